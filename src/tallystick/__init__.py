@@ -1,0 +1,1 @@
+"""Declared state machines that know about money."""

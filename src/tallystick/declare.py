@@ -1,0 +1,154 @@
+"""The first pass over a page: what it declares, without what happens to it."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+
+import attrs
+
+from tallystick.errors import nearest
+from tallystick.expression import KINDS, Type
+from tallystick.machine import IN_DOUBT, Account, Command, Fact, State
+from tallystick.page import At, Faults
+
+# Columns that every machine's table has, and words of the expressions.
+# fmt: off
+RESERVED = frozenset([
+    "id", "state", "version", "machine_version", "currency", "calls", "changing", "hash", "created", "updated",
+    "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
+])
+# fmt: on
+
+
+class Declared:
+    """The first pass: what a page declares."""
+
+    def __init__(self, page: At, text: str, faults: Faults) -> None:
+        self.page: dict[str, At] = page.value
+        self.at = page
+        self.text = text
+        self.faults = faults
+        self.file = faults.file
+        self.name: str = self.page["machine"].value
+        self.facts: dict[str, Fact] = {}
+        self.accounts: dict[str, Account] = {}
+        self.outside: dict[str, str] = {}
+        self.states: dict[str, State] = {}
+        self.commands: dict[str, Command] = {}
+        self.driven: set[str] = set()
+
+    def pairs(self, key: str) -> list[tuple[At, At]]:
+        at = self.page.get(key)
+        return at.value if at else []
+
+    def answering(self, command: str) -> list[dict[str, At]]:
+        """The transitions, as written, that answer a command."""
+        found = []
+        for key, at in self.pairs("transitions"):
+            named = [each.value for each in at.value["command"].value] if "command" in at.value else [key.value]
+            if command in named:
+                found.append(at.value)
+        return found
+
+    def declare(self, machines: Mapping[str, Declared]) -> None:
+        for key, at in self.pairs("states"):
+            record = at.value
+            says = record["says"].value if "says" in record else ""
+            self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
+        self._check_states()
+        for key, at in self.pairs("accounts"):
+            self._fresh(key)
+            record = at.value if isinstance(at.value, dict) else {"says": at}
+            says = record["says"].value if "says" in record else ""
+            self.accounts[key.value] = Account(key.value, says, flag(record, "kept"))
+        self.outside = {key.value: at.value for key, at in self.pairs("outside")}
+        for key, _ in self.pairs("outside"):
+            if key.value in self.accounts or key.value == IN_DOUBT:
+                self.faults.add(key, f"{key.value!r} is an account inside already")
+        for key, at in self.pairs("facts"):
+            self._fresh(key)
+            self.facts[key.value] = self._fact(key, at, machines)
+        driven = self.page.get("driven")
+        self.driven = {at.value for at in driven.value} if driven else set()
+        for key, at in self.pairs("commands"):
+            self.commands[key.value] = self._command(key, at, machines)
+        for at in driven.value if driven else []:
+            if at.value not in self.commands:
+                self.faults.add(at, f"command {at.value!r} is not declared.{nearest(at.value, list(self.commands))}")
+
+    def _check_states(self) -> None:
+        starts = [state for state in self.states.values() if state.start]
+        if len(starts) != 1:
+            say = "no state has start: true" if not starts else f"{len(starts)} states have start: true"
+            self.faults.add(self.page["states"], f"{say}; exactly one is where an entity begins")
+
+    def _fresh(self, key: At) -> None:
+        name = key.value
+        if name in RESERVED or name == IN_DOUBT or keyword.iskeyword(name):
+            self.faults.add(key, f"{name!r} is a word of its own here; choose another name")
+        elif name in self.accounts or name in self.facts:
+            self.faults.add(key, f"{name!r} is declared already")
+
+    def _fact(self, key: At, at: At, machines: Mapping[str, Declared]) -> Fact:
+        record = at.value if isinstance(at.value, dict) else {"is": at}
+        type_ = self.type(record["is"], machines) if "is" in record else Type("text")
+        if type_.kind == "secret":
+            self.faults.add(record["is"], f"{key.value!r} would store a secret; a secret may only be passed on")
+        if flag(record, "optional"):
+            type_ = attrs.evolve(type_, optional=True)
+        later, default = flag(record, "later"), None
+        if "default" in record:
+            default = self._default(record["default"], type_)
+        elif later and not type_.optional:
+            self.faults.add(key, f"{key.value!r} is set later, so it has to be optional ('?') or have a default")
+        if "default" in record and later and type_.optional:
+            self.faults.add(record["default"], "an optional fact is none until it is set; it needs no default")
+        return Fact(key.value, type_, default, later, record["says"].value if "says" in record else "")
+
+    def _default(self, at: At, type_: Type) -> object:
+        if type_.kind == "choice":
+            if at.value not in type_.choices:
+                self.faults.add(at, f"{at.value!r} is not one of its choices.{nearest(at.value, type_.choices)}")
+            return at.value
+        if type_.kind == "flag" and at.value in ("true", "false"):
+            return bool(at.value == "true")
+        if type_.kind == "count" and at.value.isdecimal():
+            return int(at.value)
+        if type_.kind == "money" and at.value == "0":
+            return 0
+        if type_.kind != "text":
+            self.faults.add(at, f"{at.value!r} is no default for {type_}")
+        return at.value
+
+    def _command(self, key: At, at: At, machines: Mapping[str, Declared]) -> Command:
+        arguments: dict[str, Type] = {}
+        for name, type_at in at.value:
+            type_ = self.type(type_at, machines)
+            fact = self.facts.get(name.value)
+            if name.value in RESERVED | {IN_DOUBT} or keyword.iskeyword(name.value):
+                self.faults.add(name, f"{name.value!r} is a word of its own here; choose another name")
+            elif name.value in self.accounts:
+                self.faults.add(name, f"argument {name.value!r} has the name of an account")
+            elif fact and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True):
+                self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
+            arguments[name.value] = type_
+        if key.value == "create":
+            self.faults.add(key, "'create' is built in: it makes an entity in its start state")
+        return Command(key.value, arguments, key.value in self.driven)
+
+    def type(self, at: At, machines: Mapping[str, Declared]) -> Type:
+        """A type as written: money, text?, [a, b], gift_card."""
+        if isinstance(at.value, list):
+            return Type("choice", choices=tuple(item.value for item in at.value))
+        name, optional = at.value.removesuffix("?"), at.value.endswith("?")
+        if name in KINDS:
+            return Type(name, optional)
+        if name in machines:
+            return Type("link", optional, machine=name)
+        self.faults.add(at, f"{name!r} is neither a type nor a machine.{nearest(name, [*KINDS, *machines])}")
+        return Type("text", optional)
+
+
+def flag(record: Mapping[str, At], key: str) -> bool:
+    return key in record and record[key].value is True

@@ -1,0 +1,120 @@
+"""Every error this library raises, and whose fault it is.
+
+    TallystickError
+    ├── MoneyError            an amount or a currency that cannot be
+    ├── MachineError          a machine file is wrong: all its faults, each with file:line:column
+    ├── Invalid               the caller's command cannot even be considered
+    │   └── KeyReused         the key already names another intention
+    ├── Refused               the machine says no; nothing changed
+    ├── Declined              the provider says no; the value is back where it was
+    ├── Unavailable           surely not done; the same key may be sent again
+    ├── InDoubt               sent, answer not known; the value stands in `in_doubt`
+    └── StoreError            the database
+        ├── MachineChanged    a machine's behaviour changed under the same version
+        ├── StoreBusy         another writer held the database longer than the timeout
+        └── NotInTransaction  `connection=` was given without an open transaction
+
+An error is a sentence with fields: what was asked, why it cannot be, what could be done instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from tallystick.receipt import Receipt
+
+
+class TallystickError(Exception):
+    """The root: catch this to catch everything the library raises on purpose."""
+
+
+class MoneyError(TallystickError, ValueError):
+    """An amount or a currency that cannot be: a float, too many decimals, an unknown code."""
+
+
+@attrs.frozen
+class Fault:
+    """One thing that is wrong in a machine file. `line` and `column` count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class MachineError(TallystickError):
+    """A machine file is wrong. `faults` has all of them, in the order of the page."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class Invalid(TallystickError):
+    """The command cannot be considered: an unknown name, a missing argument, a wrong type."""
+
+
+class KeyReused(Invalid):
+    """The idempotency key already names another intention of the caller."""
+
+    def __init__(self, key: str, *, before: str) -> None:
+        self.key = key
+        super().__init__(f"key {key!r} already stands for {before}; a new intention needs a new key")
+
+
+class _Answered(TallystickError):
+    """A command that was considered and did not end as applied; `receipt` says everything known."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+        super().__init__(receipt.why)
+
+
+class Refused(_Answered):
+    """The machine says no. Nothing changed and the key is still free; see `receipt.refusal`."""
+
+
+class Declined(_Answered):
+    """The provider says no. The value is back where it was; see `receipt.outcome`."""
+
+
+class Unavailable(_Answered):
+    """The provider was not reached and surely did nothing. The same key may be sent again."""
+
+
+class InDoubt(_Answered):
+    """The request was sent and its answer is not known. `recover()` or a person will end it."""
+
+
+class StoreError(TallystickError):
+    """The database cannot do what was asked."""
+
+
+class MachineChanged(StoreError):
+    """A machine's behaviour differs from the one this store knows under the same version."""
+
+
+class StoreBusy(StoreError):
+    """Another writer held the database for longer than the timeout; nothing was written."""
+
+
+class NotInTransaction(StoreError):
+    """`connection=` joins a transaction of the caller's; there was none, or it was unfit."""
+
+
+def nearest(wrong: str, known: Sequence[str]) -> str:
+    """' Did you mean x?' for the known name nearest to a wrong one, or all names if few, or ''."""
+    close = get_close_matches(wrong, known, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    if 0 < len(known) <= 12:
+        return f" Known: {', '.join(known)}."
+    return ""

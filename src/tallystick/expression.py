@@ -1,0 +1,342 @@
+"""Guards, amounts and arguments: a closed subset of Python, checked before it ever runs.
+
+An expression may name what its machine declares (accounts, facts, arguments of the command, `state`), whole
+numbers, declared choices in quotes, `true`, `false`, `none`, and join them with `+ -`, comparisons (chained
+too), `and or not in`. There are no calls, attributes, subscripts or floats, so an expression cannot do
+anything but look.
+
+Reading one gives three things: its type, Python source over the four places where values live, and its text
+for people. Units are types: money goes with money and with 0, never with a bare number, a text or a flag.
+A value that may be missing (`limit: money?`) must be asked about first: `limit == none or amount <= limit`.
+
+    v   accounts of the entity, minor units        f   its facts
+    a   arguments of the command                   s   its state
+    o   the provider's outcome (only in `set:`)
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from tallystick.errors import nearest
+
+KINDS = ("money", "count", "text", "flag", "secret", "number")
+
+
+@attrs.frozen
+class Type:
+    """What a value is. `choices` for a choice, `machine` for a link to another entity."""
+
+    kind: str
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    machine: str = ""
+
+    def __str__(self) -> str:
+        name = {"choice": f"one of {', '.join(self.choices)}", "link": self.machine}.get(self.kind, self.kind)
+        return f"{name}, if any" if self.optional else name
+
+    def accepts(self, other: Type) -> bool:
+        """Whether a value of type `other` may be put where this type is wanted."""
+        if other.kind == "none":
+            return self.optional
+        if other.optional and not self.optional:
+            return False
+        match self.kind, other.kind:
+            case ("money" | "count", "zero") | ("count", "whole"):
+                return True
+            case ("text", "choice" | "literal") | ("text" | "number", "text" | "number"):
+                return True
+            case "choice", "choice" | "literal":
+                return set(other.choices) <= set(self.choices)
+            case "link", "link":
+                return self.machine == other.machine
+        return self.kind == other.kind
+
+
+FLAG, MONEY, NONE = Type("flag"), Type("money"), Type("none")
+ZERO, WHOLE = Type("zero"), Type("whole")
+
+
+class ExpressionError(Exception):
+    """`offset` counts characters from the start of the expression."""
+
+    def __init__(self, message: str, offset: int = 0) -> None:
+        self.offset = offset
+        super().__init__(message)
+
+
+@attrs.frozen
+class Name:
+    """Where a declared name lives (`code`) and what it is."""
+
+    code: str
+    type: Type
+
+
+@attrs.frozen
+class Expression:
+    """A checked expression: `source` as written, `code` as Python over v, f, a, s, o, `prose` for people."""
+
+    source: str
+    code: str
+    type: Type
+    names: frozenset[str]
+    prose: str
+    parts: tuple[Expression, ...] = ()  # the conjuncts of a guard, to say which one failed
+
+    def compiled(self) -> Callable[..., object]:
+        """The expression as a function of (v, f, a, s, o)."""
+        function: Callable[..., object] = eval(f"lambda v, f, a, s, o: {self.code}", {"__builtins__": {}})
+        return function
+
+
+def accounts_facts_arguments(
+    accounts: Mapping[str, object], facts: Mapping[str, Type], arguments: Mapping[str, Type], states: tuple[str, ...]
+) -> dict[str, Name]:
+    """The names a guard may use. An argument may share the name of the fact that it sets: it hides it."""
+    scope = {"state": Name("s", Type("choice", choices=states))}
+    scope |= {name: Name(f"v[{name!r}]", MONEY) for name in accounts}
+    scope |= {name: Name(f"f[{name!r}]", type_) for name, type_ in facts.items()}
+    scope |= {name: Name(f"a[{name!r}]", type_) for name, type_ in arguments.items()}
+    return scope
+
+
+def read(source: str, scope: Mapping[str, Name]) -> Expression:
+    """Check `source` against the names in `scope`. Raises ExpressionError with the offset of what is wrong."""
+    try:
+        tree = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        offset = (getattr(error, "offset", None) or 1) - 1
+        raise ExpressionError(f"{source!r} is no expression", max(0, offset)) from None
+    return _whole(tree, source, scope)
+
+
+def _whole(tree: ast.expr, source: str, scope: Mapping[str, Name]) -> Expression:
+    reader = _Reader(scope)
+    type_, code = reader.visit(tree, frozenset())
+    conjuncts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else []
+    parts: list[Expression] = []
+    known: frozenset[str] = frozenset()
+    for part in conjuncts:
+        text = ast.get_source_segment(source, part) or ast.unparse(part)
+        inner = _Reader(scope)
+        part_type, part_code = inner.visit(part, known)
+        parts.append(Expression(text, part_code, part_type, frozenset(inner.names), _prose(part)))
+        known |= _present(part, when=True)
+    return Expression(source, code, type_, frozenset(reader.names), _prose(tree), tuple(parts))
+
+
+_WORDS_OF_OURS = {"true": True, "false": False, "none": None}
+
+
+def _constant(value: object, node: ast.expr) -> tuple[Type, str]:
+    match value:
+        case None:
+            return NONE, "None"
+        case bool():
+            return FLAG, repr(value)
+        case int():
+            return (ZERO if value == 0 else WHOLE), repr(value)
+        case str():
+            return Type("literal", choices=(value,)), repr(value)
+    raise ExpressionError(f"{_shown(node)} is not allowed in an expression", node.col_offset)
+
+
+class _Reader:
+    """One walk over the tree: gives the type and the code of each part, or raises."""
+
+    def __init__(self, scope: Mapping[str, Name]) -> None:
+        self.scope = scope
+        self.names: set[str] = set()
+
+    def visit(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
+        """`known`: names that may be missing but were found present on the way here."""
+        match node:
+            case ast.Name(name) if name in _WORDS_OF_OURS:
+                return _constant(_WORDS_OF_OURS[name], node)
+            case ast.Name(name):
+                return self._name(name, node, known)
+            case ast.Attribute(ast.Name("outcome"), field):
+                return self._name(f"outcome.{field}", node, known)
+            case ast.Constant(value):
+                return _constant(value, node)
+            case ast.BoolOp(op, values):
+                return self._and_or(op, values, known)
+            case ast.UnaryOp(ast.Not(), operand):
+                return FLAG, f"(not {self._flag(operand, known)})"
+            case ast.UnaryOp(ast.USub(), operand):
+                type_, code = self._amount(operand, known)
+                return type_, f"(-{code})"
+            case ast.BinOp(left, ast.Add() | ast.Sub() as op, right):
+                return self._sum(left, op, right, known)
+            case ast.Compare(left, ops, comparators):
+                return self._compare(left, ops, comparators, known)
+        raise ExpressionError(f"{_shown(node)} is not allowed in an expression", node.col_offset)
+
+    def _name(self, name: str, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
+        found = self.scope.get(name)
+        if found is None:
+            raise ExpressionError(f"{name!r} is not declared.{nearest(name, list(self.scope))}", node.col_offset)
+        self.names.add(name)
+        return (attrs.evolve(found.type, optional=False) if name in known else found.type), found.code
+
+    def _flag(self, node: ast.expr, known: frozenset[str]) -> str:
+        type_, code = self.visit(node, known)
+        if type_ != FLAG:
+            raise ExpressionError(f"{_shown(node)} is {type_}; a yes or no is needed here", node.col_offset)
+        return code
+
+    def _amount(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
+        type_, code = self.visit(node, known)
+        if type_.optional:
+            raise ExpressionError(f"{_shown(node)} may be missing; ask '{_shown(node)} == none or …' first",
+                                  node.col_offset)  # fmt: skip
+        if type_.kind not in ("money", "count", "zero", "whole"):
+            raise ExpressionError(f"{_shown(node)} is {type_}; an amount is needed here", node.col_offset)
+        return type_, code
+
+    def _and_or(self, op: ast.boolop, values: list[ast.expr], known: frozenset[str]) -> tuple[Type, str]:
+        codes = []
+        for value in values:
+            codes.append(self._flag(value, known))
+            known |= _present(value, when=isinstance(op, ast.And))
+        return FLAG, f"({(' and ' if isinstance(op, ast.And) else ' or ').join(codes)})"
+
+    def _sum(self, left: ast.expr, op: ast.operator, right: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
+        left_type, left_code = self._amount(left, known)
+        right_type, right_code = self._amount(right, known)
+        _same_unit(left, left_type, right, right_type)
+        stronger = max(left_type, right_type, key=lambda type_: ("zero", "whole", "count", "money").index(type_.kind))
+        return stronger, f"({left_code} {'+' if isinstance(op, ast.Add) else '-'} {right_code})"
+
+    def _compare(
+        self, left: ast.expr, ops: list[ast.cmpop], comparators: list[ast.expr], known: frozenset[str]
+    ) -> tuple[Type, str]:
+        code = ""
+        for op, right in zip(ops, comparators, strict=True):
+            match op:
+                case ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE():
+                    left_code, right_code = self._ordered(left, right, known)
+                case ast.Eq() | ast.NotEq():
+                    left_code, right_code = self._equal(left, right, known)
+                case ast.In() | ast.NotIn():
+                    left_code, right_code = self._member(left, right, known)
+                case _:
+                    raise ExpressionError("'is' is not allowed; write == or !=", right.col_offset)
+            code = f"{code or left_code} {_SIGNS[type(op)]} {right_code}"
+            left = right
+        return FLAG, f"({code})"
+
+    def _ordered(self, left: ast.expr, right: ast.expr, known: frozenset[str]) -> tuple[str, str]:
+        left_type, left_code = self._amount(left, known)
+        right_type, right_code = self._amount(right, known)
+        _same_unit(left, left_type, right, right_type)
+        return left_code, right_code
+
+    def _equal(self, left: ast.expr, right: ast.expr, known: frozenset[str]) -> tuple[str, str]:
+        left_type, left_code = self.visit(left, known)
+        right_type, right_code = self.visit(right, known)
+        for node, type_, other in ((left, left_type, right_type), (right, right_type, left_type)):
+            if type_.kind == "secret":
+                raise ExpressionError(f"{_shown(node)} is a secret: it may only be passed on", node.col_offset)
+            if other.kind == "none" and not type_.optional and type_.kind != "none":
+                raise ExpressionError(f"{_shown(node)} can never be none: it is {type_}", node.col_offset)
+            if type_.kind == "literal" and other.kind == "choice" and type_.choices[0] not in other.choices:
+                raise ExpressionError(f"{type_.choices[0]!r} is not one of its choices."
+                                      f"{nearest(type_.choices[0], other.choices)}", node.col_offset)  # fmt: skip
+        if "none" not in (left_type.kind, right_type.kind):
+            _comparable(left, left_type, right, right_type)
+        return left_code, right_code
+
+    def _member(self, left: ast.expr, right: ast.expr, known: frozenset[str]) -> tuple[str, str]:
+        if not isinstance(right, ast.List | ast.Tuple):
+            raise ExpressionError(f"'in' needs a list of choices, not {_shown(right)}", right.col_offset)
+        codes = [self._equal(left, element, known) for element in right.elts]
+        if not codes:
+            raise ExpressionError("'in' needs at least one choice", right.col_offset)
+        return codes[0][0], f"({', '.join(code for _, code in codes)},)"
+
+
+_SIGNS: Mapping[type[ast.cmpop], str] = {
+    ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.Eq: "==", ast.NotEq: "!=", ast.In: "in", ast.NotIn: "not in",
+}  # fmt: skip
+
+
+def _same_unit(left: ast.expr, left_type: Type, right: ast.expr, right_type: Type) -> None:
+    kinds = {left_type.kind, right_type.kind}
+    if kinds == {"money", "whole"}:
+        number = left if left_type.kind == "whole" else right
+        raise ExpressionError(f"money is compared or added with the bare number {_shown(number)}; only 0 has no unit",
+                              number.col_offset)  # fmt: skip
+    if kinds == {"money", "count"}:
+        raise ExpressionError(f"{_shown(left)} is {left_type}, {_shown(right)} is {right_type}", left.col_offset)
+
+
+def _comparable(left: ast.expr, left_type: Type, right: ast.expr, right_type: Type) -> None:
+    numeric = ("money", "count", "zero", "whole")
+    if left_type.kind in numeric and right_type.kind in numeric:
+        return _same_unit(left, left_type, right, right_type)
+    loose_left, loose_right = (attrs.evolve(type_, optional=True) for type_ in (left_type, right_type))
+    if not (loose_left.accepts(loose_right) or loose_right.accepts(loose_left)):
+        raise ExpressionError(f"{_shown(left)} is {left_type}, {_shown(right)} is {right_type}: they are never equal",
+                              left.col_offset)  # fmt: skip
+    return None
+
+
+def _present(node: ast.expr, *, when: bool) -> frozenset[str]:
+    """Names that are surely not none if `node` came out as `when`."""
+    match node:
+        case ast.Compare(ast.Name(name), [op], [ast.Name("none" | "None") | ast.Constant(None)]):
+            return frozenset([name]) if isinstance(op, ast.NotEq) == when else frozenset()
+        case ast.UnaryOp(ast.Not(), operand):
+            return _present(operand, when=not when)
+        case ast.BoolOp(op, values) if isinstance(op, ast.And) == when:
+            return frozenset().union(*(_present(value, when=when) for value in values))
+    return frozenset()
+
+
+def _shown(node: ast.expr) -> str:
+    return ast.unparse(node)
+
+
+_WORDS: Mapping[type[ast.cmpop], str] = {
+    ast.Lt: "less than", ast.LtE: "at most", ast.Gt: "more than", ast.GtE: "at least", ast.Eq: "", ast.NotEq: "not",
+}  # fmt: skip
+_TURNED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+
+
+def _prose(node: ast.expr) -> str:
+    """In words. `0 < amount < held and not last`: amount is more than 0 and less than held, and not last."""
+    match node:
+        case ast.BoolOp(op, values):
+            joined = ", and " if isinstance(op, ast.And) else ", or "
+            return joined.join(_prose(value) for value in values)
+        case ast.UnaryOp(ast.Not(), operand):
+            return f"not {_prose(operand)}"
+        case ast.Compare(left, [ast.In() | ast.NotIn() as op], [ast.List(elements) | ast.Tuple(elements)]):
+            listed = " or ".join(_prose(element) for element in elements)
+            return f"{_prose(left)} is {'' if isinstance(op, ast.In) else 'not '}{listed}"
+        case ast.Compare(left, [op], [ast.Name("none")]):
+            return f"{_prose(left)} is {'not ' if isinstance(op, ast.Eq) else ''}given"
+        case ast.Compare(left, [op1, op2], [middle, right]):
+            first = _TURNED.get(type(op1), type(op1))
+            return f"{_prose(middle)} is {_relation(first, left)} and {_relation(type(op2), right)}"
+        case ast.Compare(left, ops, comparators):
+            pairs = zip([left, *comparators[:-1]], ops, comparators, strict=True)
+            return " and ".join(f"{_prose(a)} is {_relation(type(op), b)}" for a, op, b in pairs)
+        case ast.BinOp(left, op, right):
+            return f"{_prose(left)} {'+' if isinstance(op, ast.Add) else '−'} {_prose(right)}"
+        case ast.Constant(value):
+            return str(value)
+    return _shown(node)
+
+
+def _relation(op: type[ast.cmpop], right: ast.expr) -> str:
+    if op is ast.Eq and isinstance(right, ast.Name):
+        return f"equal to {_prose(right)}"
+    return f"{_WORDS[op]} {_prose(right)}".strip()

@@ -1,0 +1,364 @@
+"""A machine in memory: what its page declares, and the table that runs.
+
+The declarations below are plain frozen values, in the order of the page. `Machine.table` is what the core
+looks things up in: (state, command) → the rows that may answer. It is compiled from a real
+`transitions.Machine` (`to_transitions`): every declared transition is registered there with its guard as
+condition and its moves as effect, and the table is read back from that Machine's
+`events[command].transitions[state]`. The Machine is the reference; the table is the same thing without
+its dispatch, which costs about a hundred dictionary look-ups an event.
+
+Each row carries small functions generated from the checked expressions, over
+v (accounts), f (facts), a (arguments), s (state), o (outcome):
+
+    fires     the guard                              amounts   one amount for each move
+    post      accounts after all moves at once       cut       the bound of a partial argument
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from tallystick.expression import Expression, Type
+
+if TYPE_CHECKING:
+    import transitions
+
+IN_DOUBT = "in_doubt"
+Amounts = tuple[int, ...]
+
+
+@attrs.frozen
+class State:
+    name: str
+    says: str
+    start: bool = False
+    final: bool = False
+
+
+@attrs.frozen
+class Fact:
+    name: str
+    type: Type
+    default: object = None
+    later: bool = False  # not given at creation: a transition sets it
+    says: str = ""
+
+
+@attrs.frozen
+class Account:
+    name: str
+    says: str
+    kept: bool = False  # value may stay here in a final state
+
+
+@attrs.frozen
+class Command:
+    name: str
+    arguments: Mapping[str, Type]
+    driven: bool = False  # only another machine's transition may give it
+
+
+@attrs.frozen
+class Move:
+    source: str
+    target: str
+    amount: Expression
+
+
+@attrs.frozen
+class Drive:
+    """A command given to the entity that the fact or argument `link` names, in the same commit."""
+
+    link: str
+    machine: str
+    by_argument: bool
+    command: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Ask:
+    verb: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Then:
+    command: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Transition:
+    name: str
+    commands: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: str | None  # None: the state stays
+    otherwise: str | None  # where a declined call leads; None: the state stays
+    guard: Expression | None
+    drives: tuple[Drive, ...]
+    ask: Ask | None
+    partial: str | None
+    upto: Expression | None
+    moves: tuple[Move, ...]
+    sets: Mapping[str, Expression]
+    then: tuple[Then, ...]
+    line: int = 0
+
+
+@attrs.frozen
+class RefusedOnPurpose:
+    says: str
+    states: tuple[str, ...]
+    commands: tuple[str, ...]
+
+
+@attrs.frozen
+class Sum:
+    """An account summed over all entities of `machine` whose `fact` names this one."""
+
+    machine: str
+    fact: str
+    account: str
+
+
+@attrs.frozen
+class Invariant:
+    name: str
+    says: str
+    sums: Mapping[str, Sum]
+    always: Expression
+
+
+@attrs.define
+class Row:
+    """A transition, ready to run."""
+
+    transition: Transition
+    name: str
+    target: str | None
+    changes: bool
+    final: bool
+    fires: Callable[[Any, Any, Any, Any], bool]
+    amounts: Callable[[Any, Any, Any, Any], Amounts]
+    post: Callable[[Any, Amounts], dict[str, int]]
+    cut: Callable[..., object] | None
+    sets: tuple[tuple[str, Callable[..., object]], ...]
+    drives: tuple[tuple[Drive, tuple[tuple[str, Callable[..., object]], ...]], ...]
+    ask: tuple[str, tuple[tuple[str, Callable[..., object]], ...]] | None
+    then: tuple[tuple[str, tuple[tuple[str, Callable[..., object]], ...]], ...]
+    lines: tuple[tuple[str, str], ...]  # (source, target) of each move
+    conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]
+    local: bool  # nothing is driven, asked, set or queued: the entity alone changes
+
+
+@attrs.frozen(eq=False)
+class Machine:
+    name: str
+    version: int
+    summary: str
+    facts: Mapping[str, Fact]
+    accounts: Mapping[str, Account]  # without in_doubt
+    outside: Mapping[str, str]
+    states: Mapping[str, State]
+    commands: Mapping[str, Command]
+    transitions: Mapping[str, Transition]
+    refuse: tuple[RefusedOnPurpose, ...]
+    invariants: Mapping[str, Invariant]
+    text: str = attrs.field(repr=False)  # the page as written
+    file: str = ""
+    start: str = attrs.field(init=False)
+    rows: Mapping[str, Row] = attrs.field(init=False, repr=False)
+    table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)
+    on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)
+    links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → machine
+    holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
+
+    def __attrs_post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "start", next(state.name for state in self.states.values() if state.start))
+        put(self, "rows", {name: _row(self, each) for name, each in self.transitions.items()})
+        put(self, "table", _table(to_transitions(self)))
+        put(self, "on_purpose", {
+            (state, command): each.says for each in self.refuse for state in each.states for command in each.commands
+        })  # fmt: skip
+        put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
+        put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The accounts as stored: the declared ones and `in_doubt`."""
+        return (*self.accounts, IN_DOUBT) if self.accounts else ()
+
+    def behaviour(self) -> dict[str, Any]:
+        """The page without what is said for people: two pages with equal behaviour run alike."""
+        return {
+            "machine": self.name,
+            "facts": {name: [str(fact.type), fact.default, fact.later] for name, fact in self.facts.items()},
+            "accounts": {name: account.kept for name, account in self.accounts.items()},
+            "outside": sorted(self.outside),
+            "states": {name: [state.start, state.final] for name, state in self.states.items()},
+            "commands": {
+                name: [{key: str(type_) for key, type_ in command.arguments.items()}, command.driven]
+                for name, command in self.commands.items()
+            },
+            "transitions": {name: _behaviour(each) for name, each in self.transitions.items()},
+            "refuse": sorted(f"{state} {command}" for state, command in self.on_purpose),
+            "invariants": {
+                name: [{key: attrs.astuple(total) for key, total in each.sums.items()}, each.always.code]
+                for name, each in self.invariants.items()
+            },
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the behaviour: it does not change with comments, order of keys or wording."""
+        return hashlib.sha256(json.dumps(self.behaviour(), sort_keys=True).encode()).hexdigest()
+
+
+class Machines(Mapping[str, Machine]):
+    """The newest version of each machine by name, and every version this process knows."""
+
+    def __init__(self, machines: list[Machine]) -> None:
+        self._newest = {machine.name: machine for machine in sorted(machines, key=lambda each: each.version)}
+        self._all = {(machine.name, machine.version): machine for machine in machines}
+
+    def __getitem__(self, name: str) -> Machine:
+        return self._newest[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._newest)
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def at(self, name: str, version: int) -> Machine:
+        """The machine as it was in `version`: an entity runs on the version it was made with."""
+        return self._all[name, version]
+
+    def all(self) -> list[Machine]:
+        return list(self._all.values())
+
+
+def _behaviour(transition: Transition) -> dict[str, Any]:
+    def code(expressions: Mapping[str, Expression]) -> dict[str, str]:
+        return {name: expression.code for name, expression in expressions.items()}
+
+    return {
+        "command": list(transition.commands),
+        "from": list(transition.sources),
+        "to": transition.target,
+        "else": transition.otherwise,
+        "when": transition.guard and transition.guard.code,
+        "drive": [[drive.link, drive.command, code(drive.arguments)] for drive in transition.drives],
+        "ask": transition.ask and [transition.ask.verb, code(transition.ask.arguments)],
+        "partial": [transition.partial, transition.upto and transition.upto.code],
+        "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
+        "set": code(transition.sets),
+        "then": [[then.command, code(then.arguments)] for then in transition.then],
+    }
+
+
+# The table
+
+
+def to_transitions(machine: Machine) -> transitions.Machine:
+    """The machine as a `transitions.Machine` without a model.
+
+    A model added to it needs `state`, and `accounts` and `facts` as dicts; arguments of a command are passed
+    by keyword. Guards are its conditions, moves its effects. Calls, drives and follow-ups are not in it.
+    """
+    import transitions
+
+    reference = transitions.Machine(
+        model=None,
+        states=list(machine.states),
+        initial=machine.start,
+        auto_transitions=False,
+        send_event=True,
+    )
+    for row in machine.rows.values():
+        for command in row.transition.commands:
+            reference.add_transition(
+                command, list(row.transition.sources), row.target, conditions=[_Guard(row)], before=[_Effect(row)]
+            )
+    return reference
+
+
+@attrs.frozen
+class _Guard:
+    """A condition of the reference machine; carries its row back into the table."""
+
+    row: Row
+
+    def __call__(self, event: Any) -> bool:
+        return self.row.fires(event.model.accounts, event.model.facts, event.kwargs, event.state.name)
+
+
+@attrs.frozen
+class _Effect:
+    row: Row
+
+    def __call__(self, event: Any) -> None:
+        model = event.model
+        amounts = self.row.amounts(model.accounts, model.facts, event.kwargs, event.state.name)
+        model.accounts = self.row.post(model.accounts, amounts)
+
+
+def _table(reference: transitions.Machine) -> dict[tuple[str, str], tuple[Row, ...]]:
+    def rows(registered: list[transitions.Transition]) -> tuple[Row, ...]:
+        return tuple(guard.row for each in registered if isinstance(guard := each.conditions[0].func, _Guard))
+
+    return {
+        (state, command): rows(registered)
+        for command, event in reference.events.items()
+        for state, registered in event.transitions.items()
+    }
+
+
+def _row(machine: Machine, transition: Transition) -> Row:
+    guard = transition.guard
+    parts = (guard.parts or (guard,)) if guard else ()
+    return Row(
+        transition=transition,
+        name=transition.name,
+        target=transition.target,
+        changes=transition.target is not None,
+        final=transition.target is not None and machine.states[transition.target].final,
+        fires=_function("v, f, a, s", guard.code if guard else "True"),
+        amounts=_function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
+        post=_function("v, x", _posted(machine, transition)),
+        cut=transition.upto.compiled() if transition.upto else None,
+        sets=_functions(transition.sets),
+        drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
+        ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
+        then=tuple((then.command, _functions(then.arguments)) for then in transition.then),
+        lines=tuple((move.source, move.target) for move in transition.moves),
+        conjuncts=tuple((part, part.compiled()) for part in parts),
+        local=not (transition.drives or transition.ask or transition.sets or transition.then),
+    )
+
+
+def _posted(machine: Machine, transition: Transition) -> str:
+    """Python source of a dict display: every account of `v` with all moves `x` done at once."""
+    terms = {name: f"v[{name!r}]" for name in machine.columns}
+    for index, move in enumerate(transition.moves):
+        if move.source in terms:
+            terms[move.source] += f" - x[{index}]"
+        if move.target in terms:
+            terms[move.target] += f" + x[{index}]"
+    return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
+
+
+def _function(parameters: str, code: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
+    return function
+
+
+def _functions(expressions: Mapping[str, Expression]) -> tuple[tuple[str, Callable[..., object]], ...]:
+    return tuple((name, expression.compiled()) for name, expression in expressions.items())

@@ -1,0 +1,348 @@
+"""The format of a machine's page, as data: what may stand where.
+
+A *shape* reads one YAML node strictly and describes itself as JSON Schema, so the reader and the schema for
+editors cannot disagree. Every value keeps the place it was read from. YAML is only composed, never constructed:
+a scalar means what the page's format says it means at that place (a bare `no` is a text, not false), anchors
+and tags have no use here and are refused, and a key may stand once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import attrs
+
+from tallystick.errors import Fault, nearest
+
+NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
+
+
+@attrs.frozen
+class At:
+    """A value and where it stands: `line` and `column` count from 1."""
+
+    value: Any
+    line: int
+    column: int
+
+
+@attrs.define
+class Faults:
+    """Collects what is wrong with one file, so that all of it is told in one go."""
+
+    file: str
+    found: list[Fault] = attrs.field(factory=list)
+
+    def add(self, at: At | Any, message: str, offset: int = 0) -> None:
+        if not isinstance(at, At):
+            at = _at(at, None)
+        self.found.append(Fault(self.file, at.line, at.column + offset, message))
+
+
+def _at(node: Any, value: Any) -> At:
+    return At(value, node.start_mark.line + 1, node.start_mark.column + 1)
+
+
+class Shape(Protocol):
+    def read(self, node: Any, faults: Faults) -> At | None: ...
+    def schema(self) -> dict[str, Any]: ...
+
+
+def _kind(node: Any) -> str:
+    return {"ScalarNode": "a single value", "SequenceNode": "a list", "MappingNode": "a mapping"}[type(node).__name__]
+
+
+def _plain(node: Any, wanted: str, faults: Faults) -> bool:
+    """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
+    if node.anchor:
+        faults.add(node, f"&{node.anchor}: anchors are not used here; write the value out")
+    elif node.tag is not None and not str(node.tag).startswith("tag:yaml.org,2002:"):
+        faults.add(node, f"{node.tag}: tags are not used here")
+    elif _kind(node) != wanted:
+        faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
+    else:
+        return True
+    return False
+
+
+@attrs.frozen
+class Text:
+    """A sentence, a type or an expression: any single value, as written."""
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a single value", faults):
+            return None
+        if not node.value.strip():
+            faults.add(node, "a value is missing here")
+            return None
+        at = _at(node, node.value)
+        return attrs.evolve(at, column=at.column + 1) if node.style in ("'", '"') else at
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["string", "integer", "boolean"]}
+
+
+@attrs.frozen
+class Name:
+    """A name: lower case letters, digits and underscores, starting with a letter."""
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a single value", faults):
+            return None
+        if not NAME.match(node.value):
+            faults.add(node, f"{node.value!r} is no name: lower case letters, digits and _ , a letter first")
+            return None
+        return _at(node, node.value)
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
+
+
+@attrs.frozen
+class Whole:
+    """A whole number from 1 up, not in quotes."""
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a single value", faults):
+            return None
+        if node.style in ("'", '"') or not re.match(r"[1-9][0-9]{0,8}\Z", node.value):
+            faults.add(node, f"{node.value!r} is no whole number from 1 up")
+            return None
+        return _at(node, int(node.value))
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 1}
+
+
+@attrs.frozen
+class Flag:
+    """`true` or `false`, nothing else."""
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a single value", faults):
+            return None
+        if node.style in ("'", '"') or node.value not in ("true", "false"):
+            faults.add(node, f"{node.value!r} is neither true nor false")
+            return None
+        return _at(node, node.value == "true")
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@attrs.frozen
+class ListOf:
+    """At least one `item`."""
+
+    item: Shape
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a list", faults):
+            return None
+        if not node.value:
+            faults.add(node, "the list is empty")
+            return None
+        return _at(node, [at for at in (self.item.read(each, faults) for each in node.value) if at])
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": self.item.schema(), "minItems": 1}
+
+
+@attrs.frozen
+class OneOrMore:
+    """One `item`, or a list of them; read as a list."""
+
+    item: Shape
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if _kind(node) == "a list":
+            return ListOf(self.item).read(node, faults)
+        at = self.item.read(node, faults)
+        return at and attrs.evolve(at, value=[at])
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [self.item.schema(), ListOf(self.item).schema()]}
+
+
+@attrs.frozen
+class MapOf:
+    """Declared things by name; read as a list of (key, value)."""
+
+    key: Shape
+    value: Shape
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a mapping", faults):
+            return None
+        pairs = []
+        for key, value in _pairs(node, faults):
+            at_key, at_value = self.key.read(key, faults), self.value.read(value, faults)
+            if at_key and at_value:
+                pairs.append((at_key, at_value))
+        return _at(node, pairs)
+
+    def schema(self) -> dict[str, Any]:
+        schema = {"type": "object", "additionalProperties": self.value.schema()}
+        return schema | ({"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}} if isinstance(self.key, Name) else {})
+
+
+@attrs.frozen
+class Key:
+    """One key of a record."""
+
+    shape: Shape
+    says: str
+    required: bool = False
+
+
+@attrs.frozen
+class Record:
+    """A fixed set of keys; read as a dict of key → value."""
+
+    keys: Mapping[str, Key]
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        if not _plain(node, "a mapping", faults):
+            return None
+        values: dict[str, At] = {}
+        for key, value in _pairs(node, faults):
+            name = key.value if _kind(key) == "a single value" else "?"
+            if name not in self.keys:
+                faults.add(key, f"unknown key {name!r}.{nearest(name, list(self.keys))}")
+                continue
+            at = self.keys[name].shape.read(value, faults)
+            if at:
+                values[name] = at
+        present = {key.value for key, _ in node.value if _kind(key) == "a single value"}
+        for name, key in self.keys.items():
+            if key.required and name not in present:
+                faults.add(node, f"the key {name!r} is missing: {key.says}")
+        return _at(node, values)
+
+    def schema(self) -> dict[str, Any]:
+        properties = {name: key.shape.schema() | {"description": key.says} for name, key in self.keys.items()}
+        required = [name for name, key in self.keys.items() if key.required]
+        schema: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
+        return schema | ({"required": required} if required else {})
+
+
+@attrs.frozen
+class Either:
+    """A different shape for each kind of node."""
+
+    single: Shape | None = None
+    many: Shape | None = None
+    mapping: Shape | None = None
+
+    def read(self, node: Any, faults: Faults) -> At | None:
+        shape = {"a single value": self.single, "a list": self.many, "a mapping": self.mapping}[_kind(node)]
+        if shape is None:
+            kinds = [("a single value", self.single), ("a list", self.many), ("a mapping", self.mapping)]
+            wanted = " or ".join(kind for kind, shape in kinds if shape is not None)
+            faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
+            return None
+        return shape.read(node, faults)
+
+    def schema(self) -> dict[str, Any]:
+        return {"anyOf": [shape.schema() for shape in (self.single, self.many, self.mapping) if shape is not None]}
+
+
+def _pairs(node: Any, faults: Faults) -> list[tuple[Any, Any]]:
+    """The pairs of a mapping; a key that stands twice is a fault and its first stand counts."""
+    seen: dict[str, int] = {}
+    pairs = []
+    for key, value in node.value:
+        name = str(key.value) if _kind(key) == "a single value" else ""
+        if name in seen:
+            faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
+            continue
+        seen[name] = key.start_mark.line + 1
+        pairs.append((key, value))
+    return pairs
+
+
+_TYPE = Either(single=Text(), many=ListOf(Name()))
+_CALL = OneOrMore(Text())
+
+# fmt: off
+FACT = Record({
+    "is":       Key(_TYPE, "its type: money, count, text, flag, number, [choices], or a machine", required=True),
+    "optional": Key(Flag(), "may be missing, as `?` behind a type says"),
+    "default":  Key(Text(), "what it is when it is not given"),
+    "later":    Key(Flag(), "not given at creation: a transition sets it"),
+    "says":     Key(Text(), "what it means, for people"),
+})
+TRANSITION = Record({
+    "command": Key(OneOrMore(Name()), "the command it answers, if that has another name; or several"),
+    "from":    Key(OneOrMore(Name()), "the state it leaves, or several", required=True),
+    "to":      Key(Name(), "the state it leads to; without it the state stays"),
+    "else":    Key(Name(), "the state a declined call leads to; without it the state stays"),
+    "when":    Key(Text(), "its guard: without it, always"),
+    "drive":   Key(_CALL, "command(s) given to linked entities in the same commit: link.command(argument=…)"),
+    "ask":     Key(Text(), "the provider's verb, with arguments if they are not named alike"),
+    "partial": Key(Name(), "the argument of which the provider may confirm less"),
+    "upto":    Key(Text(), "that argument is cut down to this before anything is asked"),
+    "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
+    "set":     Key(MapOf(Name(), Text()), "facts that change: fact: value, or outcome.reference"),
+    "then":    Key(_CALL, "command(s) for the same entity, queued in the same commit"),
+})
+PAGE = Record({
+    "machine":     Key(Name(), "its name", required=True),
+    "version":     Key(Whole(), "counts up whenever the behaviour changes", required=True),
+    "summary":     Key(Text(), "one sentence", required=True),
+    "facts":       Key(MapOf(Name(), Either(single=Text(), many=ListOf(Name()), mapping=FACT)),
+                       "what an entity knows besides its state"),
+    "accounts":    Key(MapOf(Name(), Either(single=Text(), mapping=Record({
+                           "says": Key(Text(), "what value on it means", required=True),
+                           "kept": Key(Flag(), "value may stay on it in a final state")}))),
+                       "where value stands inside an entity; never negative"),
+    "outside":     Key(MapOf(Name(), Text()), "where value comes from or goes to"),
+    "states":      Key(MapOf(Name(), Record({
+                           "start": Key(Flag(), "an entity begins here"),
+                           "final": Key(Flag(), "no way leads out, and nothing is held here"),
+                           "says":  Key(Text(), "what it means, for people", required=True)})),
+                       "all states", required=True),
+    "commands":    Key(MapOf(Name(), MapOf(Name(), _TYPE)), "what may be asked: {argument: type}", required=True),
+    "driven":      Key(ListOf(Name()), "commands that only another machine's transition may give"),
+    "transitions": Key(MapOf(Name(), TRANSITION), "all transitions, by name", required=True),
+    "refuse":      Key(ListOf(Record({
+                           "says":     Key(Text(), "why, for people", required=True),
+                           "in":       Key(ListOf(Name()), "states", required=True),
+                           "commands": Key(ListOf(Name()), "commands", required=True)})),
+                       "what is refused on purpose"),
+    "invariants":  Key(MapOf(Name(), Record({
+                           "says":   Key(Text(), "what it means, for people", required=True),
+                           "sum":    Key(MapOf(Name(), Text()), "name: machine.fact.account, over what links here"),
+                           "always": Key(Text(), "what is true between any two commands", required=True)})),
+                       "what is true across machines"),
+})
+# fmt: on
+
+
+def compose(text: str, faults: Faults) -> At | None:
+    """The page in `text`, checked against its format; faults are collected, the page may still be usable."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        faults.add(At(None, line, column), f"no YAML: {error.problem or error.context}")
+        return None
+    except (YAMLError, RecursionError) as error:
+        faults.add(At(None, 1, 1), f"no YAML: {' '.join(str(error).split())}")
+        return None
+    if node is None:
+        faults.add(At(None, 1, 1), "the page is empty")
+        return None
+    return PAGE.read(node, faults)
+
+
+def json_schema() -> dict[str, Any]:
+    """The format of a page as JSON Schema (draft 2020-12), for editors."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tallystick machine"}
+    return head | PAGE.schema()

@@ -1,0 +1,127 @@
+"""The other half of the stick: who performs a call, and what may come back.
+
+A *call* is a request to the provider, opened by an entry and resolved by an entry. `perform` sends it once
+and turns every possible end into an `Outcome`, never into an exception:
+
+    confirmed     done, perhaps for less than asked (`amount`)
+    declined      the provider said no; nothing was done
+    unavailable   surely not done: never connected, or turned away before processing
+    unknown       it may have been done; only `look_up`, or a person, can say
+
+`look_up` asks the provider's own record what became of a call; it never repeats the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import attrs
+
+# The verbs a machine may `ask:` for, with the type of each argument. `?` may be left out.
+# fmt: off
+VERBS: Mapping[str, Mapping[str, str]] = {
+    "allocate":     {},
+    "activate":     {"number": "number?"},
+    "issue":        {"amount": "money", "return_related": "flag"},
+    "hold":         {"amount": "money", "pin": "secret?"},
+    "redeem":       {"amount": "money", "pin": "secret?"},
+    "redeem_hold":  {"amount": "money", "release": "money", "hold": "text?"},
+    "release_hold": {"amount": "money", "hold": "text?"},
+    "void":         {"amount": "money", "transaction": "text?"},
+    "adjust":       {"amount": "money"},
+    "suspend":      {},
+    "reinstate":    {},
+}
+# fmt: on
+
+
+class Result(StrEnum):
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+
+
+class Reason(StrEnum):
+    """Why a provider declined, in our words; its own code and text stay beside it."""
+
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    WRONG_PIN = "wrong_pin"
+    UNKNOWN_CARD = "unknown_card"
+    NOT_ACTIVATED = "not_activated"
+    SUSPENDED = "suspended"
+    CARD_SET_EXHAUSTED = "card_set_exhausted"
+    OVER_LIMIT = "over_limit"
+    OTHER = "other"
+
+
+@attrs.frozen
+class Outcome:
+    """What became of a call. Amounts are minor units of the card's currency."""
+
+    result: Result
+    reference: str | None = None  # the provider's transaction id: names a hold or a redemption later
+    request: str | None = None  # the provider's id of the request
+    amount: int | None = None  # confirmed amount, where the provider says one; None: as asked
+    available: int | None = None  # the card's spendable balance afterwards, where the provider says it
+    number: str | None = attrs.field(default=None, repr=False)  # allocate: the card number
+    pin: str | None = attrs.field(default=None, repr=False)  # allocate: handed on once, never stored
+    reason: Reason | None = None
+    code: str | None = None
+    text: str | None = None
+
+
+@attrs.frozen
+class CardFacts:
+    """The card a call is about, as our books know it."""
+
+    id: str
+    currency: str
+    number: str | None = attrs.field(default=None, repr=False)
+    card_set: str | None = None
+    form: str | None = None
+    kind: str | None = None
+
+
+@attrs.frozen
+class Call:
+    """One request to the provider. `id` is ours, unique, and the same on every attempt of it."""
+
+    id: str
+    verb: str
+    card: CardFacts
+    args: Mapping[str, object]  # money as minor units
+    secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # a PIN; in memory only
+    order: str | None = None
+    opened_at: datetime | None = None
+    attempt: int = 1
+
+
+@attrs.frozen
+class NotSeen:
+    """The provider's record shows no trace of the call."""
+
+    evidence: str = ""
+
+
+@attrs.frozen
+class Ambiguous:
+    """The provider's record fits the call in more than one way: a person decides on `evidence`."""
+
+    evidence: str
+
+
+class Provider(Protocol):
+    """What a provider must do. `local` providers answer inside the transaction, from our own books."""
+
+    name: str
+    local: bool
+
+    def perform(self, call: Call) -> Outcome:
+        """Send the call once. Every failure is an outcome; nothing is raised."""
+
+    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
+        """Say from the provider's own record what became of the call."""

@@ -1,0 +1,76 @@
+"""From pages of YAML to machines: strict, with every fault of a file told in one go.
+
+Two passes, because machines name each other. The first takes down what each page declares (facts, accounts,
+states, commands); the second reads its transitions against all declarations. What a page does is checked here
+as far as one look can: names, types, units, links, secrets, one call in a command, one start, no way out of a
+final state. What needs a search through the states is the business of `check`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tallystick.declare import Declared
+from tallystick.errors import Fault, Invalid, MachineError
+from tallystick.machine import Machines
+from tallystick.page import Faults, compose
+from tallystick.wiring import Wiring
+
+
+def packaged_folder() -> Path:
+    """The folder of the machines that come with the package: in a wheel inside it, in a checkout beside `src`."""
+    inside = Path(__file__).parent / "machines"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "machines"
+
+
+def load(*folders: str | os.PathLike[str]) -> Machines:
+    """The packaged machines, and those of `folders` (or of TALLYSTICK_MACHINES), which may replace them by name.
+
+    Raises:
+        MachineError: with all faults of all files.
+        Invalid: a folder does not exist.
+    """
+    named = [os.fspath(folder) for folder in folders] or os.environ.get("TALLYSTICK_MACHINES", "").split(os.pathsep)
+    files: dict[str, Path] = {}
+    for folder in [packaged_folder(), *(Path(name) for name in named if name)]:
+        if not folder.exists():
+            raise Invalid(f"{folder} is no folder of machines: it does not exist")
+        found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+        files |= {path.stem: path for path in found}
+    return read({_shown(path): path.read_text(encoding="utf-8") for path in files.values()})
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def read(pages: Mapping[str, str]) -> Machines:
+    """Machines from texts by file name. Raises MachineError with all faults of all pages."""
+    declared: dict[str, Declared] = {}
+    faults: list[Fault] = []
+    for file, text in pages.items():
+        collected = Faults(file)
+        page = compose(text, collected)
+        if page is not None and "machine" in page.value and "states" in page.value:
+            one = Declared(page, text, collected)
+            if one.name in declared:
+                collected.add(
+                    page.value["machine"], f"machine {one.name!r} is declared in {declared[one.name].file} too"
+                )
+            else:
+                declared[one.name] = one
+        faults += collected.found
+        collected.found = []
+    for one in declared.values():
+        one.declare(declared)
+    machines = [Wiring(one, declared).machine() for one in declared.values()]
+    for one in declared.values():
+        faults += one.faults.found
+    if faults:
+        raise MachineError(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
+    return Machines([machine for machine in machines if machine is not None])

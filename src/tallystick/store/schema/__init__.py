@@ -1,0 +1,155 @@
+"""The schema: the journal's tables from `journal.sql`, through sqlite-utils' migrations; one table per machine.
+
+A machine's table is made from its page: a CHECK for its states and choices, a column not below zero for each
+account, a reference for each link. When a later version of a page adds columns or states, the table is made
+anew over all versions and its rows carried over.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tallystick.entity import CREATE
+from tallystick.machine import Fact, Machine
+
+MIGRATIONS = ("journal",)  # names of the files beside this one, in the order they are applied
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Apply what is missing, inside the caller's transaction. sqlite-utils is loaded only when something is."""
+    if _applied(connection) == set(MIGRATIONS):
+        return
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("tallystick")
+    for name in MIGRATIONS:
+        migrations(name=name)(lambda db, name=name: run(db.conn, name))
+    migrations.apply(Database(connection))
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    try:
+        rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'tallystick'")
+    except sqlite3.OperationalError:
+        return set()
+    return {name for (name,) in rows}
+
+
+def run(connection: sqlite3.Connection, name: str) -> None:
+    """Run a file of SQL statement by statement: `executescript` would commit the caller's transaction."""
+    for statement in _statements((Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")):
+        connection.execute(statement)
+
+
+def _statements(text: str) -> Iterator[str]:
+    statement = ""
+    for line in text.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+# One table per machine
+
+
+def facts_over(versions: Sequence[Machine]) -> dict[str, Fact]:
+    """Every fact of any version; the newest says its type."""
+    return {name: fact for machine in versions for name, fact in machine.facts.items()}
+
+
+def accounts_over(versions: Sequence[Machine]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for machine in versions for name in machine.columns))
+
+
+def table(versions: Sequence[Machine]) -> str:
+    """The CREATE TABLE of a machine, over all its versions, oldest first."""
+    name = versions[-1].name
+    states = dict.fromkeys(state for machine in versions for state in machine.states)
+    facts = facts_over(versions)
+    choices = {
+        fact: dict.fromkeys(choice for machine in versions if fact in machine.facts
+                            for choice in machine.facts[fact].type.choices)
+        for fact in facts
+    }  # fmt: skip
+    lines = [
+        "id TEXT PRIMARY KEY",
+        f"state TEXT NOT NULL CHECK (state IN ({_quoted(states)}))",
+        "version INTEGER NOT NULL CHECK (version > 0)",
+        "machine_version INTEGER NOT NULL",
+        "currency TEXT NOT NULL",
+        *(_fact(fact, choices[fact.name]) for fact in facts.values()),
+        *(f'"{account}" INTEGER NOT NULL DEFAULT 0 CHECK ("{account}" >= 0)' for account in accounts_over(versions)),
+        "calls INTEGER NOT NULL CHECK (calls >= 0)",
+        "changing TEXT",
+        "hash TEXT NOT NULL",
+        "created TEXT NOT NULL",
+        "updated TEXT NOT NULL",
+    ]
+    return f'CREATE TABLE "{name}" (\n  ' + ",\n  ".join(lines) + "\n) STRICT, WITHOUT ROWID"
+
+
+def _fact(fact: Fact, choices: dict[str, None]) -> str:
+    type_ = fact.type
+    if type_.kind == "link":
+        return f'"{fact.name}" TEXT REFERENCES "{type_.machine}" (id) DEFERRABLE INITIALLY DEFERRED'
+    if type_.kind == "choice":
+        return f'"{fact.name}" TEXT CHECK ("{fact.name}" IN ({_quoted(choices)}))'
+    if type_.kind == "flag":
+        return f'"{fact.name}" INTEGER CHECK ("{fact.name}" IN (0, 1))'
+    return f'"{fact.name}" {"INTEGER" if type_.kind in ("money", "count") else "TEXT"}'
+
+
+def indexes(versions: Sequence[Machine]) -> list[str]:
+    """By link, to sum over what is linked; by card number, to find a card."""
+    name = versions[-1].name
+    facts = [fact.name for fact in facts_over(versions).values() if fact.type.kind in ("link", "number")]
+    return [f'CREATE INDEX "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts]
+
+
+def _quoted(words: dict[str, None]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> None:
+    """Make or remake a machine's table, inside the caller's transaction and with foreign keys off."""
+    name, wanted = versions[-1].name, table(versions)
+    found = connection.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (name,)).fetchone()
+    if found is None:
+        connection.execute(wanted)
+    elif found[0] != wanted:
+        old = {row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')}
+        connection.execute(f'ALTER TABLE "{name}" RENAME TO "{name}__old"')
+        connection.execute(wanted)
+        new = [row[1] for row in connection.execute(f'PRAGMA table_info("{name}")')]
+        both = ", ".join(f'"{column}"' for column in new if column in old)
+        connection.execute(f'INSERT INTO "{name}" ({both}) SELECT {both} FROM "{name}__old"')
+        connection.execute(f'DROP TABLE "{name}__old"')
+    else:
+        return
+    for statement in indexes(versions):
+        connection.execute(statement)
+
+
+def steps(machine: Machine) -> Iterator[tuple[str, int, str, str, str, str, str]]:
+    """Every step a machine declares, as rows of `transition`.
+
+    A call of a transition that stays may be answered in any state: others may have changed it meanwhile.
+    """
+    key = machine.name, machine.version
+    yield (*key, CREATE, CREATE, "done", "", machine.start)
+    for each in machine.transitions.values():
+        for command in each.commands:
+            calls = bool(each.ask or each.drives)
+            for source in each.sources:
+                yield (*key, each.name, command, "done", source, each.target or source)
+                if calls:
+                    yield (*key, each.name, command, "asked", source, source)
+            for source in each.sources if each.target else machine.states:
+                if calls:
+                    yield (*key, each.name, command, "confirmed", source, each.target or source)
+                    yield (*key, each.name, command, "declined", source, each.otherwise or source)
+                    yield (*key, each.name, command, "unavailable", source, source)

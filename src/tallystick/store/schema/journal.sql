@@ -1,0 +1,124 @@
+-- The tables every store has, whatever its machines. The machines' own tables are made from their pages.
+-- Text is UTF-8; times are ISO 8601 in UTC; amounts are minor units; args, postings, facts, after are JSON.
+
+CREATE TABLE machine (
+  name        TEXT NOT NULL,
+  version     INTEGER NOT NULL,
+  digest      TEXT NOT NULL,          -- of the behaviour; wording may change, behaviour needs a new version
+  definition  TEXT NOT NULL,          -- the page: entities made with it run on it for ever
+  seen        TEXT NOT NULL,
+  PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+
+-- Every step that the pages declare; an entry that is not among them is refused.
+CREATE TABLE transition (
+  machine         TEXT NOT NULL,
+  machine_version INTEGER NOT NULL,
+  name            TEXT NOT NULL,
+  command         TEXT NOT NULL,
+  phase           TEXT NOT NULL CHECK (phase IN ('done', 'asked', 'confirmed', 'declined', 'unavailable')),
+  from_state      TEXT NOT NULL,      -- '' where an entity begins
+  to_state        TEXT NOT NULL,
+  PRIMARY KEY (machine, machine_version, name, command, phase, from_state, to_state),
+  FOREIGN KEY (machine, machine_version) REFERENCES machine (name, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE entry (
+  seq             INTEGER PRIMARY KEY,
+  machine         TEXT NOT NULL,
+  entity          TEXT NOT NULL,
+  version         INTEGER NOT NULL CHECK (version > 0),
+  machine_version INTEGER NOT NULL,
+  transition      TEXT NOT NULL,
+  command         TEXT NOT NULL,
+  phase           TEXT NOT NULL,
+  from_state      TEXT,               -- NULL where the entity begins
+  to_state        TEXT NOT NULL,
+  args            TEXT NOT NULL,      -- never a secret
+  postings        TEXT NOT NULL,      -- [[source, target, amount], …]
+  facts           TEXT NOT NULL,      -- those that changed
+  after           TEXT NOT NULL,      -- every account afterwards
+  currency        TEXT NOT NULL,
+  call            TEXT,
+  key             TEXT,               -- of the command, on the first entry it made
+  cause           TEXT,               -- of the command, on every other entry it made
+  fingerprint     TEXT,               -- what the key stands for
+  by              TEXT,
+  reason          TEXT,
+  at              TEXT NOT NULL,
+  hash            TEXT NOT NULL,      -- SHA-256 of the entity's previous hash and this row
+  UNIQUE (machine, entity, version)
+) STRICT;
+
+CREATE UNIQUE INDEX entry_key ON entry (key) WHERE key IS NOT NULL;
+CREATE INDEX entry_cause ON entry (cause) WHERE cause IS NOT NULL;
+
+-- A trigger rather than a foreign key: SQLite checks foreign keys only where a connection asks for it,
+-- and this must hold on every connection.
+CREATE TRIGGER entry_is_declared BEFORE INSERT ON entry
+WHEN NOT EXISTS (
+  SELECT 1 FROM transition
+  WHERE machine = NEW.machine AND machine_version = NEW.machine_version AND name = NEW.transition
+    AND command = NEW.command AND phase = NEW.phase
+    AND from_state = coalesce(NEW.from_state, '') AND to_state = NEW.to_state
+)
+BEGIN SELECT RAISE(ABORT, 'an entry has to be a step that its machine declares'); END;
+
+CREATE TRIGGER entry_follows BEFORE INSERT ON entry
+WHEN (SELECT to_state FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND version = NEW.version - 1)
+     IS NOT NEW.from_state
+  OR (NEW.version = 1) IS NOT (NEW.from_state IS NULL)
+BEGIN SELECT RAISE(ABORT, 'an entry has to follow the one before it'); END;
+
+CREATE TRIGGER entry_stays BEFORE UPDATE ON entry
+BEGIN SELECT RAISE(ABORT, 'entries are never changed'); END;
+
+CREATE TRIGGER entry_remains BEFORE DELETE ON entry
+BEGIN SELECT RAISE(ABORT, 'entries are never deleted'); END;
+
+CREATE VIEW posting AS
+SELECT entry.seq, entry.machine, entry.entity,
+       json_extract(line.value, '$[0]') AS source,
+       json_extract(line.value, '$[1]') AS target,
+       json_extract(line.value, '$[2]') AS amount,
+       entry.currency
+FROM entry, json_each(entry.postings) AS line;
+
+CREATE TABLE call (
+  id         TEXT PRIMARY KEY,
+  key        TEXT NOT NULL,           -- of the command that opened it
+  verb       TEXT NOT NULL,
+  machine    TEXT NOT NULL,           -- the entity that asks, a card
+  entity     TEXT NOT NULL,
+  currency   TEXT NOT NULL,
+  args       TEXT NOT NULL,           -- never a secret
+  steps      TEXT NOT NULL,           -- what was set aside, and where it goes
+  secret     INTEGER NOT NULL CHECK (secret IN (0, 1)),  -- it carried one: only its caller can send it again
+  state      TEXT NOT NULL CHECK (state IN ('open', 'confirmed', 'declined', 'unavailable')),
+  attempts   INTEGER NOT NULL,
+  opened     TEXT NOT NULL,
+  asked      TEXT NOT NULL,           -- the last time it was sent
+  closed     TEXT,
+  outcome    TEXT,                    -- as far as it may be kept
+  note       TEXT                     -- why it is still open, or who closed it
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX call_open ON call (asked) WHERE state = 'open';
+
+CREATE TABLE queue (
+  key      TEXT PRIMARY KEY,
+  machine  TEXT NOT NULL,
+  entity   TEXT NOT NULL,
+  command  TEXT NOT NULL,
+  args     TEXT NOT NULL,             -- never a secret
+  due      TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  state    TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'declined', 'parked')),
+  why      TEXT,
+  by       TEXT,
+  reason   TEXT,
+  cause    TEXT                       -- key of the command it follows
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
+CREATE INDEX queue_of ON queue (machine, entity);

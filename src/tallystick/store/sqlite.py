@@ -1,0 +1,378 @@
+"""SQLite: one file, one writer at a time, every commit on disk before it is answered.
+
+Writes run in our own `BEGIN IMMEDIATE`: a deferred transaction that reads first and then writes fails with
+"database is locked" as soon as two do it, and no timeout helps. WAL lets readers go on meanwhile;
+`synchronous=FULL` makes a commit survive the power going; `foreign_keys=ON` is asked for on every connection.
+Threads of one process queue on a lock (SQLite's own waiting is polling, and unfair); processes on SQLite's.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tallystick import reader
+from tallystick.entity import Entity, Ref
+from tallystick.errors import MachineChanged, NotInTransaction, StoreBusy, StoreError
+from tallystick.machine import Machine, Machines
+from tallystick.store import CallRow, Changes, QueueRow, Record, schema
+
+TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
+CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
+
+_RECORD = ", ".join(name for name in Record._fields if name != "seq")
+_CALL = ", ".join(field.name for field in attrs.fields(CallRow))
+_QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
+
+
+class SqliteStore:
+    def __init__(self, path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> None:
+        self.path = os.fspath(path)
+        self.url = f"sqlite:///{self.path}"
+        self._timeout = timeout
+        self._writing = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._process = os.getpid()
+        self._tables: dict[str, _Table] = {}
+
+    # Connections
+
+    def _connect(self) -> sqlite3.Connection:
+        if not Path(self.path).exists():
+            _create_private(self.path)
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} cannot be opened: {error}") from error
+        return connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """A connection of this process; connections must not cross a fork."""
+        if self._process != os.getpid():
+            self._process, self._idle, self._writing = os.getpid(), [], threading.Lock()
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[SqliteTransaction]:
+        with self._connection() as connection, self._writing:
+            _begin(connection)
+            yield SqliteTransaction(connection, self._tables)
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteReading]:
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            yield SqliteReading(connection, self._tables)
+
+    def joined(self, connection: Any) -> SqliteTransaction:
+        """Take part in the transaction that the caller has begun on its own connection to this file.
+
+        Raises:
+            NotInTransaction: no transaction is open, or it is on another database.
+        """
+        if not isinstance(connection, sqlite3.Connection):
+            raise NotInTransaction(f"a sqlite3.Connection is needed to join, not {type(connection).__name__}")
+        if not connection.in_transaction:
+            raise NotInTransaction("the connection has no open transaction; execute BEGIN IMMEDIATE on it first")
+        file = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
+        if not file or not os.path.samefile(file, self.path):
+            raise NotInTransaction(f"the connection is on {file or 'a database in memory'}, the store on {self.path}")
+        return SqliteTransaction(connection, self._tables)
+
+    # Definitions
+
+    def machines(self, machines: Machines) -> Machines:
+        """Keep the definitions and make their tables; give all versions, also those only kept here.
+
+        Raises:
+            MachineChanged: a page behaves otherwise than the one kept under the same version.
+        """
+        with self._connection() as connection:
+            if not self._known(connection, machines):
+                connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
+                try:
+                    self._keep(connection, machines)
+                finally:
+                    connection.execute("PRAGMA foreign_keys = ON")
+            every = _with_kept(connection, machines)
+        by_name: dict[str, list[Machine]] = {}
+        for machine in sorted(every.all(), key=lambda each: each.version):
+            by_name.setdefault(machine.name, []).append(machine)
+        self._tables = {name: _Table(versions, every) for name, versions in by_name.items()}
+        return every
+
+    def _known(self, connection: sqlite3.Connection, machines: Machines) -> bool:
+        """Whether everything is in place already, the usual case; nothing is written then."""
+        try:
+            rows = connection.execute("SELECT name, version, digest, definition FROM machine").fetchall()
+        except sqlite3.OperationalError:
+            return False
+        except sqlite3.DatabaseError as error:
+            raise StoreError(f"{self.path} is no SQLite database: {error}") from error
+        kept = {(name, version): (digest, text) for name, version, digest, text in rows}
+        for machine in machines.all():
+            digest, _ = kept.get((machine.name, machine.version), (None, None))
+            if digest is not None and digest != machine.digest:
+                raise MachineChanged(
+                    f"{machine.file}: {machine.name} version {machine.version} behaves otherwise than the version "
+                    f"{machine.version} that {self.path} was opened with before; give the changed page a new version"
+                )
+        return all(kept.get((each.name, each.version)) == (each.digest, each.text) for each in machines.all())
+
+    def _keep(self, connection: sqlite3.Connection, machines: Machines) -> None:
+        _begin(connection)
+        schema.migrate(connection)
+        if self._known(connection, machines):  # another process came first
+            connection.execute("COMMIT")
+            return
+        for machine in machines.all():
+            connection.execute(
+                "INSERT INTO machine (name, version, digest, definition, seen)"
+                " VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+                " ON CONFLICT (name, version) DO UPDATE SET definition = excluded.definition",
+                (machine.name, machine.version, machine.digest, machine.text),
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)
+            )
+        every = _with_kept(connection, machines)
+        connection.execute("PRAGMA legacy_alter_table = ON")  # links name the table, not the one set aside
+        for name in every:
+            schema.make_table(connection, [each for each in every.all() if each.name == name])
+        connection.execute("PRAGMA legacy_alter_table = OFF")
+        connection.execute("COMMIT")
+
+
+def _create_private(path: str) -> None:
+    """An empty file that only its owner can read: card numbers are money."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {error.strerror}") from error
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        raise StoreBusy(f"another process is writing and did not end in time: {error}") from error
+
+
+def _with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
+    """The given machines and every other version kept in the store, read from its own text."""
+    given = {(machine.name, machine.version) for machine in machines.all()}
+    rows = connection.execute("SELECT name, version, definition FROM machine ORDER BY name, version").fetchall()
+    older = [row for row in rows if (row[0], row[1]) not in given]
+    if not older:
+        return machines
+    pages = {machine.name: machine.text for machine in machines.values()}
+    for name, _, text in older:
+        pages.setdefault(name, text)
+    found = [each for each in reader.read(pages).values() if (each.name, each.version) not in given]
+    known = given | {(each.name, each.version) for each in found}
+    for name, version, text in older:
+        if (name, version) not in known:
+            found.append(reader.read({**pages, name: text})[name])
+    return Machines(sorted([*machines.all(), *found], key=lambda each: (each.name, each.version)))
+
+
+class _Table:
+    """The SQL of one machine's table, over all its versions."""
+
+    def __init__(self, versions: Sequence[Machine], machines: Machines) -> None:
+        self.name = versions[-1].name
+        self.machines = machines
+        self.facts = list(schema.facts_over(versions))
+        self.flags = {name for name, fact in schema.facts_over(versions).items() if fact.type.kind == "flag"}
+        self.accounts = schema.accounts_over(versions)
+        fixed = ["id", "state", "version", "machine_version", "currency", "calls", "changing", "hash"]
+        columns = [*fixed, *self.facts, *self.accounts]
+        listed = ", ".join(f'"{column}"' for column in columns)
+        self.select = f'SELECT {listed} FROM "{self.name}"'
+        self.columns = [*columns, "created", "updated"]
+        kept = ("id", "currency", "created")
+        updates = ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in kept)
+        self.upsert = (
+            f'INSERT INTO "{self.name}" ({listed}, "created", "updated")'
+            f" VALUES ({', '.join('?' * len(self.columns))}) ON CONFLICT (id) DO UPDATE SET {updates}"
+        )
+
+    def entity(self, row: tuple[Any, ...]) -> Entity:
+        id, state, version, machine_version, currency, calls, changing, hash = row[:8]
+        machine = self.machines.at(self.name, machine_version)
+        facts = dict(zip(self.facts, row[8:], strict=False))
+        for name in self.flags:
+            facts[name] = None if facts[name] is None else bool(facts[name])
+        accounts = dict(zip(self.accounts, row[8 + len(self.facts) :], strict=True))
+        if len(accounts) != len(machine.columns):
+            accounts = {name: accounts[name] for name in machine.columns}
+        return Entity(self.name, id, state, version, machine_version, currency, facts, accounts, calls, changing, hash)
+
+    def row(self, entity: Entity, at: str) -> tuple[Any, ...]:
+        return (
+            entity.id, entity.state, entity.version, entity.machine_version, entity.currency, entity.calls,
+            entity.changing, entity.hash,
+            *[entity.facts.get(name) for name in self.facts],
+            *[entity.accounts.get(name, 0) for name in self.accounts],
+            at, at,
+        )  # fmt: skip
+
+
+class SqliteReading:
+    """One consistent look, or what a transaction reads."""
+
+    def __init__(self, connection: sqlite3.Connection, tables: dict[str, _Table]) -> None:
+        self._cursor = connection.cursor()
+        self._cursor.row_factory = None  # the caller's connection may have its own
+        self._tables = tables
+
+    def entity(self, machine: str, id: str) -> Entity | None:
+        return self.entities([(machine, id)]).get((machine, id))
+
+    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
+        ids: dict[str, list[str]] = {}
+        for machine, id in refs:
+            ids.setdefault(machine, []).append(id)
+        found = {}
+        for machine, wanted in ids.items():
+            table = self._tables[machine]
+            for row in self._select(table.select, "id", wanted):
+                found[machine, row[0]] = table.entity(row)
+        return found
+
+    def _select(self, select: str, column: str, wanted: list[str]) -> Iterator[tuple[Any, ...]]:
+        if len(wanted) == 1:
+            yield from self._cursor.execute(f"{select} WHERE {column} = ?", wanted).fetchall()
+            return
+        for start in range(0, len(wanted), CHUNK):
+            part = wanted[start : start + CHUNK]
+            marks = ", ".join("?" * len(part))
+            yield from self._cursor.execute(f"{select} WHERE {column} IN ({marks})", part).fetchall()
+
+    def all(self, machine: str) -> Iterator[Entity]:
+        table = self._tables[machine]
+        cursor = self._cursor.connection.cursor()
+        cursor.row_factory = None
+        for row in cursor.execute(f"{table.select} ORDER BY id"):
+            yield table.entity(row)
+
+    def keyed(self, keys: Iterable[str]) -> dict[str, Record]:
+        rows = self._select(f"SELECT {_RECORD}, seq FROM entry", "key", list(keys))
+        return {str(record.key): record for record in map(Record._make, rows)}
+
+    def caused(self, key: str) -> list[Record]:
+        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry WHERE cause = ? ORDER BY seq", (key,))
+        return [Record._make(row) for row in rows.fetchall()]
+
+    def call(self, id: str) -> CallRow | None:
+        row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE id = ?", (id,)).fetchone()
+        return _call(row) if row else None
+
+    def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]:
+        rows = self._select(f"SELECT {_QUEUE} FROM queue", "key", list(keys))
+        return {row[0]: QueueRow(*row) for row in rows}
+
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
+        terms = [f"{name} = ?" for name, value in (("machine", machine), ("entity", id)) if value is not None]
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
+        cursor = self._cursor.connection.cursor()
+        cursor.row_factory = None
+        given = [value for value in (machine, id) if value is not None]
+        for row in cursor.execute(f"SELECT {_RECORD}, seq FROM entry{where} ORDER BY machine, entity, version", given):
+            yield Record._make(row)
+
+    def chronicle(self, last: int) -> list[Record]:
+        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
+        return [Record._make(row) for row in reversed(rows)]
+
+    def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
+        table = self._tables[machine]
+        return [table.entity(row) for row in self._select(f"{table.select}", f'"{fact}"', [id])]
+
+    def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
+        rows = self._cursor.execute(
+            f"SELECT {_CALL} FROM call WHERE state = 'open' AND (?1 IS NULL OR asked < ?1) ORDER BY asked, id",
+            (asked_before,),
+        )
+        return [_call(row) for row in rows.fetchall()]
+
+    def all_calls(self) -> Iterator[CallRow]:
+        for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
+            yield _call(row)
+
+    def due(self, now: str, limit: int) -> list[QueueRow]:
+        rows = self._cursor.execute(
+            f"SELECT {_QUEUE} FROM queue WHERE state = 'waiting' AND due <= ? ORDER BY due, key LIMIT ?", (now, limit)
+        )
+        return [QueueRow(*row) for row in rows.fetchall()]
+
+    def queue(self, *, state: str | None = None) -> list[QueueRow]:
+        rows = self._cursor.execute(
+            f"SELECT {_QUEUE} FROM queue WHERE ?1 IS NULL OR state = ?1 ORDER BY due, key", (state,)
+        )
+        return [QueueRow(*row) for row in rows.fetchall()]
+
+    def find(self, text: str) -> list[Ref]:
+        found = []
+        for name, table in sorted(self._tables.items()):
+            terms = ["id = ?1", *(['"number" = ?1'] if "number" in table.facts else [])]
+            rows = self._cursor.execute(f'SELECT id FROM "{name}" WHERE {" OR ".join(terms)}', (text,)).fetchall()
+            found += [(name, id) for (id,) in rows]
+        return found
+
+
+class SqliteTransaction(SqliteReading):
+    """The only writer, until commit."""
+
+    def write(self, changes: Changes, at: str) -> None:
+        execute = self._cursor.executemany
+        if changes.records:
+            marks = ", ".join("?" * (len(Record._fields) - 1))
+            execute(f"INSERT INTO entry ({_RECORD}) VALUES ({marks})", [record[:-1] for record in changes.records])
+        by_machine: dict[str, list[Entity]] = {}
+        for entity in changes.entities.values():
+            by_machine.setdefault(entity.machine, []).append(entity)
+        for name, entities in by_machine.items():
+            table = self._tables[name]
+            execute(table.upsert, [table.row(entity, at) for entity in entities])
+        if changes.calls:
+            marks = ", ".join("?" * len(attrs.fields(CallRow)))
+            execute(f"INSERT OR REPLACE INTO call ({_CALL}) VALUES ({marks})",
+                    [attrs.astuple(row) for row in changes.calls.values()])  # fmt: skip
+        if changes.queue:
+            marks = ", ".join("?" * len(attrs.fields(QueueRow)))
+            execute(f"INSERT OR REPLACE INTO queue ({_QUEUE}) VALUES ({marks})",
+                    [attrs.astuple(row) for row in changes.queue.values()])  # fmt: skip
+
+
+def _call(row: tuple[Any, ...]) -> CallRow:
+    found = CallRow(*row)
+    return attrs.evolve(found, secret=bool(found.secret))

@@ -1,0 +1,95 @@
+"""What the store keeps of a call and a command, made into what is told of them again."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import attrs
+
+from tallystick import resolve
+from tallystick.entity import Entity, InFlight, Posting
+from tallystick.provider import Call, CardFacts, Outcome, Reason, Result
+from tallystick.receipt import Ended, Receipt
+from tallystick.store import CallRow, Record, encode
+
+_ENDED = {
+    "open": Ended.IN_DOUBT,
+    "confirmed": Ended.APPLIED,
+    "declined": Ended.DECLINED,
+    "unavailable": Ended.UNAVAILABLE,
+}
+
+
+def call_of(row: CallRow, card: Entity) -> Call:
+    """The call as the provider sees it."""
+    args = json.loads(row.args)
+    order = args.pop("order", None)
+    fact = card.facts.get
+    facts = CardFacts(card.id, card.currency, *(_text(fact(name)) for name in ("number", "card_set", "form", "kind")))
+    return Call(row.id, row.verb, facts, args, order=order, opened_at=datetime.fromisoformat(row.opened),
+                attempt=row.attempts)  # fmt: skip
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _before(after: dict[str, int], postings: list[tuple[str, str, int]]) -> dict[str, int]:
+    """The accounts before the postings of an entry."""
+    return resolve.post(after, [Posting(target, source, amount) for source, target, amount in postings])
+
+
+def outcome_kept(outcome: Outcome) -> str:
+    """An outcome as it may be stored: no PIN, and the number only where the machine put it."""
+    fields = attrs.asdict(
+        outcome, filter=lambda field, value: value is not None and field.name not in ("pin", "number")
+    )
+    return encode(fields)
+
+
+def outcome_told(text: str | None) -> Outcome | None:
+    if text is None:
+        return None
+    fields = json.loads(text)
+    reason = Reason(fields.pop("reason")) if "reason" in fields else None
+    return Outcome(Result(fields.pop("result")), reason=reason, **fields)
+
+
+def in_flight(
+    machine: str,
+    id: str,
+    transition: str,
+    command: str,
+    args: dict[str, object],
+    amounts: list[int],
+    partial: str | None,
+) -> InFlight:
+    return InFlight(machine, id, transition, command, args, tuple(amounts), partial)
+
+
+def _why(row: CallRow | None, outcome: Outcome | None) -> str:
+    if row is None or row.state == "confirmed":
+        return ""
+    if row.state == "open":
+        note = row.note or "no answer came"
+        return f"{row.verb} was sent to the provider and its answer is not known: {note} (call {row.id})"
+    said = f"{outcome.reason or ''} {outcome.text or ''}".strip() if outcome else ""
+    ended = "declined" if row.state == "declined" else "was not reached for"
+    return f"the provider {ended} {row.verb}{f': {said}' if said else ''}"
+
+
+def told(seen: Record, row: CallRow | None, caused: list[Record]) -> Receipt:
+    """What became of a command: `seen` carries its key, `caused` are all other entries it made, in order."""
+    last, outcome = seen, None
+    if row is not None and row.state != "open":
+        made = [each for each in caused if each.call == row.id and each.phase == row.state]
+        last = next(each for each in made[::-1] if (each.machine, each.entity) == (seen.machine, seen.entity))
+        outcome = outcome_told(row.outcome)
+    return Receipt(
+        _ENDED[row.state] if row else Ended.APPLIED,
+        str(seen.key), seen.machine, seen.entity, seen.command, last.to_state, seen.currency,
+        _before(json.loads(seen.after), json.loads(seen.postings)), json.loads(last.after),
+        tuple(Posting(*posting) for posting in json.loads(last.postings)), last.transition, outcome,
+        call=row.id if row else None, why=_why(row, outcome), replayed=True,
+    )  # fmt: skip

@@ -1,0 +1,369 @@
+"""The second pass over a page: what happens, against what all pages declare.
+
+Names, types, units, links and secrets are checked here, each with its place on the page.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from tallystick import expression
+from tallystick.declare import Declared
+from tallystick.errors import nearest
+from tallystick.expression import Expression, ExpressionError, Name, Type
+from tallystick.machine import (
+    IN_DOUBT,
+    Ask,
+    Drive,
+    Invariant,
+    Machine,
+    Move,
+    RefusedOnPurpose,
+    Sum,
+    Then,
+    Transition,
+)  # fmt: skip
+from tallystick.one_call import check_calls, check_partial
+from tallystick.page import At
+from tallystick.provider import VERBS
+
+OUTCOME = {
+    "outcome.reference": Name("o.reference", Type("text", optional=True)),
+    "outcome.number": Name("o.number", Type("number", optional=True)),
+}
+
+
+@attrs.frozen
+class _Written:
+    """A call as written in `drive:`, `ask:` or `then:`: link.name(argument=expression)."""
+
+    at: At
+    link: str
+    name: str
+    arguments: Mapping[str, At]
+    bare: bool
+
+
+class Wiring:
+    """The second pass over one page."""
+
+    def __init__(self, declared: Declared, machines: Mapping[str, Declared]) -> None:
+        self.declared = declared
+        self.machines = machines
+        self.faults = declared.faults
+
+    def machine(self) -> Machine | None:
+        declared = self.declared
+        transitions = {}
+        for key, at in declared.pairs("transitions"):
+            transition = self._transition(key, at)
+            if transition is not None:
+                transitions[key.value] = transition
+        refuse = self._refuse(transitions)
+        invariants = self._invariants()
+        if self.faults.found:
+            return None
+        return Machine(
+            name=declared.name,
+            version=declared.page["version"].value,
+            summary=declared.page["summary"].value,
+            facts=declared.facts,
+            accounts=declared.accounts,
+            outside=declared.outside,
+            states=declared.states,
+            commands=declared.commands,
+            transitions=transitions,
+            refuse=refuse,
+            invariants=invariants,
+            text=declared.text,
+            file=declared.file,
+        )
+
+    def _transition(self, key: At, at: At) -> Transition | None:
+        record: dict[str, At] = at.value
+        if "from" not in record:
+            return None
+        commands = self._commands(key, record)
+        sources = self._sources(record)
+        target, otherwise = self._state(record.get("to")), self._state(record.get("else"))
+        for source in sources:
+            if self.declared.states[source].final and target not in (None, source):
+                self.faults.add(record["from"], f"{source!r} is final, but {key.value!r} leads out of it to {target!r}")
+        arguments = self._arguments(key, commands)
+        scope = self._scope(arguments, sources)
+        ask = self._ask(record["ask"], arguments, scope) if "ask" in record else None
+        drives = (
+            tuple(self._drive(each, arguments, scope) for each in record["drive"].value) if "drive" in record else ()
+        )
+        drives = tuple(drive for drive in drives if drive is not None)
+        transition = Transition(
+            name=key.value,
+            commands=commands,
+            sources=sources,
+            target=target,
+            otherwise=otherwise,
+            guard=self.expression(record["when"], scope, Type("flag"), "a guard") if "when" in record else None,
+            drives=tuple(drive for drive in drives if drive is not None),
+            ask=ask,
+            partial=record["partial"].value if "partial" in record else None,
+            upto=self.expression(record["upto"], scope, Type("money"), "an amount") if "upto" in record else None,
+            moves=self._moves(record, scope),
+            sets=self._sets(record, scope),
+            then=self._then(record, scope),
+            line=key.line,
+        )
+        check_calls(self.declared, self.machines, key, record, transition)
+        check_partial(self.declared, self.machines, key, record, transition, arguments)
+        return transition
+
+    # Names
+
+    def _commands(self, key: At, record: Mapping[str, At]) -> tuple[str, ...]:
+        named = record["command"].value if "command" in record else [key]
+        for at in named:
+            if at.value not in self.declared.commands:
+                hint = nearest(at.value, list(self.declared.commands))
+                self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
+        return tuple(at.value for at in named if at.value in self.declared.commands)
+
+    def _sources(self, record: Mapping[str, At]) -> tuple[str, ...]:
+        sources = [self._state(at) for at in record["from"].value]
+        return tuple(dict.fromkeys(source for source in sources if source is not None))
+
+    def _state(self, at: At | None) -> str | None:
+        if at is None:
+            return None
+        name: str = at.value
+        if name in self.declared.states:
+            return name
+        if name == "stay":
+            return None
+        self.faults.add(at, f"state {at.value!r} is not declared.{nearest(at.value, list(self.declared.states))}")
+        return None
+
+    def _arguments(self, key: At, commands: Iterable[str]) -> dict[str, Type]:
+        signatures = [self.declared.commands[command].arguments for command in commands]
+        for other in signatures[1:]:
+            if other != signatures[0]:
+                self.faults.add(key, "the commands it answers take different arguments")
+        return dict(signatures[0]) if signatures else {}
+
+    def _scope(self, arguments: Mapping[str, Type], sources: tuple[str, ...]) -> dict[str, Name]:
+        facts = {name: fact.type for name, fact in self.declared.facts.items()}
+        accounts = [*self.declared.accounts, *([IN_DOUBT] if self.declared.accounts else [])]
+        return expression.accounts_facts_arguments(dict.fromkeys(accounts), facts, arguments, sources)
+
+    # Expressions
+
+    def expression(self, at: At, scope: Mapping[str, Name], wanted: Type, what: str) -> Expression | None:
+        try:
+            found = expression.read(at.value, scope)
+        except ExpressionError as error:
+            self.faults.add(at, f"in '{at.value}': {error}", 0 if "\n" in at.value else error.offset)
+            return None
+        if not wanted.accepts(found.type):
+            self.faults.add(at, f"'{at.value}' is {found.type}; {what} is needed, which is {wanted}")
+        return found
+
+    def _call(self, at: At) -> _Written | None:
+        """`link.name(argument=value)`, `name(argument=value)` or a bare `name`."""
+        try:
+            node = ast.parse(at.value.strip(), mode="eval").body
+        except (SyntaxError, ValueError):
+            node = None
+        call = node if isinstance(node, ast.Call) else None
+        match call.func if call else node:
+            case ast.Name(name):
+                link = ""
+            case ast.Attribute(ast.Name(link), name):
+                pass
+            case _:
+                self.faults.add(
+                    at, f"'{at.value}' is no command: write name(argument=value) or link.name(argument=value)"
+                )
+                return None
+        if call and (call.args or any(each.arg is None for each in call.keywords)):
+            self.faults.add(at, f"in '{at.value}': every argument is given by name")
+            return None
+        arguments = {}
+        for each in call.keywords if call else []:
+            source = ast.get_source_segment(at.value.strip(), each.value) or ast.unparse(each.value)
+            arguments[str(each.arg)] = At(source, at.line, at.column + each.value.col_offset)
+        return _Written(at, link, name, arguments, bare=call is None)
+
+    def _fitting(
+        self, written: _Written, wanted: Mapping[str, Type], scope: Mapping[str, Name], who: str
+    ) -> dict[str, Expression]:
+        """The arguments of a call, checked against what is wanted."""
+        given = {}
+        for name, at in written.arguments.items():
+            if name not in wanted:
+                self.faults.add(at, f"{who} takes no argument {name!r}.{nearest(name, list(wanted))}")
+                continue
+            found = self.expression(at, scope, wanted[name], f"argument {name!r} of {who}")
+            if found is not None:
+                given[name] = found
+        for name, type_ in wanted.items():
+            if name not in written.arguments and not type_.optional and type_.kind != "flag":
+                self.faults.add(written.at, f"{who} needs the argument {name!r}, which is {type_}")
+        return given
+
+    def _drive(self, at: At, arguments: Mapping[str, Type], scope: Mapping[str, Name]) -> Drive | None:
+        written = self._call(at)
+        if written is None:
+            return None
+        links = {name: fact.type for name, fact in self.declared.facts.items() if fact.type.kind == "link"}
+        links |= {name: type_ for name, type_ in arguments.items() if type_.kind == "link"}
+        if written.link not in links:
+            hint = nearest(written.link, list(links)) or " None is declared."
+            self.faults.add(at, f"{written.link or written.name!r} names no linked entity, a fact or argument.{hint}")
+            return None
+        target = self.machines[links[written.link].machine]
+        if written.name not in target.commands:
+            hint = nearest(written.name, list(target.commands))
+            self.faults.add(at, f"{target.name} has no command {written.name!r}.{hint}")
+            return None
+        wanted = target.commands[written.name].arguments
+        given = self._fitting(written, wanted, scope, f"{target.name}.{written.name}")
+        return Drive(written.link, target.name, written.link in arguments, written.name, given)
+
+    def _ask(self, at: At, arguments: Mapping[str, Type], scope: Mapping[str, Name]) -> Ask | None:
+        written = self._call(at)
+        if written is None:
+            return None
+        if written.link or written.name not in VERBS:
+            self.faults.add(at, f"the provider has no verb {written.name!r}.{nearest(written.name, list(VERBS))}")
+            return None
+        wanted = {name: Type(kind.rstrip("?"), kind.endswith("?")) for name, kind in VERBS[written.name].items()}
+        if written.bare:
+            alike = {name: At(name, at.line, at.column) for name in wanted if name in arguments}
+            written = attrs.evolve(written, arguments=alike)
+        return Ask(written.name, self._fitting(written, wanted, scope, f"the provider's {written.name}"))
+
+    def _then(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> tuple[Then, ...]:
+        follow_ups = []
+        for at in record["then"].value if "then" in record else []:
+            written = self._call(at)
+            if written is None:
+                continue
+            commands = self.declared.commands
+            if written.link or written.name not in commands:
+                self.faults.add(at, f"command {written.name!r} is not declared.{nearest(written.name, list(commands))}")
+                continue
+            wanted = commands[written.name].arguments
+            given = self._fitting(written, wanted, scope, written.name)
+            for name in given:
+                if wanted[name].kind == "secret":
+                    self.faults.add(at, f"{written.name}({name}=…) would store a secret in the queue")
+            follow_ups.append(Then(written.name, given))
+        return tuple(follow_ups)
+
+    # What moves and changes
+
+    def _moves(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> tuple[Move, ...]:
+        moves = []
+        for key, at in record["move"].value if "move" in record else []:
+            source, arrow, target = (part.strip() for part in key.value.partition("->"))
+            if not arrow or not source or not target:
+                self.faults.add(key, f"'{key.value}' is no move: write source -> target: amount")
+                continue
+            known = [*self.declared.accounts, *self.declared.outside]
+            for name in (source, target):
+                if name == IN_DOUBT:
+                    self.faults.add(key, "in_doubt is kept by the core: value stands there while a call is open")
+                elif name not in known:
+                    self.faults.add(
+                        key, f"account {name!r} is not declared in {self.declared.name}.{nearest(name, known)}"
+                    )
+            if source == target:
+                self.faults.add(key, f"'{key.value}' moves nothing")
+            elif source not in self.declared.accounts and target not in self.declared.accounts:
+                self.faults.add(key, f"'{key.value}' leaves the machine's accounts: one side has to be inside")
+            amount = self.expression(at, scope, Type("money"), "an amount")
+            if amount is not None:
+                moves.append(Move(source, target, amount))
+        return tuple(moves)
+
+    def _sets(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> dict[str, Expression]:
+        sets = {}
+        for key, at in record["set"].value if "set" in record else []:
+            fact = self.declared.facts.get(key.value)
+            if fact is None:
+                hint = nearest(key.value, list(self.declared.facts))
+                self.faults.add(key, f"fact {key.value!r} is not declared.{hint}")
+                continue
+            known = {name: each for name, each in scope.items() if not each.code.startswith("v[")}
+            value = self.expression(at, {**known, **OUTCOME}, fact.type, f"fact {key.value!r}")
+            if value is None:
+                continue
+            if value.type.kind == "secret":
+                self.faults.add(at, f"{key.value!r} would store a secret; a secret may only be passed on")
+            sets[key.value] = value
+        return sets
+
+    # Refusals and invariants
+
+    def _refuse(self, transitions: Mapping[str, Transition]) -> tuple[RefusedOnPurpose, ...]:
+        answered = {(state, command): each.name for each in transitions.values() for state in each.sources
+                    for command in each.commands}  # fmt: skip
+        refuse, seen = [], set()
+        at = self.declared.page.get("refuse")
+        for each in at.value if at else []:
+            if not {"in", "commands", "says"} <= each.value.keys():
+                continue
+            states = [state for state in each.value["in"].value if self._state(state)]
+            commands = self._commands(each, {"command": each.value["commands"]})
+            for state in states:
+                for command in commands:
+                    pair = (state.value, command)
+                    if pair in answered:
+                        self.faults.add(state, f"{command!r} in {state.value!r} is answered by {answered[pair]!r}; "
+                                        "it cannot be refused on purpose too")  # fmt: skip
+                    if pair in seen:
+                        self.faults.add(state, f"{command!r} in {state.value!r} is refused already")
+                    seen.add(pair)
+            says = each.value["says"].value
+            refuse.append(RefusedOnPurpose(says, tuple(state.value for state in states), commands))
+        return tuple(refuse)
+
+    def _invariants(self) -> dict[str, Invariant]:
+        invariants = {}
+        for key, at in self.declared.pairs("invariants"):
+            record = at.value
+            if "always" not in record or "says" not in record:
+                continue
+            sums = {}
+            for name, path in record["sum"].value if "sum" in record else []:
+                total = self._sum(path)
+                if total:
+                    sums[name.value] = total
+            accounts = dict.fromkeys([*self.declared.accounts, IN_DOUBT, *self.declared.outside, *sums])
+            scope = expression.accounts_facts_arguments(accounts, {}, {}, tuple(self.declared.states))
+            always = self.expression(record["always"], scope, Type("flag"), "a statement")
+            if always is not None:
+                invariants[key.value] = Invariant(key.value, record["says"].value, sums, always)
+        return invariants
+
+    def _sum(self, at: At) -> Sum | None:
+        parts = at.value.split(".")
+        if len(parts) != 3 or parts[0] not in self.machines:
+            self.faults.add(at, f"'{at.value}' is no sum: write machine.fact.account."
+                            f"{nearest(parts[0], list(self.machines))}")  # fmt: skip
+            return None
+        machine, fact, account = parts
+        other = self.machines[machine]
+        if fact not in other.facts or other.facts[fact].type.machine != self.declared.name:
+            links = [name for name, each in other.facts.items() if each.type.machine == self.declared.name]
+            self.faults.add(
+                at, f"{machine} has no fact {fact!r} that names a {self.declared.name}.{nearest(fact, links)}"
+            )
+            return None
+        if account not in other.accounts:
+            self.faults.add(
+                at, f"account {account!r} is not declared in {machine}.{nearest(account, list(other.accounts))}"
+            )
+            return None
+        return Sum(machine, fact, account)
