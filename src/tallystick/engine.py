@@ -208,6 +208,32 @@ class Engine:
             receipts += [self._run(row) for row in rows]
         return receipts
 
+    def follow(self, receipt: Receipt) -> Receipt:
+        """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs."""
+        if not receipt.follow_ups and not receipt.replayed:
+            return receipt
+        followed: list[Receipt] = []
+        causes = [receipt.key]
+        for cause in causes:
+            with self.store.reading() as reading:
+                rows = reading.following(cause)
+            followed += [self._run(row) if row.state == "waiting" else self._ran(row) for row in rows]
+            causes += [row.key for row in rows]
+        return attrs.evolve(receipt, followed=tuple(followed))
+
+    def _ran(self, row: QueueRow) -> Receipt:
+        """What became of a queued command that is not waiting any more."""
+        if row.state == "done":
+            return self.attempt(_queued_command(row))
+        ended = {"declined": Ended.DECLINED, "parked": Ended.UNAVAILABLE}.get(row.state, Ended.REFUSED)
+        return Receipt(ended, row.key, row.machine, row.entity, row.command, why=row.why or "", replayed=True)
+
+    def seen(self, key: str) -> Mapping[str, object] | None:
+        """The arguments of the command that this key named, if it was seen; amounts in minor units."""
+        with self.store.reading() as reading:
+            found = reading.keyed([key])
+        return json.loads(found[key].args) if key in found else None
+
     # The provider
 
     def _perform(self, sent: Sent) -> Receipt:
@@ -263,9 +289,8 @@ class Engine:
     # The queue
 
     def _run(self, row: QueueRow) -> Receipt:
-        command = Command(row.machine, row.entity, row.command, json.loads(row.args), row.key, row.by, row.reason)
         try:
-            receipt = self.attempt(command)
+            receipt = self.attempt(_queued_command(row))
         except Invalid as error:
             receipt = Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=str(error))
         if receipt.result is Ended.REFUSED and receipt.refusal and receipt.refusal.waits:
@@ -355,6 +380,10 @@ class Engine:
         except Invalid as error:
             return error
         return None
+
+
+def _queued_command(row: QueueRow) -> Command:
+    return Command(row.machine, row.entity, row.command, json.loads(row.args), row.key, row.by, row.reason)
 
 
 def _job(command: Command) -> Callable[[Work], Any]:

@@ -10,7 +10,8 @@ from enum import StrEnum
 import attrs
 
 from tallystick.entity import Posting
-from tallystick.errors import Declined, InDoubt, Invalid, Refused, Unavailable
+from tallystick.errors import Declined, InDoubt, Invalid, Refused, Unavailable, nearest
+from tallystick.money import Money
 from tallystick.provider import Outcome
 from tallystick.refusal import Refusal
 from tallystick.store import encode
@@ -65,6 +66,18 @@ class Receipt:
     why: str = ""
     replayed: bool = False  # the key was seen before; this is what became of it then
     pin: str | None = attrs.field(default=None, repr=False)  # handed out once, never stored
+    followed: tuple[Receipt, ...] = ()  # of the follow-ups that were executed at once, in their order
+
+    @property
+    def last(self) -> Receipt:
+        """The receipt of the last thing that happened: a follow-up's, or this one."""
+        return next((each for each in self.followed[::-1] if each.applied), self)
+
+    def money(self, account: str) -> Money:
+        """What stands on an account after the command."""
+        if account not in self.after or self.currency is None:
+            raise Invalid(f"this receipt has no account {account!r}.{nearest(account, list(self.after))}")
+        return Money(self.after[account], self.currency)
 
     @property
     def applied(self) -> bool:

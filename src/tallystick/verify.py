@@ -158,11 +158,8 @@ class _Verifier:
         except (KeyError, TypeError) as error:
             yield "arguments", f"{record.transition} cannot be computed from what is kept: {error!r}"
             return
-        if not fires:
-            yield (
-                "guard",
-                f"{record.transition} fired, but its guard was not true: {row.transition.guard and row.transition.guard.source}",
-            )
+        if not fires and row.transition.guard:
+            yield "guard", f"{record.transition} fired, but '{row.transition.guard.source}' was not true"
         asked = record.phase == "asked"
         lines = zip(row.lines, amounts, strict=True)
         wanted = [[source, IN_DOUBT if asked else target, amount] for (source, target), amount in lines if amount]

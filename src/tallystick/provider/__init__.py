@@ -117,8 +117,11 @@ class Ambiguous:
 class Provider(Protocol):
     """What a provider must do. `local` providers answer inside the transaction, from our own books."""
 
-    name: str
-    local: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def local(self) -> bool: ...
 
     def perform(self, call: Call) -> Outcome:
         """Send the call once. Every failure is an outcome; nothing is raised."""

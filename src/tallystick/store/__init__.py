@@ -191,6 +191,9 @@ class Reading(Protocol):
     def due(self, now: str, limit: int) -> list[QueueRow]:
         """Waiting commands whose time has come, the longest waiting first."""
 
+    def following(self, cause: str) -> list[QueueRow]:
+        """Commands that the command with this key has queued."""
+
     def queue(self, *, state: str | None = None) -> list[QueueRow]: ...
 
     def find(self, text: str) -> list[Ref]:

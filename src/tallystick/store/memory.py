@@ -101,6 +101,9 @@ class MemoryStore:
         found = [each for each in self._queue.values() if each.state == "waiting" and each.due <= now]
         return sorted(found, key=lambda row: (row.due, row.key))[:limit]
 
+    def following(self, cause: str) -> list[QueueRow]:
+        return sorted((each for each in self._queue.values() if each.cause == cause), key=lambda row: row.key)
+
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         found = [each for each in self._queue.values() if state in (None, each.state)]
         return sorted(found, key=lambda row: (row.due, row.key))

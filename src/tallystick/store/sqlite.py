@@ -334,6 +334,10 @@ class SqliteReading:
         )
         return [QueueRow(*row) for row in rows.fetchall()]
 
+    def following(self, cause: str) -> list[QueueRow]:
+        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE cause = ? ORDER BY key", (cause,))
+        return [QueueRow(*row) for row in rows.fetchall()]
+
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         rows = self._cursor.execute(
             f"SELECT {_QUEUE} FROM queue WHERE ?1 IS NULL OR state = ?1 ORDER BY due, key", (state,)

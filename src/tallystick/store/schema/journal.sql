@@ -121,4 +121,4 @@ CREATE TABLE queue (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
-CREATE INDEX queue_of ON queue (machine, entity);
+CREATE INDEX queue_cause ON queue (cause) WHERE cause IS NOT NULL;

@@ -1,0 +1,501 @@
+"""The verbs an order system calls: sell a card, split a tender, authorize, settle, cancel, refund, replace.
+
+Each verb is a handful of commands under one key of the caller's. Said again with that key, it goes on where it
+stopped: what was done is replayed, what was not is done. The machines decide everything; here is only which
+commands a verb is made of.
+
+    with tallystick.open("sqlite:///books.db") as books:
+        books.sell_electronic("card-1", "50.00", "BRL", order="o-1", key="o-1/card-1")
+        books.authorize("pay-1", "card-1", "40.00", order="o-2", key="o-2/authorize")
+        books.settle("pay-1", "15.00", key="o-2/ship-1")        # an advanced hold covers the other 25.00
+        books.cancel("pay-1", key="o-2/cancel")
+
+Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or
+raises Refused, Declined, Unavailable or InDoubt, whose receipt says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import attrs
+
+from tallystick import reader
+from tallystick.engine import GRACE, Engine
+from tallystick.entity import Entity
+from tallystick.errors import Invalid, TallystickError
+from tallystick.money import Money
+from tallystick.provider import Provider
+from tallystick.receipt import Answer, Command, Receipt
+from tallystick.refusal import mask
+from tallystick.store import Record, open_store
+from tallystick.verify import Report, verify
+
+Amount = Money | str
+
+
+@attrs.frozen
+class Card:
+    """A card as our books know it."""
+
+    id: str
+    state: str
+    currency: str
+    available: Money
+    held: Money
+    in_doubt: Money
+    form: str
+    kind: str
+    number: str | None = attrs.field(default=None, repr=False)
+
+    @property
+    def masked(self) -> str:
+        """The number as people may see it."""
+        return mask(self.number) if self.number else "—"
+
+
+@attrs.frozen
+class Payment:
+    """A gift-card tender of an order as our books know it."""
+
+    id: str
+    state: str
+    currency: str
+    order: str
+    card: str
+    held: Money
+    uncovered: Money
+    redeemed: Money
+    in_doubt: Money
+
+
+@attrs.frozen
+class Tender:
+    """How an amount can be spread over cards; `remaining` needs another tender."""
+
+    parts: tuple[tuple[str, Money], ...]
+    remaining: Money
+
+
+@attrs.frozen
+class Sale:
+    """A sold card: what the customer gets. Number and PIN are money: hand them on, do not log them."""
+
+    card: str
+    receipt: Receipt
+    number: str | None = attrs.field(default=None, repr=False)
+    pin: str | None = attrs.field(default=None, repr=False)
+
+
+class StoredValue:
+    """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __enter__(self) -> StoredValue:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the store. The store may be used again; it opens new ones."""
+        self.engine.store.close()
+
+    # Cards are sold
+
+    def sell_electronic(
+        self,
+        card: str,
+        amount: Amount,
+        currency: str,
+        *,
+        order: str,
+        key: str,
+        card_set: str | None = None,
+        kind: str = "gift",
+        review: bool = False,
+        limits: Mapping[str, Amount] | None = None,
+        by: str | None = None,
+    ) -> Sale:
+        """Sell an electronic card: allocate, activate, issue. With `review`, it waits for `approve`."""
+        facts = {"card_set": card_set, "kind": kind, **(limits or {})}
+        self._line(card, "electronic", amount, currency, order, key, facts, by)
+        if review:
+            receipt = self._do("fulfilment", key, "review", {}, f"{key}/review", by)
+            return Sale(card, receipt)
+        return self._sold(card, key, self._do("fulfilment", key, "allocate", {}, f"{key}/allocate", by))
+
+    def ship_physical(
+        self,
+        card: str,
+        number: str,
+        amount: Amount,
+        currency: str,
+        *,
+        order: str,
+        key: str,
+        kind: str = "gift",
+        limits: Mapping[str, Amount] | None = None,
+        by: str | None = None,
+    ) -> Sale:
+        """Sell a physical card when it ships, with the number scanned: activate, issue."""
+        self._line(card, "physical", amount, currency, order, key, {"kind": kind, **(limits or {})}, by)
+        return self._sold(card, key, self._do("fulfilment", key, "ship", {"number": number}, f"{key}/ship", by))
+
+    def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
+        """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
+        line = self._entity("fulfilment", sale)
+        return self._sold(str(line.facts["card"]), sale, self._do("fulfilment", sale, "approve", {}, key, by, reason))
+
+    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Receipt:
+        """Reject a sale under review; no card is touched."""
+        return self._do("fulfilment", sale, "reject", {}, key, by, reason)
+
+    def _line(
+        self,
+        card: str,
+        form: str,
+        amount: Amount,
+        currency: str,
+        order: str,
+        key: str,
+        facts: Mapping[str, object],
+        by: str | None,
+    ) -> None:
+        """The card and the order line that sells it."""
+        blank = {"form": form, "currency": currency, **facts}
+        self._do("gift_card", card, "create", blank, f"{key}/card", by)
+        line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
+        self._do("fulfilment", key, "create", line, f"{key}/line", by)
+
+    def _sold(self, card: str, sale: str, receipt: Receipt) -> Sale:
+        """What the customer gets, once the line is fulfilled."""
+        pins = [each.pin for each in (receipt, *receipt.followed) if each.pin]
+        for each in receipt.followed:
+            each.or_raise()
+        number = self._entity("gift_card", card).facts.get("number")
+        return Sale(card, receipt.last, str(number) if number else None, pins[0] if pins else None)
+
+    def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Add value to an issued gift card."""
+        return self._do("gift_card", card, "reload", {"amount": amount}, key, by)
+
+    # Cards are looked at
+
+    def card(self, card: str) -> Card:
+        """A card by id, as our books know it. Raises Invalid if there is none."""
+        found = self._entity("gift_card", card)
+        number = found.facts.get("number")
+        return Card(
+            id=found.id,
+            state=found.state,
+            currency=found.currency,
+            available=_money(found, "available"),
+            held=_money(found, "held"),
+            in_doubt=_money(found, "in_doubt"),
+            form=str(found.facts["form"]),
+            kind=str(found.facts["kind"]),
+            number=str(number) if number else None,
+        )
+
+    def payment(self, payment: str) -> Payment:
+        """A payment by id. Raises Invalid if there is none."""
+        found = self._entity("payment", payment)
+        return Payment(
+            id=found.id,
+            state=found.state,
+            currency=found.currency,
+            order=str(found.facts["order"]),
+            card=str(found.facts["card"]),
+            held=_money(found, "held"),
+            uncovered=_money(found, "uncovered"),
+            redeemed=_money(found, "redeemed"),
+            in_doubt=_money(found, "in_doubt"),
+        )
+
+    def find(self, number: str) -> Card | None:
+        """The card with this number, if our books have it."""
+        with self.engine.store.reading() as reading:
+            found = [id for machine, id in reading.find(number) if machine == "gift_card"]
+            cards = [each for id in found if (each := reading.entity("gift_card", id)) is not None]
+        matching = [each.id for each in cards if each.facts.get("number") == number]
+        return self.card(matching[0]) if matching else None
+
+    def plan(self, amount: Money, cards: Sequence[str]) -> Tender:
+        """Spread an amount over cards in the given order, each up to what is available on it now.
+
+        A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster.
+        """
+        parts, remaining = [], amount
+        for id in dict.fromkeys(cards):
+            card = self.card(id)
+            part = min(card.available, remaining) if card.state == "issued" else Money.zero(amount.currency)
+            if part.minor > 0:
+                parts.append((id, part))
+                remaining -= part
+        return Tender(tuple(parts), remaining)
+
+    # Orders are paid
+
+    def authorize(
+        self,
+        payment: str,
+        card: str,
+        amount: Amount,
+        *,
+        order: str,
+        key: str,
+        pin: str | None = None,
+        short: bool = False,
+        by: str | None = None,
+    ) -> Receipt:
+        """Hold an amount on a card for an order. With `short`, what there is, if less: `receipt.money("held")`."""
+        self._ask_for(payment, card, order, key, by)
+        return self._do("payment", payment, "authorize", {"amount": amount, "pin": pin, "short": short}, key, by)
+
+    def authorize_all(
+        self,
+        tender: Tender,
+        *,
+        order: str,
+        key: str,
+        pins: Mapping[str, str] | None = None,
+        by: str | None = None,
+    ) -> dict[str, Receipt]:
+        """Hold every part of a tender, or none: payments by id, which is "order/card".
+
+        If a card says no, what was held for this tender is given back and the card's answer is raised. While one
+        is in doubt the others stay held, because it may have been done: recover, then say it again.
+        """
+        receipts: dict[str, Receipt] = {}
+        for card, amount in tender.parts:
+            payment = f"{order}/{card}"
+            pin = (pins or {}).get(card)
+            self._ask_for(payment, card, order, f"{key}/{card}", by)
+            args = {"amount": amount, "pin": pin}
+            receipt = self.engine.attempt(self._command("payment", payment, "authorize", args, f"{key}/{card}", by))
+            if not receipt.applied:
+                if receipt.result != "in_doubt":
+                    for held in receipts:
+                        self._do(
+                            "payment", held, "reverse", {}, f"{key}/{held}/back", by, f"{card}: {receipt.why}"[:1000]
+                        )
+                receipt.or_raise()
+            receipts[payment] = receipt
+        return receipts
+
+    def redeem(
+        self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
+        short: bool = False, by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Take an amount in one step, for goods handed over at once. `void` undoes it whole."""
+        self._ask_for(payment, card, order, key, by)
+        return self._do("payment", payment, "redeem_now", {"amount": amount, "pin": pin, "short": short}, key, by)
+
+    def _ask_for(self, payment: str, card: str, order: str, key: str, by: str | None) -> None:
+        facts = {"order": order, "card": card, "currency": self._entity("gift_card", card).currency}
+        self._do("payment", payment, "create", facts, f"{key}/create", by)
+
+    def settle(
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        last: bool = False,
+        keep: bool = False,
+        invoice: str | None = None,
+        due: datetime | None = None,
+        by: str | None = None,
+    ) -> Receipt:
+        """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
+
+        With `due` it is queued for `run_due`. `receipt.followed` has the receipt of the advanced hold; what it could
+        not cover is `payment(…).uncovered` and needs another tender.
+        """
+        args = {"amount": amount, "last": last, "keep": keep, "invoice": invoice}
+        return self._do("payment", payment, "settle", args, key, by, due=due)
+
+    def cancel(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Give back whatever is still held; what was earned stays earned."""
+        return self._do("payment", payment, "reverse", {}, key, by, reason)
+
+    def let_go(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Another tender covers this much of what is uncovered."""
+        return self._do("payment", payment, "let_go", {"amount": amount}, key, by)
+
+    def void(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Undo a one-step redemption whole, because the other tender failed."""
+        return self._do("payment", payment, "void", {}, key, by, reason)
+
+    def refund(
+        self, payment: str, amount: Amount, *, key: str, by: str | None = None, reason: str | None = None
+    ) -> Receipt:
+        """Give an amount that was earned back to the card that paid."""
+        return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason)
+
+    def refund_to_new(
+        self, payment: str, amount: Amount, card: str, *, key: str, card_set: str | None = None,
+        by: str | None = None, reason: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Give an amount that was earned as merchandise credit on a new electronic card."""
+        currency = self._entity("payment", payment).currency
+        facts = {"form": "electronic", "kind": "merchandise_credit", "card_set": card_set, "currency": currency}
+        self._do("gift_card", card, "create", facts, f"{key}/card", by)
+        drawn = self._do("gift_card", card, "allocate", {}, f"{key}/allocate", by)
+        self._do("gift_card", card, "activate", {}, f"{key}/activate", by)
+        receipt = self._do("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
+        number = self._entity("gift_card", card).facts.get("number")
+        return Sale(card, receipt, str(number) if number else None, drawn.pin)
+
+    # Cards get lost
+
+    def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Let nothing be spent from a card; what is held on it may still be earned or given back."""
+        return self._do("gift_card", card, "suspend", {}, key, by, reason)
+
+    def reinstate(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Put a suspended card back to where it was."""
+        return self._do("gift_card", card, "reinstate", {}, key, by, reason)
+
+    def replace(
+        self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
+        by: str | None = None, reason: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
+
+        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled.
+        """
+        old = self._entity("gift_card", card)
+        if old.state != "suspended" and self.engine.seen(f"{key}/suspend") is None:
+            self.suspend(card, key=f"{key}/suspend", by=by, reason=reason)
+        form = "physical" if number else "electronic"
+        like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
+        blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
+        self._do("gift_card", new, "create", blank, f"{key}/card", by)
+        facts = {"old": card, "new": new, "form": form, "currency": old.currency}
+        self._do("replacement", key, "create", facts, f"{key}/create", by)
+        begun = self.engine.seen(f"{key}/begin")  # said again, it is about the amount of then
+        amount = begun["amount"] if begun else self.card(card).available
+        receipt = self._do("replacement", key, "begin", {"amount": amount}, f"{key}/begin", by, reason)
+        if number:
+            receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
+        pins = [each.pin for each in receipt.followed if each.pin]
+        for each in receipt.followed:
+            if each.command != "retire":  # that waits until no order holds anything on the old card
+                each.or_raise()
+        found = self._entity("gift_card", new).facts.get("number")
+        return Sale(new, receipt.last, str(found) if found else None, pins[0] if pins else None)
+
+    def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
+        return self._do("gift_card", card, "cash_out", {}, key, by, reason)
+
+    def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:
+        """Correct a balance by hand; an amount below zero takes away."""
+        return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason)
+
+    # The house
+
+    def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
+        """Whether a command would be taken now, and why not. Writes nothing."""
+        return self.engine.may(machine, id, command, args)
+
+    def history(self, machine: str, id: str) -> list[Record]:
+        """The journal of one entity, oldest first."""
+        with self.engine.store.reading() as reading:
+            return list(reading.journal(machine, id))
+
+    def run_due(self) -> list[Receipt]:
+        """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
+        return self.engine.run_due()
+
+    def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
+        """End what is in doubt, as far as the provider's own record allows."""
+        return self.engine.recover(grace)
+
+    def verify(self) -> Report:
+        """Replay the journal and compare everything; `report.findings` is empty if all is well."""
+        return verify(self.engine.machines, self.engine.store)
+
+    # Inside
+
+    def _do(
+        self,
+        machine: str,
+        id: str,
+        command: str,
+        args: Mapping[str, object],
+        key: str,
+        by: str | None,
+        reason: str | None = None,
+        due: datetime | None = None,
+    ) -> Receipt:
+        receipt = self.engine.attempt(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
+        return self.engine.follow(receipt)
+
+    def _command(
+        self, machine: str, id: str, command: str, args: Mapping[str, object], key: str, by: str | None,
+        reason: str | None = None, due: datetime | None = None,
+    ) -> Command:  # fmt: skip
+        given = {name: value for name, value in args.items() if value is not None and value is not False}
+        return Command(machine, id, command, given, key, by, reason, due)
+
+    def _entity(self, machine: str, id: str) -> Entity:
+        with self.engine.store.reading() as reading:
+            found = reading.entity(machine, id)
+        if found is None:
+            raise Invalid(f"there is no {machine} {id!r}")
+        return found
+
+
+def _money(entity: Entity, account: str) -> Money:
+    return Money(entity.accounts[account], entity.currency)
+
+
+def open(
+    url: str,
+    *,
+    provider: Provider | str = "local",
+    machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+) -> StoredValue:
+    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
+
+    `provider` is "local", the name of an installed provider (entry-point group `tallystick.providers`), or an
+    object of the protocol. `machines` are folders of pages beside or instead of the packaged ones.
+
+    Raises:
+        MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
+        Invalid: no such store or provider.   StoreError: the database cannot be opened.
+    """
+    folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
+    answering = provider_named(provider) if isinstance(provider, str) else provider
+    return StoredValue(Engine(reader.load(*folders), open_store(url), answering))
+
+
+def provider_named(name: str) -> Provider:
+    """A provider by the name it is installed under. Raises Invalid if there is none."""
+    if name == "local":
+        from tallystick.provider.local import LocalProvider
+
+        return LocalProvider()
+    from importlib.metadata import entry_points
+
+    found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
+    if name not in found:
+        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', *sorted(found)])}.")
+    try:
+        provider: Provider = found[name].load()()
+    except TallystickError:
+        raise
+    except Exception as error:
+        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {error}") from error
+    return provider
