@@ -1,0 +1,27 @@
+# One command to check everything: `just check`.
+
+python := ".venv/bin/python"
+
+# Everything that has to hold before a change lands
+check:
+    .ci/run
+
+install:
+    python3 -m venv .venv
+    .venv/bin/pip install --quiet -e '.[dev]'
+
+test *args:
+    {{python}} -m pytest {{args}}
+
+coverage:
+    {{python}} -m pytest --cov --cov-report=term-missing:skip-covered
+
+demo:
+    .venv/bin/tallystick demo
+
+bench *args:
+    {{python}} benchmarks/run.py {{args}}
+
+# Write anew what is generated: the diagrams in README and docs
+docs:
+    {{python}} docs/generate.py
