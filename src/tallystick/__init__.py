@@ -29,11 +29,13 @@ from tallystick.money import Money
 if TYPE_CHECKING:
     from tallystick.engine import Engine
     from tallystick.machine import Machine, Machines, to_transitions
+    from tallystick.opening import open
     from tallystick.reader import load
     from tallystick.receipt import Answer, Command, Ended, Receipt
     from tallystick.refusal import Refusal
-    from tallystick.stored_value import Card, Payment, Sale, StoredValue, Tender, open
-    from tallystick.verify import Finding, Report, verify
+    from tallystick.stored_value import StoredValue
+    from tallystick.verify import Finding, Report
+    from tallystick.views import Card, Payment, Sale, Tender
 
 __version__ = "0.1.0"
 
@@ -43,8 +45,10 @@ _LATE = {
     "reader": ["load"],
     "receipt": ["Answer", "Command", "Ended", "Receipt"],
     "refusal": ["Refusal"],
-    "stored_value": ["Card", "Payment", "Sale", "StoredValue", "Tender", "open"],
-    "verify": ["Finding", "Report", "verify"],
+    "opening": ["open"],
+    "stored_value": ["StoredValue"],
+    "verify": ["Finding", "Report"],
+    "views": ["Card", "Payment", "Sale", "Tender"],
 }
 _WHERE = {name: module for module, names in _LATE.items() for name in names}
 
@@ -93,5 +97,4 @@ __all__ = [
     "load",
     "open",
     "to_transitions",
-    "verify",
 ]

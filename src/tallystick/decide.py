@@ -57,7 +57,7 @@ def _step(
     row = _row(machine, entity, command, args, driver)
     if isinstance(row, Refusal):
         return row
-    step = Step(entity, row, command, args, ())
+    step = Step(entity, row, command, args)
     intent.steps.append(step)
     if not row.local:
         refused = _reach_out(machines, machine, step, world, intent)
@@ -145,7 +145,7 @@ def _filled(machine: Machine, command: str, given: dict[str, object]) -> dict[st
 def _unsound(machine: Machine, step: Step, intent: Intent) -> Refusal | None:
     """The last belt, below all guards: nothing negative, nothing too large, nothing left in a final state."""
     entity, row = step.entity, step.row
-    after = row.post(entity.accounts, step.amounts)
+    after = step.after = row.post(entity.accounts, step.amounts)
     if (after and min(after.values()) < 0) or (step.amounts and min(step.amounts) < 0):
         return _overdrawn(machine, step, after)
     if after and max(after.values()) > LIMIT:

@@ -134,20 +134,17 @@ class Engine:
         wanted = list(commands)
         for start in range(0, len(wanted), BATCH):
             part = wanted[start : start + BATCH]
-            valid = [command for command in part if not self._reject(command)]
+            rejected = [self._reject(command) for command in part]
+            valid = [command for command, invalid in zip(part, rejected, strict=True) if invalid is None]
             done = iter(self._submit(valid, [_job(command) for command in valid]))
-            for command in part:
-                rejected = self._reject(command)
-                if rejected:
-                    results.append(rejected)
-                    continue
-                answer = next(done)
-                if isinstance(answer, Invalid):
-                    results.append(answer)
-                else:
-                    receipt, sent = answer
-                    results.append(receipt if sent is None else self._perform(sent))
+            results += [invalid or self._finish(next(done)) for invalid in rejected]
         return results
+
+    def _finish(self, answer: tuple[Receipt, Sent | None] | Invalid) -> Receipt | Invalid:
+        if isinstance(answer, Invalid):
+            return answer
+        receipt, sent = answer
+        return receipt if sent is None else self._perform(sent)
 
     def may(self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None) -> Answer:
         """Whether a command would be taken now, and why not. Writes nothing.

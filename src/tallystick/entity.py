@@ -76,7 +76,8 @@ class Step:
     row: Row
     command: str
     args: Mapping[str, object] = attrs.field(repr=False)  # with secrets; cut to `upto`
-    amounts: Amounts
+    amounts: Amounts = ()
+    after: Mapping[str, int] = attrs.field(factory=dict)  # accounts once all moves are done
     partial: str | None = None  # the argument of which less may be confirmed
 
 

@@ -61,6 +61,11 @@ class Command:
     name: str
     arguments: Mapping[str, Type]
     driven: bool = False  # only another machine's transition may give it
+    kept: tuple[str, ...] = attrs.field(init=False)  # arguments that may be stored: all but secrets
+
+    def __attrs_post_init__(self) -> None:
+        kept = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
+        object.__setattr__(self, "kept", kept)
 
 
 @attrs.frozen

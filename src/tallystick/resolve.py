@@ -31,11 +31,11 @@ def complete(machines: Machines, intent: Intent, outcome: Outcome = NO_CALL) -> 
         if outcome.amount is not None and step.partial is not None:
             step.args = {**step.args, step.partial: outcome.amount}
             step.amounts = row.amounts(entity.accounts, entity.facts, step.args, entity.state)
-        accounts = row.post(entity.accounts, step.amounts)
+            step.after = row.post(entity.accounts, step.amounts)
         postings = tuple(
             [Posting(*line, amount) for line, amount in zip(row.lines, step.amounts, strict=True) if amount]
         )
-        _advance(machines, plan, entity, row, step.command, step.args, "done", accounts, postings, outcome)
+        _advance(machines, plan, entity, row, step.command, step.args, "done", step.after, postings, outcome)
     return plan
 
 
@@ -184,9 +184,5 @@ def post(accounts: Mapping[str, int], postings: tuple[Posting, ...] | list[Posti
 
 def kept(machine: Machine, command: str, args: Mapping[str, object]) -> dict[str, object]:
     """The arguments as an entry keeps them: no secrets, nothing that was left out."""
-    arguments = machine.commands[command].arguments
-    return {
-        name: value
-        for name, value in args.items()
-        if value is not None and value is not False and arguments[name].kind != "secret"
-    }
+    names = machine.commands[command].kept
+    return {name: value for name in names if (value := args.get(name)) is not None and value is not False}

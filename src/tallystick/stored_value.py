@@ -16,79 +16,20 @@ raises Refused, Declined, Unavailable or InDoubt, whose receipt says why.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any
 
-import attrs
-
-from tallystick import reader
 from tallystick.engine import GRACE, Engine
 from tallystick.entity import Entity
-from tallystick.errors import Invalid, TallystickError
+from tallystick.errors import Invalid
 from tallystick.money import Money
-from tallystick.provider import Provider
 from tallystick.receipt import Answer, Command, Receipt
-from tallystick.refusal import mask
-from tallystick.store import Record, open_store
+from tallystick.store import Record
 from tallystick.verify import Report, verify
+from tallystick.views import Card, Payment, Sale, Tender, card_view, payment_view
 
 Amount = Money | str
-
-
-@attrs.frozen
-class Card:
-    """A card as our books know it."""
-
-    id: str
-    state: str
-    currency: str
-    available: Money
-    held: Money
-    in_doubt: Money
-    form: str
-    kind: str
-    number: str | None = attrs.field(default=None, repr=False)
-
-    @property
-    def masked(self) -> str:
-        """The number as people may see it."""
-        return mask(self.number) if self.number else "—"
-
-
-@attrs.frozen
-class Payment:
-    """A gift-card tender of an order as our books know it."""
-
-    id: str
-    state: str
-    currency: str
-    order: str
-    card: str
-    held: Money
-    uncovered: Money
-    redeemed: Money
-    in_doubt: Money
-
-
-@attrs.frozen
-class Tender:
-    """How an amount can be spread over cards; `remaining` needs another tender."""
-
-    parts: tuple[tuple[str, Money], ...]
-    remaining: Money
-
-
-@attrs.frozen
-class Sale:
-    """A sold card: what the customer gets. Number and PIN are money: hand them on, do not log them."""
-
-    card: str
-    receipt: Receipt
-    number: str | None = attrs.field(default=None, repr=False)
-    pin: str | None = attrs.field(default=None, repr=False)
 
 
 class StoredValue:
@@ -192,34 +133,11 @@ class StoredValue:
 
     def card(self, card: str) -> Card:
         """A card by id, as our books know it. Raises Invalid if there is none."""
-        found = self._entity("gift_card", card)
-        number = found.facts.get("number")
-        return Card(
-            id=found.id,
-            state=found.state,
-            currency=found.currency,
-            available=_money(found, "available"),
-            held=_money(found, "held"),
-            in_doubt=_money(found, "in_doubt"),
-            form=str(found.facts["form"]),
-            kind=str(found.facts["kind"]),
-            number=str(number) if number else None,
-        )
+        return card_view(self._entity("gift_card", card))
 
     def payment(self, payment: str) -> Payment:
         """A payment by id. Raises Invalid if there is none."""
-        found = self._entity("payment", payment)
-        return Payment(
-            id=found.id,
-            state=found.state,
-            currency=found.currency,
-            order=str(found.facts["order"]),
-            card=str(found.facts["card"]),
-            held=_money(found, "held"),
-            uncovered=_money(found, "uncovered"),
-            redeemed=_money(found, "redeemed"),
-            in_doubt=_money(found, "in_doubt"),
-        )
+        return payment_view(self._entity("payment", payment))
 
     def find(self, number: str) -> Card | None:
         """The card with this number, if our books have it."""
@@ -455,47 +373,3 @@ class StoredValue:
         if found is None:
             raise Invalid(f"there is no {machine} {id!r}")
         return found
-
-
-def _money(entity: Entity, account: str) -> Money:
-    return Money(entity.accounts[account], entity.currency)
-
-
-def open(
-    url: str,
-    *,
-    provider: Provider | str = "local",
-    machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
-) -> StoredValue:
-    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
-
-    `provider` is "local", the name of an installed provider (entry-point group `tallystick.providers`), or an
-    object of the protocol. `machines` are folders of pages beside or instead of the packaged ones.
-
-    Raises:
-        MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
-        Invalid: no such store or provider.   StoreError: the database cannot be opened.
-    """
-    folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
-    answering = provider_named(provider) if isinstance(provider, str) else provider
-    return StoredValue(Engine(reader.load(*folders), open_store(url), answering))
-
-
-def provider_named(name: str) -> Provider:
-    """A provider by the name it is installed under. Raises Invalid if there is none."""
-    if name == "local":
-        from tallystick.provider.local import LocalProvider
-
-        return LocalProvider()
-    from importlib.metadata import entry_points
-
-    found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
-    if name not in found:
-        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', *sorted(found)])}.")
-    try:
-        provider: Provider = found[name].load()()
-    except TallystickError:
-        raise
-    except Exception as error:
-        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {error}") from error
-    return provider

@@ -21,18 +21,19 @@ _ENDED = {
 }
 
 
+def card_facts(card: Entity) -> CardFacts:
+    """What a provider may know of a card."""
+    fact = card.facts.get
+    number, card_set, form, kind = fact("number"), fact("card_set"), fact("form"), fact("kind")
+    return CardFacts(card.id, card.currency, number, card_set, form, kind)  # type: ignore[arg-type]  # texts, if any
+
+
 def call_of(row: CallRow, card: Entity) -> Call:
-    """The call as the provider sees it."""
+    """The call as the provider sees it, from its row."""
     args = json.loads(row.args)
     order = args.pop("order", None)
-    fact = card.facts.get
-    facts = CardFacts(card.id, card.currency, *(_text(fact(name)) for name in ("number", "card_set", "form", "kind")))
-    return Call(row.id, row.verb, facts, args, order=order, opened_at=datetime.fromisoformat(row.opened),
-                attempt=row.attempts)  # fmt: skip
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    opened = datetime.fromisoformat(row.opened)
+    return Call(row.id, row.verb, card_facts(card), args, order=order, opened_at=opened, attempt=row.attempts)
 
 
 def _before(after: dict[str, int], postings: list[tuple[str, str, int]]) -> dict[str, int]:

@@ -38,13 +38,13 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was looked at, and what was found. `money` is what stands inside all entities, by currency."""
+    """What was looked at, and what was found. `money`: what stands inside a machine's entities, by currency."""
 
     findings: tuple[Finding, ...]
     entities: int
     entries: int
     calls: int
-    money: Mapping[str, int]
+    money: Mapping[str, Mapping[str, int]]
 
     @property
     def clean(self) -> bool:
@@ -95,9 +95,11 @@ class _Verifier:
         for name in self._machines:
             for invariant in self._machines[name].invariants.values():
                 self._invariant(self._machines[name], invariant, entities)
-        totals: dict[str, int] = {}
+        totals: dict[str, dict[str, int]] = {}
         for entity in entities.values():
-            totals[entity.currency] = totals.get(entity.currency, 0) + sum(entity.accounts.values())
+            if entity.accounts:
+                by_currency = totals.setdefault(entity.machine, {})
+                by_currency[entity.currency] = by_currency.get(entity.currency, 0) + sum(entity.accounts.values())
         return Report(tuple(self._findings), len(entities), self._entries, calls, totals)
 
     def _find(self, code: str, where: Ref | str, what: str) -> None:

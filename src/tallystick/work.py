@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 import attrs
 
@@ -19,7 +20,11 @@ from tallystick.provider import VERBS, Call, Outcome, Provider, Result
 from tallystick.receipt import FOLLOWS, Answer, Command, Ended, Receipt, fingerprint, stamp
 from tallystick.refusal import Code, Refusal
 from tallystick.store import CallRow, Changes, QueueRow, Record, Stamp, Transaction, encode, record
-from tallystick.told import call_of, in_flight, outcome_kept, told
+from tallystick.told import card_facts, in_flight, outcome_kept, told
+
+_SECRETS = {
+    verb: tuple(name for name, kind in given.items() if kind.startswith("secret")) for verb, given in VERBS.items()
+}
 
 
 @attrs.frozen
@@ -88,7 +93,8 @@ class Work:
         Raises:
             Invalid, KeyReused: it cannot be considered; nothing of it is remembered.
         """
-        self._reach([(command.machine, command.id), *self._linked_by(command)])
+        if (command.machine, command.id) not in self._looked:
+            self.load([command])
         if command.command == CREATE:
             return self._create(command), None
         request, mark = self._request(command)
@@ -180,44 +186,53 @@ class Work:
         before = intent.steps[0].entity.accounts
         if intent.asked is None:
             return self._apply(command, resolve.complete(self._machines, intent), mark, before, None), None
-        row, call = self._open(command, intent, again, sent=send)
+        call = self._call_for(intent, again)
         if not self._provider.local:
+            row = self._open(command, intent, call, again, sent=send)
             plan, aside = resolve.set_aside(self._machines, intent, row.id)
             steps = encode([attrs.astuple(step) for step in aside])
             self._changes.calls[row.id] = attrs.evolve(row, steps=steps)
             receipt = self._apply(command, plan, mark, before, None, first=again is None)
             why = f"{row.verb} was sent to the provider and its answer is not known yet (call {row.id})"
             receipt = attrs.evolve(receipt, result=Ended.IN_DOUBT, call=row.id, why=why)
-            return receipt, Sent(call) if send else None
+            return receipt, Sent(
+                attrs.evolve(call, attempt=row.attempts, opened_at=datetime.fromisoformat(row.opened))
+            ) if send else None
         outcome = self._provider.perform(call)
         if outcome.result is not Result.CONFIRMED:
             why = f"provider {self._provider.name} says {outcome.result}: {outcome.text or outcome.reason or ''}"
             return _refused(command, refusal.unaided(command.machine, command.id, command.command, why)), None
         return self._apply(command, resolve.complete(self._machines, intent, outcome), mark, before, outcome), None
 
-    def _open(self, command: Command, intent: Intent, again: CallRow | None, *, sent: bool) -> tuple[CallRow, Call]:
-        asked, first = intent.asked, intent.steps[0].entity
+    def _call_for(self, intent: Intent, again: CallRow | None) -> Call:
+        """The call an intent asks for; another attempt has the same id."""
+        asked = intent.asked
         assert asked is not None
-        card = asked.entity
-        secret = {name for name, kind in VERBS[asked.verb].items() if kind.startswith("secret")}
-        secrets = {name: str(value) for name, value in asked.args.items() if name in secret and value is not None}
-        args = {name: value for name, value in asked.args.items() if name not in secret and value is not None}
-        row = CallRow(
-            id=again.id if again else self._ids(),
+        secret = _SECRETS[asked.verb]
+        args = {name: value for name, value in asked.args.items() if value is not None and name not in secret}
+        secrets = {name: str(asked.args[name]) for name in secret if asked.args.get(name) is not None}
+        order = intent.steps[0].entity.facts.get("order")
+        id = again.id if again else self._ids()
+        return Call(id, asked.verb, card_facts(asked.entity), args, secrets, order if isinstance(order, str) else None)
+
+    def _open(self, command: Command, intent: Intent, call: Call, again: CallRow | None, *, sent: bool) -> CallRow:
+        asked = intent.asked
+        assert asked is not None
+        return CallRow(
+            id=call.id,
             key=command.key,
-            verb=asked.verb,
-            machine=card.machine,
-            entity=card.id,
-            currency=card.currency,
-            args=encode({**args, "order": first.facts["order"]} if "order" in first.facts else args),
+            verb=call.verb,
+            machine=asked.entity.machine,
+            entity=asked.entity.id,
+            currency=asked.entity.currency,
+            args=encode({**call.args, "order": call.order} if call.order else call.args),
             steps="[]",
-            secret=bool(secrets),
+            secret=bool(call.secrets),
             state="open",
             attempts=(again.attempts if again else 0) + sent,
             opened=again.opened if again else self._at,
             asked=self._at,
         )
-        return row, attrs.evolve(call_of(row, card), secrets=secrets)
 
     def _defer(self, command: Command, request: Request, mark: str) -> Receipt:
         machine = self._machines[command.machine]

@@ -1,0 +1,39 @@
+"""Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
+
+A page that is generated has a marker pair, `<!-- diagram NAME -->` and `<!-- end -->`; between them stands what the
+declaration says today.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from tallystick import load
+from tallystick.diagram import draw, to_mermaid
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def fresh(text: str) -> str:
+    """The text with every marked part written anew."""
+    machines = load()
+    return MARKED.sub(lambda found: f"{found[1]}```mermaid\n{to_mermaid(draw(machines[found[2]]))}```\n{found[3]}", text)
+
+
+def main() -> int:
+    check = "--check" in sys.argv
+    stale = [page for page in PAGES if fresh(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
+    for page in stale:
+        if check:
+            print(f"{page.relative_to(ROOT)} is stale: run python docs/generate.py", file=sys.stderr)
+        else:
+            page.write_text(fresh(page.read_text(encoding="utf-8")), encoding="utf-8")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

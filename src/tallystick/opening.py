@@ -1,0 +1,54 @@
+"""Opening the books: machines, store and provider put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from tallystick import reader
+from tallystick.engine import Engine
+from tallystick.errors import Invalid, TallystickError
+from tallystick.provider import Provider
+from tallystick.store import open_store
+from tallystick.stored_value import StoredValue
+
+
+def open(
+    url: str,
+    *,
+    provider: Provider | str = "local",
+    machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+) -> StoredValue:
+    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
+
+    `provider` is "local", the name of an installed provider (entry-point group `tallystick.providers`), or an
+    object of the protocol. `machines` are folders of pages beside or instead of the packaged ones.
+
+    Raises:
+        MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
+        Invalid: no such store or provider.   StoreError: the database cannot be opened.
+    """
+    folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
+    answering = provider_named(provider) if isinstance(provider, str) else provider
+    return StoredValue(Engine(reader.load(*folders), open_store(url), answering))
+
+
+def provider_named(name: str) -> Provider:
+    """A provider by the name it is installed under. Raises Invalid if there is none."""
+    if name == "local":
+        from tallystick.provider.local import LocalProvider
+
+        return LocalProvider()
+    from importlib.metadata import entry_points
+
+    found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
+    if name not in found:
+        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', *sorted(found)])}.")
+    try:
+        provider: Provider = found[name].load()()
+    except TallystickError:
+        raise
+    except Exception as error:
+        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {error}") from error
+    return provider

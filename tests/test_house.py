@@ -1,0 +1,72 @@
+"""The house itself: generated pages are fresh, the README's example runs, public names are listed, imports are light."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import tallystick
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def test_generated_pages_are_fresh() -> None:
+    done = python("docs/generate.py", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readme_example_runs_and_says_what_it_promises(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len([line for line in example.splitlines() if line.strip()]) <= 16
+    done = python("-c", example, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "carries 50.00 BRL" in done.stdout
+    assert "advanced_hold 25.00 BRL" in done.stdout
+    assert "available 10.00" in done.stdout
+
+
+def test_the_machine_in_the_docs_is_a_machine(tmp_path: Path) -> None:
+    (page,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/machines.md").read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "locker.yaml").write_text(page, encoding="utf-8")
+    machine = tallystick.load(tmp_path)["locker"]
+    assert all(
+        ((state, command) in machine.table) != ((state, command) in machine.on_purpose)
+        for state in machine.states
+        for command in machine.commands
+    )
+
+
+def test_public_names_are_there_and_listed() -> None:
+    assert sorted(tallystick.__all__, key=str.casefold) == sorted(set(tallystick.__all__), key=str.casefold)
+    for name in tallystick.__all__:
+        assert getattr(tallystick, name).__module__.startswith("tallystick")
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = ["transitions", "sqlite_utils", "ruamel", "click", "rich", "hypothesis", "httpx2", "starlette"]
+    done = python("-c", f"import sys, tallystick; print([m for m in {heavy!r} if m in sys.modules])")
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_stay_short() -> None:
+    long = {path.name: lines for path in SOURCES if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400}
+    assert long == {}
+
+
+def test_nothing_reads_a_clock_or_a_die_below_the_stores() -> None:
+    pure = (
+        ["errors", "money", "expression", "page", "machine", "declare", "one_call", "wiring", "entity", "refusal", "arguments", "decide", "resolve"]
+    )
+    for name in pure:
+        text = (ROOT / f"src/tallystick/{name}.py").read_text(encoding="utf-8")
+        found = re.findall(
+            r"^\s*(?:import|from) (time|datetime|random|secrets|uuid|os|io|socket|sqlite3)\b", text, re.MULTILINE
+        )
+        assert found == [], name
