@@ -17,8 +17,9 @@ Where the provider may confirm less (`partial`), every move of the steps concern
 reader sees to it), so a part confirmed is that much moved on and the rest moved back.
 
 Calls in flight. Transitions that stay may be in flight side by side: each has set its own value aside. One
-that changes the state is alone: `changing` names it, a second is refused as in doubt, and while it leads to
-a final state everything else is. Nothing becomes final while anything of it is in flight.
+that changes the state is alone: `changing` names it, a command that might change it again is refused as in
+doubt before any guard is asked, and while it may lead to a final state everything is. Nothing becomes final
+while anything of it is in flight.
 """
 
 from __future__ import annotations
@@ -80,26 +81,32 @@ def _row(
     if driver is not None and driver.currency != entity.currency:
         why = f"it is in {entity.currency}, {driver.machine} {driver.id!r} in {driver.currency}"
         return refusal.of(entity, machine, command, Code.CURRENCY, why)
+    if entity.calls:
+        blocked = _in_the_way(machine, entity, command, rows)
+        if blocked is not None:
+            return blocked
     firing = [row for row in rows if row.fires(entity.accounts, entity.facts, args, entity.state)]
     if len(firing) != 1:
         if firing:
             why = f"the guards of {' and '.join(row.name for row in firing)} are true at once; the machine is at fault"
             return refusal.of(entity, machine, command, Code.AMBIGUOUS, why)
         return refusal.by_guard(entity, machine, command, rows, args)
-    row = firing[0]
-    if entity.calls:
-        return _in_the_way(machine, entity, command, row) or row
-    return row
+    if entity.calls and firing[0].ends:
+        why = f"{entity.calls} call(s) to the provider are not answered yet, and {firing[0].name} may be the end of it"
+        return refusal.of(entity, machine, command, Code.IN_DOUBT, why)
+    return firing[0]
 
 
-def _in_the_way(machine: Machine, entity: Entity, command: str, row: Row) -> Refusal | None:
-    """The refusal of a transition that must wait for calls in flight."""
-    if entity.changing is not None and (row.changes or machine.rows[entity.changing].final):
-        why = f"{entity.changing} was sent to the provider and its answer is not known yet"
-    elif row.final:
-        why = f"{entity.calls} call(s) to the provider are not answered yet, and {row.target} would be the end of it"
-    else:
+def _in_the_way(machine: Machine, entity: Entity, command: str, rows: tuple[Row, ...]) -> Refusal | None:
+    """The refusal of a command that must wait for a call that will change the state.
+
+    It comes before the guards, which would look at amounts that are only set aside for the moment.
+    """
+    if entity.changing is None:
         return None
+    if not machine.rows[entity.changing].ends and not any(row.changes for row in rows):
+        return None
+    why = f"{entity.changing} was sent to the provider and its answer is not known yet"
     return refusal.of(entity, machine, command, Code.IN_DOUBT, why)
 
 
@@ -120,6 +127,8 @@ def _reach_out(
         intent.asked = Asked(entity, verb, arguments)
     for drive, given in row.drives:
         id = (step.args if drive.by_argument else entity.facts)[drive.link]
+        if id is None:
+            return refusal.of(entity, machine, step.command, Code.LINKED, f"it has no {drive.link} to {drive.command}")
         if any(other.entity.ref == (drive.machine, id) for other in intent.steps):
             why = f"{drive.machine} {id!r} would be driven twice by one command"
             return refusal.of(entity, machine, step.command, Code.TWICE, why)
@@ -148,18 +157,26 @@ def _unsound(machine: Machine, step: Step, intent: Intent) -> Refusal | None:
     after = step.after = row.post(entity.accounts, step.amounts)
     if (after and min(after.values()) < 0) or (step.amounts and min(step.amounts) < 0):
         return _overdrawn(machine, step, after)
-    if after and max(after.values()) > LIMIT:
-        why = f"an account would hold more than {LIMIT} minor units"
+    if sum(after.values()) > LIMIT:
+        why = f"it would carry more than {LIMIT} minor units"
         return refusal.of(entity, machine, step.command, Code.TOO_MUCH, why)
     if intent.asked is not None and min(_sources(machine, step).values(), default=0) < 0:
         return _overdrawn(machine, step, _sources(machine, step))
     if row.final or (row.target is None and machine.states[entity.state].final):
-        left = {name: after[name] for name in machine.holding if after[name]}
-        if left:
-            text = ", ".join(f"{name} {refusal.shown(value, MONEY, entity.currency)}" for name, value in left.items())
-            why = f"{row.target or entity.state} is final, but would still hold {text}"
-            return refusal.of(entity, machine, step.command, Code.NOT_EMPTY, why)
+        return _left(machine, step, row.target or entity.state, after)
+    if row.ends and row.transition.otherwise:
+        return _left(machine, step, row.transition.otherwise, entity.accounts)
     return None
+
+
+def _left(machine: Machine, step: Step, state: str, accounts: Mapping[str, int]) -> Refusal | None:
+    """The refusal of a step that would leave value where nothing can fetch it any more."""
+    left = {name: accounts[name] for name in machine.holding if accounts[name]}
+    if not left:
+        return None
+    text = ", ".join(f"{name} {refusal.shown(value, MONEY, step.entity.currency)}" for name, value in left.items())
+    why = f"{state} is final, but would still hold {text}"
+    return refusal.of(step.entity, machine, step.command, Code.NOT_EMPTY, why)
 
 
 def _overdrawn(machine: Machine, step: Step, after: Mapping[str, int]) -> Refusal:

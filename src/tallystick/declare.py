@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 
 import attrs
@@ -18,6 +19,8 @@ RESERVED = frozenset([
     "id", "state", "version", "machine_version", "currency", "calls", "changing", "hash", "created", "updated",
     "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
 ])
+# Tables every store has, and types: no machine may take their names.
+TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", *KINDS])
 # fmt: on
 
 
@@ -57,6 +60,8 @@ class Declared:
             says = record["says"].value if "says" in record else ""
             self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
         self._check_states()
+        if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
+            self.faults.add(self.page["machine"], f"{self.name!r} is a word of its own here; choose another name")
         for key, at in self.pairs("accounts"):
             self._fresh(key)
             record = at.value if isinstance(at.value, dict) else {"says": at}
@@ -113,7 +118,7 @@ class Declared:
             return at.value
         if type_.kind == "flag" and at.value in ("true", "false"):
             return bool(at.value == "true")
-        if type_.kind == "count" and at.value.isdecimal():
+        if type_.kind == "count" and re.fullmatch(r"[0-9]{1,15}", at.value):
             return int(at.value)
         if type_.kind == "money" and at.value == "0":
             return 0
@@ -135,6 +140,8 @@ class Declared:
             arguments[name.value] = type_
         if key.value == "create":
             self.faults.add(key, "'create' is built in: it makes an entity in its start state")
+        elif key.value in RESERVED:
+            self.faults.add(key, f"{key.value!r} is a word of its own here; choose another name")
         return Command(key.value, arguments, key.value in self.driven)
 
     def type(self, at: At, machines: Mapping[str, Declared]) -> Type:

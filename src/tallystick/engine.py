@@ -13,32 +13,32 @@
 
 A local provider's answers are our own books': they are taken between 3 and 4 and nothing is ever in doubt.
 
-Transactions are shared: while one commits, commands of other threads gather and go into the next one together
-(group commit). Each is decided on what the one before it left; a refused one leaves nothing.
-
 Two who resolve the same call meet in the store: one writes, the other finds it closed.
 """
 
 from __future__ import annotations
 
 import json
-import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
 import attrs
 
+from tallystick import closing, work
 from tallystick.entity import CREATE
-from tallystick.errors import Invalid, StoreBusy, nearest
+from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider, Result
-from tallystick.receipt import FOLLOWS, Answer, Command, Ended, Receipt, checked, stamp
+from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
+from tallystick.resolve import strange
+from tallystick.shared_commits import Job, SharedCommits
 from tallystick.store import CallRow, QueueRow, Store, Transaction
-from tallystick.told import call_of
-from tallystick.work import Sent, Work
+from tallystick.told import call_of, in_flight
+from tallystick.unit import Unit
+from tallystick.work import Sent
 
 GRACE = timedelta(seconds=60)  # a call younger than this may still be on its way: its caller is waiting for it
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
@@ -53,16 +53,6 @@ def utc_now() -> datetime:
 
 def new_id() -> str:
     return uuid.uuid4().hex
-
-
-@attrs.define
-class _Waiting:
-    """What one thread has given to the next transaction, and what came of it."""
-
-    jobs: Sequence[Callable[[Work], Any]]
-    commands: Sequence[Command]
-    results: list[Any] | None = None
-    error: BaseException | None = None
 
 
 class Engine:
@@ -84,9 +74,7 @@ class Engine:
         self._clock = clock
         self._ids = ids
         self._random = random or Random()  # noqa: S311  # jitter only
-        self._leading = threading.Lock()
-        self._gathering = threading.Lock()
-        self._waiting: list[_Waiting] = []
+        self._commits = SharedCommits(store, self._unit)
 
     # Commands
 
@@ -118,33 +106,41 @@ class Engine:
 
     def attempt(self, command: Command, *, connection: Any = None) -> Receipt:
         """As `execute`, but every answer is a receipt, a refusal too. Raises only Invalid and StoreError."""
-        self._considered(command)
-        if connection is not None:
-            work = self._work(self.store.joined(connection))
-            work.load([command])
-            receipt, sent = work.command(command, send=False)
-            work.write()
-            return receipt
-        ((receipt, sent),) = self._submit([command], [lambda work: work.command(command)])
-        return receipt if sent is None else self._perform(sent)
+        self._consider(command)
+        if connection is None:
+            return self._attempt(command)
+        unit = self._unit(self.store.joined(connection))
+        receipt, _ = work.work(unit, self.provider, command, send=False)
+        unit.write()
+        return receipt
 
     def attempt_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
-        """Many commands in few transactions, in their order; each answered on its own."""
-        results: list[Receipt | Invalid] = []
+        """Many commands in their order, each answered on its own; with a local provider in few transactions."""
         wanted = list(commands)
+        if not self.provider.local:
+            return [self._answer(command) for command in wanted]
+        results: list[Receipt | Invalid] = []
         for start in range(0, len(wanted), BATCH):
             part = wanted[start : start + BATCH]
             rejected = [self._reject(command) for command in part]
             valid = [command for command, invalid in zip(part, rejected, strict=True) if invalid is None]
-            done = iter(self._submit(valid, [_job(command) for command in valid]))
-            results += [invalid or self._finish(next(done)) for invalid in rejected]
+            done = iter(self._commits.submit([self._job(command) for command in valid], valid))
+            answers = [invalid or next(done) for invalid in rejected]
+            results += [answer if isinstance(answer, Invalid) else answer[0] for answer in answers]
         return results
 
-    def _finish(self, answer: tuple[Receipt, Sent | None] | Invalid) -> Receipt | Invalid:
-        if isinstance(answer, Invalid):
-            return answer
-        receipt, sent = answer
-        return receipt if sent is None else self._perform(sent)
+    def _attempt(self, command: Command) -> Receipt:
+        receipt, sent = self._commits.one(self._job(command), [command])
+        return receipt if sent is None else self._perform(sent)  # type: ignore[no-any-return]
+
+    def _answer(self, command: Command) -> Receipt | Invalid:
+        try:
+            return self.attempt(command)
+        except Invalid as error:
+            return error
+
+    def _job(self, command: Command) -> Job:
+        return lambda unit: work.work(unit, self.provider, command)
 
     def may(self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None) -> Answer:
         """Whether a command would be taken now, and why not. Writes nothing.
@@ -153,15 +149,22 @@ class Engine:
             Invalid: it cannot be considered.
         """
         wanted = Command(machine, id, command, args or {}, key="may")
-        self._considered(wanted)
+        self._consider(wanted)
         with self.store.reading() as reading:
-            work = self._work(reading)  # type: ignore[arg-type]  # nothing is written
-            work.load([wanted])
-            return work.preview(wanted)
+            return work.preview(self._unit(reading), wanted)  # type: ignore[arg-type]  # nothing is written
 
     def send(self, call: str, secrets: Mapping[str, str] | None = None) -> Receipt:
-        """Send a call that was opened in the caller's transaction, once that is committed."""
-        return self._send_again(call, sent_before=0, secrets=secrets or {})
+        """Send a call that was opened in the caller's transaction, once that is committed.
+
+        Raises:
+            Invalid: there is no such call, or it carries a secret and none is given.
+        """
+        row = self._row(call)
+        if row.attempts or row.state != "open":
+            return self._commits.one(lambda unit: closing.now(unit, call))  # type: ignore[no-any-return]
+        if row.secret and not secrets:
+            raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
+        return self._send_again(row, secrets or {})
 
     # After the answer, or without one
 
@@ -185,13 +188,17 @@ class Engine:
         """
         if result not in (Result.CONFIRMED, Result.DECLINED):
             raise Invalid(f"a person says confirmed or declined, not {result!r}")
-        if not by or not reason:
-            raise Invalid("who decides (by) and why (reason) has to be said")
-        with self.store.reading() as reading:
-            row = reading.call(call)
-        if row is None or row.state != "open":
-            raise Invalid(f"there is no open call {call!r}" + (f": it was {row.state} already" if row else ""))
+        for name, text in (("by", by), ("reason", reason)):
+            if not isinstance(text, str) or not text or not text.isprintable():
+                raise Invalid(f"who decides (by) and why (reason) has to be said in printable text; {name} is {text!r}")
+        row = self._row(call)
+        if row.state != "open":
+            raise Invalid(f"call {call} is not open: it was {row.state} already")
         outcome = Outcome(Result(result), reference=reference, amount=amount)
+        partial = any(in_flight(*each).partial for each in json.loads(row.steps))
+        odd = strange(outcome, closing.asked_of(row), partial=partial)
+        if odd:
+            raise Invalid(odd.replace("the provider confirms", "you confirm"))
         return self._close(call, outcome, by=by, reason=reason)
 
     def run_due(self, limit: int = BATCH) -> list[Receipt]:
@@ -207,21 +214,20 @@ class Engine:
 
     def follow(self, receipt: Receipt) -> Receipt:
         """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs."""
-        if not receipt.follow_ups and not receipt.replayed:
-            return receipt
         followed: list[Receipt] = []
-        causes = [receipt.key]
-        for cause in causes:
+        keys = list(receipt.follow_ups)
+        for key in keys:
             with self.store.reading() as reading:
-                rows = reading.following(cause)
-            followed += [self._run(row) if row.state == "waiting" else self._ran(row) for row in rows]
-            causes += [row.key for row in rows]
-        return attrs.evolve(receipt, followed=tuple(followed))
+                row = reading.queued([key])[key]
+            done = self._run(row) if row.state == "waiting" else self._ran(row)
+            followed.append(done)
+            keys += done.follow_ups
+        return attrs.evolve(receipt, followed=tuple(followed)) if followed else receipt
 
     def _ran(self, row: QueueRow) -> Receipt:
         """What became of a queued command that is not waiting any more."""
         if row.state == "done":
-            return self.attempt(_queued_command(row))
+            return self._attempt(_queued_command(row))
         ended = {"declined": Ended.DECLINED, "parked": Ended.UNAVAILABLE}.get(row.state, Ended.REFUSED)
         return Receipt(ended, row.key, row.machine, row.entity, row.command, why=row.why or "", replayed=True)
 
@@ -234,50 +240,58 @@ class Engine:
     # The provider
 
     def _perform(self, sent: Sent) -> Receipt:
-        return self._close(sent.call.id, self._asked(sent.call), pin=True)
+        return self._close(sent.call.id, self._asked(sent.call))
 
     def _asked(self, call: Call) -> Outcome:
         """Every end of a call as an outcome. Text of a foreign exception may hold a secret: only its type is kept."""
         try:
-            return self.provider.perform(call)
+            outcome = self.provider.perform(call)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
             return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {self.provider.name}")
+        return outcome if _readable(outcome) else Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
 
-    def _close(
-        self, call: str, outcome: Outcome, *, pin: bool = False, by: str | None = None, reason: str | None = None
-    ) -> Receipt:
-        ((receipt),) = self._submit([], [lambda work: work.close(call, outcome, by=by, reason=reason)])
-        return attrs.evolve(receipt, pin=outcome.pin) if pin and outcome.pin else receipt  # type: ignore[no-any-return]
+    def _close(self, call: str, outcome: Outcome, *, by: str | None = None, reason: str | None = None) -> Receipt:
+        receipt: Receipt = self._commits.one(lambda unit: closing.close(unit, call, outcome, by=by, reason=reason))
+        return attrs.evolve(receipt, pin=outcome.pin) if outcome.pin and receipt.applied else receipt
 
     def _recover(self, row: CallRow) -> Receipt:
-        if row.attempts == 0:  # opened in a caller's transaction, never sent
-            return self._send_again(row.id, sent_before=0)
-        call = call_of(row, self._entity_of(row))
-        try:
-            found = self.provider.look_up(call)
-        except Exception as error:  # noqa: BLE001  # not knowing is no answer
-            found = Ambiguous(f"{type(error).__name__} while looking it up")
+        if row.attempts == 0 and not row.secret:  # opened in a caller's transaction, never sent
+            return self._send_again(row, {})
+        found: Any = NotSeen("it was never sent")
+        if row.attempts:
+            found = self._looked_up(row)
         if isinstance(found, Outcome):
             return self._close(row.id, found)
-        if isinstance(found, NotSeen) and (row.secret or row.attempts < 2):
-            return self._send_again(row.id, sent_before=row.attempts)
-        evidence = found.evidence or "sent twice, and not seen; a person has to look"
-        return self._submit([], [lambda work: work.note(row.id, evidence)])[0]  # type: ignore[no-any-return]
-
-    def _send_again(self, id: str, *, sent_before: int, secrets: Mapping[str, str] | None = None) -> Receipt:
-        """Send a call that is surely not done, unless somebody else has just done so."""
-        with self.store.reading() as reading:
-            row = reading.call(id)
-        if row is None:
-            raise Invalid(f"there is no call {id!r}")
-        if row.secret and not secrets:
+        if isinstance(found, NotSeen) and row.secret:
             text = "not seen by the provider; it carried a secret, so only its caller can send it again"
-            return self._close(id, Outcome(Result.UNAVAILABLE, text=text))
-        (mine,) = self._submit([], [lambda work: work.claim(id, sent_before)])
-        if not mine:
-            return self._submit([], [lambda work: work.told(id)])[0]  # type: ignore[no-any-return]
-        call = attrs.evolve(call_of(row, self._entity_of(row)), secrets=secrets or {}, attempt=sent_before + 1)
-        return self._close(id, self._asked(call), pin=True)
+            return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text))
+        if isinstance(found, NotSeen) and row.attempts < 2:
+            return self._send_again(row, {})
+        evidence = found.evidence or "sent twice, and not seen; a person has to look"
+        return self._commits.one(lambda unit: closing.note(unit, row.id, evidence))  # type: ignore[no-any-return]
+
+    def _looked_up(self, row: CallRow) -> Outcome | NotSeen | Ambiguous:
+        try:
+            found = self.provider.look_up(call_of(row, self._entity_of(row)))
+        except Exception as error:  # noqa: BLE001  # not knowing is no answer
+            return Ambiguous(f"{type(error).__name__} while looking it up")
+        if isinstance(found, NotSeen | Ambiguous) or _readable(found):
+            return found
+        return Ambiguous("what the provider's record says of it cannot be read")
+
+    def _send_again(self, row: CallRow, secrets: Mapping[str, str]) -> Receipt:
+        """Send a call that is surely not done, unless somebody else has just done so."""
+        if not self._commits.one(lambda unit: closing.claim(unit, row.id, row.attempts, row.asked)):
+            return self._commits.one(lambda unit: closing.now(unit, row.id))  # type: ignore[no-any-return]
+        call = attrs.evolve(call_of(row, self._entity_of(row)), secrets=secrets, attempt=row.attempts + 1)
+        return self._close(row.id, self._asked(call))
+
+    def _row(self, call: str) -> CallRow:
+        with self.store.reading() as reading:
+            row = reading.call(call)
+        if row is None:
+            raise Invalid(f"there is no call {call!r}")
+        return row
 
     def _entity_of(self, row: CallRow) -> Any:
         with self.store.reading() as reading:
@@ -286,94 +300,41 @@ class Engine:
     # The queue
 
     def _run(self, row: QueueRow) -> Receipt:
+        """Execute a queued command. What it did to the queue is written with it; a refusal writes nothing, so now."""
         try:
-            receipt = self.attempt(_queued_command(row))
+            receipt = self._attempt(_queued_command(row))
         except Invalid as error:
             receipt = Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=str(error))
-        if receipt.result is Ended.REFUSED and receipt.refusal and receipt.refusal.waits:
-            later = self._later(row, receipt)  # in the way of a call in flight: that ends, then this goes on
-        elif receipt.result is Ended.UNAVAILABLE:
-            later = self._later(row, receipt)
-        else:
-            ended = {Ended.REFUSED: "refused", Ended.DECLINED: "declined"}.get(receipt.result, "done")
-            later = attrs.evolve(row, state=ended, attempts=row.attempts + 1, why=receipt.why or None)
-        self._submit([], [lambda work: work.queue(later)])
+        if receipt.result is Ended.REFUSED:
+            self._commits.one(lambda unit: closing.put_off(unit, row.key, receipt))
         return receipt
 
-    def _later(self, row: QueueRow, receipt: Receipt) -> QueueRow:
-        attempts = row.attempts + 1
-        wait = min(BACKOFF * 2 ** min(row.attempts, 20), LONGEST_WAIT) * (0.5 + self._random.random() / 2)
-        parked = attempts >= ATTEMPTS
-        due = stamp(self._clock() + wait)
-        return attrs.evolve(row, attempts=attempts, due=due, why=receipt.why, state="parked" if parked else "waiting")
+    def _later(self, attempts: int) -> tuple[str, str]:
+        """State and time of a queued command that was tried so often: the wait doubles, with jitter."""
+        wait = min(BACKOFF * 2 ** min(attempts, 20), LONGEST_WAIT) * (0.5 + self._random.random() / 2)
+        return "parked" if attempts >= ATTEMPTS else "waiting", stamp(self._clock() + wait)
 
     # Transactions
 
-    def _work(self, transaction: Transaction) -> Work:
-        return Work(self.machines, transaction, self.provider, stamp(self._clock()), self._ids)
-
-    def _submit(self, commands: Sequence[Command], jobs: Sequence[Callable[[Work], Any]]) -> list[Any]:
-        """Run jobs in a transaction, shared with whatever other threads gave meanwhile.
-
-        Whoever gets the lead runs all that is waiting; the others find their results when they get it.
-        """
-        mine = _Waiting(jobs, commands)
-        with self._gathering:
-            self._waiting.append(mine)
-        with self._leading:
-            if mine.results is None and mine.error is None:
-                with self._gathering:
-                    taken, self._waiting = self._waiting, []
-                self._lead(taken)
-        if mine.error is not None:
-            raise mine.error
-        assert mine.results is not None
-        return mine.results
-
-    def _lead(self, taken: list[_Waiting]) -> None:
-        try:
-            self._transact(taken)
-        except Exception as error:  # noqa: BLE001  # each of those who wait has to hear of it
-            if len(taken) == 1 or isinstance(error, StoreBusy):
-                for each in taken:
-                    each.error = error
-                return
-            for each in taken:  # one of them is at fault: let it fail alone
-                self._lead([each])
-        except BaseException:  # this thread is told to stop: another of those who wait leads
-            with self._gathering:
-                self._waiting[:0] = taken
-            raise
-
-    def _transact(self, taken: list[_Waiting]) -> None:
-        with self.store.transaction() as transaction:
-            work = self._work(transaction)
-            work.load([command for each in taken for command in each.commands])
-            results = [[_tried(job, work) for job in each.jobs] for each in taken]
-            work.write()
-        for each, result in zip(taken, results, strict=True):
-            if len(result) == 1 and isinstance(result[0], Invalid):
-                each.error = result[0]
-            else:
-                each.results = result
+    def _unit(self, transaction: Transaction) -> Unit:
+        return Unit(self.machines, transaction, stamp(self._clock()), self._ids, self._later)
 
     # Names
 
-    def _considered(self, command: Command) -> None:
+    def _consider(self, command: Command) -> None:
         checked(command)
-        machine = self.machines.get(command.machine)
-        if machine is None:
-            hint = nearest(str(command.machine), list(self.machines))
-            raise Invalid(f"there is no machine {command.machine!r}.{hint}")
-        if command.command != CREATE and command.command not in machine.commands:
-            hint = nearest(str(command.command), [CREATE, *machine.commands])
-            raise Invalid(f"{machine.name} has no command {command.command!r}.{hint}")
+        versions = self.machines.versions(command.machine)
+        if not versions:
+            raise Invalid(f"there is no machine {command.machine!r}.{nearest(command.machine, list(self.machines))}")
+        if command.command != CREATE and all(command.command not in each.commands for each in versions):
+            hint = nearest(command.command, [CREATE, *versions[-1].commands])
+            raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
 
     def _reject(self, command: Command) -> Invalid | None:
         try:
-            self._considered(command)
+            self._consider(command)
         except Invalid as error:
             return error
         return None
@@ -383,16 +344,12 @@ def _queued_command(row: QueueRow) -> Command:
     return Command(row.machine, row.entity, row.command, json.loads(row.args), row.key, row.by, row.reason)
 
 
-def _job(command: Command) -> Callable[[Work], Any]:
-    return lambda work: work.command(command)
-
-
-def _tried(job: Callable[[Work], Any], work: Work) -> Any:
-    """An invalid command is an answer of its own and no reason to undo the others."""
-    try:
-        return job(work)
-    except Invalid as error:
-        return error
-
-
-__all__ = ["FOLLOWS", "Engine"]
+def _readable(outcome: object) -> bool:
+    """Whether this is an outcome, of text that can be kept."""
+    if not isinstance(outcome, Outcome):
+        return False
+    texts = (outcome.reference, outcome.request, outcome.number, outcome.pin, outcome.code, outcome.text)
+    amounts = (outcome.amount, outcome.available)
+    return all(text is None or (isinstance(text, str) and text.isprintable()) for text in texts) and all(
+        amount is None or type(amount) is int for amount in amounts
+    )

@@ -63,7 +63,7 @@ class Entry:
     to_state: str
     args: Mapping[str, object] = attrs.field(repr=False)  # without secrets, and without what was left out
     postings: tuple[Posting, ...]
-    facts: Mapping[str, object]  # those that changed
+    facts: Mapping[str, object] = attrs.field(repr=False)  # those that changed
     after: Mapping[str, int]
     call: str | None = None
 

@@ -22,7 +22,9 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from tallystick.errors import nearest
+from tallystick.money import LIMIT
 
+LONGEST = 500  # characters: nobody reads a longer guard, and a parser has to end
 KINDS = ("money", "count", "text", "flag", "secret", "number")
 
 
@@ -107,12 +109,20 @@ def accounts_facts_arguments(
 
 def read(source: str, scope: Mapping[str, Name]) -> Expression:
     """Check `source` against the names in `scope`. Raises ExpressionError with the offset of what is wrong."""
+    if len(source) > LONGEST:
+        raise ExpressionError(f"an expression has at most {LONGEST} characters")
     try:
         tree = ast.parse(source, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
         raise ExpressionError(f"{source!r} is no expression", max(0, offset)) from None
-    return _whole(tree, source, scope)
+    try:
+        return _whole(tree, source, scope)
+    except RecursionError:
+        raise ExpressionError("it is nested too deep") from None
+    except ExpressionError as error:  # ast counts bytes, people count characters
+        offset = len(source.encode()[: error.offset].decode(errors="ignore"))
+        raise ExpressionError(str(error), offset) from None
 
 
 def _whole(tree: ast.expr, source: str, scope: Mapping[str, Name]) -> Expression:
@@ -139,7 +149,7 @@ def _constant(value: object, node: ast.expr) -> tuple[Type, str]:
             return NONE, "None"
         case bool():
             return FLAG, repr(value)
-        case int():
+        case int() if abs(value) <= LIMIT:
             return (ZERO if value == 0 else WHOLE), repr(value)
         case str():
             return Type("literal", choices=(value,)), repr(value)
@@ -217,6 +227,8 @@ class _Reader:
         self, left: ast.expr, ops: list[ast.cmpop], comparators: list[ast.expr], known: frozenset[str]
     ) -> tuple[Type, str]:
         code = ""
+        if len(ops) > 1 and any(isinstance(op, ast.In | ast.NotIn) for op in ops):
+            raise ExpressionError("'in' cannot be chained with other comparisons", left.col_offset)
         for op, right in zip(ops, comparators, strict=True):
             match op:
                 case ast.Lt() | ast.LtE() | ast.Gt() | ast.GtE():
@@ -315,9 +327,11 @@ def _prose(node: ast.expr) -> str:
     match node:
         case ast.BoolOp(op, values):
             joined = ", and " if isinstance(op, ast.And) else ", or "
-            return joined.join(_prose(value) for value in values)
+            return joined.join(_inside(value, ast.BoolOp) for value in values)
         case ast.UnaryOp(ast.Not(), operand):
-            return f"not {_prose(operand)}"
+            return f"not {_inside(operand, ast.BoolOp, ast.Compare)}"
+        case ast.UnaryOp(ast.USub(), operand):
+            return f"−{_inside(operand, ast.BinOp)}"
         case ast.Compare(left, [ast.In() | ast.NotIn() as op], [ast.List(elements) | ast.Tuple(elements)]):
             listed = " or ".join(_prose(element) for element in elements)
             return f"{_prose(left)} is {'' if isinstance(op, ast.In) else 'not '}{listed}"
@@ -330,10 +344,15 @@ def _prose(node: ast.expr) -> str:
             pairs = zip([left, *comparators[:-1]], ops, comparators, strict=True)
             return " and ".join(f"{_prose(a)} is {_relation(type(op), b)}" for a, op, b in pairs)
         case ast.BinOp(left, op, right):
-            return f"{_prose(left)} {'+' if isinstance(op, ast.Add) else '−'} {_prose(right)}"
+            return f"{_prose(left)} {'+' if isinstance(op, ast.Add) else '−'} {_inside(right, ast.BinOp)}"
         case ast.Constant(value):
             return str(value)
     return _shown(node)
+
+
+def _inside(node: ast.expr, *kinds: type[ast.expr]) -> str:
+    """The words of a part, in parentheses where it would be read otherwise without."""
+    return f"({_prose(node)})" if isinstance(node, kinds) else _prose(node)
 
 
 def _relation(op: type[ast.cmpop], right: ast.expr) -> str:

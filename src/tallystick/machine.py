@@ -147,8 +147,9 @@ class Row:
     transition: Transition
     name: str
     target: str | None
-    changes: bool
-    final: bool
+    changes: bool  # the state, if it is confirmed or if it is declined
+    final: bool  # it leads to a final state
+    ends: bool  # it may lead to one, confirmed or declined
     fires: Callable[[Any, Any, Any, Any], bool]
     amounts: Callable[[Any, Any, Any, Any], Amounts]
     post: Callable[[Any, Amounts], dict[str, int]]
@@ -246,6 +247,10 @@ class Machines(Mapping[str, Machine]):
         """The machine as it was in `version`: an entity runs on the version it was made with."""
         return self._all[name, version]
 
+    def versions(self, name: str) -> list[Machine]:
+        """Every version of a machine, the oldest first."""
+        return [self._all[key] for key in sorted(self._all) if key[0] == name]
+
     def all(self) -> list[Machine]:
         return list(self._all.values())
 
@@ -333,8 +338,9 @@ def _row(machine: Machine, transition: Transition) -> Row:
         transition=transition,
         name=transition.name,
         target=transition.target,
-        changes=transition.target is not None,
-        final=transition.target is not None and machine.states[transition.target].final,
+        changes=bool(transition.target or transition.otherwise),
+        final=_final(machine, transition.target),
+        ends=_final(machine, transition.target) or _final(machine, transition.otherwise),
         fires=_function("v, f, a, s", guard.code if guard else "True"),
         amounts=_function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
         post=_function("v, x", _posted(machine, transition)),
@@ -347,6 +353,10 @@ def _row(machine: Machine, transition: Transition) -> Row:
         conjuncts=tuple((part, part.compiled()) for part in parts),
         local=not (transition.drives or transition.ask or transition.sets or transition.then),
     )
+
+
+def _final(machine: Machine, state: str | None) -> bool:
+    return state is not None and machine.states[state].final
 
 
 def _posted(machine: Machine, transition: Transition) -> str:

@@ -64,6 +64,11 @@ def check_partial(
     else:
         for drive in transition.drives:
             cut = _driven_cut(page, machines, record, drive) or cut
+    if cut and transition.target and page.states[transition.target].final:
+        holding = {name for name, account in page.accounts.items() if not account.kept}
+        for source in sorted(holding & {move.source for move in transition.moves}):
+            why = f"{key.value!r} may be confirmed in part; the rest would stay on {source!r} in a final state"
+            page.faults.add(record["move"], why)
     for move in transition.moves if cut else ():
         if move.amount.source.strip() != cut:
             why = f"{key.value!r} may be confirmed in part, so every move is of {cut!r}, not of '{move.amount.source}'"

@@ -9,6 +9,7 @@ and tags have no use here and are refused, and a key may stand once.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ class At:
     value: Any
     line: int
     column: int
+    exact: bool = True  # an offset into the value is one into the line: it stands there in one piece, unfolded
 
 
 @attrs.define
@@ -78,7 +80,9 @@ class Text:
             faults.add(node, "a value is missing here")
             return None
         at = _at(node, node.value)
-        return attrs.evolve(at, column=at.column + 1) if node.style in ("'", '"') else at
+        quotes = 1 if node.style in ("'", '"') else 0
+        length = node.end_mark.index - node.start_mark.index - 2 * quotes
+        return attrs.evolve(at, column=at.column + quotes, exact=length == len(node.value))
 
     def schema(self) -> dict[str, Any]:
         return {"type": ["string", "integer", "boolean"]}
@@ -255,6 +259,8 @@ def _pairs(node: Any, faults: Faults) -> list[tuple[Any, Any]]:
     pairs = []
     for key, value in node.value:
         name = str(key.value) if _kind(key) == "a single value" else ""
+        if key.anchor:
+            faults.add(key, f"&{key.anchor}: anchors are not used here; write the value out")
         if name in seen:
             faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
             continue
@@ -327,7 +333,9 @@ def compose(text: str, faults: Faults) -> At | None:
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an anchor used twice; any anchor is a fault below
+            node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

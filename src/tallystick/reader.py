@@ -39,7 +39,16 @@ def load(*folders: str | os.PathLike[str]) -> Machines:
             raise Invalid(f"{folder} is no folder of machines: it does not exist")
         found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
         files |= {path.stem: path for path in found}
-    return read({_shown(path): path.read_text(encoding="utf-8") for path in files.values()})
+    return read({_shown(path): _text(path) for path in files.values()})
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MachineError([Fault(_shown(path), 1, 1, f"byte {error.start} is not UTF-8: {error.reason}")]) from None
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _shown(path: Path) -> str:
@@ -52,25 +61,22 @@ def _shown(path: Path) -> str:
 def read(pages: Mapping[str, str]) -> Machines:
     """Machines from texts by file name. Raises MachineError with all faults of all pages."""
     declared: dict[str, Declared] = {}
-    faults: list[Fault] = []
+    collected = []
     for file, text in pages.items():
-        collected = Faults(file)
-        page = compose(text, collected)
-        if page is not None and "machine" in page.value and "states" in page.value:
-            one = Declared(page, text, collected)
-            if one.name in declared:
-                collected.add(
-                    page.value["machine"], f"machine {one.name!r} is declared in {declared[one.name].file} too"
-                )
-            else:
-                declared[one.name] = one
-        faults += collected.found
-        collected.found = []
+        faults = Faults(file)
+        collected.append(faults)
+        page = compose(text, faults)
+        if page is None or not {"machine", "states"} <= page.value.keys():
+            continue
+        one = Declared(page, text, faults)
+        if one.name in declared:
+            faults.add(page.value["machine"], f"machine {one.name!r} is declared in {declared[one.name].file} too")
+        else:
+            declared[one.name] = one
     for one in declared.values():
         one.declare(declared)
     machines = [Wiring(one, declared).machine() for one in declared.values()]
-    for one in declared.values():
-        faults += one.faults.found
-    if faults:
-        raise MachineError(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column)))
+    found = [fault for faults in collected for fault in faults.found]
+    if found:
+        raise MachineError(sorted(found, key=lambda fault: (fault.file, fault.line, fault.column)))
     return Machines([machine for machine in machines if machine is not None])

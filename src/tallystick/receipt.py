@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import attrs
 
+from tallystick.arguments import LONGEST
 from tallystick.entity import Posting
 from tallystick.errors import Declined, InDoubt, Invalid, Refused, Unavailable, nearest
 from tallystick.money import Money
@@ -16,6 +17,7 @@ from tallystick.provider import Outcome
 from tallystick.refusal import Refusal
 from tallystick.store import encode
 
+LONGEST_NAME = 200  # characters of a key, an id, a name
 FOLLOWS = ">"  # in a follow-up's key: the key it follows, this, and the command
 
 
@@ -120,15 +122,25 @@ def checked(command: Command) -> None:
     """Refuse what can be no command.
 
     Raises:
-        Invalid: no key, id or command; a key of the form kept for follow-ups; unprintable text.
+        Invalid: no key, id or name; a key of the form kept for follow-ups; text that is too long or unprintable.
     """
-    for name, text in (("key", command.key), ("id", command.id), ("by", command.by), ("reason", command.reason)):
-        if text is None and name in ("by", "reason"):
-            continue
-        if not isinstance(text, str) or not text or len(text) > 1000 or not text.isprintable():
-            raise Invalid(f"{name} has to be a printable text of 1 to 1000 characters, not {text!r:.60}")
-    if not isinstance(command.args, Mapping):
-        raise Invalid(f"args has to be a mapping of names to values, not {type(command.args).__name__}")
+    _text("machine", command.machine)
+    _text("id", command.id)
+    _text("command", command.command)
+    _text("key", command.key)
+    if FOLLOWS in command.key:
+        raise Invalid(f"key {command.key!r} has a {FOLLOWS!r}, which marks the keys of follow-ups")
+    if command.by is not None:
+        _text("by", command.by)
+    if command.reason is not None:
+        _text("reason", command.reason, longest=LONGEST)
+    if not isinstance(command.args, Mapping) or not all(isinstance(name, str) for name in command.args):
+        raise Invalid("args has to be a mapping of names to values")
+
+
+def _text(name: str, text: object, longest: int = LONGEST_NAME) -> None:
+    if not isinstance(text, str) or not 0 < len(text) <= longest or not text.isprintable():
+        raise Invalid(f"{name} has to be a printable text of 1 to {longest} characters, not {text!r:.60}")
 
 
 def stamp(moment: datetime) -> str:

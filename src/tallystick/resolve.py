@@ -48,7 +48,7 @@ def set_aside(machines: Machines, intent: Intent, call: str) -> tuple[Plan, list
         lines = zip(row.lines, step.amounts, strict=True)
         postings = tuple([Posting(source, IN_DOUBT, amount) for (source, _), amount in lines if amount])
         accounts = post(entity.accounts, postings)
-        args = kept(machine, step.command, step.args)
+        args = {name: step.args[name] for name in machine.commands[step.command].kept}
         after = attrs.evolve(
             entity,
             version=entity.version + 1,
@@ -57,19 +57,29 @@ def set_aside(machines: Machines, intent: Intent, call: str) -> tuple[Plan, list
             changing=row.name if row.changes else entity.changing,
         )
         plan.entities.append(after)
-        plan.entries.append(_entry(after, entity, row, step.command, "asked", args, postings, {}, call))
+        said = kept(machine, step.command, args)
+        plan.entries.append(_entry(after, entity, row, step.command, "asked", said, postings, {}, call))
         in_flight.append(InFlight(*entity.ref, row.name, step.command, args, step.amounts, step.partial))
     return plan, in_flight
 
 
 def resolve(
-    machines: Machines, call: str, in_flight: list[InFlight], world: Mapping[Ref, Entity], outcome: Outcome
+    machines: Machines,
+    call: str,
+    in_flight: list[InFlight],
+    world: Mapping[Ref, Entity],
+    outcome: Outcome,
+    asked: int | None,
 ) -> Plan | str:
-    """What the answer does; or, as a sentence, why this answer cannot be believed and the call stays in doubt."""
-    strange = _strange(in_flight, outcome)
-    if strange or outcome.result is Result.UNKNOWN:
-        return strange or "the provider's answer is not known"
-    if outcome.result is Result.CONFIRMED and outcome.amount == 0 and any(each.partial for each in in_flight):
+    """What the answer does; or, as a sentence, why this answer cannot be believed and the call stays in doubt.
+
+    `asked` is the amount the provider was asked for, if its verb has one.
+    """
+    partial = any(step.partial for step in in_flight)
+    odd = strange(outcome, asked, partial=partial)
+    if odd or outcome.result is Result.UNKNOWN:
+        return odd or "the provider's answer is not known"
+    if outcome.result is Result.CONFIRMED and outcome.amount == 0 and partial:
         outcome = attrs.evolve(outcome, result=Result.DECLINED, amount=None, reason=Reason.INSUFFICIENT_FUNDS)
     plan = Plan([], [])
     for step in in_flight:
@@ -83,17 +93,13 @@ def resolve(
     return plan
 
 
-def _strange(in_flight: list[InFlight], outcome: Outcome) -> str:
-    """A confirmation of an amount that was never asked for is no confirmation: a person has to look."""
-    if outcome.result is not Result.CONFIRMED or outcome.amount is None:
+def strange(outcome: Outcome, asked: int | None, *, partial: bool) -> str:
+    """Why a confirmation cannot be one: it is of an amount that was never asked for. A person has to look."""
+    if outcome.result is not Result.CONFIRMED or outcome.amount is None or asked is None:
         return ""
-    for step in in_flight:
-        if step.partial is None:
-            continue
-        asked = step.args[step.partial]
-        if not 0 <= outcome.amount <= asked:  # type: ignore[operator]  # the reader saw that it is money
-            return f"the provider confirms {outcome.amount} minor units where {asked} were asked for"
-    return ""
+    if outcome.amount == asked or (partial and 0 <= outcome.amount <= asked):
+        return ""
+    return f"the provider confirms {outcome.amount} minor units where {asked} were asked for"
 
 
 def _confirm(
@@ -121,7 +127,8 @@ def _give_back(plan: Plan, entity: Entity, row: Row, step: InFlight, outcome: Ou
     after = attrs.evolve(entity, state=state, version=entity.version + 1, accounts=post(entity.accounts, postings))
     phase = "declined" if declined else "unavailable"
     plan.entities.append(after)
-    plan.entries.append(_entry(after, entity, row, step.command, phase, step.args, postings, {}, call))
+    said = {name: value for name, value in step.args.items() if value is not None and value is not False}
+    plan.entries.append(_entry(after, entity, row, step.command, phase, said, postings, {}, call))
 
 
 def _advance(

@@ -81,16 +81,21 @@ def _why(row: CallRow | None, outcome: Outcome | None) -> str:
 
 
 def told(seen: Record, row: CallRow | None, caused: list[Record]) -> Receipt:
-    """What became of a command: `seen` carries its key, `caused` are all other entries it made, in order."""
-    last, outcome = seen, None
-    if row is not None and row.state != "open":
-        made = [each for each in caused if each.call == row.id and each.phase == row.state]
-        last = next(each for each in made[::-1] if (each.machine, each.entity) == (seen.machine, seen.entity))
+    """What became of a command: `seen` carries its key, `caused` are all other entries it made, in order.
+
+    With a call, what it tells of is the last time it was asked, and the answer to that.
+    """
+    mine = [seen, *(each for each in caused if (each.machine, each.entity) == (seen.machine, seen.entity))]
+    told_of, outcome = [seen], None
+    if row is not None:
+        asked = max(number for number, each in enumerate(mine) if each.phase == "asked")
+        told_of = mine[asked:]
         outcome = outcome_told(row.outcome)
+    first, last = told_of[0], told_of[-1]
     return Receipt(
         _ENDED[row.state] if row else Ended.APPLIED,
         str(seen.key), seen.machine, seen.entity, seen.command, last.to_state, seen.currency,
-        _before(json.loads(seen.after), json.loads(seen.postings)), json.loads(last.after),
-        tuple(Posting(*posting) for posting in json.loads(last.postings)), last.transition, outcome,
+        _before(json.loads(first.after), json.loads(first.postings)), json.loads(last.after),
+        tuple(Posting(*posting) for each in told_of for posting in json.loads(each.postings)), last.transition, outcome,
         call=row.id if row else None, why=_why(row, outcome), replayed=True,
     )  # fmt: skip

@@ -88,10 +88,13 @@ class Wiring:
             return None
         commands = self._commands(key, record)
         sources = self._sources(record)
-        target, otherwise = self._state(record.get("to")), self._state(record.get("else"))
+        target, otherwise = self._state(record.get("to"), stay=True), self._state(record.get("else"))
         for source in sources:
-            if self.declared.states[source].final and target not in (None, source):
-                self.faults.add(record["from"], f"{source!r} is final, but {key.value!r} leads out of it to {target!r}")
+            for exit in (target, otherwise):
+                if self.declared.states[source].final and exit not in (None, source):
+                    self.faults.add(
+                        record["from"], f"{source!r} is final, but {key.value!r} leads out of it to {exit!r}"
+                    )
         arguments = self._arguments(key, commands)
         scope = self._scope(arguments, sources)
         ask = self._ask(record["ask"], arguments, scope) if "ask" in record else None
@@ -127,19 +130,21 @@ class Wiring:
             if at.value not in self.declared.commands:
                 hint = nearest(at.value, list(self.declared.commands))
                 self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
-        return tuple(at.value for at in named if at.value in self.declared.commands)
+            if [other.value for other in named].count(at.value) > 1:
+                self.faults.add(at, f"{at.value!r} is listed twice")
+        return tuple(dict.fromkeys(at.value for at in named if at.value in self.declared.commands))
 
     def _sources(self, record: Mapping[str, At]) -> tuple[str, ...]:
         sources = [self._state(at) for at in record["from"].value]
         return tuple(dict.fromkeys(source for source in sources if source is not None))
 
-    def _state(self, at: At | None) -> str | None:
+    def _state(self, at: At | None, *, stay: bool = False) -> str | None:
         if at is None:
             return None
         name: str = at.value
         if name in self.declared.states:
             return name
-        if name == "stay":
+        if stay and name == "stay":
             return None
         self.faults.add(at, f"state {at.value!r} is not declared.{nearest(at.value, list(self.declared.states))}")
         return None
@@ -162,7 +167,7 @@ class Wiring:
         try:
             found = expression.read(at.value, scope)
         except ExpressionError as error:
-            self.faults.add(at, f"in '{at.value}': {error}", 0 if "\n" in at.value else error.offset)
+            self.faults.add(at, f"in '{at.value}': {error}", error.offset if at.exact else 0)
             return None
         if not wanted.accepts(found.type):
             self.faults.add(at, f"'{at.value}' is {found.type}; {what} is needed, which is {wanted}")

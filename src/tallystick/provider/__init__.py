@@ -93,7 +93,7 @@ class Call:
     id: str
     verb: str
     card: CardFacts
-    args: Mapping[str, object]  # money as minor units
+    args: Mapping[str, object] = attrs.field(repr=False)  # money as minor units; a scanned number
     secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # a PIN; in memory only
     order: str | None = None
     opened_at: datetime | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tallystick.entity import Entity, Ref
-from tallystick.errors import NotInTransaction
-from tallystick.machine import Machines
+from tallystick.errors import MachineChanged, NotInTransaction, StoreError
+from tallystick.machine import Machine, Machines
 from tallystick.store import CallRow, Changes, QueueRow, Record
 
 
@@ -25,19 +25,36 @@ class MemoryStore:
         self._by_entity: dict[Ref, list[Record]] = {}
         self._calls: dict[str, CallRow] = {}
         self._queue: dict[str, QueueRow] = {}
+        self._machines: dict[tuple[str, int], Machine] = {}
+        self._undo: list[Callable[[], object]] = []
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryStore]:
         with self._lock:
-            yield self
+            self._undo = []
+            try:
+                yield self
+            except BaseException:
+                for undo in reversed(self._undo):
+                    undo()
+                raise
 
-    reading = transaction
+    @contextmanager
+    def reading(self) -> Iterator[MemoryStore]:
+        with self._lock:
+            yield self
 
     def joined(self, connection: Any) -> MemoryStore:
         raise NotInTransaction("a store in memory has no connection to join")
 
     def machines(self, machines: Machines) -> Machines:
-        return machines
+        for machine in machines.all():
+            kept = self._machines.get((machine.name, machine.version))
+            if kept is not None and kept.digest != machine.digest:
+                raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
+                                     "give the changed page a new version")  # fmt: skip
+        self._machines |= {(each.name, each.version): each for each in machines.all()}
+        return Machines(list(self._machines.values()))
 
     def close(self) -> None: ...
 
@@ -60,16 +77,40 @@ class MemoryStore:
 
     def write(self, changes: Changes, at: str) -> None:
         for each in changes.records:
-            kept = each._replace(seq=len(self._records) + 1)
-            self._records.append(kept)
-            self._by_entity.setdefault((kept.machine, kept.entity), []).append(kept)
-            if kept.key is not None:
-                self._by_key[kept.key] = kept
-            if kept.cause is not None:
-                self._by_cause.setdefault(kept.cause, []).append(kept)
-        self._entities |= changes.entities
-        self._calls |= changes.calls
-        self._queue |= changes.queue
+            self._append(each)
+        self._replace(self._entities, changes.entities)
+        self._replace(self._calls, changes.calls)
+        self._replace(self._queue, changes.queue)
+
+    def _append(self, record: Record) -> None:
+        ref = record.machine, record.entity
+        before = self._by_entity.setdefault(ref, [])
+        if record.key in self._by_key or record.version != len(before) + 1:
+            raise StoreError(f"entry {record.version} of {ref[0]} {ref[1]!r} is there already, or its key is")
+        kept = record._replace(seq=len(self._records) + 1)
+        self._records.append(kept)
+        before.append(kept)
+        self._undo += [self._records.pop, before.pop]
+        if kept.key is not None:
+            self._by_key[kept.key] = kept
+            self._undo.append(lambda: self._by_key.pop(str(kept.key)))
+        if kept.cause is not None:
+            causes = self._by_cause.setdefault(kept.cause, [])
+            causes.append(kept)
+            self._undo.append(causes.pop)
+
+    def _replace(self, there: dict[Any, Any], new: dict[Any, Any]) -> None:
+        old = {key: there.get(key) for key in new}
+        there |= new
+
+        def undo() -> None:
+            for key, value in old.items():
+                if value is None:
+                    del there[key]
+                else:
+                    there[key] = value
+
+        self._undo.append(undo)
 
     # Reading
 
@@ -80,12 +121,12 @@ class MemoryStore:
         yield from [each for ref, each in sorted(self._entities.items()) if ref[0] == machine]
 
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
-        for ref in sorted(self._by_entity):
+        for ref in sorted(ref for ref, records in self._by_entity.items() if records):
             if machine in (None, ref[0]) and id in (None, ref[1]):
                 yield from self._by_entity[ref]
 
     def chronicle(self, last: int) -> list[Record]:
-        return self._records[-last:]
+        return self._records[-last:] if last > 0 else []
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         return [each for each in self.all(machine) if each.facts.get(fact) == id]

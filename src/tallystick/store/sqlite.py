@@ -83,8 +83,11 @@ class SqliteStore:
     def transaction(self) -> Iterator[SqliteTransaction]:
         with self._connection() as connection, self._writing:
             _begin(connection)
-            yield SqliteTransaction(connection, self._tables)
-            connection.execute("COMMIT")
+            try:
+                yield SqliteTransaction(connection, self._tables)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}; nothing was written") from error
 
     @contextmanager
     def reading(self) -> Iterator[SqliteReading]:
@@ -117,11 +120,7 @@ class SqliteStore:
         """
         with self._connection() as connection:
             if not self._known(connection, machines):
-                connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
-                try:
-                    self._keep(connection, machines)
-                finally:
-                    connection.execute("PRAGMA foreign_keys = ON")
+                self._prepare(connection, machines)
             every = _with_kept(connection, machines)
         by_name: dict[str, list[Machine]] = {}
         for machine in sorted(every.all(), key=lambda each: each.version):
@@ -147,18 +146,31 @@ class SqliteStore:
                 )
         return all(kept.get((each.name, each.version)) == (each.digest, each.text) for each in machines.all())
 
+    def _prepare(self, connection: sqlite3.Connection, machines: Machines) -> None:
+        connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
+        try:
+            _begin(connection)
+            self._keep(connection, machines)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path} cannot take these machines: {error}") from error
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            connection.execute("PRAGMA foreign_keys = ON")
+
     def _keep(self, connection: sqlite3.Connection, machines: Machines) -> None:
-        _begin(connection)
         schema.migrate(connection)
         if self._known(connection, machines):  # another process came first
-            connection.execute("COMMIT")
             return
+        kept = {name for (name,) in connection.execute("SELECT DISTINCT name FROM machine")}
+        schema.check_unused(connection, [name for name in machines if name not in kept])
+        (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         for machine in machines.all():
             connection.execute(
-                "INSERT INTO machine (name, version, digest, definition, seen)"
-                " VALUES (?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))"
+                "INSERT INTO machine (name, version, digest, definition, seen) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (name, version) DO UPDATE SET definition = excluded.definition",
-                (machine.name, machine.version, machine.digest, machine.text),
+                (machine.name, machine.version, machine.digest, machine.text, now),
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)
@@ -166,9 +178,8 @@ class SqliteStore:
         every = _with_kept(connection, machines)
         connection.execute("PRAGMA legacy_alter_table = ON")  # links name the table, not the one set aside
         for name in every:
-            schema.make_table(connection, [each for each in every.all() if each.name == name])
+            schema.make_table(connection, every.versions(name))
         connection.execute("PRAGMA legacy_alter_table = OFF")
-        connection.execute("COMMIT")
 
 
 def _create_private(path: str) -> None:
@@ -187,21 +198,19 @@ def _begin(connection: sqlite3.Connection) -> None:
 
 
 def _with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
-    """The given machines and every other version kept in the store, read from its own text."""
-    given = {(machine.name, machine.version) for machine in machines.all()}
-    rows = connection.execute("SELECT name, version, definition FROM machine ORDER BY name, version").fetchall()
-    older = [row for row in rows if (row[0], row[1]) not in given]
-    if not older:
-        return machines
-    pages = {machine.name: machine.text for machine in machines.values()}
-    for name, _, text in older:
-        pages.setdefault(name, text)
-    found = [each for each in reader.read(pages).values() if (each.name, each.version) not in given]
-    known = given | {(each.name, each.version) for each in found}
-    for name, version, text in older:
-        if (name, version) not in known:
-            found.append(reader.read({**pages, name: text})[name])
-    return Machines(sorted([*machines.all(), *found], key=lambda each: (each.name, each.version)))
+    """The given machines and every other version kept in the store, read from its own text.
+
+    Machines name each other, so a version is read beside the pages of its time.
+    """
+    found = {(each.name, each.version): each for each in machines.all()}
+    rows = connection.execute("SELECT name, version, definition, seen FROM machine ORDER BY seen, version").fetchall()
+    for name, version, text, seen in rows:
+        if (name, version) in found:
+            continue
+        pages = {other: page for other, _, page, _ in reversed(rows)}  # the oldest, where none was there yet
+        pages |= {other: page for other, _, page, when in rows if when <= seen} | {name: text}
+        found[name, version] = reader.read(pages)[name]
+    return Machines(list(found.values()))
 
 
 class _Table:
@@ -227,7 +236,11 @@ class _Table:
 
     def entity(self, row: tuple[Any, ...]) -> Entity:
         id, state, version, machine_version, currency, calls, changing, hash = row[:8]
-        machine = self.machines.at(self.name, machine_version)
+        try:
+            machine = self.machines.at(self.name, machine_version)
+        except KeyError:
+            why = f"runs on version {machine_version}, which another process has brought; open the books anew"
+            raise StoreError(f"{self.name} {id!r} {why}") from None
         facts = dict(zip(self.facts, row[8:], strict=False))
         for name in self.flags:
             facts[name] = None if facts[name] is None else bool(facts[name])
@@ -348,7 +361,8 @@ class SqliteReading:
         found = []
         for name, table in sorted(self._tables.items()):
             terms = ["id = ?1", *(['"number" = ?1'] if "number" in table.facts else [])]
-            rows = self._cursor.execute(f'SELECT id FROM "{name}" WHERE {" OR ".join(terms)}', (text,)).fetchall()
+            select = f'SELECT id FROM "{name}" WHERE {" OR ".join(terms)} ORDER BY id'
+            rows = self._cursor.execute(select, (text,)).fetchall()
             found += [(name, id) for (id,) in rows]
         return found
 

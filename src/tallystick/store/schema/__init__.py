@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tallystick.entity import CREATE
+from tallystick.errors import StoreError
 from tallystick.machine import Fact, Machine
 
 MIGRATIONS = ("journal",)  # names of the files beside this one, in the order they are applied
@@ -19,8 +20,11 @@ MIGRATIONS = ("journal",)  # names of the files beside this one, in the order th
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is missing, inside the caller's transaction. sqlite-utils is loaded only when something is."""
-    if _applied(connection) == set(MIGRATIONS):
+    applied = _applied(connection)
+    if applied == set(MIGRATIONS):
         return
+    if not applied:
+        check_unused(connection, ["machine", "transition", "entry", "posting", "call", "queue"])
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
@@ -28,6 +32,15 @@ def migrate(connection: sqlite3.Connection) -> None:
     for name in MIGRATIONS:
         migrations(name=name)(lambda db, name=name: run(db.conn, name))
     migrations.apply(Database(connection))
+
+
+def check_unused(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+    """Refuse to touch a table that somebody else has made. Raises StoreError."""
+    for name in names:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+            raise StoreError(
+                f"the database has a {name!r} already that is not ours; give the books a file of their own"
+            )
 
 
 def _applied(connection: sqlite3.Connection) -> set[str]:

@@ -1,0 +1,96 @@
+"""What ends a call, or does not yet: the second half of a command, inside one transaction."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+
+from tallystick import resolve
+from tallystick.errors import Invalid
+from tallystick.provider import Outcome, Result
+from tallystick.receipt import Ended, Receipt
+from tallystick.store import CallRow, Stamp
+from tallystick.told import in_flight, outcome_kept
+from tallystick.unit import Unit
+
+
+def close(unit: Unit, id: str, outcome: Outcome, *, by: str | None = None, reason: str | None = None) -> Receipt:
+    """Resolve a call with its outcome; somebody may have been faster."""
+    row = _row(unit, id)
+    if row.state != "open":
+        return unit.told_of(row)
+    steps = [in_flight(*each) for each in json.loads(row.steps)]
+    unit.reach([(step.machine, step.id) for step in steps])
+    plan = resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
+    if isinstance(plan, str):
+        return note(unit, id, plan if outcome.result is not Result.UNKNOWN else outcome.text or plan)
+    seen = unit.keyed.get(row.key) or unit.transaction.keyed([row.key])[row.key]
+    keys = unit.remember(plan, Stamp(row.key, "", unit.at, by or seen.by, reason or seen.reason), first=False)
+    state = plan.entries[0].phase
+    said = f"{by}: {reason}" if by else row.note
+    closed = attrs.evolve(row, state=state, closed=unit.at, outcome=outcome_kept(outcome), note=said)
+    unit.changes.calls[id] = closed
+    receipt = attrs.evolve(unit.told(seen, closed), replayed=False, follow_ups=keys)
+    _tell_queue(unit, receipt)
+    return receipt
+
+
+def _tell_queue(unit: Unit, receipt: Receipt) -> None:
+    """A queued command that was surely not done waits for its next try, or for a person; a declined one is over."""
+    queued = unit.queued(receipt.key)
+    if queued is None:
+        return
+    if receipt.result is Ended.DECLINED:
+        unit.changes.queue[receipt.key] = attrs.evolve(queued, state="declined", why=receipt.why)
+    elif receipt.result is Ended.UNAVAILABLE:
+        state, due = unit.later(queued.attempts)
+        unit.changes.queue[receipt.key] = attrs.evolve(queued, state=state, due=due, why=receipt.why)
+
+
+def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
+    """A queued command was refused: it waits if only a call is in its way, else that was its end."""
+    queued = unit.queued(key)
+    if queued is None or queued.state != "waiting":
+        return
+    attempts = queued.attempts + 1
+    state, due = "refused", queued.due
+    if receipt.refusal is not None and receipt.refusal.waits:
+        state, due = unit.later(attempts)
+    unit.changes.queue[key] = attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why)
+
+
+def claim(unit: Unit, id: str, attempts: int, asked: str) -> bool:
+    """Whether the call is open still and was sent so often, then last; if so it counts as sent once more."""
+    row = _row(unit, id)
+    if row.state != "open" or (row.attempts, row.asked) != (attempts, asked):
+        return False
+    unit.changes.calls[id] = attrs.evolve(row, attempts=attempts + 1, asked=unit.at)
+    return True
+
+
+def note(unit: Unit, id: str, evidence: str) -> Receipt:
+    """Keep why a call is still open."""
+    row = _row(unit, id)
+    if row.state == "open":
+        row = attrs.evolve(row, note=evidence)
+        unit.changes.calls[id] = row
+    return unit.told_of(row)
+
+
+def now(unit: Unit, id: str) -> Receipt:
+    """What is known of a call's command by now."""
+    return unit.told_of(_row(unit, id))
+
+
+def asked_of(row: CallRow) -> int | None:
+    """The amount that the provider was asked for, if the verb has one."""
+    amount = json.loads(row.args).get("amount")
+    return amount if isinstance(amount, int) else None
+
+
+def _row(unit: Unit, id: str) -> CallRow:
+    row = unit.call(id)
+    if row is None:
+        raise Invalid(f"there is no call {id!r}")
+    return row

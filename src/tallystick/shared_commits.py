@@ -1,0 +1,99 @@
+"""Group commit: one transaction for all who wait.
+
+A commit costs a wait for the disk, whatever is in it. While one thread commits, the jobs of others gather and
+go into the next transaction together, in the order they came; each is decided on what the one before it left.
+Whoever gets the lead runs all that is waiting. There is no writer thread to start, stop, fork or lose, and a
+single caller pays nothing for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+
+from tallystick.errors import Invalid, StoreBusy
+from tallystick.receipt import Command
+from tallystick.store import Store, Transaction
+from tallystick.unit import Unit
+
+Job = Callable[[Unit], Any]
+
+
+@attrs.define
+class _Waiting:
+    """What one thread has given to the next transaction, and what came of it."""
+
+    jobs: Sequence[Job]
+    commands: Sequence[Command] = ()
+    results: list[Any] | None = None
+    error: Exception | None = None
+
+
+class SharedCommits:
+    def __init__(self, store: Store, unit: Callable[[Transaction], Unit]) -> None:
+        self._store = store
+        self._unit = unit
+        self._leading = threading.Lock()
+        self._gathering = threading.Lock()
+        self._waiting: list[_Waiting] = []
+
+    def one(self, job: Job, commands: Sequence[Command] = ()) -> Any:
+        """The result of one job; an invalid command is raised."""
+        (result,) = self.submit([job], commands)
+        if isinstance(result, Invalid):
+            raise result
+        return result
+
+    def submit(self, jobs: Sequence[Job], commands: Sequence[Command]) -> list[Any]:
+        """Run jobs in a transaction, shared with whatever other threads gave meanwhile.
+
+        Whoever gets the lead runs all that is waiting; the others find their results when they get it.
+        """
+        mine = _Waiting(jobs, commands)
+        with self._gathering:
+            self._waiting.append(mine)
+        with self._leading:
+            if mine.results is None and mine.error is None:
+                with self._gathering:
+                    taken, self._waiting = self._waiting, []
+                try:
+                    self._lead(taken)
+                except BaseException:  # this thread is told to stop: another of those who wait leads
+                    with self._gathering:
+                        self._waiting[:0] = [each for each in taken if each is not mine]
+                    raise
+        if mine.error is not None:
+            raise mine.error
+        assert mine.results is not None
+        return mine.results
+
+    def _lead(self, taken: list[_Waiting]) -> None:
+        try:
+            self._transact(taken)
+        except Exception as error:  # noqa: BLE001  # each of those who wait has to hear of it
+            if len(taken) == 1 or isinstance(error, StoreBusy):
+                for each in taken:
+                    each.error = error
+                return
+            for each in taken:  # one of them is at fault: let it fail alone
+                self._lead([each])
+
+    def _transact(self, taken: list[_Waiting]) -> None:
+        with self._store.transaction() as transaction:
+            unit = self._unit(transaction)
+            unit.load([command for each in taken for command in each.commands])
+            results = [[_tried(job, unit) for job in each.jobs] for each in taken]
+            unit.write()
+        for each, result in zip(taken, results, strict=True):
+            each.results = result
+
+
+def _tried(job: Job, unit: Unit) -> Any:
+    """An invalid command is an answer of its own and no reason to undo the others."""
+    try:
+        return job(unit)
+    except Invalid as error:
+        return error
