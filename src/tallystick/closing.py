@@ -22,9 +22,11 @@ def close(unit: Unit, id: str, outcome: Outcome, *, by: str | None = None, reaso
         return unit.told_of(row)
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
+    outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
     plan = resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
     if isinstance(plan, str):
-        return note(unit, id, plan if outcome.result is not Result.UNKNOWN else outcome.text or plan)
+        why = plan if outcome.result is not Result.UNKNOWN else outcome.text or plan
+        return attrs.evolve(note(unit, id, why), replayed=False)
     seen = unit.keyed.get(row.key) or unit.transaction.keyed([row.key])[row.key]
     keys = unit.remember(plan, Stamp(row.key, "", unit.at, by or seen.by, reason or seen.reason), first=False)
     state = plan.entries[0].phase

@@ -311,7 +311,7 @@ class Engine:
 
     def _later(self, attempts: int) -> tuple[str, str]:
         """State and time of a queued command that was tried so often: the wait doubles, with jitter."""
-        wait = min(BACKOFF * 2 ** min(attempts, 20), LONGEST_WAIT) * (0.5 + self._random.random() / 2)
+        wait = min(BACKOFF * 2 ** min(attempts - 1, 20), LONGEST_WAIT) * (0.5 + self._random.random() / 2)
         return "parked" if attempts >= ATTEMPTS else "waiting", stamp(self._clock() + wait)
 
     # Transactions

@@ -134,7 +134,9 @@ def by_guard(
     for candidate in candidates:
         failing.setdefault(candidate.failed, []).append(candidate.transition)
         values |= candidate.values
-    needs = "; ".join(f"{', '.join(names)} needs '{part}'" for part, names in failing.items())
+    needs = "; ".join(
+        f"{' and '.join(names)} need{'' if len(names) > 1 else 's'} '{part}'" for part, names in failing.items()
+    )
     numbers = ", ".join(f"{name} {value}" for name, value in sorted(values.items()))
     return of(entity, machine, command, Code.GUARD, f"{needs} (here {numbers})", candidates=candidates)
 

@@ -79,8 +79,6 @@ def resolve(
     odd = strange(outcome, asked, partial=partial)
     if odd or outcome.result is Result.UNKNOWN:
         return odd or "the provider's answer is not known"
-    if outcome.result is Result.CONFIRMED and outcome.amount == 0 and partial:
-        outcome = attrs.evolve(outcome, result=Result.DECLINED, amount=None, reason=Reason.INSUFFICIENT_FUNDS)
     plan = Plan([], [])
     for step in in_flight:
         entity = world[step.machine, step.id]
@@ -91,6 +89,13 @@ def resolve(
         else:
             _give_back(plan, landed, row, step, outcome, call)
     return plan
+
+
+def meant(outcome: Outcome, *, partial: bool) -> Outcome:
+    """An outcome as it is meant: a part of nothing, confirmed, is a no."""
+    if partial and outcome.result is Result.CONFIRMED and outcome.amount == 0:
+        return attrs.evolve(outcome, result=Result.DECLINED, amount=None, reason=Reason.INSUFFICIENT_FUNDS)
+    return outcome
 
 
 def strange(outcome: Outcome, asked: int | None, *, partial: bool) -> str:

@@ -175,11 +175,11 @@ def _carry_out(
 
 def _answered(unit: Unit, provider: Provider, command: Command, intent: Intent, mark: str, call: Call) -> Receipt:
     """A local provider answers on the spot; anything but a confirmation of what was asked is a refusal."""
-    before, outcome = _before(intent), provider.perform(call)
     amount = call.args.get("amount")
     partial = any(step.partial for step in intent.steps)
+    before, outcome = _before(intent), resolve.meant(provider.perform(call), partial=partial)
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
-    if outcome.result is not Result.CONFIRMED or outcome.amount == 0 or odd:
+    if outcome.result is not Result.CONFIRMED or odd:
         why = odd or f"provider {provider.name} says {outcome.result}: {outcome.text or outcome.reason or ''}"
         return _refused(command, refusal.unaided(command.machine, command.id, command.command, why))
     return _apply(unit, command, resolve.complete(unit.machines, intent, outcome), mark, before, outcome)
