@@ -15,7 +15,8 @@ from pathlib import Path
 from tallystick.declare import Declared
 from tallystick.errors import Fault, Invalid, MachineError
 from tallystick.machine import Machines
-from tallystick.page import Faults, compose
+from tallystick.page import Faults
+from tallystick.page_cache import composed
 from tallystick.wiring import Wiring
 
 
@@ -65,7 +66,7 @@ def read(pages: Mapping[str, str]) -> Machines:
     for file, text in pages.items():
         faults = Faults(file)
         collected.append(faults)
-        page = compose(text, faults)
+        page = composed(text, faults)
         if page is None or not {"machine", "states"} <= page.value.keys():
             continue
         one = Declared(page, text, faults)

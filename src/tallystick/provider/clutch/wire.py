@@ -4,7 +4,7 @@
     outcome(call, settings, status, body)   confirmed, declined, unavailable or unknown; or `Unsaid`, which is done,
                                             but for how much only the record says
 
-A success is believed as far as it goes (see `envelope`), and no further than it agrees with the call: another card,
+A success is believed as far as it goes (see `answers`), and no further than it agrees with the call: another card,
 another currency, more than was asked for, or less without a word, are unknown. `lookup` reads Clutch's record then.
 """
 
@@ -18,7 +18,7 @@ import attrs
 
 from tallystick.errors import Invalid, nearest
 from tallystick.provider import Call, Outcome, Reason, Result
-from tallystick.provider.clutch.envelope import (
+from tallystick.provider.clutch.answers import (
     Balance,
     Json,
     Strange,

@@ -1,4 +1,4 @@
-"""What all requests and answers of Clutch have in common: the envelope, and JSON and amounts, exact both ways.
+"""Reading what Clutch writes: the envelope, balances, a card, its history; and JSON and amounts, exact both ways.
 
 An answer is done when it says success in so many words, declined when it says no in Clutch's own envelope, surely not
 done where the settings name its HTTP status (429, 503, a key not accepted). Everything else is unknown: HTTP 5xx, no
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import NoReturn
 
 import attrs
 
 from tallystick import money
-from tallystick.errors import MoneyError
+from tallystick.errors import MoneyError, TallystickError
 from tallystick.provider import Outcome, Result
 from tallystick.provider.clutch.settings import ClutchSettings
 
@@ -25,6 +26,15 @@ Json = Mapping[str, object]
 
 class Strange(Exception):
     """An answer that cannot be believed, in a sentence without secrets."""
+
+
+class NotRead(TallystickError):
+    """Clutch's record could not be read; `outcome` says why: declined (wrong PIN, no such card), or not reached."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        said = " ".join(str(part) for part in (outcome.reason, outcome.code, outcome.text) if part)
+        super().__init__(f"Clutch's record could not be read, {outcome.result}: {said}")
 
 
 def envelope(settings: ClutchSettings, status: int, body: bytes, hide: Sequence[str] = ()) -> Json | Outcome:
@@ -81,6 +91,89 @@ def balances(value: object, currency: str, settings: ClutchSettings) -> tuple[Ba
     if others and not ours and not settings.several_currencies:
         raise Strange("the balances are in another currency")
     return tuple(ours)
+
+
+@attrs.frozen
+class Card:
+    """One card as search shows it, in one currency or value type. Amounts are minor units."""
+
+    number: str = attrs.field(repr=False)
+    card_set: str | None
+    status: str | None
+    balances: tuple[Balance, ...]
+    cached: bool
+
+    @property
+    def available(self) -> int:
+        return sum(each.amount for each in self.balances if each.hold is None)
+
+    @property
+    def holds(self) -> dict[str, int]:
+        """Open holds: their id to what they hold."""
+        return {each.hold: each.amount for each in self.balances if each.hold is not None}
+
+
+@attrs.frozen
+class Entry:
+    """One line of cardHistory. `amount` is signed, None if it shows no change in our currency."""
+
+    id: str
+    request: str | None
+    at: datetime
+    location: str | None
+    kind: str
+    amount: int | None
+    blank: bool = False  # it shows no change at all
+    foreign: bool = False  # it shows changes, all of them in other currencies
+    call: str | None = None  # our call's id, where the record keeps it
+
+
+@attrs.frozen
+class History:
+    """Entries, the newest first. Not `complete`: older ones that matter were not read. `whole`: none is missing."""
+
+    entries: tuple[Entry, ...]
+    complete: bool = True
+    whole: bool = True
+
+
+def card_of(answer: Json, number: str, currency: str, settings: ClutchSettings) -> Card | None:
+    """The card in a search's answer; None if it is not there. Raises: Strange."""
+    found = objects(answer.get("cards"), "cards")
+    if not found:
+        return None
+    shown = text_of(found[0].get("cardNumber")) or ""
+    if len(found) > 1 or shown.lstrip("0") != number.lstrip("0"):
+        raise Strange("the search is about another card")
+    status = text_of(found[0].get(settings.status_field))
+    told = balances(found[0].get("balances"), currency, settings)
+    return Card(shown, text_of(found[0].get("cardSetId")), status, told, answer.get("usedCache") is True)
+
+
+def entries_of(answer: Json, currency: str, settings: ClutchSettings) -> tuple[Entry, ...]:
+    """The entries of one page of history. Raises: Strange."""
+    return tuple(_entry(each, currency, settings) for each in objects(answer.get("transactions"), "transactions"))
+
+
+def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
+    id, time = text_of(line.get("transactionId")), line.get("transactionTime")
+    if id is None or not isinstance(time, int) or not 0 <= time < 10**14:
+        raise Strange("an entry of history has no id or no time")
+    kind, code = settings.kind_of_value(currency)
+    updates = objects(line.get("balanceUpdates") or [], "balanceUpdates")
+    alike = [each for each in updates if each.get("balanceType") == kind]
+    ours = [exactly(each.get("amount"), currency) for each in alike if code in (None, each.get("balanceCode"))]
+    return Entry(
+        id,
+        text_of(line.get("requestRef")),
+        datetime.fromtimestamp(time / 1000, timezone.utc),
+        text_of(line.get("location")),
+        text_of(line.get("callType")) or "",
+        sum(ours) if ours else None,
+        blank=not updates,
+        foreign=bool(alike) and not ours and not settings.several_currencies,
+        call=text_of(line.get(settings.history_request_id)) if settings.history_request_id else None,
+    )
 
 
 def objects(value: object, name: str) -> Sequence[Json]:

@@ -1,0 +1,316 @@
+"""The provider. It sends what `wire` writes and hands back what `wire` and `lookup` read; it knows no words itself.
+
+    perform   a request that moves money is sent once, whatever comes back. Surely not sent, or turned away: it is
+              unavailable. Anything lost after the first byte may have left: it is unknown
+    look_up   reads search, then history, in this order: what is done in between is in the history, so it cannot
+              look as if it had left no trace
+    balance, holds, history   read as well, and raise `NotRead`. What only reads is tried a few times
+
+Bodies, card numbers, PINs and credentials are in no log, no exception and no repr of this file.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+import attrs
+
+from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Reason, Result
+from tallystick.provider.clutch import answers, lookup, wire
+from tallystick.provider.clutch.answers import Card, Entry, History, Json, NotRead, Strange
+from tallystick.provider.clutch.limits import Breaker, LeakyBucket
+from tallystick.provider.clutch.settings import ClutchSettings
+from tallystick.provider.clutch.transport import Answer, HttpTransport, Lost, NotSent, Transport
+
+_log = logging.getLogger("tallystick.clutch")
+Read = TypeVar("Read")
+
+# What our journal knows of the card of a call: transaction and request ids it accounts for, and all calls in doubt.
+Accounted = Callable[[Call], tuple[Collection[str], Sequence[Call]]]
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+class ClutchProvider:
+    """A brand at Clutch. Thread-safe.
+
+    `bucket` and `breaker` may be shared by a fleet through their cells. `accounted` says what of the record is ours
+    already; it may be set later, and without it an entry of ours that is accounted for may be taken for a lost call.
+    """
+
+    name = "clutch"
+    local = False
+
+    def __init__(
+        self,
+        settings: ClutchSettings,
+        transport: Transport | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], object] = time.sleep,
+        bucket: LeakyBucket | None = None,
+        breaker: Breaker | None = None,
+        accounted: Accounted | None = None,
+    ) -> None:
+        self.settings = settings
+        self.accounted = accounted
+        self._transport = transport or HttpTransport(settings)
+        self._clock, self._sleep = clock, sleep
+        self._bucket = bucket or LeakyBucket(settings.rate, settings.burst)
+        self._breaker = breaker or Breaker(settings.breaker_failures, settings.breaker_pause)
+        self._headers = _headers(settings)
+
+    def __repr__(self) -> str:
+        return f"<ClutchProvider {urlsplit(self.settings.base_url).netloc}, brand {self.settings.brand}>"
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # Calls
+
+    def perform(self, call: Call) -> Outcome:
+        """Send the call once. Every failure is an outcome; nothing is raised."""
+        outcome = self._performed(call)
+        level = logging.DEBUG if outcome.result in (Result.CONFIRMED, Result.DECLINED) else logging.INFO
+        said = (call.verb, call.id, call.attempt, outcome.result, outcome.code, outcome.request)
+        _log.log(level, "%s, call %s, attempt %d: %s (%s), request %s", *said)
+        return outcome
+
+    def _performed(self, call: Call) -> Outcome:
+        request = wire.request(call, self.settings)
+        if isinstance(request, Outcome):
+            return request
+        answer = self._send(request, call)
+        if isinstance(answer, Outcome):
+            return answer
+        outcome = wire.outcome(call, self.settings, answer.status, answer.body)
+        if isinstance(outcome, wire.Unsaid):
+            return self._completed(call, outcome)
+        if outcome.result is Result.DECLINED and call.attempt > 1 and call.verb in wire.MOVING:
+            return self._doubted(call, outcome)
+        return outcome
+
+    def _completed(self, call: Call, unsaid: wire.Unsaid) -> Outcome:
+        """It was done for less than asked, and the record knows for how much."""
+        amount = None
+        with contextlib.suppress(NotRead):
+            amount = lookup.short_of(call, unsaid.reference, *self._record(call))
+        if amount is None:
+            text = f"done as transaction {unsaid.reference}, for less than asked; how much is not known"
+            return Outcome(Result.UNKNOWN, reference=unsaid.reference, request=unsaid.request, text=text)
+        return Outcome(Result.CONFIRMED, unsaid.reference, unsaid.request, amount, unsaid.available)
+
+    def _doubted(self, call: Call, declined: Outcome) -> Outcome:
+        """A repeat that is declined, perhaps because the first came through after all: then it is no decline."""
+        try:
+            found = self._decided(call)
+        except NotRead:
+            found = Ambiguous("")
+        if isinstance(found, NotSeen):
+            return declined
+        text = f"a repeat was declined ({declined.text}), but an earlier attempt may have been done"
+        return attrs.evolve(declined, result=Result.UNKNOWN, reason=None, text=text)
+
+    def look_up(
+        self, call: Call, claimed: Collection[str] | None = None, in_doubt: Sequence[Call] | None = None
+    ) -> Outcome | NotSeen | Ambiguous:
+        """Say from Clutch's own record what became of the call.
+
+        `claimed`, the ids our journal accounts for, and `in_doubt`, all calls in doubt on the card, are asked of
+        `accounted` where they are not given.
+        """
+        request = wire.request(call, self.settings)
+        if isinstance(request, Outcome):  # nothing was ever sent
+            return request
+        quiet = timedelta(seconds=self.settings.quiet_period)
+        if call.opened_at is not None and self._clock() < call.opened_at + quiet:
+            return Ambiguous(f"asked less than {self.settings.quiet_period:g} s ago; it may still be on its way")
+        if (nothing := lookup.unanswerable(call, self.settings)) is not None:
+            return nothing
+        try:
+            return self._decided(call, claimed, in_doubt)
+        except NotRead as error:
+            return Ambiguous(str(error))
+
+    def _decided(
+        self, call: Call, claimed: Collection[str] | None = None, in_doubt: Sequence[Call] | None = None
+    ) -> lookup.Found:
+        """What the record says, less what is accounted for. Raises: NotRead."""
+        card, history = self._record(call)
+        ours, open_calls = self.accounted(call) if self.accounted else ((), ())
+        claimed, in_doubt = ours if claimed is None else claimed, open_calls if in_doubt is None else in_doubt
+        return lookup.decide(lookup.Case(call, self.settings, card, history, frozenset(claimed), in_doubt))
+
+    def _record(self, call: Call) -> tuple[Card | None, History | None]:
+        """The card, then what happened on it since shortly before the call. Raises: NotRead."""
+        number, currency = wire.number_of(call), call.card.currency
+        tells_status = call.verb in ("suspend", "reinstate")
+        hidden = call.verb not in ("allocate", "activate")
+        card = self._card(wire.search(self.settings, number, status=tells_status, inactive=hidden), number, currency)
+        if tells_status:
+            return card, History(())
+        since = call.opened_at and call.opened_at - timedelta(seconds=self.settings.clock_skew)
+        try:
+            return card, self._history(number, currency, since)
+        except NotRead as error:
+            if error.outcome.reason in (Reason.UNKNOWN_CARD, Reason.NOT_ACTIVATED):
+                return card, None
+            raise
+
+    # What is asked directly
+
+    def balance(self, card: CardFacts, pin: str | None = None) -> Card:
+        """What is available and what is held. A PIN, if given, is checked.
+
+        Raises:
+            NotRead: declined as unknown_card or wrong_pin, or Clutch was not reached.
+        """
+        number = card.number or ""
+        found = self._card(wire.search(self.settings, number, pin), number, card.currency, hide=(number, pin or ""))
+        if found is None:
+            raise NotRead(Outcome(Result.DECLINED, reason=Reason.UNKNOWN_CARD, text="no card was found"))
+        return found
+
+    def holds(self, card: CardFacts) -> dict[str, int]:
+        """Open holds, suspended cards' too: transaction id to what is held. Raises: NotRead."""
+        number = card.number or ""
+        found = self._card(wire.search(self.settings, number, inactive=True), number, card.currency)
+        return found.holds if found else {}
+
+    def history(self, card: CardFacts, since: datetime | None = None) -> History:
+        """What happened on a card, the newest first. Raises: NotRead."""
+        return self._history(card.number or "", card.currency, since)
+
+    def needs_pin(self, number: str) -> bool:
+        """Whether a PIN has to be asked for."""
+        return not self.settings.pinless(number)
+
+    def customer(self, card: CardFacts, details: Mapping[str, str], *, alternate: bool = False) -> None:
+        """Tell Clutch whose card it is; may be repeated. Raises: NotRead, Invalid."""
+        request = wire.customer(self.settings, card.number or "", details, alternate=alternate)
+        self._read(request, lambda answer: None, (card.number or "", *details.values()))
+
+    def checkout(self, request: wire.Request, call: Call) -> wire.Checkout | Outcome:
+        """Send a checkout made by `wire.checkout` once, or say how it failed. `call` names it and its order."""
+        answer = self._send(request, call)
+        if isinstance(answer, Outcome):
+            return answer
+        hide = (wire.number_of(call), *call.secrets.values())
+        success = answers.envelope(self.settings, answer.status, answer.body, hide)
+        try:
+            return success if isinstance(success, Outcome) else wire.checked_out(success)
+        except Strange as strange:
+            return Outcome(Result.UNKNOWN, text=str(strange))
+
+    def checkout_lookup(self, transaction: str) -> wire.Checkout:
+        """What became of a checkout. Raises: NotRead."""
+        return self._read(wire.checkout_lookup(transaction), wire.checked_out)
+
+    def _card(self, request: wire.Request, number: str, currency: str, hide: Sequence[str] = ()) -> Card | None:
+        def understand(answer: Json) -> Card | None:
+            return answers.card_of(answer, number, currency, self.settings)
+
+        return self._read(request, understand, hide or (number,))
+
+    def _history(self, number: str, currency: str, since: datetime | None) -> History:
+        """Pages until they are older than `since`. What happens meanwhile only shifts them, so nothing is missed."""
+        found: dict[tuple[str, str, datetime], Entry] = {}  # by what tells lines apart where pages overlap
+        offset, bounded = 0, since is not None and self.settings.history_begin_date
+        for _ in range(self.settings.history_pages):
+            request = wire.card_history(self.settings, number, offset, since)
+            page, count = self._read(request, lambda answer: self._page(answer, currency), (number,))
+            found |= {(entry.id, entry.kind, entry.at): entry for entry in page}
+            offset += len(page)
+            if not page or (count is not None and offset >= count):
+                return History(tuple(found.values()), whole=not bounded)
+            if since is not None and page[-1].at < since:
+                return History(tuple(found.values()), whole=False)
+        return History(tuple(found.values()), complete=False, whole=False)
+
+    def _page(self, answer: Json, currency: str) -> tuple[tuple[Entry, ...], int | None]:
+        count = answer.get("matchCount")
+        return answers.entries_of(answer, currency, self.settings), count if type(count) is int else None
+
+    # Sending
+
+    def _read(self, request: wire.Request, understand: Callable[[Json], Read], hide: Sequence[str] = ()) -> Read:
+        """Ask something that may be asked again, until it is understood. Raises: NotRead."""
+        outcome = Outcome(Result.UNKNOWN)
+        for attempt in range(self.settings.read_attempts):
+            if attempt:
+                self._sleep(self.settings.read_pause * 2 ** (attempt - 1))
+            sent = self._send(request)
+            said = answers.envelope(self.settings, sent.status, sent.body, hide) if isinstance(sent, Answer) else sent
+            if isinstance(said, Outcome):
+                outcome = said
+            else:
+                try:
+                    return understand(said)
+                except Strange as strange:
+                    outcome = Outcome(Result.UNKNOWN, text=str(strange))
+            if outcome.result is Result.DECLINED:
+                break
+        raise NotRead(outcome)
+
+    def _send(self, request: wire.Request, call: Call | None = None) -> Answer | Outcome:
+        """Send once, when the limits allow it."""
+        if not self._breaker.admits():
+            return _not_sent("nothing is sent for a while after so many failures")
+        wait = self._bucket.turn(self.settings.longest_wait)
+        if wait is None:
+            return _not_sent("too many requests are waiting for their turn")
+        if wait:
+            self._sleep(wait)
+        try:
+            answer = self._transport.send(request.method, self._headers_for(call), request.encoded())
+        except NotSent as error:
+            outcome = _not_sent(f"Clutch was not reached ({error})")
+        except Exception as error:  # noqa: BLE001  # Lost, or a transport's own fault, whose text may hold a secret
+            why = str(error) if isinstance(error, Lost) else type(error).__name__
+            outcome = Outcome(Result.UNKNOWN, text=f"no answer came ({why})")
+        else:
+            if answer.status == 429:
+                self._bucket.fill()
+            self._breaker.tell(well=answer.status < 500)
+            return answer
+        self._breaker.tell(well=False)
+        return outcome
+
+    def _headers_for(self, call: Call | None) -> Mapping[str, str]:
+        if call is None:
+            return self._headers
+        order = {self.settings.order_header: _word(call.order)} if call.order and self.settings.order_header else {}
+        return {**self._headers, self.settings.request_id_header: _word(call.id), **order}
+
+
+def _headers(settings: ClutchSettings) -> dict[str, str]:
+    pair = base64.b64encode(f"{settings.api_key}:{settings.api_secret}".encode()).decode()
+    headers = {
+        "Authorization": f"Basic {pair}",
+        "brand": settings.brand,
+        "location": settings.location,
+        "terminal": settings.terminal,
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "tallystick",
+    }
+    employee = {"employee": settings.employee, "employeePassword": settings.employee_password}
+    return headers | {name: value for name, value in employee.items() if value}
+
+
+def _word(text: str) -> str:
+    """Text as a header may carry it: what is not plain ASCII is percent-encoded."""
+    return text if text.isascii() and text.isprintable() else quote(text, safe=" /:#-_.~")
+
+
+def _not_sent(text: str) -> Outcome:
+    return Outcome(Result.UNAVAILABLE, text=text)
