@@ -31,12 +31,12 @@ from tallystick import closing, work
 from tallystick.entity import CREATE
 from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider, Result
+from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
 from tallystick.resolve import strange
 from tallystick.shared_commits import Job, SharedCommits
 from tallystick.store import CallRow, QueueRow, Store, Transaction
-from tallystick.told import call_of, in_flight
+from tallystick.told import call_of, ids_of, in_flight
 from tallystick.unit import Unit
 from tallystick.work import Sent
 
@@ -131,7 +131,7 @@ class Engine:
 
     def _attempt(self, command: Command) -> Receipt:
         receipt, sent = self._commits.one(self._job(command), [command])
-        return receipt if sent is None else self._perform(sent)  # type: ignore[no-any-return]
+        return receipt if sent is None else self._perform(sent)
 
     def _answer(self, command: Command) -> Receipt | Invalid:
         try:
@@ -265,14 +265,14 @@ class Engine:
         if isinstance(found, NotSeen) and row.secret:
             text = "not seen by the provider; it carried a secret, so only its caller can send it again"
             return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text))
-        if isinstance(found, NotSeen) and row.attempts < 2:
+        if isinstance(found, NotSeen) and (row.attempts < 2 or row.verb in REPEATABLE):
             return self._send_again(row, {})
         evidence = found.evidence or "sent twice, and not seen; a person has to look"
         return self._commits.one(lambda unit: closing.note(unit, row.id, evidence))  # type: ignore[no-any-return]
 
     def _looked_up(self, row: CallRow) -> Outcome | NotSeen | Ambiguous:
         try:
-            found = self.provider.look_up(call_of(row, self._entity_of(row)))
+            found = self.provider.look_up(self._known(row))
         except Exception as error:  # noqa: BLE001  # not knowing is no answer
             return Ambiguous(f"{type(error).__name__} while looking it up")
         if isinstance(found, NotSeen | Ambiguous) or _readable(found):
@@ -283,8 +283,18 @@ class Engine:
         """Send a call that is surely not done, unless somebody else has just done so."""
         if not self._commits.one(lambda unit: closing.claim(unit, row.id, row.attempts, row.asked)):
             return self._commits.one(lambda unit: closing.now(unit, row.id))  # type: ignore[no-any-return]
-        call = attrs.evolve(call_of(row, self._entity_of(row)), secrets=secrets, attempt=row.attempts + 1)
+        call = attrs.evolve(self._known(self._row(row.id)), secrets=secrets)
         return self._close(row.id, self._asked(call))
+
+    def _known(self, row: CallRow) -> Call:
+        """A call with all that our books know of its card."""
+        with self.store.reading() as reading:
+            others = [each for each in reading.calls_on(row.machine, row.entity) if each.id != row.id]
+            card = reading.entity(row.machine, row.entity)
+        assert card is not None
+        claimed = [id for each in others for id in ids_of(each)]
+        in_doubt = [call_of(each, card) for each in others if each.state == "open"]
+        return attrs.evolve(call_of(row, card), claimed=claimed, in_doubt=in_doubt)
 
     def _row(self, call: str) -> CallRow:
         with self.store.reading() as reading:
@@ -292,10 +302,6 @@ class Engine:
         if row is None:
             raise Invalid(f"there is no call {call!r}")
         return row
-
-    def _entity_of(self, row: CallRow) -> Any:
-        with self.store.reading() as reading:
-            return reading.entity(row.machine, row.entity)
 
     # The queue
 

@@ -32,8 +32,16 @@ def call_of(row: CallRow, card: Entity) -> Call:
     """The call as the provider sees it, from its row."""
     args = json.loads(row.args)
     order = args.pop("order", None)
-    opened = datetime.fromisoformat(row.opened)
-    return Call(row.id, row.verb, card_facts(card), args, order=order, opened_at=opened, attempt=row.attempts)
+    opened, asked = datetime.fromisoformat(row.opened), datetime.fromisoformat(row.asked)
+    return Call(
+        row.id, row.verb, card_facts(card), args, order=order, opened_at=opened, asked_at=asked, attempt=row.attempts
+    )
+
+
+def ids_of(row: CallRow) -> list[str]:
+    """The provider's names for what a closed call did: the transaction's and the request's."""
+    outcome = outcome_told(row.outcome)
+    return [id for id in (outcome.reference, outcome.request) if id] if outcome else []
 
 
 def _before(after: dict[str, int], postings: list[tuple[str, str, int]]) -> dict[str, int]:

@@ -169,7 +169,8 @@ def _carry_out(
     receipt = _apply(unit, command, plan, mark, _before(intent), None, first=again is None)
     why = f"{row.verb} was sent to the provider and its answer is not known yet (call {row.id})"
     receipt = attrs.evolve(receipt, result=Ended.IN_DOUBT, call=row.id, why=why)
-    sent = attrs.evolve(call, attempt=row.attempts, opened_at=datetime.fromisoformat(row.opened))
+    opened, asked = datetime.fromisoformat(row.opened), datetime.fromisoformat(row.asked)
+    sent = attrs.evolve(call, attempt=row.attempts, opened_at=opened, asked_at=asked)
     return receipt, Sent(sent) if send else None
 
 

@@ -61,9 +61,9 @@ class Shop:
         self.wire = Wire(self.sandbox)
         self.provider = ClutchProvider(
             settings_of(self.sandbox, "http://127.0.0.1:1", **settings), self.wire, clock=lambda: self.now,
-            sleep=lambda seconds: None, accounted=lambda call: (self.claimed, self.in_doubt),
+            sleep=lambda seconds: None,
         )  # fmt: skip
-        self.claimed: set[str] = set()
+        self.claimed: set[str] = set()  # shared by every call
         self.in_doubt: list[Call] = []
         self.count = 0
         self.card = CardFacts("c1", "USD", card_set="GIFT", form="electronic")
@@ -81,7 +81,10 @@ class Shop:
     def call(self, verb: str, *, pin: str | None = None, attempt: int = 1, **args: object) -> Call:
         self.count += 1
         secrets = {"pin": pin} if pin else {}
-        return Call(f"call-{self.count}", verb, self.card, args, secrets, "order 7", self.now, attempt)
+        return Call(
+            f"call-{self.count}", verb, self.card, args, secrets, "order 7", self.now, attempt=attempt,
+            claimed=self.claimed, in_doubt=self.in_doubt,
+        )  # fmt: skip
 
     def perform(self, verb: str, **args: Any) -> Outcome:
         return self.claim(self.provider.perform(self.call(verb, **args)))
@@ -331,9 +334,9 @@ def test_a_lost_short_approval(verb: str) -> None:
     assert isinstance(found, Outcome)
     assert found.amount == 2500
     # Another call in doubt of just that amount explains it as well.
-    shop.in_doubt = [call, shop.call(verb, amount=2500)]
+    shop.in_doubt += [call, shop.call(verb, amount=2500)]
     assert isinstance(shop.look_up(call), Ambiguous)
-    assert isinstance(shop.provider.look_up(call, in_doubt=()), Outcome)
+    assert isinstance(shop.provider.look_up(attrs.evolve(call, in_doubt=())), Outcome)
 
 
 def test_how_much_may_stay_unknown() -> None:

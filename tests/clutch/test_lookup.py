@@ -45,7 +45,7 @@ def decided(
     settings: ClutchSettings = SETTINGS,
     **more: Any,
 ) -> Found:
-    return decide(Case(asked, settings, shown, History(lines, complete, complete), **more))
+    return decide(Case(attrs.evolve(asked, **more), settings, shown, History(lines, complete, complete)))
 
 
 def said(found: Found) -> str:

@@ -13,7 +13,7 @@ and turns every possible end into an `Outcome`, never into an exception:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -26,9 +26,9 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "allocate":     {},
     "activate":     {"number": "number?"},
     "issue":        {"amount": "money", "return_related": "flag"},
-    "hold":         {"amount": "money", "pin": "secret?"},
-    "redeem":       {"amount": "money", "pin": "secret?"},
-    "redeem_hold":  {"amount": "money", "release": "money", "hold": "text?"},
+    "hold":         {"amount": "money", "pin": "secret?", "short": "flag"},
+    "redeem":       {"amount": "money", "pin": "secret?", "short": "flag"},
+    "redeem_hold":  {"amount": "money", "release": "money", "hold": "text?", "held": "money?"},
     "release_hold": {"amount": "money", "hold": "text?"},
     "void":         {"amount": "money", "transaction": "text?"},
     "adjust":       {"amount": "money"},
@@ -36,6 +36,9 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "reinstate":    {},
 }
 # fmt: on
+
+# Verbs that move no value: what the provider has not seen of them may simply be said again.
+REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate"])
 
 
 class Result(StrEnum):
@@ -97,7 +100,11 @@ class Call:
     secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # a PIN; in memory only
     order: str | None = None
     opened_at: datetime | None = None
+    asked_at: datetime | None = None  # the last time it was sent
     attempt: int = 1
+    # Of a call whose answer is not known, what else our books know of the card:
+    claimed: Collection[str] = ()  # references and request ids that are accounted for already
+    in_doubt: Sequence[Call] = ()  # the other calls whose answer is not known
 
 
 @attrs.frozen
@@ -127,4 +134,4 @@ class Provider(Protocol):
         """Send the call once. Every failure is an outcome; nothing is raised."""
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
-        """Say from the provider's own record what became of the call."""
+        """Say from the provider's own record what became of the call, less what `call.claimed` accounts for."""

@@ -195,6 +195,9 @@ class Reading(Protocol):
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         """Open calls, oldest first."""
 
+    def calls_on(self, machine: str, id: str) -> list[CallRow]:
+        """All calls about one card, oldest first."""
+
     def all_calls(self) -> Iterator[CallRow]: ...
 
     def due(self, now: str, limit: int) -> list[QueueRow]:

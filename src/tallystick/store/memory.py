@@ -135,6 +135,10 @@ class MemoryStore:
         found = [each for each in self._calls.values() if each.state == "open"]
         return sorted((each for each in found if not asked_before or each.asked < asked_before), key=lambda c: c.asked)
 
+    def calls_on(self, machine: str, id: str) -> list[CallRow]:
+        found = [each for each in self._calls.values() if (each.machine, each.entity) == (machine, id)]
+        return sorted(found, key=lambda row: (row.opened, row.id))
+
     def all_calls(self) -> Iterator[CallRow]:
         yield from self._calls.values()
 

@@ -337,6 +337,10 @@ class SqliteReading:
         )
         return [_call(row) for row in rows.fetchall()]
 
+    def calls_on(self, machine: str, id: str) -> list[CallRow]:
+        select = f"SELECT {_CALL} FROM call WHERE machine = ? AND entity = ? ORDER BY opened, id"
+        return [_call(row) for row in self._cursor.execute(select, (machine, id)).fetchall()]
+
     def all_calls(self) -> Iterator[CallRow]:
         for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
             yield _call(row)

@@ -15,7 +15,7 @@ import base64
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -33,7 +33,6 @@ _log = logging.getLogger("tallystick.clutch")
 Read = TypeVar("Read")
 
 # What our journal knows of the card of a call: transaction and request ids it accounts for, and all calls in doubt.
-Accounted = Callable[[Call], tuple[Collection[str], Sequence[Call]]]
 
 
 def utc_now() -> datetime:
@@ -43,8 +42,7 @@ def utc_now() -> datetime:
 class ClutchProvider:
     """A brand at Clutch. Thread-safe.
 
-    `bucket` and `breaker` may be shared by a fleet through their cells. `accounted` says what of the record is ours
-    already; it may be set later, and without it an entry of ours that is accounted for may be taken for a lost call.
+    `bucket` and `breaker` may be shared by a fleet through their cells.
     """
 
     name = "clutch"
@@ -59,10 +57,8 @@ class ClutchProvider:
         sleep: Callable[[float], object] = time.sleep,
         bucket: LeakyBucket | None = None,
         breaker: Breaker | None = None,
-        accounted: Accounted | None = None,
     ) -> None:
         self.settings = settings
-        self.accounted = accounted
         self._transport = transport or HttpTransport(settings)
         self._clock, self._sleep = clock, sleep
         self._bucket = bucket or LeakyBucket(settings.rate, settings.burst)
@@ -120,35 +116,26 @@ class ClutchProvider:
         text = f"a repeat was declined ({declined.text}), but an earlier attempt may have been done"
         return attrs.evolve(declined, result=Result.UNKNOWN, reason=None, text=text)
 
-    def look_up(
-        self, call: Call, claimed: Collection[str] | None = None, in_doubt: Sequence[Call] | None = None
-    ) -> Outcome | NotSeen | Ambiguous:
-        """Say from Clutch's own record what became of the call.
-
-        `claimed`, the ids our journal accounts for, and `in_doubt`, all calls in doubt on the card, are asked of
-        `accounted` where they are not given.
-        """
+    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
+        """Say from Clutch's own record what became of the call, less what our journal accounts for already."""
         request = wire.request(call, self.settings)
         if isinstance(request, Outcome):  # nothing was ever sent
             return request
         quiet = timedelta(seconds=self.settings.quiet_period)
-        if call.opened_at is not None and self._clock() < call.opened_at + quiet:
+        asked = call.asked_at or call.opened_at
+        if asked is not None and self._clock() < asked + quiet:
             return Ambiguous(f"asked less than {self.settings.quiet_period:g} s ago; it may still be on its way")
         if (nothing := lookup.unanswerable(call, self.settings)) is not None:
             return nothing
         try:
-            return self._decided(call, claimed, in_doubt)
+            return self._decided(call)
         except NotRead as error:
             return Ambiguous(str(error))
 
-    def _decided(
-        self, call: Call, claimed: Collection[str] | None = None, in_doubt: Sequence[Call] | None = None
-    ) -> lookup.Found:
+    def _decided(self, call: Call) -> lookup.Found:
         """What the record says, less what is accounted for. Raises: NotRead."""
         card, history = self._record(call)
-        ours, open_calls = self.accounted(call) if self.accounted else ((), ())
-        claimed, in_doubt = ours if claimed is None else claimed, open_calls if in_doubt is None else in_doubt
-        return lookup.decide(lookup.Case(call, self.settings, card, history, frozenset(claimed), in_doubt))
+        return lookup.decide(lookup.Case(call, self.settings, card, history))
 
     def _record(self, call: Call) -> tuple[Card | None, History | None]:
         """The card, then what happened on it since shortly before the call. Raises: NotRead."""

@@ -52,8 +52,6 @@ class Case:
     settings: ClutchSettings
     card: Card | None
     history: History | None
-    claimed: Collection[str] = frozenset()  # transaction ids and request ids that our journal accounts for
-    in_doubt: Sequence[Call] = ()  # calls in doubt on this card; this one may be among them
 
     @property
     def amount(self) -> int:
@@ -64,7 +62,7 @@ class Case:
         return self.history.entries if self.history else ()
 
     def unclaimed(self, entry: Entry) -> bool:
-        return entry.id not in self.claimed and (entry.request is None or entry.request not in self.claimed)
+        return entry.id not in self.call.claimed and (entry.request is None or entry.request not in self.call.claimed)
 
 
 def unanswerable(call: Call, settings: ClutchSettings) -> NotSeen | None:
@@ -124,7 +122,7 @@ def _short(case: Case, amount: int) -> int:
         return NO
     asks = may_be_short(case.call, case.settings) and (case.call.verb != "hold" or case.settings.overdraw_on_hold)
     left = case.card is None or case.card.available > 0
-    others = any(other.id != case.call.id and other.args.get("amount") == amount for other in case.in_doubt)
+    others = any(other.id != case.call.id and other.args.get("amount") == amount for other in case.call.in_doubt)
     return YES if asks and not left and not others else MAYBE
 
 
@@ -293,7 +291,7 @@ def _settled(case: Case, sure: Sequence[Entry], maybe: Sequence[Entry], what: st
 
 def _rivals(case: Case) -> tuple[int, int]:
     """How many other calls in doubt the same entry would explain: by the same verb, by another."""
-    others = [other for other in case.in_doubt if other.id != case.call.id and _mark(other) == _mark(case.call)]
+    others = [other for other in case.call.in_doubt if other.id != case.call.id and _mark(other) == _mark(case.call)]
     alike = sum(other.verb == case.call.verb for other in others)
     return alike, len(others) - alike
 

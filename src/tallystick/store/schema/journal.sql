@@ -110,6 +110,7 @@ CREATE TABLE call (
   note       TEXT                     -- why it is still open, or who closed it
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX call_on ON call (machine, entity);
 CREATE INDEX call_open ON call (asked) WHERE state = 'open';
 
 CREATE TABLE queue (
