@@ -168,7 +168,9 @@ def _no_numbers(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     for name, value in args.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
         if isinstance(value, _Decimal) or (whole and kinds.get(name) == "money"):
-            raise Invalid(f'args: {name[:40]!r} is a number; amounts are decimal strings such as "50.00", and never numbers')
+            raise Invalid(
+                f'args: {name[:40]!r} is a number; amounts are decimal strings such as "50.00", and never numbers'
+            )
 
 
 def _command(given: Mapping[str, Any]) -> Command:
@@ -190,7 +192,14 @@ def _moment(text: str) -> datetime:
 
 
 def _a(value: object) -> str:
-    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", _Decimal: "a number", str: "a text"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        bool: "true or false",
+        int: "a number",
+        _Decimal: "a number",
+        str: "a text",
+    }
     return names.get(type(value), "null")
 
 
@@ -240,14 +249,16 @@ def _hidden(args: Any, kinds: Mapping[str, str]) -> dict[str, str]:
     hidden = {}
     for name, value in args.items() if isinstance(args, dict) else ():
         kind = kinds.get(name, BARE.get(name))
-        if kind in ("secret", "number") and isinstance(value, str | int) and str(value):
-            hidden[str(value)] = mask(str(value)) if kind == "number" else "•••"
+        astray = kind == "link" and re.fullmatch(r"\d{12,19}", str(value))  # a number where an id belongs
+        if (kind in ("secret", "number") or astray) and isinstance(value, str | int) and str(value):
+            hidden[str(value)] = "•••" if kind == "secret" else mask(str(value))
     return hidden
 
 
 def cleared(text: str, hidden: Mapping[str, str]) -> str:
     """The text without what is hidden: not inside a longer number or word, which would be another one."""
-    for secret in sorted(hidden, key=len, reverse=True):
-        instead = hidden[secret]
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", lambda _, instead=instead: instead, text)
-    return text
+    if not hidden:
+        return text
+    longest_first = sorted(hidden, key=len, reverse=True)
+    pattern = rf"(?<!\w)(?:{'|'.join(re.escape(each) for each in longest_first)})(?!\w)"
+    return re.sub(pattern, lambda found: hidden[found[0]], text)

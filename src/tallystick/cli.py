@@ -1,0 +1,398 @@
+"""The command line: `tallystick --help`.
+
+Each command opens what it needs, asks the engine or the store, and prints plain values: as JSON, or as tables. What is
+heavy is imported inside the commands, so that help is quick. Answers go to stdout, all else to stderr; whatever goes
+wrong is one sentence there and exit code 1, a wrong use 2, and a stop by hand 130.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tallystick.errors import Invalid, TallystickError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tallystick.engine import Engine
+    from tallystick.given import Books
+    from tallystick.receipt import Receipt
+
+STORE = "sqlite:///tallystick.db"
+
+
+class Sentences(click.Group):
+    """A group whose commands end in a sentence, never in a traceback. TALLYSTICK_TRACEBACK=1 shows it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(130)
+        except Exception as error:
+            if os.environ.get("TALLYSTICK_TRACEBACK"):
+                raise
+            raise click.ClickException(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, in words."""
+    import sqlite3
+
+    match error:
+        case TallystickError():
+            return str(error)
+        case sqlite3.Error():
+            return f"the store cannot do it: {error}"
+        case UnicodeDecodeError():
+            return f"a machine's page is no UTF-8 text: {error.reason} at byte {error.start + 1}"
+        case UnicodeEncodeError():
+            return "what was given is no UTF-8 text"
+        case OSError() if error.strerror:
+            return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"this is a fault of tallystick itself: {type(error).__name__}: {error}"
+
+
+# What many commands take
+
+_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+_machines = click.option(
+    "--machines",
+    "folders",
+    metavar="FOLDER",
+    multiple=True,
+    help="A folder of machines beside the packaged ones; may be repeated.  [env var: TALLYSTICK_MACHINES]",
+)
+
+
+def _option(*names: str, **more: Any) -> Callable[[Any], Any]:
+    """An option that an environment variable may give."""
+    envvar = f"TALLYSTICK_{names[0].removeprefix('--').upper()}"
+    return click.option(*names, envvar=envvar, show_default=True, show_envvar=True, **more)
+
+
+def _books(function: Callable[..., None]) -> Callable[..., None]:
+    """Options that say which books are meant, given on as one `Books`."""
+
+    @_option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
+    @_machines
+    @_option("--provider", metavar="NAME", default="local", help="Who performs calls: local, or an installed one.")
+    @_json
+    @functools.wraps(function)
+    def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
+        from tallystick.given import Books
+
+        function(*args, books=Books(url, folders, provider), **options)
+
+    decorated: Callable[..., None] = with_books
+    return decorated
+
+
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="tallystick", message="%(prog)s %(version)s")
+def main() -> None:
+    """Gift cards and their payments as declared state machines that know about money."""
+
+
+@main.command()
+@_json
+@click.pass_context
+def demo(ctx: click.Context, as_json: bool) -> None:
+    """Tell the story of a card, on a store gone afterwards."""
+    import tempfile
+
+    import tallystick
+    from tallystick import plain, tables
+    from tallystick.demo import story, table
+    from tallystick.reader import packaged_folder
+
+    pages = packaged_folder()  # the story is about these, whatever else is set
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tallystick.open(f"sqlite:///{folder}/demo.db", machines=pages) as books,
+    ):
+        beats = list(story(books))
+        report = plain.report(books.verify())
+    told = {"story": [beat.plain() for beat in beats], "verify": report}
+    _tell(as_json, told, lambda: [table(beats), tables.report_table(report)])
+    ctx.exit(0 if report["clean"] else 1)
+
+
+# Commands that change the books
+
+
+@main.command()
+@click.argument("file", type=click.Path(allow_dash=True))
+@click.option("--strict", is_flag=True, help="Stop at the first invalid line.")
+@_books
+@click.pass_context
+def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool) -> None:
+    """Execute JSON Lines: a command a line in, an answer a line out.
+
+    FILE may be - for stdin. Run again, the same file replays. The exit code is 1 if a line was invalid; refusals are
+    answers. The summary goes to stderr, with --json as JSON.
+    """
+    from tallystick import run_lines, tables
+
+    summary = run_lines.Summary()
+    with click.open_file(file, "rb") as given, books.opened(make=True) as engine, tables.progress(given) as lines:
+        for answer in run_lines.run_lines(engine, lines, summary, strict=strict):
+            _write(json.dumps(answer, ensure_ascii=False) + "\n")
+    if as_json:
+        click.echo(json.dumps(summary.plain()), err=True)
+    else:
+        tables.console(stderr=True).print(tables.summary_table(summary.plain()))
+    ctx.exit(1 if summary.lines[run_lines.INVALID] else 0)
+
+
+@main.command()
+@_books
+def due(books: Books, as_json: bool) -> None:
+    """Run what is due: deferred commands, follow-ups, retries."""
+    from tallystick.engine import BATCH
+
+    receipts: list[Receipt] = []
+    with books.opened() as engine:
+        while ran := engine.run_due():
+            receipts += ran
+            if len(ran) < BATCH:
+                break
+    _tell_receipts(as_json, receipts, "nothing is due")
+
+
+@main.command()
+@click.option("--grace", type=click.IntRange(0), default=60, show_default=True,
+              help="Seconds for which a call may still be on its way.")  # fmt: skip
+@_books
+def recover(grace: int, books: Books, as_json: bool) -> None:
+    """End what is in doubt by the provider's own record."""
+    from datetime import timedelta
+
+    with books.opened() as engine:
+        with engine.store.reading() as reading:
+            calls = reading.calls()
+        if calls and engine.provider.local:  # it answers at once: it cannot have left a call open
+            raise Invalid(
+                f"{len(calls)} calls are open, and the local provider did not make them: name their provider with "
+                f"--provider, or say what became of each, beginning with tallystick resolve {calls[0].id}"
+            )
+        receipts = engine.recover(timedelta(seconds=grace))
+    _tell_receipts(as_json, receipts, "nothing is in doubt for that long")
+
+
+@main.command()
+@click.argument("call")
+@click.argument("result", type=click.Choice(["confirmed", "declined"]))
+@click.option("--reference", help="The provider's id of what it did.")
+@click.option("--amount", help="The confirmed amount, if less than was asked.")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="On what evidence.")
+@_books
+def resolve(
+    call: str, result: str, reference: str | None, amount: str | None, by: str, reason: str, books: Books, as_json: bool
+) -> None:
+    """Say what became of CALL, when only a person can."""
+    from tallystick import money
+
+    with books.opened() as engine:
+        with engine.store.reading() as reading:
+            row = reading.call(call)
+        if row is None:
+            raise Invalid(f"there is no call {call!r}")
+        minor = money.parse(amount, row.currency) if amount is not None else None
+        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor)
+    _tell_receipts(as_json, [receipt], "")
+
+
+def _tell_receipts(as_json: bool, receipts: list[Receipt], nothing: str) -> None:
+    from tallystick import plain, tables
+
+    told = [plain.receipt(each) for each in receipts]
+    _tell(as_json, told, lambda: [tables.receipts_table(told) if told else nothing])
+
+
+# Commands that look
+
+
+@main.command()
+@click.argument("id")
+@_books
+def show(id: str, books: Books, as_json: bool) -> None:
+    """Show the life of a card or a payment.
+
+    ID is its id, machine/id, or a full card number.
+    """
+    from tallystick import given, plain, tables
+
+    with books.opened() as engine, engine.store.reading() as reading:
+        told = plain.life(engine.machines, reading, given.entity_named(engine.machines, reading, id))
+    _tell(as_json, told, lambda: [tables.life_table(told)])
+
+
+@main.command()
+@click.argument("id")
+@click.argument("command", required=False)
+@click.argument("arguments", metavar="[ARG=VALUE]...", nargs=-1)
+@_books
+def may(id: str, command: str | None, arguments: tuple[str, ...], books: Books, as_json: bool) -> None:
+    """Say whether ID would take COMMAND now, and why not.
+
+    Nothing is done. Without a command: what each command of its state would need. To try a creation: machine/id
+    create ARG=VALUE...
+    """
+    with books.opened() as engine:
+        if command is None:
+            _tell_prospects(engine, id, as_json)
+        else:
+            _tell_answer(engine, id, command, arguments, as_json)
+
+
+def _tell_prospects(engine: Engine, id: str, as_json: bool) -> None:
+    from tallystick import given, plain, tables
+    from tallystick.diagram import draw
+
+    with engine.store.reading() as reading:
+        entity = given.entity_named(engine.machines, reading, id)
+    machine = engine.machines.at(entity.machine, entity.machine_version)
+    told = plain.prospects(machine, draw(machine), entity)
+    _tell(as_json, told, lambda: [tables.prospects_table(told)])
+
+
+def _tell_answer(engine: Engine, id: str, command: str, arguments: tuple[str, ...], as_json: bool) -> None:
+    from tallystick import given, plain, tables
+
+    currency = None
+    if command == "create":
+        machine, id = given.new_entity(engine.machines, id)
+    else:
+        with engine.store.reading() as reading:
+            entity = given.entity_named(engine.machines, reading, id)
+        machine, id, currency = engine.machines.at(entity.machine, entity.machine_version), entity.id, entity.currency
+    answer = engine.may(machine.name, id, command, given.arguments(machine, command, arguments))
+    told = plain.answer(answer, machine.name, id, command, currency)
+    _tell(as_json, told, lambda: [tables.answer_table(told)])
+
+
+@main.command()
+@click.argument("id", required=False)
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many entries.")
+@_books
+def history(id: str | None, last: int, books: Books, as_json: bool) -> None:
+    """Show the newest entries of the journal, or those of ID."""
+    from tallystick import given, plain, tables
+
+    with books.opened() as engine, engine.store.reading() as reading:
+        if id is None:
+            records = reading.chronicle(last)
+        else:
+            records = list(reading.journal(*given.entity_named(engine.machines, reading, id).ref))[-last:]
+    told = [plain.entry(record) for record in records]
+    _tell(as_json, told, lambda: [tables.history_table(told)])
+
+
+@main.command()
+@_books
+@click.pass_context
+def verify(ctx: click.Context, books: Books, as_json: bool) -> None:
+    """Replay the journal and compare everything.
+
+    The exit code is 1 if anything is wrong.
+    """
+    from tallystick import plain, tables
+    from tallystick.verify import verify as verified
+
+    with books.opened() as engine:
+        told = plain.report(verified(engine.machines, engine.store))
+    _tell(as_json, told, lambda: [tables.report_table(told)])
+    ctx.exit(0 if told["clean"] else 1)
+
+
+# Commands about machines
+
+
+@main.command()
+@click.argument("name", required=False)
+@_machines
+@_json
+def machines(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
+    """List the machines, or the states and transitions of one."""
+    from tallystick import given, plain, reader, tables
+    from tallystick.diagram import draw
+
+    known = reader.load(*folders)
+    if name is None:
+        told = [plain.listed(machine) for machine in known.values()]
+        _tell(as_json, told, lambda: [tables.machines_table(told)])
+    else:
+        drawn = draw(given.machine_named(known, name))
+        _tell(as_json, plain.page(drawn), lambda: [tables.page_table(drawn)])
+
+
+@main.command()
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(["mermaid", "dot", "table"]), default="mermaid", show_default=True)
+@click.option("--guards", is_flag=True, help="Mermaid: guards on the arrows too. DOT and table always have them.")
+@click.option("--loops", is_flag=True, help="What stays as an arrow to itself, not as a line in its state.")
+@_machines
+@_json
+def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str, ...], as_json: bool) -> None:
+    """Draw a machine: Mermaid, Graphviz, or a Markdown table."""
+    from tallystick import given, plain, reader
+    from tallystick.diagram import draw, to_dot, to_mermaid, to_table
+
+    drawn = draw(given.machine_named(reader.load(*folders), name))
+    match form:
+        case "dot":
+            text = to_dot(drawn, loops=loops)
+        case "table":
+            text = to_table(drawn)
+        case _:
+            text = to_mermaid(drawn, guards=guards, loops=loops)
+    if as_json:
+        _write_json({"format": form, "text": text, **plain.page(drawn)})
+    else:
+        _write(text)
+
+
+@main.command()
+@_json
+def schema(as_json: bool) -> None:
+    """Print the JSON Schema of a machine's page, for editors."""
+    from tallystick.page import json_schema
+
+    _write_json(json_schema())
+
+
+# Printing
+
+
+def _tell(as_json: bool, told: object, shown: Callable[[], list[RenderableType]]) -> None:
+    """Print plain values as JSON, or what is shown of them."""
+    if as_json:
+        _write_json(told)
+        return
+    from tallystick.tables import console
+
+    out = console()
+    for each in shown():
+        out.print(each)
+
+
+def _write_json(told: object) -> None:
+    _write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+
+
+def _write(text: str) -> None:
+    """To stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()

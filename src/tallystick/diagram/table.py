@@ -1,0 +1,54 @@
+"""A Markdown table of a machine's states, and one of its transitions: the page as a reader of prose wants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from tallystick.diagram.model import Diagram, Line, Node
+
+COLUMNS = ("command", "from", "to", "when", "money", "calls", "then", "transition")
+
+
+def to_table(diagram: Diagram) -> str:
+    """The diagram as Markdown; rows in the order of the page."""
+    states = _markdown(("state", "", "says"), [_state(node) for node in diagram.nodes])
+    transitions = _markdown(COLUMNS, [[_joined(cell, "<br>") for cell in _cells(line)] for line in diagram.lines])
+    head = f"## {_cell(diagram.name)} (version {diagram.version})\n\n{_cell(diagram.summary)}"
+    return f"{head}\n\n{states}\n\n{transitions}\n"
+
+
+def _cells(line: Line) -> tuple[Sequence[str], ...]:
+    """A transition's cells under COLUMNS, each as lines."""
+    step = line.step
+    target = [line.target or "stays", *([f"{line.otherwise} if declined"] if line.otherwise else [])]
+    return (
+        step.commands,
+        line.sources,
+        target,
+        step.conditions,
+        step.money,
+        [str(call) for call in step.calls],
+        step.follow_ups,
+        [step.name],
+    )
+
+
+def _state(node: Node) -> list[str]:
+    marks = ", ".join(mark for mark, true in (("start", node.start), ("final", node.final)) if true)
+    return [_cell(node.name), marks, _cell(node.says)]
+
+
+def _joined(lines: Iterable[str], separator: str) -> str:
+    return separator.join(_cell(line) for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown shows as it is, on one line of a table."""
+    for sign in "\\`*[<|":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
