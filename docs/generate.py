@@ -21,7 +21,12 @@ MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 def fresh(text: str) -> str:
     """The text with every marked part written anew."""
     machines = load()
-    return MARKED.sub(lambda found: f"{found[1]}```mermaid\n{to_mermaid(draw(machines[found[2]]))}```\n{found[3]}", text)
+
+    def drawn(found: re.Match[str]) -> str:
+        picture = to_mermaid(draw(machines[found[2]]), brief=True)
+        return f"{found[1]}```mermaid\n{picture}```\n{found[3]}"
+
+    return MARKED.sub(drawn, text)
 
 
 def main() -> int:

@@ -25,15 +25,19 @@ _CLASSES = (
 )
 
 
-def to_mermaid(diagram: Diagram, *, guards: bool = False, loops: bool = False) -> str:
-    """The diagram as Mermaid. `guards`: in words on the arrows. `loops`: what stays as an arrow, not in its state."""
+def to_mermaid(diagram: Diagram, *, guards: bool = False, loops: bool = False, brief: bool = False) -> str:
+    """The diagram as Mermaid. `guards`: in words on the arrows. `loops`: what stays as an arrow, not in its state.
+
+    `brief`: only which command leads where, for a first look.
+    """
     ids = _ids(diagram)
     lines = ["stateDiagram-v2", "  direction LR"]
     lines += [f"  [*] --> {ids[node.name]}" for node in diagram.nodes if node.start]
     for node in diagram.nodes:  # all before the first arrow: the layout starts from the first named
-        lines += _node(node, ids[node.name], () if loops else node.stays)
+        lines += _node(node, ids[node.name], () if loops or brief else node.stays)
     whole = first_drawn(diagram)
-    lines += [_arrow(arrow, ids, whole, guards=guards) for arrow in diagram.arrows]
+    for arrow in diagram.arrows:
+        lines.append(_brief(arrow, ids) if brief else _arrow(arrow, ids, whole, guards=guards))
     if loops:
         for node in diagram.nodes:
             loop = Arrow(node.name, node.name, node.stays, declined=False, usual=False)
@@ -84,6 +88,12 @@ def _arrow(arrow: Arrow, ids: Mapping[str, str], whole: Mapping[str, tuple[str, 
             for line in (_text(step, guards=guards) if whole.get(step.name, here) == here else [step.title])
         ]
     return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {_BREAK.join(_escaped(line) for line in said)}"
+
+
+def _brief(arrow: Arrow, ids: Mapping[str, str]) -> str:
+    commands = dict.fromkeys(step.title.partition(" · ")[0].partition(" (")[0] for step in arrow.steps)
+    said = "declined" if arrow.declined else ", ".join(map(_escaped, commands))
+    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {said}"
 
 
 def _text(step: Step, *, guards: bool) -> list[str]:

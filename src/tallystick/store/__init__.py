@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from contextlib import AbstractContextManager, suppress
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import attrs
 
 from tallystick.entity import Entity, Entry, Posting, Ref
-from tallystick.errors import Invalid
+from tallystick.errors import Invalid, StoreError
 from tallystick.machine import Machines
 
 
@@ -169,6 +169,18 @@ class Store(Protocol):
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions, make their tables; give them back with all earlier versions kept here."""
 
+    def load(self, name: str) -> str | None:
+        """A text that processes share, by name. This, `swap` and `forget` stand outside all transactions."""
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
+        """Put `new` in place of `old` (None: nothing); False if it is not `old` any more.
+
+        `until` is when it will say nothing any more, in seconds since 1970.
+        """
+
+    def forget(self, now: float) -> None:
+        """Drop the shared texts whose time is over."""
+
     def close(self) -> None: ...
 
 
@@ -210,6 +222,36 @@ class Reading(Protocol):
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""
+
+
+State = TypeVar("State", bound=attrs.AttrsInstance)
+
+
+class StoreCell(Generic[State]):
+    """A flat attrs value under one name in the store: a `limits.Cell` that all processes share.
+
+    While the store cannot be reached, this process goes on with what it knows: what only goes easy on a provider is
+    no reason to lose the provider's answer.
+    """
+
+    def __init__(self, store: Store, name: str, initial: State) -> None:
+        self._store, self._name, self._initial = store, name, initial
+        self._known = initial
+
+    def load(self) -> State:
+        with suppress(StoreError):
+            text = self._store.load(self._name)
+            self._known = self._initial if text is None else type(self._initial)(**json.loads(text))
+        return self._known
+
+    def swap(self, old: State, new: State) -> bool:
+        before, after = encode(attrs.asdict(old)), encode(attrs.asdict(new))
+        try:
+            first = old == self._initial and self._store.swap(self._name, None, after)
+            return first or self._store.swap(self._name, before, after)
+        except StoreError:
+            self._known = new
+            return True
 
 
 def open_store(url: str) -> Store:

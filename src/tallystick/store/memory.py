@@ -27,6 +27,7 @@ class MemoryStore:
         self._queue: dict[str, QueueRow] = {}
         self._machines: dict[tuple[str, int], Machine] = {}
         self._undo: list[Callable[[], object]] = []
+        self._shared: dict[str, tuple[str, float | None]] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[MemoryStore]:
@@ -57,6 +58,24 @@ class MemoryStore:
         return Machines(list(self._machines.values()))
 
     def close(self) -> None: ...
+
+    # Shared
+
+    def load(self, name: str) -> str | None:
+        with self._lock:
+            return self._shared[name][0] if name in self._shared else None
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
+        with self._lock:
+            if self.load(name) != old:
+                return False
+            self._shared[name] = new, until
+            return True
+
+    def forget(self, now: float) -> None:
+        with self._lock:
+            kept = self._shared.items()
+            self._shared = {name: each for name, each in kept if each[1] is None or each[1] >= now}
 
     # Transaction
 

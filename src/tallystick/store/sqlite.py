@@ -40,13 +40,14 @@ class SqliteStore:
         self._writing = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         self._process = os.getpid()
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, schema.Table] = {}
 
     # Connections
 
     def _connect(self) -> sqlite3.Connection:
         if not Path(self.path).exists():
             _create_private(self.path)
+        connection = None
         try:
             connection = sqlite3.connect(
                 self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -56,6 +57,8 @@ class SqliteStore:
             if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
                 connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
             raise StoreError(f"{self.path} cannot be opened: {error}") from error
         return connection
 
@@ -110,6 +113,20 @@ class SqliteStore:
             raise NotInTransaction(f"the connection is on {file or 'a database in memory'}, the store on {self.path}")
         return SqliteTransaction(connection, self._tables)
 
+    # Shared
+
+    def load(self, name: str) -> str | None:
+        with self.reading() as reading:
+            return reading.load(name)
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
+        with self.transaction() as transaction:
+            return transaction.swap(name, old, new, until)
+
+    def forget(self, now: float) -> None:
+        with self.transaction() as transaction:
+            transaction.forget(now)
+
     # Definitions
 
     def machines(self, machines: Machines) -> Machines:
@@ -119,13 +136,13 @@ class SqliteStore:
             MachineChanged: a page behaves otherwise than the one kept under the same version.
         """
         with self._connection() as connection:
-            if not self._known(connection, machines):
+            if not (self._known(connection, machines) and schema.complete(connection)):
                 self._prepare(connection, machines)
             every = _with_kept(connection, machines)
         by_name: dict[str, list[Machine]] = {}
         for machine in sorted(every.all(), key=lambda each: each.version):
             by_name.setdefault(machine.name, []).append(machine)
-        self._tables = {name: _Table(versions, every) for name, versions in by_name.items()}
+        self._tables = {name: schema.Table(versions, every) for name, versions in by_name.items()}
         return every
 
     def _known(self, connection: sqlite3.Connection, machines: Machines) -> bool:
@@ -213,56 +230,10 @@ def _with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
     return Machines(list(found.values()))
 
 
-class _Table:
-    """The SQL of one machine's table, over all its versions."""
-
-    def __init__(self, versions: Sequence[Machine], machines: Machines) -> None:
-        self.name = versions[-1].name
-        self.machines = machines
-        self.facts = list(schema.facts_over(versions))
-        self.flags = {name for name, fact in schema.facts_over(versions).items() if fact.type.kind == "flag"}
-        self.accounts = schema.accounts_over(versions)
-        fixed = ["id", "state", "version", "machine_version", "currency", "calls", "changing", "hash"]
-        columns = [*fixed, *self.facts, *self.accounts]
-        listed = ", ".join(f'"{column}"' for column in columns)
-        self.select = f'SELECT {listed} FROM "{self.name}"'
-        self.columns = [*columns, "created", "updated"]
-        kept = ("id", "currency", "created")
-        updates = ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in kept)
-        self.upsert = (
-            f'INSERT INTO "{self.name}" ({listed}, "created", "updated")'
-            f" VALUES ({', '.join('?' * len(self.columns))}) ON CONFLICT (id) DO UPDATE SET {updates}"
-        )
-
-    def entity(self, row: tuple[Any, ...]) -> Entity:
-        id, state, version, machine_version, currency, calls, changing, hash = row[:8]
-        try:
-            machine = self.machines.at(self.name, machine_version)
-        except KeyError:
-            why = f"runs on version {machine_version}, which another process has brought; open the books anew"
-            raise StoreError(f"{self.name} {id!r} {why}") from None
-        facts = dict(zip(self.facts, row[8:], strict=False))
-        for name in self.flags:
-            facts[name] = None if facts[name] is None else bool(facts[name])
-        accounts = dict(zip(self.accounts, row[8 + len(self.facts) :], strict=True))
-        if len(accounts) != len(machine.columns):
-            accounts = {name: accounts[name] for name in machine.columns}
-        return Entity(self.name, id, state, version, machine_version, currency, facts, accounts, calls, changing, hash)
-
-    def row(self, entity: Entity, at: str) -> tuple[Any, ...]:
-        return (
-            entity.id, entity.state, entity.version, entity.machine_version, entity.currency, entity.calls,
-            entity.changing, entity.hash,
-            *[entity.facts.get(name) for name in self.facts],
-            *[entity.accounts.get(name, 0) for name in self.accounts],
-            at, at,
-        )  # fmt: skip
-
-
 class SqliteReading:
     """One consistent look, or what a transaction reads."""
 
-    def __init__(self, connection: sqlite3.Connection, tables: dict[str, _Table]) -> None:
+    def __init__(self, connection: sqlite3.Connection, tables: dict[str, schema.Table]) -> None:
         self._cursor = connection.cursor()
         self._cursor.row_factory = None  # the caller's connection may have its own
         self._tables = tables
@@ -332,8 +303,7 @@ class SqliteReading:
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         rows = self._cursor.execute(
-            f"SELECT {_CALL} FROM call WHERE state = 'open' AND (?1 IS NULL OR asked < ?1) ORDER BY asked, id",
-            (asked_before,),
+            f"SELECT {_CALL} FROM call WHERE state = 'open' AND asked < ? ORDER BY asked, id", (asked_before or "~",)
         )
         return [_call(row) for row in rows.fetchall()]
 
@@ -357,18 +327,22 @@ class SqliteReading:
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         rows = self._cursor.execute(
-            f"SELECT {_QUEUE} FROM queue WHERE ?1 IS NULL OR state = ?1 ORDER BY due, key", (state,)
+            f"SELECT {_QUEUE} FROM queue WHERE state = coalesce(?, state) ORDER BY due, key", (state,)
         )
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def find(self, text: str) -> list[Ref]:
         found = []
         for name, table in sorted(self._tables.items()):
-            terms = ["id = ?1", *(['"number" = ?1'] if "number" in table.facts else [])]
+            terms = ["id = ?", *(['"number" = ?'] if "number" in table.facts else [])]
             select = f'SELECT id FROM "{name}" WHERE {" OR ".join(terms)} ORDER BY id'
-            rows = self._cursor.execute(select, (text,)).fetchall()
+            rows = self._cursor.execute(select, [text] * len(terms)).fetchall()
             found += [(name, id) for (id,) in rows]
         return found
+
+    def load(self, name: str) -> str | None:
+        row = self._cursor.execute("SELECT value FROM shared WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
 
 
 class SqliteTransaction(SqliteReading):
@@ -393,6 +367,18 @@ class SqliteTransaction(SqliteReading):
             marks = ", ".join("?" * len(attrs.fields(QueueRow)))
             execute(f"INSERT OR REPLACE INTO queue ({_QUEUE}) VALUES ({marks})",
                     [attrs.astuple(row) for row in changes.queue.values()])  # fmt: skip
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None) -> bool:
+        if old is None:
+            done = self._cursor.execute("INSERT OR IGNORE INTO shared (name, value, until) VALUES (?, ?, ?)",
+                                        (name, new, until))  # fmt: skip
+        else:
+            done = self._cursor.execute("UPDATE shared SET value = ?, until = ? WHERE name = ? AND value = ?",
+                                        (new, until, name, old))  # fmt: skip
+        return done.rowcount == 1
+
+    def forget(self, now: float) -> None:
+        self._cursor.execute("DELETE FROM shared WHERE until < ?", (now,))
 
 
 def _call(row: tuple[Any, ...]) -> CallRow:

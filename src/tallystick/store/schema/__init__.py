@@ -1,4 +1,4 @@
-"""The schema: the journal's tables from `journal.sql`, through sqlite-utils' migrations; one table per machine.
+"""The schema: the tables every store has, through sqlite-utils' migrations; one table per machine.
 
 A machine's table is made from its page: a CHECK for its states and choices, a column not below zero for each
 account, a reference for each link. When a later version of a page adds columns or states, the table is made
@@ -8,23 +8,27 @@ anew over all versions and its rows carried over.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from tallystick.entity import CREATE
+from tallystick.entity import CREATE, Entity
 from tallystick.errors import StoreError
-from tallystick.machine import Fact, Machine
+from tallystick.machine import Fact, Machine, Machines
 
-MIGRATIONS = ("journal",)  # names of the files beside this one, in the order they are applied
+# Files beside this one in the order they are applied, and what each makes.
+MIGRATIONS: Mapping[str, Sequence[str]] = {
+    "journal": ["machine", "transition", "entry", "posting", "call", "queue"],
+    "guard": ["shared"],
+}
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Apply what is missing, inside the caller's transaction. sqlite-utils is loaded only when something is."""
-    applied = _applied(connection)
-    if applied == set(MIGRATIONS):
+    if complete(connection):
         return
-    if not applied:
-        check_unused(connection, ["machine", "transition", "entry", "posting", "call", "queue"])
+    applied = _applied(connection)
+    check_unused(connection, [table for name, made in MIGRATIONS.items() if name not in applied for table in made])
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
@@ -32,6 +36,11 @@ def migrate(connection: sqlite3.Connection) -> None:
     for name in MIGRATIONS:
         migrations(name=name)(lambda db, name=name: run(db.conn, name))
     migrations.apply(Database(connection))
+
+
+def complete(connection: sqlite3.Connection) -> bool:
+    """Whether nothing is missing."""
+    return _applied(connection) >= set(MIGRATIONS)
 
 
 def check_unused(connection: sqlite3.Connection, names: Sequence[str]) -> None:
@@ -145,6 +154,52 @@ def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> N
         return
     for statement in indexes(versions):
         connection.execute(statement)
+
+
+class Table:
+    """The SQL of one machine's table, over all its versions."""
+
+    def __init__(self, versions: Sequence[Machine], machines: Machines) -> None:
+        self.name = versions[-1].name
+        self.machines = machines
+        self.facts = list(facts_over(versions))
+        self.flags = {name for name, fact in facts_over(versions).items() if fact.type.kind == "flag"}
+        self.accounts = accounts_over(versions)
+        fixed = ["id", "state", "version", "machine_version", "currency", "calls", "changing", "hash"]
+        columns = [*fixed, *self.facts, *self.accounts]
+        listed = ", ".join(f'"{column}"' for column in columns)
+        self.select = f'SELECT {listed} FROM "{self.name}"'
+        self.columns = [*columns, "created", "updated"]
+        kept = ("id", "currency", "created")
+        updates = ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in kept)
+        self.upsert = (
+            f'INSERT INTO "{self.name}" ({listed}, "created", "updated")'
+            f" VALUES ({', '.join('?' * len(self.columns))}) ON CONFLICT (id) DO UPDATE SET {updates}"
+        )
+
+    def entity(self, row: tuple[Any, ...]) -> Entity:
+        id, state, version, machine_version, currency, calls, changing, hash = row[:8]
+        try:
+            machine = self.machines.at(self.name, machine_version)
+        except KeyError:
+            why = f"runs on version {machine_version}, which another process has brought; open the books anew"
+            raise StoreError(f"{self.name} {id!r} {why}") from None
+        facts = dict(zip(self.facts, row[8:], strict=False))
+        for name in self.flags:
+            facts[name] = None if facts[name] is None else bool(facts[name])
+        accounts = dict(zip(self.accounts, row[8 + len(self.facts) :], strict=True))
+        if len(accounts) != len(machine.columns):
+            accounts = {name: accounts[name] for name in machine.columns}
+        return Entity(self.name, id, state, version, machine_version, currency, facts, accounts, calls, changing, hash)
+
+    def row(self, entity: Entity, at: str) -> tuple[Any, ...]:
+        return (
+            entity.id, entity.state, entity.version, entity.machine_version, entity.currency, entity.calls,
+            entity.changing, entity.hash,
+            *[entity.facts.get(name) for name in self.facts],
+            *[entity.accounts.get(name, 0) for name in self.accounts],
+            at, at,
+        )  # fmt: skip
 
 
 def steps(machine: Machine) -> Iterator[tuple[str, int, str, str, str, str, str]]:
