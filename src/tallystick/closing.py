@@ -14,11 +14,26 @@ from tallystick.store import CallRow, Stamp
 from tallystick.told import in_flight, outcome_kept
 from tallystick.unit import Unit
 
+AsOf = tuple[int, str]  # how often a call was sent, and when last
 
-def close(unit: Unit, id: str, outcome: Outcome, *, by: str | None = None, reason: str | None = None) -> Receipt:
-    """Resolve a call with its outcome; somebody may have been faster."""
+
+def close(
+    unit: Unit,
+    id: str,
+    outcome: Outcome,
+    *,
+    by: str | None = None,
+    reason: str | None = None,
+    as_of: AsOf | None = None,
+) -> Receipt:
+    """Resolve a call with its outcome; somebody may have been faster.
+
+    With `as_of`, only if it was not sent again since then: a finding about one attempt does not end the next.
+    """
     row = _row(unit, id)
     if row.state != "open":
+        return _too_late(unit, row, outcome)
+    if as_of is not None and as_of != (row.attempts, row.asked):
         return unit.told_of(row)
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
@@ -36,6 +51,14 @@ def close(unit: Unit, id: str, outcome: Outcome, *, by: str | None = None, reaso
     receipt = attrs.evolve(unit.told(seen, closed), replayed=False, follow_ups=keys)
     _tell_queue(unit, receipt)
     return receipt
+
+
+def _too_late(unit: Unit, row: CallRow, outcome: Outcome) -> Receipt:
+    """An answer to a closed call. A confirmation of what was given back is kept, for a person to see."""
+    if outcome.result is Result.CONFIRMED and row.state != "confirmed":
+        text = f"it was closed as {row.state}, but then the provider confirmed it as {outcome.reference or 'done'}"
+        unit.changes.calls[row.id] = attrs.evolve(row, note=text)
+    return unit.told_of(row)
 
 
 def _tell_queue(unit: Unit, receipt: Receipt) -> None:
@@ -62,12 +85,12 @@ def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
     unit.changes.queue[key] = attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why)
 
 
-def claim(unit: Unit, id: str, attempts: int, asked: str) -> bool:
+def claim(unit: Unit, id: str, as_of: AsOf) -> bool:
     """Whether the call is open still and was sent so often, then last; if so it counts as sent once more."""
     row = _row(unit, id)
-    if row.state != "open" or (row.attempts, row.asked) != (attempts, asked):
+    if row.state != "open" or (row.attempts, row.asked) != as_of:
         return False
-    unit.changes.calls[id] = attrs.evolve(row, attempts=attempts + 1, asked=unit.at)
+    unit.changes.calls[id] = attrs.evolve(row, attempts=row.attempts + 1, asked=unit.at)
     return True
 
 

@@ -163,7 +163,9 @@ def _unsound(machine: Machine, step: Step, intent: Intent) -> Refusal | None:
     if intent.asked is not None and min(_sources(machine, step).values(), default=0) < 0:
         return _overdrawn(machine, step, _sources(machine, step))
     if row.final or (row.target is None and machine.states[entity.state].final):
-        return _left(machine, step, row.target or entity.state, after)
+        left = _left(machine, step, row.target or entity.state, after)
+        if left is not None:
+            return left
     if row.ends and row.transition.otherwise:
         return _left(machine, step, row.transition.otherwise, entity.accounts)
     return None

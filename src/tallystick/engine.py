@@ -248,23 +248,24 @@ class Engine:
             outcome = self.provider.perform(call)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
             return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {self.provider.name}")
-        return outcome if _readable(outcome) else Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
+        if not _readable(outcome):
+            return Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
+        return attrs.evolve(outcome, text=outcome.text and " ".join(outcome.text.split()))
 
-    def _close(self, call: str, outcome: Outcome, *, by: str | None = None, reason: str | None = None) -> Receipt:
-        receipt: Receipt = self._commits.one(lambda unit: closing.close(unit, call, outcome, by=by, reason=reason))
+    def _close(self, call: str, outcome: Outcome, **more: Any) -> Receipt:
+        receipt: Receipt = self._commits.one(lambda unit: closing.close(unit, call, outcome, **more))
         return attrs.evolve(receipt, pin=outcome.pin) if outcome.pin and receipt.applied else receipt
 
     def _recover(self, row: CallRow) -> Receipt:
         if row.attempts == 0 and not row.secret:  # opened in a caller's transaction, never sent
             return self._send_again(row, {})
-        found: Any = NotSeen("it was never sent")
-        if row.attempts:
-            found = self._looked_up(row)
+        found: Any = self._looked_up(row) if row.attempts else NotSeen("it was never sent")
+        as_of = row.attempts, row.asked
         if isinstance(found, Outcome):
-            return self._close(row.id, found)
+            return self._close(row.id, found, as_of=as_of)
         if isinstance(found, NotSeen) and row.secret:
             text = "not seen by the provider; it carried a secret, so only its caller can send it again"
-            return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text))
+            return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text), as_of=as_of)
         if isinstance(found, NotSeen) and (row.attempts < 2 or row.verb in REPEATABLE):
             return self._send_again(row, {})
         evidence = found.evidence or "sent twice, and not seen; a person has to look"
@@ -281,7 +282,7 @@ class Engine:
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str]) -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""
-        if not self._commits.one(lambda unit: closing.claim(unit, row.id, row.attempts, row.asked)):
+        if not self._commits.one(lambda unit: closing.claim(unit, row.id, (row.attempts, row.asked))):
             return self._commits.one(lambda unit: closing.now(unit, row.id))  # type: ignore[no-any-return]
         call = attrs.evolve(self._known(self._row(row.id)), secrets=secrets)
         return self._close(row.id, self._asked(call))
@@ -354,8 +355,12 @@ def _readable(outcome: object) -> bool:
     """Whether this is an outcome, of text that can be kept."""
     if not isinstance(outcome, Outcome):
         return False
-    texts = (outcome.reference, outcome.request, outcome.number, outcome.pin, outcome.code, outcome.text)
+    names = (outcome.reference, outcome.request, outcome.number, outcome.pin, outcome.code)
     amounts = (outcome.amount, outcome.available)
-    return all(text is None or (isinstance(text, str) and text.isprintable()) for text in texts) and all(
+    if outcome.text is not None and not (
+        isinstance(outcome.text, str) and " ".join(outcome.text.split()).isprintable()
+    ):
+        return False
+    return all(name is None or (isinstance(name, str) and name.isprintable()) for name in names) and all(
         amount is None or type(amount) is int for amount in amounts
     )

@@ -25,6 +25,7 @@ from tallystick.errors import nearest
 from tallystick.money import LIMIT
 
 LONGEST = 500  # characters: nobody reads a longer guard, and a parser has to end
+DEEPEST = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
 KINDS = ("money", "count", "text", "flag", "secret", "number")
 
 
@@ -116,10 +117,10 @@ def read(source: str, scope: Mapping[str, Name]) -> Expression:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
         raise ExpressionError(f"{source!r} is no expression", max(0, offset)) from None
+    if _depth(tree) > DEEPEST:
+        raise ExpressionError("it is nested too deep")
     try:
         return _whole(tree, source, scope)
-    except RecursionError:
-        raise ExpressionError("it is nested too deep") from None
     except ExpressionError as error:  # ast counts bytes, people count characters
         offset = len(source.encode()[: error.offset].decode(errors="ignore"))
         raise ExpressionError(str(error), offset) from None
@@ -310,6 +311,13 @@ def _present(node: ast.expr, *, when: bool) -> frozenset[str]:
         case ast.BoolOp(op, values) if isinstance(op, ast.And) == when:
             return frozenset().union(*(_present(value, when=when) for value in values))
     return frozenset()
+
+
+def _depth(tree: ast.AST) -> int:
+    level, depth = [tree], 0
+    while level:
+        level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
+    return depth
 
 
 def _shown(node: ast.expr) -> str:

@@ -6,6 +6,7 @@ back; that is only so simple if every move of every step is of the one argument 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from tallystick.declare import Declared
@@ -37,7 +38,7 @@ def _calls(page: Declared, machines: Mapping[str, Declared], machine: str, comma
     most = 0
     for record in machines[machine].answering(command):
         drives = _drives(machines[machine], record, machines)
-        deeper = sum(_calls(page, machines, *driven, (*path, machine)) for driven in drives)
+        deeper = sum(_calls(page, machines, *driven, (*path, machine)) for _, driven in drives)
         most = max(most, (1 if "ask" in record else 0) + deeper)
     return most
 
@@ -64,6 +65,9 @@ def check_partial(
     else:
         for drive in transition.drives:
             cut = _driven_cut(page, machines, record, drive) or cut
+        if cut and len(transition.drives) > 1:
+            why = f"{key.value!r} drives one that may be confirmed in part, so it drives that one alone"
+            page.faults.add(record["drive"], why)
     if cut and transition.target and page.states[transition.target].final:
         holding = {name for name, account in page.accounts.items() if not account.kept}
         for source in sorted(holding & {move.source for move in transition.moves}):
@@ -77,10 +81,7 @@ def check_partial(
 
 def _driven_cut(page: Declared, machines: Mapping[str, Declared], record: Mapping[str, At], drive: Drive) -> str | None:
     """The argument of this transition that the driven one may cut, if it may."""
-    for driven in machines[drive.machine].answering(drive.command):
-        if "partial" not in driven:
-            continue
-        partial = driven["partial"].value
+    for partial in _cuttable(machines, drive.machine, drive.command, (page.name,)):
         given = drive.arguments.get(partial)
         if given is not None and given.source.strip().isidentifier() and given.code.startswith("a["):
             return given.source.strip()
@@ -89,7 +90,22 @@ def _driven_cut(page: Declared, machines: Mapping[str, Declared], record: Mappin
     return None
 
 
-def _drives(declared: Declared, record: Mapping[str, At], machines: Mapping[str, Declared]) -> list[tuple[str, str]]:
+def _cuttable(machines: Mapping[str, Declared], machine: str, command: str, path: tuple[str, ...]) -> set[str]:
+    """Arguments of a command that may be cut: by its own transitions, or by what these drive."""
+    found = set()
+    for record in machines[machine].answering(command) if machine not in path else ():
+        if "partial" in record:
+            found.add(record["partial"].value)
+        for at, (other, driven) in _drives(machines[machine], record, machines):
+            for partial in _cuttable(machines, other, driven, (*path, machine)):
+                given = re.search(rf"\b{partial}\s*=\s*(\w+)\s*[,)]", at.value)
+                found |= {given[1]} if given else set()
+    return found
+
+
+def _drives(
+    declared: Declared, record: Mapping[str, At], machines: Mapping[str, Declared]
+) -> list[tuple[At, tuple[str, str]]]:
     """(machine, command) of each drive of a transition as written; what is wrong there is told elsewhere."""
     types = {name: fact.type for name, fact in declared.facts.items()}
     types |= {name: type_ for each in declared.commands.values() for name, type_ in each.arguments.items()}
@@ -98,5 +114,5 @@ def _drives(declared: Declared, record: Mapping[str, At], machines: Mapping[str,
         link, _, command = (part.strip() for part in at.value.partition("(")[0].partition("."))
         type_ = types.get(link)
         if type_ is not None and type_.kind == "link" and command in machines[type_.machine].commands:
-            found.append((type_.machine, command))
+            found.append((at, (type_.machine, command)))
     return found

@@ -52,6 +52,13 @@ class Shape(Protocol):
     def schema(self) -> dict[str, Any]: ...
 
 
+# What an untagged node is resolved to. Which of them is of no interest: the page's format says what a value is.
+_CORE = {
+    f"tag:yaml.org,2002:{name}"
+    for name in ["str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge", "value"]
+}
+
+
 def _kind(node: Any) -> str:
     return {"ScalarNode": "a single value", "SequenceNode": "a list", "MappingNode": "a mapping"}[type(node).__name__]
 
@@ -60,7 +67,7 @@ def _plain(node: Any, wanted: str, faults: Faults) -> bool:
     """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
     if node.anchor:
         faults.add(node, f"&{node.anchor}: anchors are not used here; write the value out")
-    elif node.tag is not None and not str(node.tag).startswith("tag:yaml.org,2002:"):
+    elif node.tag is not None and str(node.tag) not in _CORE:
         faults.add(node, f"{node.tag}: tags are not used here")
     elif _kind(node) != wanted:
         faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
@@ -265,6 +272,8 @@ def _pairs(node: Any, faults: Faults) -> list[tuple[Any, Any]]:
             faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
             continue
         seen[name] = key.start_mark.line + 1
+        if not value.end_mark.index > value.start_mark.index:  # nothing stands there: its place is its key's
+            value.start_mark = key.start_mark
         pairs.append((key, value))
     return pairs
 

@@ -8,6 +8,7 @@ single caller pays nothing for it.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -36,6 +37,10 @@ class SharedCommits:
     def __init__(self, store: Store, unit: Callable[[Transaction], Unit]) -> None:
         self._store = store
         self._unit = unit
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._leading = threading.Lock()
         self._gathering = threading.Lock()
         self._waiting: list[_Waiting] = []
@@ -52,6 +57,8 @@ class SharedCommits:
 
         Whoever gets the lead runs all that is waiting; the others find their results when they get it.
         """
+        if self._process != os.getpid():  # a fork took these locks along, perhaps held
+            self._begin()
         mine = _Waiting(jobs, commands)
         with self._gathering:
             self._waiting.append(mine)
@@ -63,7 +70,8 @@ class SharedCommits:
                     self._lead(taken)
                 except BaseException:  # this thread is told to stop: another of those who wait leads
                     with self._gathering:
-                        self._waiting[:0] = [each for each in taken if each is not mine]
+                        undone = [each for each in taken if each.results is None and each.error is None]
+                        self._waiting[:0] = [each for each in undone if each is not mine]
                     raise
         if mine.error is not None:
             raise mine.error

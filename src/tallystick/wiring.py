@@ -13,7 +13,7 @@ import attrs
 from tallystick import expression
 from tallystick.declare import Declared
 from tallystick.errors import nearest
-from tallystick.expression import Expression, ExpressionError, Name, Type
+from tallystick.expression import LONGEST, Expression, ExpressionError, Name, Type
 from tallystick.machine import (
     IN_DOUBT,
     Ask,
@@ -176,8 +176,8 @@ class Wiring:
     def _call(self, at: At) -> _Written | None:
         """`link.name(argument=value)`, `name(argument=value)` or a bare `name`."""
         try:
-            node = ast.parse(at.value.strip(), mode="eval").body
-        except (SyntaxError, ValueError):
+            node = ast.parse(at.value.strip()[:LONGEST], mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
             node = None
         call = node if isinstance(node, ast.Call) else None
         match call.func if call else node:
@@ -193,8 +193,10 @@ class Wiring:
         if call and (call.args or any(each.arg is None for each in call.keywords)):
             self.faults.add(at, f"in '{at.value}': every argument is given by name")
             return None
-        arguments = {}
+        arguments: dict[str, At] = {}
         for each in call.keywords if call else []:
+            if each.arg in arguments:
+                self.faults.add(at, f"in '{at.value}': argument {each.arg!r} is given twice")
             source = ast.get_source_segment(at.value.strip(), each.value) or ast.unparse(each.value)
             arguments[str(each.arg)] = At(source, at.line, at.column + each.value.col_offset)
         return _Written(at, link, name, arguments, bare=call is None)

@@ -51,7 +51,7 @@ def work(unit: Unit, provider: Provider, command: Command, *, send: bool = True)
     if request is None:
         return _refused(command, refusal.missing(command.machine, command.id, command.command)), None
     _same_as_queued(unit, command, mark)
-    if command.due is not None and again is None:
+    if command.due is not None:
         return _defer(unit, command, request), None
     intent = decide(unit.machines, request, unit.world)
     if isinstance(intent, Refusal):

@@ -8,7 +8,8 @@ and turns every possible end into an `Outcome`, never into an exception:
     unavailable   surely not done: never connected, or turned away before processing
     unknown       it may have been done; only `look_up`, or a person, can say
 
-`look_up` asks the provider's own record what became of a call; it never repeats the call.
+`look_up` asks the provider's own record what became of a call; it never repeats the call. Where the whole record of
+a card can be read, the provider is an `Observer` too, and both halves can be laid side by side.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -135,3 +136,45 @@ class Provider(Protocol):
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
         """Say from the provider's own record what became of the call, less what `call.claimed` accounts for."""
+
+
+# The provider's record of one card, for whom it can be read
+
+
+@attrs.frozen
+class Line:
+    """One line of a card's history. `amount`: what the card became worth more or less; a hold is 0, None not shown."""
+
+    id: str
+    request: str | None
+    at: datetime
+    amount: int | None
+    moves: bool = True  # it is about money; not, such as a change of address
+    place: str | None = None  # where it was asked for, in the provider's words
+    ours: bool | None = None  # whether that is where we ask from; None: not said
+
+
+@attrs.frozen
+class Observed:
+    """A card as the provider has it. Amounts are minor units of the currency it was asked about."""
+
+    available: int = 0  # net of holds
+    holds: Mapping[str, int] = attrs.field(factory=dict)  # open ones: their id to what they hold
+    lines: Sequence[Line] = ()  # the newest first
+    complete: bool = True  # not: lines older than these were not read
+    known: bool = True  # not: the provider has no such card
+
+
+@attrs.frozen
+class Unread:
+    """The record could not be read; it says nothing, then, not even that there is nothing."""
+
+    why: str
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A provider whose record of a card can be read whole."""
+
+    def observe(self, card: CardFacts) -> Observed | Unread:
+        """Read what a card carries, and then what happened on it. Changes nothing, raises nothing."""

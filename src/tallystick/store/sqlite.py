@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from tallystick import reader
 from tallystick.entity import Entity, Ref
 from tallystick.errors import MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.machine import Machine, Machines
@@ -30,6 +30,10 @@ CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays r
 _RECORD = ", ".join(name for name in Record._fields if name != "seq")
 _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
+
+
+# Connections that came along in a fork: to use or even to close them here would harm those of the parent.
+_LEFT_BEHIND: list[list[sqlite3.Connection]] = []
 
 
 class SqliteStore:
@@ -54,18 +58,29 @@ class SqliteStore:
             )
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
-            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-                connection.execute("PRAGMA journal_mode = WAL")
+            self._use_wal(connection)
         except sqlite3.Error as error:
             if connection is not None:
                 connection.close()
             raise StoreError(f"{self.path} cannot be opened: {error}") from error
         return connection
 
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """Ask for WAL; SQLite does not wait by itself for whoever is writing to a file that is not in it yet."""
+        until = time.monotonic() + self._timeout
+        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A connection of this process; connections must not cross a fork."""
         if self._process != os.getpid():
+            _LEFT_BEHIND.append(self._idle)
             self._process, self._idle, self._writing = os.getpid(), [], threading.Lock()
         try:
             connection = self._idle.pop()
@@ -95,8 +110,11 @@ class SqliteStore:
     @contextmanager
     def reading(self) -> Iterator[SqliteReading]:
         with self._connection() as connection:
-            connection.execute("BEGIN")
-            yield SqliteReading(connection, self._tables)
+            try:
+                connection.execute("BEGIN")
+                yield SqliteReading(connection, self._tables)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path} cannot be read: {error}") from error
 
     def joined(self, connection: Any) -> SqliteTransaction:
         """Take part in the transaction that the caller has begun on its own connection to this file.
@@ -116,8 +134,11 @@ class SqliteStore:
     # Shared
 
     def load(self, name: str) -> str | None:
-        with self.reading() as reading:
-            return reading.load(name)
+        try:
+            with self.reading() as reading:
+                return reading.load(name)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         with self.transaction() as transaction:
@@ -138,7 +159,7 @@ class SqliteStore:
         with self._connection() as connection:
             if not (self._known(connection, machines) and schema.complete(connection)):
                 self._prepare(connection, machines)
-            every = _with_kept(connection, machines)
+            every = schema.with_kept(connection, machines)
         by_name: dict[str, list[Machine]] = {}
         for machine in sorted(every.all(), key=lambda each: each.version):
             by_name.setdefault(machine.name, []).append(machine)
@@ -192,7 +213,7 @@ class SqliteStore:
             connection.executemany(
                 "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)
             )
-        every = _with_kept(connection, machines)
+        every = schema.with_kept(connection, machines)
         connection.execute("PRAGMA legacy_alter_table = ON")  # links name the table, not the one set aside
         for name in every:
             schema.make_table(connection, every.versions(name))
@@ -212,22 +233,6 @@ def _begin(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
         raise StoreBusy(f"another process is writing and did not end in time: {error}") from error
-
-
-def _with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
-    """The given machines and every other version kept in the store, read from its own text.
-
-    Machines name each other, so a version is read beside the pages of its time.
-    """
-    found = {(each.name, each.version): each for each in machines.all()}
-    rows = connection.execute("SELECT name, version, definition, seen FROM machine ORDER BY seen, version").fetchall()
-    for name, version, text, seen in rows:
-        if (name, version) in found:
-            continue
-        pages = {other: page for other, _, page, _ in reversed(rows)}  # the oldest, where none was there yet
-        pages |= {other: page for other, _, page, when in rows if when <= seen} | {name: text}
-        found[name, version] = reader.read(pages)[name]
-    return Machines(list(found.values()))
 
 
 class SqliteReading:
@@ -349,6 +354,12 @@ class SqliteTransaction(SqliteReading):
     """The only writer, until commit."""
 
     def write(self, changes: Changes, at: str) -> None:
+        try:
+            self._write(changes, at)
+        except sqlite3.Error as error:
+            raise StoreError(f"the database refuses it: {error}; nothing was written") from error
+
+    def _write(self, changes: Changes, at: str) -> None:
         execute = self._cursor.executemany
         if changes.records:
             marks = ", ".join("?" * (len(Record._fields) - 1))

@@ -22,7 +22,18 @@ from urllib.parse import quote, urlsplit
 
 import attrs
 
-from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Reason, Result
+from tallystick.provider import (
+    Ambiguous,
+    Call,
+    CardFacts,
+    Line,
+    NotSeen,
+    Observed,
+    Outcome,
+    Reason,
+    Result,
+    Unread,
+)
 from tallystick.provider.clutch import answers, lookup, wire
 from tallystick.provider.clutch.answers import Card, Entry, History, Json, NotRead, Strange
 from tallystick.provider.clutch.limits import Breaker, LeakyBucket
@@ -146,12 +157,42 @@ class ClutchProvider:
         if tells_status:
             return card, History(())
         since = call.opened_at and call.opened_at - timedelta(seconds=self.settings.clock_skew)
+        return card, self._history_if_any(number, currency, since)
+
+    def _history_if_any(self, number: str, currency: str, since: datetime | None = None) -> History | None:
+        """What happened on a card; None where Clutch knows no such active card. Raises: NotRead."""
         try:
-            return card, self._history(number, currency, since)
+            return self._history(number, currency, since)
         except NotRead as error:
             if error.outcome.reason in (Reason.UNKNOWN_CARD, Reason.NOT_ACTIVATED):
-                return card, None
+                return None
             raise
+
+    def observe(self, card: CardFacts) -> Observed | Unread:
+        """Read a card, a suspended one too, and then its history, which so has all that the card shows."""
+        number = card.number or ""
+        try:
+            found = self._card(wire.search(self.settings, number, inactive=True), number, card.currency)
+            history = self._history_if_any(number, card.currency)
+        except NotRead as error:
+            return Unread(str(error))
+        if found is None and history is None:
+            return Observed(known=False)
+        if found is None:
+            return Unread("the card has a history, but search does not find it")
+        if found.cached:
+            return Unread("the search was answered from a cache; look again")
+        if history is None:
+            return Unread("the card has balances, but no history") if found.balances else Observed()
+        lines = tuple(self._line(entry) for entry in history.entries)
+        return Observed(found.available, found.holds, lines, complete=history.complete)
+
+    def _line(self, entry: Entry) -> Line:
+        settings = self.settings
+        silent = (settings.type_allocate, *settings.types_of_others)  # without an amount, these move nothing
+        moves = entry.amount is not None or entry.foreign or (entry.blank and entry.kind not in silent)
+        here = None if entry.location is None else entry.location == (settings.history_location or settings.location)
+        return Line(entry.id, entry.request, entry.at, entry.amount, moves, entry.location, here)
 
     # What is asked directly
 
@@ -301,3 +342,13 @@ def _word(text: str) -> str:
 
 def _not_sent(text: str) -> Outcome:
     return Outcome(Result.UNAVAILABLE, text=text)
+
+
+def from_environment() -> ClutchProvider:
+    """The provider of `--provider clutch`, from CLUTCH_BASE_URL, CLUTCH_API_KEY and so on.
+
+    Raises:
+        Invalid: some of them are missing, and which; or cannot be.
+        ImportError: without httpx2.
+    """
+    return ClutchProvider(ClutchSettings.from_environment())

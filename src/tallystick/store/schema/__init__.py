@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tallystick import reader
 from tallystick.entity import CREATE, Entity
 from tallystick.errors import StoreError
 from tallystick.machine import Fact, Machine, Machines
@@ -73,6 +74,22 @@ def _statements(text: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
+
+
+def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
+    """The given machines and every other version kept in the store, read from its own text.
+
+    Machines name each other, so a version is read beside the pages of its time.
+    """
+    found = {(each.name, each.version): each for each in machines.all()}
+    rows = connection.execute("SELECT name, version, definition, seen FROM machine ORDER BY seen, version").fetchall()
+    for name, version, text, seen in rows:
+        if (name, version) in found:
+            continue
+        pages = {other: page for other, _, page, _ in reversed(rows)}  # the oldest, where none was there yet
+        pages |= {other: page for other, _, page, when in rows if when <= seen} | {name: text}
+        found[name, version] = reader.read(pages)[name]
+    return Machines(list(found.values()))
 
 
 # One table per machine

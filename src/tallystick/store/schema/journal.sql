@@ -69,7 +69,7 @@ CREATE TRIGGER entry_is_new BEFORE INSERT ON entry
 WHEN EXISTS (SELECT 1 FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND version = NEW.version)
   OR EXISTS (SELECT 1 FROM entry WHERE seq = NEW.seq)
   OR (NEW.key IS NOT NULL AND EXISTS (SELECT 1 FROM entry WHERE key = NEW.key))
-BEGIN SELECT RAISE(ABORT, 'an entry is there already; entries are never replaced'); END;
+BEGIN SELECT RAISE(ABORT, 'an entry is there already, or its key; entries are never replaced'); END;
 
 CREATE TRIGGER entry_follows BEFORE INSERT ON entry
 WHEN (SELECT to_state FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND version = NEW.version - 1)

@@ -1,0 +1,999 @@
+"""One contract for all stores: what is promised in `tallystick.store`, held by each of them.
+
+The first part runs over every store. The second is what only a file can promise: it opens again, in another
+process, after a fork, with older and newer pages, and it says in one sentence why it cannot be opened.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import pytest
+
+from tallystick import arguments, reader, resolve
+from tallystick.decide import decide
+from tallystick.engine import Engine
+from tallystick.entity import Entity, Intent, Plan, Ref, Request
+from tallystick.errors import Invalid, MachineChanged, NotInTransaction, StoreBusy, StoreError
+from tallystick.machine import Machines
+from tallystick.provider.local import LocalProvider
+from tallystick.receipt import Receipt
+from tallystick.store import CallRow, Changes, QueueRow, Stamp, Store, facts_of, open_store, record
+from tallystick.store.memory import MemoryStore
+from tallystick.store.sqlite import SqliteStore
+from tallystick.verify import verify
+
+MACHINES = reader.load()
+AT = "2026-03-01T12:00:00.000Z"
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "books.db")
+    made.machines(MACHINES)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "books.db"
+
+
+@pytest.fixture
+def opened(path: Path) -> Iterator[Callable[..., SqliteStore]]:
+    """Opens the file at `path`, as often as wanted; all are closed at the end."""
+    stores = []
+
+    def again(machines: Machines = MACHINES, **more: float) -> SqliteStore:
+        stores.append(SqliteStore(path, **more))
+        stores[-1].machines(machines)
+        return stores[-1]
+
+    yield again
+    for each in stores:
+        each.close()
+
+
+# Changes, made by the core as the engine makes them
+
+
+def changes(plan: Plan, key: str, at: str = AT) -> Changes:
+    stamp = Stamp(key, f"mark of {key}", at, "ann", "because")
+    made = Changes()
+    for number, (entry, entity) in enumerate(zip(plan.entries, plan.entities, strict=True)):
+        made.records.append(record(entry, entity, stamp, first=number == 0))
+        made.entities[entity.ref] = entity
+    return made
+
+
+def born(id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", **facts: object) -> Changes:
+    given = {"form": "electronic", **facts} if machine == "gift_card" else facts
+    _, known = arguments.created(MACHINES[machine], {"currency": currency, **given})
+    return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}")
+
+
+def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
+    declared = MACHINES[machine].commands[command]
+    given = arguments.typed(MACHINES[machine], declared, args, "BRL")
+    intent = decide(MACHINES, Request(machine, id, command, given), world)
+    assert isinstance(intent, Intent), intent
+    return changes(resolve.complete(MACHINES, intent), key)
+
+
+def put(store: Store, what: Changes) -> Changes:
+    with store.transaction() as transaction:
+        transaction.write(what, AT)
+    return what
+
+
+def stopped(store: Store, what: Changes) -> None:
+    """Write, and stop before the commit."""
+    with store.transaction() as transaction:
+        if what.records:
+            transaction.write(what, AT)
+        raise ZeroDivisionError
+
+
+def funded(store: Store, id: str = "c1", amount: str = "50.00") -> None:
+    """A card with money on it and a payment that holds 10.00 of it: p-c1."""
+    put(store, born(id))
+    for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": amount})):
+        with store.transaction() as transaction:
+            world = transaction.entities([("gift_card", id)])
+            transaction.write(done(world, "gift_card", id, command, key=f"{id}/{command}", **args), AT)
+    put(store, born(f"p-{id}", "payment", order="o1", card=id))
+    with store.transaction() as transaction:
+        world = transaction.entities([("gift_card", id), ("payment", f"p-{id}")])
+        transaction.write(done(world, "payment", f"p-{id}", "authorize", key=f"{id}/hold", amount="10.00"), AT)
+
+
+def call_row(id: str, *, asked: str = AT, state: str = "open", **more: object) -> CallRow:
+    return attrs.evolve(
+        CallRow(id, f"key of {id}", "hold", "gift_card", "c1", "BRL", '{"amount":5}', "[]", False, state, 1, AT, asked),
+        **more,
+    )
+
+
+def queue_row(key: str, *, due: str = AT, **more: object) -> QueueRow:
+    return attrs.evolve(QueueRow(key, "payment", "p1", "settle", '{"amount":5}', due), **more)
+
+
+def snapshot(store: Store) -> dict[str, object]:
+    """Everything a look can see."""
+    with store.reading() as look:
+        return {
+            "entities": [each for name in MACHINES for each in look.all(name)],
+            "journal": list(look.journal()),
+            "calls": list(look.all_calls()),
+            "queue": look.queue(),
+        }
+
+
+# Entities and entries
+
+
+def test_what_is_written_is_read_back(store: Store) -> None:
+    what = put(store, born("c1", number="6000123412340281", kind="promo", limit="500.00"))
+    (entity,), (kept,) = what.entities.values(), what.records
+
+    with store.reading() as look:
+        assert look.entity("gift_card", "c1") == entity
+        assert look.entities([("gift_card", "c1"), ("gift_card", "nobody")]) == {("gift_card", "c1"): entity}
+        assert list(look.all("gift_card")) == [entity]
+        assert list(look.all("payment")) == []
+        assert look.keyed(["gift_card/c1", "nothing"]) == {"gift_card/c1": kept._replace(seq=1)}
+        assert list(look.journal()) == look.chronicle(10) == [kept._replace(seq=1)]
+        assert facts_of(MACHINES, entity)["limit"] == 50000
+
+
+def test_what_is_not_there_is_none(store: Store) -> None:
+    with store.reading() as look:
+        assert look.entity("gift_card", "c1") is None
+        assert look.entities([]) == {}
+        assert look.keyed([]) == {}
+        assert look.caused("k") == look.chronicle(3) == look.calls() == look.queue() == look.due(AT, 5) == []
+        assert look.call("k") is None
+        assert look.queued(["k"]) == {}
+        assert look.find("c1") == look.linked("payment", "card", "c1") == look.following("k") == []
+        assert list(look.journal()) == list(look.all_calls()) == []
+
+
+def test_a_transaction_reads_what_it_wrote(store: Store) -> None:
+    what = born("c1")
+    with store.transaction() as transaction:
+        assert transaction.entities([("gift_card", "c1")]) == {}
+        transaction.write(attrs.evolve(what, calls={"x": call_row("x")}, queue={"q": queue_row("q")}), AT)
+        assert transaction.entities([("gift_card", "c1")]) == what.entities
+        assert transaction.keyed(["gift_card/c1"])["gift_card/c1"].entity == "c1"
+        assert transaction.call("x") == call_row("x")
+        assert transaction.queued(["q", "r"]) == {"q": queue_row("q")}
+
+
+def test_an_entity_is_replaced_and_its_entries_add_up(store: Store) -> None:
+    funded(store)
+    with store.reading() as look:
+        card, payment = look.entity("gift_card", "c1"), look.entity("payment", "p-c1")
+        journal = list(look.journal("gift_card", "c1"))
+        both = look.caused("c1/hold")
+    assert card is not None
+    assert payment is not None
+    assert card.accounts == {"available": 4000, "held": 1000, "in_doubt": 0}
+    assert (card.state, card.version, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
+    assert [each.version for each in journal] == [1, 2, 3, 4, 5]
+    assert journal[-1].hash == card.hash
+    assert [(each.machine, each.transition, each.key, each.cause) for each in both] == [
+        ("gift_card", "hold", None, "c1/hold")
+    ]
+
+
+def test_entries_are_numbered_as_they_were_written_and_read_by_entity(store: Store) -> None:
+    for id in ("c2", "c1", "c3"):
+        put(store, born(id))
+    put(store, born("p1", "payment", order="o", card="c1"))
+    with store.transaction() as transaction:
+        world = transaction.entities([("gift_card", "c1")])
+        transaction.write(done(world, "gift_card", "c1", "allocate", key="c1/allocate"), AT)
+
+    def names(records: object) -> list[tuple[str, str, int, int]]:
+        return [(each.machine, each.entity, each.version, each.seq) for each in records]
+
+    with store.reading() as look:
+        assert names(look.journal()) == [
+            ("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5), ("gift_card", "c2", 1, 1), ("gift_card", "c3", 1, 3),
+            ("payment", "p1", 1, 4),
+        ]  # fmt: skip
+        assert names(look.journal("gift_card", "c1")) == [("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5)]
+        assert names(look.journal("payment")) == [("payment", "p1", 1, 4)]
+        assert names(look.chronicle(2)) == [("payment", "p1", 1, 4), ("gift_card", "c1", 2, 5)]
+        assert look.chronicle(0) == []
+
+
+def test_many_at_once(store: Store) -> None:
+    """More than one statement of the store's can name."""
+    ids = [f"c{number:04}" for number in range(1200)]
+    all_of_them = Changes()
+    for id in ids:
+        one = born(id)
+        all_of_them.records += one.records
+        all_of_them.entities |= one.entities
+    put(store, all_of_them)
+    with store.reading() as look:
+        assert list(look.entities([("gift_card", id) for id in ids])) == [("gift_card", id) for id in ids]
+        assert len(look.keyed([f"gift_card/{id}" for id in ids] + ["another"])) == 1200
+        assert [each.id for each in look.all("gift_card")] == ids
+
+
+def test_nothing_to_write_writes_nothing(store: Store) -> None:
+    before = snapshot(store)
+    put(store, Changes())
+    assert snapshot(store) == before
+
+
+def test_an_exception_before_the_write_leaves_nothing(store: Store) -> None:
+    with pytest.raises(ZeroDivisionError):
+        stopped(store, Changes())
+    put(store, born("c1"))
+    with store.reading() as look:
+        assert len(list(look.journal())) == 1
+
+
+def test_an_exception_after_the_write_leaves_nothing(store: Store) -> None:
+    put(store, attrs.evolve(born("c0"), calls={"x": call_row("x")}, queue={"q": queue_row("q")}))
+    before = snapshot(store)
+    changed = {"x": call_row("x", state="declined"), "y": call_row("y")}
+    with pytest.raises(ZeroDivisionError):
+        stopped(store, attrs.evolve(born("c1"), calls=changed, queue={"q": queue_row("q", state="done")}))
+    assert snapshot(store) == before
+    with store.reading() as look:
+        assert look.keyed(["gift_card/c1"]) == {}
+        assert look.find("c1") == []
+    put(store, born("c1"))
+
+
+def test_a_key_stands_once_and_a_failed_write_leaves_nothing(store: Store) -> None:
+    put(store, born("c1", key="k"))
+    before = snapshot(store)
+    with pytest.raises(StoreError):
+        put(store, attrs.evolve(born("c2", key="k"), queue={"q": queue_row("q")}))
+    assert snapshot(store) == before
+    put(store, born("c2", key="l"))
+
+
+def test_a_version_stands_once(store: Store) -> None:
+    put(store, born("c1"))
+    before = snapshot(store)
+    with pytest.raises(StoreError):
+        put(store, born("c1", key="another"))
+    assert snapshot(store) == before
+
+
+def test_entities_link_to_each_other(store: Store) -> None:
+    put(store, born("c1"))
+    for id in ("p2", "p1"):
+        put(store, born(id, "payment", order="o", card="c1"))
+    put(store, born("f1", "fulfilment", order="o", card="c1", form="electronic", amount="5.00"))
+    with store.reading() as look:
+        assert [each.id for each in look.linked("payment", "card", "c1")] == ["p1", "p2"]
+        assert look.linked("payment", "card", "c2") == []
+
+
+def test_found_by_id_in_any_machine_and_by_number(store: Store) -> None:
+    put(store, born("c1", number="6000123412340281"))
+    put(store, born("c3", number="6000123412340282"))
+    put(store, born("c2", number="c0"))
+    put(store, born("c0"))
+    put(store, born("c1", "payment", order="o", card="c3"))
+    with store.reading() as look:
+        assert look.find("c1") == [("gift_card", "c1"), ("payment", "c1")]
+        assert look.find("6000123412340282") == [("gift_card", "c3")]
+        assert look.find("0281") == []
+        assert look.find("c0") == [("gift_card", "c0"), ("gift_card", "c2")], "one by its id, one by its number"
+        assert look.find("") == []
+
+
+# Calls and the queue
+
+
+def test_calls_are_replaced_by_id_and_open_ones_come_oldest_first(store: Store) -> None:
+    late, early = "2026-03-01T12:00:09.000Z", "2026-03-01T12:00:01.000Z"
+    rows = [call_row("b", asked=late), call_row("a", asked=early, secret=True), call_row("c", state="declined")]
+    put(store, Changes(calls={row.id: row for row in rows}))
+    with store.reading() as look:
+        assert look.calls() == [rows[1], rows[0]]
+        assert [row.id for row in look.calls(asked_before=late)] == ["a"], "strictly before"
+        assert look.calls(asked_before=early) == []
+        assert sorted(row.id for row in look.all_calls()) == ["a", "b", "c"]
+        assert look.call("a") == rows[1]
+        assert look.call("a").secret is True
+
+    ended = attrs.evolve(rows[1], state="confirmed", closed=AT, outcome="{}", note="ann: seen", attempts=2)
+    put(store, Changes(calls={"a": ended}))
+    with store.reading() as look:
+        assert look.calls() == [rows[0]]
+        assert look.call("a") == ended
+
+
+def test_what_is_due_comes_longest_waiting_first(store: Store) -> None:
+    def moment(second: int) -> str:
+        return f"2026-03-01T12:00:{second:02}.000Z"
+
+    rows = [
+        queue_row("d", due=moment(5)), queue_row("b", due=moment(1)), queue_row("a", due=moment(1)),
+        queue_row("z", due=moment(0), state="done"), queue_row("e", due=moment(6), cause="b", by="ann", reason="r"),
+    ]  # fmt: skip
+    put(store, Changes(queue={row.key: row for row in rows}))
+    with store.reading() as look:
+        assert [row.key for row in look.due(moment(5), 10)] == ["a", "b", "d"], "due at this very moment too"
+        assert [row.key for row in look.due(moment(5), 2)] == ["a", "b"]
+        assert look.due(moment(0), 10) == []
+        assert [row.key for row in look.queue()] == ["z", "a", "b", "d", "e"]
+        assert [row.key for row in look.queue(state="waiting")] == ["a", "b", "d", "e"]
+        assert look.queue(state="parked") == []
+        assert look.following("b") == [rows[4]]
+        assert look.queued(["e", "nothing"]) == {"e": rows[4]}
+
+    told = attrs.evolve(rows[4], state="parked", attempts=10, why="it was not reached")
+    put(store, Changes(queue={"e": told}))
+    with store.reading() as look:
+        assert look.queue(state="parked") == [told]
+
+
+# Definitions
+
+
+def test_a_store_gives_back_every_version_it_has_kept(store: Store) -> None:
+    put(store, born("c1"))
+    newer = store.machines(pages(gift_card=second))
+    assert [each.version for each in newer.versions("gift_card")] == [1, 2]
+    assert newer["gift_card"].version == 2
+    assert newer.at("gift_card", 1).digest == MACHINES["gift_card"].digest
+    assert [each.version for each in store.machines(MACHINES).versions("gift_card")] == [1, 2]
+
+
+def test_the_same_version_may_not_behave_otherwise(store: Store) -> None:
+    other = pages(gift_card=lambda text: text.replace("0 < amount <= held", "0 < amount < held"))
+    with pytest.raises(MachineChanged, match="give the changed page a new version"):
+        store.machines(other)
+    assert store.machines(MACHINES)["gift_card"].digest == MACHINES["gift_card"].digest
+
+
+# Threads
+
+
+def test_threads_write_one_after_the_other(store: Store) -> None:
+    """Each reads what the one before wrote: no update is lost."""
+    put(store, Changes(queue={"counter": queue_row("counter")}))
+
+    def count() -> None:
+        for _ in range(25):
+            with store.transaction() as transaction:
+                row = transaction.queued(["counter"])["counter"]
+                transaction.write(Changes(queue={"counter": attrs.evolve(row, attempts=row.attempts + 1)}), AT)
+
+    at_once([count] * 8)
+    with store.reading() as look:
+        assert look.queued(["counter"])["counter"].attempts == 200
+
+
+def test_a_look_never_sees_half_of_a_write(store: Store) -> None:
+    torn: list[object] = []
+    over = threading.Event()
+
+    def write() -> None:
+        for number in range(60):
+            put(store, born(f"c{number:03}"))
+        over.set()
+
+    def look_on() -> None:
+        while not over.is_set():
+            with store.reading() as look:
+                rows = len(list(look.all("gift_card")))
+                if rows != len(list(look.journal())):
+                    torn.append(rows)
+
+    at_once([write, look_on, look_on])
+    assert not torn
+
+
+def at_once(jobs: list[Callable[[], None]]) -> None:
+    errors: list[BaseException] = []
+
+    def run(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    if errors:
+        raise errors[0]
+    assert not any(thread.is_alive() for thread in threads)
+
+
+# Names
+
+
+def test_a_closed_store_opens_again_when_it_is_asked(store: Store) -> None:
+    put(store, born("c1"))
+    store.close()
+    store.close()
+    with store.reading() as look:
+        assert look.entity("gift_card", "c1") is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("sqlite:///books.db", "books.db"),
+        ("sqlite:////var/lib/books.db", "/var/lib/books.db"),
+        ("sqlite:books.db", "books.db"),
+        ("books.db", "books.db"),
+        ("/var/lib/books.db", "/var/lib/books.db"),
+        ("C:/books.db", "C:/books.db"),
+    ],
+)
+def test_a_store_has_a_url(url: str, where: str) -> None:
+    store = open_store(url)
+    assert isinstance(store, SqliteStore)
+    assert store.path == where
+    assert open_store(store.url).url == store.url
+
+
+def test_memory_is_a_store_that_is_forgotten() -> None:
+    assert open_store("memory:").url == "memory:"
+    with pytest.raises(NotInTransaction, match="no connection to join"):
+        open_store("memory:").joined(object())
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://host/books", "postgresql://host/books", "", ":memory:", "sqlite:", "sqlite:///"]
+)
+def test_no_store_has_this_url(url: str) -> None:
+    with pytest.raises(Invalid, match="memory:"):
+        open_store(url)
+
+
+# A file
+
+
+def test_a_look_is_one_look_while_another_thread_writes(opened: Callable[..., SqliteStore]) -> None:
+    store = opened()
+    put(store, born("c1"))
+    with store.reading() as look:
+        assert len(list(look.journal())) == 1
+        at_once([lambda: put(store, born("c2")) and None])
+        assert len(list(look.journal())) == 1
+        assert [each.id for each in look.all("gift_card")] == ["c1"]
+        assert look.entity("gift_card", "c2") is None
+    with store.reading() as look:
+        assert len(list(look.journal())) == 2
+
+
+def test_it_opens_again_as_it_was_left(opened: Callable[..., SqliteStore]) -> None:
+    first = opened()
+    funded(first)
+    put(first, Changes(calls={"x": call_row("x")}, queue={"q": queue_row("q")}))
+    left = snapshot(first)
+    assert snapshot(opened()) == left, "beside it"
+    first.close()
+    assert snapshot(opened()) == left, "after it"
+
+
+def test_opening_what_is_known_writes_nothing(opened: Callable[..., SqliteStore], path: Path) -> None:
+    opened().close()
+    before = path.read_bytes()
+    opened().close()
+    assert path.read_bytes() == before
+
+
+def test_only_its_owner_may_read_the_file(opened: Callable[..., SqliteStore], path: Path) -> None:
+    store = opened()
+    put(store, born("c1"))
+    files = sorted(path.parent.iterdir())
+    assert [file.name for file in files] == ["books.db", "books.db-shm", "books.db-wal"]
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600] * 3
+
+
+def test_a_connection_keeps_what_is_written_and_who_is_linked(opened: Callable[..., SqliteStore], path: Path) -> None:
+    store = opened()
+    for method in (store.transaction, store.reading):
+        with method() as inside:
+            ask = inside._cursor.execute  # no other way to see which connection it is
+            assert ask("PRAGMA foreign_keys").fetchone() == (1,)
+            assert ask("PRAGMA synchronous").fetchone() == (2,), "FULL"
+            assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+    with pytest.raises(StoreError, match="FOREIGN KEY"):
+        put(store, born("p1", "payment", order="o", card="nobody"))
+
+
+def test_another_writer_is_waited_for_and_then_said(opened: Callable[..., SqliteStore], path: Path) -> None:
+    store = opened(timeout=0.05)
+    before = snapshot(store)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreBusy, match="another process is writing"):
+        put(store, born("c1"))
+    assert snapshot(store) == before, "and who only looks does not wait"
+    other.execute("ROLLBACK")
+    other.close()
+    put(store, born("c1"))
+
+
+# Forks and processes
+
+
+def forked(job: Callable[[], object]) -> str:
+    """What became of a job in a child of this process."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        said = "it was ended"
+        try:
+            said = repr(job())
+        except BaseException as error:
+            said = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writes, said.encode())
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@needs_fork
+def test_a_child_of_a_fork_uses_connections_of_its_own(opened: Callable[..., SqliteStore], path: Path) -> None:
+    store = opened()
+    put(store, born("c1"))
+
+    def in_the_child() -> int:
+        put(store, born("c2"))
+        with store.reading() as look:
+            return len(list(look.journal()))
+
+    assert forked(in_the_child) == "2"
+    put(store, born("c3"))
+    assert forked(lambda: len(snapshot(store)["journal"])) == "3"
+    with store.reading() as look:
+        assert [each.id for each in look.all("gift_card")] == ["c1", "c2", "c3"]
+    check = sqlite3.connect(path)
+    assert check.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    check.close()
+
+
+@needs_fork
+def test_a_fork_while_a_transaction_is_open_does_not_end_it(opened: Callable[..., SqliteStore]) -> None:
+    store = opened(timeout=0.2)
+    with store.transaction() as transaction:
+        transaction.write(born("c1"), AT)
+        assert forked(lambda: len(snapshot(store)["journal"])) == "0"
+        transaction.write(born("c2"), AT)
+    assert forked(lambda: len(snapshot(store)["journal"])) == "2"
+
+
+OPENER = """
+import sys
+from tallystick import reader
+from tallystick.engine import Engine
+from tallystick.provider.local import LocalProvider
+from tallystick.store import open_store
+
+machines, store = reader.load(), open_store(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+engine = Engine(machines, store, LocalProvider())
+for number in range(3):
+    engine.execute("gift_card", f"{sys.argv[2]}-{number}", "create", {"form": "physical", "currency": "BRL"},
+                   key=f"{sys.argv[2]}-{number}")
+print("done", flush=True)
+"""
+
+
+def test_eight_processes_open_the_same_new_file_at_once(path: Path) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", "-c", OPENER, str(path), f"process{number}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=30) for process in processes]
+    assert ended == [("done\n", "")] * 8
+    store = SqliteStore(path)
+    engine = Engine(MACHINES, store, LocalProvider())
+    with store.reading() as look:
+        assert len(list(look.all("gift_card"))) == 24
+    assert verify(engine.machines, store).findings == ()
+    store.close()
+
+
+# Several versions of a page
+
+
+def pages(**changed: Callable[[str], str]) -> Machines:
+    """The packaged pages, some of them rewritten."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in reader.packaged_folder().glob("*.yaml")}
+    return reader.read({f"{name}.yaml": changed.get(name, str)(text) for name, text in texts.items()})
+
+
+def second(text: str) -> str:
+    """Version 2 of gift_card: one more account, fact, state and two commands."""
+    for old, new in (
+        ("version: 1", "version: 2"),
+        ("facts:\n", "facts:\n  region: {is: text?, says: Where it was sold.}\n"),
+        ("accounts:\n", "accounts:\n  promised: Put aside by the owner.\n"),
+        ("  replaced: {final", "  frozen: {says: Its owner wanted a rest.}\n  replaced: {final"),
+        ("commands:\n", "commands:\n  freeze: {}\n  promise: {amount: money}\n"),
+        ("transitions:\n", "transitions:\n  freeze: {from: issued, to: frozen}\n"
+                           "  promise:\n    from: issued\n    when: 0 < amount <= available\n"
+                           "    move: {available -> promised: amount}\n"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+class Books:
+    """An engine on a file, and keys that count themselves."""
+
+    def __init__(self, path: Path, machines: Machines, prefix: str) -> None:
+        self.store = SqliteStore(path)
+        self.engine = Engine(machines, self.store, LocalProvider())
+        self.prefix, self.count = prefix, 0
+
+    def do(self, machine: str, id: str, command: str, **args: object) -> Receipt:
+        self.count += 1
+        return self.engine.execute(machine, id, command, args, key=f"{self.prefix}{self.count}")
+
+    def card(self, id: str) -> None:
+        self.do("gift_card", id, "create", form="electronic", currency="BRL")
+        for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": "50.00"})):
+            self.do("gift_card", id, command, **args)
+
+
+@pytest.fixture
+def books(path: Path) -> Iterator[Callable[[Machines, str], Books]]:
+    made = []
+
+    def open_with(machines: Machines, prefix: str) -> Books:
+        made.append(Books(path, machines, prefix))
+        return made[-1]
+
+    yield open_with
+    for each in made:
+        each.store.close()
+
+
+@pytest.fixture
+def upgraded(books: Callable[[Machines, str], Books]) -> tuple[dict[str, object], Books]:
+    """What stood in a store with two cards and a payment, and the store opened with version 2 of gift_card."""
+    old = books(MACHINES, "old")
+    old.card("c1")
+    old.card("c2")
+    old.do("payment", "p1", "create", order="o1", card="c1", currency="BRL")
+    old.do("payment", "p1", "authorize", amount="30.00")
+    left = snapshot(old.store)
+    old.store.close()
+    return left, books(pages(gift_card=second), "new")
+
+
+def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
+    upgraded: tuple[dict[str, object], Books], path: Path
+) -> None:
+    left, new = upgraded
+    raw = sqlite3.connect(path)
+    columns = [row[1] for row in raw.execute("PRAGMA table_info(gift_card)")]
+    assert {"promised", "region", "available", "held", "in_doubt"} <= set(columns)
+    assert raw.execute("SELECT id, state, machine_version, available, promised, region FROM gift_card").fetchall() == [
+        ("c1", "issued", 1, 2000, 0, None), ("c2", "issued", 1, 5000, 0, None),
+    ]  # fmt: skip
+    assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    links = [row[2:5] for row in raw.execute("PRAGMA foreign_key_list(payment)")]
+    assert links == [("gift_card", "card", "id")], "payments still name gift_card, not what it was set aside as"
+    tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert not any("old" in table for table in tables)
+    assert {"gift_card_number"} <= {row[1] for row in raw.execute("PRAGMA index_list(gift_card)")}
+    raw.close()
+
+    now = snapshot(new.store)
+    assert now["journal"] == left["journal"]
+    for before, after in zip(left["entities"], now["entities"], strict=True):
+        assert (after.accounts, after.hash, after.machine_version) == (before.accounts, before.hash, 1)
+        assert {name: after.facts[name] for name in before.facts} == before.facts
+    assert verify(new.engine.machines, new.store).findings == ()
+
+
+def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str, object], Books]) -> None:
+    _, new = upgraded
+    new.card("c3")
+    assert new.do("gift_card", "c3", "promise", amount="20.00").after == {
+        "promised": 2000, "available": 3000, "held": 0, "in_doubt": 0,
+    }  # fmt: skip
+    assert new.do("gift_card", "c3", "freeze").state == "frozen"
+    with pytest.raises(Invalid, match="'c1' runs on version 1, which has no command 'promise'"):
+        new.do("gift_card", "c1", "promise", amount="1.00")
+    assert new.do("payment", "p1", "settle", amount="30.00").state == "closed", "and goes on with what it knows"
+    assert new.do("gift_card", "c1", "reload", amount="1.00").after["available"] == 2100
+    with new.store.reading() as look:
+        assert {each.id: each.machine_version for each in look.all("gift_card")} == {"c1": 1, "c2": 1, "c3": 2}
+        assert {each.machine_version for each in look.journal("gift_card", "c1")} == {1}
+        assert look.entity("gift_card", "c1").accounts.keys() == {"available", "held", "in_doubt"}
+    assert verify(new.engine.machines, new.store).findings == ()
+
+
+def test_a_store_knows_newer_versions_than_its_opener(
+    upgraded: tuple[dict[str, object], Books], books: Callable[[Machines, str], Books]
+) -> None:
+    _, new = upgraded
+    new.card("c3")
+    new.store.close()
+    old = books(MACHINES, "again")
+    assert sorted(each.version for each in old.engine.machines.all() if each.name == "gift_card") == [1, 2]
+    assert old.do("gift_card", "c3", "freeze").state == "frozen"
+    assert old.do("gift_card", "c2", "suspend").state == "suspended"
+
+
+def test_the_same_version_may_be_said_otherwise_but_not_behave_otherwise(
+    books: Callable[[Machines, str], Books], path: Path
+) -> None:
+    books(MACHINES, "a").card("c1")
+
+    said = books(pages(gift_card=lambda text: "# A remark.\n" + text.replace("A blank.", "Still blank.")), "b")
+    assert said.engine.machines["gift_card"].states["inventory"].says == "Still blank."
+    raw = sqlite3.connect(path)
+    (definition,) = raw.execute("SELECT definition FROM machine WHERE name = 'gift_card'").fetchone()
+    raw.close()
+    assert "Still blank." in definition
+
+    with pytest.raises(
+        MachineChanged, match=r"gift_card\.yaml: gift_card version 1 behaves otherwise.*new version"
+    ) as told:
+        books(pages(gift_card=lambda text: text.replace("0 < amount <= held", "0 < amount < held")), "c")
+    assert "\n" not in str(told.value)
+    assert books(MACHINES, "d").do("gift_card", "c1", "reload", amount="1.00").applied
+
+
+def test_a_command_may_be_renamed_on_all_pages_that_name_it(books: Callable[[Machines, str], Books]) -> None:
+    """An old page is read beside the pages of its time, which know the commands it gives."""
+
+    def renamed(text: str) -> str:
+        return text.replace("version: 1", "version: 2", 1).replace("release_hold", "let_hold_go", 100)
+
+    old = books(MACHINES, "old")
+    old.card("c1")
+    old.do("payment", "p1", "create", order="o1", card="c1", currency="BRL")
+    old.do("payment", "p1", "authorize", amount="30.00")
+
+    def renamed_card(text: str) -> str:
+        return renamed(text).replace("ask: let_hold_go", "ask: release_hold")
+
+    for machines in (pages(gift_card=renamed_card, payment=renamed), MACHINES):
+        again = books(machines, f"of {machines['payment'].version}")
+        assert again.engine.machines.at("payment", 1).digest == MACHINES["payment"].digest
+        assert verify(again.engine.machines, again.store).findings == ()
+    assert again.do("payment", "p1", "settle", amount="30.00").state == "closed"
+
+
+def test_a_create_answers_again_after_a_new_version(upgraded: tuple[dict[str, object], Books]) -> None:
+    _, new = upgraded
+    given = {"form": "electronic", "currency": "BRL"}
+    assert new.engine.execute("gift_card", "c1", "create", given, key="old1").replayed
+
+
+def test_a_page_with_one_more_default_leaves_keys_what_they_were(books: Callable[[Machines, str], Books]) -> None:
+    books(MACHINES, "old").do("gift_card", "c1", "create", form="electronic", currency="BRL")
+
+    def channel(text: str) -> str:
+        fact = "facts:\n  channel: {is: [web, shop], default: web}\n"
+        return text.replace("version: 1", "version: 2", 1).replace("facts:\n", fact, 1)
+
+    new = books(pages(gift_card=channel), "new")
+    given = {"form": "electronic", "currency": "BRL"}
+    assert new.engine.execute("gift_card", "c1", "create", given, key="old1").replayed
+
+
+def test_an_entity_answers_a_command_that_only_its_version_has(books: Callable[[Machines, str], Books]) -> None:
+    books(MACHINES, "old").card("c1")
+    new = books(pages(gift_card=lambda text: second(text).replace("reload", "top_up")), "new")
+    assert new.do("gift_card", "c1", "reload", amount="1.00").after["available"] == 5100
+    with pytest.raises(Invalid, match="no command 'top_up'"):
+        new.do("gift_card", "c1", "top_up", amount="1.00")
+
+
+def test_a_process_that_does_not_know_a_newer_version_says_so(books: Callable[[Machines, str], Books]) -> None:
+    old = books(MACHINES, "old")
+    old.card("c1")
+    books(pages(gift_card=second), "new").card("c2")
+    assert old.do("gift_card", "c1", "reload", amount="1.00").applied
+    with pytest.raises(
+        StoreError, match="'c2' runs on version 2, which another process has brought; open the books anew"
+    ):
+        old.do("gift_card", "c2", "reload", amount="1.00")
+
+
+def test_what_cannot_be_carried_over_leaves_everything_as_it_was(
+    books: Callable[[Machines, str], Books], path: Path
+) -> None:
+    books(MACHINES, "old").do("gift_card", "c1", "create", form="electronic", currency="BRL", card_set="web")
+    store = SqliteStore(path)
+    before = snapshot(books(MACHINES, "look").store)
+
+    def counted(text: str) -> str:
+        return text.replace("version: 1", "version: 2", 1).replace("card_set: {is: text?", "card_set: {is: count?")
+
+    with pytest.raises(StoreError, match="cannot take these machines"):
+        store.machines(pages(gift_card=counted))
+    store.machines(MACHINES)
+    assert snapshot(store) == before
+    with store.reading() as inside:
+        assert inside._cursor.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    store.close()
+
+
+VOUCHER = """\
+machine: voucher
+version: 1
+summary: A paper voucher.
+accounts:
+  worth: What it may be exchanged for.
+outside:
+  house: Who gave it.
+states:
+  blank: {start: true, says: Nothing is written on it.}
+  written: {says: An amount is written on it.}
+commands:
+  write: {amount: money}
+transitions:
+  write:
+    from: blank
+    to: written
+    when: amount > 0
+    move: {house -> worth: amount}
+"""
+
+
+def test_a_store_knows_a_users_machines_without_the_users_folder(
+    books: Callable[[Machines, str], Books], tmp_path: Path
+) -> None:
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    (folder / "voucher.yaml").write_text(VOUCHER, encoding="utf-8")
+    ours = books(reader.load(folder), "a")
+    ours.do("voucher", "v1", "create", currency="JPY")
+    ours.store.close()
+
+    without = books(reader.load(), "b")
+    assert "voucher" in without.engine.machines
+    assert without.do("voucher", "v1", "write", amount="700").after == {"worth": 700, "in_doubt": 0}
+    assert without.do("voucher", "v2", "create", currency="JPY").state == "blank"
+    assert verify(without.engine.machines, without.store).findings == ()
+
+
+# What is no store
+
+
+def sentence(error: BaseException, path: Path) -> None:
+    """One sentence that names the file, for people."""
+    text = str(error)
+    assert str(path) in text
+    assert "\n" not in text
+    assert "Traceback" not in text
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize("table", ["payment", "gift_card", "machine", "transition", "entry", "call", "queue"])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_table_of_somebody_else_is_left_alone(table: str, rows: int, path: Path) -> None:
+    raw = sqlite3.connect(path)
+    raw.execute(f"CREATE TABLE {table} (id TEXT PRIMARY KEY, iban TEXT)")
+    raw.executemany(f"INSERT INTO {table} VALUES (?, 'BR15')", [(str(number),) for number in range(rows)])
+    raw.commit()
+    before = list(raw.iterdump())
+    store = SqliteStore(path)
+    with pytest.raises(StoreError, match=f"'{table}'.* not ours"):
+        store.machines(MACHINES)
+    store.close()
+    assert list(raw.iterdump()) == before
+    raw.close()
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 100)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("spoil", [no_database, a_folder])
+def test_what_is_no_database_is_said_in_one_sentence(spoil: Callable[[Path], None], path: Path) -> None:
+    spoil(path)
+    store = SqliteStore(path)
+    with pytest.raises(StoreError) as told:
+        store.machines(MACHINES)
+    store.close()
+    sentence(told.value, path)
+
+
+@pytest.mark.parametrize("below", ["nowhere/books.db", "books.txt/books.db"])
+def test_a_path_that_cannot_be_made(below: str, tmp_path: Path) -> None:
+    (tmp_path / "books.txt").write_text("a file", encoding="utf-8")
+    with pytest.raises(StoreError, match="cannot be made") as told:
+        SqliteStore(tmp_path / below).machines(MACHINES)
+    sentence(told.value, tmp_path / below)
+
+
+def as_nobody(job: Callable[[], object]) -> str:
+    """A job in a process that may not do everything, as root may."""
+
+    def without_power() -> object:
+        if os.getuid() == 0:
+            os.setgid(65534)
+            os.setuid(65534)
+        return job()
+
+    return forked(without_power)
+
+
+@needs_fork
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_file_that_may_only_be_read(*, made_before: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "books.db"
+        store = SqliteStore(path)
+        if made_before:
+            store.machines(MACHINES)
+            put(store, born("c1"))
+            store.close()
+        else:
+            path.touch()
+            SqliteStore(Path(folder) / "other.db").machines(MACHINES)  # loads what may not be loaded as nobody
+        path.chmod(0o444)
+        Path(folder).chmod(0o555)
+
+        def write() -> None:
+            store.machines(MACHINES)
+            put(store, born("c2"))
+
+        said = as_nobody(write)
+        Path(folder).chmod(0o755)
+        assert said.startswith("Store"), said
+        assert "\n" not in said
+        assert str(path) in said or made_before
+
+
+@needs_fork
+def test_a_folder_in_which_nothing_may_be_made() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        store = SqliteStore(Path(folder) / "books.db")
+        said = as_nobody(lambda: store.machines(MACHINES))
+        Path(folder).chmod(0o755)
+        assert said == f"StoreError: {folder}/books.db cannot be made: Permission denied"
