@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import transitions
-from core import MACHINES, alone
 
+from core import MACHINES, alone
 from tallystick.decide import decide
 from tallystick.entity import Entity, Request
 from tallystick.expression import Type
@@ -96,6 +96,10 @@ class Walk:
             else []
         )
         return [*known, 0]
+
+    def steps(self, count: int) -> None:
+        for _ in range(count):
+            self.step()
 
     def step(self) -> None:
         """One step towards the rarest transition, or aside; now and then any command with any arguments."""
@@ -176,8 +180,7 @@ def test_side_by_side(machine: Machine, seed: int) -> None:
     walk = Walk(machine, seed)
     wanted = set(pairs(machine))
     for _ in range(10):
-        for _ in range(STEPS):
-            walk.step()
+        walk.steps(STEPS)
         if set(walk.taken) == wanted:
             break
     assert set(walk.taken) == wanted, "a transition was never taken, or taken where it cannot be"
@@ -222,5 +225,4 @@ def test_the_walk_would_notice() -> None:
     fires = row.fires
     row.fires = lambda v, f, a, s: not fires(v, f, a, s)
     with pytest.raises(AssertionError):
-        for _ in range(STEPS):
-            walk.step()
+        walk.steps(STEPS)

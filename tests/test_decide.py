@@ -10,6 +10,7 @@ import itertools
 from typing import Any
 
 import pytest
+
 from core import (
     CONFIRMED,
     DECLINED,
@@ -22,7 +23,6 @@ from core import (
     line,
     net,
 )
-
 from tallystick import arguments, reader
 from tallystick.entity import Intent, Plan
 from tallystick.errors import Invalid
@@ -566,6 +566,7 @@ IN_THE_WAY: list[tuple[str, str, str, Code | None, str]] = [
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "settle amount=9", "refund amount=5", Code.IN_DOUBT, "settle_all was sent"),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "reverse",    "refund amount=5", Code.IN_DOUBT, "reverse_rest was sent"),
     ("p advanced_hold held=9 uncovered=5 | c issued held=9", "settle amount=4 last", "let_go amount=1", Code.IN_DOUBT, "settle_last was sent"),
+    ("toy:t open",                         "risk",               "put amount=1",          Code.IN_DOUBT, "risk was sent"),      # it ends if it is declined
     # nothing becomes final while anything of it is in flight
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "refund amount=5", "settle amount=9", Code.IN_DOUBT, "1 call(s) to the provider are not answered yet, and settle_all may be the end of it"),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "refund amount=5", "settle amount=4 last", Code.IN_DOUBT, "settle_last may be the end of it"),
@@ -624,7 +625,7 @@ def test_refused(given: str, command: str, code: Code, says: list[str]) -> None:
 
 @pytest.mark.parametrize(("given", "first", "command", "code", "says"), IN_THE_WAY)
 def test_while_a_call_is_not_answered(given: str, first: str, command: str, code: Code | None, says: str) -> None:
-    world = World(given)
+    world = World(given, ALL)
     call = world.ask(first)
     assert isinstance(call, str)
     if code is None:
@@ -965,11 +966,11 @@ def test_typed_arguments(machine: str, command: str, given: dict[str, object], w
 
 @pytest.mark.parametrize(("machine", "command", "given", "says"), INVALID)
 def test_what_cannot_be_considered(machine: str, command: str, given: dict[str, object], says: str) -> None:
+    declared = MACHINES[machine].commands.get(command)
     with pytest.raises(Invalid) as caught:
-        if command == "create":
-            arguments.created(MACHINES[machine], given)
-        else:
-            arguments.typed(MACHINES[machine], MACHINES[machine].commands[command], given, "BRL")
+        arguments.typed(MACHINES[machine], declared, given, "BRL") if declared else arguments.created(
+            MACHINES[machine], given
+        )
     assert says in str(caught.value)
     assert str(given.get("pin")) not in str(caught.value)
 

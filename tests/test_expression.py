@@ -438,7 +438,7 @@ def read_if_not_idle(source: str) -> Expression:
         raise
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(source=flags | sums(amounts) | sums(counts), named=values)
 def test_it_means_what_python_means(source: str, named: dict[str, Any]) -> None:
     found = read_if_not_idle(source)
@@ -448,7 +448,7 @@ def test_it_means_what_python_means(source: str, named: dict[str, Any]) -> None:
     assert found.names == {name for name in named if name in compile(source, "", "eval").co_names}
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(left=flags, right=flags, named=values)
 def test_a_guard_is_true_when_all_its_parts_are(left: str, right: str, named: dict[str, Any]) -> None:
     found = read_if_not_idle(f"({left}) and ({right})")
@@ -457,7 +457,7 @@ def test_a_guard_is_true_when_all_its_parts_are(left: str, right: str, named: di
     assert found.compiled()(named, named, named, "open", None) == all(parts)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(source=st.text(max_size=30) | flags.flatmap(lambda text: st.builds(
     lambda cut, put: text[:cut] + put + text[cut:], st.integers(0, len(text)), st.text(max_size=2))))  # fmt: skip
 def test_any_text_is_read_or_refused(source: str) -> None:

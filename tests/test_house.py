@@ -61,9 +61,21 @@ def test_files_stay_short() -> None:
 
 
 def test_nothing_reads_a_clock_or_a_die_below_the_stores() -> None:
-    pure = (
-        ["errors", "money", "expression", "page", "machine", "declare", "one_call", "wiring", "entity", "refusal", "arguments", "decide", "resolve"]
-    )
+    pure = [
+        "errors",
+        "money",
+        "expression",
+        "page",
+        "machine",
+        "declare",
+        "one_call",
+        "wiring",
+        "entity",
+        "refusal",
+        "arguments",
+        "decide",
+        "resolve",
+    ]
     for name in pure:
         text = (ROOT / f"src/tallystick/{name}.py").read_text(encoding="utf-8")
         found = re.findall(

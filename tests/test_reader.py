@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from core import MACHINES, PACKAGED, PAGES, changed
 from tallystick import page, reader
 from tallystick.errors import Fault, Invalid, MachineError
-from tallystick.machine import Machine
+from tallystick.machine import Machine, Machines
 
 # Two small machines that have one of everything. Faults are put into them below.
 CARD = """\
@@ -157,9 +157,24 @@ SMALL = {"card.yaml": CARD, "tender.yaml": TENDER}
 MARK = "¦"  # where the fault is; taken out before the page is read
 
 
+SOUND = {*PAGES.values(), CARD, TENDER}
+sound = lru_cache(lambda text: page.compose(text, page.Faults("")))
+
+
+def read(pages: dict[str, str]) -> Machines:
+    """As `reader.read`; pages that are as they were are composed once, because that takes most of the time."""
+
+    def composed(text: str, faults: page.Faults) -> Any:
+        return sound(text) if text in SOUND else page.compose(text, faults)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reader, "composed", composed)
+        return reader.read(pages)
+
+
 def faults(pages: dict[str, str]) -> list[Fault]:
     with pytest.raises(MachineError) as caught:
-        reader.read(pages)
+        read(pages)
     assert str(caught.value) == "\n".join(str(fault) for fault in caught.value.faults)
     return list(caught.value.faults)
 
@@ -832,32 +847,32 @@ def put(data: Any, path: str, value: Any) -> Any:
 
 
 # fmt: off
-# path on the page of gift_card · what stands there instead. The schema and the reader refuse both
+# path on the page of the small card · what stands there instead. The schema and the reader refuse both
 UNFIT: list[tuple[str, Any]] = [
-    ("colour", "red"), ("states/issued/colour", "red"), ("transitions/hold/colour", "red"), ("refuse/0/colour", "red"),
-    ("facts/kind/colour", "red"), ("invariants/held_for_payments/colour", "red"),
+    ("colour", "red"), ("states/live/colour", "red"), ("transitions/hold/colour", "red"), ("refuse/0/colour", "red"),
+    ("facts/limit/colour", "red"), ("invariants/promised/colour", "red"),
     ("accounts/held", {"says": "x", "colour": "red"}), ("machine", ...), ("version", ...), ("summary", ...),
-    ("states", ...), ("commands", ...), ("transitions", ...), ("states/issued/says", ...), ("transitions/hold/from", ...),
-    ("facts/kind/is", ...), ("refuse/0/says", ...), ("refuse/0/in", ...), ("refuse/0/commands", ...),
-    ("invariants/held_for_payments/always", ...), ("version", 0), ("version", "1"), ("version", True), ("version", -1),
+    ("states", ...), ("commands", ...), ("transitions", ...), ("states/live/says", ...), ("transitions/hold/from", ...),
+    ("facts/limit/is", ...), ("refuse/0/says", ...), ("refuse/0/in", ...), ("refuse/0/commands", ...),
+    ("invariants/promised/always", ...), ("version", 0), ("version", "1"), ("version", True), ("version", -1),
     ("machine", "Gift"), ("machine", "gift card"), ("machine", ""), ("machine", []), ("summary", {}), ("driven", []),
-    ("driven", "hold"), ("driven", ["Hold"]), ("states", []), ("states/issued", "x"), ("states/issued/start", "true"),
-    ("states/issued/final", "no"), ("states/Issued", {"says": "x"}), ("commands/hold", ["amount"]), ("commands/Hold", {}),
-    ("commands/hold/amount", {"is": "money"}), ("facts/kind/is", []), ("facts/kind/is", ["Gift"]),
-    ("facts/kind/default", ["gift"]), ("transitions/hold", "x"), ("transitions/hold/from", []),
-    ("transitions/hold/to", ["issued"]), ("transitions/hold/move", ["a"]), ("transitions/hold/set", "x"),
+    ("driven", "hold"), ("driven", ["Hold"]), ("states", []), ("states/live", "x"), ("states/live/start", "true"),
+    ("states/live/final", "no"), ("states/Live", {"says": "x"}), ("commands/hold", ["amount"]), ("commands/Hold", {}),
+    ("commands/hold/amount", {"is": "money"}), ("facts/limit/is", []), ("facts/limit/is", ["Gift"]),
+    ("facts/limit/default", ["gift"]), ("transitions/hold", "x"), ("transitions/hold/from", []),
+    ("transitions/hold/to", ["live"]), ("transitions/hold/move", ["a"]), ("transitions/hold/set", "x"),
     ("transitions/hold/ask", ["hold"]), ("transitions/hold/then", []), ("transitions/hold/drive", {}),
     ("transitions/hold/when", ["x"]), ("transitions/hold/partial", "Amount"), ("refuse", {}), ("refuse", []),
-    ("refuse/0/in", "issued"), ("outside/issued", ["x"]), ("outside/Issued", "x"), ("accounts/held", ["x"]),
+    ("refuse/0/in", "live"), ("outside/shop", ["x"]), ("outside/Shop", "x"), ("accounts/held", ["x"]),
 ]
 # fmt: on
 
 
 @pytest.mark.parametrize(("path", "value"), UNFIT, ids=str)
 def test_the_schema_and_the_reader_refuse_alike(path: str, value: Any) -> None:
-    data = put(plain(PAGES["gift_card.yaml"]), path, value)
+    data = put(plain(CARD), path, value)
     assert not VALID.is_valid(data)
-    collected = page.Faults("gift_card.yaml")
+    collected = page.Faults("card.yaml")
     page.compose(written(data), collected)
     assert collected.found
 
@@ -926,7 +941,7 @@ def test_the_digest_stays_with_wording_comments_and_order(old: str, new: str) ->
     pages = changed("payment.yaml", old, new)
     if "start: true" not in new and "start: true" in old:  # keys of one record in another order
         pages = changed("payment.yaml", old, new, "nothing is held.}", "nothing is held., start: true}")
-    machine = reader.read(pages)["payment"]
+    machine = read(pages)["payment"]
     assert machine.text != PAGES["payment.yaml"]
     assert machine.digest == MACHINES["payment"].digest
 
@@ -936,7 +951,7 @@ def test_the_digest_changes_with_the_behaviour() -> None:
     for file, old, new in OTHER_BEHAVIOUR:
         pages = changed(file, old, new)
         pair = {name: pages[name] for name in ("gift_card.yaml", "payment.yaml")}
-        digest = reader.read(pair)[file.removesuffix(".yaml")].digest
+        digest = read(pair)[file.removesuffix(".yaml")].digest
         assert digest not in digests, new
         digests.add(digest)
 
@@ -944,7 +959,6 @@ def test_the_digest_changes_with_the_behaviour() -> None:
 # --- any page at all
 
 LINES = PAGES["payment.yaml"].splitlines()
-FIRST = 4  # the lines of the head are left alone
 GARBAGE = [
     "  - x", "  x: y", "x", "\t", "  held: {}", "    when: amount >", "    drive: card.hold()", "    move: {a -> b: c}", "{", "]",
     "    from: nowhere", "    to: stay", "    else: closed", "    ask: hold", "    partial: amount", "    set: {hold: pin}",
@@ -954,8 +968,8 @@ GARBAGE = [
 edits = st.lists(
     st.tuples(
         st.sampled_from(["delete", "double", "swap", "insert", "indent", "cut", "merge"]),
-        st.integers(FIRST, len(LINES) - 1),
-        st.integers(FIRST, len(LINES) - 1),
+        st.integers(0, len(LINES) - 1),
+        st.integers(0, len(LINES) - 1),
         st.sampled_from(GARBAGE) | st.text(max_size=12),
     ),
     min_size=1,
@@ -987,27 +1001,18 @@ def mutated(changes: list[tuple[str, int, int, str]]) -> str:
     return "\n".join(lines)
 
 
-sound = lru_cache(lambda text: page.compose(text, page.Faults("")))
-
-
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(changes=edits)
 def test_a_spoilt_page_is_refused_or_loads_and_nothing_else(changes: list[tuple[str, int, int, str]]) -> None:
     text = mutated(changes)
-
-    def composed(text: str, faults: page.Faults) -> Any:
-        return sound(text) if text in PAGES.values() else page.compose(text, faults)  # the others are sound and slow
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "composed", composed)
-        try:
-            machines, told = reader.read({**PAGES, "payment.yaml": text}), ()
-        except MachineError as error:
-            machines, told = None, error.faults
+    try:
+        machines, told = read({**PAGES, "payment.yaml": text}), ()
+    except MachineError as error:
+        machines, told = None, error.faults
     if machines is None:
         end = text.count("\n") + 2
         assert told
         assert all(each.line <= end for each in told if each.file == "payment.yaml")
     else:
-        assert set(machines) == set(MACHINES)
+        assert set(machines) >= {"gift_card", "fulfilment", "replacement"}
         assert all(machine.digest for machine in machines.values())

@@ -323,6 +323,19 @@ def test_calls_are_replaced_by_id_and_open_ones_come_oldest_first(store: Store) 
         assert look.call("a") == ended
 
 
+def test_calls_on_one_card_are_told_apart_from_those_on_another(store: Store) -> None:
+    rows = [
+        call_row("b", state="declined", opened="2026-03-01T12:00:02.000Z"),
+        call_row("a", opened="2026-03-01T12:00:03.000Z"), call_row("c", entity="c2"), call_row("d", machine="voucher"),
+        call_row("e", opened="2026-03-01T12:00:01.000Z"),
+    ]  # fmt: skip
+    put(store, Changes(calls={row.id: row for row in rows}))
+    with store.reading() as look:
+        assert [row.id for row in look.calls_on("gift_card", "c1")] == ["e", "b", "a"]
+        assert [row.id for row in look.calls_on("gift_card", "c2")] == ["c"]
+        assert look.calls_on("payment", "c1") == []
+
+
 def test_what_is_due_comes_longest_waiting_first(store: Store) -> None:
     def moment(second: int) -> str:
         return f"2026-03-01T12:00:{second:02}.000Z"
@@ -346,6 +359,54 @@ def test_what_is_due_comes_longest_waiting_first(store: Store) -> None:
     put(store, Changes(queue={"e": told}))
     with store.reading() as look:
         assert look.queue(state="parked") == [told]
+
+
+# Texts that processes share
+
+
+def test_a_shared_text_is_put_in_place_of_the_one_that_was_seen(store: Store) -> None:
+    assert store.load("limit") is None
+    assert not store.swap("limit", "seen", "new"), "there is nothing yet"
+    assert store.swap("limit", None, "one")
+    assert not store.swap("limit", None, "two")
+    assert not store.swap("limit", "two", "three")
+    assert store.load("limit") == "one"
+    assert store.swap("limit", "one", "two", until=5.0)
+    assert store.swap("limit", "two", "two")
+    assert store.swap("other", None, "ours")
+    assert (store.load("limit"), store.load("other")) == ("two", "ours")
+
+
+def test_a_shared_text_is_forgotten_after_its_time(store: Store) -> None:
+    for name, until in (("early", 10.0), ("late", 20.0), ("ever", None)):
+        assert store.swap(name, None, name, until)
+    store.forget(15.0)
+    assert [store.load(name) for name in ("early", "late", "ever")] == [None, "late", "ever"]
+    assert store.swap("early", None, "again")
+    assert store.swap("late", "late", "for ever", None)
+    store.forget(1e12)
+    assert [store.load(name) for name in ("early", "late", "ever")] == ["again", "for ever", "ever"]
+
+
+def test_shared_texts_stand_outside_all_transactions(store: Store) -> None:
+    before = snapshot(store)
+    store.swap("limit", None, "one")
+    assert snapshot(store) == before
+    with pytest.raises(ZeroDivisionError):
+        stopped(store, born("c1"))
+    assert store.load("limit") == "one"
+
+
+def test_no_swap_of_a_shared_text_is_lost(store: Store) -> None:
+    store.swap("count", None, "0")
+
+    def count() -> None:
+        for _ in range(15):
+            while not store.swap("count", old := str(store.load("count")), str(int(old) + 1)):
+                pass
+
+    at_once([count] * 6)
+    assert store.load("count") == "90"
 
 
 # Definitions
@@ -449,7 +510,7 @@ def test_a_closed_store_opens_again_when_it_is_asked(store: Store) -> None:
 def test_a_store_has_a_url(url: str, where: str) -> None:
     store = open_store(url)
     assert isinstance(store, SqliteStore)
-    assert store.path == where
+    assert Path(store.path).absolute() == Path(where).absolute()
     assert open_store(store.url).url == store.url
 
 
@@ -487,10 +548,12 @@ def test_it_opens_again_as_it_was_left(opened: Callable[..., SqliteStore]) -> No
     first = opened()
     funded(first)
     put(first, Changes(calls={"x": call_row("x")}, queue={"q": queue_row("q")}))
+    first.swap("limit", None, "shared")
     left = snapshot(first)
     assert snapshot(opened()) == left, "beside it"
     first.close()
     assert snapshot(opened()) == left, "after it"
+    assert opened().load("limit") == "shared"
 
 
 def test_opening_what_is_known_writes_nothing(opened: Callable[..., SqliteStore], path: Path) -> None:

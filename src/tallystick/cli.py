@@ -7,25 +7,20 @@ wrong is one sentence there and exit code 1, a wrong use 2, and a stop by hand 1
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from tallystick import provider_cli
+from tallystick.cli_parts import books_options, json_option, machines_option, tell, write, write_json
 from tallystick.errors import Invalid, TallystickError
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from tallystick.engine import Engine
     from tallystick.given import Books
     from tallystick.receipt import Receipt
-
-STORE = "sqlite:///tallystick.db"
 
 
 class Sentences(click.Group):
@@ -63,41 +58,6 @@ def _sentence(error: Exception) -> str:
     return f"this is a fault of tallystick itself: {type(error).__name__}: {error}"
 
 
-# What many commands take
-
-_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-_machines = click.option(
-    "--machines",
-    "folders",
-    metavar="FOLDER",
-    multiple=True,
-    help="A folder of machines beside the packaged ones; may be repeated.  [env var: TALLYSTICK_MACHINES]",
-)
-
-
-def _option(*names: str, **more: Any) -> Callable[[Any], Any]:
-    """An option that an environment variable may give."""
-    envvar = f"TALLYSTICK_{names[0].removeprefix('--').upper()}"
-    return click.option(*names, envvar=envvar, show_default=True, show_envvar=True, **more)
-
-
-def _books(function: Callable[..., None]) -> Callable[..., None]:
-    """Options that say which books are meant, given on as one `Books`."""
-
-    @_option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
-    @_machines
-    @_option("--provider", metavar="NAME", default="local", help="Who performs calls: local, or an installed one.")
-    @_json
-    @functools.wraps(function)
-    def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
-        from tallystick.given import Books
-
-        function(*args, books=Books(url, folders, provider), **options)
-
-    decorated: Callable[..., None] = with_books
-    return decorated
-
-
 @click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tallystick", message="%(prog)s %(version)s")
 def main() -> None:
@@ -105,7 +65,7 @@ def main() -> None:
 
 
 @main.command()
-@_json
+@json_option
 @click.pass_context
 def demo(ctx: click.Context, as_json: bool) -> None:
     """Tell the story of a card, on a store gone afterwards."""
@@ -124,7 +84,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
         beats = list(story(books))
         report = plain.report(books.verify())
     told = {"story": [beat.plain() for beat in beats], "verify": report}
-    _tell(as_json, told, lambda: [table(beats), tables.report_table(report)])
+    tell(as_json, told, lambda: [table(beats), tables.report_table(report)])
     ctx.exit(0 if report["clean"] else 1)
 
 
@@ -134,7 +94,7 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--strict", is_flag=True, help="Stop at the first invalid line.")
-@_books
+@books_options
 @click.pass_context
 def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool) -> None:
     """Execute JSON Lines: a command a line in, an answer a line out.
@@ -147,7 +107,7 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
     summary = run_lines.Summary()
     with click.open_file(file, "rb") as given, books.opened(make=True) as engine, tables.progress(given) as lines:
         for answer in run_lines.run_lines(engine, lines, summary, strict=strict):
-            _write(json.dumps(answer, ensure_ascii=False) + "\n")
+            write(json.dumps(answer, ensure_ascii=False) + "\n")
     if as_json:
         click.echo(json.dumps(summary.plain()), err=True)
     else:
@@ -156,7 +116,7 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
 
 
 @main.command()
-@_books
+@books_options
 def due(books: Books, as_json: bool) -> None:
     """Run what is due: deferred commands, follow-ups, retries."""
     from tallystick.engine import BATCH
@@ -173,7 +133,7 @@ def due(books: Books, as_json: bool) -> None:
 @main.command()
 @click.option("--grace", type=click.IntRange(0), default=60, show_default=True,
               help="Seconds for which a call may still be on its way.")  # fmt: skip
-@_books
+@books_options
 def recover(grace: int, books: Books, as_json: bool) -> None:
     """End what is in doubt by the provider's own record."""
     from datetime import timedelta
@@ -197,7 +157,7 @@ def recover(grace: int, books: Books, as_json: bool) -> None:
 @click.option("--amount", help="The confirmed amount, if less than was asked.")
 @click.option("--by", required=True, help="Who decides.")
 @click.option("--reason", required=True, help="On what evidence.")
-@_books
+@books_options
 def resolve(
     call: str, result: str, reference: str | None, amount: str | None, by: str, reason: str, books: Books, as_json: bool
 ) -> None:
@@ -218,7 +178,7 @@ def _tell_receipts(as_json: bool, receipts: list[Receipt], nothing: str) -> None
     from tallystick import plain, tables
 
     told = [plain.receipt(each) for each in receipts]
-    _tell(as_json, told, lambda: [tables.receipts_table(told) if told else nothing])
+    tell(as_json, told, lambda: [tables.receipts_table(told) if told else nothing])
 
 
 # Commands that look
@@ -226,7 +186,7 @@ def _tell_receipts(as_json: bool, receipts: list[Receipt], nothing: str) -> None
 
 @main.command()
 @click.argument("id")
-@_books
+@books_options
 def show(id: str, books: Books, as_json: bool) -> None:
     """Show the life of a card or a payment.
 
@@ -236,14 +196,14 @@ def show(id: str, books: Books, as_json: bool) -> None:
 
     with books.opened() as engine, engine.store.reading() as reading:
         told = plain.life(engine.machines, reading, given.entity_named(engine.machines, reading, id))
-    _tell(as_json, told, lambda: [tables.life_table(told)])
+    tell(as_json, told, lambda: [tables.life_table(told)])
 
 
 @main.command()
 @click.argument("id")
 @click.argument("command", required=False)
 @click.argument("arguments", metavar="[ARG=VALUE]...", nargs=-1)
-@_books
+@books_options
 def may(id: str, command: str | None, arguments: tuple[str, ...], books: Books, as_json: bool) -> None:
     """Say whether ID would take COMMAND now, and why not.
 
@@ -265,7 +225,7 @@ def _tell_prospects(engine: Engine, id: str, as_json: bool) -> None:
         entity = given.entity_named(engine.machines, reading, id)
     machine = engine.machines.at(entity.machine, entity.machine_version)
     told = plain.prospects(machine, draw(machine), entity)
-    _tell(as_json, told, lambda: [tables.prospects_table(told)])
+    tell(as_json, told, lambda: [tables.prospects_table(told)])
 
 
 def _tell_answer(engine: Engine, id: str, command: str, arguments: tuple[str, ...], as_json: bool) -> None:
@@ -280,13 +240,13 @@ def _tell_answer(engine: Engine, id: str, command: str, arguments: tuple[str, ..
         machine, id, currency = engine.machines.at(entity.machine, entity.machine_version), entity.id, entity.currency
     answer = engine.may(machine.name, id, command, given.arguments(machine, command, arguments))
     told = plain.answer(answer, machine.name, id, command, currency)
-    _tell(as_json, told, lambda: [tables.answer_table(told)])
+    tell(as_json, told, lambda: [tables.answer_table(told)])
 
 
 @main.command()
 @click.argument("id", required=False)
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many entries.")
-@_books
+@books_options
 def history(id: str | None, last: int, books: Books, as_json: bool) -> None:
     """Show the newest entries of the journal, or those of ID."""
     from tallystick import given, plain, tables
@@ -297,11 +257,11 @@ def history(id: str | None, last: int, books: Books, as_json: bool) -> None:
         else:
             records = list(reading.journal(*given.entity_named(engine.machines, reading, id).ref))[-last:]
     told = [plain.entry(record) for record in records]
-    _tell(as_json, told, lambda: [tables.history_table(told)])
+    tell(as_json, told, lambda: [tables.history_table(told)])
 
 
 @main.command()
-@_books
+@books_options
 @click.pass_context
 def verify(ctx: click.Context, books: Books, as_json: bool) -> None:
     """Replay the journal and compare everything.
@@ -313,7 +273,7 @@ def verify(ctx: click.Context, books: Books, as_json: bool) -> None:
 
     with books.opened() as engine:
         told = plain.report(verified(engine.machines, engine.store))
-    _tell(as_json, told, lambda: [tables.report_table(told)])
+    tell(as_json, told, lambda: [tables.report_table(told)])
     ctx.exit(0 if told["clean"] else 1)
 
 
@@ -322,8 +282,8 @@ def verify(ctx: click.Context, books: Books, as_json: bool) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-@_machines
-@_json
+@machines_option
+@json_option
 def machines(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
     """List the machines, or the states and transitions of one."""
     from tallystick import given, plain, reader, tables
@@ -332,10 +292,10 @@ def machines(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
     known = reader.load(*folders)
     if name is None:
         told = [plain.listed(machine) for machine in known.values()]
-        _tell(as_json, told, lambda: [tables.machines_table(told)])
+        tell(as_json, told, lambda: [tables.machines_table(told)])
     else:
         drawn = draw(given.machine_named(known, name))
-        _tell(as_json, plain.page(drawn), lambda: [tables.page_table(drawn)])
+        tell(as_json, plain.page(drawn), lambda: [tables.page_table(drawn)])
 
 
 @main.command()
@@ -343,8 +303,8 @@ def machines(name: str | None, folders: tuple[str, ...], as_json: bool) -> None:
 @click.option("--format", "form", type=click.Choice(["mermaid", "dot", "table"]), default="mermaid", show_default=True)
 @click.option("--guards", is_flag=True, help="Mermaid: guards on the arrows too. DOT and table always have them.")
 @click.option("--loops", is_flag=True, help="What stays as an arrow to itself, not as a line in its state.")
-@_machines
-@_json
+@machines_option
+@json_option
 def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str, ...], as_json: bool) -> None:
     """Draw a machine: Mermaid, Graphviz, or a Markdown table."""
     from tallystick import given, plain, reader
@@ -359,40 +319,19 @@ def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str,
         case _:
             text = to_mermaid(drawn, guards=guards, loops=loops)
     if as_json:
-        _write_json({"format": form, "text": text, **plain.page(drawn)})
+        write_json({"format": form, "text": text, **plain.page(drawn)})
     else:
-        _write(text)
+        write(text)
 
 
 @main.command()
-@_json
+@json_option
 def schema(as_json: bool) -> None:
     """Print the JSON Schema of a machine's page, for editors."""
     from tallystick.page import json_schema
 
-    _write_json(json_schema())
+    write_json(json_schema())
 
 
-# Printing
-
-
-def _tell(as_json: bool, told: object, shown: Callable[[], list[RenderableType]]) -> None:
-    """Print plain values as JSON, or what is shown of them."""
-    if as_json:
-        _write_json(told)
-        return
-    from tallystick.tables import console
-
-    out = console()
-    for each in shown():
-        out.print(each)
-
-
-def _write_json(told: object) -> None:
-    _write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
-
-
-def _write(text: str) -> None:
-    """To stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
+for each in (provider_cli.sandbox, provider_cli.reconcile, provider_cli.holds, provider_cli.stuck):
+    main.add_command(each)

@@ -20,7 +20,7 @@ RESERVED = frozenset([
     "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
 ])
 # Tables every store has, and types: no machine may take their names.
-TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", *KINDS])
+TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
 # fmt: on
 
 

@@ -37,10 +37,14 @@ class Books:
         store = open_store(self.url)
         if not make:
             _there(store)
+        provider = provider_named(self.provider)
         try:
-            yield Engine(machines, store, provider_named(self.provider))
+            yield Engine(machines, store, provider)
         finally:
             store.close()
+            close = getattr(provider, "close", None)  # its connections, if it has any
+            if close is not None:
+                close()
 
 
 def _there(store: Store) -> None:

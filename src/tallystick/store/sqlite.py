@@ -71,8 +71,8 @@ class SqliteStore:
         while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             try:
                 connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 
@@ -134,11 +134,8 @@ class SqliteStore:
     # Shared
 
     def load(self, name: str) -> str | None:
-        try:
-            with self.reading() as reading:
-                return reading.load(name)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}") from error
+        with self.reading() as reading:
+            return reading.load(name)
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         with self.transaction() as transaction:

@@ -1,0 +1,366 @@
+"""Thousands of calls over HTTP, some of which go wrong: is anything lost, doubled or left in doubt; does memory grow?
+
+    python benchmarks/soak.py 20000
+
+A sandbox serves in a process of its own and keeps its books in a file. Here, an engine on SQLite sells cards, pays
+orders with them, ships in parts, cancels and refunds, in several threads; whoever was left in doubt or turned away
+says it again later. Meanwhile the jobs of an operator run: recover and run_due. In the end a person decides what the
+record leaves open, from the sandbox's own file, and every card is compared there and here.
+
+Of the faults, `duplicate` is left out: a provider that does a thing twice is no fault of ours that could be told
+from one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+
+from tallystick import reader
+from tallystick.engine import Engine
+from tallystick.errors import Declined, InDoubt, Refused, Unavailable
+from tallystick.provider.clutch.client import ClutchProvider
+from tallystick.provider.clutch.settings import ClutchSettings
+from tallystick.provider.clutch.transport import Answer, HttpTransport
+from tallystick.store import open_store
+from tallystick.stored_value import StoredValue
+from tallystick.told import outcome_told
+
+FAULTS = ("lost_before", "lost_after", "slow", "500_before", "500_after", "429", "broken_json", "truncated",
+          "short_approval", "wrong_currency", "other_channel")  # fmt: skip
+AT_ONCE = 20  # cards in work in each thread
+PATIENCE = 0.5  # seconds before something is said again
+GRACE = timedelta(seconds=3)
+OPERATION = {"issue": "issue", "hold": "hold", "redeem": "redeem", "redeem_hold": "redeem_from_hold",
+             "release_hold": "release", "void": "void"}  # fmt: skip
+
+
+@attrs.frozen
+class Measured:
+    """What came of a soak. `wrong` has a line for everything that is not as it should be."""
+
+    requests: int
+    calls: int
+    seconds: float
+    outcomes: Mapping[str, int]  # of the calls, when they were answered first
+    recovered: int
+    persons: int
+    cards: int
+    entries: int
+    memory: tuple[int, ...]  # KB resident, at each tenth
+    wrong: tuple[str, ...]
+
+    @property
+    def growth(self) -> float:
+        """How much more memory at the end than after three tenths, as a share."""
+        return self.memory[-1] / self.memory[len(self.memory) * 3 // 10] - 1
+
+    def __str__(self) -> str:
+        ends = ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
+        return "\n".join(
+            [
+                f"{self.requests} HTTP requests in {self.seconds:.0f} s ({self.requests / self.seconds:.0f} a second)",
+                f"{self.calls} calls about {self.cards} cards: {ends}",
+                f"{self.recovered} ended by recover, {self.persons} by a person",
+                f"memory: {' '.join(f'{each / 1024:.0f}' for each in self.memory)} MB ({self.growth:+.1%} since 30 %)",
+                f"{self.entries} entries verified; " + ("both books agree" if not self.wrong else "WRONG:"),
+                *self.wrong,
+            ]
+        )
+
+
+class Counting:
+    """Counts the requests of a transport."""
+
+    def __init__(self, inner: HttpTransport) -> None:
+        self.inner, self.count = inner, 0
+        self._lock = threading.Lock()
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        with self._lock:
+            self.count += 1
+        return self.inner.send(method, headers, body)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+# The traffic
+
+Step = Callable[[], object]
+
+
+def life(books: StoredValue, id: str, chance: Random) -> Iterator[Step]:
+    """One card, from its sale to the last of its orders: each step is said until it is answered."""
+    card = f"card-{id}"
+    worth = chance.randint(2000, 20000)
+    pins: list[str | None] = []
+    yield lambda: pins.append(books.sell_electronic(card, money(worth), "USD", order=id, key=f"{id}/sale").pin)
+    for number in range(chance.randint(1, 3)):
+        payment, key = f"{id}/{number}", f"{id}/{number}"
+        part = money(chance.randint(100, worth // 3))
+        pin = pins[-1] if pins and chance.random() < 0.3 else None
+        if chance.random() < 0.25:
+            yield lambda: books.redeem(payment, card, part, order=key, key=f"{key}/redeem", pin=pin)  # noqa: B023
+            if chance.random() < 0.5:
+                yield lambda: books.void(payment, key=f"{key}/void")  # noqa: B023
+            continue
+        yield lambda: books.authorize(payment, card, part, order=key, key=f"{key}/hold", pin=pin, short=True)  # noqa: B023
+        for shipment in range(chance.randint(0, 2)):
+            held = books.payment(payment).held.minor
+            if held > 1:
+                some = money(chance.randint(1, held - 1))
+                yield lambda: books.settle(payment, some, key=f"{key}/ship-{shipment}")  # noqa: B023
+        held = books.payment(payment).held.minor
+        if held and chance.random() < 0.7:
+            yield lambda: books.settle(payment, money(held), key=f"{key}/last", last=True)  # noqa: B023
+            if chance.random() < 0.3:
+                yield lambda: books.refund(payment, "0.50", key=f"{key}/refund")  # noqa: B023
+        else:
+            yield lambda: books.cancel(payment, key=f"{key}/cancel")  # noqa: B023
+
+
+def money(minor: int) -> str:
+    return f"{minor // 100}.{minor % 100:02}"
+
+
+def work(books: StoredValue, name: str, seed: int, more: Callable[[], bool], ended: Counter[str]) -> None:
+    """Lives side by side, a step of each in turn; who is in doubt or was turned away waits for its next turn."""
+    chance, count, seen = Random(f"{seed}:{name}"), 0, Counter[str]()
+    lives: deque[tuple[float, Iterator[Step], Step | None]] = deque()
+    while more():
+        while len(lives) < AT_ONCE:
+            lives.append((0.0, life(books, f"{name}-{count}", chance), None))
+            count += 1
+        due, going, step = lives.popleft()
+        if due > time.monotonic():
+            lives.append((due, going, step))
+            time.sleep(0.001)
+            continue
+        first, step = step is None, step or next(going, None)
+        if step is None:
+            continue
+        result, again = _said(step)
+        if first:
+            seen[result] += 1
+        lives.append((time.monotonic() + PATIENCE, going, step) if again else (0.0, going, None))
+    ended.update(seen)
+
+
+def _said(step: Step) -> tuple[str, bool]:
+    """How a step ended, and whether it has to be said again."""
+    try:
+        step()
+    except (InDoubt, Unavailable) as error:
+        return error.receipt.result, True
+    except (Declined, Refused) as error:
+        return error.receipt.result, "not known yet" in error.receipt.why
+    return "applied", False
+
+
+# The soak
+
+
+def soak(requests: int = 20_000, *, faults: float = 0.05, workers: int = 4, seed: int = 1) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="tallystick-soak-") as folder:
+        theirs = Path(folder) / "clutch.db"
+        served = _served(theirs, requests, faults, seed)
+        try:
+            assert served.stdout is not None
+            known = json.loads(served.stdout.readline())
+            return _soaked(Path(folder), theirs, known, requests, workers, seed)
+        finally:
+            served.terminate()
+            served.wait(10)
+            if served.stdout:
+                served.stdout.close()
+
+
+def _served(state: Path, requests: int, faults: float, seed: int) -> subprocess.Popen[str]:
+    spec = ",".join(f"{fault}={faults / len(FAULTS)}{':900ms' if fault == 'slow' else ''}" for fault in FAULTS)
+    cards = max(100, requests // 5)
+    return subprocess.Popen(
+        [sys.executable, "-m", "tallystick.provider.clutch.sandbox", "--port", "0", "--card-set", f"GIFT:{cards}",
+         "--seed", str(seed), "--faults", spec, "--state", str(state)],
+        stdout=subprocess.PIPE, encoding="utf-8",
+    )  # fmt: skip
+
+
+def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int, workers: int, seed: int) -> Measured:
+    settings = ClutchSettings(
+        base_url=known["url"], api_key=known["api_key"], api_secret=known["api_secret"], brand=known["brand"],
+        location=known["location"], terminal=known["terminal"], rate=1e6, burst=10**6, read_timeout=0.5,
+        quiet_period=1.0, read_pause=0.05, breaker_failures=100, card_sets={"gift": "GIFT"},
+    )  # fmt: skip
+    transport = Counting(HttpTransport(settings))
+    provider = ClutchProvider(settings, transport)
+    store = open_store(f"sqlite:///{folder / 'books.db'}")
+    books = StoredValue(Engine(reader.load(), store, provider))
+    ended, memory, failed = Counter[str](), [], list[BaseException]()
+
+    def more() -> bool:
+        return transport.count < requests and not failed
+
+    def run(name: str) -> None:
+        try:
+            work(books, name, seed, more, ended)
+        except BaseException as error:  # noqa: BLE001  # told by the main thread
+            failed.append(error)
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=run, args=(f"w{number}",), daemon=True) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        time.sleep(0.2)
+        if transport.count >= requests * len(memory) / 10:
+            memory.append(_resident())
+        books.recover(GRACE)
+        books.run_due()
+    seconds, sent = time.monotonic() - began, transport.count
+    memory.append(_resident())
+    for error in failed:
+        raise error
+    persons = _ended(books, theirs)
+    wrong, calls, recovered, cards = _compared(books, theirs)
+    report = books.verify()
+    wrong += [str(each) for each in report.findings]
+    books.close()
+    provider.close()
+    return Measured(sent, calls, seconds, ended, recovered, persons, cards, report.entries, tuple(memory), tuple(wrong))
+
+
+def _resident() -> int:
+    """KB of memory this process has now; where the system does not tell, nothing."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4
+    except OSError:
+        return 1
+
+
+def _ended(books: StoredValue, theirs: Path) -> int:
+    """Recover until nothing moves; then a person decides. Returns how often one had to."""
+    persons = 0
+    for turn in range(40):
+        time.sleep(1.1)
+        books.recover(timedelta(seconds=1))
+        books.run_due()
+        with books.engine.store.reading() as reading:
+            open_ = reading.calls()
+        if not open_:
+            break
+        for row in open_ if turn > 5 else []:
+            persons += 1
+            _person(books, theirs, row)
+    return persons
+
+
+def _person(books: StoredValue, theirs: Path, row: Any) -> None:
+    with books.engine.store.reading() as reading:
+        claimed = {told.reference for each in reading.all_calls() if (told := outcome_told(each.outcome))}
+    found = [line for line in _lines(theirs) if line[0] == row.id and line[1] not in claimed]
+    if not found:
+        books.engine.resolve(row.id, "declined", by="soak", reason="the sandbox's books do not have it")
+        return
+    _, reference, _, _, amount = found[0]
+    part = abs(amount) if row.verb in ("hold", "redeem") else None
+    books.engine.resolve(row.id, "confirmed", by="soak", reason="seen", reference=reference, amount=part)
+
+
+def _lines(theirs: Path) -> list[tuple[str, str, str, str, int]]:
+    """Call, transaction, card, operation and amount of all that our requests did, by the sandbox's own file."""
+    with closing(sqlite3.connect(theirs)) as books:
+        rows = books.execute(
+            "select h.custom_request_id, h.transaction_id, h.number, h.operation, h.updates, p.placed from history h"
+            " left join hold p on p.id = h.transaction_id where h.custom_request_id is not null order by h.seq"
+        ).fetchall()
+    return [
+        (call, id, number, operation, placed if operation == "hold" else sum(each[2] for each in json.loads(updates)))
+        for call, id, number, operation, updates, placed in rows
+    ]
+
+
+def _compared(books: StoredValue, theirs: Path) -> tuple[list[str], int, int, int]:
+    """What differs; and how many calls there were, how many of them a look-up ended, how many cards."""
+    wrong, here = list[str](), Counter[tuple[object, ...]]()
+    with books.engine.store.reading() as reading:
+        cards = {each.id: each for each in reading.all("gift_card")}
+        payments = list(reading.all("payment"))
+        rows = list(reading.all_calls())
+    claims = Counter[str]()
+    for row in rows:
+        told, args = outcome_told(row.outcome), json.loads(row.args)
+        if row.state == "open":
+            wrong.append(f"{row.id} ({row.verb}) is in doubt: {row.note}")
+        if row.state != "confirmed" or row.verb not in OPERATION or told is None:
+            continue
+        minor = told.amount if told.amount is not None else args["amount"]
+        sign = {"redeem": -1, "redeem_hold": -1, "release_hold": 0}.get(row.verb, 1)
+        here[cards[row.entity].facts["number"], OPERATION[row.verb], sign * minor] += 1
+        claims[str(told.reference)] += 1
+    lines = _lines(theirs)
+    there = Counter((number, operation, minor) for _, _, number, operation, minor in lines if operation != "allocate")
+    wrong += [f"done at Clutch, not here: {each}" for each in (there - here).elements()]
+    wrong += [f"done here, not at Clutch: {each}" for each in (here - there).elements()]
+    wrong += [f"{id} is claimed {count} times" for id, count in claims.items() if count > 1]
+    wrong += _holds(theirs, payments)
+    wrong += _balances(theirs, list(cards.values()))
+    done = [row for row in rows if row.state == "confirmed"]
+    return wrong, len(rows), sum(row.note is not None or row.attempts > 1 for row in done), len(cards)
+
+
+def _holds(theirs: Path, payments: list[Any]) -> list[str]:
+    """Every open hold there against every payment that holds something here."""
+    with closing(sqlite3.connect(theirs)) as books:
+        open_ = dict(books.execute("select id, amount from hold where amount > 0").fetchall())
+    held = {str(each.facts["hold"]): each.accounts["held"] for each in payments if each.accounts["held"]}
+    return [
+        f"hold {id}: {held.get(id, 0)} here, {open_.get(id, 0)} at Clutch"
+        for id in sorted(held.keys() | open_.keys())
+        if held.get(id, 0) != open_.get(id, 0)
+    ]
+
+
+def _balances(theirs: Path, cards: list[Any]) -> list[str]:
+    """What is available on every card there and here, less what other channels did."""
+    with closing(sqlite3.connect(theirs)) as books:
+        available = dict(books.execute("select number, available from balance").fetchall())
+        others = Counter[str]()
+        for number, updates in books.execute("select number, updates from history where custom_request_id is null"):
+            others[number] += sum(each[2] for each in json.loads(updates))
+    return [
+        f"{card.id}: {card.accounts} here, {available.get(number, 0)} available there, others moved {others[number]}"
+        for card in cards
+        if (number := card.facts["number"]) and card.accounts["available"] + others[number] != available.get(number, 0)
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("requests", type=int, nargs="?", default=20_000, help="HTTP requests to send (20,000)")
+    parser.add_argument("--faults", type=float, default=0.05, help="the share of requests that go wrong (0.05)")
+    parser.add_argument("--workers", type=int, default=4, help="threads (4)")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    measured = soak(given.requests, faults=given.faults, workers=given.workers, seed=given.seed)
+    print(measured)
+    return 1 if measured.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,292 @@
+"""Commands about the provider's half: `sandbox`, `reconcile`, `holds`, `stuck`. `cli` adds them to the command line.
+
+Each is a click command of its own, made like the others: what is heavy is imported inside, answers are plain values
+printed as JSON or as tables, and errors are left to the group to word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tallystick.cli_parts import books_options, tell, write_json
+from tallystick.errors import Invalid
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from tallystick.engine import Engine
+    from tallystick.given import Books
+    from tallystick.overdue import OldHold, Stuck, Uncovered
+    from tallystick.reconcile import Finding, Report
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+# What the commands take
+
+
+def _age(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:
+    """A length of time, such as 30d."""
+    found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{text[:40]!r} is no length of time: write 45m, 12h, 30d or 4w", ctx, param)
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def _of_person(deed: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The flag that makes a command change something, and who answers for it."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--by", help=f"Who has it done; needed with --{deed}.")
+        @click.option("--reason", help=f"Why; needed with --{deed}.")
+        @functools.wraps(function)
+        def checked(*args: Any, by: str | None, reason: str | None, **options: Any) -> None:
+            if options[deed] and not (by and reason):
+                raise click.UsageError(f"--{deed} changes the books: say who (--by) and why (--reason)")
+            function(*args, by=by, reason=reason, **options)
+
+        return checked
+
+    return decorate
+
+
+# The commands
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option("--card-set", "sets", metavar="NAME:COUNT[:physical][:nopin]", multiple=True,
+              help="Cards in stock; may be repeated.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Of numbers, PINs, credentials and faults.")
+@click.option("--faults", metavar="SPEC", default="", help="Chances, such as lost_after=0.02,slow=0.01:250ms.")
+@click.option("--state", metavar="FILE", help="Books that survive a restart; without, they are in memory.")
+@click.option("--set", "settings", metavar="SETTING=VALUE", multiple=True,
+              help="What it does where Clutch's public record is silent.")  # fmt: skip
+def sandbox(
+    host: str,
+    port: int,
+    sets: tuple[str, ...],
+    seed: int,
+    faults: str,
+    state: str | None,
+    settings: tuple[str, ...],
+) -> None:
+    """Serve a Clutch-compatible provider with books of its own.
+
+    Prints one JSON line with its url and credentials, then serves until it is stopped.
+    """
+    parsed = argparse.Namespace(
+        host=host, port=port, card_set=list(sets), seed=seed, faults=faults, state=state, set=list(settings)
+    )
+    try:
+        from tallystick.provider.clutch.sandbox.__main__ import run
+
+        run(parsed)
+    except ModuleNotFoundError as error:
+        raise Invalid(f"the sandbox serves with {error.name}: pip install 'tallystick[sandbox]'") from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@click.command()
+@click.option("--card", "card", metavar="ID", help="Only this card: its id, or its full number.")
+@click.option("--apply", "apply", is_flag=True, help="Post differences of balance to elsewhere; holds stay.")
+@_of_person("apply")
+@books_options
+@click.pass_context
+def reconcile(
+    ctx: click.Context, card: str | None, apply: bool, by: str | None, reason: str | None, books: Books, as_json: bool
+) -> None:
+    """Compare our books with the provider's, card by card.
+
+    Balances, open holds and every line of history: what only we know, what only they know, and what differs. The exit
+    code is 1 if anything was found that --apply did not post.
+    """
+    from tallystick.reconcile import reconcile as reconciled
+
+    with books.opened() as engine:
+        id = _card_named(engine, card) if card is not None else None
+        report = reconciled(engine, id, apply, by, reason)
+    tell(as_json, _plain_report(report), lambda: [_report_table(report)])
+    ctx.exit(1 if report.remaining else 0)
+
+
+def _card_named(engine: Engine, text: str) -> str:
+    from tallystick import given
+
+    with engine.store.reading() as reading:
+        found = given.entity_named(engine.machines, reading, text)
+    if found.machine != "gift_card":
+        raise Invalid(f"{found.machine} {found.id!r} is no card")
+    return found.id
+
+
+@click.command()
+@click.option("--older-than", "age", metavar="AGE", callback=_age, required=True, help="45m, 12h, 30d or 4w.")
+@click.option("--release", "release", is_flag=True, help="Give them back.")
+@_of_person("release")
+@books_options
+@click.pass_context
+def holds(
+    ctx: click.Context, age: timedelta, release: bool, by: str | None, reason: str | None, books: Books, as_json: bool
+) -> None:
+    """List holds of forgotten orders; a provider's holds never expire.
+
+    With --release each payment is reversed: what is held goes back to its card. The exit code is 1 if one was not.
+    """
+    from tallystick import overdue, plain, tables
+
+    with books.opened() as engine:
+        old = overdue.holds_older_than(engine, age)
+        receipts = overdue.release(engine, old, by=by or "", reason=reason or "") if release else []
+    told = [plain.receipt(each) for each in receipts]
+    if as_json:
+        write_json({"holds": [_plain_hold(each) for each in old], "released": told})
+    else:
+        tell(False, None, lambda: [_holds_table(old), *([tables.receipts_table(told)] if told else [])])
+    ctx.exit(0 if all(each.applied for each in receipts) else 1)
+
+
+@click.command()
+@books_options
+def stuck(books: Books, as_json: bool) -> None:
+    """List everything that waits for a person.
+
+    Calls whose answer nobody knows, with what was found of them; commands refused, or parked after too many tries;
+    payments of which a part is not covered any more.
+    """
+    from tallystick.overdue import stuck as found
+
+    with books.opened() as engine:
+        waiting = found(engine)
+    tell(as_json, _plain_stuck(waiting), lambda: _stuck_tables(waiting))
+
+
+# What they tell, as plain values
+
+
+def _plain_report(report: Report) -> dict[str, Any]:
+    from tallystick import plain
+
+    return {
+        "clean": report.clean,
+        "cards": report.cards,
+        "findings": [_plain_finding(each) for each in report.findings],
+        "remaining": len(report.remaining),
+        "posted": [plain.receipt(each) for each in report.posted],
+    }
+
+
+def _plain_finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "code": finding.code.value,
+        "card": finding.card,
+        "number": finding.number,
+        "currency": finding.currency,
+        "ours": _amount(finding.ours, finding.currency),
+        "theirs": _amount(finding.theirs, finding.currency),
+        "reference": finding.reference,
+        "what": finding.what,
+        "posted": finding.posted,
+    }
+
+
+def _amount(minor: int | None, currency: str) -> str | None:
+    from tallystick import money
+
+    return None if minor is None else money.to_text(minor, currency)
+
+
+def _plain_hold(hold: OldHold) -> dict[str, Any]:
+    return {**_plain_payment(hold), "hold": hold.hold, "since": f"{hold.since:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _plain_payment(of: OldHold | Uncovered) -> dict[str, Any]:
+    return {
+        "payment": of.payment,
+        "order": of.order,
+        "card": of.card,
+        "number": of.number,
+        "state": of.state,
+        "currency": of.amount.currency,
+        "amount": _amount(of.amount.minor, of.amount.currency),
+    }
+
+
+def _plain_stuck(waiting: Stuck) -> dict[str, Any]:
+    from tallystick import plain
+
+    return {
+        "calls": [plain.call(row) for row in waiting.calls],
+        "queue": [plain.queued(row) for row in waiting.queue],
+        "uncovered": [_plain_payment(each) for each in waiting.uncovered],
+    }
+
+
+# The same as tables
+
+
+def _report_table(report: Report) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from tallystick.tables import grid
+
+    looked = f"{report.cards} {'card' if report.cards == 1 else 'cards'} compared"
+    if report.clean:
+        return Text.assemble(("clean", "green"), f": {looked}")
+    posted = f", {len(report.posted)} posted, {len(report.remaining)} remain" if report.posted else ""
+    head = Text.assemble((f"{len(report.findings)} found", "bold red"), f": {looked}{posted}")
+    rows = [
+        [each.what, _amount(each.ours, each.currency) or "", _amount(each.theirs, each.currency) or "",
+         "posted" if each.posted else "", each.code.value]
+        for each in report.findings
+    ]  # fmt: skip
+    return Group(head, grid("what", "ours", "theirs", "done", "code", rows=rows, right=("ours", "theirs")))
+
+
+def _holds_table(old: list[OldHold]) -> RenderableType:
+    from tallystick.tables import grid
+
+    rows = [
+        [f"{each.since:%F %T}", each.payment, each.order, f"{each.card} {each.number}", each.state, str(each.amount),
+         each.hold or ""]
+        for each in old
+    ]  # fmt: skip
+    columns = ("since", "payment", "order", "card", "state", "held", "hold")
+    return grid(*columns, rows=rows, right=("held",)) if rows else "no hold is that old"
+
+
+def _stuck_tables(waiting: Stuck) -> list[RenderableType]:
+    from tallystick.tables import grid
+
+    shown: list[RenderableType] = []
+    if waiting.calls:
+        rows = [
+            [each.id, each.verb, f"{each.machine} {each.entity}", each.asked, each.note or "not looked up yet"]
+            for each in waiting.calls
+        ]
+        shown.append(grid("call in doubt", "verb", "of", "asked", "evidence", rows=rows))
+    if waiting.queue:
+        rows = [
+            [each.key, each.state, f"{each.machine} {each.entity}", each.command, each.why or ""]
+            for each in waiting.queue
+        ]
+        shown.append(grid("queued", "state", "of", "command", "why", rows=rows))
+    if waiting.uncovered:
+        rows = [
+            [each.payment, each.order, f"{each.card} {each.number}", each.state, str(each.amount)]
+            for each in waiting.uncovered
+        ]
+        shown.append(grid("payment", "order", "card", "state", "uncovered", rows=rows, right=("uncovered",)))
+    return shown or ["nothing waits for a person"]
+
+
+# Printing
