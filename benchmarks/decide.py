@@ -47,9 +47,12 @@ def measured(setting: Setting) -> list[Line]:
             "transitions": _transitions(machines),
         },
         rounds,
+        waits=False,
     )
-    pair_times = in_turns({"tallystick": _pair(machines), "by hand": _pair_by_hand}, rounds)
-    engine_times = in_turns({"engine, memory store": _engine(), "by hand": _pair_by_hand}, setting.rounds(20))
+    pair_times = in_turns({"tallystick": _pair(machines), "by hand": _pair_by_hand}, rounds, waits=False)
+    engine_times = in_turns(
+        {"engine, memory store": _engine(), "by hand": _pair_by_hand}, setting.rounds(20), waits=False
+    )
     return [
         alone_times.line(PART, "decide and apply, one machine", "tallystick", "by hand", Target("at most", 6),
                          slower=True, note="By hand, four numbers change in place and nothing tells what happened."),

@@ -29,8 +29,11 @@ def measured(setting: Setting) -> list[Line]:
 def _lines(setting: Setting, part: str, target: Target | None, folder: str | None) -> list[Line]:
     note = "The slower the disk, the nearer to 1; below is the same without it." if target else ""
     with rivals(setting, CARDS, folder=folder) as both:
-        redeemed = in_turns({"tallystick": _redeem(both), "by hand": _redeem_by_hand(both)}, setting.rounds(60))
-        paid = in_turns({"tallystick": _pay(both), "by hand": _pay_by_hand(both)}, setting.rounds(40))
+        waits = folder is None
+        redeemed = in_turns(
+            {"tallystick": _redeem(both), "by hand": _redeem_by_hand(both)}, setting.rounds(60), waits=waits
+        )
+        paid = in_turns({"tallystick": _pay(both), "by hand": _pay_by_hand(both)}, setting.rounds(40), waits=waits)
     return [
         redeemed.line(part, "redeem a card", "tallystick", "by hand", target, note=note),
         paid.line(part, "authorize and settle a payment", "tallystick", "by hand", target, note=note),

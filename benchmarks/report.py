@@ -85,10 +85,11 @@ def _cells(line: Line) -> tuple[str, ...]:
         ratio += " slower"
     spread = f"{_value(line, line.low)} – {_value(line, line.high)}"
     target = line.target.text(line.unit) if line.target else ""
-    return line.what, line.against, _time(line.ours), _time(line.theirs), ratio, spread, target, met
+    best = _value(line, line.best)
+    return line.what, line.against, _time(line.ours), _time(line.theirs), ratio, spread, best, target, met
 
 
-HEAD = ("what", "against", "ours", "theirs", "ratio", "quartiles", "target", "met")
+HEAD = ("what", "against", "ours", "theirs", "ratio", "quartiles", "best", "target", "met")
 
 
 def show(lines: Sequence[Line], where: Machine) -> None:
@@ -124,7 +125,8 @@ def page(lines: Sequence[Line], where: Machine) -> str:
         "# How fast\n",
         "Written by `python -m benchmarks --write-docs`; do not edit it by hand.\n",
         "Each number is a ratio between two ways to do the same work, which took turns in one process. The times beside"
-        " them are of one machine on one day; the ratios carry over better. Quartiles are over the rounds.\n",
+        " them are of one machine on one day; the ratios carry over better. The ratio is the median over the rounds,"
+        " with its quartiles; *best* is the ratio of the best round of each.\n",
         "\n".join(f"* {name}: {value}" for name, value in where.items()) + "\n",
         f"## Where we stand: {len(aimed) - len(missed)} of {len(aimed)} targets of design §9 met\n",
         _missed(missed),
@@ -148,7 +150,7 @@ def _missed(missed: Sequence[Line]) -> str:
 
 
 def _table(lines: Sequence[Line]) -> str:
-    rows = [f"| {' | '.join(HEAD)} |", "|---|---|--:|--:|--:|--:|--:|---|"]
+    rows = [f"| {' | '.join(HEAD)} |", "|---|---|--:|--:|--:|--:|--:|--:|---|"]
     rows += [f"| {' | '.join(_cells(line))} |" for line in lines]
     notes = dict.fromkeys(f"* {line.what}, {line.against}: {line.note}" for line in lines if line.note)
     return "\n".join(rows) + "\n" + ("\n" + "\n".join(notes) + "\n" if notes else "")

@@ -405,7 +405,7 @@ def test_the_demo_ends_clean_and_fits_a_screen(tallystick: Tallystick, monkeypat
     assert "clean: " in shown
     told = plain(tallystick("demo", "--json"))
     assert told["verify"]["clean"]
-    assert {beat["result"] for beat in told["story"]} == {"applied", "refused", "replayed", "seen"}
+    assert {beat["result"] for beat in told["story"]} >= {"applied", "refused", "replayed", "seen", "note"}
 
 
 # What goes wrong

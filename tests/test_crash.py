@@ -159,9 +159,14 @@ def person(engine: Engine, bank: Bank) -> None:
         )
 
 
-def clock(day: int) -> Callable[[], datetime]:
-    """Each pass is a day later, so that no wait is left over from the one before."""
-    return lambda: datetime(2026, 3, 1, tzinfo=timezone.utc) + timedelta(days=day)
+class Days:
+    """A clock that stands still during a pass. The next pass is a day later: no wait is left over from this one."""
+
+    def __init__(self, day: int) -> None:
+        self.day = day
+
+    def __call__(self) -> datetime:
+        return datetime(2026, 3, 1, tzinfo=timezone.utc) + timedelta(days=self.day)
 
 
 # What is compared
@@ -226,17 +231,19 @@ def whole(store: Store, bank: Bank | None) -> None:
             assert ours[id] == theirs[id] + back
 
 
-def settle(engine: Callable[[int], Engine], list_: list[Command], days: Iterator[int]) -> Books:
-    """Pass after pass, each with an engine of its own, until one changes nothing any more."""
+def settle(store: Store, provider: Provider, list_: list[Command], day: int) -> Books:
+    """Pass after pass, until one changes nothing any more."""
+    days = Days(day)
+    engine = Engine(MACHINES, store, provider, clock=days)
     before = -1
-    for day in days:
-        one = engine(day)
-        run(one, list_)
-        with one.store.reading() as look:
+    for _ in range(PASSES):
+        run(engine, list_)
+        with store.reading() as look:
             length = len(list(look.journal()))
         if length == before:
-            return Books.of(one.store)
+            return Books.of(store)
         before = length
+        days.day += 1
     raise AssertionError("it never ends")
 
 
@@ -319,14 +326,10 @@ def make(kind: str, folder: Path, name: object) -> tuple[Store, Provider, Bank |
     return store, bank or LocalProvider(number=lambda: "6000"), bank
 
 
-def engines(store: Store, provider: Provider) -> Callable[[int], Engine]:
-    return lambda day: Engine(MACHINES, store, provider, clock=clock(day))
-
-
 def stopped(store: Store, provider: Provider, step: Steps, list_: list[Command]) -> bool:
     """Whether the steps ended before the work did."""
     try:
-        settle(engines(SteppedStore(store, step), SteppedProvider(provider, step)), list_, iter(range(PASSES)))
+        settle(SteppedStore(store, step), SteppedProvider(provider, step), list_, 0)
     except Stopped:
         return True
     return False
@@ -349,8 +352,7 @@ def test_stopped_at_every_step_it_ends_in_the_same_books(kind: str, every: int, 
         store, provider, bank = make(kind, tmp_path, stop_at)
         step = Steps(stop_at)
         assert stopped(store, provider, step, list_)
-        ended = settle(engines(store, provider), list_, iter(range(PASSES, 2 * PASSES)))
-        assert ended == books, f"stopped at step {stop_at}, {step.names[-1]}"
+        assert settle(store, provider, list_, PASSES) == books, f"stopped at step {stop_at}, {step.names[-1]}"
         whole(store, bank)
         store.close()
 
@@ -383,7 +385,7 @@ def kill(kind: str, folder: str, seed: str, wanted: str) -> None:
 
         def engine(day: int, number: int = number) -> Engine:
             store, provider, _ = make(kind, Path(folder), number)
-            return Engine(MACHINES, store, provider, clock=clock(day))
+            return Engine(MACHINES, store, provider, clock=Days(day))
 
         def recovers(day: int) -> None:
             engine(day).recover()
@@ -414,7 +416,12 @@ def kill(kind: str, folder: str, seed: str, wanted: str) -> None:
             if not ended(child):
                 break
             mine += 1
-        assert not ended(in_a_child(lambda day, one=engine: settle(one, list_, count(day)), next(days)))
+
+        def settles(day: int, number: int = number) -> None:
+            store, provider, _ = make(kind, Path(folder), number)
+            settle(store, provider, list_, day)
+
+        assert not ended(in_a_child(settles, next(days)))
         killed += mine
         print(json.dumps({"round": number, "killed": mine}), flush=True)
         if killed >= int(wanted):
@@ -447,7 +454,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_books(kind: str, tmp_path:
     assert max(each["killed"] for each in rounds) > 1
 
     store, provider, bank = make(f"memory {kind.split()[1]}", tmp_path, "undisturbed")
-    books = settle(engines(store, provider), commands(range(8)), iter(range(PASSES)))
+    books = settle(store, provider, commands(range(8)), 0)
     whole(store, bank)
     for each in rounds:
         disturbed, _, bank = make(kind, tmp_path, each["round"])

@@ -26,9 +26,10 @@ from core import (
 from tallystick import arguments, reader
 from tallystick.entity import Intent, Plan
 from tallystick.errors import Invalid
+from tallystick.expression import Type
 from tallystick.money import LIMIT, Money
 from tallystick.provider import Reason, Result
-from tallystick.refusal import Code, Refusal
+from tallystick.refusal import Code, Refusal, shown
 
 # --- every transition
 
@@ -479,7 +480,7 @@ summary: What no sound machine does.
 accounts: {a: One., b: Two.}
 outside: {out: Outside.}
 states: {open: {start: true, says: Open.}, done: {final: true, says: Done.}, lost: {final: true, says: Lost.}}
-commands: {put: {amount: money}, both: {amount: money}, take: {amount: money}, through: {amount: money}, end: {}, clear: {}, risk: {}}
+commands: {put: {amount: money}, both: {amount: money}, take: {amount: money}, through: {amount: money}, end: {}, clear: {}, risk: {}, wait: {}}
 transitions:
   put: {from: open, move: {out -> a: amount}}
   both_less: {command: both, from: open, when: amount < a}
@@ -489,6 +490,7 @@ transitions:
   end: {from: open, to: done}
   clear: {from: open, to: done, else: lost, ask: suspend, move: {a -> out: a}}
   risk: {from: open, else: lost, ask: suspend}
+  wait: {from: open, ask: suspend}
 """,
     "pair": """\
 machine: pair
@@ -571,6 +573,7 @@ IN_THE_WAY: list[tuple[str, str, str, Code | None, str]] = [
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "refund amount=5", "settle amount=9", Code.IN_DOUBT, "1 call(s) to the provider are not answered yet, and settle_all may be the end of it"),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "refund amount=5", "settle amount=4 last", Code.IN_DOUBT, "settle_last may be the end of it"),
     ("p partially_settled redeemed=5 uncovered=9 | c issued", "refund amount=5", "close", Code.IN_DOUBT, "close may be the end of it"),
+    ("toy:t open",                         "wait",               "risk",                  Code.IN_DOUBT, "risk may be the end of it"),
     # what stays goes on, side by side
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "refund amount=5", "settle amount=4", None, ""),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "settle amount=4", "refund amount=5", None, ""),
@@ -644,8 +647,8 @@ def test_while_a_call_is_not_answered(given: str, first: str, command: str, code
 
 
 def test_every_code_has_its_line() -> None:
-    shown = {row[2] for row in REFUSALS} | {row[3] for row in IN_THE_WAY if row[3]}
-    assert shown | SHOWN_APART | DECIDED_ELSEWHERE == set(Code)
+    lines = {row[2] for row in REFUSALS} | {row[3] for row in IN_THE_WAY if row[3]}
+    assert lines | SHOWN_APART | DECIDED_ELSEWHERE == set(Code)
 
 
 def test_an_entity_that_does_not_exist() -> None:
@@ -751,12 +754,37 @@ def test_a_refused_guard_names_its_candidates_and_the_numbers(
 
 
 @pytest.mark.parametrize(
-    ("currency", "shown"), [("JPY", "901"), ("KWD", "0.901"), ("CLF", "0.0901"), ("points", "901")]
+    ("currency", "amount"), [("JPY", "901"), ("KWD", "0.901"), ("CLF", "0.0901"), ("points", "901")]
 )
-def test_numbers_are_shown_in_the_currency(currency: str, shown: str) -> None:
+def test_numbers_are_shown_in_the_currency(currency: str, amount: str) -> None:
     answer = World("p authorized held=900", currency=currency).decide("settle amount=901")
     assert isinstance(answer, Refusal)
-    assert f"(here amount {shown}, " in answer.why
+    assert f"(here amount {amount}, " in answer.why
+
+
+# fmt: off
+# value · type · currency · as a person reads it
+SHOWN: list[tuple[object, Type, str, str]] = [
+    (5000,               Type("money"),                   "BRL",    "50.00"),
+    (-1,                 Type("money"),                   "BRL",    "-0.01"),
+    (5000,               Type("money"),                   "JPY",    "5000"),
+    (None,               Type("money", optional=True),    "BRL",    "none"),
+    (7,                  Type("count"),                   "BRL",    "7"),
+    (True,               Type("flag"),                    "BRL",    "yes"),
+    (False,              Type("flag"),                    "BRL",    "no"),
+    ("gift",             Type("choice", choices=("gift",)), "BRL",  "gift"),
+    ("6006491234560281", Type("number"),                  "BRL",    "…0281"),
+    ("0281",             Type("number"),                  "BRL",    "…"),         # too short to show any of it
+    (None,               Type("number", optional=True),   "BRL",    "none"),
+    ("1234",             Type("secret"),                  "BRL",    "•••"),
+    (None,               Type("secret", optional=True),   "BRL",    "•••"),       # not even that there is none
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("value", "type_", "currency", "text"), SHOWN)
+def test_a_value_as_a_person_reads_it(value: object, type_: Type, currency: str, text: str) -> None:
+    assert shown(value, type_, currency) == text
 
 
 # --- several calls at once

@@ -680,7 +680,7 @@ def test_what_waits_for_an_answer_goes_on_after_it(afar: Shop) -> None:
     row = afar.queue()["s"]
     assert (row.state, row.attempts, row.why) == ("waiting", 1, refused.why)
     assert afar.engine.run_due() == []
-    afar.engine.resolve(afar.call().id, "confirmed", by="ann", reason="they say so")
+    afar.engine.resolve(afar.call().id, "confirmed", by="ann", reason="they say so", reference="H-1")
     afar.clock.on(hours=1)
     assert [each.applied for each in afar.engine.run_due()] == [True]
     assert afar.p1 == ("closed", {"redeemed": 4000})
@@ -1265,7 +1265,7 @@ def test_calls_that_leave_the_state_may_be_in_flight_side_by_side(afar: Shop) ->
     first, second = afar.calls()[-2:]
     afar.engine.resolve(second.id, "declined", by="ann", reason="r")
     assert afar.c1 == {"available": 6000, "in_doubt": 4000}
-    afar.engine.resolve(first.id, "confirmed", by="ann", reason="r")
+    afar.engine.resolve(first.id, "confirmed", by="ann", reason="r", reference="H-1")
     assert afar.c1 == {"available": 6000, "held": 4000}
 
 
@@ -1290,7 +1290,7 @@ def test_nothing_is_final_while_a_call_is_in_flight(afar: Shop) -> None:
     refused = afar.do("payment", "p2", "settle", amount="6.00")
     assert refused.refusal is not None
     assert refused.refusal.code is Code.IN_DOUBT
-    afar.engine.resolve(afar.call().id, "confirmed", by="ann", reason="r")
+    afar.engine.resolve(afar.call().id, "confirmed", by="ann", reason="r", reference="H-2")
     assert afar.do("payment", "p2", "settle", amount="6.00").state == "closed"
 
 
@@ -1298,7 +1298,7 @@ def test_a_hold_is_answered_after_its_card_was_suspended(afar: Shop) -> None:
     afar.scripted.answers.append(UNKNOWN)
     afar.pay("authorize", amount="40.00")
     assert afar.do("gift_card", "c1", "suspend").state == "suspended"
-    afar.engine.resolve(afar.calls()[-2].id, "confirmed", by="ann", reason="r")
+    afar.engine.resolve(afar.calls()[-2].id, "confirmed", by="ann", reason="r", reference="H-3")
     assert afar.p1 == ("authorized", {"held": 4000})
     assert afar.now("gift_card", "c1") == ("suspended", {"available": 6000, "held": 4000})
     assert afar.pay("settle", amount="40.00").state == "closed"
@@ -1313,7 +1313,7 @@ def test_an_answer_that_comes_after_another_has_found_it(afar: Shop) -> None:
 
     def meanwhile(call: Call) -> None:
         afar.clock.on(minutes=5)
-        afar.scripted.found.append(attrs.evolve(CONFIRMED, reference="found"))
+        afar.scripted.found.append(attrs.evolve(CONFIRMED, reference=f"found {call.id}"))
         assert [each.state for each in other.recover()] == ["authorized"]
 
     for answer in (CONFIRMED, DECLINED, UNAVAILABLE, UNKNOWN):
@@ -1324,7 +1324,7 @@ def test_an_answer_that_comes_after_another_has_found_it(afar: Shop) -> None:
         afar.scripted.meanwhile = lambda call: None
         assert (receipt.applied, receipt.state) == (True, "authorized"), "it is told what became of it"
         assert receipt.outcome is not None
-        assert receipt.outcome.reference == "found"
+        assert receipt.outcome.reference == f"found {receipt.call}"
         assert afar.phases("payment", f"p-{answer.result}")[1:] == ["authorize asked", "authorize confirmed"]
     assert afar.c1 == {"available": 6000, "held": 4000}
 
@@ -1557,7 +1557,7 @@ def test_a_person_says_that_it_was_done(doubt: Shop) -> None:
 
 
 def test_a_person_says_that_part_of_it_was_done(doubt: Shop) -> None:
-    doubt.engine.resolve(doubt.call().id, "confirmed", by="ann", reason="r", amount=700)
+    doubt.engine.resolve(doubt.call().id, "confirmed", by="ann", reason="r", amount=700, reference="H-1")
     assert (doubt.p1, doubt.c1) == (("authorized", {"held": 700}), {"available": 9300, "held": 700})
 
 

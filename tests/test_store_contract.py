@@ -727,7 +727,11 @@ class Books:
 
     def __init__(self, path: Path, machines: Machines, prefix: str) -> None:
         self.store = SqliteStore(path)
-        self.engine = Engine(machines, self.store, LocalProvider())
+        try:
+            self.engine = Engine(machines, self.store, LocalProvider())
+        except StoreError:
+            self.store.close()
+            raise
         self.prefix, self.count = prefix, 0
 
     def do(self, machine: str, id: str, command: str, **args: object) -> Receipt:
@@ -1037,7 +1041,9 @@ def test_a_file_that_may_only_be_read(*, made_before: bool) -> None:
             store.close()
         else:
             path.touch()
-            SqliteStore(Path(folder) / "other.db").machines(MACHINES)  # loads what may not be loaded as nobody
+            other = SqliteStore(Path(folder) / "other.db")
+            other.machines(MACHINES)  # loads what may not be loaded as nobody
+            other.close()
         path.chmod(0o444)
         Path(folder).chmod(0o555)
 

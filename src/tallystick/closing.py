@@ -11,7 +11,7 @@ from tallystick.errors import Invalid
 from tallystick.provider import Outcome, Result
 from tallystick.receipt import Ended, Receipt
 from tallystick.store import CallRow, Stamp
-from tallystick.told import in_flight, outcome_kept
+from tallystick.told import ids_of, in_flight, outcome_kept
 from tallystick.unit import Unit
 
 AsOf = tuple[int, str]  # how often a call was sent, and when last
@@ -38,6 +38,8 @@ def close(
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
+    if as_of is not None and (other := _claimed(unit, row, outcome)):
+        return attrs.evolve(note(unit, id, f"what was found is what call {other} did already"), replayed=False)
     plan = resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
     if isinstance(plan, str):
         why = plan if outcome.result is not Result.UNKNOWN else outcome.text or plan
@@ -106,6 +108,18 @@ def note(unit: Unit, id: str, evidence: str) -> Receipt:
 def now(unit: Unit, id: str) -> Receipt:
     """What is known of a call's command by now."""
     return unit.told_of(_row(unit, id))
+
+
+def _claimed(unit: Unit, row: CallRow, outcome: Outcome) -> str | None:
+    """Another call that accounts for what was found of this one: nothing was done once for two."""
+    ids = {id for id in (outcome.reference, outcome.request) if id}
+    if outcome.result is not Result.CONFIRMED or not ids:
+        return None
+    of_card = (row.machine, row.entity)
+    others = {each.id: each for each in unit.transaction.calls_on(*of_card)}
+    others |= {id: each for id, each in unit.changes.calls.items() if (each.machine, each.entity) == of_card}
+    claims = (id for id, each in others.items() if each.state == "confirmed" and ids & set(ids_of(each)))
+    return next((id for id in claims if id != row.id), None)
 
 
 def asked_of(row: CallRow) -> int | None:

@@ -44,6 +44,7 @@ GRACE = timedelta(seconds=60)  # a call younger than this may still be on its wa
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
 BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, with jitter
 LONGEST_WAIT = timedelta(hours=1)
+NAMED = frozenset(["hold", "redeem"])  # later commands name these by the provider's id
 BATCH = 1000  # commands in one transaction: past this a commit costs little and a rollback much
 
 
@@ -199,6 +200,8 @@ class Engine:
         odd = strange(outcome, closing.asked_of(row), partial=partial)
         if odd:
             raise Invalid(odd.replace("the provider confirms", "you confirm"))
+        if result == Result.CONFIRMED and not reference and row.verb in NAMED:
+            raise Invalid(f"a confirmed {row.verb} has to be named by the provider's id: --reference")
         return self._close(call, outcome, by=by, reason=reason)
 
     def run_due(self, limit: int = BATCH) -> list[Receipt]:

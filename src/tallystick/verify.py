@@ -38,7 +38,10 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was looked at, and what was found. `money`: what stands inside a machine's entities, by currency."""
+    """What was looked at, and what was found.
+
+    `calls` are those that are open; `money` is what stands inside a machine's entities, by currency.
+    """
 
     findings: tuple[Finding, ...]
     entities: int
@@ -176,9 +179,9 @@ class _Verifier:
     def _open_calls(self) -> int:
         """What open calls have set aside, by entity."""
         count = 0
-        for row in self._reading.all_calls():
+        for row in self._reading.calls():
             count += 1
-            for machine, id, _, _, _, amounts, _ in json.loads(row.steps) if row.state == "open" else []:
+            for machine, id, _, _, _, amounts, _ in json.loads(row.steps):
                 self._in_doubt[machine, id] = self._in_doubt.get((machine, id), 0) + sum(amounts)
                 self._calls[machine, id] = self._calls.get((machine, id), 0) + 1
         return count

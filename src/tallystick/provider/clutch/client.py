@@ -72,8 +72,10 @@ class ClutchProvider:
         self.settings = settings
         self._transport = transport or HttpTransport(settings)
         self._clock, self._sleep = clock, sleep
-        self._bucket = bucket or LeakyBucket(settings.rate, settings.burst)
-        self._breaker = breaker or Breaker(settings.breaker_failures, settings.breaker_pause)
+        self._bucket = bucket or LeakyBucket(settings.rate, settings.burst, clock=lambda: clock().timestamp())
+        self._breaker = breaker or Breaker(
+            settings.breaker_failures, settings.breaker_pause, clock=lambda: clock().timestamp()
+        )
         self._headers = _headers(settings)
 
     def __repr__(self) -> str:
@@ -139,9 +141,17 @@ class ClutchProvider:
         if (nothing := lookup.unanswerable(call, self.settings)) is not None:
             return nothing
         try:
-            return self._decided(call)
+            found = self._decided(call)
         except NotRead as error:
             return Ambiguous(str(error))
+        young = [
+            each
+            for each in call.in_doubt
+            if each.verb in wire.MOVING and each.asked_at is not None and self._clock() < each.asked_at + quiet
+        ]
+        if young and isinstance(found, Outcome) and found.result is Result.CONFIRMED:
+            return Ambiguous("another call on this card is still on its way, and what was found may be that one's")
+        return found
 
     def _decided(self, call: Call) -> lookup.Found:
         """What the record says, less what is accounted for. Raises: NotRead."""

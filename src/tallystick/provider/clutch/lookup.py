@@ -164,6 +164,8 @@ def _void(case: Case) -> Found:
         return _issue(case)
 
     def fits(entry: Entry) -> int:
+        if entry.foreign and entry.kind in (case.settings.type_void, case.settings.type_update):
+            return MAYBE
         if entry.amount not in (None, case.amount) or (entry.amount is None and not entry.blank):
             return NO
         if entry.kind == case.settings.type_void:
