@@ -76,7 +76,7 @@ def _row(
     if rows is None:
         return refusal.not_now(entity, machine, command)
     if driver is None and machine.commands[command].driven:
-        why = f"only another machine drives it, such as {machine.name}'s payment or replacement"
+        why = "only another machine drives it, by a transition of its own"
         return refusal.of(entity, machine, command, Code.DRIVEN_ONLY, why)
     if driver is not None and driver.currency != entity.currency:
         why = f"it is in {entity.currency}, {driver.machine} {driver.id!r} in {driver.currency}"
