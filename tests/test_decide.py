@@ -470,6 +470,58 @@ def test_what_the_provider_is_asked(given: str, command: str, verb: str, args: d
     assert (asked.verb, asked.args, asked.entity.id) == (verb, args, of)
 
 
+# fmt: off
+# given · command · what came from outside accounts (below zero) or went there, by id
+OUTSIDE: list[tuple[str, str, dict[str, dict[str, int]]]] = [
+    ("p requested | c issued available=9",                              "authorize amount=9",    {"p": {"card": -9},      "c": {}}),
+    ("p requested | c issued available=9",                              "redeem_now amount=9",   {"p": {"card": -9},      "c": {"spent": 9}}),
+    ("p authorized held=9 | c issued held=9",                           "settle amount=4",       {"p": {},                "c": {"spent": 4}}),
+    ("p authorized held=9 | c issued held=9",                           "settle amount=4 keep",  {"p": {},                "c": {"spent": 4}}),
+    ("p authorized held=9 | c issued held=9",                           "settle amount=9",       {"p": {},                "c": {"spent": 9}}),
+    ("p advanced_hold held=9 uncovered=2 | c issued held=9",            "settle amount=9",       {"p": {},                "c": {"spent": 9}}),
+    ("p advanced_hold held=9 uncovered=2 | c issued held=9",            "settle amount=4 last",  {"p": {"card": 7},       "c": {"spent": 4}}),
+    ("p partially_settled uncovered=9 | c issued available=9",          "hold_again amount=9",   {"p": {},                "c": {}}),
+    ("p partially_settled uncovered=9",                                 "let_go amount=4",       {"p": {"card": 4}}),
+    ("p partially_settled uncovered=9",                                 "close",                 {"p": {"card": 9}}),
+    ("p authorized held=9 | c issued held=9",                           "reverse",               {"p": {"card": 9},       "c": {}}),
+    ("p advanced_hold held=9 uncovered=2 | c issued held=9",            "close",                 {"p": {"card": 11},      "c": {}}),
+    ("p closed redeemed=9 redemption=R | c issued",                     "void",                  {"p": {"card": 9},       "c": {"spent": -9}}),
+    ("p closed redeemed=9 | c issued",                                  "refund amount=4",       {"p": {"card": 4},       "c": {"spent": -4}}),
+    ("p closed redeemed=9 | n activated",                               "refund_to amount=4 to=n", {"p": {"other_card": 4}, "n": {"returned": -4}}),
+    ("c activated",                                                     "issue amount=9",        {"c": {"issued": -9}}),
+    ("c issued",                                                        "reload amount=9",       {"c": {"issued": -9}}),
+    ("c issued available=9",                                            "redeem amount=4",       {"c": {"spent": 4}}),
+    ("c issued available=9 cash_out_limit=9",                           "cash_out",              {"c": {"cashed_out": 9}}),
+    ("c issued available=9",                                            "adjust amount=4",       {"c": {"adjusted": -4}}),
+    ("c issued available=9",                                            "adjust amount=-4",      {"c": {"adjusted": 4}}),
+    ("c issued available=9",                                            "observe balance=10",    {"c": {"elsewhere": -1}}),
+    ("c issued available=9",                                            "observe balance=8",     {"c": {"elsewhere": 1}}),
+    ("c inventory",                                                     "recognize number=x balance=9", {"c": {"elsewhere": -9}}),
+    ("f activated amount=9 | c activated",                              "issue",                 {"f": {},                "c": {"issued": -9}}),
+    ("r requested | c suspended available=9",                           "begin amount=9",        {"r": {"old": -9},       "c": {"replaced": 9}}),
+    ("r activated moving=9 | n activated",                              "issue",                 {"r": {"new": 9},        "n": {"replaced": -9}}),
+    ("r emptied moving=9 | c suspended",                                "cancel",                {"r": {"old": 9},        "c": {"replaced": -9}}),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("given", "command", "outside"), OUTSIDE)
+def test_where_value_comes_from_and_goes_to(given: str, command: str, outside: dict[str, dict[str, int]]) -> None:
+    at_once, later = World(given), World(given)
+    at_once.do(command)
+    if taken(later, command).asked is None:
+        later.do(command)
+    else:
+        later.answer(str(later.ask(command)), CONFIRMED)
+    for world in (at_once, later):
+        left = {
+            entity.id: {name: amount for name, amount in net([each for entry in world.entries if entry.entity == entity.id for each in entry.postings]).items()
+                        if amount and name in MACHINES[entity.machine].outside}
+            for entity in world.entities.values()
+        }  # fmt: skip
+        assert left == outside
+
+
 # --- every refusal
 
 TOYS = {
@@ -519,6 +571,7 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Its value lives on another card."]),
     ("p closed redeemed=9 | n inventory",       "refund_to amount=9 to=n", Code.LINKED,   ["It is a blank"]),
     ("r replaced | c suspended held=1",         "retire",               Code.LINKED,      ["retire needs 'held == 0' (here available 0.00, held 0.01)"]),
+    ("p authorized | c issued",                 "reverse",              Code.LINKED,      ["release_hold needs '0 < amount <= held' (here amount 0.00, held 0.00)"]),
     ("pair:x open",                             "touch",                Code.LINKED,      ["it has no maybe to end"]),
     ("c issued available=9",                    "hold amount=9",        Code.DRIVEN_ONLY, ["only another machine drives it"]),
     ("c suspended",                             "retire",               Code.DRIVEN_ONLY, ["only another machine drives it"]),

@@ -999,6 +999,9 @@ def test_a_call_is_opened_in_the_callers_transaction_and_sent_after_it(
     assert shop.scripted.performed == []
 
     assert receipt.call is not None
+    with pytest.raises(Invalid, match="carries a secret, which is not stored: give it again"):
+        shop.engine.send(receipt.call)
+    assert shop.p1 == ("requested", {"in_doubt": 4000})
     sent = shop.engine.send(receipt.call, {"pin": PIN})
     assert (sent.applied, sent.state) == (True, "authorized")
     (call,) = shop.scripted.performed
@@ -1491,6 +1494,65 @@ def test_two_who_recover_send_it_once(doubt: Shop) -> None:
     doubt.scripted.meanwhile = lambda call: other.recover()
     assert [each.state for each in doubt.engine.recover()] == ["authorized"]
     assert len(doubt.scripted.performed) == 2
+
+
+@pytest.fixture
+def slow_look(doubt: Shop) -> Callable[[Outcome | NotSeen], None]:
+    """Lets another process recover everything while the first one to look up waits for what it is told then."""
+    other = Engine(MACHINES, doubt.store, doubt.provider, clock=doubt.clock)
+
+    def told_late(found: Outcome | NotSeen) -> None:
+        usual = doubt.scripted.look_up
+
+        def look_up(call: Call) -> Outcome | NotSeen | Ambiguous:
+            doubt.scripted.look_up = usual
+            doubt.clock.on(minutes=1)
+            other.recover()
+            return found
+
+        doubt.scripted.look_up = look_up
+
+    return told_late
+
+
+def test_two_who_look_it_up_at_once_send_it_once(doubt: Shop, slow_look: Callable[[object], None]) -> None:
+    slow_look(NotSeen())
+    assert [each.state for each in doubt.recover()] == ["authorized"]
+    assert len(doubt.scripted.performed) == 2
+
+
+@pytest.mark.parametrize("found", [NotSeen(), UNAVAILABLE, DECLINED, CONFIRMED])
+def test_what_was_found_of_one_attempt_does_not_end_the_next(
+    doubt: Shop, slow_look: Callable[[object], None], found: Outcome
+) -> None:
+    """Meanwhile the other has sent it once more, and of that nothing is known yet."""
+    slow_look(found)
+    doubt.scripted.answers.append(UNKNOWN)
+    assert [each.result for each in doubt.recover()] == [Ended.IN_DOUBT]
+    assert len(doubt.scripted.performed) == 2
+    assert doubt.p1 == ("requested", {"in_doubt": 4000})
+    doubt.scripted.found.append(CONFIRMED)
+    assert [each.state for each in doubt.recover()] == ["authorized"]
+
+
+def test_a_confirmation_that_comes_too_late_is_kept_for_a_person(doubt: Shop) -> None:
+    """Somebody said that it was not done, and then the provider says that it was."""
+
+    def meanwhile(call: Call) -> None:
+        doubt.engine.resolve(call.id, "declined", by="ann", reason="not in their portal")
+
+    doubt.scripted.meanwhile = meanwhile
+    assert [each.state for each in doubt.recover()] == ["declined"]
+    assert "closed as declined, but then the provider confirmed it as ref-2" in str(doubt.call().note)
+    assert doubt.p1 == ("declined", {})
+
+
+@pytest.mark.parametrize("text", ["not enough\non it", "not enough\r\n\ton it\n"])
+def test_what_a_provider_says_may_have_line_breaks(afar: Shop, text: str) -> None:
+    afar.scripted.answers.append(attrs.evolve(DECLINED, text=text))
+    receipt = afar.pay("authorize", amount="40.00")
+    assert receipt.result is Ended.DECLINED
+    assert "not enough on it" in receipt.why
 
 
 def test_what_carried_a_secret_is_not_sent_again_but_given_back(afar: Shop) -> None:

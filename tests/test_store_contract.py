@@ -341,16 +341,16 @@ def test_what_is_due_comes_longest_waiting_first(store: Store) -> None:
         return f"2026-03-01T12:00:{second:02}.000Z"
 
     rows = [
-        queue_row("d", due=moment(5)), queue_row("b", due=moment(1)), queue_row("a", due=moment(1)),
+        queue_row("a", due=moment(5)), queue_row("c", due=moment(1)), queue_row("b", due=moment(1)),
         queue_row("z", due=moment(0), state="done"), queue_row("e", due=moment(6), cause="b", by="ann", reason="r"),
     ]  # fmt: skip
     put(store, Changes(queue={row.key: row for row in rows}))
     with store.reading() as look:
-        assert [row.key for row in look.due(moment(5), 10)] == ["a", "b", "d"], "due at this very moment too"
-        assert [row.key for row in look.due(moment(5), 2)] == ["a", "b"]
+        assert [row.key for row in look.due(moment(5), 10)] == ["b", "c", "a"], "due at this very moment too"
+        assert [row.key for row in look.due(moment(5), 2)] == ["b", "c"]
         assert look.due(moment(0), 10) == []
-        assert [row.key for row in look.queue()] == ["z", "a", "b", "d", "e"]
-        assert [row.key for row in look.queue(state="waiting")] == ["a", "b", "d", "e"]
+        assert [row.key for row in look.queue()] == ["z", "b", "c", "a", "e"]
+        assert [row.key for row in look.queue(state="waiting")] == ["b", "c", "a", "e"]
         assert look.queue(state="parked") == []
         assert look.following("b") == [rows[4]]
         assert look.queued(["e", "nothing"]) == {"e": rows[4]}

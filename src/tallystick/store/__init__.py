@@ -102,7 +102,7 @@ class CallRow:
     currency: str
     args: str
     steps: str
-    secret: bool
+    secret: bool = attrs.field(converter=bool)  # SQLite keeps 0 or 1
     state: str  # open, confirmed, declined, unavailable
     attempts: int
     opened: str

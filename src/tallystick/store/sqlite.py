@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,12 +42,16 @@ class SqliteStore:
         self.path = os.fspath(path)
         self.url = f"sqlite:///{self.path}"
         self._timeout = timeout
-        self._writing = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        self._process = os.getpid()
         self._tables: dict[str, schema.Table] = {}
+        self._start()
 
     # Connections
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._writing = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        weakref.finalize(self, _close_all, self._process, self._idle)
 
     def _connect(self) -> sqlite3.Connection:
         if not Path(self.path).exists():
@@ -81,7 +86,7 @@ class SqliteStore:
         """A connection of this process; connections must not cross a fork."""
         if self._process != os.getpid():
             _LEFT_BEHIND.append(self._idle)
-            self._process, self._idle, self._writing = os.getpid(), [], threading.Lock()
+            self._start()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -94,8 +99,7 @@ class SqliteStore:
             self._idle.append(connection)
 
     def close(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
+        _close_all(self._process, self._idle)
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
@@ -217,6 +221,11 @@ class SqliteStore:
         connection.execute("PRAGMA legacy_alter_table = OFF")
 
 
+def _close_all(process: int, idle: list[sqlite3.Connection]) -> None:
+    while idle and process == os.getpid():
+        idle.pop().close()
+
+
 def _create_private(path: str) -> None:
     """An empty file that only its owner can read: card numbers are money."""
     try:
@@ -280,7 +289,7 @@ class SqliteReading:
 
     def call(self, id: str) -> CallRow | None:
         row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE id = ?", (id,)).fetchone()
-        return _call(row) if row else None
+        return CallRow(*row) if row else None
 
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]:
         rows = self._select(f"SELECT {_QUEUE} FROM queue", "key", list(keys))
@@ -307,15 +316,15 @@ class SqliteReading:
         rows = self._cursor.execute(
             f"SELECT {_CALL} FROM call WHERE state = 'open' AND asked < ? ORDER BY asked, id", (asked_before or "~",)
         )
-        return [_call(row) for row in rows.fetchall()]
+        return [CallRow(*row) for row in rows.fetchall()]
 
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         select = f"SELECT {_CALL} FROM call WHERE machine = ? AND entity = ? ORDER BY opened, id"
-        return [_call(row) for row in self._cursor.execute(select, (machine, id)).fetchall()]
+        return [CallRow(*row) for row in self._cursor.execute(select, (machine, id)).fetchall()]
 
     def all_calls(self) -> Iterator[CallRow]:
         for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
-            yield _call(row)
+            yield CallRow(*row)
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         rows = self._cursor.execute(
@@ -387,8 +396,3 @@ class SqliteTransaction(SqliteReading):
 
     def forget(self, now: float) -> None:
         self._cursor.execute("DELETE FROM shared WHERE until < ?", (now,))
-
-
-def _call(row: tuple[Any, ...]) -> CallRow:
-    found = CallRow(*row)
-    return attrs.evolve(found, secret=bool(found.secret))
