@@ -24,7 +24,7 @@ def measured(setting: Setting) -> list[Line]:
     return [
         redeemed.line(PART, f"redeem, {cards:,} cards", "tallystick", "by hand", target),
         paid.line(PART, "create, authorize and settle payments", "tallystick", "by hand", target,
-                  note="By hand, a payment made and settled in the batch is written once, as ours is."),
+                  note="A payment made and settled within the batch is written once, there and here."),
     ]  # fmt: skip
 
 

@@ -55,15 +55,15 @@ def measured(setting: Setting) -> list[Line]:
     )
     return [
         alone_times.line(PART, "decide and apply, one machine", "tallystick", "by hand", Target("at most", 6),
-                         slower=True, note="By hand, four numbers change in place and nothing tells what happened."),
+                         slower=True, note="There, four numbers change in place and nothing tells what happened."),
         alone_times.line(PART, "decide and apply, one machine", "tallystick", "by hand, with an entry",
-                         slower=True, note="By hand too, the old value stays and an entry with postings is made."),
+                         slower=True, note="There too, the old value stays and an entry with postings is made."),
         alone_times.line(PART, "decide and apply, one machine", "tallystick", "transitions", Target("at least", 15),
                          note="A shared Machine, its own dispatch; no entry and no version there."),
         alone_times.line(PART, "for comparison: by hand, with an entry", "by hand, with an entry", "transitions",
-                         note="What can be had at most, if an entry is to be made."),
+                         note="More cannot be had, if an entry is to be made."),
         pair_times.line(PART, "payment drives card, local provider", "tallystick", "by hand", slower=True,
-                        note="By hand: two classes, changed in place. Ours makes two entries and a call."),
+                        note="There, two classes, changed in place; here, two entries and a call are made."),
         engine_times.line(PART, "the same through the engine, memory store", "engine, memory store", "by hand",
                           slower=True, note="Keys, fingerprints, JSON, hash chain and receipts are in it."),
     ]  # fmt: skip

@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Target:
-    """What design §9 asks for: `at most` so many times the time, or `at least` so many times the speed."""
+    """What our targets asks for: `at most` so many times the time, or `at least` so many times the speed."""
 
     kind: str
     number: float

@@ -328,6 +328,7 @@ SHORT: list[tuple[str, str, int, str]] = [
      "p partially_settled uncovered=60 | c issued available=70"),
     ("c issued available=150",               "redeem amount=100",           60, "c issued available=90"),
     ("c issued available=150",               "redeem amount=100",            0, "c issued available=150"),
+    ("toy:t open a=5",                       "part amount=5",                3, "toy:t open a=2"),
     # confirmed as asked
     ("p authorized held=100 | c issued held=100", "settle amount=40",       40, "p partially_settled uncovered=60 redeemed=40 | c issued available=60"),
     ("c activated",                          "issue amount=50",             50, "c issued available=50"),
@@ -352,7 +353,7 @@ STRANGE: list[tuple[str, str, int]] = [
 
 @pytest.mark.parametrize(("given", "command", "amount", "after"), SHORT)
 def test_confirmed_in_part(given: str, command: str, amount: int, after: str) -> None:
-    world = World(given)
+    world = World(given, ALL)
     call = world.ask(command)
     assert isinstance(call, str)
     plan = world.answer(call, confirmed(amount))
@@ -360,13 +361,13 @@ def test_confirmed_in_part(given: str, command: str, amount: int, after: str) ->
     assert str(world) == after
     assert {entry.phase for entry in plan.entries} == {"confirmed" if amount else "declined"}
     if amount:
-        once = World(given)
+        once = World(given, ALL)
         once.do(command, outcome=confirmed(amount))
         assert str(once) == after, "a local provider may confirm less too"
         named = [
             entry.args.get("amount")
             for entry in plan.entries
-            if "amount" in MACHINES[entry.machine].commands[entry.command].arguments
+            if "amount" in ALL[entry.machine].commands[entry.command].arguments
         ]
         assert set(named) <= {amount}, "what an entry says was done is what was done"
 
@@ -532,7 +533,7 @@ summary: What no sound machine does.
 accounts: {a: One., b: Two.}
 outside: {out: Outside.}
 states: {open: {start: true, says: Open.}, done: {final: true, says: Done.}, lost: {final: true, says: Lost.}}
-commands: {put: {amount: money}, both: {amount: money}, take: {amount: money}, through: {amount: money}, end: {}, clear: {}, risk: {}, wait: {}}
+commands: {put: {amount: money}, both: {amount: money}, take: {amount: money}, through: {amount: money}, end: {}, clear: {}, risk: {}, wait: {}, shut: {}, tries: {n: count}, part: {amount: money}}
 transitions:
   put: {from: open, move: {out -> a: amount}}
   both_less: {command: both, from: open, when: amount < a}
@@ -543,6 +544,9 @@ transitions:
   clear: {from: open, to: done, else: lost, ask: suspend, move: {a -> out: a}}
   risk: {from: open, else: lost, ask: suspend}
   wait: {from: open, ask: suspend}
+  shut: {from: [open, done], when: state == "done"}
+  tries: {from: open, when: n > 1}
+  part: {from: open, ask: redeem, partial: amount, move: {a -> out: amount}}
 """,
     "pair": """\
 machine: pair
@@ -578,7 +582,7 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("c inventory",                             "hold amount=9",        Code.NOT_NOW,     ["gift_card 'c' is inventory and refuses hold: It is a blank; it has to be allocated or activated, and issued, first."]),
     ("p reversed",                              "settle amount=9",      Code.NOT_NOW,     ["It ended and nothing was earned; a new try is a new payment. It takes no command any more."]),
     ("p closed",                                "close",                Code.NOT_NOW,     ["It would take: void, refund, refund_to."]),
-    ("toy:t done",                              "end",                  Code.NOT_NOW,     ["this state does not answer it. It takes no command any more."]),
+    ("toy:t lost",                              "end",                  Code.NOT_NOW,     ["this state does not answer it. It takes no command any more."]),
     ("p requested",                             "authorize amount=0",   Code.GUARD,       ["authorize needs 'amount > 0' (here amount 0.00)"]),
     ("p requested",                             "authorize amount=-1",  Code.GUARD,       ["(here amount -0.01)"]),
     ("p authorized held=9",                     "settle amount=10",     Code.GUARD,       ["settle_part and settle_keeping need '0 < amount < held'; settle_held and settle_all need '0 < amount == held'; settle_last needs '0 < amount <= held'", "(here amount 0.10, held 0.09, keep no, last no, uncovered 0.00)"]),
@@ -587,6 +591,9 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("c issued available=9",                    "cash_out",             Code.GUARD,       ["needs 'cash_out_limit != none'", "cash_out_limit none"]),
     ("c issued available=9 cash_out_limit=8",   "cash_out",             Code.GUARD,       ["needs '0 < available <= cash_out_limit'", "cash_out_limit 0.08"]),
     ("c issued available=5 held=3 limit=8",     "reload amount=1",      Code.GUARD,       ["limit 0.08"]),
+    ("toy:t open",                              "shut",                 Code.GUARD,       ["shut needs 'state == \"done\"' (here state open)"]),
+    ("toy:t open",                              "tries n=1",            Code.GUARD,       ["tries needs 'n > 1' (here n 1)"]),
+    ("toy:t open a=5",                          "part amount=6",        Code.OVERDRAWN,   ["a -0.01"]),            # nothing cuts it
     ("toy:t open a=5",                          "both amount=4",        Code.AMBIGUOUS,   ["the guards of both_less and both_most are true at once; the machine is at fault"]),
     ("toy:t open a=5",                          "take amount=6",        Code.OVERDRAWN,   ["it would leave less than nothing: a -0.01"]),
     ("toy:t open a=5",                          "take amount=-6",       Code.OVERDRAWN,   ["move 1 -0.06"]),
@@ -1054,6 +1061,14 @@ def test_what_cannot_be_considered(machine: str, command: str, given: dict[str, 
         )
     assert says in str(caught.value)
     assert str(given.get("pin")) not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [True, 1.0, "3", LIMIT + 1, -LIMIT - 1])
+def test_a_count_is_a_whole_number(given: object) -> None:
+    declared = ALL["toy"].commands["tries"]
+    assert arguments.typed(ALL["toy"], declared, {"n": -3}, "BRL") == {"n": -3}
+    with pytest.raises(Invalid, match=r"^toy\.tries\(n=…\) is count, not "):
+        arguments.typed(ALL["toy"], declared, {"n": given}, "BRL")
 
 
 def test_what_a_new_entity_is_not_told() -> None:

@@ -366,7 +366,7 @@ FITS: list[tuple[str, str, str]] = [
     ("limit",   "amount limit 0 none",                "tries 7 note last pin"),
     ("tries",   "tries 0 7",                          "amount most note last none"),
     ("note",    'note kind "x"',                      "memo was amount 0 last pin none card"),
-    ("memo",    'note memo kind was number "x" none', "amount pin card last"),
+    ("memo",    'note memo kind was "x" none',        "number amount pin card last"),
     ("number",  "number note memo none",              'pin kind "x" amount card'),
     ("kind",    'kind "gift" "promo"',                'was "x" note state none'),
     ("was",     'was "gift" none',                    'kind "credit" note'),

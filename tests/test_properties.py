@@ -229,7 +229,7 @@ def last(refused: Refusal) -> Refusal:
 ORDINARY = {Code.NOT_NOW, Code.GUARD, Code.IN_DOUBT}
 
 
-@settings(EASE, max_examples=120)
+@settings(EASE, max_examples=80)
 @given(story=stories, endings=st.lists(lines, min_size=1, max_size=5))
 def test_the_books_are_sound_after_any_story(story: list[Line], endings: list[Line]) -> None:
     told = Story()

@@ -353,10 +353,10 @@ def test_the_view_posting_adds_up_to_every_account(sql: sqlite3.Connection, tabl
     assert rows
     for id, stands in rows:
         (moved,) = sql.execute(
-            "SELECT coalesce(sum(CASE WHEN target = ?1 THEN amount ELSE 0 END)"
-            " - sum(CASE WHEN source = ?1 THEN amount ELSE 0 END), 0)"
-            " FROM posting WHERE machine = ?2 AND entity = ?3",
-            (account, table, id),
+            "SELECT coalesce(sum(CASE WHEN target = ? THEN amount ELSE 0 END)"
+            " - sum(CASE WHEN source = ? THEN amount ELSE 0 END), 0)"
+            " FROM posting WHERE machine = ? AND entity = ?",
+            (account, account, table, id),
         ).fetchone()
         assert moved == stands, (table, id, account)
 

@@ -133,7 +133,7 @@ def _reach_out(
             why = f"{drive.machine} {id!r} would be driven twice by one command"
             return refusal.of(entity, machine, step.command, Code.TWICE, why)
         arguments = {name: value(*values, step.args, entity.state, None) for name, value in given}
-        arguments = _filled(machines[drive.machine], drive.command, arguments)
+        arguments = _filled(machines, world.get((drive.machine, str(id))), drive.command, arguments)
         driven = _step(machines, drive.machine, str(id), drive.command, arguments, world, intent, entity)
         if isinstance(driven, Refusal):
             return refusal.of(entity, machine, step.command, Code.LINKED, driven.why, cause=driven)
@@ -143,12 +143,13 @@ def _reach_out(
     return None
 
 
-def _filled(machine: Machine, command: str, given: dict[str, object]) -> dict[str, object]:
-    """Arguments with those left out: flags false, optionals none."""
-    arguments = machine.commands[command].arguments
-    if len(given) == len(arguments):
+def _filled(machines: Machines, driven: Entity | None, command: str, given: dict[str, object]) -> dict[str, object]:
+    """Arguments with those left out: flags false, optionals none; as the driven entity's own version has them."""
+    declared = machines.at(driven.machine, driven.machine_version).commands.get(command) if driven else None
+    if declared is None or len(given) == len(declared.arguments):
         return given
-    return {name: given.get(name, False if type_.kind == "flag" else None) for name, type_ in arguments.items()}
+    kinds = declared.arguments.items()
+    return {name: given.get(name, False if type_.kind == "flag" else None) for name, type_ in kinds}
 
 
 def _unsound(machine: Machine, step: Step, intent: Intent) -> Refusal | None:

@@ -51,7 +51,10 @@ class Type:
         match self.kind, other.kind:
             case ("money" | "count", "zero") | ("count", "whole"):
                 return True
-            case ("text", "choice" | "literal") | ("text" | "number", "text" | "number"):
+            case ("text", "choice" | "literal") | (
+                "number",
+                "text",
+            ):  # not back: a number is shown masked, a text is not
                 return True
             case "choice", "choice" | "literal":
                 return set(other.choices) <= set(self.choices)

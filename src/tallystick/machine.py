@@ -316,7 +316,11 @@ class _Effect:
 
     def __call__(self, event: Any) -> None:
         model = event.model
-        amounts = self.row.amounts(model.accounts, model.facts, event.kwargs, event.state.name)
+        args = dict(event.kwargs)
+        if self.row.cut is not None and self.row.transition.partial is not None:
+            most: Any = self.row.cut(model.accounts, model.facts, args, event.state.name, None)
+            args[self.row.transition.partial] = min(args[self.row.transition.partial], most)
+        amounts = self.row.amounts(model.accounts, model.facts, args, event.state.name)
         model.accounts = self.row.post(model.accounts, amounts)
 
 

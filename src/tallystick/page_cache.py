@@ -17,6 +17,8 @@ from typing import Any
 
 from tallystick.page import At, Faults, compose, json_schema
 
+READER = 1  # counts up when the reader becomes stricter in what the format does not show
+
 
 def composed(text: str, faults: Faults) -> At | None:
     """As `page.compose`, from the cache if the same text was read before."""
@@ -26,7 +28,7 @@ def composed(text: str, faults: Faults) -> At | None:
     path = folder / f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json"
     try:
         return _unpacked(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         pass
     page = compose(text, faults)
     if page is not None and not faults.found:
@@ -45,7 +47,7 @@ def _folder() -> Path | None:
 @cache
 def _format() -> bytes:
     """The format of a page: a page is read anew when that has changed."""
-    return json.dumps(json_schema(), sort_keys=True).encode()
+    return json.dumps([READER, json_schema()], sort_keys=True).encode()
 
 
 def _keep(path: Path, text: str) -> None:

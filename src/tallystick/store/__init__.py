@@ -269,6 +269,10 @@ def open_store(url: str) -> Store:
     if colon and scheme != "sqlite" and len(scheme) > 1:
         raise Invalid(f"{scheme}: is no store this version knows; use sqlite:///path/to/books.db or memory:")
     path = rest if colon and scheme == "sqlite" else url
+    if path.startswith("//") and not path.startswith("///"):
+        raise Invalid(
+            f"{url!r} has two slashes; write sqlite:///books.db for a relative path, four for an absolute one"
+        )
     path = path.removeprefix("///") if path.startswith("///") else path
     if not path or path == ":memory:":
         raise Invalid(f"{url!r} names no file; for a store that is forgotten, use memory:")

@@ -33,17 +33,19 @@ _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 
 
-# Connections that came along in a fork: to use or even to close them here would harm those of the parent.
-_LEFT_BEHIND: list[list[sqlite3.Connection]] = []
+# No connection may cross a fork: SQLite would take one process's locks for the other's.
+_STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+os.register_at_fork(before=lambda: {store.path: store.close() for store in list(_STORES)})  # type: ignore[func-returns-value]
 
 
 class SqliteStore:
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.path.abspath(path)  # a daemon may change its folder later
         self.url = f"sqlite:///{self.path}"
         self._timeout = timeout
         self._tables: dict[str, schema.Table] = {}
         self._start()
+        _STORES.add(self)
 
     # Connections
 
@@ -85,7 +87,6 @@ class SqliteStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A connection of this process; connections must not cross a fork."""
         if self._process != os.getpid():
-            _LEFT_BEHIND.append(self._idle)
             self._start()
         try:
             connection = self._idle.pop()
@@ -227,7 +228,7 @@ def _close_all(process: int, idle: list[sqlite3.Connection]) -> None:
 
 
 def _create_private(path: str) -> None:
-    """An empty file that only its owner can read: card numbers are money."""
+    """Readable by its owner only: card numbers are money."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
