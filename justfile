@@ -11,7 +11,7 @@ install:
     .venv/bin/pip install --quiet -e '.[dev]'
 
 test *args:
-    {{python}} -m pytest {{args}}
+    {{python}} -m pytest -n auto {{args}}
 
 coverage:
     {{python}} -m pytest --cov --cov-report=term-missing:skip-covered
