@@ -100,19 +100,23 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
     """Execute JSON Lines: a command a line in, an answer a line out.
 
     FILE may be - for stdin. Run again, the same file replays. The exit code is 1 if a line was invalid; refusals are
-    answers. The summary goes to stderr, with --json as JSON.
+    answers. The summary goes to stderr, with --json as JSON. With --provider scripted it is a rehearsal: lines may say
+    what the provider replies, and the books are verified at the end.
     """
-    from tallystick import run_lines, tables
+    from tallystick import rehearsal, run_lines, tables
 
     summary = run_lines.Summary()
     with click.open_file(file, "rb") as given, books.opened(make=True) as engine, tables.progress(given) as lines:
         for answer in run_lines.run_lines(engine, lines, summary, strict=strict):
             write(json.dumps(answer, ensure_ascii=False) + "\n")
+        found = rehearsal.found(engine)
     if as_json:
         click.echo(json.dumps(summary.plain()), err=True)
     else:
         tables.console(stderr=True).print(tables.summary_table(summary.plain()))
-    ctx.exit(1 if summary.lines[run_lines.INVALID] else 0)
+    for sentence in found:
+        click.echo(sentence, err=True)
+    ctx.exit(1 if found or summary.lines[run_lines.INVALID] else 0)
 
 
 @main.command()

@@ -11,7 +11,7 @@ import attrs
 import click
 
 from tallystick import reader
-from tallystick.engine import Engine
+from tallystick.engine import Engine, utc_now
 from tallystick.entity import CREATE, Entity, Ref
 from tallystick.errors import Invalid, StoreError, nearest
 from tallystick.machine import Machine, Machines
@@ -39,7 +39,7 @@ class Books:
             _there(store)
         provider = provider_named(self.provider)
         try:
-            yield Engine(machines, store, provider)
+            yield Engine(machines, store, provider, clock=getattr(provider, "clock", utc_now))  # a rehearsal's own
         finally:
             store.close()
             close = getattr(provider, "close", None)  # its connections, if it has any

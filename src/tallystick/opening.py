@@ -22,8 +22,9 @@ def open(
 ) -> StoredValue:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
 
-    `provider` is "local", the name of an installed provider (entry-point group `tallystick.providers`), or an
-    object of the protocol. `machines` are folders of pages beside or instead of the packaged ones.
+    `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
+    `tallystick.providers`), or an object of the protocol. `machines` are folders of pages beside or instead of the
+    packaged ones.
 
     Raises:
         MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
@@ -40,11 +41,15 @@ def provider_named(name: str) -> Provider:
         from tallystick.provider.local import LocalProvider
 
         return LocalProvider()
+    if name == "scripted":
+        from tallystick.provider.scripted import ScriptedProvider
+
+        return ScriptedProvider()
     from importlib.metadata import entry_points
 
     found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
     if name not in found:
-        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', *sorted(found)])}.")
+        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', 'scripted', *sorted(found)])}.")
     try:
         provider: Provider = found[name].load()()
     except TallystickError:

@@ -3,6 +3,9 @@
     in    {"key", "machine", "id", "command", "args"}, and if wanted "by", "reason", "due" (ISO time, with zone)
     out   {"key", "machine", "id", "state", "accounts", "result", "why"}, and "line" where the line is invalid
 
+With the scripted provider the lines are a rehearsal: they may say what the provider replies, and nothing runs by
+itself (see `rehearsal`).
+
 A line is read strictly, because a file of commands is money: a field too few or too many, a key that stands twice,
 a number where an amount belongs make it invalid, which is its answer and stops nothing else. `parse` knows no store
 and `answer` no text, so lines can be read ahead. Run again, a file replays; what a stopped run left due is done first.
@@ -21,17 +24,18 @@ from typing import Any
 
 import attrs
 
-from tallystick import money
+from tallystick import money, rehearsal
 from tallystick.engine import BATCH, Engine
 from tallystick.entity import CREATE
 from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
+from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
 from tallystick.receipt import Command, Ended, Receipt
 from tallystick.refusal import mask
 
 FIELDS = ("key", "machine", "id", "command", "args")
-OPTIONAL = ("by", "reason", "due")
-INVALID, REPLAYED = "invalid", "replayed"
+OPTIONAL = ("by", "reason", "due", "provider")
+INVALID, REPLAYED, PERFORMED = "invalid", "replayed", "performed"
 RESULTS = ("applied", REPLAYED, "deferred", "refused", "declined", "unavailable", "in_doubt", INVALID)
 BARE = {"pin": "secret", "number": "number"}  # what is hidden even where no machine declares it
 
@@ -45,6 +49,8 @@ class Line:
     command: Command | None = attrs.field(default=None, repr=False)
     fault: str = ""
     hidden: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # what must not come out → what does instead
+    deed: rehearsal.Deed | None = None
+    replies: tuple[Reply, ...] | None = None  # of the provider, in a rehearsal
 
 
 @attrs.define
@@ -57,6 +63,7 @@ class Summary:
     def plain(self) -> dict[str, Any]:
         follow_ups = {ended.value: self.follow_ups[ended.value] for ended in Ended if self.follow_ups[ended.value]}
         counts = {result: self.lines[result] for result in RESULTS}
+        counts |= {PERFORMED: self.lines[PERFORMED]} if self.lines[PERFORMED] else {}
         return {"lines": self.lines.total(), **counts, "follow_ups": follow_ups}
 
 
@@ -64,7 +71,9 @@ def run_lines(
     engine: Engine, lines: Iterable[bytes], summary: Summary, *, strict: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Execute lines one after the other and give their answers. `strict`: the first invalid one is the last."""
-    _run_due(engine, summary)
+    rehearsed = isinstance(engine.provider, ScriptedProvider)
+    if not rehearsed:
+        _run_due(engine, summary)
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
@@ -73,7 +82,7 @@ def run_lines(
         yield answered
         if strict and answered["result"] == INVALID:
             return
-        if queued:
+        if queued and not rehearsed:
             _run_due(engine, summary)
 
 
@@ -93,12 +102,14 @@ def parse(raw: bytes, number: int, machines: Machines) -> Line:
     hidden: dict[str, str] = {}
     try:
         given = _object(raw)
+        if "do" in given:
+            return Line(number, said, deed=rehearsal.read_deed(given), replies=_replies(given))
         said |= {name: value for name in ("key", "machine", "id") if isinstance(value := given.get(name), str)}
         kinds = _kinds(machines, given)
         hidden |= _hidden(given.get("args"), kinds)
         _complete(given)
         _no_numbers(given["args"], kinds)
-        return Line(number, said, _command(given), hidden=hidden)
+        return Line(number, said, _command(given), hidden=hidden, replies=_replies(given))
     except Invalid as error:
         return Line(number, said, fault=str(error), hidden=hidden)
 
@@ -144,6 +155,8 @@ def _complete(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         if name not in (*FIELDS, *OPTIONAL):
             raise Invalid(f"it has a field too many, {name[:40]!r}.{nearest(name[:40], [*FIELDS, *OPTIONAL])}")
+        if name == "provider":
+            continue
         wanted = dict if name == "args" else str
         if value is None and name in OPTIONAL:
             continue
@@ -181,6 +194,10 @@ def _command(given: Mapping[str, Any]) -> Command:
     )  # fmt: skip
 
 
+def _replies(given: Mapping[str, Any]) -> tuple[Reply, ...] | None:
+    return rehearsal.read_replies(given["provider"]) if given.get("provider") is not None else None
+
+
 def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
@@ -208,13 +225,42 @@ def _a(value: object) -> str:
 
 def answer(engine: Engine, line: Line) -> tuple[dict[str, Any], bool]:
     """The answer to a line, and whether anything was queued by it."""
-    if line.command is None:
+    if line.fault:
         return _invalid(line, line.fault), False
     try:
+        if isinstance(engine.provider, ScriptedProvider) or line.deed or line.replies:
+            _prompted(engine, line)
+        if line.command is None:
+            return _performed(engine, line), False
         receipt = engine.attempt(line.command)
+    except Crash as crash:
+        return _crashed(line, crash), False
     except Invalid as error:
         return _invalid(line, str(error)), False
     return _answered(engine, line, receipt), bool(receipt.follow_ups) or receipt.result is Ended.DEFERRED
+
+
+def _prompted(engine: Engine, line: Line) -> None:
+    """The provider knows its replies to this line, and a second has passed."""
+    provider = rehearsal.scripted(engine, "what the provider replies" if line.deed is None else "'do'")
+    provider.wait(1)
+    provider.told(line.replies or ())
+
+
+def _performed(engine: Engine, line: Line) -> dict[str, Any]:
+    assert line.deed is not None
+    receipts = rehearsal.perform(engine, line.deed)
+    told = [
+        {"key": each.key, "state": each.state, "result": each.result.value, "why": each.why or None}
+        for each in receipts
+    ]
+    return {**line.deed.plain(), "result": PERFORMED, "ended": told}
+
+
+def _crashed(line: Line, crash: Crash) -> dict[str, Any]:
+    why = f"whoever asked died before the answer came (call {crash})"
+    said = {name: line.said.get(name) for name in ("key", "machine", "id")}
+    return {**said, "state": None, "accounts": {}, "result": Ended.IN_DOUBT.value, "why": why}
 
 
 def _answered(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:

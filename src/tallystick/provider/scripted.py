@@ -1,0 +1,168 @@
+"""A provider that does what it is told: for rehearsals, fuzzing, and replaying what went wrong.
+
+Each *reply* says what it does with the next call and what is heard of it:
+
+    confirmed     done, and said; `{"confirmed": "3.00"}` for less than was asked
+    declined      not done, and said
+    unavailable   turned away before anything was looked at
+    lost_before   not done, and no answer came
+    lost_after    done, and no answer came; `{"lost_after": "3.00"}` for less than was asked
+    crash_before  as lost_before, and whoever asked dies waiting (`Crash`)
+    crash_after   as lost_after, and whoever asked dies waiting
+
+and with the next look-up: `found` (its books say), `ambiguous`, `silent` (no answer). Without a reply a call is
+confirmed and a look-up finds. Its books are its own and true: `done` has what was done, however it was told, so
+that a judge can lay them beside ours. It brings its own time too, which stands still until it is moved.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+
+import attrs
+
+from tallystick import money
+from tallystick.errors import Invalid, nearest
+from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+
+PERFORMED = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
+LOOKED_UP = ("found", "ambiguous", "silent")
+IN_PART = ("confirmed", "lost_after", "crash_after")  # replies to calls that are done, perhaps for less
+BEGINS = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+class Crash(BaseException):
+    """Whoever asked has died: no handler of errors may take this for an answer."""
+
+
+class Silent(Exception):
+    """No answer came."""
+
+
+@attrs.frozen
+class Reply:
+    """What the provider does next. `amount`: less than asked; a text until the currency is known."""
+
+    kind: str
+    amount: int | str | None = None
+
+    @classmethod
+    def read(cls, given: object) -> Reply:
+        """A reply as a script has it. Raises Invalid."""
+        kind, amount = given, None
+        if isinstance(given, dict) and len(given) == 1:
+            ((kind, amount),) = given.items()
+        known = (*PERFORMED, *LOOKED_UP)
+        if not isinstance(kind, str) or kind not in known:
+            hint = nearest(kind, known) if isinstance(kind, str) else ""
+            raise Invalid(f"{given!r:.60} is no reply of a provider.{hint} It is one of: {', '.join(known)}.")
+        if isinstance(given, dict) and (kind not in IN_PART or not isinstance(amount, str)):
+            raise Invalid(f'{given!r:.60}: an amount is a text such as "3.00", and goes with {" or ".join(IN_PART)}')
+        return cls(kind, amount)
+
+    def plain(self, currency: str) -> object:
+        """As a script has it."""
+        if self.amount is None:
+            return self.kind
+        return {self.kind: self.amount if isinstance(self.amount, str) else money.to_text(self.amount, currency)}
+
+    def minor(self, currency: str) -> int | None:
+        return money.parse(self.amount, currency) if isinstance(self.amount, str) else self.amount
+
+
+@attrs.frozen
+class Done:
+    """One line of the provider's books: what was done for a call, and how often."""
+
+    call: str
+    verb: str
+    card: str
+    args: Mapping[str, object]
+    amount: int | None
+    reference: str
+    number: str | None = None
+    times: int = 1
+
+
+class ScriptedProvider:
+    """Replies from `script`, or from `next_reply` if whoever drives it sets that."""
+
+    name = "scripted"
+    local = False
+
+    def __init__(self) -> None:
+        self.done: dict[str, Done] = {}
+        self.script: deque[Reply] = deque()
+        self.look_ups: deque[Reply] = deque()
+        self.next_reply: Callable[[Call, bool], Reply | None] = self._from_script
+        self.said: list[tuple[Call, Reply]] = []  # every contact, in order
+        self._now = BEGINS
+
+    # Time
+
+    def clock(self) -> datetime:
+        return self._now
+
+    def wait(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+    # Script
+
+    def told(self, replies: Iterable[Reply]) -> None:
+        """What comes next, in place of what was left of the script."""
+        self.script.clear()
+        self.look_ups.clear()
+        for reply in replies:
+            (self.look_ups if reply.kind in LOOKED_UP else self.script).append(reply)
+
+    def _from_script(self, call: Call, looked_up: bool) -> Reply | None:
+        waiting = self.look_ups if looked_up else self.script
+        return waiting.popleft() if waiting else None
+
+    # The provider's part
+
+    def perform(self, call: Call) -> Outcome:
+        reply = self.next_reply(call, False) or Reply("confirmed")
+        self.said.append((call, reply))
+        known = self._do(call, reply.minor(call.card.currency)) if reply.kind in IN_PART else None
+        match reply.kind:
+            case "confirmed" if known is not None:
+                return _outcome(known)
+            case "declined":
+                return Outcome(Result.DECLINED, reason=Reason.INSUFFICIENT_FUNDS, text="the script says no")
+            case "unavailable":
+                return Outcome(Result.UNAVAILABLE, text="the script says nobody is there")
+            case "crash_before" | "crash_after":
+                raise Crash(call.id)
+        return Outcome(Result.UNKNOWN, text="the script says no answer came")
+
+    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
+        reply = self.next_reply(call, True) or Reply("found")
+        self.said.append((call, reply))
+        if reply.kind == "silent":
+            raise Silent
+        if reply.kind == "ambiguous":
+            return Ambiguous("the script says the record fits it in more than one way")
+        known = self.done.get(call.id)
+        return _outcome(known) if known else NotSeen("it is not in the books")
+
+    def _do(self, call: Call, amount: int | None) -> Done:
+        """Write it into the books. The same call done again is a second effect, and is counted."""
+        before = self.done.get(call.id)
+        if before is not None:
+            done = attrs.evolve(before, times=before.times + 1)
+        else:
+            count = len(self.done) + 1
+            number = f"{6006_0000_0000_0000 + count}" if call.verb == "allocate" else None
+            asked = call.args.get("amount")
+            whole = asked if isinstance(asked, int) else None
+            done = Done(call.id, call.verb, call.card.id, call.args, whole if amount is None else amount,
+                        f"R{count}", number)  # fmt: skip
+        self.done[call.id] = done
+        return done
+
+
+def _outcome(done: Done) -> Outcome:
+    return Outcome(Result.CONFIRMED, reference=done.reference, amount=done.amount, number=done.number)
