@@ -822,6 +822,60 @@ def test_numbers_are_shown_in_the_currency(currency: str, amount: str) -> None:
     assert f"(here amount {amount}, " in answer.why
 
 
+# --- refused by the page, for some values
+
+LOCKER = """\
+machine: locker
+version: 1
+summary: A deposit for a locker.
+facts: {rate: money, note: text?, size: {is: [small, large], default: small}}
+accounts: {deposit: Left by the guest.}
+outside: {guest: Where it comes from.}
+states:
+  free: {start: true, says: Nobody uses it.}
+  taken: {says: A guest has left a deposit.}
+commands: {take: {amount: money, pin: secret?}, more: {amount: money}, swap: {}}
+transitions:
+  take: {from: free, to: taken, when: amount >= rate, move: {guest -> deposit: amount}}
+  more: {from: taken, move: {guest -> deposit: amount}}
+refuse:
+  - {says: A deposit covers one day at least., in: [free], commands: [take], when: amount < rate}
+  - {says: Nobody uses it., in: [free], commands: [more]}
+  - {says: "Nothing, or less, is no deposit", in: [taken], commands: [take, more], when: amount <= 0}
+  - {says: Small ones are all taken., in: [free, taken], commands: [swap], when: size == "small"}
+  - {says: Large ones are never swapped., in: [free, taken], commands: [swap], when: size != "small"}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "command", "because", "candidates"),
+    [
+        ("locker:x free rate=800", "take amount=799", "A deposit covers one day at least (here amount 7.99, rate 8.00)", ["take"]),
+        ("locker:x taken rate=800 deposit=800", "more amount=0", "Nothing, or less, is no deposit (here amount 0.00)", ["more"]),
+        ("locker:x free rate=800", "more amount=0", "Nobody uses it. It would take: take.", []),
+        ("locker:x taken rate=800", "take amount=0", "Nothing, or less, is no deposit (here amount 0.00)", []),
+        ("locker:x taken rate=800", "take amount=1", "this state does not answer it. It would take: more.", []),
+        ("locker:x free rate=1", "swap", "Small ones are all taken (here size small)", []),
+        ("locker:x free rate=1 size=large", "swap", "Large ones are never swapped (here size large)", []),
+    ],
+)  # fmt: skip
+def test_a_refusal_with_a_guard_says_its_sentence_and_the_numbers(
+    given: str, command: str, because: str, candidates: list[str]
+) -> None:
+    world = World(given, reader.read({"locker.yaml": LOCKER}))
+    answer = world.decide(command)
+    assert isinstance(answer, Refusal)
+    assert answer.why.endswith(f" refuses {command.split()[0]}: {because}")
+    assert [each.transition for each in answer.candidates] == candidates
+
+
+def test_a_refusal_with_a_guard_counts_before_the_transitions() -> None:
+    """In doubt, no: where a page both answers and refuses some values, they are refused."""
+    machines = reader.read({"locker.yaml": LOCKER.replace("when: amount <= 0", "when: amount <= rate")})
+    assert isinstance(World("locker:x taken rate=100", machines).decide("more amount=100"), Refusal)
+    assert isinstance(World("locker:x taken rate=100", machines).decide("more amount=101"), Intent)
+
+
 # fmt: off
 # value · type · currency · as a person reads it
 SHOWN: list[tuple[object, Type, str, str]] = [

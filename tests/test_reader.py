@@ -197,7 +197,7 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("{start: true, says: Nothing on", "{¦begin: true, start: true, says: Nothing on", "unknown key 'begin'."),
         ("{says: Earned., kept", "{says: Earned., ¦keep: true, kept", "unknown key 'keep'. Did you mean 'kept'?"),
         ("{is: count, default",  "{is: count, ¦defalt: 0, default",  "unknown key 'defalt'. Did you mean 'default'?"),
-        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands."),
+        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands, when."),
         ("    always: held",     "    ¦alway: true\n    always: held", "unknown key 'alway'. Did you mean 'always'?"),
         ("version: 3",           "version: 3\n¦version: 4",          "duplicate key 'version': it stands in line 2 already"),
         ("  held: Promised.\n",  "  held: Promised.\n  ¦held: x\n",  "duplicate key 'held': it stands in line 13 already"),
@@ -313,6 +313,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("  spend_some:\n    command: spend\n", "  ¦spend_some:\n    command: [spend, end]\n", "the commands it answers take different arguments"),
         ("    in: [gone]\n",     "    in: [gone, ¦live]\n",          "'hold' in 'live' is answered by 'hold'; it cannot be refused on purpose too"),
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone, ¦blank]\n    commands: [end]", "'end' in 'blank' is refused already"),
+        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone, ¦blank]\n    commands: [end]\n    when: free > 0", "'end' in 'blank' is refused already"),
+        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦amont > 0\n    commands: [load, hold]", "'amont' is not declared. Did you mean 'amount'?"),
+        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦short\n    commands: [load, hold]", "'short' is not declared."),
+        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦amount\n    commands: [load, hold]", "a guard is needed"),
     ],
     "accounts": [
         ("{sold -> free: amount}", "{¦sold -> fre: amount}",         "account 'fre' is not declared in card. Did you mean 'free'?"),
@@ -906,7 +910,7 @@ UNFIT: list[tuple[str, Any]] = [
     ("transitions/hold/to", ["live"]), ("transitions/hold/move", ["a"]), ("transitions/hold/set", "x"),
     ("transitions/hold/ask", ["hold"]), ("transitions/hold/then", []), ("transitions/hold/drive", {}),
     ("transitions/hold/when", ["x"]), ("transitions/hold/partial", "Amount"), ("refuse", {}), ("refuse", []),
-    ("refuse/0/in", "live"), ("outside/shop", ["x"]), ("outside/Shop", "x"), ("accounts/held", ["x"]),
+    ("refuse/0/in", "live"), ("refuse/0/when", ["x"]), ("outside/shop", ["x"]), ("outside/Shop", "x"), ("accounts/held", ["x"]),
 ]
 # fmt: on
 
@@ -987,6 +991,41 @@ def test_the_digest_stays_with_wording_comments_and_order(old: str, new: str) ->
     machine = read(pages)["payment"]
     assert machine.text != PAGES["payment.yaml"]
     assert machine.digest == MACHINES["payment"].digest
+
+
+def small(card: str = CARD) -> Machines:
+    return read({"card.yaml": card, "tender.yaml": TENDER})
+
+
+def test_every_part_of_a_page_has_its_place() -> None:
+    machine = small()["card"]
+    for place, (line, column) in machine.places.items():
+        there = CARD.splitlines()[line - 1][column - 1 :]
+        assert there, place
+        if place[0] not in ("refuse", "machine") and not place[2:]:
+            assert there.startswith(place[1]), place
+    for place, says in (
+        (("machine",), "card"),
+        (("transition", "hold", "when"), "amount > 0 and (amount <= free or short)"),
+        (("transition", "shut", "from"), "live"),
+        (("move", "spend_all", "held -> shop"), "held -> shop: held}"),
+        (("refuse", "1"), "says: It is over."),
+        (("invariant", "promised"), "promised:"),
+        (("command", "spend", "note"), "note: text?}"),
+    ):
+        line, column = machine.places[place]
+        assert CARD.splitlines()[line - 1][column - 1 :] == says
+
+
+def test_the_digest_knows_refusals_by_a_guard_and_no_places() -> None:
+    refusal = "refuse:\n  - says: Nothing, or less.\n    in: [blank]\n    commands: [load]\n    when: amount < 0\n"
+    lines = CARD.replace("refuse:\n", "\n\nrefuse:\n")
+    assert small(lines)["card"].digest == small()["card"].digest
+    guarded = CARD.replace("refuse:\n", refusal)
+    other = guarded.replace("when: amount < 0", "when: amount <= 0")
+    assert small(guarded)["card"].digest != small(other)["card"].digest
+    reworded = guarded.replace("Nothing, or less.", "It has to be more than nothing.")
+    assert small(guarded)["card"].digest == small(reworded)["card"].digest
 
 
 def test_the_digest_changes_with_the_behaviour() -> None:

@@ -72,9 +72,10 @@ def _row(
     machine: Machine, entity: Entity, command: str, args: Mapping[str, object], driver: Entity | None
 ) -> Row | Refusal:
     """The one transition that answers, if one does."""
-    rows = machine.table.get((entity.state, command))
+    pair = (entity.state, command)
+    rows = machine.table.get(pair)
     if rows is None:
-        return refusal.not_now(entity, machine, command)
+        return refusal.by_page(entity, machine, command, args) or refusal.not_now(entity, machine, command)
     if driver is None and machine.commands[command].driven:
         why = "only another machine drives it, by a transition of its own"
         return refusal.of(entity, machine, command, Code.DRIVEN_ONLY, why)
@@ -85,6 +86,10 @@ def _row(
         blocked = _in_the_way(machine, entity, command, rows)
         if blocked is not None:
             return blocked
+    if pair in machine.refused:
+        refused = refusal.by_page(entity, machine, command, args)
+        if refused is not None:
+            return refused
     firing = [row for row in rows if row.fires(entity.accounts, entity.facts, args, entity.state)]
     if len(firing) != 1:
         if firing:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from tallystick.behaviour import behaviour
 from tallystick.expression import Expression, Type
 
 if TYPE_CHECKING:
@@ -121,6 +122,12 @@ class RefusedOnPurpose:
     says: str
     states: tuple[str, ...]
     commands: tuple[str, ...]
+    guard: Expression | None = None  # refused when this is true; None: always
+    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        guard = self.guard.compiled() if self.guard else lambda *_: True
+        object.__setattr__(self, "fires", guard)
 
 
 @attrs.frozen
@@ -178,10 +185,12 @@ class Machine:
     invariants: Mapping[str, Invariant]
     text: str = attrs.field(repr=False)  # the page as written
     file: str = ""
+    places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
     start: str = attrs.field(init=False)
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)
     table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)
-    on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)
+    on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)  # always refused, and why
+    refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
     links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → machine
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
 
@@ -189,10 +198,13 @@ class Machine:
         put = object.__setattr__
         put(self, "start", next(state.name for state in self.states.values() if state.start))
         put(self, "rows", {name: _row(self, each) for name, each in self.transitions.items()})
+        put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
+        refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
+        for pair, each in _refusals(self):
+            if each.guard is not None:
+                refused[pair] = (*refused.get(pair, ()), each)
+        put(self, "refused", refused)
         put(self, "table", _table(to_transitions(self)))
-        put(self, "on_purpose", {
-            (state, command): each.says for each in self.refuse for state in each.states for command in each.commands
-        })  # fmt: skip
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
         put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
 
@@ -203,23 +215,7 @@ class Machine:
 
     def behaviour(self) -> dict[str, Any]:
         """The page without what is said for people: two pages with equal behaviour run alike."""
-        return {
-            "machine": self.name,
-            "facts": {name: [str(fact.type), fact.default, fact.later] for name, fact in self.facts.items()},
-            "accounts": {name: account.kept for name, account in self.accounts.items()},
-            "outside": sorted(self.outside),
-            "states": {name: [state.start, state.final] for name, state in self.states.items()},
-            "commands": {
-                name: [{key: str(type_) for key, type_ in command.arguments.items()}, command.driven]
-                for name, command in self.commands.items()
-            },
-            "transitions": {name: _behaviour(each) for name, each in self.transitions.items()},
-            "refuse": sorted(f"{state} {command}" for state, command in self.on_purpose),
-            "invariants": {
-                name: [{key: attrs.astuple(total) for key, total in each.sums.items()}, each.always.code]
-                for name, each in self.invariants.items()
-            },
-        }
+        return behaviour(self)
 
     @property
     def digest(self) -> str:
@@ -255,23 +251,11 @@ class Machines(Mapping[str, Machine]):
         return list(self._all.values())
 
 
-def _behaviour(transition: Transition) -> dict[str, Any]:
-    def code(expressions: Mapping[str, Expression]) -> dict[str, str]:
-        return {name: expression.code for name, expression in expressions.items()}
-
-    return {
-        "command": list(transition.commands),
-        "from": list(transition.sources),
-        "to": transition.target,
-        "else": transition.otherwise,
-        "when": transition.guard and transition.guard.code,
-        "drive": [[drive.link, drive.command, code(drive.arguments)] for drive in transition.drives],
-        "ask": transition.ask and [transition.ask.verb, code(transition.ask.arguments)],
-        "partial": [transition.partial, transition.upto and transition.upto.code],
-        "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
-        "set": code(transition.sets),
-        "then": [[then.command, code(then.arguments)] for then in transition.then],
-    }
+def _refusals(machine: Machine) -> Iterator[tuple[tuple[str, str], RefusedOnPurpose]]:
+    for each in machine.refuse:
+        for state in each.states:
+            for command in each.commands:
+                yield (state, command), each
 
 
 # The table
@@ -281,7 +265,8 @@ def to_transitions(machine: Machine) -> transitions.Machine:
     """The machine as a `transitions.Machine` without a model.
 
     A model added to it needs `state`, and `accounts` and `facts` as dicts; arguments of a command are passed
-    by keyword. Guards are its conditions, moves its effects. Calls, drives and follow-ups are not in it.
+    by keyword. Guards are its conditions, refusals with a guard its `unless`, moves its effects. Calls, drives and
+    follow-ups are not in it.
     """
     import transitions
 
@@ -292,10 +277,16 @@ def to_transitions(machine: Machine) -> transitions.Machine:
         auto_transitions=False,
         send_event=True,
     )
+    refused = {command for _, command in machine.refused}
     for row in machine.rows.values():
         for command in row.transition.commands:
             reference.add_transition(
-                command, list(row.transition.sources), row.target, conditions=[_Guard(row)], before=[_Effect(row)]
+                command,
+                list(row.transition.sources),
+                row.target,
+                conditions=[_Guard(row)],
+                unless=[_Refused(machine, command)] if command in refused else None,
+                before=[_Effect(row)],
             )
     return reference
 
@@ -308,6 +299,19 @@ class _Guard:
 
     def __call__(self, event: Any) -> bool:
         return self.row.fires(event.model.accounts, event.model.facts, event.kwargs, event.state.name)
+
+
+@attrs.frozen
+class _Refused:
+    """What keeps the reference machine from a transition: a refusal of its command that is declared with a guard."""
+
+    machine: Machine
+    command: str
+
+    def __call__(self, event: Any) -> bool:
+        model, state = event.model, event.state.name
+        refusals = self.machine.refused.get((state, self.command), ())
+        return any(each.fires(model.accounts, model.facts, event.kwargs, state, None) for each in refusals)
 
 
 @attrs.frozen

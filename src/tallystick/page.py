@@ -325,7 +325,8 @@ PAGE = Record({
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),
                            "in":       Key(ListOf(Name()), "states", required=True),
-                           "commands": Key(ListOf(Name()), "commands", required=True)})),
+                           "commands": Key(ListOf(Name()), "commands", required=True),
+                           "when":     Key(Text(), "only these values of them: a guard; without it, always")})),
                        "what is refused on purpose"),
     "invariants":  Key(MapOf(Name(), Record({
                            "says":   Key(Text(), "what it means, for people", required=True),

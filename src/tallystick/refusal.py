@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tallystick import money
-from tallystick.expression import MONEY, Type
+from tallystick.expression import MONEY, Expression, Type
 from tallystick.machine import IN_DOUBT, Machine, Row
 
 if TYPE_CHECKING:
@@ -124,6 +124,21 @@ def not_now(entity: Entity, machine: Machine, command: str) -> Refusal:
     return of(entity, machine, command, Code.NOT_NOW, f"{says}{'' if says.endswith('.') else '.'}{instead}")
 
 
+def by_page(entity: Entity, machine: Machine, command: str, args: Mapping[str, object]) -> Refusal | None:
+    """The refusal that the page declares for these values: its sentence, and the numbers it looked at."""
+    for each in machine.refused.get((entity.state, command), ()):
+        if each.guard is None or not each.fires(entity.accounts, entity.facts, args, entity.state, None):
+            continue
+        values = _values(entity, machine, command, args, each.guard)
+        numbers = ", ".join(f"{name} {value}" for name, value in values.items())
+        candidates = tuple(
+            _candidate(entity, machine, command, row, args) for row in machine.table.get((entity.state, command), ())
+        )
+        why = f"{each.says.removesuffix('.')} (here {numbers})" if numbers else each.says
+        return of(entity, machine, command, Code.GUARD, why, candidates=candidates)
+    return None
+
+
 def by_guard(
     entity: Entity, machine: Machine, command: str, rows: tuple[Row, ...], args: Mapping[str, object]
 ) -> Refusal:
@@ -148,11 +163,16 @@ def _candidate(entity: Entity, machine: Machine, command: str, row: Row, args: M
         if not true(entity.accounts, entity.facts, args, entity.state, None):
             failed = part.source
             break
-    values = {}
-    for name in sorted(guard.names) if guard else ():
-        value, type_ = _value(entity, machine, command, args, name)
-        values[name] = shown(value, type_, entity.currency)
+    values = _values(entity, machine, command, args, guard) if guard else {}
     return Candidate(row.name, guard.source if guard else "", guard.prose if guard else "", failed, values)
+
+
+def _values(
+    entity: Entity, machine: Machine, command: str, args: Mapping[str, object], guard: Expression
+) -> dict[str, str]:
+    """What a guard looks at, as a person reads it."""
+    found = {name: _value(entity, machine, command, args, name) for name in sorted(guard.names)}
+    return {name: shown(value, type_, entity.currency) for name, (value, type_) in found.items()}
 
 
 def _value(

@@ -5,7 +5,6 @@ Names, types, units, links and secrets are checked here, each with its place on 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -13,7 +12,7 @@ import attrs
 from tallystick import expression
 from tallystick.declare import Declared
 from tallystick.errors import nearest
-from tallystick.expression import LONGEST, Expression, ExpressionError, Name, Type
+from tallystick.expression import Expression, ExpressionError, Name, Type
 from tallystick.machine import (
     IN_DOUBT,
     Ask,
@@ -28,23 +27,15 @@ from tallystick.machine import (
 )  # fmt: skip
 from tallystick.one_call import check_calls, check_partial
 from tallystick.page import At
+from tallystick.places import places
 from tallystick.provider import VERBS
+from tallystick.written import Written
+from tallystick.written import call as written_call
 
 OUTCOME = {
     "outcome.reference": Name("o.reference", Type("text", optional=True)),
     "outcome.number": Name("o.number", Type("number", optional=True)),
 }
-
-
-@attrs.frozen
-class _Written:
-    """A call as written in `drive:`, `ask:` or `then:`: link.name(argument=expression)."""
-
-    at: At
-    link: str
-    name: str
-    arguments: Mapping[str, At]
-    bare: bool
 
 
 class Wiring:
@@ -80,6 +71,7 @@ class Wiring:
             invariants=invariants,
             text=declared.text,
             file=declared.file,
+            places=places(declared.page),
         )
 
     def _transition(self, key: At, at: At) -> Transition | None:
@@ -173,36 +165,8 @@ class Wiring:
             self.faults.add(at, f"'{at.value}' is {found.type}; {what} is needed, which is {wanted}")
         return found
 
-    def _call(self, at: At) -> _Written | None:
-        """`link.name(argument=value)`, `name(argument=value)` or a bare `name`."""
-        try:
-            node = ast.parse(at.value.strip()[:LONGEST], mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            node = None
-        call = node if isinstance(node, ast.Call) else None
-        match call.func if call else node:
-            case ast.Name(name):
-                link = ""
-            case ast.Attribute(ast.Name(link), name):
-                pass
-            case _:
-                self.faults.add(
-                    at, f"'{at.value}' is no command: write name(argument=value) or link.name(argument=value)"
-                )
-                return None
-        if call and (call.args or any(each.arg is None for each in call.keywords)):
-            self.faults.add(at, f"in '{at.value}': every argument is given by name")
-            return None
-        arguments: dict[str, At] = {}
-        for each in call.keywords if call else []:
-            if each.arg in arguments:
-                self.faults.add(at, f"in '{at.value}': argument {each.arg!r} is given twice")
-            source = ast.get_source_segment(at.value.strip(), each.value) or ast.unparse(each.value)
-            arguments[str(each.arg)] = At(source, at.line, at.column + each.value.col_offset)
-        return _Written(at, link, name, arguments, bare=call is None)
-
     def _fitting(
-        self, written: _Written, wanted: Mapping[str, Type], scope: Mapping[str, Name], who: str
+        self, written: Written, wanted: Mapping[str, Type], scope: Mapping[str, Name], who: str
     ) -> dict[str, Expression]:
         """The arguments of a call, checked against what is wanted."""
         given = {}
@@ -219,7 +183,7 @@ class Wiring:
         return given
 
     def _drive(self, at: At, arguments: Mapping[str, Type], scope: Mapping[str, Name]) -> Drive | None:
-        written = self._call(at)
+        written = written_call(at, self.faults)
         if written is None:
             return None
         links = {name: fact.type for name, fact in self.declared.facts.items() if fact.type.kind == "link"}
@@ -238,7 +202,7 @@ class Wiring:
         return Drive(written.link, target.name, written.link in arguments, written.name, given)
 
     def _ask(self, at: At, arguments: Mapping[str, Type], scope: Mapping[str, Name]) -> Ask | None:
-        written = self._call(at)
+        written = written_call(at, self.faults)
         if written is None:
             return None
         if written.link or written.name not in VERBS:
@@ -253,7 +217,7 @@ class Wiring:
     def _then(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> tuple[Then, ...]:
         follow_ups = []
         for at in record["then"].value if "then" in record else []:
-            written = self._call(at)
+            written = written_call(at, self.faults)
             if written is None:
                 continue
             commands = self.declared.commands
@@ -316,25 +280,38 @@ class Wiring:
     def _refuse(self, transitions: Mapping[str, Transition]) -> tuple[RefusedOnPurpose, ...]:
         answered = {(state, command): each.name for each in transitions.values() for state in each.sources
                     for command in each.commands}  # fmt: skip
-        refuse, seen = [], set()
+        refuse = []
+        always: set[tuple[str, str]] = set()
+        sometimes: set[tuple[str, str]] = set()
         at = self.declared.page.get("refuse")
         for each in at.value if at else []:
             if not {"in", "commands", "says"} <= each.value.keys():
                 continue
             states = [state for state in each.value["in"].value if self._state(state)]
             commands = self._commands(each, {"command": each.value["commands"]})
+            guard = self._refusing(each.value["when"], commands) if "when" in each.value else None
             for state in states:
                 for command in commands:
                     pair = (state.value, command)
-                    if pair in answered:
+                    if pair in answered and "when" not in each.value:
                         self.faults.add(state, f"{command!r} in {state.value!r} is answered by {answered[pair]!r}; "
-                                        "it cannot be refused on purpose too")  # fmt: skip
-                    if pair in seen:
+                                        "it cannot be refused on purpose too, unless by a 'when'")  # fmt: skip
+                    if pair in always or (pair in sometimes and "when" not in each.value):
                         self.faults.add(state, f"{command!r} in {state.value!r} is refused already")
-                    seen.add(pair)
+                    (sometimes if "when" in each.value else always).add(pair)
             says = each.value["says"].value
-            refuse.append(RefusedOnPurpose(says, tuple(state.value for state in states), commands))
+            refuse.append(RefusedOnPurpose(says, tuple(state.value for state in states), commands, guard))
         return tuple(refuse)
+
+    def _refusing(self, at: At, commands: tuple[str, ...]) -> Expression | None:
+        """The guard of a refusal: it may look at arguments that all of its commands take."""
+        taken = [self.declared.commands[command].arguments for command in commands]
+        known = {name: type_ for each in taken for name, type_ in each.items()}
+        shared = {name: type_ for name, type_ in known.items() if all(each.get(name) == type_ for each in taken)}
+        scope = self._scope(shared, ())
+        for name in known.keys() - shared.keys():
+            scope.pop(name, None)  # what is an argument of some of them, and a fact elsewhere, has no one meaning
+        return self.expression(at, scope, Type("flag"), "a guard")
 
     def _invariants(self) -> dict[str, Invariant]:
         invariants = {}

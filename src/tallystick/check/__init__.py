@@ -1,0 +1,82 @@
+"""Learning before production what is wrong with a machine, in three floors.
+
+    structure   what the page itself shows: states, guards, accounts, follow-ups. Milliseconds
+    model       the machines run together through everything they can do, with small amounts. Seconds to minutes
+    proof       for all amounts, by a solver (`pip install 'tallystick[prove]'`)
+
+Each floor gives findings (`Finding`) and counts what it looked at. A floor is only imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+
+import attrs
+
+from tallystick.check.finding import TITLES, Finding
+from tallystick.errors import Invalid, nearest
+from tallystick.machine import Machines
+
+__all__ = ["TITLES", "Finding", "Report", "check"]
+
+
+@attrs.frozen
+class Report:
+    """What was found, and how much was looked at: floor → what is counted → how many."""
+
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, Mapping[str, int]]
+
+    @property
+    def clean(self) -> bool:
+        return not self.findings
+
+
+def check(
+    machines: Machines,
+    *,
+    only: Collection[str] = (),
+    depth: int | None = None,
+    model: bool = True,
+    prove: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """What is wrong with the machines, or with those named in `only`, which run beside the others all the same.
+
+    `depth` bounds the model's search; without it, the whole of its small world is searched. `progress` is told now
+    and then how far a long floor is.
+
+    Raises:
+        Invalid: `only` names no machine, or a solver is not installed.
+    """
+    for name in only:
+        if name not in machines:
+            raise Invalid(f"there is no machine {name!r}.{nearest(name, list(machines))}")
+    findings: list[Finding] = []
+    figures: dict[str, Mapping[str, int]] = {}
+    found, figures["structure"] = _structure(machines, only or list(machines))
+    findings += found
+    if model and find_spec("tallystick.check.model"):
+        explore = import_module("tallystick.check.model").explore
+        found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress)
+        findings += found
+    if prove and find_spec("tallystick.check.proof"):
+        proved = import_module("tallystick.check.proof").prove
+        found, figures["proof"] = proved(machines, only=only)
+        findings += found
+    return Report(tuple(findings), figures)
+
+
+def _structure(machines: Machines, names: Collection[str]) -> tuple[list[Finding], dict[str, int]]:
+    from tallystick.check.structure import structure
+
+    chosen = [machine for name, machine in machines.items() if name in names]
+    found = [each for machine in chosen for each in structure(machines, machine)]
+    found.sort(key=lambda each: (each.file, each.line, each.column, each.code))
+    return found, {
+        "machines": len(chosen),
+        "states": sum(len(each.states) for each in chosen),
+        "transitions": sum(len(each.transitions) for each in chosen),
+    }

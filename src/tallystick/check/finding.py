@@ -1,0 +1,76 @@
+"""A finding: one thing that is wrong with a machine, where it stands, and how to get there.
+
+Every kind has a stable code, whatever its sentence says: TS1xx is found by looking at the page (structure), TS2xx by
+running machines through all they can do (model), TS3xx by proof for all amounts. `docs/findings/` has a page for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from tallystick.machine import Machine
+
+TITLES: Mapping[str, str] = {
+    # Structure
+    "TS101": "a state that nothing leads to",
+    "TS102": "a trap: no way leads from here to an end",
+    "TS103": "a command that a state neither answers nor refuses",
+    "TS104": "two guards are true at once",
+    "TS105": "values that nothing answers",
+    "TS106": "an end that can hold value",
+    "TS107": "a declined call leaves no way on",
+    "TS108": "an account that nothing ever leaves",
+    "TS109": "a follow-up that can go on for ever",
+    "TS110": "a follow-up that is never taken",
+    "TS111": "a fact that nothing uses",
+    "TS112": "an account that nothing uses",
+    "TS113": "an outside account that nothing uses",
+    "TS114": "a command that no state answers",
+    "TS115": "an argument that nothing uses",
+    "TS116": "a transition that can never happen",
+    "TS117": "a refusal that can never be given",
+}
+
+
+@attrs.frozen
+class Finding:
+    code: str  # TS101
+    machine: str
+    file: str
+    line: int
+    column: int
+    message: str  # one sentence, with the states and amounts it is about
+    story: tuple[str, ...] = ()  # the shortest way there, one line a step, amounts as people read them
+    replay: tuple[Mapping[str, object], ...] = ()  # the same as lines that `tallystick run` takes
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}"
+
+
+def finding(
+    code: str,
+    machine: Machine,
+    message: str,
+    *place: str,
+    story: Sequence[str] = (),
+    replay: Sequence[Mapping[str, object]] = (),
+) -> Finding:
+    """A finding at a place of the machine's page: `finding("TS104", machine, "…", "transition", "settle", "when")`.
+
+    Where the page has nothing at that place, such as a guard that is not written, the finding stands at what is
+    around it.
+    """
+    if code not in TITLES:
+        raise KeyError(f"{code} has no title")
+    line, column = _nearest(machine, place)
+    return Finding(code, machine.name, machine.file, line, column, message, tuple(story), tuple(replay))
+
+
+def _nearest(machine: Machine, place: tuple[str, ...]) -> tuple[int, int]:
+    while place:
+        if place in machine.places:
+            return machine.places[place]
+        place = place[:-1]
+    return machine.places.get(("machine",), (1, 1))
