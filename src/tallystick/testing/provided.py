@@ -1,0 +1,227 @@
+"""The provider's half, and whether the two halves match: the referee's look at the other books.
+
+The provider knows our calls by the id we sent; that id is the string between the halves which the library's own
+look-up cannot count on. What was done under it must be what our books say of that call: once, of that verb, of that
+amount. Of two calls that are alike each may have been given the other's line; that is nobody's loss.
+
+What others did to a card moves its balance and is nobody's fault: it is subtracted before balances are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import attrs
+
+Row = Mapping[str, Any]
+NO_VALUE = ("allocate", "activate", "suspend", "reinstate")
+# What a verb is in the sandbox's books.
+_VERB = {
+    "issue": "issue", "redeem": "redeem", "hold": "hold", "redeem_from_hold": "redeem_hold", "release": "release_hold",
+    "void": "void", "adjustment": "adjust", "allocate": "allocate", "account": "account",
+}  # fmt: skip
+_ALIKE = frozenset(["redeem", "redeem_hold"])  # a history shows no difference between these two
+
+
+@attrs.frozen
+class Done:
+    """A line in the provider's books. `change`: what the card became worth; `amount`: the same, or what a hold held."""
+
+    id: str
+    call: str | None  # our id of the call that did it; None: somebody else's
+    verb: str
+    number: str
+    currency: str
+    amount: int
+    change: int
+
+
+@attrs.frozen
+class Provided:
+    """The provider's books: every line, what is available and what is held, by card number and currency."""
+
+    done: Sequence[Done]
+    available: Mapping[tuple[str, str], int]
+    holds: Mapping[tuple[str, str], Mapping[str, int]]  # open ones: id → amount
+    doubled: Mapping[str, int] = attrs.field(factory=dict)  # calls that the provider itself did again, and how often
+
+    @classmethod
+    def of_sandbox_db(cls, books: sqlite3.Connection | str, doubled: Mapping[str, int] | None = None) -> Provided:
+        """The sandbox's own tables, read by SQL: a path, or the connection of a sandbox in memory."""
+        if not isinstance(books, sqlite3.Connection):
+            with closing(sqlite3.connect(books)) as connection:
+                return cls.of_sandbox_db(connection, doubled)
+        lines = books.execute(
+            "SELECT h.transaction_id, h.custom_request_id, h.operation, h.number, h.updates, p.code, p.placed"
+            " FROM history h LEFT JOIN hold p ON p.id = h.transaction_id WHERE h.number IS NOT NULL ORDER BY h.seq"
+        )
+        holds: dict[tuple[str, str], dict[str, int]] = {}
+        for id, number, code, amount in books.execute("SELECT id, number, code, amount FROM hold WHERE amount > 0"):
+            holds.setdefault((number, code), {})[id] = amount
+        balances = books.execute("SELECT number, code, available FROM balance")
+        return cls(
+            [_line(*line) for line in lines], {(number, code): amount for number, code, amount in balances}, holds,
+            doubled or {},
+        )  # fmt: skip
+
+
+def _line(
+    id: str, call: str | None, operation: str, number: str, updates: str, code: str | None, placed: int | None
+) -> Done:
+    changes = json.loads(updates)
+    change = sum(minor for _, _, minor in changes)
+    currency = code or (changes[0][1] if changes else "")
+    return Done(
+        id,
+        call or None,
+        _VERB.get(operation, operation),
+        number,
+        currency,
+        change if placed is None else placed,
+        change,
+    )
+
+
+def halves(
+    provided: Provided, cards: Iterable[Row], payments: Iterable[Row], calls: Iterable[Row], entries: Iterable[Row], *,
+    settled: bool,
+) -> Iterator[str]:  # fmt: skip
+    """Where the two halves do not match. `cards` have a number; `payments` have a card and a hold."""
+    lines: dict[tuple[str, str], list[Done]] = {}
+    for line in provided.done:
+        lines.setdefault((line.number, line.currency), []).append(line)
+    of_card: dict[str, list[Row]] = {}
+    for call in calls:
+        of_card.setdefault(call["entity"], []).append(call)
+    paid: dict[str, list[Row]] = {}
+    for payment in payments:
+        paid.setdefault(str(payment["facts"]["card"]), []).append(payment)
+    observed = _observed(entries)
+    known = {call["id"] for each in of_card.values() for call in each}
+    for card in cards:
+        half = _Half(
+            provided, card, lines.get((str(card["facts"]["number"]), card["currency"]), []),
+            of_card.get(card["id"], []), paid.get(card["id"], []), known,
+        )  # fmt: skip
+        yield from half.claims()
+        if settled:
+            yield from half.lost()
+            yield from half.holds()
+            yield from half.balance(observed[card["id"]])
+
+
+def _observed(entries: Iterable[Row]) -> Counter[str]:
+    """What our books took over of other channels' doings, by card."""
+    found: Counter[str] = Counter()
+    for entry in entries:
+        if '"elsewhere"' in entry["postings"]:
+            for source, target, amount in json.loads(entry["postings"]):
+                found[entry["entity"]] += amount * ((source == "elsewhere") - (target == "elsewhere"))
+    return found
+
+
+@attrs.define
+class _Half:
+    """One card in both books."""
+
+    provided: Provided
+    card: Row
+    lines: list[Done]
+    calls: list[Row]
+    payments: list[Row]
+    known: set[str]  # every call of ours
+    claimed: Counter[str] = attrs.field(factory=Counter)
+
+    def claims(self) -> Iterator[str]:
+        """Every confirmed call was done, as it was asked, and no line stands for two calls."""
+        done = {line.id: line for line in self.lines}
+        for call in self.calls:
+            reference = _reference(call)
+            if reference is None:
+                continue
+            self.claimed[reference] += 1
+            line = done.get(reference)
+            if line is None:
+                yield f"{_said(call)} is confirmed as {reference}, which the provider's books do not have"
+            elif not _is(line, call):
+                yield f"{_said(call)} is confirmed as something else: {line}"
+        for reference, times in self.claimed.items():
+            if times > 1:
+                yield f"{reference} was done once and is claimed by {times} calls"
+        ours = Counter(line.call for line in self.lines if line.call in self.known and line.verb not in _QUIET)
+        for id, times in ours.items():
+            if times > 1 + self.provided.doubled.get(str(id), 0):
+                yield f"call {id} was done {times} times by the provider"
+
+    def lost(self) -> Iterator[str]:
+        """What was done for us stands in our books. A line exchanged for another's is not lost."""
+        free = [line for line in self._ours() if line.id not in self.claimed]
+        taken = sum(1 for line in self.lines if line.id in self.claimed and line.call not in self.known)
+        excused = taken + sum(self.provided.doubled.get(call["id"], 0) for call in self.calls)
+        if len(free) > excused:
+            yield f"{self._name()}: done by the provider and not in our books: {', '.join(map(str, free))}"
+
+    def holds(self) -> Iterator[str]:
+        """A payment's hold is the provider's hold, to the cent."""
+        open_ = self._open()
+        for payment in self.payments:
+            held, there = payment["accounts"]["held"], open_.get(str(payment["facts"]["hold"]), 0)
+            if held != there and (held or payment["facts"]["hold"] is not None):
+                yield (
+                    f"payment {payment['id']!r} holds {held}, the provider's hold {payment['facts']['hold']} "
+                    f"is of {there}"
+                )
+
+    def balance(self, observed: int) -> Iterator[str]:
+        """What is available on both sides is the same, but for what others did and nobody has posted yet."""
+        known = {str(payment["facts"]["hold"]) for payment in self.payments}
+        foreign = sum(amount for id, amount in self._open().items() if id not in known)
+        others = sum(line.change for line in self.lines if line.id not in self.claimed)
+        theirs = self.provided.available.get(self._key(), 0) + foreign
+        ours = self.card["accounts"]["available"] + others - observed
+        if theirs != ours:
+            yield (
+                f"{self._name()}: the provider has {theirs} available ({foreign} of it in holds that are not ours); we "
+                f"have {self.card['accounts']['available']}, others moved {others}, of which {observed} are posted"
+            )
+
+    def _ours(self) -> list[Done]:
+        return [line for line in self.lines if line.call in self.known and line.verb not in _QUIET]
+
+    def _open(self) -> Mapping[str, int]:
+        return self.provided.holds.get(self._key(), {})
+
+    def _key(self) -> tuple[str, str]:
+        return str(self.card["facts"]["number"]), self.card["currency"]
+
+    def _name(self) -> str:
+        return f"card {self.card['id']!r}"
+
+
+_QUIET = (*NO_VALUE, "account")
+
+
+def _said(call: Row) -> str:
+    return f"call {call['id']} ({call['verb']} {call['args']})"
+
+
+def _reference(call: Row) -> str | None:
+    """The provider's id of what a confirmed call of money did."""
+    if call["state"] != "confirmed" or call["verb"] in NO_VALUE or not call["outcome"]:
+        return None
+    reference = json.loads(call["outcome"]).get("reference")
+    return None if reference is None else str(reference)
+
+
+def _is(line: Done, call: Row) -> bool:
+    """Whether a line is what a call asked for, or the part of it that was confirmed."""
+    asked, confirmed = json.loads(call["args"]).get("amount", 0), json.loads(call["outcome"]).get("amount")
+    amount = asked if confirmed is None else confirmed
+    wanted = {"redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call["verb"], amount)
+    same = line.verb == call["verb"] or {line.verb, call["verb"]} <= _ALIKE
+    return same and line.amount == wanted

@@ -1,0 +1,168 @@
+"""The life of one entity, replayed from the journal by the referee's own code.
+
+What an entry may be is told by three things kept beside it: the entry before it, the table of declared steps, and
+the text of its page. Nothing of the library computes anything here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from tallystick.testing.pages import Page
+
+Row = Mapping[str, Any]
+Step = tuple[object, ...]
+
+# What is hashed, in this order; an entry's hash covers the hash before it.
+HASHED = (
+    "machine", "entity", "version", "machine_version", "transition", "command", "phase", "from_state", "to_state",
+    "args", "postings", "facts", "after", "currency", "call", "key", "cause", "fingerprint", "by", "reason", "at",
+)  # fmt: skip
+ENDED = ("confirmed", "declined", "unavailable")
+IN_DOUBT = "in_doubt"
+
+
+@attrs.define
+class Life:
+    """An entity as its journal makes it."""
+
+    state: str | None = None
+    version: int = 0
+    machine_version: int = 0
+    currency: str = ""
+    hash: str = ""
+    at: str = ""
+    seq: int = 0
+    accounts: dict[str, int] = attrs.field(factory=dict)
+    facts: dict[str, Any] = attrs.field(factory=dict)
+    outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
+    flight: dict[str, tuple[str, Counter[str]]] = attrs.field(factory=dict)  # call → transition, what was set aside
+    fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
+
+
+@attrs.define
+class Replay:
+    """Replays entities; what is wrong with them is told as sentences."""
+
+    pages: Mapping[tuple[str, int], Page]
+    steps: frozenset[Step]
+    steady: bool
+
+    def life(self, entries: Sequence[Row]) -> tuple[Life, list[str]]:
+        life, found = Life(), []
+        for entry in entries:
+            where = f"{entry['machine']} {entry['entity']!r} version {entry['version']}"
+            found += [f"{where}: {what}" for what in self._entry(life, entry)]
+        return life, found
+
+    def _entry(self, life: Life, entry: Row) -> Iterator[str]:
+        if entry["version"] != life.version + 1:
+            yield f"it follows version {life.version}; an entry is missing or stands there twice"
+        if entry["seq"] <= life.seq:
+            yield f"it was written as number {entry['seq']}, before the entry it follows, number {life.seq}"
+        if self.steady and entry["at"] < life.at:
+            yield f"it happened at {entry['at']}, before the entry it follows, at {life.at}"
+        if entry["from_state"] != life.state:
+            yield f"it begins in {entry['from_state']}, the entry before it ended in {life.state}"
+        if _chained(life.hash, entry) != entry["hash"]:
+            yield "its hash is not that of its content and of the entry before it"
+        names = ("machine", "machine_version", "transition", "command", "phase")
+        if (*(entry[name] for name in names), entry["from_state"] or "", entry["to_state"]) not in self.steps:
+            yield (
+                f"{entry['transition']} ({entry['phase']}) from {entry['from_state']} to {entry['to_state']} "
+                "is a step that no page declares"
+            )
+        page = self.pages.get((entry["machine"], entry["machine_version"]))
+        if page is None:
+            yield f"it runs on version {entry['machine_version']} of {entry['machine']}, whose page is not kept"
+            return
+        if life.version == 0:
+            life.accounts = dict.fromkeys((*page.accounts, *([IN_DOUBT] if page.accounts else [])), 0)
+            life.currency = entry["currency"]
+        if entry["currency"] != life.currency:
+            yield f"it is in {entry['currency']}, the entity in {life.currency}"
+        postings = json.loads(entry["postings"])
+        yield from self._posted(life, entry, page, postings)
+        yield from _in_flight(life, entry, postings)
+        life.facts |= json.loads(entry["facts"])
+        life.state, life.version, life.hash = entry["to_state"], entry["version"], entry["hash"]
+        life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
+        if entry["phase"] in ("done", "confirmed"):
+            life.fired[entry["key"] or entry["cause"] or ""] += 1
+
+    def _posted(self, life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iterator[str]:
+        allowed = _allowed(page, entry)
+        for source, target, amount in postings:
+            if type(amount) is not int or amount <= 0:
+                yield f"{source} → {target} moves {amount}; only whole amounts above nothing move"
+                continue
+            if (source, target) not in allowed:
+                yield f"{entry['transition']} ({entry['phase']}) moves {source} → {target}, which its page does not say"
+            for name, change in ((source, -amount), (target, amount)):
+                if name in life.accounts:
+                    life.accounts[name] += change
+                else:
+                    life.outside[name] += change
+        after = json.loads(entry["after"])
+        if after != life.accounts:
+            yield f"it says {after} afterwards, its postings make it {life.accounts}"
+        if any(amount < 0 for amount in life.accounts.values()):
+            yield f"an account falls below nothing: {life.accounts}"
+        came, stands = -sum(life.outside.values()), sum(life.accounts.values())
+        if came != stands:
+            yield f"{came} came in from outside, {stands} stand on its accounts"
+        left = {name: life.accounts[name] for name in page.holding if life.accounts.get(name)}
+        if entry["to_state"] in page.final and left:
+            yield f"{entry['to_state']} is the end of it, but {left} stand on it"
+
+
+def _chained(before: str, entry: Row) -> str:
+    lines = "\n".join("" if entry[name] is None else str(entry[name]) for name in HASHED)
+    return hashlib.sha256(f"{before}\n{lines}".encode()).hexdigest()
+
+
+def _allowed(page: Page, entry: Row) -> frozenset[tuple[str, str]]:
+    """From where to where a step may move: as its page says, by way of `in_doubt` where a provider was asked."""
+    declared = page.transitions.get(entry["transition"])
+    moves = declared.moves if declared else frozenset()
+    if entry["phase"] == "asked":
+        return frozenset((source, IN_DOUBT) for source, _ in moves)
+    back = frozenset((IN_DOUBT, source) for source, _ in moves)
+    if entry["phase"] == "confirmed":
+        return back | {(IN_DOUBT, target) for _, target in moves}
+    return back if entry["phase"] in ENDED else moves
+
+
+def _in_flight(life: Life, entry: Row, postings: Sequence[Any]) -> Iterator[str]:
+    """A call sets amounts aside once, and an answer ends all of them at once."""
+    call, phase = entry["call"], entry["phase"]
+    if phase == "asked":
+        if call is None or call in life.flight:
+            yield f"it asks for call {call}, which is no call or is in flight already"
+            return
+        aside: Counter[str] = Counter()
+        for source, _, amount in postings:
+            aside[source] += amount
+        life.flight[call] = entry["transition"], aside
+    elif phase in ENDED:
+        transition, aside = life.flight.pop(call, (None, Counter()))
+        if transition is None:
+            yield f"it ends call {call}, which was not in flight"
+        elif transition != entry["transition"]:
+            yield f"it ends call {call} as {entry['transition']}; what asked was {transition}"
+        out = sum(amount for source, _, amount in postings if source == IN_DOUBT)
+        if out != aside.total():
+            yield f"call {call} had set {aside.total()} aside, its answer takes {out} from there"
+        back: Counter[str] = Counter()
+        for _, target, amount in postings:
+            back[target] += amount
+        if phase != "confirmed" and back != aside:
+            yield f"call {call} was {phase}, but what was taken from {dict(aside)} goes back to {dict(back)}"
+    elif any(IN_DOUBT in posting[:2] for posting in postings):
+        yield "it moves what stands in doubt without an answer"

@@ -1,0 +1,462 @@
+"""The referee: a good run is clean, and every kind of damage planted into it is found.
+
+The run goes through our engine and the sandbox's books, over lost answers, a short approval, a declined call and one
+tried again. Each damage changes rows as a bug or a hand could; with `chained`, the hashes are made right again, so
+that something else has to see it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from tallystick import reader
+from tallystick.engine import Engine
+from tallystick.provider.clutch.client import ClutchProvider
+from tallystick.provider.clutch.sandbox import Sandbox
+from tallystick.provider.clutch.settings import ClutchSettings
+from tallystick.provider.clutch.transport import InProcess
+from tallystick.receipt import Command
+from tallystick.store import Record, Store, chained, open_store
+from tallystick.testing import referee
+from tallystick.testing.referee import Provided, Rows, Told, judge
+from tallystick.testing.rows import rows_of
+
+MACHINES = reader.load(reader.packaged_folder())
+Row = dict[str, Any]
+
+
+class Line:
+    """The way to the sandbox; the next change goes wrong as it is told."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.inner, self.fault = InProcess(sandbox, read_timeout=0.2), ""
+
+    def send(self, method: str, headers: Any, body: bytes) -> Any:
+        fault, self.fault = ("", self.fault) if method in ("search", "cardHistory") else (self.fault, "")
+        return self.inner.send(method, {**headers, "x-sandbox-fault": fault or "none"}, body)
+
+    def close(self) -> None: ...
+
+
+# what is done: fault, machine/id, command, arguments
+STORY: list[tuple[str, str, str, dict[str, object]]] = [
+    ("", "gift_card/c", "create", {"form": "electronic", "card_set": "GIFT", "currency": "USD"}),
+    ("", "gift_card/c", "allocate", {}),
+    ("", "gift_card/c", "activate", {}),
+    ("lost_after", "gift_card/c", "issue", {"amount": "90.00"}),
+    ("recover", "", "", {}),
+    ("", "payment/p", "create", {"order": "o1", "card": "c", "currency": "USD"}),
+    ("", "payment/p", "authorize", {"amount": "40.00"}),
+    ("", "payment/p", "settle", {"amount": "15.00"}),
+    ("due", "", "", {}),
+    ("lost_before", "payment/p", "settle", {"amount": "5.00", "keep": True}),
+    ("recover", "", "", {}),
+    ("", "payment/q", "create", {"order": "o2", "card": "c", "currency": "USD"}),
+    ("short_approval:4.00", "payment/q", "authorize", {"amount": "10.00", "short": True}),
+    ("429", "payment/r", "create", {"order": "o3", "card": "c", "currency": "USD"}),
+    ("429", "payment/r", "redeem_now", {"amount": "3.00"}),
+    ("", "payment/r", "redeem_now", {"amount": "3.00"}),
+    ("", "payment/n", "create", {"order": "o4", "card": "c", "currency": "USD"}),
+    ("other_channel:40.00", "payment/n", "redeem_now", {"amount": "9.00"}),
+    ("", "payment/s", "create", {"order": "o5", "card": "c", "currency": "USD"}),
+    ("", "payment/s", "redeem_now", {"amount": "1.00"}),
+    ("later", "payment/p", "settle", {"amount": "6.00", "last": True}),
+]
+
+
+@attrs.frozen
+class Run:
+    rows: Rows
+    provided: Provided
+    told: tuple[Told, ...]
+
+
+def run(store: Store) -> Run:
+    now = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+    sandbox = Sandbox(None, {"GIFT": 4}, seed=5, clock=lambda: now.timestamp())
+    line, known, ids = Line(sandbox), sandbox.credentials, count(1)
+    provider = ClutchProvider(
+        ClutchSettings(
+            base_url="http://127.0.0.1:1", api_key=known.api_key, api_secret=known.api_secret, brand=known.brand,
+            location=known.location, terminal=known.terminal, rate=1e6, burst=10**6, read_timeout=0.2, read_pause=0.0,
+        ), line, clock=lambda: now, sleep=lambda seconds: None,
+    )  # fmt: skip
+    engine = Engine(MACHINES, store, provider, clock=lambda: now, ids=lambda: f"call-{next(ids):04}", random=Random(5))
+    told = []
+    for number, (fault, name, command, args) in enumerate(STORY):
+        now += timedelta(minutes=3)
+        machine, _, id = name.partition("/")
+        due = now + timedelta(days=1) if fault == "later" else None
+        match fault:
+            case "recover":
+                engine.recover()
+            case "due":
+                engine.run_due()
+            case _:
+                line.fault = fault
+                key = "again" if command == "redeem_now" and id == "r" else f"k{number}"
+                receipt = engine.attempt(Command(machine, id, command, args, key, due=due))
+                told.append(Told(receipt.key, machine, id, command, str(receipt.result)))
+    provided = Provided.of_sandbox_db(sandbox._books._db)
+    sandbox.close()
+    return Run(rows_of(store), provided, tuple(told))
+
+
+@cache
+def good() -> Run:
+    return run(open_store("memory:"))
+
+
+def test_a_good_run_is_clean() -> None:
+    results = [each.result for each in good().told]
+    assert {"applied", "in_doubt", "unavailable", "declined", "deferred"} <= set(results)
+    assert judge(good().rows, good().provided, good().told) == []
+
+
+def test_rows_of_sqlite_are_those_of_memory(tmp_path: Path) -> None:
+    store = open_store(f"{tmp_path}/books.db")
+    kept = run(store)
+    store.close()
+    rows = Rows.of_sqlite(f"{tmp_path}/books.db")
+    assert judge(rows, kept.provided, kept.told) == []
+    for name in ("entities", "entries", "calls", "queue"):
+        ours, theirs, memory = (
+            sorted([repr(sorted(plain(each).items())) for each in getattr(one, name)])
+            for one in (rows, kept.rows, good().rows)
+        )
+        assert ours == theirs == memory
+    assert (rows.pages, rows.steps) == (kept.rows.pages, kept.rows.steps)
+
+
+def plain(row: Any) -> Row:
+    return {name: int(each) if isinstance(each, bool) else dict(each) if isinstance(each, dict) else each
+            for name, each in row.items()}  # fmt: skip
+
+
+# --- Damage
+
+
+@attrs.define
+class Bench:
+    """A run that may be damaged."""
+
+    entities: list[Row]
+    entries: list[Row]
+    calls: list[Row]
+    queue: list[Row]
+    provided: Provided
+    told: list[Told]
+
+    def entry(self, entity: str, transition: str, phase: str = "confirmed") -> Row:
+        wanted = (entity, transition, phase)
+        return next(e for e in self.entries if (e["entity"], e["transition"], e["phase"]) == wanted)
+
+    def entity(self, id: str) -> Row:
+        return next(each for each in self.entities if each["id"] == id)
+
+    def call(self, verb: str) -> Row:
+        return next(each for each in self.calls if each["verb"] == verb)
+
+    def chained(self) -> None:
+        """Make every hash right again."""
+        hashes: dict[tuple[str, str], str] = {}
+        for each in sorted(self.entries, key=lambda each: (each["machine"], each["entity"], each["version"])):
+            ref = each["machine"], each["entity"]
+            each["hash"] = hashes[ref] = chained(hashes.get(ref, ""), tuple(each[name] for name in Record._fields[:-2]))
+        for each in self.entities:
+            each["hash"] = hashes.get((each["machine"], each["id"]), each["hash"])
+
+    def done(self, **changes: Any) -> None:
+        """Change the first line of a verb in the provider's books."""
+        verb = changes.pop("of")
+        lines = list(self.provided.done)
+        at = next(number for number, line in enumerate(lines) if line.verb == verb)
+        lines[at : at + 1] = [attrs.evolve(lines[at], **changes)] if changes else []
+        self.provided = attrs.evolve(self.provided, done=lines)
+
+
+def rewrite(row: Row, name: str, change: Callable[[Any], Any]) -> None:
+    row[name] = json.dumps(change(json.loads(row[name])), separators=(",", ":"))
+
+
+def lost_entry(b: Bench) -> None:
+    b.entries.remove(b.entry("p", "create", "done"))
+
+
+def changed_reason(b: Bench) -> None:
+    b.entry("p", "authorize")["reason"] = "because"
+
+
+def lost_posting(b: Bench) -> None:
+    """As if the payment's half of a confirmed hold had never been posted."""
+    entry = b.entry("p", "authorize")
+    rewrite(entry, "postings", lambda each: [])
+    b.chained()
+
+
+def more_than_came(b: Bench) -> None:
+    entry = b.entry("c", "issue")
+    rewrite(entry, "postings", lambda each: [*each, ["in_doubt", "held", 100]])
+    b.chained()
+
+
+def another_account(b: Bench) -> None:
+    rewrite(b.entry("c", "issue"), "postings", lambda each: [["in_doubt", "held", each[0][2]]])
+    b.chained()
+
+
+def less_than_nothing(b: Bench) -> None:
+    rewrite(b.entry("c", "issue", "asked"), "postings", lambda each: [[each[0][0], each[0][1], -9000]])
+    b.chained()
+
+
+def row_of_more(b: Bench) -> None:
+    b.entity("c")["accounts"]["available"] += 1
+
+
+def row_of_another_state(b: Bench) -> None:
+    b.entity("q")["state"] = "closed"
+
+
+def forgotten_hold(b: Bench) -> None:
+    b.entity("q")["accounts"]["held"] = 0
+
+
+def another_fact(b: Bench) -> None:
+    b.entity("q")["facts"]["hold"] = "a hold of somebody else"
+
+
+def lost_row(b: Bench) -> None:
+    b.entities.remove(b.entity("q"))
+
+
+def undeclared_step(b: Bench) -> None:
+    entry = b.entry("r", "redeem_now")
+    entry["to_state"] = b.entity("r")["state"] = "reversed"
+    b.chained()
+
+
+def clock_back(b: Bench) -> None:
+    b.entry("c", "issue")["at"] = "2020-01-01T00:00:00.000Z"
+    b.chained()
+
+
+def out_of_order(b: Bench) -> None:
+    one, other = b.entry("p", "create", "done"), b.entry("p", "authorize", "asked")
+    one["seq"], other["seq"] = other["seq"], one["seq"]
+
+
+def key_twice(b: Bench) -> None:
+    b.entry("q", "create", "done")["key"] = b.entry("p", "create", "done")["key"]
+    b.chained()
+
+
+def effect_twice(b: Bench) -> None:
+    """The same shipment is posted again under the key of the first."""
+    first = [b.entry("p", "settle_part", phase) for phase in ("asked", "confirmed")]
+    version, seq = b.entity("p")["version"], len(b.entries)
+    for number, each in enumerate(first, 1):
+        again = {**each, "version": version + number, "seq": seq + number, "key": None, "cause": first[0]["key"]}
+        b.entries.append(again)
+    b.entity("p")["version"] += 2
+    b.chained()
+
+
+def unknown_cause(b: Bench) -> None:
+    b.entry("c", "hold", "asked")["cause"] = "nobody"
+    b.chained()
+
+
+def driver_alone(b: Bench) -> None:
+    """A payment settles, its card does not."""
+    b.entries.remove(b.entry("c", "redeem_hold"))
+
+
+def lost_follow_up(b: Bench) -> None:
+    b.queue.remove(next(each for each in b.queue if each["command"] == "hold_again"))
+
+
+def strange_follow_up(b: Bench) -> None:
+    b.queue.append({**b.queue[0], "key": "k>close", "command": "close", "state": "waiting"})
+
+
+def done_without_entry(b: Bench) -> None:
+    next(each for each in b.queue if each["state"] == "waiting")["state"] = "done"
+
+
+def done_and_waiting(b: Bench) -> None:
+    next(each for each in b.queue if each["command"] == "hold_again")["state"] = "waiting"
+
+
+def call_still_open(b: Bench) -> None:
+    b.call("redeem_hold")["state"] = "open"
+
+
+def call_declined_after_all(b: Bench) -> None:
+    b.call("hold")["state"] = "declined"
+
+
+def call_of_nobody(b: Bench) -> None:
+    b.call("hold")["key"] = "nobody"
+
+
+def lost_call(b: Bench) -> None:
+    b.calls.remove(b.call("hold"))
+
+
+def in_flight_for_ever(b: Bench) -> None:
+    b.entity("c")["calls"] = 1
+
+
+def stands_in_doubt(b: Bench) -> None:
+    """A life that ends in the middle of a call."""
+    for each in [b.entry("s", "redeem_now"), b.entry("c", "redeem", "confirmed")]:
+        b.entries.remove(each)
+
+
+def applied_and_lost(b: Bench) -> None:
+    b.told.append(Told("k99", "payment", "p", "settle", "applied"))
+
+
+def applied_and_taken_back(b: Bench) -> None:
+    declined = next(each for each in b.told if each.result == "declined")
+    b.told.append(attrs.evolve(declined, result="applied"))
+
+
+def declined_and_done(b: Bench) -> None:
+    settled = next(each for each in b.told if each.command == "settle")
+    b.told.append(attrs.evolve(settled, result="declined"))
+
+
+def deferred_and_lost(b: Bench) -> None:
+    b.queue.remove(next(each for each in b.queue if each["state"] == "waiting"))
+
+
+def told_of_another(b: Bench) -> None:
+    b.told[-3] = attrs.evolve(b.told[-2], id="q")
+
+
+def done_twice_there(b: Bench) -> None:
+    issue = next(line for line in b.provided.done if line.verb == "issue")
+    b.provided = attrs.evolve(b.provided, done=[*b.provided.done, attrs.evolve(issue, id="again")])
+
+
+def done_there_only(b: Bench) -> None:
+    issue = next(line for line in b.provided.done if line.verb == "issue")
+    call = next(each["id"] for each in b.calls if each["state"] == "declined")
+    b.provided = attrs.evolve(b.provided, done=[*b.provided.done, attrs.evolve(issue, id="again", call=call)])
+
+
+def done_here_only(b: Bench) -> None:
+    b.done(of="issue")
+
+
+def another_amount_there(b: Bench) -> None:
+    b.done(of="issue", amount=1, change=1)
+
+
+def another_verb_there(b: Bench) -> None:
+    b.done(of="issue", verb="adjust")
+
+
+def claimed_twice(b: Bench) -> None:
+    holds = [each for each in b.calls if each["verb"] == "hold" and each["state"] == "confirmed"]
+    holds[1]["outcome"] = holds[0]["outcome"]
+
+
+def another_hold_there(b: Bench) -> None:
+    holds = {key: {id: amount + 1 for id, amount in each.items()} for key, each in b.provided.holds.items()}
+    b.provided = attrs.evolve(b.provided, holds=holds)
+
+
+def another_balance_there(b: Bench) -> None:
+    available = {key: amount + 1 for key, amount in b.provided.available.items()}
+    b.provided = attrs.evolve(b.provided, available=available)
+
+
+DAMAGE: dict[Callable[[Bench], None], str] = {
+    lost_entry: "it follows version 0; an entry is missing",
+    changed_reason: "its hash is not that of its content",
+    lost_posting: "its answer takes 0 from there",
+    more_than_came: "its postings make it",
+    another_account: "moves in_doubt → held, which its page does not say",
+    less_than_nothing: "only whole amounts above nothing move",
+    row_of_more: "its row says accounts",
+    row_of_another_state: "its row says state closed",
+    forgotten_hold: "held_for_payments, 'held == promised', is not so",
+    another_fact: "the fact 'hold' in its row is not the one in its journal",
+    lost_row: "entries and no row",
+    undeclared_step: "is a step that no page declares",
+    clock_back: "before the entry it follows, at",
+    out_of_order: "before the entry it follows, number",
+    key_twice: "stands on 2 entries",
+    effect_twice: "had 2 effects",
+    unknown_cause: "was caused by key 'nobody', which no entry has",
+    driver_alone: "drives redeem_hold of its card, but that did not happen with it",
+    lost_follow_up: "has hold_again follow 1 times, queued it is 0",
+    strange_follow_up: "has close follow 0 times, queued it is 1",
+    done_without_entry: "is done, but the journal does not have it",
+    done_and_waiting: "was done, and waits to be done again",
+    call_still_open: "is in doubt",
+    call_declined_after_all: "is declined, the journal says confirmed",
+    call_of_nobody: "was opened under key 'nobody'",
+    lost_call: "which is not kept",
+    in_flight_for_ever: "counts 1 calls in flight, its journal 0",
+    stands_in_doubt: "its journal 1",
+    applied_and_lost: "was told as applied, but the journal does not have it",
+    applied_and_taken_back: "was told as applied, but it had 0 effects",
+    declined_and_done: "was told as declined, but it had its effect all the same",
+    deferred_and_lost: "was told as deferred, but nothing waits",
+    told_of_another: "but its key stands for",
+    done_twice_there: "was done 2 times by the provider",
+    done_there_only: "done by the provider and not in our books",
+    done_here_only: "which the provider's books do not have",
+    another_amount_there: "is confirmed as something else",
+    another_verb_there: "is confirmed as something else",
+    claimed_twice: "was done once and is claimed by 2 calls",
+    another_hold_there: "holds 400, the provider's hold",
+    another_balance_there: "the provider has",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda each: each.__name__)
+def test_damage_is_found(damage: Callable[[Bench], None]) -> None:
+    rows, provided, told = good().rows, good().provided, good().told
+    tables = (deepcopy(list(each)) for each in (rows.entities, rows.entries, rows.calls, rows.queue))
+    bench = Bench(*tables, provided, list(told))  # type: ignore[arg-type]
+    damage(bench)
+    damaged = Rows(bench.entities, bench.entries, bench.calls, bench.queue, rows.pages, rows.steps)
+    found = judge(damaged, bench.provided, bench.told)
+    assert any(DAMAGE[damage] in each for each in found), found
+
+
+def test_what_a_clock_set_back_did_is_told_only_of_a_steady_one() -> None:
+    rows = deepcopy(good().rows)
+    bench = Bench(list(rows.entities), list(rows.entries), [], [], good().provided, [])  # type: ignore[arg-type]
+    clock_back(bench)
+    damaged = attrs.evolve(rows, entities=bench.entities, entries=bench.entries)
+    assert judge(damaged, good().provided, good().told)
+    assert judge(damaged, good().provided, good().told, steady=False) == []
+
+
+def test_it_imports_nothing_of_the_library_but_itself() -> None:
+    folder = Path(referee.__file__).parent
+    own = {"pages", "provided", "referee", "replay"}
+    for name in own:
+        nodes = ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8")))
+        imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+        assert {each for each in imported if each.startswith("tallystick")} <= {
+            f"tallystick.testing.{each}" for each in own
+        }
