@@ -2,4 +2,7 @@
 
 import os
 
+from hypothesis import Phase, settings
+
 os.environ.pop("COLUMNS", None)
+settings.register_profile("unshrunk", phases=[Phase.explicit, Phase.generate])  # where that it fails is all one asks

@@ -1,0 +1,84 @@
+"""Faults planted in the core's Python: a small change each, of the kind a hurried hand makes, and who finds it.
+
+`old` stands exactly once in the file. `by` are the test files that have to fail, the likeliest first.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+    by: tuple[str, ...]
+
+
+GUARDS = ("test_expression.py", "test_decide.py")
+CORE = ("test_decide.py", "test_properties.py")
+ENGINE = ("test_engine.py", "test_stored_value.py")
+
+# fmt: off
+FAULTS = [
+    # expression: what a guard means
+    Fault("minus_adds", "expression.py", "{'+' if isinstance(op, ast.Add) else '-'} {right_code})", "+ {right_code})", GUARDS),
+    Fault("less_is_at_most", "expression.py", 'ast.Lt: "<", ', 'ast.Lt: "<=", ', GUARDS),
+    Fault("at_least_is_more", "expression.py", 'ast.GtE: ">=",', 'ast.GtE: ">",', GUARDS),
+    Fault("not_in_is_in", "expression.py", 'ast.NotIn: "not in"', 'ast.NotIn: "in"', GUARDS),
+    Fault("or_is_and", "expression.py", "(' and ' if isinstance(op, ast.And) else ' or ')", "' and '", GUARDS),
+    Fault("not_is_lost", "expression.py", 'f"(not {self._flag(operand, known)})"', 'f"({self._flag(operand, known)})"', GUARDS),
+    Fault("minus_sign_is_lost", "expression.py", 'return type_, f"(-{code})"', 'return type_, code', GUARDS),
+    Fault("chains_forget_the_middle", "expression.py", "            left = right\n        return FLAG", "        return FLAG", GUARDS),
+    Fault("units_mix", "expression.py", 'if kinds == {"money", "whole"}:', 'if kinds == {"money", "nothing"}:', GUARDS),
+    Fault("secrets_compare", "expression.py", 'if type_.kind == "secret":\n                raise', 'if type_.kind == "":\n                raise', GUARDS),
+    Fault("missing_may_be_added", "expression.py", "        if type_.optional:\n            raise", "        if not type_:\n            raise", GUARDS),
+    Fault("missing_counts_as_known", "expression.py", "frozenset([name]) if isinstance(op, ast.NotEq) == when else frozenset()", "frozenset([name])", GUARDS),
+    # decide: whether a command is taken
+    Fault("driven_by_anybody", "decide.py", "if driver is None and machine.commands[command].driven:", "if driver and machine.commands[command].driven:", CORE),
+    Fault("currencies_mix", "decide.py", "driver.currency != entity.currency", "driver.currency == ''", CORE),
+    Fault("first_guard_wins", "decide.py", "if len(firing) != 1:\n        if firing:", "if not firing:\n        if firing:", CORE),
+    Fault("doubt_is_no_hindrance", "decide.py", "if entity.calls:\n        blocked", "if entity.calls < 0:\n        blocked", CORE),
+    Fault("ends_while_in_flight", "decide.py", "if entity.calls and firing[0].ends:", "if entity.calls and not firing[0].ends:", CORE),
+    Fault("not_cut", "decide.py", "if most < wanted:", "if most > wanted:", CORE),
+    Fault("driven_with_amounts_uncut", "decide.py", "step.args = {**step.args, step.partial: driven.args[driven.partial]}", "step.args = {**step.args}", CORE),
+    Fault("driven_twice", "decide.py", "if any(other.entity.ref == (drive.machine, id) for other in intent.steps):", "if not intent.steps:", CORE),
+    Fault("below_zero", "decide.py", "if (after and min(after.values()) < 0) or", "if (after and min(after.values()) < -100) or", CORE),
+    Fault("negative_moves", "decide.py", "(step.amounts and min(step.amounts) < 0):", "(step.amounts and min(step.amounts) < -1):", CORE),
+    Fault("no_limit", "decide.py", "if sum(after.values()) > LIMIT:", "if sum(after.values()) < -LIMIT:", CORE),
+    Fault("ends_with_value", "decide.py", "if row.final or (row.target is None and", "if (row.target is None and", CORE),
+    Fault("declined_with_value", "decide.py", "if row.ends and row.transition.otherwise:", "if row.ends and not row.transition.otherwise:", CORE),
+    Fault("drawn_before_it_comes", "decide.py", "if intent.asked is not None and min(_sources(", "if intent.asked is None and min(_sources(", CORE),
+    # resolve: what an answer does
+    Fault("part_confirmed_as_whole", "resolve.py", "        done = tuple(outcome.amount for _ in done)", "        done = tuple(done)", CORE + ENGINE),
+    Fault("rest_stays_in_doubt", "resolve.py", "        if whole > part\n", "        if whole < part\n", CORE + ENGINE),
+    Fault("nothing_is_given_back", "resolve.py", "postings = tuple([Posting(IN_DOUBT, source, amount) for (source, _), amount in lines if amount])\n    state", "postings = tuple([Posting(IN_DOUBT, source, amount) for (source, _), amount in lines if not amount])\n    state", CORE + ENGINE),
+    Fault("unavailable_is_declined", "resolve.py", "row.transition.otherwise if declined and row.transition.otherwise", "row.transition.otherwise if row.transition.otherwise", CORE + ENGINE),
+    Fault("unknown_is_no", "resolve.py", "if odd or outcome.result is Result.UNKNOWN:", "if odd:", CORE + ENGINE),
+    Fault("confirmed_too_much", "resolve.py", "if outcome.amount == asked or (partial and 0 <= outcome.amount <= asked):", "if partial or outcome.amount == asked:", CORE + ENGINE),
+    Fault("call_stays_counted", "resolve.py", "calls=entity.calls - 1, ", "", CORE + ENGINE),
+    Fault("change_stays_open", "resolve.py", "changing=None if row.changes else entity.changing)", "changing=entity.changing)", CORE + ENGINE),
+    Fault("nothing_confirmed_is_yes", "resolve.py", "outcome.result is Result.CONFIRMED and outcome.amount == 0:", "outcome.result is Result.DECLINED and outcome.amount == 0:", CORE + ENGINE),
+    Fault("version_stands_still", "resolve.py", "facts, accounts, entity.calls, entity.changing, entity.hash,", "entity.facts, accounts, entity.calls, entity.changing, entity.hash,", CORE + ENGINE),
+    Fault("zero_postings", "resolve.py", "zip(row.lines, step.amounts, strict=True) if amount]", "zip(row.lines, step.amounts, strict=True)]", CORE + ENGINE),
+    Fault("state_changes_when_asked", "resolve.py", "changing=row.name if row.changes else entity.changing,", "changing=entity.changing,", CORE + ENGINE),
+    Fault("follow_up_with_old_amounts", "resolve.py", "value(accounts, facts, args, state, outcome) for key, value in parameters", "value(entity.accounts, facts, args, state, outcome) for key, value in parameters", CORE + ENGINE),
+    # engine: once, and never blindly
+    Fault("failure_is_no", "engine.py", 'return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider', 'return Outcome(Result.DECLINED, text=f"{type(error).__name__} in provider', ENGINE),
+    Fault("blind_resend", "engine.py", "found: Any = self._looked_up(row) if row.attempts else", "found: Any = NotSeen() if row.attempts else", ENGINE),
+    Fault("sent_for_ever", "engine.py", "isinstance(found, NotSeen) and (row.attempts < 2 or", "isinstance(found, NotSeen) and (row.attempts or", ENGINE),
+    Fault("no_grace", "engine.py", "stamp(self._clock() - grace)", "stamp(self._clock() + grace)", ENGINE),
+    Fault("never_parked", "engine.py", 'return "parked" if attempts >= ATTEMPTS else', 'return "parked" if attempts < 0 else', ENGINE),
+    Fault("waits_no_longer", "engine.py", "BACKOFF * 2 ** min(attempts - 1, 20)", "BACKOFF * 2 ** min(0, 20)", ENGINE),
+    Fault("said_by_nobody", "engine.py", "if not isinstance(text, str) or not text or not text.isprintable():", "if not isinstance(text, str):", ENGINE),
+    Fault("hold_without_a_name", "engine.py", 'if result == Result.CONFIRMED and not reference and row.verb in NAMED:', 'if result == Result.CONFIRMED and reference and row.verb in NAMED:', ENGINE),
+    Fault("another_may_reuse_a_key", "work.py", "if seen.fingerprint != mark:", "if not mark:", ENGINE),
+    Fault("seen_is_done_again", "work.py", "        if again is None:\n            return receipt, None", "        if receipt is None:\n            return receipt, None", ENGINE),
+    Fault("secret_is_deferred", "work.py", 'if type_.kind == "secret" and request.args[name] is not None:', 'if type_.kind == "secret" and request.args[name] is None:', ENGINE),
+    Fault("closed_twice", "closing.py", '    if row.state != "open":\n        return _too_late', '    if row.state == "":\n        return _too_late', ENGINE),
+    Fault("old_finding_ends_new_attempt", "closing.py", "if as_of is not None and as_of != (row.attempts, row.asked):", "if as_of is None and as_of != (row.attempts, row.asked):", ENGINE),
+    Fault("claimed_for_two", "closing.py", "if as_of is not None and (other := _claimed(unit, row, outcome)):", "if as_of is None and (other := _claimed(unit, row, outcome)):", ENGINE),
+    Fault("claimed_by_two", "closing.py", 'if row.state != "open" or (row.attempts, row.asked) != as_of:', 'if row.state != "open":', ENGINE),
+]
+# fmt: on
