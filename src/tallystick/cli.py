@@ -337,5 +337,11 @@ def schema(as_json: bool) -> None:
     write_json(json_schema())
 
 
-for each in (provider_cli.sandbox, provider_cli.reconcile, provider_cli.holds, provider_cli.stuck):
+for each in (
+    provider_cli.sandbox,
+    provider_cli.balance,
+    provider_cli.reconcile,
+    provider_cli.holds,
+    provider_cli.stuck,
+):
     main.add_command(each)

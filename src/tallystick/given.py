@@ -11,11 +11,11 @@ import attrs
 import click
 
 from tallystick import reader
-from tallystick.engine import Engine, utc_now
+from tallystick.engine import Engine
 from tallystick.entity import CREATE, Entity, Ref
 from tallystick.errors import Invalid, StoreError, nearest
 from tallystick.machine import Machine, Machines
-from tallystick.opening import provider_named
+from tallystick.opening import connected, provider_named
 from tallystick.refusal import mask
 from tallystick.store import Reading, Store, open_store
 
@@ -39,7 +39,7 @@ class Books:
             _there(store)
         provider = provider_named(self.provider)
         try:
-            yield Engine(machines, store, provider, clock=getattr(provider, "clock", utc_now))  # a rehearsal's own
+            yield connected(machines, store, provider)
         finally:
             store.close()
             close = getattr(provider, "close", None)  # its connections, if it has any

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from tallystick import reader
-from tallystick.engine import Engine
+from tallystick.balance import BalanceSettings
+from tallystick.engine import Engine, utc_now
 from tallystick.errors import Invalid, TallystickError
-from tallystick.provider import Provider
-from tallystick.store import open_store
+from tallystick.machine import Machines
+from tallystick.provider import Provider, Sharing
+from tallystick.store import Store, StoreCell, open_store
 from tallystick.stored_value import StoredValue
 
 
@@ -19,12 +22,15 @@ def open(
     *,
     provider: Provider | str = "local",
     machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    balances: BalanceSettings | None = None,
+    verify_captcha: Callable[[str, str], bool] | None = None,
 ) -> StoredValue:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
 
     `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
-    `tallystick.providers`), or an object of the protocol. `machines` are folders of pages beside or instead of the
-    packaged ones.
+    `tallystick.providers`), or an object of the protocol; its circuit breaker and rate limit count for all who open the
+    same books. `machines` are folders of pages beside or instead of the packaged ones. `balances` and `verify_captcha`
+    guard `books.balance`.
 
     Raises:
         MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
@@ -32,7 +38,17 @@ def open(
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
-    return StoredValue(Engine(reader.load(*folders), open_store(url), answering))
+    engine = connected(reader.load(*folders), open_store(url), answering)
+    ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
+    return StoredValue(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
+
+
+def connected(machines: Machines, store: Store, provider: Provider) -> Engine:
+    """The engine; what a fleet has to know of the provider together is kept in the store."""
+    engine = Engine(machines, store, provider, clock=getattr(provider, "clock", utc_now))  # a rehearsal's own
+    if isinstance(provider, Sharing):
+        provider.share(partial(StoreCell, store))
+    return engine
 
 
 def provider_named(name: str) -> Provider:

@@ -1,4 +1,4 @@
-"""Commands about the provider's half: `sandbox`, `reconcile`, `holds`, `stuck`. `cli` adds them to the command line.
+"""Commands about the provider's half: `sandbox`, `balance`, `reconcile`, `holds`, `stuck`. `cli` adds them.
 
 Each is a click command of its own, made like the others: what is heavy is imported inside, answers are plain values
 printed as JSON or as tables, and errors are left to the group to word.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import getpass
 import re
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from tallystick.errors import Invalid
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from tallystick.balance import BalanceAnswer
     from tallystick.engine import Engine
     from tallystick.given import Books
     from tallystick.overdue import OldHold, Stuck, Uncovered
@@ -93,6 +96,59 @@ def sandbox(
         raise Invalid(f"the sandbox serves with {error.name}: pip install 'tallystick[sandbox]'") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+@click.command()
+@click.argument("number")
+@click.option("--currency", help="Of the balance, such as USD; not needed for a card of our books.")
+@click.option("--client", help="Who asks: checks are counted for each.  [default: whoever runs this]")
+@click.option("--pin-stdin", is_flag=True, help="Read the PIN from the first line of stdin.")
+@books_options
+@click.pass_context
+def balance(
+    ctx: click.Context,
+    number: str,
+    currency: str | None,
+    client: str | None,
+    pin_stdin: bool,
+    books: Books,
+    as_json: bool,
+) -> None:
+    """Ask what the card with this NUMBER carries; - reads the number from stdin.
+
+    A PIN is asked for where the card has one, or read from stdin, and kept nowhere. Who asks too often, or guesses,
+    has to wait. The exit code is 1 if the balance is not told.
+    """
+    from tallystick.balance import BalanceDesk, Said
+
+    number = _line("number") if number == "-" else number
+    pin = _line("PIN") if pin_stdin else None
+    asking = client or f"command line, {getpass.getuser()}"
+    with books.opened() as engine:
+        desk = BalanceDesk(engine, currency or _currency_of(engine, number))
+        answer = desk.check(number, pin, client=asking)
+        if answer.said is Said.PIN_NEEDED and sys.stdin.isatty():
+            answer = desk.check(number, click.prompt("PIN", hide_input=True, err=True), client=asking)
+    tell(as_json, _plain_balance(answer), lambda: [_balance_text(answer)])
+    ctx.exit(0 if answer.said is Said.FOUND else 1)
+
+
+def _line(what: str) -> str:
+    """The next line of stdin. Raises: UsageError."""
+    text = sys.stdin.readline().strip()
+    if not text:
+        raise click.UsageError(f"stdin has no line with the {what}")
+    return text
+
+
+def _currency_of(engine: Engine, number: str) -> str:
+    """The currency of the only card that our books have under this number. Raises: UsageError."""
+    with engine.store.reading() as reading:
+        cards = [reading.entity(*ref) for ref in reading.find(number) if ref[0] == "gift_card"]
+    found = {each.currency for each in cards if each is not None and each.facts.get("number") == number}
+    if len(found) != 1:
+        raise click.UsageError("say which balance is meant, such as --currency USD")
+    return found.pop()
 
 
 @click.command()
@@ -172,6 +228,16 @@ def stuck(books: Books, as_json: bool) -> None:
 # What they tell, as plain values
 
 
+def _plain_balance(answer: BalanceAnswer) -> dict[str, Any]:
+    told = {"said": answer.said.value, "text": answer.text}
+    if answer.available is None or answer.held is None:
+        return told
+    currency = answer.available.currency
+    held = _amount(answer.held.minor, currency)
+    return {**told, "available": _amount(answer.available.minor, currency), "held": held, "currency": currency,
+            "card": answer.card}  # fmt: skip
+
+
 def _plain_report(report: Report) -> dict[str, Any]:
     from tallystick import plain
 
@@ -231,6 +297,11 @@ def _plain_stuck(waiting: Stuck) -> dict[str, Any]:
 
 
 # The same as tables
+
+
+def _balance_text(answer: BalanceAnswer) -> str:
+    held = f" {answer.held} are held." if answer.held else ""
+    return f"{answer.text}{held}"
 
 
 def _report_table(report: Report) -> RenderableType:

@@ -17,38 +17,18 @@ raises Refused, Declined, Unavailable or InDoubt, whose receipt says why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from types import TracebackType
+from datetime import datetime
 
-from tallystick.engine import GRACE, Engine
-from tallystick.entity import Entity
-from tallystick.errors import Invalid
 from tallystick.money import Money
-from tallystick.receipt import Answer, Command, Receipt
-from tallystick.store import Record
-from tallystick.verify import Report, verify
+from tallystick.open_books import OpenBooks
+from tallystick.receipt import Receipt
 from tallystick.views import Card, Payment, Sale, Tender, card_view, payment_view
 
 Amount = Money | str
 
 
-class StoredValue:
+class StoredValue(OpenBooks):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def __enter__(self) -> StoredValue:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections to the store. The store may be used again; it opens new ones."""
-        self.engine.store.close()
 
     # Cards are sold
 
@@ -320,56 +300,3 @@ class StoredValue:
     def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:
         """Correct a balance by hand; an amount below zero takes away."""
         return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason)
-
-    # The house
-
-    def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
-        """Whether a command would be taken now, and why not. Writes nothing."""
-        return self.engine.may(machine, id, command, args)
-
-    def history(self, machine: str, id: str) -> list[Record]:
-        """The journal of one entity, oldest first."""
-        with self.engine.store.reading() as reading:
-            return list(reading.journal(machine, id))
-
-    def run_due(self) -> list[Receipt]:
-        """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
-        return self.engine.run_due()
-
-    def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
-        """End what is in doubt, as far as the provider's own record allows."""
-        return self.engine.recover(grace)
-
-    def verify(self) -> Report:
-        """Replay the journal and compare everything; `report.findings` is empty if all is well."""
-        return verify(self.engine.machines, self.engine.store)
-
-    # Inside
-
-    def _do(
-        self,
-        machine: str,
-        id: str,
-        command: str,
-        args: Mapping[str, object],
-        key: str,
-        by: str | None,
-        reason: str | None = None,
-        due: datetime | None = None,
-    ) -> Receipt:
-        receipt = self.engine.attempt(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
-        return self.engine.follow(receipt)
-
-    def _command(
-        self, machine: str, id: str, command: str, args: Mapping[str, object], key: str, by: str | None,
-        reason: str | None = None, due: datetime | None = None,
-    ) -> Command:  # fmt: skip
-        given = {name: value for name, value in args.items() if value is not None and value is not False}
-        return Command(machine, id, command, given, key, by, reason, due)
-
-    def _entity(self, machine: str, id: str) -> Entity:
-        with self.engine.store.reading() as reading:
-            found = reading.entity(machine, id)
-        if found is None:
-            raise Invalid(f"there is no {machine} {id!r}")
-        return found

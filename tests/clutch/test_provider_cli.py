@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from tallystick import reader
+from tallystick.balance import BalanceSettings
 from tallystick.cli import Sentences
 from tallystick.engine import Engine
 from tallystick.errors import InDoubt, Invalid
@@ -28,8 +30,9 @@ from tallystick.opening import provider_named
 from tallystick.provider.clutch.client import ClutchProvider, from_environment
 from tallystick.provider.clutch.sandbox import Faults, Sandbox
 from tallystick.provider.clutch.sandbox.server import Server
-from tallystick.provider.clutch.settings import ENVIRONMENT
-from tallystick.provider_cli import holds, reconcile, sandbox, stuck
+from tallystick.provider.clutch.settings import ACCESS
+from tallystick.provider.clutch.variables import variable
+from tallystick.provider_cli import balance, holds, reconcile, sandbox, stuck
 from tallystick.store import open_store
 from tallystick.stored_value import StoredValue
 
@@ -38,16 +41,19 @@ MACHINES = load()
 WHO = ("--by", "anna", "--reason", "month's end")
 PROGRAM = """
 from tallystick import provider_cli
+from tallystick.balance import BalanceSettings
 from tallystick.cli import Sentences
 Sentences("tallystick", commands=[provider_cli.sandbox])()
 """
+
+PINS: dict[str, str] = {}  # as their customers know them
 
 Tallystick = Callable[..., Result]
 
 
 def group() -> click.Group:
     found = Sentences("tallystick")
-    for command in (sandbox, reconcile, holds, stuck):
+    for command in (sandbox, balance, reconcile, holds, stuck):
         found.add_command(command)
     return found
 
@@ -55,7 +61,7 @@ def group() -> click.Group:
 def environment(connection: Mapping[str, str]) -> dict[str, str]:
     """What a client needs, as CLUTCH_*."""
     known = {**connection, "base_url": f"{connection['url']}/merchant"}
-    return {variable: known[name] for name, variable in ENVIRONMENT.items()}
+    return {variable(name): known[name] for name in ACCESS}
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +79,8 @@ def tallystick(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv("TALLYSTICK_MACHINES", raising=False)
     monkeypatch.setattr(reader, "load", lambda *folders: load(*folders) if folders else MACHINES)
 
-    def run(*args: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(group(), args)
+    def run(*args: str, code: int = 0, stdin: str = "") -> Result:
+        result = CliRunner().invoke(group(), args, input=stdin)
         assert result.exit_code == code, (result.exit_code, result.output)
         assert "Traceback" not in result.output
         return result
@@ -90,6 +96,7 @@ def books(tallystick: Tallystick, tmp_path: Path) -> Iterator[StoredValue]:
         store = open_store(f"sqlite:///{tmp_path}/books.db")
         opened = StoredValue(Engine(MACHINES, store, provider, clock=lambda: then))
         sale = opened.sell_electronic("c", "50.00", "USD", order="o1", key="sell", card_set="GIFT")
+        PINS[str(sale.number)] = str(sale.pin)
         opened.authorize("p", "c", "20.00", order="o2", key="pay", pin=sale.pin)
         yield opened
         store.close()
@@ -103,6 +110,42 @@ def number_of(books: StoredValue) -> str:
 
 def told(result: Result) -> Any:
     return json.loads(result.stdout)
+
+
+# --- balance
+
+
+def test_a_balance_is_told_to_who_has_the_pin(
+    books: StoredValue, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.balance.BalanceSettings", partial(BalanceSettings, floor=0))
+    number = number_of(books)
+    pin = PINS[number]
+    wrong = f"{(int(pin) + 1) % 10000:04}"
+    shown = tallystick("balance", number, "--pin-stdin", stdin=f"{pin}\n")
+    assert shown.stdout == "30.00 USD are available. 20.00 USD are held.\n"
+    found = told(tallystick("balance", "-", "--pin-stdin", "--json", stdin=f"{number}\n{pin}\n"))
+    assert found == {"said": "found", "text": "30.00 USD are available.", "available": "30.00", "held": "20.00",
+                     "currency": "USD", "card": "c"}  # fmt: skip
+    refused = [
+        tallystick("balance", number, code=1),
+        tallystick("balance", number, "--pin-stdin", code=1, stdin=f"{wrong}\n"),
+        tallystick("balance", "4" * 16, "--currency", "USD", "--pin-stdin", code=1, stdin=f"{pin}\n"),
+        tallystick("balance", number, "--pin-stdin", code=2),
+        tallystick("balance", "4" * 16, code=2),
+    ]
+    assert refused[0].stdout == "The PIN of the card is needed.\n"
+    assert refused[1].stdout == refused[2].stdout == "There is no card with this number and PIN.\n"
+    assert "stdin has no line with the PIN" in refused[3].stderr
+    assert "--currency USD" in refused[4].stderr
+    for each in (shown, *refused):
+        assert number not in each.output
+        assert pin not in each.output
+
+    for _ in range(9):
+        tallystick("balance", number, "--client", "thief", "--pin-stdin", code=1, stdin=f"{wrong}\n")
+    late = tallystick("balance", number, "--pin-stdin", code=1, stdin=f"{pin}\n")
+    assert late.stdout.startswith("The balance cannot be checked now")
 
 
 # --- reconcile

@@ -20,6 +20,7 @@ from tallystick.provider.clutch import settings as settings_module
 from tallystick.provider.clutch import wire
 from tallystick.provider.clutch.answers import Strange, balances, dumps, exactly, loads, number
 from tallystick.provider.clutch.settings import ClutchSettings, Rule, page
+from tallystick.provider.clutch.variables import variable
 from tallystick.provider.clutch.wire import Request, Unsaid
 
 NUMBER = "483139334361914"
@@ -419,7 +420,7 @@ def test_the_page_of_settings_is_complete() -> None:
 
 
 def test_settings_from_environment_and_arguments() -> None:
-    environment = {name: f"env-{name}" for name in settings_module.ENVIRONMENT.values()}
+    environment = {name: f"env-{name}" for name in map(variable, settings_module.ACCESS)}
     environment["CLUTCH_BASE_URL"] = "https://api.example.com/merchant"
     found = ClutchSettings.from_environment(environment, brand="mine")
     assert (found.brand, found.api_secret) == ("mine", "env-CLUTCH_API_SECRET")

@@ -9,7 +9,8 @@ and turns every possible end into an `Outcome`, never into an exception:
     unknown       it may have been done; only `look_up`, or a person, can say
 
 `look_up` asks the provider's own record what became of a call; it never repeats the call. Where the whole record of
-a card can be read, the provider is an `Observer` too, and both halves can be laid side by side.
+a card can be read, the provider is an `Observer` too, and both halves can be laid side by side. Who goes easy on
+the other side together with a fleet is `Sharing`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -178,3 +179,31 @@ class Observer(Protocol):
 
     def observe(self, card: CardFacts) -> Observed | Unread:
         """Read what a card carries, and then what happened on it. Changes nothing, raises nothing."""
+
+
+# What the processes of a fleet know together
+
+State = TypeVar("State")
+
+
+class Cell(Protocol[State]):
+    """Where a small value is kept, by one process or for all of them."""
+
+    def load(self) -> State: ...
+
+    def swap(self, old: State, new: State) -> bool:
+        """Put `new` in place of `old`; False if it is not `old` any more."""
+
+
+class Cells(Protocol):
+    """Cells by name, of all processes on the same books. The values are flat attrs classes."""
+
+    def __call__(self, name: str, initial: State) -> Cell[State]: ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """A provider that a fleet goes easy on together, such as by one circuit breaker."""
+
+    def share(self, cells: Cells) -> None:
+        """Keep what is to be known by all in these cells from now on."""

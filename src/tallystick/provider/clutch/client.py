@@ -26,6 +26,8 @@ from tallystick.provider import (
     Ambiguous,
     Call,
     CardFacts,
+    Cell,
+    Cells,
     Line,
     NotSeen,
     Observed,
@@ -36,14 +38,12 @@ from tallystick.provider import (
 )
 from tallystick.provider.clutch import answers, lookup, wire
 from tallystick.provider.clutch.answers import Card, Entry, History, Json, NotRead, Strange
-from tallystick.provider.clutch.limits import Breaker, LeakyBucket
+from tallystick.provider.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket
 from tallystick.provider.clutch.settings import ClutchSettings
 from tallystick.provider.clutch.transport import Answer, HttpTransport, Lost, NotSent, Transport
 
 _log = logging.getLogger("tallystick.clutch")
 Read = TypeVar("Read")
-
-# What our journal knows of the card of a call: transaction and request ids it accounts for, and all calls in doubt.
 
 
 def utc_now() -> datetime:
@@ -53,7 +53,7 @@ def utc_now() -> datetime:
 class ClutchProvider:
     """A brand at Clutch. Thread-safe.
 
-    `bucket` and `breaker` may be shared by a fleet through their cells.
+    Requests go through a leaky bucket and a circuit breaker; `share` makes them a fleet's.
     """
 
     name = "clutch"
@@ -72,10 +72,9 @@ class ClutchProvider:
         self.settings = settings
         self._transport = transport or HttpTransport(settings)
         self._clock, self._sleep = clock, sleep
-        self._bucket = bucket or LeakyBucket(settings.rate, settings.burst, clock=lambda: clock().timestamp())
-        self._breaker = breaker or Breaker(
-            settings.breaker_failures, settings.breaker_pause, clock=lambda: clock().timestamp()
-        )
+        self._given = bucket, breaker
+        self._bucket = bucket or self._bucket_in(None)
+        self._breaker = breaker or self._breaker_in(None)
         self._headers = _headers(settings)
 
     def __repr__(self) -> str:
@@ -83,6 +82,24 @@ class ClutchProvider:
 
     def close(self) -> None:
         self._transport.close()
+
+    def share(self, cells: Cells) -> None:
+        """Go easy on Clutch together with all who have these cells. A bucket or breaker that was given stays."""
+        if not self.settings.share_limits:
+            return
+        bucket, breaker = self._given
+        brand = f"clutch/{urlsplit(self.settings.base_url).netloc}/{self.settings.brand}"
+        self._bucket = bucket or self._bucket_in(cells(f"{brand}/bucket", Bucket()))
+        self._breaker = breaker or self._breaker_in(cells(f"{brand}/circuit", Circuit()))
+
+    def _bucket_in(self, cell: Cell[Bucket] | None) -> LeakyBucket:
+        return LeakyBucket(self.settings.rate, self.settings.burst, cell=cell, clock=self._seconds)
+
+    def _breaker_in(self, cell: Cell[Circuit] | None) -> Breaker:
+        return Breaker(self.settings.breaker_failures, self.settings.breaker_pause, cell=cell, clock=self._seconds)
+
+    def _seconds(self) -> float:
+        return self._clock().timestamp()
 
     # Calls
 

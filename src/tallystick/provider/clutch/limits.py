@@ -15,11 +15,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import attrs
 
-State = TypeVar("State")
+from tallystick.provider import Cell, State
 
 
 @attrs.frozen
@@ -63,15 +63,6 @@ def failed(circuit: Circuit, now: float, failures: int, pause: float) -> Circuit
 
 
 # Kept
-
-
-class Cell(Protocol[State]):
-    """Where a state is kept."""
-
-    def load(self) -> State: ...
-
-    def swap(self, old: State, new: State) -> bool:
-        """Put `new` in place of `old`; False if it is not `old` any more."""
 
 
 class Memory(Generic[State]):

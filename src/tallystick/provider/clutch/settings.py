@@ -23,18 +23,12 @@ import attrs
 
 from tallystick.errors import Invalid
 from tallystick.provider import Reason
+from tallystick.provider.clutch import variables
 
 Known = Literal["recorded", "documented", "client", "inferred", "unknown", "ours"]
 Activation = Literal["allocate", "update_account", "nothing"]
 
-ENVIRONMENT = {
-    "base_url": "CLUTCH_BASE_URL",
-    "api_key": "CLUTCH_API_KEY",
-    "api_secret": "CLUTCH_API_SECRET",
-    "brand": "CLUTCH_BRAND",
-    "location": "CLUTCH_LOCATION",
-    "terminal": "CLUTCH_TERMINAL",
-}
+ACCESS = ("base_url", "api_key", "api_secret", "brand", "location", "terminal")  # these have no defaults
 
 
 @attrs.frozen
@@ -135,6 +129,9 @@ class ClutchSettings:
         "Failures in a row (no connection, no answer, HTTP 5xx) after which nothing is sent for a while."))
     breaker_pause: float = attrs.field(default=30.0, metadata=_limit("ours",
         "Seconds of that while; then one request tries."))
+    share_limits: bool = attrs.field(default=True, metadata=_limit("ours",
+        "All processes on the same books count as one: the bucket and the failures are kept in their store. It costs a "
+        "small transaction for each request."))
 
     value_types: Mapping[str, tuple[str, str | None]] = attrs.field(
         factory=lambda: {"points": ("Points", None), "punches": ("Punches", None)}, metadata=_ask("client",
@@ -259,21 +256,18 @@ class ClutchSettings:
     ) -> ClutchSettings:
         """Who calls, from arguments or else from CLUTCH_BASE_URL, CLUTCH_API_KEY and so on.
 
-        The rest has its defaults; `attrs.evolve` changes them.
+        Every other setting may be given as a variable too, and has its default otherwise: see `variables`.
 
         Raises:
             Invalid: one of them is missing or cannot be.
         """
         given = {"base_url": base_url, "api_key": api_key, "api_secret": api_secret, "brand": brand,
                  "location": location, "terminal": terminal}  # fmt: skip
-        found = {name: value or environment.get(ENVIRONMENT[name], "") for name, value in given.items()}
-        missing = [ENVIRONMENT[name] for name, value in found.items() if not value]
+        found = variables.read(cls, environment) | {name: value for name, value in given.items() if value}
+        missing = [variables.variable(name) for name in ACCESS if name not in found]
         if missing:
             raise Invalid(f"clutch: {', '.join(missing)} must be set in the environment or given")
-        return cls(
-            base_url=found["base_url"], api_key=found["api_key"], api_secret=found["api_secret"],
-            brand=found["brand"], location=found["location"], terminal=found["terminal"],
-        )  # fmt: skip
+        return cls(**found)
 
     def kind_of_value(self, currency: str) -> tuple[str, str | None]:
         """`balanceType` and `balanceCode` of one of our codes; without a code, the type alone says it."""
@@ -329,13 +323,15 @@ and recorded traffic; every other point is a setting, with how it is known:
   relies on it; **inferred**: follows from those; **unknown**: nobody says, ask Clutch before going live;
   **ours**: no fact about Clutch but a choice of the shop.
 
-`ClutchSettings.from_environment()` reads those marked with a variable; `attrs.evolve(settings, rate=5.0)` changes
-any other. This page is made from the class, by `tallystick.provider.clutch.settings.page()`."""
+`ClutchSettings.from_environment()`, and so `--provider clutch`, reads each from the variable `CLUTCH_` and its name in
+capitals: `CLUTCH_RATE=5`, `CLUTCH_RETURN_BALANCES=no`, and JSON for what has parts: `CLUTCH_CARD_SETS={"gift": "G1"}`.
+In a program, `attrs.evolve(settings, rate=5.0)` changes any of them. This page is made from the class, by
+`tallystick.provider.clutch.settings.page()`."""
 
 
 def _default(field: attrs.Attribute[Any]) -> str:
-    if field.name in ENVIRONMENT:
-        return f"`{ENVIRONMENT[field.name]}`"
+    if field.name in ACCESS:
+        return f"`{variables.variable(field.name)}`"
     if field.name == "rules":
         return "see below"
     factory = getattr(field.default, "factory", None)  # of a mapping, which must be made anew

@@ -1,0 +1,131 @@
+"""Settings from variables of the environment: `CLUTCH_` and the setting's name in capitals.
+
+Text, numbers and yes or no are written as they are; what has parts is JSON: `CLUTCH_CARD_SETS='{"gift": "G1"}'`. A
+variable with a value that cannot be is an error which names the variable and what would do, and never shows the value:
+it may be a secret in the wrong place. One that names no setting is reported in the log, for it may be somebody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import attrs
+
+from tallystick.errors import Invalid, nearest
+
+PREFIX = "CLUTCH_"
+FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+WORDS: Mapping[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+_log = logging.getLogger("tallystick.clutch")
+
+
+class Unfit(Exception):
+    """A value is not of its type. Says what would do."""
+
+
+def variable(name: str) -> str:
+    """The variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def read(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that the environment has, by name.
+
+    Raises:
+        Invalid: one of them cannot be.
+    """
+    kinds = get_type_hints(settings)
+    known = {variable(field.name): field.name for field in attrs.fields(settings)}
+    found: dict[str, Any] = {}
+    for each, text in environment.items():
+        name = known.get(each)
+        if name is not None and text:
+            try:
+                found[name] = _of_text(text, kinds[name])
+            except Unfit as unfit:
+                raise Invalid(f"clutch: {each} has to be {unfit}") from None
+        elif each.startswith(PREFIX) and text:
+            _log.warning("%s is no setting of the Clutch adapter.%s", each, nearest(each, list(known)))
+    return found
+
+
+def _of_text(text: str, kind: Any) -> Any:
+    """A variable's text as a setting of this type. Raises: Unfit."""
+    if str in _choices(kind) or get_origin(kind) is Literal:
+        return _fitted(text, kind)
+    if kind is bool:
+        if text.lower() not in FLAGS:
+            raise Unfit("yes or no")
+        return FLAGS[text.lower()]
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+    except ValueError:
+        raise Unfit(WORDS.get(kind, "JSON")) from None
+    return _fitted(value, kind)
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(text)  # NaN and Infinity, which JSON does not have
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _fitted(value: Any, kind: Any) -> Any:
+    """A value of JSON as one of this type. Raises: Unfit."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return None if value is None else _fitted(value, next(each for each in inner if each is not NoneType))
+    if origin is tuple:
+        return _row(value, inner)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        if not isinstance(value, dict):
+            raise Unfit("a JSON object")
+        return {key: _fitted(each, inner[1]) for key, each in value.items()}
+    if attrs.has(kind):
+        return _made(value, kind)
+    return _plain(value, kind)
+
+
+def _row(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise Unfit("a JSON list")
+    if inner[-1] is Ellipsis:
+        return tuple(_fitted(each, inner[0]) for each in value)
+    if len(value) != len(inner):
+        raise Unfit(f"a JSON list of {len(inner)}")
+    return tuple(_fitted(each, one) for each, one in zip(value, inner, strict=True))
+
+
+def _made(value: Any, kind: Any) -> Any:
+    kinds = get_type_hints(kind)
+    if not isinstance(value, dict) or not set(value) <= set(kinds):
+        raise Unfit(f"a JSON object with some of {', '.join(kinds)}")
+    try:
+        return kind(**{name: _fitted(each, kinds[name]) for name, each in value.items()})
+    except TypeError:
+        raise Unfit(f"a JSON object with {', '.join(_needed(kind))} at least") from None
+
+
+def _needed(kind: Any) -> list[str]:
+    return [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    if get_origin(kind) is Literal or issubclass(kind, Enum):
+        allowed = get_args(kind) or tuple(kind)
+        if value not in allowed:
+            raise Unfit(f"one of {', '.join(map(str, allowed))}")
+        return value if get_origin(kind) is Literal else kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise Unfit(WORDS[kind])
+    return value
