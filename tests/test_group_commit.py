@@ -256,6 +256,24 @@ def test_many_commands_of_one_caller_keep_their_order_among_others(shop: Shop) -
     assert shop.available == 10000 + 300 + sum(range(1, 31))
 
 
+def test_a_leader_told_to_stop_leaves_the_lead_to_those_who_wait(shop: Shop) -> None:
+    def stopped() -> str:
+        def job(unit: Any) -> None:
+            raise KeyboardInterrupt
+
+        try:
+            shop.engine._commits.submit([job], ())
+        except KeyboardInterrupt:
+            return "stopped"
+        return "went on"
+
+    results = shop.together([shop.reload("r1"), stopped, *(shop.reload(f"r{number}") for number in range(2, 9))])
+    assert results.pop(1) == "stopped"
+    assert [each.applied for each in results] == [True] * 8
+    assert shop.available == 10800
+    assert shop.reload("r9")().applied, "and the lead is free again"
+
+
 def test_a_batch_of_one_is_a_batch(shop: Shop) -> None:
     (answer,) = shop.engine.attempt_many([Command("gift_card", "c1", "reload", {"amount": 1.5}, "k")])
     assert isinstance(answer, Invalid)

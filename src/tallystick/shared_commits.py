@@ -2,8 +2,10 @@
 
 A commit costs a wait for the disk, whatever is in it. While one thread commits, the jobs of others gather and
 go into the next transaction together, in the order they came; each is decided on what the one before it left.
-Whoever gets the lead runs all that is waiting. There is no writer thread to start, stop, fork or lose, and a
-single caller pays nothing for it.
+Whoever comes while nobody leads takes the lead and runs all that is waiting; done, it hands the lead to the first
+who came meanwhile and only then wakes those it has served, each by a lock of its own, so that the next commit does
+not wait for them to wake. There is no writer thread to start, stop, fork or lose, and a single caller pays nothing
+for it.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ from tallystick.unit import Unit
 Job = Callable[[Unit], Any]
 
 
-@attrs.define
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@attrs.define(eq=False)
 class _Waiting:
     """What one thread has given to the next transaction, and what came of it."""
 
@@ -31,6 +39,12 @@ class _Waiting:
     commands: Sequence[Command] = ()
     results: list[Any] | None = None
     error: Exception | None = None
+    leads: bool = False  # it is to run all that is waiting
+    turn: threading.Lock = attrs.field(factory=_held, init=False)  # held until it leads or is served
+
+    @property
+    def served(self) -> bool:
+        return self.results is not None or self.error is not None
 
 
 class SharedCommits:
@@ -41,9 +55,9 @@ class SharedCommits:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._leading = threading.Lock()
         self._gathering = threading.Lock()
         self._waiting: list[_Waiting] = []
+        self._led = False  # somebody has the lead
 
     def one(self, job: Job, commands: Sequence[Command] = ()) -> Any:
         """The result of one job; an invalid command is raised."""
@@ -53,30 +67,55 @@ class SharedCommits:
         return result
 
     def submit(self, jobs: Sequence[Job], commands: Sequence[Command]) -> list[Any]:
-        """Run jobs in a transaction, shared with whatever other threads gave meanwhile.
-
-        Whoever gets the lead runs all that is waiting; the others find their results when they get it.
-        """
+        """Run jobs in a transaction, shared with whatever other threads gave meanwhile."""
         if self._process != os.getpid():  # a fork took these locks along, perhaps held
             self._begin()
         mine = _Waiting(jobs, commands)
         with self._gathering:
             self._waiting.append(mine)
-        with self._leading:
-            if mine.results is None and mine.error is None:
-                with self._gathering:
-                    taken, self._waiting = self._waiting, []
-                try:
-                    self._lead(taken)
-                except BaseException:  # this thread is told to stop: another of those who wait leads
-                    with self._gathering:
-                        undone = [each for each in taken if each.results is None and each.error is None]
-                        self._waiting[:0] = [each for each in undone if each is not mine]
-                    raise
+            mine.leads, self._led = not self._led, True
+        if not mine.leads:
+            self._wait(mine)
+        if mine.leads:
+            self._serve(mine)
         if mine.error is not None:
             raise mine.error
         assert mine.results is not None
         return mine.results
+
+    def _wait(self, mine: _Waiting) -> None:
+        """Until it is served or has the lead."""
+        try:
+            mine.turn.acquire()
+        except BaseException:  # this thread is told to stop: nobody may count on it
+            with self._gathering:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                if mine.leads:
+                    self._hand_on()
+            raise
+
+    def _serve(self, mine: _Waiting) -> None:
+        """Run all that is waiting, hand the lead on, and wake who was served."""
+        with self._gathering:
+            taken, self._waiting = self._waiting, []
+        try:
+            self._lead(taken)
+        finally:
+            with self._gathering:
+                # Told to stop in the middle, this thread goes; what others gave is still to be done.
+                self._waiting[:0] = [each for each in taken if not each.served and each is not mine]
+                self._hand_on()
+            for each in taken:
+                if each.served and each is not mine:
+                    each.turn.release()
+
+    def _hand_on(self) -> None:
+        """The lead to the first who waits. Called while gathering is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.release()
 
     def _lead(self, taken: list[_Waiting]) -> None:
         try:
