@@ -13,7 +13,7 @@ import attrs
 
 if TYPE_CHECKING:
     from tallystick.expression import Expression
-    from tallystick.machine import Machine, Transition
+    from tallystick.machine import Command, Machine, Transition
 
 
 def behaviour(machine: Machine) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def behaviour(machine: Machine) -> dict[str, Any]:
         "outside": sorted(machine.outside),
         "states": {name: [state.start, state.final] for name, state in machine.states.items()},
         "commands": {
-            name: [{key: str(type_) for key, type_ in command.arguments.items()}, command.driven]
+            name: [{key: str(type_) for key, type_ in command.arguments.items()}, *_kinds(command)]
             for name, command in machine.commands.items()
         },
         "transitions": {name: _transition(each) for name, each in machine.transitions.items()},
@@ -35,6 +35,10 @@ def behaviour(machine: Machine) -> dict[str, Any]:
             for name, each in machine.invariants.items()
         },
     }
+
+
+def _kinds(command: Command) -> list[str]:
+    return [kind for kind in ("driven", "patient", "signed") if getattr(command, kind)]
 
 
 def _refused(machine: Machine) -> list[str]:

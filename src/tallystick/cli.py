@@ -156,16 +156,21 @@ def recover(grace: int, books: Books, as_json: bool) -> None:
 
 @main.command()
 @click.argument("call")
-@click.argument("result", type=click.Choice(["confirmed", "declined"]))
+@click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable"]))
 @click.option("--reference", help="The provider's id of what it did.")
+@click.option("--number", help="The card that was drawn, of an allocation.")
 @click.option("--amount", help="The confirmed amount, if less than was asked.")
 @click.option("--by", required=True, help="Who decides.")
 @click.option("--reason", required=True, help="On what evidence.")
 @books_options
 def resolve(
-    call: str, result: str, reference: str | None, amount: str | None, by: str, reason: str, books: Books, as_json: bool
-) -> None:
-    """Say what became of CALL, when only a person can."""
+    call: str, result: str, reference: str | None, number: str | None, amount: str | None, by: str, reason: str,
+    books: Books, as_json: bool,
+) -> None:  # fmt: skip
+    """Say what became of CALL, when only a person can.
+
+    Declined is the end of it; unavailable was surely not done, and may be sent again under its key.
+    """
     from tallystick import money
 
     with books.opened() as engine:
@@ -174,7 +179,7 @@ def resolve(
         if row is None:
             raise Invalid(f"there is no call {call!r}")
         minor = money.parse(amount, row.currency) if amount is not None else None
-        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor)
+        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
     _tell_receipts(as_json, [receipt], "")
 
 

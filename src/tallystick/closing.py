@@ -10,7 +10,7 @@ from tallystick import resolve
 from tallystick.errors import Invalid
 from tallystick.provider import Outcome, Result
 from tallystick.receipt import Ended, Receipt
-from tallystick.store import CallRow, Stamp
+from tallystick.store import CallRow, QueueRow, Stamp
 from tallystick.told import ids_of, in_flight, outcome_kept
 from tallystick.unit import Unit
 
@@ -71,20 +71,30 @@ def _tell_queue(unit: Unit, receipt: Receipt) -> None:
     if receipt.result is Ended.DECLINED:
         unit.changes.queue[receipt.key] = attrs.evolve(queued, state="declined", why=receipt.why)
     elif receipt.result is Ended.UNAVAILABLE:
-        state, due = unit.later(queued.attempts)
+        state, due = unit.later(queued.attempts, False)
         unit.changes.queue[receipt.key] = attrs.evolve(queued, state=state, due=due, why=receipt.why)
 
 
 def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
-    """A queued command was refused: it waits if only a call is in its way, else that was its end."""
+    """A queued command was refused: it waits while only a call is in its way, else that was its end.
+
+    A patient one waits, and longer, for amounts too: what is held on a card may ship in a week.
+    """
     queued = unit.queued(key)
     if queued is None or queued.state != "waiting":
         return
     attempts = queued.attempts + 1
     state, due = "refused", queued.due
-    if receipt.refusal is not None and receipt.refusal.waits:
-        state, due = unit.later(attempts)
+    refusal = receipt.refusal
+    if refusal is not None and (refusal.waits or (refusal.by_amounts and _patient(unit, queued))):
+        state, due = unit.later(attempts, not refusal.waits)
     unit.changes.queue[key] = attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why)
+
+
+def _patient(unit: Unit, queued: QueueRow) -> bool:
+    unit.reach([(queued.machine, queued.entity)])
+    version = unit.world[queued.machine, queued.entity].machine_version
+    return unit.machines.at(queued.machine, version).commands[queued.command].patient
 
 
 def claim(unit: Unit, id: str, as_of: AsOf) -> bool:

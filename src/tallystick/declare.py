@@ -22,6 +22,7 @@ RESERVED = frozenset([
 # Tables every store has, and types: no machine may take their names.
 TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
 # fmt: on
+KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # lists of commands, each true or false of a Command
 
 
 class Declared:
@@ -39,9 +40,12 @@ class Declared:
         self.outside: dict[str, str] = {}
         self.states: dict[str, State] = {}
         self.commands: dict[str, Command] = {}
-        self.driven: set[str] = set()
 
     def pairs(self, key: str) -> list[tuple[At, At]]:
+        at = self.page.get(key)
+        return at.value if at else []
+
+    def listed(self, key: str) -> list[At]:
         at = self.page.get(key)
         return at.value if at else []
 
@@ -74,13 +78,13 @@ class Declared:
         for key, at in self.pairs("facts"):
             self._fresh(key)
             self.facts[key.value] = self._fact(key, at, machines)
-        driven = self.page.get("driven")
-        self.driven = {at.value for at in driven.value} if driven else set()
         for key, at in self.pairs("commands"):
             self.commands[key.value] = self._command(key, at, machines)
-        for at in driven.value if driven else []:
-            if at.value not in self.commands:
-                self.faults.add(at, f"command {at.value!r} is not declared.{nearest(at.value, list(self.commands))}")
+        for kind in KINDS_OF_COMMANDS:
+            for at in self.listed(kind):
+                if at.value not in self.commands:
+                    hint = nearest(at.value, list(self.commands))
+                    self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
 
     def _check_states(self) -> None:
         starts = [state for state in self.states.values() if state.start]
@@ -142,7 +146,8 @@ class Declared:
             self.faults.add(key, "'create' is built in: it makes an entity in its start state")
         elif key.value in RESERVED:
             self.faults.add(key, f"{key.value!r} is a word of its own here; choose another name")
-        return Command(key.value, arguments, key.value in self.driven)
+        kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
+        return Command(key.value, arguments, **kinds)
 
     def type(self, at: At, machines: Mapping[str, Declared]) -> Type:
         """A type as written: money, text?, [a, b], gift_card."""

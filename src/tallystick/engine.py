@@ -27,16 +27,15 @@ from typing import Any
 
 import attrs
 
-from tallystick import closing, work
+from tallystick import closing, person, work
 from tallystick.entity import CREATE
 from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
 from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
-from tallystick.resolve import strange
 from tallystick.shared_commits import Job, SharedCommits
 from tallystick.store import CallRow, QueueRow, Store, Transaction
-from tallystick.told import call_of, ids_of, in_flight
+from tallystick.told import call_of, ids_of, readable
 from tallystick.unit import Unit
 from tallystick.work import Sent
 
@@ -44,7 +43,8 @@ GRACE = timedelta(seconds=60)  # a call younger than this may still be on its wa
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
 BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, with jitter
 LONGEST_WAIT = timedelta(hours=1)
-NAMED = frozenset(["hold", "redeem"])  # later commands name these by the provider's id
+PATIENCE = 40  # attempts of a follow-up while amounts are in its way: about a month, then a person looks
+PATIENT_WAIT = timedelta(days=1)
 BATCH = 1000  # commands in one transaction: past this a commit costs little and a rollback much
 
 
@@ -180,29 +180,37 @@ class Engine:
         return [self._recover(row) for row in rows]
 
     def resolve(
-        self, call: str, result: str, *, by: str, reason: str, reference: str | None = None, amount: int | None = None
-    ) -> Receipt:
-        """A person says what became of a call: "confirmed" or "declined", on the evidence in its note.
+        self, call: str, result: str, *, by: str, reason: str, reference: str | None = None,
+        amount: int | None = None, number: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """A person says what became of a call, on the evidence in its note.
+
+        "confirmed"; "declined", and that was its end; or "unavailable": surely not done, and may be sent again.
 
         Raises:
             Invalid: there is no such call, it is closed already, or `by` or `reason` is missing.
         """
-        if result not in (Result.CONFIRMED, Result.DECLINED):
-            raise Invalid(f"a person says confirmed or declined, not {result!r}")
-        for name, text in (("by", by), ("reason", reason)):
-            if not isinstance(text, str) or not text or not text.isprintable():
-                raise Invalid(f"who decides (by) and why (reason) has to be said in printable text; {name} is {text!r}")
-        row = self._row(call)
-        if row.state != "open":
-            raise Invalid(f"call {call} is not open: it was {row.state} already")
-        outcome = Outcome(Result(result), reference=reference, amount=amount)
-        partial = any(in_flight(*each).partial for each in json.loads(row.steps))
-        odd = strange(outcome, closing.asked_of(row), partial=partial)
-        if odd:
-            raise Invalid(odd.replace("the provider confirms", "you confirm"))
-        if result == Result.CONFIRMED and not reference and row.verb in NAMED:
-            raise Invalid(f"a confirmed {row.verb} has to be named by the provider's id: --reference")
+        person.named(by, reason)
+        outcome = person.outcome(self._row(call), result, reference=reference, amount=amount, number=number)
         return self._close(call, outcome, by=by, reason=reason)
+
+    def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
+        """A person has seen a queued command that was refused or parked: it is not to be tried any more.
+
+        Raises:
+            Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
+        """
+        person.named(by, reason)
+        return self._commits.one(lambda unit: person.dismiss(unit, key, by, reason))  # type: ignore[no-any-return]
+
+    def again(self, key: str, *, by: str, reason: str) -> Receipt:
+        """A person has a queued command that was refused or parked tried again, now, and later as if it were new.
+
+        Raises:
+            Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
+        """
+        person.named(by, reason)
+        return self._run(self._commits.one(lambda unit: person.again(unit, key, by, reason)))
 
     def run_due(self, limit: int = BATCH) -> list[Receipt]:
         """Execute queued commands whose time has come, and those they queue, up to `limit` of them."""
@@ -251,9 +259,7 @@ class Engine:
             outcome = self.provider.perform(call)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
             return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {self.provider.name}")
-        if not _readable(outcome):
-            return Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
-        return attrs.evolve(outcome, text=outcome.text and " ".join(outcome.text.split()))
+        return readable(outcome) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
 
     def _close(self, call: str, outcome: Outcome, **more: Any) -> Receipt:
         receipt: Receipt = self._commits.one(lambda unit: closing.close(unit, call, outcome, **more))
@@ -279,9 +285,9 @@ class Engine:
             found = self.provider.look_up(self._known(row))
         except Exception as error:  # noqa: BLE001  # not knowing is no answer
             return Ambiguous(f"{type(error).__name__} while looking it up")
-        if isinstance(found, NotSeen | Ambiguous) or _readable(found):
+        if isinstance(found, NotSeen | Ambiguous):
             return found
-        return Ambiguous("what the provider's record says of it cannot be read")
+        return readable(found) or Ambiguous("what the provider's record says of it cannot be read")
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str]) -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""
@@ -319,10 +325,11 @@ class Engine:
             self._commits.one(lambda unit: closing.put_off(unit, row.key, receipt))
         return receipt
 
-    def _later(self, attempts: int) -> tuple[str, str]:
+    def _later(self, attempts: int, patient: bool) -> tuple[str, str]:
         """State and time of a queued command that was tried so often: the wait doubles, with jitter."""
-        wait = min(BACKOFF * 2 ** min(attempts - 1, 20), LONGEST_WAIT) * (0.5 + self._random.random() / 2)
-        return "parked" if attempts >= ATTEMPTS else "waiting", stamp(self._clock() + wait)
+        most, longest = (PATIENCE, PATIENT_WAIT) if patient else (ATTEMPTS, LONGEST_WAIT)
+        wait = min(BACKOFF * 2 ** min(attempts - 1, 20), longest) * (0.5 + self._random.random() / 2)
+        return "parked" if attempts >= most else "waiting", stamp(self._clock() + wait)
 
     # Transactions
 
@@ -352,18 +359,3 @@ class Engine:
 
 def _queued_command(row: QueueRow) -> Command:
     return Command(row.machine, row.entity, row.command, json.loads(row.args), row.key, row.by, row.reason)
-
-
-def _readable(outcome: object) -> bool:
-    """Whether this is an outcome, of text that can be kept."""
-    if not isinstance(outcome, Outcome):
-        return False
-    names = (outcome.reference, outcome.request, outcome.number, outcome.pin, outcome.code)
-    amounts = (outcome.amount, outcome.available)
-    if outcome.text is not None and not (
-        isinstance(outcome.text, str) and " ".join(outcome.text.split()).isprintable()
-    ):
-        return False
-    return all(name is None or (isinstance(name, str) and name.isprintable()) for name in names) and all(
-        amount is None or type(amount) is int for amount in amounts
-    )

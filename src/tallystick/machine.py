@@ -62,6 +62,8 @@ class Command:
     name: str
     arguments: Mapping[str, Type]
     driven: bool = False  # only another machine's transition may give it
+    patient: bool = False  # queued, and refused by amounts, it waits until they are others
+    signed: bool = False  # only with who gives it (by) and why (reason)
     kept: tuple[str, ...] = attrs.field(init=False)  # arguments that may be stored: all but secrets
 
     def __attrs_post_init__(self) -> None:

@@ -321,6 +321,8 @@ PAGE = Record({
                        "all states", required=True),
     "commands":    Key(MapOf(Name(), MapOf(Name(), _TYPE)), "what may be asked: {argument: type}", required=True),
     "driven":      Key(ListOf(Name()), "commands that only another machine's transition may give"),
+    "patient":     Key(ListOf(Name()), "commands that wait in the queue while a guard refuses them"),
+    "signed":      Key(ListOf(Name()), "commands that need who gives them (by) and why (reason)"),
     "transitions": Key(MapOf(Name(), TRANSITION), "all transitions, by name", required=True),
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),

@@ -103,7 +103,7 @@ def call(row: CallRow) -> Plain:
 
 
 def queued(row: QueueRow) -> Plain:
-    names = ("key", "machine", "command", "due", "attempts", "state", "why", "by", "reason", "cause")
+    names = ("key", "machine", "command", "due", "attempts", "state", "why", "by", "reason", "cause", "note")
     return {"id": row.entity, **{name: getattr(row, name) for name in names}}
 
 

@@ -211,18 +211,34 @@ def holds(
 
 
 @click.command()
+@click.option("--dismiss", metavar="KEY", multiple=True, help="Seen: this queued command is not tried any more.")
+@click.option("--again", metavar="KEY", multiple=True, help="Try this queued command again, now.")
+@click.option("--by", help="Who decides; needed with --dismiss and --again.")
+@click.option("--reason", help="Why; needed with --dismiss and --again.")
 @books_options
-def stuck(books: Books, as_json: bool) -> None:
+def stuck(
+    dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, books: Books, as_json: bool
+) -> None:
     """List everything that waits for a person.
 
     Calls whose answer nobody knows, with what was found of them; commands refused, or parked after too many tries;
-    payments of which a part is not covered any more.
+    payments of which a part is not covered any more. Calls are ended by resolve, commands by --dismiss or --again.
     """
+    from tallystick import plain, tables
     from tallystick.overdue import stuck as found
 
+    if (dismiss or again) and not (by and reason):
+        raise click.UsageError("--dismiss and --again are decisions: say who (--by) and why (--reason)")
     with books.opened() as engine:
+        for key in dismiss:
+            engine.dismiss(key, by=by or "", reason=reason or "")
+        tried = [plain.receipt(engine.again(key, by=by or "", reason=reason or "")) for key in again]
         waiting = found(engine)
-    tell(as_json, _plain_stuck(waiting), lambda: _stuck_tables(waiting))
+    if as_json:
+        write_json({**_plain_stuck(waiting), "tried": tried})
+    else:
+        told = [tables.receipts_table(tried)] if tried else []
+        tell(False, None, lambda: [*told, *_stuck_tables(waiting)])
 
 
 # What they tell, as plain values
@@ -347,10 +363,10 @@ def _stuck_tables(waiting: Stuck) -> list[RenderableType]:
         shown.append(grid("call in doubt", "verb", "of", "asked", "evidence", rows=rows))
     if waiting.queue:
         rows = [
-            [each.key, each.state, f"{each.machine} {each.entity}", each.command, each.why or ""]
+            [each.key, each.state, f"{each.machine} {each.entity}", each.command, each.why or "", each.note or ""]
             for each in waiting.queue
         ]
-        shown.append(grid("queued", "state", "of", "command", "why", rows=rows))
+        shown.append(grid("queued", "state", "of", "command", "why", "tried again by", rows=rows))
     if waiting.uncovered:
         rows = [
             [each.payment, each.order, f"{each.card} {each.number}", each.state, str(each.amount)]

@@ -69,6 +69,11 @@ class Refusal:
         """Whether only an unanswered call is in the way, so that the same command may be taken later."""
         return self.code is Code.IN_DOUBT or (self.cause is not None and self.cause.waits)
 
+    @property
+    def by_amounts(self) -> bool:
+        """Whether the state would answer, but a guard is not true: its own, or one of what it drives."""
+        return self.code is Code.GUARD or (self.cause is not None and self.cause.by_amounts)
+
     def __str__(self) -> str:
         return self.why
 

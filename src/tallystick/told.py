@@ -49,6 +49,27 @@ def _before(after: dict[str, int], postings: list[tuple[str, str, int]]) -> dict
     return resolve.post(after, [Posting(target, source, amount) for source, target, amount in postings])
 
 
+def readable(outcome: object) -> Outcome | None:
+    """An outcome as it can be kept: what is said for people in one line. None, if it is none or names oddly."""
+    if not isinstance(outcome, Outcome):
+        return None
+    said = [_in_one_line(text) for text in (outcome.text, outcome.code)]
+    names = (*said, outcome.reference, outcome.request, outcome.number, outcome.pin)
+    amounts = (outcome.amount, outcome.available)
+    if all(name is None or (isinstance(name, str) and name.isprintable()) for name in names) and all(
+        amount is None or type(amount) is int for amount in amounts
+    ):
+        return attrs.evolve(outcome, text=said[0], code=said[1])
+    return None
+
+
+def _in_one_line(text: str | None) -> str | None:
+    """A control character in what a provider says must not make its clear answer an unclear one."""
+    if not isinstance(text, str):
+        return text
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+
+
 def outcome_kept(outcome: Outcome) -> str:
     """An outcome as it may be stored: no PIN, and the number only where the machine put it."""
     fields = attrs.asdict(

@@ -23,7 +23,7 @@ class Unit:
     transaction: Transaction
     at: str  # when this is
     ids: Callable[[], str]
-    later: Callable[[int], tuple[str, str]]  # after so many attempts: state and time of the next one
+    later: Callable[[int, bool], tuple[str, str]]  # after so many attempts, patiently or not: state and next time
     world: dict[Ref, Entity] = attrs.field(factory=dict)
     keyed: dict[str, Record] = attrs.field(factory=dict)
     _queue: dict[str, QueueRow] = attrs.field(factory=dict)

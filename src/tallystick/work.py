@@ -231,7 +231,7 @@ def _defer(unit: Unit, command: Command, request: Request) -> Receipt:
             raise Invalid(f"{command.command}({name}=…) {why}")
     assert command.due is not None
     queued = unit.queued(command.key)
-    if queued is None or queued.state in ("refused", "parked"):
+    if queued is None or queued.state in ("refused", "parked", "dismissed"):
         args = encode(resolve.kept(machine, command.command, request.args))
         queued = QueueRow(
             command.key, command.machine, command.id, command.command, args, stamp(command.due),

@@ -123,11 +123,12 @@ class QueueRow:
     args: str
     due: str
     attempts: int = 0
-    state: str = "waiting"  # waiting, done, refused, declined, parked
+    state: str = "waiting"  # waiting, done, refused, declined, parked, dismissed
     why: str | None = None
     by: str | None = None
     reason: str | None = None
     cause: str | None = None
+    note: str | None = None  # who dismissed it or had it tried again, and why
 
 
 @attrs.define

@@ -121,11 +121,12 @@ CREATE TABLE queue (
   args     TEXT NOT NULL,             -- never a secret
   due      TEXT NOT NULL,
   attempts INTEGER NOT NULL,
-  state    TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'declined', 'parked')),
+  state    TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'declined', 'parked', 'dismissed')),
   why      TEXT,
   by       TEXT,
   reason   TEXT,
-  cause    TEXT                       -- key of the command it follows
+  cause    TEXT,                      -- key of the command it follows
+  note     TEXT                       -- who dismissed it or had it tried again, and why
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
