@@ -236,7 +236,9 @@ def test_done_at_once(row: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in TRANSITIONS if row[2] != LOCAL], ids=by_row)
-@pytest.mark.parametrize("answer", [CONFIRMED, DECLINED, UNAVAILABLE, UNKNOWN], ids=lambda answer: answer.result)
+@pytest.mark.parametrize(
+    "answer", [confirmed(number="6006490281"), DECLINED, UNAVAILABLE, UNKNOWN], ids=lambda answer: answer.result
+)
 def test_asked_and_answered(row: tuple[str, ...], answer: Any) -> None:
     given, command, aside, after, *otherwise = row
     world = World(given)

@@ -23,7 +23,7 @@ import attrs
 import pytest
 
 from tallystick import reader
-from tallystick.engine import ATTEMPTS, GRACE, Engine
+from tallystick.engine import ATTEMPTS, GRACE, PATIENCE, Engine
 from tallystick.errors import (
     Declined,
     InDoubt,
@@ -510,7 +510,8 @@ def test_more_commands_than_one_transaction_takes(shop: Shop) -> None:
 
 def test_many_commands_with_a_provider_are_given_one_after_the_other(store: Store) -> None:
     shop = Shop(store, Scripted())
-    shop.scripted.answers += [CONFIRMED, CONFIRMED, DECLINED, CONFIRMED]
+    drawn = attrs.evolve(CONFIRMED, number="6000000000000001")
+    shop.scripted.answers += [drawn, CONFIRMED, DECLINED, CONFIRMED]
     answers = shop.engine.attempt_many([
         Command("gift_card", "c1", "create", {"form": "electronic", "currency": "BRL"}, "1"),
         Command("gift_card", "c1", "allocate", {}, "2"), Command("gift_card", "c1", "activate", {}, "3"),
@@ -1219,6 +1220,18 @@ def test_an_answer_that_cannot_be_kept_leaves_the_value_in_doubt(afar: Shop, ans
     assert afar.p1 == ("requested", {"in_doubt": 4000})
 
 
+def test_an_allocation_without_a_card_number_is_not_believed(store: Store) -> None:
+    for number, provider in enumerate([Scripted(), LocalProvider(number=lambda: None)]):
+        shop = Shop(store, provider)
+        shop.do("gift_card", f"c{number}", "create", f"new{number}", form="electronic", currency="BRL")
+        if not provider.local:
+            provider.answers.append(CONFIRMED)
+        receipt = shop.do("gift_card", f"c{number}", "allocate", f"a{number}")
+        assert receipt.result is (Ended.REFUSED if provider.local else Ended.IN_DOUBT)
+        assert "without the card number" in receipt.why
+        assert shop.now("gift_card", f"c{number}")[0] == "inventory"
+
+
 def test_another_amount_than_asked_for_is_no_confirmation_where_no_part_is_taken(afar: Shop) -> None:
     for amount in (3000, 5001, 0):
         afar.scripted.answers.append(Outcome(Result.CONFIRMED, amount=amount))
@@ -1547,9 +1560,9 @@ def test_a_confirmation_that_comes_too_late_is_kept_for_a_person(doubt: Shop) ->
     assert doubt.p1 == ("declined", {})
 
 
-@pytest.mark.parametrize("text", ["not enough\non it", "not enough\r\n\ton it\n"])
-def test_what_a_provider_says_may_have_line_breaks(afar: Shop, text: str) -> None:
-    afar.scripted.answers.append(attrs.evolve(DECLINED, text=text))
+@pytest.mark.parametrize("text", ["not enough\non it", "not enough\r\n\ton it\n", "\x07not enough\x00on it\u2028"])
+def test_what_a_provider_says_may_have_control_characters(afar: Shop, text: str) -> None:
+    afar.scripted.answers.append(attrs.evolve(DECLINED, text=text, code="51\x1b"))
     receipt = afar.pay("authorize", amount="40.00")
     assert receipt.result is Ended.DECLINED
     assert "not enough on it" in receipt.why
@@ -1633,8 +1646,10 @@ def test_a_person_says_that_it_was_not_done(doubt: Shop) -> None:
     ("given", "says"),
     [
         ({"by": ""}, "who decides"), ({"reason": ""}, "why"), ({"by": "ann\nbob"}, "printable"),
-        ({"reason": 7}, "printable"), ({"amount": 4001}, "4001"), ({"amount": -1}, "-1"), ({"result": "unknown"}, "confirmed or declined"),
-        ({"result": "unavailable"}, "confirmed or declined"), ({"call": "nothing"}, "no (open )?call 'nothing'"),
+        ({"reason": 7}, "printable"), ({"amount": 4001}, "4001"), ({"amount": -1}, "-1"),
+        ({"result": "unknown"}, "confirmed, declined or unavailable"), ({"number": "6000000000000001"}, "only an allocation"),
+        ({"reference": "a\x00b"}, "printable"), ({"result": "declined", "reference": "H"}, "neither reference"),
+        ({"result": "unavailable", "amount": 1}, "neither reference"), ({"call": "nothing"}, "no (open )?call 'nothing'"),
     ],
 )  # fmt: skip
 def test_a_person_has_to_say_all_of_it(doubt: Shop, given: dict[str, object], says: str) -> None:
@@ -1645,6 +1660,148 @@ def test_a_person_has_to_say_all_of_it(doubt: Shop, given: dict[str, object], sa
     assert doubt.everything() == before
     with pytest.raises(TypeError):
         doubt.engine.resolve(doubt.call().id, "confirmed")
+
+
+def test_a_person_says_that_it_was_surely_not_done_and_it_may_be_sent_again(doubt: Shop) -> None:
+    call = doubt.call().id
+    receipt = doubt.engine.resolve(call, "unavailable", by="ann", reason="their service was down")
+    assert (receipt.result, receipt.state) == (Ended.UNAVAILABLE, "requested")
+    assert doubt.c1 == {"available": 10000}
+    again = doubt.pay("authorize", "a", amount="40.00")
+    assert (again.applied, again.call) == (True, call)
+
+
+def test_a_person_gives_the_card_that_a_lost_allocation_drew(store: Store) -> None:
+    shop = Shop(store, Scripted())
+    shop.do("gift_card", "c1", "create", form="electronic", currency="BRL")
+    shop.scripted.answers.append(UNKNOWN)
+    call = shop.do("gift_card", "c1", "allocate", "a").call
+    for number, says in ((None, "--number"), ("60\x0000", "printable"), ("", "printable")):
+        with pytest.raises(Invalid, match=says):
+            shop.engine.resolve(call, "confirmed", by="ann", reason="r", number=number)
+    receipt = shop.engine.resolve(call, "confirmed", by="ann", reason="in their portal", number="6000000000000042")
+    assert (receipt.applied, receipt.state) == (True, "allocated")
+    with store.reading() as look:
+        assert look.entity("gift_card", "c1").facts["number"] == "6000000000000042"
+    shop.sound()
+
+
+def given_up(shop: Shop) -> str:
+    """A deferred settlement that was refused; its key."""
+    shop.payment(amount="40.00")
+    shop.defer("settle", "s", amount="50.00")
+    shop.clock.on(hours=2)
+    (receipt,) = shop.engine.run_due()
+    assert receipt.result is Ended.REFUSED
+    return receipt.key
+
+
+def test_a_person_dismisses_a_queued_command_that_was_refused(shop: Shop) -> None:
+    key = given_up(shop)
+    why = shop.queue()[key].why
+    row = shop.engine.dismiss(key, by="ann", reason="the order is void")
+    assert (row.state, row.note, row.why) == ("dismissed", "ann: the order is void", why)
+    assert shop.queue()[key] == row
+    shop.clock.on(days=90)
+    assert shop.engine.run_due() == []
+    with pytest.raises(Invalid, match="no command waits for a person under the key 's': it is dismissed"):
+        shop.engine.dismiss(key, by="ann", reason="twice")
+    assert shop.defer("settle", key, amount="50.00").result is Ended.DEFERRED  # its caller may still mean it
+    assert shop.queue()[key].state == "waiting"
+
+
+def test_a_person_has_a_queued_command_tried_again(shop: Shop) -> None:
+    key = given_up(shop)
+    receipt = shop.engine.again(key, by="ann", reason="reloaded")
+    assert receipt.result is Ended.REFUSED
+    row = shop.queue()[key]
+    assert (row.state, row.attempts, row.note) == ("refused", 1, "ann: reloaded")
+
+
+def test_what_was_parked_and_is_tried_again_is_done(afar: Shop) -> None:
+    afar.pay("authorize", amount="40.00")
+    afar.pay("settle", "s", amount="10.00")
+    afar.scripted.answers += [UNAVAILABLE] * 10
+    for _ in range(10):
+        afar.engine.run_due()
+        afar.clock.on(hours=1)
+    row = afar.queue()["s>hold_again"]
+    assert (row.state, row.attempts) == ("parked", 10)
+    afar.scripted.answers.append(UNAVAILABLE)
+    assert afar.engine.again(row.key, by="ann", reason="they are back").result is Ended.UNAVAILABLE
+    assert (afar.queue()[row.key].state, afar.queue()[row.key].attempts) == ("waiting", 1)
+    afar.clock.on(hours=1)
+    (receipt,) = afar.engine.run_due()
+    assert (receipt.applied, afar.queue()[row.key].state) == (True, "done")
+
+
+@pytest.mark.parametrize("deed", ["dismiss", "again"])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [({"by": ""}, "who decides"), ({"reason": "a\nb"}, "printable"), ({"key": "nothing"}, "nothing is queued under it"),
+     ({"key": "s"}, "it is waiting")],
+)  # fmt: skip
+def test_a_person_decides_what_waits_for_one(shop: Shop, deed: str, given: dict[str, str], says: str) -> None:
+    key = given_up(shop)
+    shop.defer("settle", "s", amount="50.00") if given.get("key") == "s" else None
+    before = shop.everything()
+    with pytest.raises(Invalid, match=says):
+        getattr(shop.engine, deed)(**{"key": key, "by": "ann", "reason": "r", **given})
+    assert shop.everything() == before
+
+
+# What waits until orders hold nothing any more
+
+
+def replaced(store: Store) -> Shop:
+    """A card of 100.00 was replaced while an order holds 30.00 of it; it waits to be retired."""
+    shop = Shop(store, LocalProvider()).card().payment(amount="30.00")
+    for machine, id, command, args in (
+        ("gift_card", "c1", "suspend", {}), ("gift_card", "c2", "create", {"form": "electronic", "currency": "BRL"}),
+        ("replacement", "r1", "create", {"old": "c1", "new": "c2", "form": "electronic", "currency": "BRL"}),
+        ("replacement", "r1", "begin", {"amount": "70.00"}),
+    ):  # fmt: skip
+        assert shop.do(machine, id, command, **args).applied
+    assert [each.result for each in shop.engine.run_due()] == [Ended.APPLIED] * 3 + [Ended.REFUSED]
+    return shop
+
+
+def waiting(shop: Shop) -> QueueRow:
+    (row,) = [each for each in shop.queue().values() if each.command == "retire"]
+    return row
+
+
+def test_a_patient_follow_up_is_done_once_no_order_holds_anything(store: Store) -> None:
+    shop = replaced(store)
+    assert (waiting(shop).state, waiting(shop).attempts) == ("waiting", 1)
+    shop.clock.on(days=3)
+    assert [each.result for each in shop.engine.run_due()] == [Ended.REFUSED]
+    assert shop.pay("settle", amount="30.00").applied
+    shop.clock.on(days=2)
+    assert [each.result for each in shop.engine.run_due()] == [Ended.APPLIED]
+    assert shop.now("gift_card", "c1")[0] == "replaced"
+    assert waiting(shop).state == "done"
+    shop.sound()
+
+
+def test_a_patient_follow_up_does_not_wait_for_ever(store: Store) -> None:
+    shop = replaced(store)
+    began = shop.clock.now
+    while waiting(shop).state == "waiting":
+        shop.clock.on(hours=12)
+        shop.engine.run_due()
+    assert (waiting(shop).state, waiting(shop).attempts) == ("parked", PATIENCE)
+    assert timedelta(days=14) < shop.clock.now - began < timedelta(days=40)
+    assert shop.pay("settle", amount="30.00").applied
+    assert shop.engine.again(waiting(shop).key, by="ann", reason="the order is gone").applied
+
+
+def test_a_patient_follow_up_ends_where_the_state_says_no(store: Store) -> None:
+    shop = replaced(store)
+    assert shop.do("gift_card", "c1", "reinstate").applied
+    shop.clock.on(days=1)
+    assert [each.result for each in shop.engine.run_due()] == [Ended.REFUSED]
+    assert waiting(shop).state == "refused"
 
 
 # No transaction is open while the provider is asked

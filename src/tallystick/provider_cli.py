@@ -235,7 +235,7 @@ def stuck(
         tried = [plain.receipt(engine.again(key, by=by or "", reason=reason or "")) for key in again]
         waiting = found(engine)
     if as_json:
-        write_json({**_plain_stuck(waiting), "tried": tried})
+        write_json({**_plain_stuck(waiting), **({"tried": tried} if again else {})})
     else:
         told = [tables.receipts_table(tried)] if tried else []
         tell(False, None, lambda: [*told, *_stuck_tables(waiting)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -76,13 +76,16 @@ def resolve(
     `asked` is the amount the provider was asked for, if its verb has one.
     """
     partial = any(step.partial for step in in_flight)
-    odd = strange(outcome, asked, partial=partial)
+    entities = [world[step.machine, step.id] for step in in_flight]
+    rows = [
+        machines.at(step.machine, entity.machine_version).rows[step.transition]
+        for step, entity in zip(in_flight, entities, strict=True)
+    ]
+    odd = strange(outcome, asked, partial=partial) or unnumbered(outcome, rows)
     if odd or outcome.result is Result.UNKNOWN:
         return odd or "the provider's answer is not known"
     plan = Plan([], [])
-    for step in in_flight:
-        entity = world[step.machine, step.id]
-        row = machines.at(step.machine, entity.machine_version).rows[step.transition]
+    for step, entity, row in zip(in_flight, entities, rows, strict=True):
         landed = attrs.evolve(entity, calls=entity.calls - 1, changing=None if row.changes else entity.changing)
         if outcome.result is Result.CONFIRMED:
             _confirm(machines, plan, landed, row, step, outcome, call)
@@ -105,6 +108,15 @@ def strange(outcome: Outcome, asked: int | None, *, partial: bool) -> str:
     if outcome.amount == asked or (partial and 0 <= outcome.amount <= asked):
         return ""
     return f"the provider confirms {outcome.amount} minor units where {asked} were asked for"
+
+
+def unnumbered(outcome: Outcome, rows: Iterable[Row]) -> str:
+    """Why a confirmation is not enough: a card was drawn, and nobody has said which. A person has to look."""
+    if outcome.result is not Result.CONFIRMED or outcome.number is not None:
+        return ""
+    if not any("outcome.number" in value.names for row in rows for value in row.transition.sets.values()):
+        return ""
+    return "the provider confirms it without the card number that it has to give"
 
 
 def _confirm(

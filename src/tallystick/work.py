@@ -50,6 +50,7 @@ def work(unit: Unit, provider: Provider, command: Command, *, send: bool = True)
             return receipt, None
     if request is None:
         return _refused(command, refusal.missing(command.machine, command.id, command.command)), None
+    _signed(unit, command)
     _same_as_queued(unit, command, mark)
     if command.due is not None:
         return _defer(unit, command, request), None
@@ -93,6 +94,14 @@ def _request(unit: Unit, command: Command) -> tuple[Request | None, str]:
     return Request(command.machine, command.id, command.command, args), mark
 
 
+def _signed(unit: Unit, command: Command) -> None:
+    """Some commands are a person's word: without a name and a reason they are none. Raises Invalid."""
+    version = unit.world[command.machine, command.id].machine_version
+    signed = unit.machines.at(command.machine, version).commands[command.command].signed
+    if signed and not (command.by and command.reason):
+        raise Invalid(f"{command.machine}.{command.command} needs who says so (by) and why (reason)")
+
+
 def _seen(unit: Unit, seen: Record, mark: str) -> tuple[Receipt, CallRow | None]:
     """The receipt of a key seen before; and its call if that is surely not done and may be made again."""
     if seen.fingerprint != mark:
@@ -115,10 +124,12 @@ def _same_as_queued(unit: Unit, command: Command, mark: str) -> None:
 
 def _create(unit: Unit, command: Command) -> Receipt:
     machine = unit.machines[command.machine]
+    seen = unit.keyed.get(command.key)
+    if seen is not None and seen.machine == command.machine:  # said again, it is read as it was then
+        machine = unit.machines.at(command.machine, seen.machine_version)
     currency, facts = arguments.created(machine, command.args)
     said = {name: facts[name] for name in sorted(facts) if command.args.get(name) is not None}
     mark = fingerprint(command.machine, command.id, CREATE, {"currency": currency, **said})
-    seen = unit.keyed.get(command.key)
     if seen is not None:
         return _seen(unit, seen, mark)[0]
     _same_as_queued(unit, command, mark)
@@ -180,6 +191,7 @@ def _answered(unit: Unit, provider: Provider, command: Command, intent: Intent, 
     partial = any(step.partial for step in intent.steps)
     before, outcome = _before(intent), resolve.meant(provider.perform(call), partial=partial)
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
+    odd = odd or resolve.unnumbered(outcome, [step.row for step in intent.steps])
     if outcome.result is not Result.CONFIRMED or odd:
         why = odd or f"provider {provider.name} says {outcome.result}: {outcome.text or outcome.reason or ''}"
         return _refused(command, refusal.unaided(command.machine, command.id, command.command, why))

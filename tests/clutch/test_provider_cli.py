@@ -274,6 +274,30 @@ def test_what_waits_for_a_person(
         assert word in shown
 
 
+def test_what_was_refused_is_tried_again_or_dismissed(books: StoredValue, tallystick: Tallystick) -> None:
+    past = datetime.now(timezone.utc) - timedelta(days=50)
+    for key in ("early", "late"):
+        books.engine.execute("payment", "p", "settle", {"amount": "21.00"}, key=key, due=past)
+    books.run_due()
+    shown = tallystick("stuck", "--again", "early", "--dismiss", "late", *WHO).stdout
+    assert "refused" in shown
+    assert "late" not in shown
+    found = told(tallystick("stuck", "--json"))
+    assert [(each["key"], each["note"]) for each in found["queue"]] == [("early", "anna: month's end")]
+    tried = told(tallystick("stuck", "--again", "early", "--json", *WHO))["tried"]
+    assert [(each["key"], each["result"]) for each in tried] == [("early", "refused")]
+    tallystick("stuck", "--dismiss", "early", *WHO)
+    assert "nothing waits for a person" in tallystick("stuck").stdout
+
+
+def test_how_stuck_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -> None:
+    for deed in ("--again", "--dismiss"):
+        for who in ((), WHO[:2], WHO[2:], ("--by", "", *WHO[2:])):
+            assert "say who (--by) and why" in tallystick("stuck", deed, "k", *who, code=2).stderr
+        said = tallystick("stuck", deed, "k", *WHO, code=1).stderr
+        assert "no command waits for a person under the key 'k': nothing is queued under it" in said
+
+
 # --- The provider by its name
 
 
