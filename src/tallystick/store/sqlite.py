@@ -1,9 +1,8 @@
 """SQLite: one file, one writer at a time, every commit on disk before it is answered.
 
 Writes run in our own `BEGIN IMMEDIATE`: a deferred transaction that reads first and then writes fails with
-"database is locked" as soon as two do it, and no timeout helps. WAL lets readers go on meanwhile;
-`synchronous=FULL` makes a commit survive the power going; `foreign_keys=ON` is asked for on every connection.
-Threads of one process queue on a lock (SQLite's own waiting is polling, and unfair); processes on SQLite's.
+"database is locked" as soon as two do it, and no timeout helps. Threads of one process queue on a lock (SQLite's
+own waiting is polling, and unfair); processes on SQLite's. How connections are opened and kept: `connections.py`.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import attrs
@@ -24,6 +21,7 @@ from tallystick.entity import Entity, Ref
 from tallystick.errors import MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.machine import Machine, Machines
 from tallystick.store import CallRow, Changes, QueueRow, Record, schema
+from tallystick.store.connections import BUSY, Connections, code_of
 
 TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -39,8 +37,16 @@ os.register_at_fork(before=lambda: {store.path: store.close() for store in list(
 
 
 class SqliteStore:
-    def __init__(self, path: str | os.PathLike[str], *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        timeout: float = TIMEOUT,
+        connections: type[sqlite3.Connection] = sqlite3.Connection,
+    ) -> None:
+        """`connections` is the class of the connections: for one that traces or, in tests, fails."""
         self.path: str = os.path.abspath(path)  # a daemon may change its folder later
+        self.connections = connections
         self.url = f"sqlite:///{self.path}"
         self._timeout = timeout
         self._tables: dict[str, schema.Table] = {}
@@ -50,67 +56,36 @@ class SqliteStore:
     # Connections
 
     def _start(self) -> None:
-        self._process = os.getpid()
         self._writing = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
-        weakref.finalize(self, _close_all, self._process, self._idle)
+        self._connections = Connections(self.path, self._timeout, self.connections)
 
-    def _connect(self) -> sqlite3.Connection:
-        if not Path(self.path).exists():
-            _create_private(self.path)
-        connection = None
-        try:
-            connection = sqlite3.connect(
-                self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA synchronous = FULL")
-            self._use_wal(connection)
-        except sqlite3.Error as error:
-            if connection is not None:
-                connection.close()
-            raise StoreError(f"{self.path} cannot be opened: {error}") from error
-        return connection
-
-    def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Ask for WAL; SQLite does not wait by itself for whoever is writing to a file that is not in it yet."""
-        until = time.monotonic() + self._timeout
-        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > until:
-                    raise
-                time.sleep(0.01)
-
-    @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection of this process; connections must not cross a fork."""
-        if self._process != os.getpid():
+        if self._connections.process != os.getpid():
             self._start()
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            yield connection
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            self._idle.append(connection)
+        return self._connections.one()
 
     def close(self) -> None:
-        _close_all(self._process, self._idle)
+        self._connections.close()
 
     @contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         with self._connection() as connection, self._writing:
-            _begin(connection)
             try:
+                _begin(connection)
                 yield SqliteTransaction(connection, self._tables)
-                connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path}: {error}; nothing was written") from error
+            self._commit(connection)
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if _open(connection):
+                raise StoreError(f"{self.path}: {error}; nothing was written") from error
+            what = "whether it was written is not known; say it again with the same key"
+            raise StoreError(f"{self.path}: {error}; {what}") from error
 
     @contextmanager
     def reading(self) -> Iterator[SqliteReading]:
@@ -159,9 +134,12 @@ class SqliteStore:
             MachineChanged: a page behaves otherwise than the one kept under the same version.
         """
         with self._connection() as connection:
-            if not (self._known(connection, machines) and schema.complete(connection)):
-                self._prepare(connection, machines)
-            every = schema.with_kept(connection, machines)
+            try:
+                if not (self._known(connection, machines) and schema.complete(connection)):
+                    self._prepare(connection, machines)
+                every = schema.with_kept(connection, machines)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path} cannot take these machines: {error}") from error
         by_name: dict[str, list[Machine]] = {}
         for machine in sorted(every.all(), key=lambda each: each.version):
             by_name.setdefault(machine.name, []).append(machine)
@@ -172,10 +150,12 @@ class SqliteStore:
         """Whether everything is in place already, the usual case; nothing is written then."""
         try:
             rows = connection.execute("SELECT name, version, digest, definition FROM machine").fetchall()
-        except sqlite3.OperationalError:
-            return False
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.path} is no SQLite database: {error}") from error
+            if code_of(error) == sqlite3.SQLITE_ERROR:  # there is no such table yet
+                return False
+            if code_of(error) == sqlite3.SQLITE_NOTADB:
+                raise StoreError(f"{self.path} is no SQLite database: {error}") from error
+            raise
         kept = {(name, version): (digest, text) for name, version, digest, text in rows}
         for machine in machines.all():
             digest, _ = kept.get((machine.name, machine.version), (None, None))
@@ -192,10 +172,8 @@ class SqliteStore:
             _begin(connection)
             self._keep(connection, machines)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            raise StoreError(f"{self.path} cannot take these machines: {error}") from error
         finally:
-            if connection.in_transaction:
+            if _open(connection):
                 connection.execute("ROLLBACK")
             connection.execute("PRAGMA foreign_keys = ON")
 
@@ -222,24 +200,21 @@ class SqliteStore:
         connection.execute("PRAGMA legacy_alter_table = OFF")
 
 
-def _close_all(process: int, idle: list[sqlite3.Connection]) -> None:
-    while idle and process == os.getpid():
-        idle.pop().close()
-
-
-def _create_private(path: str) -> None:
-    """Readable by its owner only: card numbers are money."""
-    try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be made: {error.strerror}") from error
-
-
 def _begin(connection: sqlite3.Connection) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
+        if code_of(error) not in BUSY:
+            raise
         raise StoreBusy(f"another process is writing and did not end in time: {error}") from error
+
+
+def _open(connection: sqlite3.Connection) -> bool:
+    """Whether a transaction is open still, which is then undone."""
+    try:
+        return connection.in_transaction
+    except sqlite3.ProgrammingError:  # the connection itself is gone
+        return False
 
 
 class SqliteReading:

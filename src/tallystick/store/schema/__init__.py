@@ -16,6 +16,7 @@ from tallystick import reader
 from tallystick.entity import CREATE, Entity
 from tallystick.errors import StoreError
 from tallystick.machine import Fact, Machine, Machines
+from tallystick.store.connections import code_of
 
 # Files beside this one in the order they are applied, and what each makes.
 MIGRATIONS: Mapping[str, Sequence[str]] = {
@@ -56,7 +57,9 @@ def check_unused(connection: sqlite3.Connection, names: Sequence[str]) -> None:
 def _applied(connection: sqlite3.Connection) -> set[str]:
     try:
         rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = 'tallystick'")
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
+        if code_of(error) != sqlite3.SQLITE_ERROR:  # not for want of the table
+            raise
         return set()
     return {name for (name,) in rows}
 

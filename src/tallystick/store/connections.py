@@ -1,0 +1,100 @@
+"""The connections of one process to one SQLite file: opened as the books need them, and kept for the next who asks.
+
+`synchronous=FULL` makes a commit survive the power going; `foreign_keys=ON` is asked for on every connection; WAL
+lets readers go on while one writes. A connection that cannot even undo its transaction is closed, which undoes it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tallystick.errors import StoreError
+
+BUSY = frozenset([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED])
+
+
+class Connections:
+    def __init__(self, path: str, timeout: float, factory: type[sqlite3.Connection]) -> None:
+        self.path, self.process = path, os.getpid()
+        self._timeout, self._factory = timeout, factory
+        self._idle: list[sqlite3.Connection] = []
+        weakref.finalize(self, _close_all, self.process, self._idle)
+
+    @contextmanager
+    def one(self) -> Iterator[sqlite3.Connection]:
+        """A connection for as long as it is needed; what it has begun and not committed is undone.
+
+        Raises:
+            StoreError: the file cannot be opened.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._open()
+        try:
+            yield connection
+        finally:
+            try:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                self._idle.append(connection)
+            except sqlite3.Error:
+                with suppress(sqlite3.Error):
+                    connection.close()
+
+    def close(self) -> None:
+        _close_all(self.process, self._idle)
+
+    def _open(self) -> sqlite3.Connection:
+        if not Path(self.path).exists():
+            _create_private(self.path)
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256,
+                factory=self._factory,
+            )  # fmt: skip
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            self._use_wal(connection)
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            raise StoreError(f"{self.path} cannot be opened: {error}") from error
+        return connection
+
+    def _use_wal(self, connection: sqlite3.Connection) -> None:
+        """Ask for WAL; SQLite does not wait by itself for whoever is writing to a file that is not in it yet."""
+        until = time.monotonic() + self._timeout
+        while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                if code_of(error) not in BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+
+def code_of(error: sqlite3.Error) -> int | None:
+    """SQLite's own code of an error, without its finer kinds; None if Python's layer has raised it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _close_all(process: int, idle: list[sqlite3.Connection]) -> None:
+    while idle and process == os.getpid():
+        idle.pop().close()
+
+
+def _create_private(path: str) -> None:
+    """Readable by its owner only: card numbers are money."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {error.strerror}") from error
