@@ -1,7 +1,8 @@
 """The other half of the stick, for crashes: a provider whose books are a file that no crash of ours takes away.
 
 Every line is one write of one line, so it is there or it is not. What it does depends on the amount only, and on what
-stands in its books; so it does the same in every run, however often that is disturbed. By the last digit:
+stands in its books; so it does the same in every run, however often that is disturbed. What it is asked for twice it
+does twice: that is for its callers to know. By the last digit:
 
     1   declined
     2   of a hold or redemption, about half is confirmed
@@ -40,8 +41,7 @@ class Counterpart:
         if digit == 4 and not self._lines("turned away", call.id):
             self._write("turned away", call)
             return Outcome(Result.UNAVAILABLE, text="too many requests")
-        if self._known(call) is None:
-            self._write("declined" if digit == 1 else "done", call)
+        self._write("declined" if digit == 1 else "done", call)  # again, if it is asked for again
         if digit in (3, 6):
             return Outcome(Result.UNKNOWN, text="the connection was lost")
         return self._told(call)

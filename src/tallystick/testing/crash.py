@@ -105,23 +105,31 @@ class _Crashes:
         self._ends(folder, 1, where)
 
     def _in_recovery(self, folder: Path, again: int | None, where: str) -> None:
-        counted = Points()
-        aside = self._aside(folder)
-        recovery = Telling(self._story, aside, 1, counted, watched(counted))
-        recovery.rest()
-        recovery.close()
-        remove(aside)
-        numbers = spread(again, counted.taken) if again is None else self._shifted(again, counted.taken)
-        for m in numbers:
-            there = f"{where}; and in recovery at point {m}, {counted.names[m - 1]}"
+        names = self._recovery(folder, where)
+        for m in spread(None, len(names)) if again is None else self._shifted(again, len(names)):
+            there = f"{where}; and in recovery at point {m}, {names[m - 1]}"
             twice = self._killed(folder, Dies(m), 1, there)
             self._ran.figures["killed in recovery"] += 1
             self._left(twice, there)
             self._ends(twice, 2, there)
 
+    def _recovery(self, folder: Path, where: str) -> Sequence[str]:
+        """Recover a copy of what a crash left; the points on the way."""
+        counted, aside = Points(), self._aside(folder)
+        try:
+            recovery = Telling(self._story, aside, 1, counted, watched(counted))
+            recovery.rest()
+            recovery.close()
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
+            self._find(where, [f"recovery ends with {type(error).__name__}: {error}"])
+            return ()
+        finally:
+            remove(aside)
+        return counted.names
+
     def _shifted(self, wanted: int, of: int) -> Iterable[int]:
         """Other points at each turn, so that a sample goes everywhere."""
-        return [1 + (self._number * 37 + index * of // wanted) % of for index in range(wanted)]
+        return [1 + (self._number * 37 + index * of // wanted) % of for index in range(wanted)] if of else []
 
     def _killed(self, start: Path, dies: Dies, life: int, where: str) -> Path:
         """The files that a process leaves which is killed on its way."""

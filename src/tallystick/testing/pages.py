@@ -82,7 +82,7 @@ def page(text: str) -> Page:
         links={fact: kind.rstrip("?") for fact, kind in types.items()
                if isinstance(kind, str) and kind.rstrip("?") not in plain},
         accounts=tuple(accounts),
-        holding=(*(name for name in accounts if name not in kept), *(["in_doubt"] if accounts else [])),
+        holding=tuple(name for name in accounts if name not in kept),  # what is in doubt may be a refund
         outside=tuple(told.get("outside") or ()),
         transitions={name: _declared(each) for name, each in told["transitions"].items()},
         invariants=tuple(_always(name, each) for name, each in (told.get("invariants") or {}).items()),

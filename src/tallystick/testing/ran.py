@@ -65,7 +65,7 @@ def room() -> Iterator[Path]:
 
 
 def spread(wanted: int | None, of: int) -> list[int]:
-    """So many numbers from 1 to `of`, evenly; all of them for None."""
+    """So many numbers from 1 to `of`, evenly, odd and even ones by turns; all of them for None."""
     if wanted is None or wanted >= of:
         return list(range(1, of + 1))
-    return [1 + index * of // wanted for index in range(wanted)]
+    return [min(1 + index * of // wanted | 1, of) - index % 2 or 1 for index in range(wanted)]

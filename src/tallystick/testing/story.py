@@ -72,10 +72,14 @@ class _Engine(Engine):
     def attempt(self, command: Command, *, connection: Any = None) -> Receipt:
         receipt = super().attempt(command, connection=connection)
         if connection is None:
-            line = json.dumps([receipt.key, receipt.machine, receipt.id, receipt.command, str(receipt.result)])
-            with self.told_to.open("a", encoding="utf-8") as file:
-                file.write(f"{line}\n")
+            write_told(self.told_to, receipt)
         return receipt
+
+
+def write_told(path: Path, receipt: Receipt) -> None:
+    line = json.dumps([receipt.key, receipt.machine, receipt.id, receipt.command, str(receipt.result)])
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
 
 
 class Telling:

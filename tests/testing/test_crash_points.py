@@ -1,0 +1,68 @@
+"""The crash harness: it tells stories that miss nothing, it finds nothing wrong with us, and it would find it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick.testing.crash import blank, undisturbed
+from tallystick.testing.referee import Rows
+from tallystick.testing.stories import stories
+from tallystick.testing.story import BOOKS, Telling
+
+PLANTED = Path(__file__).with_name("planted_crashes.py")
+
+
+def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
+    """In a process of its own: this one may have threads, and a fork would take their locks along."""
+    done = subprocess.run([sys.executable, "-W", "error", *arguments], capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_the_stories_miss_no_transition_of_our_machines(tmp_path: Path) -> None:
+    fired: set[tuple[str, str]] = set()
+    for number, story in enumerate(stories()):
+        folder = blank(story, tmp_path / str(number))
+        telling = Telling(story, folder, 0)
+        telling.tell()
+        telling.close()
+        fired |= {(each["machine"], each["transition"]) for each in Rows.of_sqlite(str(folder / BOOKS)).entries}
+    declared = {(machine.name, name) for machine in stories()[0].machines.all() for name in machine.transitions}
+    assert declared - fired == set()
+
+
+def test_a_story_told_twice_has_the_same_shape_and_the_same_points(tmp_path: Path) -> None:
+    story = next(each for each in stories() if each.name == "answers that nobody wants")
+    one, two = (undisturbed(story, blank(story, tmp_path / name)) for name in ("one", "two"))
+    assert one.shape.differences(two.shape) == []
+    assert one.names == two.names
+    assert {name.partition(" ")[0] for name in one.names} == {"before", "after"}
+
+
+def test_killed_at_a_sample_of_points_the_books_end_the_same() -> None:
+    code, said, errors = run("-m", "tallystick.testing.crash", "--points", "39", "--json")
+    assert (code, said["findings"]) == (0, []), errors
+    assert said["crash points"] == 39
+    assert said["killed before a point"] >= 10
+    assert said["killed after a point"] >= 10
+    assert said["killed in recovery"] >= 10
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("two transactions", "its row says|has 0 entries|is not"),
+        ("sent again blindly", "was done 2 times by the provider"),
+        ("taken for not done", "was done 2 times by the provider"),
+        ("answered before the commit", "but the journal does not have it"),
+    ],
+)
+def test_a_planted_fault_is_found(fault: str, says: str) -> None:
+    code, said, errors = run(str(PLANTED), fault)
+    assert code == 1, errors
+    assert any(part in finding for finding in said["findings"] for part in says.split("|")), said
