@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick import provider_cli
+from tallystick import provider_cli, testing_cli
 from tallystick.cli_parts import books_options, json_option, machines_option, tell, write, write_json
 from tallystick.errors import Invalid, TallystickError
 
@@ -348,5 +348,6 @@ for each in (
     provider_cli.reconcile,
     provider_cli.holds,
     provider_cli.stuck,
+    testing_cli.simulate,
 ):
     main.add_command(each)

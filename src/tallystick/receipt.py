@@ -149,4 +149,4 @@ def stamp(moment: datetime) -> str:
         raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
     from datetime import timezone
 
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"

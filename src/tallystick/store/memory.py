@@ -24,7 +24,11 @@ class MemoryStore:
         self._by_cause: dict[str, list[Record]] = {}
         self._by_entity: dict[Ref, list[Record]] = {}
         self._calls: dict[str, CallRow] = {}
+        self._open: dict[str, CallRow] = {}
+        self._calls_on: dict[Ref, dict[str, None]] = {}  # ids; of some, the writing was undone
         self._queue: dict[str, QueueRow] = {}
+        self._waiting: dict[str, QueueRow] = {}
+        self._following: dict[str, dict[str, None]] = {}  # keys, likewise
         self._machines: dict[tuple[str, int], Machine] = {}
         self._undo: list[Callable[[], object]] = []
         self._shared: dict[str, tuple[str, float | None]] = {}
@@ -51,7 +55,7 @@ class MemoryStore:
     def machines(self, machines: Machines) -> Machines:
         for machine in machines.all():
             kept = self._machines.get((machine.name, machine.version))
-            if kept is not None and kept.digest != machine.digest:
+            if kept is not None and kept is not machine and kept.digest != machine.digest:
                 raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
                                      "give the changed page a new version")  # fmt: skip
         self._machines |= {(each.name, each.version): each for each in machines.all()}
@@ -98,8 +102,24 @@ class MemoryStore:
         for each in changes.records:
             self._append(each)
         self._replace(self._entities, changes.entities)
-        self._replace(self._calls, changes.calls)
-        self._replace(self._queue, changes.queue)
+        self._replace(self._calls, changes.calls, self._index_call)
+        self._replace(self._queue, changes.queue, self._index_queue)
+
+    def _index_call(self, id: str, row: CallRow | None) -> None:
+        if row is None or row.state != "open":
+            self._open.pop(id, None)
+        else:
+            self._open[id] = row
+        if row is not None:
+            self._calls_on.setdefault((row.machine, row.entity), {})[id] = None
+
+    def _index_queue(self, key: str, row: QueueRow | None) -> None:
+        if row is None or row.state != "waiting":
+            self._waiting.pop(key, None)
+        else:
+            self._waiting[key] = row
+        if row is not None and row.cause is not None:
+            self._following.setdefault(row.cause, {})[key] = None
 
     def _append(self, record: Record) -> None:
         ref = record.machine, record.entity
@@ -118,9 +138,15 @@ class MemoryStore:
             causes.append(kept)
             self._undo.append(causes.pop)
 
-    def _replace(self, there: dict[Any, Any], new: dict[Any, Any]) -> None:
+    def _replace(
+        self, there: dict[Any, Any], new: dict[Any, Any], index: Callable[[Any, Any], None] = lambda *_: None
+    ) -> None:
+        if not new:
+            return
         old = {key: there.get(key) for key in new}
         there |= new
+        for key, value in new.items():
+            index(key, value)
 
         def undo() -> None:
             for key, value in old.items():
@@ -128,6 +154,7 @@ class MemoryStore:
                     del there[key]
                 else:
                     there[key] = value
+                index(key, value)
 
         self._undo.append(undo)
 
@@ -151,25 +178,27 @@ class MemoryStore:
         return [each for each in self.all(machine) if each.facts.get(fact) == id]
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
-        found = [each for each in self._calls.values() if each.state == "open"]
+        found = self._open.values()
         return sorted((each for each in found if not asked_before or each.asked < asked_before), key=lambda c: c.asked)
 
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
-        found = [each for each in self._calls.values() if (each.machine, each.entity) == (machine, id)]
+        found = [self._calls[each] for each in self._calls_on.get((machine, id), ()) if each in self._calls]
         return sorted(found, key=lambda row: (row.opened, row.id))
 
     def all_calls(self) -> Iterator[CallRow]:
         yield from self._calls.values()
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
-        found = [each for each in self._queue.values() if each.state == "waiting" and each.due <= now]
+        found = [each for each in self._waiting.values() if each.due <= now]
         return sorted(found, key=lambda row: (row.due, row.key))[:limit]
 
     def following(self, cause: str) -> list[QueueRow]:
-        return sorted((each for each in self._queue.values() if each.cause == cause), key=lambda row: row.key)
+        found = [self._queue[key] for key in self._following.get(cause, ()) if key in self._queue]
+        return sorted(found, key=lambda row: row.key)
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
-        found = [each for each in self._queue.values() if state in (None, each.state)]
+        rows = self._waiting if state == "waiting" else self._queue
+        found = [each for each in rows.values() if state in (None, each.state)]
         return sorted(found, key=lambda row: (row.due, row.key))
 
     def find(self, text: str) -> list[Ref]:

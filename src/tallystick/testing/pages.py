@@ -56,7 +56,7 @@ class Page:
     facts: tuple[str, ...]
     links: Mapping[str, str]  # fact → machine
     accounts: tuple[str, ...]
-    holding: tuple[str, ...]  # empty in a final state
+    holding: tuple[str, ...]  # empty in a final state; a refund there may be in doubt all the same
     outside: tuple[str, ...]
     transitions: Mapping[str, Declared]
     invariants: tuple[Always, ...]

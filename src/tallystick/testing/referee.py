@@ -28,7 +28,7 @@ import attrs
 
 from tallystick.testing.pages import Page, page
 from tallystick.testing.provided import Done, Provided, halves
-from tallystick.testing.replay import IN_DOUBT, Life, Replay
+from tallystick.testing.replay import IN_DOUBT, Life, Replay, against
 
 __all__ = ["Done", "Provided", "Rows", "Told", "judge"]
 
@@ -151,36 +151,15 @@ class _Judged:
     # Entities
 
     def _entity(self, ref: Ref) -> Iterator[str]:
-        name = f"{ref[0]} {ref[1]!r}"
         entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["version"], each["seq"]))
-        life, found = self._replay.life(entries)
-        self.lives[ref] = life
-        yield from found
+        life = self.lives[ref] = Life()
+        for entry in entries:
+            yield from self._replay.go_on(life, entry)
         row = self.entities.get(ref)
         if row is None or not entries:
-            yield f"{name} has {len(entries)} entries and {'a' if row else 'no'} row"
+            yield f"{ref[0]} {ref[1]!r} has {len(entries)} entries and {'a' if row else 'no'} row"
             return
-        for fact in ("state", "version", "machine_version", "currency", "hash", "accounts"):
-            if row[fact] != getattr(life, fact):
-                yield f"{name}: its row says {fact} {row[fact]}, its journal {getattr(life, fact)}"
-        for fact, value in row["facts"].items():
-            if value != life.facts.get(fact):
-                yield f"{name}: the fact {fact!r} in its row is not the one in its journal"
-        yield from self._in_flight(name, row, life)
-        for key, times in life.fired.items():
-            if times > 1:
-                yield f"{name}: the command of key {key!r} had {times} effects"
-
-    def _in_flight(self, name: str, row: Row, life: Life) -> Iterator[str]:
-        if row["calls"] != len(life.flight):
-            yield f"{name} counts {row['calls']} calls in flight, its journal {len(life.flight)}"
-        aside = sum(amounts.total() for _, amounts in life.flight.values())
-        if row["accounts"].get(IN_DOUBT, 0) != aside:
-            yield f"{name}: {row['accounts'].get(IN_DOUBT, 0)} stand in doubt, open calls have set {aside} aside"
-        declared = self.pages[row["machine"], row["machine_version"]].transitions
-        changing = [transition for transition, _ in life.flight.values() if declared[transition].changes]
-        if ([row["changing"]] if row["changing"] else []) != changing:
-            yield f"{name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
+        yield from against(row, life, self.pages[ref[0], row["machine_version"]])
 
     def _invariants(self) -> Iterator[str]:
         newest = dict(sorted(self.pages))

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import attrs
@@ -24,6 +25,8 @@ HASHED = (
     "machine", "entity", "version", "machine_version", "transition", "command", "phase", "from_state", "to_state",
     "args", "postings", "facts", "after", "currency", "call", "key", "cause", "fingerprint", "by", "reason", "at",
 )  # fmt: skip
+_hashed = itemgetter(*HASHED)
+_read = json.JSONDecoder().raw_decode
 ENDED = ("confirmed", "declined", "unavailable")
 IN_DOUBT = "in_doubt"
 
@@ -32,6 +35,7 @@ IN_DOUBT = "in_doubt"
 class Life:
     """An entity as its journal makes it."""
 
+    name: str = ""
     state: str | None = None
     version: int = 0
     machine_version: int = 0
@@ -52,14 +56,14 @@ class Replay:
 
     pages: Mapping[tuple[str, int], Page]
     steps: frozenset[Step]
-    steady: bool
+    steady: bool = True
+    _allowed: dict[tuple[object, ...], frozenset[tuple[str, str]]] = attrs.field(factory=dict)
 
-    def life(self, entries: Sequence[Row]) -> tuple[Life, list[str]]:
-        life, found = Life(), []
-        for entry in entries:
-            where = f"{entry['machine']} {entry['entity']!r} version {entry['version']}"
-            found += [f"{where}: {what}" for what in self._entry(life, entry)]
-        return life, found
+    def go_on(self, life: Life, entry: Row) -> list[str]:
+        """One entry more."""
+        found = list(self._entry(life, entry))
+        where = f"{entry['machine']} {entry['entity']!r} version {entry['version']}" if found else ""
+        return [f"{where}: {what}" for what in found]
 
     def _entry(self, life: Life, entry: Row) -> Iterator[str]:
         if entry["version"] != life.version + 1:
@@ -83,21 +87,29 @@ class Replay:
             yield f"it runs on version {entry['machine_version']} of {entry['machine']}, whose page is not kept"
             return
         if life.version == 0:
+            life.name = f"{entry['machine']} {entry['entity']!r}"
             life.accounts = dict.fromkeys((*page.accounts, *([IN_DOUBT] if page.accounts else [])), 0)
             life.currency = entry["currency"]
         if entry["currency"] != life.currency:
             yield f"it is in {entry['currency']}, the entity in {life.currency}"
-        postings = json.loads(entry["postings"])
+        postings = _json(entry["postings"])
         yield from self._posted(life, entry, page, postings)
         yield from _in_flight(life, entry, postings)
-        life.facts |= json.loads(entry["facts"])
+        life.facts |= _json(entry["facts"])
         life.state, life.version, life.hash = entry["to_state"], entry["version"], entry["hash"]
         life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
         if entry["phase"] in ("done", "confirmed"):
             life.fired[entry["key"] or entry["cause"] or ""] += 1
 
+    def _between(self, page: Page, entry: Row) -> frozenset[tuple[str, str]]:
+        """From where to where a step may move: as its page says, by way of `in_doubt` where a provider was asked."""
+        name = (page.name, entry["machine_version"], entry["transition"], entry["phase"])
+        if name not in self._allowed:
+            self._allowed[name] = frozenset(_declared(page, entry["transition"], entry["phase"]))
+        return self._allowed[name]
+
     def _posted(self, life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iterator[str]:
-        allowed = _allowed(page, entry)
+        allowed = self._between(page, entry)
         for source, target, amount in postings:
             if type(amount) is not int or amount <= 0:
                 yield f"{source} → {target} moves {amount}; only whole amounts above nothing move"
@@ -109,7 +121,7 @@ class Replay:
                     life.accounts[name] += change
                 else:
                     life.outside[name] += change
-        after = json.loads(entry["after"])
+        after = _json(entry["after"])
         if after != life.accounts:
             yield f"it says {after} afterwards, its postings make it {life.accounts}"
         if any(amount < 0 for amount in life.accounts.values()):
@@ -122,21 +134,47 @@ class Replay:
             yield f"{entry['to_state']} is the end of it, but {left} stand on it"
 
 
+def against(row: Row, life: Life, page: Page) -> Iterator[str]:
+    """Where the row of an entity is not what its journal makes of it."""
+    for fact in ("state", "version", "machine_version", "currency", "hash", "accounts"):
+        if row[fact] != getattr(life, fact):
+            yield f"{life.name}: its row says {fact} {row[fact]}, its journal {getattr(life, fact)}"
+    for fact, value in row["facts"].items():
+        if value != life.facts.get(fact):
+            yield f"{life.name}: the fact {fact!r} in its row is not the one in its journal"
+    if row["calls"] != len(life.flight):
+        yield f"{life.name} counts {row['calls']} calls in flight, its journal {len(life.flight)}"
+    aside = sum(amounts.total() for _, amounts in life.flight.values())
+    if row["accounts"].get(IN_DOUBT, 0) != aside:
+        yield f"{life.name}: {row['accounts'].get(IN_DOUBT, 0)} stand in doubt, open calls have set {aside} aside"
+    changing = [name for name, _ in life.flight.values() if name in page.transitions and page.transitions[name].changes]
+    if ([row["changing"]] if row["changing"] else []) != changing:
+        yield f"{life.name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
+    for key, times in life.fired.items():
+        if times > 1:
+            yield f"{life.name}: the command of key {key!r} had {times} effects"
+
+
 def _chained(before: str, entry: Row) -> str:
-    lines = "\n".join("" if entry[name] is None else str(entry[name]) for name in HASHED)
+    lines = "\n".join(["" if each is None else str(each) for each in _hashed(entry)])
     return hashlib.sha256(f"{before}\n{lines}".encode()).hexdigest()
 
 
-def _allowed(page: Page, entry: Row) -> frozenset[tuple[str, str]]:
-    """From where to where a step may move: as its page says, by way of `in_doubt` where a provider was asked."""
-    declared = page.transitions.get(entry["transition"])
-    moves = declared.moves if declared else frozenset()
-    if entry["phase"] == "asked":
-        return frozenset((source, IN_DOUBT) for source, _ in moves)
-    back = frozenset((IN_DOUBT, source) for source, _ in moves)
-    if entry["phase"] == "confirmed":
-        return back | {(IN_DOUBT, target) for _, target in moves}
-    return back if entry["phase"] in ENDED else moves
+def _declared(page: Page, transition: str, phase: str) -> Iterator[tuple[str, str]]:
+    declared = page.transitions.get(transition)
+    for source, target in declared.moves if declared else ():
+        if phase == "done":
+            yield source, target
+        elif phase == "asked":
+            yield source, IN_DOUBT
+        else:
+            yield IN_DOUBT, source
+        if phase == "confirmed":
+            yield IN_DOUBT, target
+
+
+def _json(text: str) -> Any:
+    return _read(text)[0]
 
 
 def _in_flight(life: Life, entry: Row, postings: Sequence[Any]) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import attrs
 
 from tallystick.entity import Entity
 from tallystick.machine import Machines
-from tallystick.store import Store
+from tallystick.store import CallRow, QueueRow, Store
 from tallystick.store.schema import steps
 from tallystick.testing.referee import Rows
 
@@ -18,7 +19,7 @@ def rows_of(store: Store) -> Rows:
     machines = store.machines(Machines([]))  # none that is new; all that are kept
     with store.reading() as reading:
         return Rows(
-            entities=[_entity(each) for name in machines for each in reading.all(name)],
+            entities=[entity_row(each) for name in machines for each in reading.all(name)],
             entries=[each._asdict() for each in reading.journal()],
             calls=[_flat(each) for each in reading.all_calls()],
             queue=[_flat(each) for each in reading.queue()],
@@ -27,9 +28,15 @@ def rows_of(store: Store) -> Rows:
         )
 
 
-def _entity(entity: Entity) -> dict[str, Any]:
+def entity_row(entity: Entity) -> dict[str, Any]:
+    """One entity as a row."""
     return {**_flat(entity), "facts": dict(entity.facts), "accounts": dict(entity.accounts)}
 
 
-def _flat(row: Any) -> dict[str, Any]:
-    return attrs.asdict(row, recurse=False)
+def _flat(row: Entity | CallRow | QueueRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _names(row.__class__)}
+
+
+@cache
+def _names(kind: type[Entity | CallRow | QueueRow]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(kind))
