@@ -8,6 +8,7 @@ request is told to it by a function, one fault for each request:
     lost_before, refused, 429, 500_before     nothing is done; told as unknown or as surely not done
     lost_after, 500_after, slow, broken_json, truncated, wrong_currency, raises, unreadable
                                               done, and told as unknown; `slow` takes time before it says so
+    unclear             likewise, and no look-up can tell either: a person has to look
     short_approval      less is approved than asked: also where nobody allowed it, and nobody may believe it then
     late                nothing is done now; it is done a while later, after the connection is gone
     other_channel       somebody spends from the card just before
@@ -27,9 +28,8 @@ from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Resul
 from tallystick.testing.referee import Done, Provided
 
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")
-TOLD_AS_UNKNOWN = ("lost_after", "500_after", "slow", "broken_json", "truncated", "wrong_currency")
+TOLD_AS_UNKNOWN = ("lost_after", "500_after", "slow", "broken_json", "truncated", "wrong_currency", "unclear")
 CHANGES_GO_WRONG = (*NOT_DONE, *TOLD_AS_UNKNOWN, "raises", "unreadable", "short_approval", "other_channel")
-READS_GO_WRONG = ("lost", "raises", "ambiguous")
 
 
 @attrs.define
@@ -56,6 +56,7 @@ class Books:
         self.cards: dict[str, Card] = {}
         self.lines: list[Done] = []
         self.by_call: dict[str, list[tuple[Done, Outcome]]] = {}
+        self.unclear: set[str] = set()  # calls that no look-up can tell
         self._voided: set[str] = set()
         self._chance = chance
 
@@ -220,6 +221,8 @@ class Network:
         outcome = self._done(call, most)
         if fault == "slow":
             self._slow()
+        if fault == "unclear":
+            self.books.unclear.add(call.id)
         if fault in TOLD_AS_UNKNOWN:
             return Outcome(Result.UNKNOWN, text=fault)
         if fault == "raises":
@@ -252,6 +255,8 @@ class Network:
         fault = self._fault("look_up")
         if fault == "raises":
             _break()
+        if call.id in self.books.unclear:
+            return Ambiguous("two lines may be it")
         if fault:
             return Ambiguous(f"the record cannot be read: {fault}")
         lines = self.books.by_call.get(call.id, [])

@@ -48,16 +48,19 @@ class Figures:
     checked: Counter[str] = attrs.field(factory=Counter)  # on the way
     judged: int = 0  # times
     rows: int = 0  # that were judged
-    hash: str = ""
+    hashes: list[str] = attrs.field(factory=list)  # of each seed's journal
     failures: list[Failure] = attrs.field(factory=list)
 
+    @property
+    def hash(self) -> str:
+        """Of one journal; or over the hashes of many, in the order of their seeds."""
+        return self.hashes[0] if len(self.hashes) == 1 else hashlib.sha256("".join(self.hashes).encode()).hexdigest()
+
     def add(self, other: Figures) -> None:
-        """Sum up; the hash covers the hashes in the order of the seeds."""
+        """Sum up, seeds in their order."""
         for field in attrs.fields(Figures):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
-            if field.name == "hash":
-                self.hash = hashlib.sha256(f"{mine}{theirs}".encode()).hexdigest()
-            elif isinstance(mine, Counter):
+            if isinstance(mine, Counter):
                 mine.update(theirs)
             else:
                 setattr(self, field.name, mine + theirs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -34,9 +34,9 @@ def entity_row(entity: Entity) -> dict[str, Any]:
 
 
 def _flat(row: Entity | CallRow | QueueRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _names(row.__class__)}
+    return {name: getattr(row, name) for name in _NAMES[type(row)]}
 
 
-@cache
-def _names(kind: type[Entity | CallRow | QueueRow]) -> tuple[str, ...]:
-    return tuple(field.name for field in attrs.fields(kind))
+_NAMES: Mapping[type, tuple[str, ...]] = {
+    kind: tuple(field.name for field in attrs.fields(kind)) for kind in (Entity, CallRow, QueueRow)
+}

@@ -117,7 +117,7 @@ class Simulation:
         digest = hashlib.sha256()
         for entry in sorted(rows.entries, key=lambda each: each["seq"]):
             digest.update(entry["hash"].encode())
-        figures.entries, figures.hash = len(rows.entries), digest.hexdigest()
+        figures.entries, figures.hashes = len(rows.entries), [digest.hexdigest()]
         if self.wrong:
             story = tuple(" ".join(map(str, line)) for line in world.story)
             figures.failures.append(Failure(self.seed, self.operations, self.half.kind, tuple(self.wrong), story))

@@ -26,6 +26,7 @@ from tallystick.testing.simulated import START, World
 AGAIN = (Ended.UNAVAILABLE, Ended.IN_DOUBT)
 FINAL = (Ended.APPLIED, Ended.DECLINED)
 CARDS, ORDERS = 10, 10  # that are in use at a time
+PAUSES = (0.5, 5.0, 90.0, 90.0, 400.0, 400.0, 3600.0, 3600.0)  # seconds between two operations, at most
 
 
 class Wrong(AssertionError):
@@ -55,7 +56,7 @@ class Traffic:
 
     def step(self) -> None:
         world, roll = self.world, self.chance.random()
-        world.on(self.chance.choice((0.5, 5.0, 90.0, 400.0)) * self.chance.random())
+        world.on(self.chance.choice(PAUSES) * self.chance.random())
         if world.weather.jumps and self.chance.random() < world.weather.jumps:
             world.jump()
         if roll < 0.06:
