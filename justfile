@@ -22,6 +22,10 @@ demo:
 bench *args:
     {{python}} benchmarks/run.py {{args}}
 
+# Every proof, with its figures; `just evidence --release --write` before a release
+evidence *args:
+    {{python}} docs/evidence.py {{args}}
+
 # Write anew what is generated: the diagrams in README and docs
 docs:
     {{python}} docs/generate.py

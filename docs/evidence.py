@@ -1,0 +1,166 @@
+"""Gather the evidence: run every proof, print what each counted, and write docs/evidence.md.
+
+    python docs/evidence.py                      # as on every CI run; exit code 1 if anything is found
+    python docs/evidence.py --release --write    # as before a release: hours; docs/evidence.md is made of it
+    python docs/evidence.py --only crash torn
+
+Each run is a command of its own that prints its figures as one line of JSON and ends with 1 if it found anything.
+This page adds nothing to them: what stands in docs/evidence.md was printed by the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs/evidence.md"
+CORES = os.cpu_count() or 1
+
+
+@attrs.frozen
+class Run:
+    name: str
+    title: str
+    says: str  # what is done, in a sentence
+    ci: str  # the command on every CI run, after `python`; empty: not then
+    release: str
+    alone: bool = False  # it takes all cores by itself
+
+
+@attrs.frozen
+class Done:
+    run: Run
+    command: str
+    figures: Mapping[str, Any]
+    found: bool
+    seconds: float
+    said: str  # what it wrote beside the figures: its findings
+
+
+RUNS = [
+    Run("check", "Machines, checked and proved",
+        "Our machines pass structure, model and proof, with no exception listed.",
+        "-m tallystick check --prove --json", "-m tallystick check --prove --depth 1000000 --json"),
+    Run("pages", "Faults planted in the pages",
+        "A small change to a page of ours each; the floor that should find it does.",
+        "", "-m pytest tests/check/test_planted.py"),
+    Run("python", "Faults planted in the core's Python",
+        "A small change to the core each; the core's own tests fail on it.",
+        "", "-m pytest -m mutation -n auto tests/mutation", alone=True),
+    Run("crash", "Killed",
+        "A process is killed before and after statements of the database and calls to the provider, and again while it "
+        "recovers; told again, the story ends in the books of a run that nobody disturbed.",
+        "-m tallystick.testing.crash --points 300 --json", "-m tallystick.testing.crash --points all --json"),
+    Run("torn", "Power lost",
+        "The write-ahead log is cut or damaged at and around its frames; what opens is a prefix of what was committed.",
+        "-m tallystick.testing.torn --tears 600 --json", "-m tallystick.testing.torn --tears 20000 --json"),
+    Run("failing", "A database that fails",
+        "The n-th call to the database fails, for n = 1, 2, 3 … until the operation succeeds.",
+        "-m tallystick.testing.failing --json", "-m tallystick.testing.failing --json"),
+    Run("simulate", "Simulated",
+        "The whole system under one clock from one seed, with faults; then everything in doubt has to end.",
+        "-m tallystick simulate --seeds 1000 --ops 1000 --json",
+        "-m tallystick simulate --seeds 20000 --ops 1000 --json", alone=True),
+]  # fmt: skip
+
+
+def carried_out(run: Run, command: str) -> Done:
+    """Run it, from the root of the project; findings and progress are kept, not shown."""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds = time.monotonic() - began
+    figures = _counted_tests(done.stdout) if "pytest" in command else _figures(done.stdout)
+    return Done(run, command, figures, done.returncode != 0 or not figures, seconds, done.stdout + done.stderr)
+
+
+def _figures(printed: str) -> dict[str, Any]:
+    """The numbers in a run's JSON; those of a part of it carry its name."""
+    try:
+        told = json.loads(printed)
+    except ValueError:
+        return {}
+    flat: dict[str, Any] = {}
+    for name, value in told.get("figures", told).items():
+        if isinstance(value, dict):
+            flat |= {f"{name}: {each}": number for each, number in value.items() if _counts(number)}
+        elif _counts(value):
+            flat[name] = value
+    return flat
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
+
+
+def _counted_tests(printed: str) -> dict[str, int]:
+    closing = re.findall(r"(\d+) (passed|failed|error)", printed)
+    return {f"faults {'found' if word == 'passed' else 'missed'}": int(number) for number, word in closing}
+
+
+def told(done: Done) -> str:
+    lines = [f"== {done.run.title} ({done.seconds:.0f} s): {'FOUND SOMETHING' if done.found else 'nothing was found'}"]
+    lines += [f"   {_number(value):>16}  {name}" for name, value in done.figures.items()]
+    return "\n".join([*lines, *([done.said] if done.found else [])])
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def page(runs: list[Done], *, release: bool) -> str:
+    parts = [
+        "# Evidence",
+        "What was tried to break tallystick, and how much of it. Every figure was printed by the run itself; "
+        "`python docs/evidence.py --write` writes this page anew.",
+        f"{'The release run' if release else 'The run of every CI'} of {date.today()}, "
+        f"CPython {platform.python_version()}, {CORES} cores. "
+        + ("" if all(not each.found for each in runs) else "**Something was found.**"),
+    ]  # fmt: skip
+    for each in runs:
+        rows = "\n".join(f"| {name} | {_number(value)} |" for name, value in each.figures.items())
+        parts += [f"## {each.run.title}", each.run.says, f"`python {each.command}`, {each.seconds:.0f} s:",
+                  f"| counted | |\n|---|--:|\n{rows}"]  # fmt: skip
+    return "\n\n".join(parts).replace(" \n", "\n") + "\n"
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description="Run every proof and print what each counted.")
+    options.add_argument("--release", action="store_true", help="at the size of a release: hours")
+    options.add_argument("--write", action="store_true", help="write docs/evidence.md")
+    options.add_argument("--only", nargs="+", choices=[run.name for run in RUNS], default=[])
+    given = options.parse_args()
+    wanted = [(run, run.release if given.release or (given.only and not run.ci) else run.ci) for run in RUNS
+              if not given.only or run.name in given.only]  # fmt: skip
+    wanted = [(run, command) for run, command in wanted if command]
+    results: dict[str, Done] = {}
+    with ThreadPoolExecutor(CORES) as side_by_side:
+        beside = [pair for pair in wanted if not pair[0].alone]
+        for done in side_by_side.map(lambda pair: carried_out(*pair), beside):
+            results[done.run.name] = done
+            print(told(done), flush=True)
+    for run, command in wanted:
+        if run.alone:
+            results[run.name] = carried_out(run, command)
+            print(told(results[run.name]), flush=True)
+    in_order = [results[run.name] for run, _ in wanted]
+    if given.write:
+        PAGE.write_text(page(in_order, release=given.release), encoding="utf-8")
+    return 1 if any(done.found for done in in_order) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
