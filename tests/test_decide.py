@@ -110,6 +110,11 @@ TRANSITIONS: list[tuple[str, ...]] = [
      "p partially_settled redeemed=40 | c issued"),
     ("p advanced_hold held=25 uncovered=35 | c issued held=25", "let_go amount=5", LOCAL,
      "p advanced_hold held=25 uncovered=30 | c issued held=25"),
+    # payment: its hold is gone at the provider
+    ("p authorized held=100 hold=H1 | c issued available=5 held=100", "hold_lost", LOCAL,
+     "p partially_settled uncovered=100 | c issued available=105"),
+    ("p advanced_hold held=25 uncovered=35 redeemed=40 | c suspended held=30", "hold_lost", LOCAL,
+     "p partially_settled uncovered=60 redeemed=40 | c suspended available=25 held=5"),
     # payment: the ways back
     ("p authorized held=100 | c issued available=50 held=100", "reverse",
      "p authorized in_doubt=100 | c issued available=50 in_doubt=100",

@@ -1704,7 +1704,7 @@ def test_a_person_dismisses_a_queued_command_that_was_refused(shop: Shop) -> Non
     assert shop.queue()[key] == row
     shop.clock.on(days=90)
     assert shop.engine.run_due() == []
-    with pytest.raises(Invalid, match="no command waits for a person under the key 's': it is dismissed"):
+    with pytest.raises(Invalid, match="no command waits for this under the key 's': it is dismissed"):
         shop.engine.dismiss(key, by="ann", reason="twice")
     assert shop.defer("settle", key, amount="50.00").result is Ended.DEFERRED  # its caller may still mean it
     assert shop.queue()[key].state == "waiting"

@@ -195,7 +195,7 @@ class Engine:
         return self._close(call, outcome, by=by, reason=reason)
 
     def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
-        """A person has seen a queued command that was refused or parked: it is not to be tried any more.
+        """A person has seen a queued command that was refused, declined or parked: it is laid aside.
 
         Raises:
             Invalid: nothing like that waits under this key, or `by` or `reason` is missing.

@@ -56,7 +56,7 @@ class Stuck:
     """Everything that waits for a person.
 
     `calls` are open; what was found of them is their note, and one without was not looked up yet. `queue` has the
-    commands that were refused, or parked after too many tries.
+    commands that were refused, declined, or parked after too many tries.
     """
 
     calls: tuple[CallRow, ...]
@@ -130,9 +130,9 @@ def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
 
 
 def stuck(engine: Engine) -> Stuck:
-    """Open calls with their evidence, commands refused or parked in the queue, payments with something uncovered."""
+    """Open calls with their evidence, commands of the queue that ended otherwise than done, payments with something uncovered."""
     with engine.store.reading() as reading:
-        queue = [row for state in ("parked", "refused") for row in reading.queue(state=state)]
+        queue = [row for state in ("parked", "refused", "declined") for row in reading.queue(state=state)]
         payments = [each for each in reading.all(PAYMENT) if each.accounts["uncovered"]]
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency)) for each in payments

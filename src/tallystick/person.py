@@ -22,6 +22,7 @@ SAID = (Result.CONFIRMED, Result.DECLINED, Result.UNAVAILABLE)
 NAMED = frozenset(["hold", "redeem"])  # later commands name these by the provider's id
 NUMBERED = "allocate"  # its answer is a card number
 GIVEN_UP = ("refused", "parked")  # a queued command that nobody tries any more
+ENDED = (*GIVEN_UP, "declined")  # or that the provider has ended: its key is used, so it can only be laid aside
 
 
 def named(by: object, reason: object) -> None:
@@ -66,20 +67,23 @@ def outcome(
 
 def dismiss(unit: Unit, key: str, by: str, reason: str) -> QueueRow:
     """A queued command that was given up is not to be shown any more."""
-    return _keep(unit, attrs.evolve(_given_up(unit, key), state="dismissed", note=f"{by}: {reason}"))
+    return _keep(unit, attrs.evolve(_waiting_for(unit, key, ENDED), state="dismissed", note=f"{by}: {reason}"))
 
 
 def again(unit: Unit, key: str, by: str, reason: str) -> QueueRow:
     """A queued command that was given up is due now, with all its attempts before it."""
-    row = attrs.evolve(_given_up(unit, key), state="waiting", due=unit.at, attempts=0, note=f"{by}: {reason}")
+    row = attrs.evolve(
+        _waiting_for(unit, key, GIVEN_UP), state="waiting", due=unit.at, attempts=0, note=f"{by}: {reason}"
+    )
     return _keep(unit, row)
 
 
-def _given_up(unit: Unit, key: str) -> QueueRow:
+def _waiting_for(unit: Unit, key: str, states: tuple[str, ...]) -> QueueRow:
     row = unit.queued(key)
-    if row is None or row.state not in GIVEN_UP:
+    if row is None or row.state not in states:
         state = f"it is {row.state}" if row is not None else "nothing is queued under it"
-        raise Invalid(f"no command waits for a person under the key {key!r}: {state}")
+        would = f"what is {' or '.join(states)} may be" if row is not None else "see tallystick stuck"
+        raise Invalid(f"no command waits for this under the key {key!r}: {state}; {would}")
     return row
 
 

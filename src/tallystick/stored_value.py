@@ -226,6 +226,18 @@ class StoredValue(OpenBooks):
         """Give back whatever is still held; what was earned stays earned."""
         return self._do("payment", payment, "reverse", {}, key, by, reason)
 
+    def hold_again(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
+        return self._do("payment", payment, "hold_again", {"amount": amount}, key, by)
+
+    def hold_lost(self, payment: str, *, key: str, by: str, reason: str) -> Receipt:
+        """A person has seen that a payment's hold is gone at the provider, who would decline it for ever.
+
+        Nobody is asked. What was held is uncovered now, and available on the card as far as our books know: reconcile
+        the card, then `hold_again`, or `cancel`.
+        """
+        return self._do("payment", payment, "hold_lost", {}, key, by, reason)
+
     def let_go(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
         """Another tender covers this much of what is uncovered."""
         return self._do("payment", payment, "let_go", {"amount": amount}, key, by)

@@ -295,7 +295,7 @@ def test_how_stuck_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -
         for who in ((), WHO[:2], WHO[2:], ("--by", "", *WHO[2:])):
             assert "say who (--by) and why" in tallystick("stuck", deed, "k", *who, code=2).stderr
         said = tallystick("stuck", deed, "k", *WHO, code=1).stderr
-        assert "no command waits for a person under the key 'k': nothing is queued under it" in said
+        assert "no command waits for this under the key 'k': nothing is queued under it" in said
 
 
 # --- The provider by its name
