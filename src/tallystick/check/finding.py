@@ -31,6 +31,17 @@ TITLES: Mapping[str, str] = {
     "TS115": "an argument that nothing uses",
     "TS116": "a transition that can never happen",
     "TS117": "a refusal that can never be given",
+    # Proof
+    "TS301": "two answers to one command at once",
+    "TS302": "values that nothing answers, however large",
+    "TS303": "an account that can fall below zero",
+    "TS304": "a move of less than nothing",
+    "TS305": "a transition that can never happen",
+    "TS306": "value that appears or vanishes",
+    "TS307": "an invariant that a step breaks",
+    "TS308": "a life that cannot be brought to an end",
+    "TS309": "value that is still held at the end",
+    "TS310": "what the solver could not decide",
 }
 
 
