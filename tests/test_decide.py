@@ -165,6 +165,8 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("c issued available=50 held=5", "observe balance=0",  LOCAL, "c issued held=5"),
     ("c suspended available=50",     "observe balance=50", LOCAL, "c suspended available=50"),
     # gift_card: lost, stolen, under review
+    ("c allocated",                     "register email=a@b.c", "c allocated", "c allocated"),
+    ("c suspended available=5",         "register",  "c suspended available=5", "c suspended available=5"),
     ("c allocated",                     "suspend",   "c allocated",           "c suspended"),
     ("c activated",                     "suspend",   "c activated",           "c suspended"),
     ("c issued available=5 held=5",     "suspend",   "c issued available=5 held=5", "c suspended available=5 held=5"),
@@ -576,7 +578,7 @@ MOST = f"{LIMIT}"
 REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p authorized held=9",                     "settle amount=9",      Code.LINKED,      ["payment 'p' is authorized and refuses settle: there is no gift_card 'c'; create it first"]),
     ("p closed redeemed=9 | c issued",          "refund_to amount=9 to=n", Code.LINKED,   ["there is no gift_card 'n'"]),
-    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value may be put on it or spent from it.", "It would take: adjust, observe, reinstate."]),
+    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value may be put on it or spent from it.", "It would take: adjust, observe, register, reinstate."]),
     ("p requested | c issued available=8",      "authorize amount=9",   Code.LINKED,      ["hold needs 'amount <= available or short and available > 0' (here amount 0.09, available 0.08, short no)"]),
     ("p requested | c issued",                  "authorize amount=9 short", Code.LINKED,  ["short yes"]),
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Its value lives on another card."]),

@@ -265,3 +265,13 @@ def test_what_is_not_there_is_said(books: StoredValue) -> None:
         tallystick.open("memory:", machines="nowhere")
     assert not books.may("payment", "p9", "settle", amount="1.00")
     assert books.may("gift_card", "c1", "redeem", amount="1.00").state == "issued"
+
+
+def test_a_card_gets_an_owner_and_the_books_know_nothing_of_it(books: StoredValue) -> None:
+    receipt = books.register("c1", {"first_name": "Ada", "email": "ada@example.com"}, key="owner", enrolls=True)
+    assert (receipt.applied, receipt.state, receipt.postings) == (True, "issued", ())
+    assert books.register("c1", {"first_name": "Bea"}, key="owner", enrolls=True).replayed  # nobody can compare
+    (entry,) = [each for each in books.history("gift_card", "c1") if each.command == "register"]
+    assert entry.args == '{"enrolls":true}'
+    with pytest.raises(Invalid, match="takes no argument 'frist_name'"):
+        books.register("c1", {"frist_name": "Ada"}, key="typo")

@@ -109,6 +109,16 @@ class StoredValue(OpenBooks):
         """Add value to an issued gift card."""
         return self._do("gift_card", card, "reload", {"amount": amount}, key, by)
 
+    def register(
+        self, card: str, owner: Mapping[str, str], *, key: str, alternate: bool = False, enrolls: bool = False,
+        by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
+
+        So nobody but the caller can say it again, should the answer be lost. `alternate`: somebody beside the owner.
+        """
+        return self._do("gift_card", card, "register", {**owner, "alternate": alternate, "enrolls": enrolls}, key, by)
+
     # Cards are looked at
 
     def card(self, card: str) -> Card:

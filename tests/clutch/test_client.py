@@ -495,30 +495,15 @@ def test_balance_holds_and_pins() -> None:
     assert shop.provider.needs_pin(shop.number)
 
 
-def test_demographics_and_checkout() -> None:
-    shop = Shop(Settings(checkout_redeems=True))
-    shop.provider.customer(shop.card, {"firstName": "Ada", "email": "ada@example.com"})
-    assert b'"firstName":"Ada"' in shop.wire.seen[-1][2]
-    basket = [wire.Product("sku", 1, 300)]
-
-    def checkout(**more: Any) -> wire.Checkout | Outcome:
-        request = wire.checkout(shop.provider.settings, "USD", basket, 300, card=shop.number, pin=shop.pin, **more)
-        return shop.provider.checkout(request, shop.call("checkout"))
-
-    set_up = checkout(sets_up=True)
-    assert isinstance(set_up, wire.Checkout)
-    assert standing(shop) == (2500, 2000)
-    done = checkout(completes=set_up.reference)
-    assert isinstance(done, wire.Checkout)
-    assert standing(shop) == (2200, 2000)
-    assert [str(amount) for *_, amount, _ in done.mutations] == ["-3.00"]
-    found = shop.provider.checkout_lookup(str(done.reference))
-    assert (found.mutations, found.location) == (done.mutations, shop.provider.settings.location)
-    refused = checkout(completes=set_up.reference)
-    assert isinstance(refused, Outcome)
-    assert refused.result is Result.DECLINED
-    shop.wire.fault = "lost_after"
-    assert attrs.asdict(checkout())["result"] is Result.UNKNOWN
+def test_whose_card_it_is() -> None:
+    shop = Shop()
+    call = attrs.evolve(shop.call("update_account"), secrets={"first_name": "Ada", "email": "ada@example.com"})
+    assert shop.provider.perform(call).result is Result.CONFIRMED
+    card = shop.sandbox._books.card(shop.number)
+    assert card is not None
+    assert card.account["primaryCustomer"] == {"firstName": "Ada", "email": "ada@example.com"}
+    assert isinstance(shop.look_up(call), NotSeen)
+    assert isinstance(shop.look_up(attrs.evolve(call, secrets={})), NotSeen)  # by recover, which has no secrets
 
 
 # --- Over HTTP

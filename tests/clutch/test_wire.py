@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from tallystick import money
 from tallystick.errors import Invalid
 from tallystick.provider import VERBS, Call, CardFacts, Outcome, Reason, Result
+from tallystick.provider.clutch import checkout, wire
 from tallystick.provider.clutch import settings as settings_module
-from tallystick.provider.clutch import wire
 from tallystick.provider.clutch.answers import Strange, balances, dumps, exactly, loads, number
 from tallystick.provider.clutch.settings import ClutchSettings, Rule, page
 from tallystick.provider.clutch.variables import variable
@@ -33,7 +33,8 @@ USUAL = attrs.evolve(PLAIN, return_balances=True, short_unless_said=True)
 
 def call(verb: str, *, pin: str | None = None, card: Mapping[str, Any] | None = None, **args: object) -> Call:
     facts = CardFacts("c1", **{"currency": "USD", "number": NUMBER, "form": "electronic", **(card or {})})
-    return Call("call-1", verb, facts, args, {"pin": pin} if pin else {}, order="o-1")
+    secrets = {name: str(args.pop(name)) for name in [*args] if VERBS[verb].get(name, "").startswith("secret")}
+    return Call("call-1", verb, facts, args, {**secrets, **({"pin": pin} if pin else {})}, order="o-1")
 
 
 def sent(asked: Call, settings: ClutchSettings = PLAIN) -> tuple[str, str]:
@@ -94,6 +95,12 @@ OTHERS: list[tuple[Call, ClutchSettings, str, str]] = [
      "updateBalance", recorded("issue", "-5.00")[:-1] + ',"adj":true}'),
     (call("suspend"), PLAIN, "updateAccount", f'{{{NAMED},"status":"Suspended"}}'),
     (call("reinstate"), PLAIN, "updateAccount", f'{{{NAMED},"status":"Active"}}'),
+    (call("update_account", email="z@example.com", region="SP"), PLAIN, "updateAccount",
+     f'{{{NAMED},"primaryCustomer":{{"state":"SP","email":"z@example.com"}}}}'),
+    (call("update_account", first_name="Zoë", enrolls=True), PLAIN, "updateAccount",
+     f'{{{NAMED},"primaryCustomer":{{"firstName":"Zo\\u00eb"}},"countAsEnrollment":true}}'),
+    (call("update_account", phone="+1", alternate=True), PLAIN, "updateAccount",
+     f'{{{NAMED},"alternateCustomer":{{"phone":"+1"}}}}'),
     (call("reinstate"), attrs.evolve(PLAIN, reinstate_method="reactivate"), "reactivate", f"{{{NAMED}}}"),
     (call("hold", amount=500, pin="0795"), USUAL, "updateBalance", recorded("hold", "5.00")[:-1]
      + ',"redeemMaxOnOverdraw":true,"forcePinValidation":true,"pin":"0795","returnBalances":true}'),
@@ -166,25 +173,20 @@ def test_what_reads() -> None:
     assert search.reads
     assert not wire.Request("allocate", {}).reads
     assert NUMBER not in repr(search)
-    assert wire.checkout_lookup("tx-1").encoded() == b'{"checkoutTransactionId":"tx-1"}'
+    assert checkout.looked_up("tx-1").encoded() == b'{"checkoutTransactionId":"tx-1"}'
 
 
-def test_customer_and_checkout() -> None:
-    whose = wire.customer(PLAIN, NUMBER, {"firstName": "Zoë", "email": "z@example.com"}, enrolls=True)
-    assert whose.encoded().decode() == (
-        f'{{{NAMED},"primaryCustomer":{{"firstName":"Zo\\u00eb","email":"z@example.com"}},"countAsEnrollment":true}}'
-    )
-    assert "alternateCustomer" in wire.customer(PLAIN, NUMBER, {"email": "z@example.com"}, alternate=True).body
-    with pytest.raises(Invalid, match="Did you mean 'postal'"):
-        wire.customer(PLAIN, NUMBER, {"postl": "1"})
-    basket = [wire.Product("sku-1", 2, 1099)]
-    one = wire.checkout(PLAIN, "USD", basket, 2198, card=NUMBER, pin="8422").encoded().decode()
+def test_a_checkout_is_sent_in_one_stage_or_two() -> None:
+    basket = checkout.Basket("b-1", "USD", [checkout.Product("sku-1", 2, 1099)], 2198, NUMBER)
+    one = checkout.request(PLAIN, basket, "8422").encoded().decode()
     assert one == (
         f'{{{NAMED},"products":[{{"sku":"sku-1","amountPurchased":2,"unitPrice":10.99}}],"isSetup":false,'
         '"checkoutTotal":21.98,"returnBalances":true,"returnBalanceMutations":true,"forcePinValidation":true,"pin":"8422"}'
     )
-    assert wire.checkout(PLAIN, "USD", basket, 2198, sets_up=True).body["isSetup"] is True
-    assert wire.checkout(PLAIN, "USD", basket, 2198, completes="tx-1").body["checkoutTransactionId"] == "tx-1"
+    anonymous = checkout.request(PLAIN, attrs.evolve(basket, card=None), sets_up=True).body
+    assert (anonymous["isSetup"], "cardNumber" in anonymous) == (True, False)
+    assert checkout.request(PLAIN, basket, completes="tx-1").body["checkoutTransactionId"] == "tx-1"
+    assert NUMBER not in repr(basket)
 
 
 # --- Answers

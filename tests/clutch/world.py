@@ -25,7 +25,7 @@ from tallystick import reader
 from tallystick.engine import Engine
 from tallystick.entity import Entity
 from tallystick.errors import Invalid
-from tallystick.provider import Outcome, Provider
+from tallystick.provider import REPEATABLE, Outcome, Provider
 from tallystick.provider.clutch.client import ClutchProvider
 from tallystick.provider.clutch.limits import Breaker, LeakyBucket
 from tallystick.provider.clutch.sandbox import CardSet, Sandbox, Settings
@@ -45,7 +45,7 @@ READING = ("search", "cardHistory")
 OPERATION = {
     "allocate": "allocate", "activate": "allocate", "issue": "issue", "hold": "hold", "redeem": "redeem",
     "redeem_hold": "redeem_from_hold", "release_hold": "release", "void": "void", "adjust": "adjustment",
-    "suspend": "account", "reinstate": "account",
+    "suspend": "account", "reinstate": "account", "update_account": "account",
 }  # fmt: skip
 
 
@@ -415,7 +415,7 @@ class Done:
 def _reference(row: CallRow) -> str | None:
     """Clutch's id of what a confirmed call of money did."""
     outcome = outcome_told(row.outcome) if row.state == "confirmed" else None
-    return outcome.reference if outcome and row.verb not in ("suspend", "reinstate", "allocate", "activate") else None
+    return outcome.reference if outcome and row.verb not in REPEATABLE else None
 
 
 def _is(line: Done, row: CallRow, *, exactly: bool = False) -> bool:

@@ -36,11 +36,16 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "adjust":       {"amount": "money"},
     "suspend":      {},
     "reinstate":    {},
+    "update_account": {
+        "first_name": "secret?", "last_name": "secret?", "email": "secret?", "phone": "secret?", "address1": "secret?",
+        "address2": "secret?", "city": "secret?", "region": "secret?", "postal": "secret?", "country": "secret?",
+        "alternate": "flag", "enrolls": "flag",
+    },
 }
 # fmt: on
 
 # Verbs that move no value: what the provider has not seen of them may simply be said again.
-REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate"])
+REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_account"])
 
 
 class Result(StrEnum):

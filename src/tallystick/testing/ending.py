@@ -19,7 +19,7 @@ PATIENCE = 4  # rounds before a person is asked
 HOLDING = ("authorized", "partially_settled", "advanced_hold")
 PARTLY = ("hold", "redeem")
 # What a verb is in Clutch's books, where it has another name there.
-THERE = {"activate": "allocate", "suspend": "account", "reinstate": "account"}
+THERE = {"activate": "allocate", "suspend": "account", "reinstate": "account", "update_account": "account"}
 
 
 class Ending:

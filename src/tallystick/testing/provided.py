@@ -19,7 +19,7 @@ from typing import Any
 import attrs
 
 Row = Mapping[str, Any]
-NO_VALUE = ("allocate", "activate", "suspend", "reinstate")
+NO_VALUE = ("allocate", "activate", "suspend", "reinstate", "update_account")
 # What a verb is in the sandbox's books.
 _VERB = {
     "issue": "issue", "redeem": "redeem", "hold": "hold", "redeem_from_hold": "redeem_hold", "release": "release_hold",

@@ -98,6 +98,9 @@ class ClutchProvider:
     def _breaker_in(self, cell: Cell[Circuit] | None) -> Breaker:
         return Breaker(self.settings.breaker_failures, self.settings.breaker_pause, cell=cell, clock=self._seconds)
 
+    def now(self) -> datetime:
+        return self._clock()
+
     def _seconds(self) -> float:
         return self._clock().timestamp()
 
@@ -115,7 +118,7 @@ class ClutchProvider:
         request = wire.request(call, self.settings)
         if isinstance(request, Outcome):
             return request
-        answer = self._send(request, call)
+        answer = self.send(request, call)
         if isinstance(answer, Outcome):
             return answer
         outcome = wire.outcome(call, self.settings, answer.status, answer.body)
@@ -216,7 +219,11 @@ class ClutchProvider:
 
     def _line(self, entry: Entry) -> Line:
         settings = self.settings
-        silent = (settings.type_allocate, *settings.types_of_others)  # without an amount, these move nothing
+        silent = (
+            settings.type_allocate,
+            settings.type_checkout,
+            *settings.types_of_others,
+        )  # without an amount, these move nothing
         moves = entry.amount is not None or entry.foreign or (entry.blank and entry.kind not in silent)
         here = None if entry.location is None else entry.location == (settings.history_location or settings.location)
         return Line(entry.id, entry.request, entry.at, entry.amount, moves, entry.location, here)
@@ -249,32 +256,11 @@ class ClutchProvider:
         """Whether a PIN has to be asked for."""
         return not self.settings.pinless(number)
 
-    def customer(self, card: CardFacts, details: Mapping[str, str], *, alternate: bool = False) -> None:
-        """Tell Clutch whose card it is; may be repeated. Raises: NotRead, Invalid."""
-        request = wire.customer(self.settings, card.number or "", details, alternate=alternate)
-        self._read(request, lambda answer: None, (card.number or "", *details.values()))
-
-    def checkout(self, request: wire.Request, call: Call) -> wire.Checkout | Outcome:
-        """Send a checkout made by `wire.checkout` once, or say how it failed. `call` names it and its order."""
-        answer = self._send(request, call)
-        if isinstance(answer, Outcome):
-            return answer
-        hide = (wire.number_of(call), *call.secrets.values())
-        success = answers.envelope(self.settings, answer.status, answer.body, hide)
-        try:
-            return success if isinstance(success, Outcome) else wire.checked_out(success)
-        except Strange as strange:
-            return Outcome(Result.UNKNOWN, text=str(strange))
-
-    def checkout_lookup(self, transaction: str) -> wire.Checkout:
-        """What became of a checkout. Raises: NotRead."""
-        return self._read(wire.checkout_lookup(transaction), wire.checked_out)
-
     def _card(self, request: wire.Request, number: str, currency: str, hide: Sequence[str] = ()) -> Card | None:
         def understand(answer: Json) -> Card | None:
             return answers.card_of(answer, number, currency, self.settings)
 
-        return self._read(request, understand, hide or (number,))
+        return self.read(request, understand, hide or (number,))
 
     def _history(self, number: str, currency: str, since: datetime | None) -> History:
         """Pages until they are older than `since`. What happens meanwhile only shifts them, so nothing is missed."""
@@ -282,7 +268,7 @@ class ClutchProvider:
         offset, bounded = 0, since is not None and self.settings.history_begin_date
         for _ in range(self.settings.history_pages):
             request = wire.card_history(self.settings, number, offset, since)
-            page, count = self._read(request, lambda answer: self._page(answer, currency), (number,))
+            page, count = self.read(request, lambda answer: self._page(answer, currency), (number,))
             found |= {(entry.id, entry.kind, entry.at): entry for entry in page}
             offset += len(page)
             if not page or (count is not None and offset >= count):
@@ -297,13 +283,13 @@ class ClutchProvider:
 
     # Sending
 
-    def _read(self, request: wire.Request, understand: Callable[[Json], Read], hide: Sequence[str] = ()) -> Read:
+    def read(self, request: wire.Request, understand: Callable[[Json], Read], hide: Sequence[str] = ()) -> Read:
         """Ask something that may be asked again, until it is understood. Raises: NotRead."""
         outcome = Outcome(Result.UNKNOWN)
         for attempt in range(self.settings.read_attempts):
             if attempt:
                 self._sleep(self.settings.read_pause * 2 ** (attempt - 1))
-            sent = self._send(request)
+            sent = self.send(request)
             said = answers.envelope(self.settings, sent.status, sent.body, hide) if isinstance(sent, Answer) else sent
             if isinstance(said, Outcome):
                 outcome = said
@@ -316,7 +302,7 @@ class ClutchProvider:
                 break
         raise NotRead(outcome)
 
-    def _send(self, request: wire.Request, call: Call | None = None) -> Answer | Outcome:
+    def send(self, request: wire.Request, call: Call | None = None) -> Answer | Outcome:
         """Send once, when the limits allow it."""
         if not self._breaker.admits():
             return _not_sent("nothing is sent for a while after so many failures")

@@ -20,6 +20,7 @@ release_hold    its hold decides: there, it was not done; gone, it was done if a
 void            an entry of the void type. The type is not known for sure, so an unknown type may fit
 activate        an ALLOCATE entry of the card; a card that was active before may be somebody else's
 suspend         the status, where it is shown; these move no value, so not seen means: say it again
+update_account  history shows that an account was changed, not what was told of its owner: its caller says it again
 allocate        cannot be looked up without a number. It moves no value: say it again, and report the card left behind
 """
 
@@ -70,6 +71,8 @@ def unanswerable(call: Call, settings: ClutchSettings) -> NotSeen | None:
     if call.verb == "allocate" and not number_of(call):
         left = f"a card of set {card_set_of(call, settings)} may have been drawn for nobody: an unused card, no money"
         return NotSeen(left)
+    if call.verb == "update_account":
+        return NotSeen("the record does not show what is known of a card's owner")
     if call.verb == "activate" and activation(call, settings) != "allocate":
         return NotSeen("it changes nothing that the record shows")
     return None
@@ -255,6 +258,19 @@ def _sifted(case: Case, fits: Callable[[Entry], int]) -> tuple[list[Entry], list
     return sure, maybe
 
 
+@attrs.frozen
+class Fitting:
+    """Entries that fit a call, and such as may."""
+
+    sure: Sequence[Entry]
+    maybe: Sequence[Entry]
+
+
+def of_kind(case: Case, kind: str) -> Fitting:
+    """The unclaimed entries of one callType, by time and place."""
+    return Fitting(*_sifted(case, lambda entry: YES if entry.kind == kind else NO))
+
+
 def _place(case: Case, entry: Entry) -> int:
     """How well an entry fits by time and location."""
     settings, opened = case.settings, case.call.opened_at
@@ -276,7 +292,8 @@ def _changes(case: Case, entry: Entry, amount: int) -> int:
 
 
 def _known(settings: ClutchSettings) -> Collection[str]:
-    return (settings.type_allocate, settings.type_update, settings.type_void, *settings.types_of_others)
+    ours = (settings.type_allocate, settings.type_update, settings.type_void, settings.type_checkout)
+    return (*ours, *settings.types_of_others)
 
 
 def _settled(case: Case, sure: Sequence[Entry], maybe: Sequence[Entry], what: str) -> Found:

@@ -205,8 +205,10 @@ class ClutchSettings:
     type_update: str = attrs.field(default="UPDATE_BALANCE", metadata=_record("recorded",
         "callType of updateBalance."))
     type_void: str = attrs.field(default="VOID", metadata=_record("unknown", "callType of voidTransaction."))
+    type_checkout: str = attrs.field(default="CHECKOUT", metadata=_record("unknown",
+        "callType of a checkout that was applied."))
     types_of_others: tuple[str, ...] = attrs.field(
-        default=("UPDATE_ACCOUNT", "CHECKOUT", "CHECKOUT_SETUP"), metadata=_record("unknown",
+        default=("UPDATE_ACCOUNT", "CHECKOUT_SETUP"), metadata=_record("unknown",
         "callTypes that can be none of our changes of balance; an unknown one may be a void."))
     history_location: str | None = attrs.field(default=None, metadata=_record("unknown",
         "What history calls our location; None: what the header says."))

@@ -12,11 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
-from decimal import Decimal
 
 import attrs
 
-from tallystick.errors import Invalid, nearest
 from tallystick.provider import Call, Outcome, Reason, Result
 from tallystick.provider.clutch.answers import (
     Balance,
@@ -28,7 +26,6 @@ from tallystick.provider.clutch.answers import (
     envelope,
     exactly,
     number,
-    objects,
     text_of,
     with_pin,
 )
@@ -169,7 +166,21 @@ def _reinstate(call: Call, settings: ClutchSettings) -> Request:
     return _account(call, settings, {settings.status_field: settings.status_active})
 
 
-def _account(call: Call, settings: ClutchSettings, fields: Json) -> Request:
+# What may be said of a card's owner, in our words and in Clutch's
+OWNER = {"first_name": "firstName", "last_name": "lastName", "address1": "address1", "address2": "address2",
+         "city": "city", "region": "state", "postal": "postal", "country": "country", "email": "email",
+         "phone": "phone"}  # fmt: skip
+
+
+def _update_account(call: Call, settings: ClutchSettings) -> Request:
+    """Whose card it is. Names and addresses come as secrets do: passed on, and kept nowhere."""
+    field = settings.alternate_field if call.args.get("alternate") is True else "primaryCustomer"
+    told = {theirs: call.secrets[ours] for ours, theirs in OWNER.items() if ours in call.secrets}
+    enrolled = {"countAsEnrollment": True} if call.args.get("enrolls") is True else {}
+    return _account(call, settings, {**({field: told} if told else {}), **enrolled})
+
+
+def _account(call: Call, settings: ClutchSettings, fields: Mapping[str, object]) -> Request:
     return Request("updateAccount", {"cardNumber": digits(number_of(call), settings.numbers_as), **fields})
 
 
@@ -233,6 +244,7 @@ _VERBS: Mapping[str, Callable[[Call, ClutchSettings], Request | Outcome]] = {
     "adjust": _adjust,
     "suspend": _suspend,
     "reinstate": _reinstate,
+    "update_account": _update_account,
 }
 
 
@@ -321,78 +333,3 @@ def card_history(settings: ClutchSettings, card: str, offset: int = 0, since: da
     if since is not None and settings.history_begin_date:
         return Request("cardHistory", {**body, "beginDate": f"{since.astimezone(timezone.utc):%F %T}"}, reads=True)
     return Request("cardHistory", body, reads=True)
-
-
-CUSTOMER = ("firstName", "lastName", "address1", "address2", "city", "state", "postal", "country", "email", "phone")
-
-
-def customer(
-    settings: ClutchSettings, card: str, details: Mapping[str, str], *, alternate: bool = False, enrolls: bool = False
-) -> Request:
-    """Whose card it is. `details` are named as in `CUSTOMER`. Raises: Invalid."""
-    for name in details:
-        if name not in CUSTOMER:
-            raise Invalid(f"Clutch knows no {name!r} of a customer.{nearest(name, CUSTOMER)}")
-
-    body = {"cardNumber": digits(card, settings.numbers_as)}
-    whose = {settings.alternate_field if alternate else "primaryCustomer": dict(details)}
-    return Request("updateAccount", {**body, **whose, **({"countAsEnrollment": True} if enrolls else {})})
-
-
-@attrs.frozen
-class Product:
-    """A line of a checkout; `price` is of one, in minor units."""
-
-    sku: str
-    quantity: int
-    price: int
-
-
-@attrs.frozen
-class Checkout:
-    """What Clutch made of a checkout. Mutations: balanceType, balanceCode, signed amount, whether it is a discount."""
-
-    reference: str | None
-    request: str | None
-    location: str | None
-    mutations: tuple[tuple[str, str | None, Decimal, bool], ...]
-
-
-def checkout(
-    settings: ClutchSettings,
-    currency: str,
-    products: Sequence[Product],
-    total: int,
-    *,
-    card: str | None = None,
-    pin: str | None = None,
-    sets_up: bool = False,
-    completes: str | None = None,
-) -> Request:
-    """In one stage; or in two, the first `sets_up`, the second `completes` the first's id. Anonymous without a card."""
-    whose = {} if card is None else {"cardNumber": digits(card, settings.numbers_as)}
-    lines = [
-        {"sku": each.sku, "amountPurchased": each.quantity, "unitPrice": number(each.price, currency)}
-        for each in products
-    ]
-    body = {"products": lines, "isSetup": sets_up, "checkoutTotal": number(total, currency)}
-    first = {} if completes is None else {settings.checkout_setup_field: completes}
-    returned = {"returnBalances": True, "returnBalanceMutations": True}
-    return Request("checkout", {**whose, **body, **first, **returned, **with_pin(pin, card or "", settings)})
-
-
-def checkout_lookup(transaction: str) -> Request:
-    return Request("checkoutLookup", {"checkoutTransactionId": transaction}, reads=True)
-
-
-def checked_out(answer: Json) -> Checkout:
-    """The success of a checkout, or of its look-up. Raises: Strange."""
-    mutations = []
-    for each in objects(answer.get("balanceMutations") or [], "balanceMutations"):
-        amount = each.get("amount")
-        if isinstance(amount, bool) or not isinstance(amount, (int, Decimal)):
-            raise Strange("an amount is none")
-        kind, code = text_of(each.get("balanceType")), text_of(each.get("balanceCode"))
-        mutations.append((kind or "", code, Decimal(amount), each.get("isDiscount") is True))
-    reference, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
-    return Checkout(reference, request_ref, text_of(answer.get("locationId")), tuple(mutations))
