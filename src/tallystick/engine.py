@@ -110,9 +110,10 @@ class Engine:
         self._consider(command)
         if connection is None:
             return self._attempt(command)
-        unit = self._unit(self.store.joined(connection))
-        receipt, _ = work.work(unit, self.provider, command, send=False)
-        unit.write()
+        with self.store.joined(connection) as transaction:
+            unit = self._unit(transaction)
+            receipt, _ = work.work(unit, self.provider, command, send=False)
+            unit.write()
         return receipt
 
     def attempt_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:

@@ -162,7 +162,7 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Begin now as the only writer; commit at the end, or roll back if an exception passes."""
 
-    def joined(self, connection: Any) -> Transaction:
+    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:
         """Take part in the caller's own transaction; the caller commits."""
 
     def reading(self) -> AbstractContextManager[Reading]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tallystick.entity import Entity, Ref
@@ -49,7 +49,7 @@ class MemoryStore:
         with self._lock:
             yield self
 
-    def joined(self, connection: Any) -> MemoryStore:
+    def joined(self, connection: Any) -> AbstractContextManager[MemoryStore]:
         raise NotInTransaction("a store in memory has no connection to join")
 
     def machines(self, machines: Machines) -> Machines:

@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from typing import Any
 
 import attrs
@@ -73,7 +73,8 @@ class SqliteStore:
         with self._connection() as connection, self._writing:
             try:
                 _begin(connection)
-                yield SqliteTransaction(connection, self._tables)
+                with closing(SqliteTransaction(connection, self._tables)) as transaction:
+                    yield transaction
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path}: {error}; nothing was written") from error
             self._commit(connection)
@@ -92,11 +93,13 @@ class SqliteStore:
         with self._connection() as connection:
             try:
                 connection.execute("BEGIN")
-                yield SqliteReading(connection, self._tables)
+                with closing(SqliteReading(connection, self._tables)) as reading:
+                    yield reading
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path} cannot be read: {error}") from error
 
-    def joined(self, connection: Any) -> SqliteTransaction:
+    @contextmanager
+    def joined(self, connection: Any) -> Iterator[SqliteTransaction]:
         """Take part in the transaction that the caller has begun on its own connection to this file.
 
         Raises:
@@ -106,10 +109,15 @@ class SqliteStore:
             raise NotInTransaction(f"a sqlite3.Connection is needed to join, not {type(connection).__name__}")
         if not connection.in_transaction:
             raise NotInTransaction("the connection has no open transaction; execute BEGIN IMMEDIATE on it first")
-        file = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
-        if not file or not os.path.samefile(file, self.path):
-            raise NotInTransaction(f"the connection is on {file or 'a database in memory'}, the store on {self.path}")
-        return SqliteTransaction(connection, self._tables)
+        try:
+            file = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
+            if not file or not os.path.samefile(file, self.path):
+                where = file or "a database in memory"
+                raise NotInTransaction(f"the connection is on {where}, the store on {self.path}")
+            with closing(SqliteTransaction(connection, self._tables)) as transaction:
+                yield transaction
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}; roll your transaction back, and say it again") from error
 
     # Shared
 
@@ -224,6 +232,11 @@ class SqliteReading:
         self._cursor = connection.cursor()
         self._cursor.row_factory = None  # the caller's connection may have its own
         self._tables = tables
+
+    def close(self) -> None:
+        """Let go of the last statement: while one is kept, closing the connection would not undo its transaction."""
+        with suppress(sqlite3.Error):  # the connection is closed already
+            self._cursor.close()
 
     def entity(self, machine: str, id: str) -> Entity | None:
         return self.entities([(machine, id)]).get((machine, id))

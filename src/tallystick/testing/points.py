@@ -10,6 +10,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider
@@ -27,6 +28,22 @@ class Watch(Protocol):
 def watched(watch: Watch) -> type[sqlite3.Connection]:
     """The class of connections that tell this watch."""
 
+    def each(connection: sqlite3.Connection, sql: str, rows: Iterable[Any]) -> Iterator[Any]:
+        for row in rows:  # SQLite executes a row between the yield and the next turn
+            watch.before(connection, sql)
+            yield row
+            watch.after(connection, sql)
+
+    @contextmanager
+    def let_go(cursor: Cursor) -> Iterator[Cursor]:
+        """As SQLite's own: a traceback does not keep the cursor, and with it the statement and its lock."""
+        try:
+            yield cursor
+        except BaseException:
+            with suppress(sqlite3.Error):
+                cursor.close()
+            raise
+
     class Cursor(sqlite3.Cursor):
         def execute(self, sql: str, parameters: Any = (), /) -> Cursor:
             watch.before(self.connection, sql)
@@ -35,14 +52,8 @@ def watched(watch: Watch) -> type[sqlite3.Connection]:
             return self
 
         def executemany(self, sql: str, rows: Iterable[Any], /) -> Cursor:
-            super().executemany(sql, self._each(sql, rows))
+            super().executemany(sql, each(self.connection, sql, rows))
             return self
-
-        def _each(self, sql: str, rows: Iterable[Any]) -> Iterator[Any]:
-            for row in rows:  # SQLite executes a row between the yield and the next turn
-                watch.before(self.connection, sql)
-                yield row
-                watch.after(self.connection, sql)
 
     class Connection(sqlite3.Connection):
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -54,10 +65,12 @@ def watched(watch: Watch) -> type[sqlite3.Connection]:
             return super().cursor(factory)
 
         def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-            return Cursor(self).execute(sql, parameters)
+            with let_go(Cursor(self)) as cursor:
+                return cursor.execute(sql, parameters)
 
         def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
-            return Cursor(self).executemany(sql, rows)
+            with let_go(Cursor(self)) as cursor:
+                return cursor.executemany(sql, rows)
 
         def close(self) -> None:
             watch.before(self, CLOSE)

@@ -6,11 +6,12 @@ Amounts say what the counterpart does: see there. A test holds that no transitio
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from tallystick import reader
+from tallystick.errors import StoreError
 from tallystick.provider.local import LocalProvider
 from tallystick.receipt import Command
 from tallystick.store.sqlite import SqliteStore
@@ -79,16 +80,29 @@ def _elsewhere(name: str, card: str, minor: int) -> Step:
     return step
 
 
+@contextmanager
+def _their_own() -> Iterator[None]:
+    """What the order system itself asks of its database may fail; it says so as we do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the order's own transaction: {error}") from error
+
+
 def _with_the_order(command: Command) -> Step:
     """An order system that writes the command into its own transaction, and sends the call after its commit."""
 
     def step(books: StoredValue) -> None:
         store = books.engine.store
         assert isinstance(store, SqliteStore)
-        with closing(sqlite3.connect(store.path, isolation_level=None, factory=store.connections)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with _their_own():
+            connection = sqlite3.connect(store.path, isolation_level=None, factory=store.connections)
+        with closing(connection):
+            with _their_own():
+                connection.execute("BEGIN IMMEDIATE")
             receipt = books.engine.attempt(command, connection=connection)
-            connection.execute("COMMIT")
+            with _their_own():
+                connection.execute("COMMIT")
         if receipt.call is not None:
             receipt = books.engine.send(receipt.call)
         receipt.or_raise()
