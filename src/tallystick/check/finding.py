@@ -31,6 +31,7 @@ TITLES: Mapping[str, str] = {
     "TS115": "an argument that nothing uses",
     "TS116": "a transition that can never happen",
     "TS117": "a refusal that can never be given",
+    "TS118": "a transition that would move what is not there",
     # Proof
     "TS301": "two answers to one command at once",
     "TS302": "values that nothing answers, however large",
