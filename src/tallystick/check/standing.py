@@ -18,6 +18,7 @@ from tallystick.check.cases import Answer, Before, Cases, Effect, Seen
 from tallystick.check.values import Sign, given, sign
 from tallystick.machine import IN_DOUBT, Row
 
+Facts = tuple[tuple[str, Sign], ...]
 Afloat = tuple[str, tuple[int, ...]]  # a transition whose answer is out and that changes the state; what it moves
 
 
@@ -27,7 +28,7 @@ class Env:
 
     changing: Afloat | None
     bits: int
-    facts: tuple[tuple[str, Sign], ...]
+    facts: Facts
 
 
 class Standing:
@@ -44,6 +45,7 @@ class Standing:
         self._fresh: dict[str, set[Env]] = defaultdict(set)
         self._doubt = cases.bit.get(IN_DOUBT, 0)
         self._set = sorted(cases.facts & {name for each in self.machine.transitions.values() for name in each.sets})
+        self._confirms: dict[tuple[str, str, Facts], set[Facts]] = {}
         self._afloat = self._staying_calls()
         self._begin()
         while self._fresh:
@@ -180,22 +182,23 @@ class Standing:
             self._land(row.transition.otherwise or state, free, row, moved, to=False)
         if env.bits & self._doubt:
             for row, moved in self._afloat[state]:
-                self._land(state, env, row, moved, to=True)
+                for facts in self._confirmed(state, row.name, env.facts) or {env.facts}:
+                    self._land(state, attrs.evolve(env, facts=facts), row, moved, to=True)
                 self._land(state, env, row, moved, to=False)
 
-    def _confirmed(
-        self, state: str, name: str, facts: tuple[tuple[str, Sign], ...]
-    ) -> set[tuple[tuple[str, Sign], ...]]:
+    def _confirmed(self, state: str, name: str, facts: Facts) -> set[Facts]:
         """What the facts may be once the call of a transition is confirmed."""
-        effects = {
-            effect
-            for answer in self.answers[state]
-            for before, seen in answer.seen.items()
-            if all(dict(facts).get(fact, each) == each for fact, each in before.facts)
-            for effect in seen.effects
-            if effect.row == name and effect.phase == "done"
-        }
-        return {_set(facts, effect) for effect in effects}
+        known = self._confirms.get((state, name, facts))
+        if known is None:
+            known = self._confirms[state, name, facts] = {
+                _set(facts, effect)
+                for answer in self.answers[state]
+                for before, seen in answer.seen.items()
+                if all(dict(facts).get(fact, each) == each for fact, each in before.facts)
+                for effect in seen.effects
+                if effect.row == name and effect.phase == "done"
+            }
+        return known
 
     def _land(self, state: str, env: Env, row: Row, moved: tuple[int, ...], *, to: bool) -> None:
         sources = targets = 0
@@ -218,7 +221,7 @@ def _fits(env: Env, before: Before) -> bool:
     )
 
 
-def _set(facts: tuple[tuple[str, Sign], ...], effect: Effect) -> tuple[tuple[str, Sign], ...]:
+def _set(facts: Facts, effect: Effect) -> Facts:
     changed = dict(effect.sets)
     return tuple((name, changed.get(name, each)) for name, each in facts)
 
