@@ -103,13 +103,13 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
     answers. The summary goes to stderr, with --json as JSON. With --provider scripted it is a rehearsal: lines may say
     what the provider replies, and the books are verified at the end.
     """
-    from tallystick import rehearsal, run_lines, tables
+    from tallystick import run_lines, tables
 
     summary = run_lines.Summary()
     with click.open_file(file, "rb") as given, books.opened(make=True) as engine, tables.progress(given) as lines:
         for answer in run_lines.run_lines(engine, lines, summary, strict=strict):
             write(json.dumps(answer, ensure_ascii=False) + "\n")
-        found = rehearsal.found(engine)
+        found = testing_cli.judged(engine)
     if as_json:
         click.echo(json.dumps(summary.plain()), err=True)
     else:
@@ -349,5 +349,6 @@ for each in (
     provider_cli.holds,
     provider_cli.stuck,
     testing_cli.simulate,
+    testing_cli.fuzz,
 ):
     main.add_command(each)

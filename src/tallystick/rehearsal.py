@@ -28,7 +28,6 @@ from tallystick.engine import Engine
 from tallystick.errors import Invalid, nearest
 from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.receipt import Receipt
-from tallystick.verify import verify
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "due": (),
@@ -112,14 +111,7 @@ def _resolve(engine: Engine, deed: Deed) -> Receipt:
     done = provider.done.get(call)
     known = done if done is not None and deed.result == "confirmed" else None
     reference = deed.reference or (known.reference if known else None)
-    amount = known.amount if known else None
     return engine.resolve(
-        call, deed.result, by=PERSON, reason="as the script has it", reference=reference, amount=amount
-    )
-
-
-def found(engine: Engine) -> list[str]:
-    """What is wrong with the books after a rehearsal, as sentences; nothing is said of real ones."""
-    if not isinstance(engine.provider, ScriptedProvider):
-        return []
-    return [str(finding) for finding in verify(engine.machines, engine.store).findings]
+        call, deed.result, by=PERSON, reason="as the script has it", reference=reference,
+        amount=known.amount if known else None, number=known.number if known else None,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Commands that prove things: `simulate`. `cli` adds them to the command line.
+"""Commands that prove things: `simulate` and `fuzz`. `cli` adds them to the command line.
 
 Each is a click command of its own; what is heavy is imported inside. Progress goes to stderr, what is found to stdout.
 """
@@ -8,14 +8,19 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli_parts import json_option, write, write_json
+from tallystick.cli_parts import json_option, machines_option, tell, write, write_json
+from tallystick.errors import Invalid, nearest
 
 if TYPE_CHECKING:
+    from tallystick.engine import Engine
+    from tallystick.machine import Machines
     from tallystick.testing.figures import Figures
+    from tallystick.testing.walking.coverage import Coverage
 
 
 @click.command()
@@ -56,3 +61,72 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
         write("".join(f"{line}\n" for line in figures.lines(machines)))
     if figures.failures:
         sys.exit(1)
+
+
+@click.command()
+@click.argument("machine")
+@click.option("--examples", type=click.IntRange(1), default=100, show_default=True, help="How many stories.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same stories.")
+@click.option("--out", type=click.Path(file_okay=False, exists=True), default=".", show_default=True,
+              help="Where the file of a failure is written.")  # fmt: skip
+@machines_option
+@json_option
+@click.pass_context
+def fuzz(
+    ctx: click.Context, machine: str, examples: int, seed: int, out: str, folders: tuple[str, ...], as_json: bool
+) -> None:
+    """Write stories about MACHINE and see that nothing goes wrong in them.
+
+    MACHINE is a page (a file) or the name of one. The provider answers, declines, is not there, loses answers; whoever
+    asked dies; keys are said again. A failure is made short, told, and written as a file for
+    `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
+    """
+    from tallystick import tables
+    from tallystick.testing import fuzz as fuzzing
+    from tallystick.testing.told import coverage_table, told_of
+
+    machines, name = _named(machine, folders)
+
+    def progress(coverage: Coverage) -> None:
+        told = coverage.plain(machines, [name])["machines"][name]["transitions"]
+        sys.stderr.write(f"\r{coverage.examples} of {examples} stories, {coverage.steps:,} steps, "
+                         f"{told['reached']} of {told['of']} transitions")  # fmt: skip
+        sys.stderr.flush()
+
+    report = fuzzing.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
+    sys.stderr.write("\n")
+    plain = report.plain(machines)
+    tell(as_json, plain, lambda: [coverage_table(plain)])
+    if report.found is not None:
+        path = Path(out) / f"{name}.fuzz.jsonl"
+        fuzzing.write(report.found.lines, path)
+        tables.console(stderr=True).print(told_of(report.found, path), highlight=False, soft_wrap=True)
+        ctx.exit(1)
+
+
+def _named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, str]:
+    """All machines, and the one that is meant: by its file or its name. Raises Invalid."""
+    from tallystick import reader
+
+    path = Path(machine)
+    if path.is_file():
+        machines = reader.load(*folders, path)
+        return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
+    machines = reader.load(*folders)
+    if machine not in machines:
+        raise Invalid(f"{machine!r} is neither a file nor a machine.{nearest(machine, list(machines))}")
+    return machines, machine
+
+
+def judged(engine: Engine) -> list[str]:
+    """What is wrong with the books after a rehearsal, as sentences; nothing is said of real ones."""
+    from tallystick.provider.scripted import ScriptedProvider
+
+    if not isinstance(engine.provider, ScriptedProvider):
+        return []
+    from tallystick.testing.referee import judge
+    from tallystick.testing.rows import rows_of
+    from tallystick.verify import verify
+
+    found = [str(finding) for finding in verify(engine.machines, engine.store).findings]
+    return found + judge(rows_of(engine.store), settled=False)

@@ -1,0 +1,152 @@
+"""Every transition that fired, fired again by the library `transitions`.
+
+`to_transitions` is the reference of what a page means: who answers a command, when, where it leads and what is on every
+account afterwards. Each entry of a journal that begins a transition is given to it as an event: of all the page's
+transitions it has to choose the one that fired. Where a provider was asked, it is compared when its answer came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import attrs
+
+from tallystick.entity import CREATE
+from tallystick.machine import Machine, Machines, to_transitions
+from tallystick.store import Record
+
+
+@attrs.define(slots=False, eq=False)
+class _Model:
+    """What the library moves."""
+
+    accounts: dict[str, int] = attrs.field(factory=dict)
+    facts: Mapping[str, object] = attrs.field(factory=dict)
+    state: str = ""
+
+
+class Reference:
+    """A page as the library runs it, and one model that is put where it is wanted."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.model = _Model()
+        self._library: Any = to_transitions(machine)
+        self._library.add_model(self.model, initial=machine.start)
+
+    def put(self, state: str, accounts: Mapping[str, int], facts: Mapping[str, object]) -> None:
+        self._library.set_state(state, self.model)
+        self.model.accounts, self.model.facts = dict(accounts), facts
+
+    def answers(self, command: str, args: Mapping[str, Any]) -> list[str]:
+        """The transitions that would fire now, by their conditions: it takes one."""
+        from transitions.core import EventData
+
+        event = self._library.events[command]
+        state = self._library.get_model_state(self.model)
+        data = EventData(state, event, self._library, self.model, (), dict(args))
+        registered = event.transitions.get(state.name, ())
+        return [each.conditions[0].func.row.name for each in registered if each._eval_conditions(data)]
+
+    def fire(self, command: str, args: Mapping[str, Any]) -> bool:
+        """Let it choose, by its own dispatch."""
+        return bool(self._library.events[command].trigger(self.model, **args))
+
+
+@attrs.define
+class _Flight:
+    """What the library made of a transition whose answer is not there yet."""
+
+    state: str | None  # None: it stays, wherever the entity is by then
+    change: Mapping[str, int]
+    args: str
+    postings: list[Any]
+
+
+@attrs.define
+class _Life:
+    accounts: dict[str, int] = attrs.field(factory=dict)
+    facts: dict[str, object] = attrs.field(factory=dict)
+    flights: dict[str, _Flight] = attrs.field(factory=dict)
+
+
+class Conformance:
+    """Takes entries in their order."""
+
+    def __init__(self, machines: Machines) -> None:
+        self._machines = machines
+        self._lives: dict[tuple[str, str], _Life] = {}
+
+    def take(self, record: Record) -> Iterator[str]:
+        """What of this entry is not as the library would have it, as sentences."""
+        life = self._lives.setdefault((record.machine, record.entity), _Life())
+        reference = self._reference(record)
+        if record.transition == CREATE:
+            life.facts = dict.fromkeys(reference.machine.facts)
+        elif record.phase in ("done", "asked"):
+            yield from self._fired(reference, record, life)
+        elif record.call in life.flights:
+            flight = life.flights.pop(str(record.call))
+            if record.phase == "confirmed":
+                yield from _confirmed(record, flight, life)
+        life.accounts = json.loads(record.after)
+        life.facts |= json.loads(record.facts)
+
+    def _fired(self, reference: Reference, record: Record, life: _Life) -> Iterator[str]:
+        args = _arguments(reference.machine, record)
+        reference.put(str(record.from_state), life.accounts, life.facts)
+        names = reference.answers(record.command, args)
+        if names != [record.transition]:
+            would = f"it would fire {' and '.join(names)}" if names else "it would fire nothing"
+            yield f"{_where(record)} fired {record.transition}; by the library {would}"
+            return
+        reference.fire(record.command, args)
+        state, accounts = reference.model.state, reference.model.accounts
+        if record.phase == "asked":
+            change = {name: accounts[name] - before for name, before in life.accounts.items()}
+            life.flights[str(record.call)] = _Flight(
+                state if reference.machine.rows[record.transition].target else None,
+                change, record.args, json.loads(record.postings),
+            )  # fmt: skip
+        elif (record.to_state, json.loads(record.after)) != (state, accounts):
+            yield (
+                f"{_where(record)}: {record.transition} left {record.to_state} {record.after}; "
+                f"by the library {state} {json.dumps(accounts)}"
+            )
+
+    def _reference(self, record: Record) -> Reference:
+        return _reference(self._machines.at(record.machine, record.machine_version))
+
+
+@lru_cache(maxsize=64)  # making one takes longer than a walk
+def _reference(machine: Machine) -> Reference:
+    return Reference(machine)
+
+
+def _confirmed(record: Record, flight: _Flight, life: _Life) -> Iterator[str]:
+    """The answer leads where the event did, and confirmed whole it moves the same."""
+    state = flight.state or record.from_state
+    if record.to_state != state:
+        yield f"{_where(record)}: confirmed, it led to {record.to_state}; by the library to {state}"
+    moved: Counter[str] = Counter()
+    for source, target, amount in [*flight.postings, *json.loads(record.postings)]:
+        moved[source] -= amount
+        moved[target] += amount
+    differs = [name for name in life.accounts if moved[name] != flight.change[name]]
+    if record.args == flight.args and differs:
+        yield f"{_where(record)}: confirmed whole, it moved {dict(moved)}; by the library {dict(flight.change)}"
+
+
+def _arguments(machine: Machine, record: Record) -> dict[str, Any]:
+    """The arguments as the transition saw them: what was left out is false or none, and secrets are gone."""
+    kept = json.loads(record.args)
+    types = machine.commands[record.command].arguments
+    return {name: kept.get(name, False if type_.kind == "flag" else None) for name, type_ in types.items()}
+
+
+def _where(record: Record) -> str:
+    return f"{record.machine} {record.entity!r} version {record.version}"

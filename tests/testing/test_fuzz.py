@@ -1,0 +1,132 @@
+"""The fuzz kit on our own machines, and on a page with faults planted in it: each has to be found, and short."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tallystick import reader
+from tallystick.cli import main
+from tallystick.machine import Machines
+from tallystick.testing.fuzz import QUIET, fuzz, state_machine, write
+from tallystick.testing.walking.shrink import replay
+from tallystick.testing.walking.world import World, story
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "examples/own_machine/machines/travel_voucher.yaml"
+PACKAGED = reader.load(reader.packaged_folder())
+VOUCHER = PAGE.read_text(encoding="utf-8")
+
+
+def page(*changes: str) -> Machines:
+    """The voucher's page with `old` → `new`, …"""
+    text = VOUCHER
+    for old, new in zip(changes[::2], changes[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new, 1)
+    return reader.read({"travel_voucher.yaml": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("payment", 15), ("gift_card", 20), ("fulfilment", 12), ("replacement", 7)]
+)
+def test_nothing_goes_wrong_in_our_machines(name: str, wanted: int) -> None:
+    report = fuzz(PACKAGED, name, examples=30, seed=1)
+    told = report.plain(PACKAGED)
+    assert report.found is None, told["found"]
+    assert told["machines"][name]["transitions"]["reached"] >= wanted
+
+
+def test_the_same_seed_tells_the_same_stories() -> None:
+    first, second, other = (fuzz(page(), "travel_voucher", examples=10, seed=seed) for seed in (5, 5, 6))
+    assert first.coverage == second.coverage
+    assert first.coverage != other.coverage
+
+
+def test_every_transition_of_a_small_machine_is_reached_and_most_replies() -> None:
+    machines = page()
+    report = fuzz(machines, "travel_voucher", examples=60)
+    told = report.plain(machines)["machines"]["travel_voucher"]
+    assert report.found is None
+    assert told["transitions"]["missing"] == []
+    assert told["states"]["missing"] == []
+    assert told["replies"]["reached"] >= 30
+
+
+FAULTS = {
+    "two guards are true at one amount": (
+        "when: amount == booked and open == 0", "when: amount == booked and open >= 0", "refusal:ambiguous"
+    ),
+    "a final state that keeps value": ("move: {open -> lapsed: open}", "move: {open -> lapsed: 0}", "refusal:not_empty"),
+    "an amount taken from the wrong account": (
+        "    move: {booked -> open: booked}", "    move: {open -> lapsed: booked}", "refusal:"
+    ),
+    "an invariant that does not hold": (
+        "always: flown + lapsed + granted <= 0", "always: flown + lapsed + granted < 0", "invariant:flown_was_granted"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_its_story_is_short(fault: str, tmp_path: Path) -> None:
+    old, new, code = FAULTS[fault]
+    machines = page(old, new)
+    found = fuzz(machines, "travel_voucher", examples=60).found
+    assert found is not None
+    assert found.code.startswith(code)
+    assert len(found.lines) <= 6, story(found.lines)
+    again = replay(machines, found.lines)
+    assert again is not None
+    assert again.code == found.code
+    write(found.lines, tmp_path / "found.jsonl")
+    (tmp_path / "travel_voucher.yaml").write_text(VOUCHER.replace(old, new, 1), encoding="utf-8")
+    told = ["run", str(tmp_path / "found.jsonl"), "--store", "memory:", "--provider", "scripted"]
+    done = CliRunner().invoke(main, [*told, "--machines", str(tmp_path)])
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) == len(found.lines)
+    assert all(answer["result"] != "invalid" for answer in answers), answers
+
+
+def never_much(world: World) -> bool:
+    return all(each.accounts["open"] < 5000 for each in world.entities("travel_voucher"))
+
+
+def test_an_invariant_of_the_user_is_a_function() -> None:
+    found = fuzz(page(), "travel_voucher", examples=40, invariants=[never_much]).found
+    assert found is not None
+    assert found.code == "invariant:never_much"
+    assert len(found.lines) <= 3
+
+
+def test_hypothesis_runs_the_machine_as_a_test_of_its_own() -> None:
+    made = state_machine(page(), ["travel_voucher"], invariants=[never_much])
+    few = settings(QUIET, max_examples=10, stateful_step_count=10)
+    with pytest.raises(AssertionError, match="never_much"):
+        run_state_machine_as_test(made, settings=few)
+
+
+def test_the_command_line_fuzzes_a_file_and_writes_what_it_found(tmp_path: Path) -> None:
+    file = tmp_path / "travel_voucher.yaml"
+    file.write_text(VOUCHER, encoding="utf-8")
+    done = CliRunner().invoke(main, ["fuzz", str(file), "--examples", "5", "--json", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["machines"]["travel_voucher"]["states"]["of"] == 6
+
+    old, new, _ = FAULTS["an invariant that does not hold"]
+    file.write_text(VOUCHER.replace(old, new), encoding="utf-8")
+    done = CliRunner().invoke(main, ["fuzz", str(file), "--examples", "5", "--out", str(tmp_path)])
+    assert done.exit_code == 1, done.output
+    assert "invariant:flown_was_granted" in done.stderr
+    assert str(tmp_path / "travel_voucher.fuzz.jsonl") in done.stderr
+    assert (tmp_path / "travel_voucher.fuzz.jsonl").read_text(encoding="utf-8").count("\n") == 1
+
+
+def test_the_command_line_knows_what_is_meant() -> None:
+    done = CliRunner().invoke(main, ["fuzz", "paymnt"])
+    assert done.exit_code == 1
+    assert "Did you mean 'payment'" in done.stderr
