@@ -663,6 +663,7 @@ DECIDED_ELSEWHERE = {
     Code.EXISTS_ALREADY,
     Code.PROVIDER,
     Code.MOVED_ON,
+    Code.TAKEN,
 }  # where entities are created and providers asked
 SHOWN_APART = {Code.NO_SUCH_ENTITY, Code.CURRENCY}
 

@@ -20,7 +20,9 @@ def behaviour(machine: Machine) -> dict[str, Any]:
     """What a machine does, as plain values by the keys of its page."""
     return {
         "machine": machine.name,
-        "facts": {name: [str(fact.type), fact.default, fact.later] for name, fact in machine.facts.items()},
+        "facts": {
+            name: [str(fact.type), fact.default, fact.later, fact.unique] for name, fact in machine.facts.items()
+        },
         "accounts": {name: account.kept for name, account in machine.accounts.items()},
         "outside": sorted(machine.outside),
         "states": {name: [state.start, state.final] for name, state in machine.states.items()},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import attrs
 
-from tallystick import resolve
+from tallystick import owned, resolve
+from tallystick.entity import Entity, InFlight
 from tallystick.errors import Invalid
+from tallystick.machine import Machine, Row
 from tallystick.provider import Outcome, Result
 from tallystick.receipt import Ended, Receipt
 from tallystick.store import CallRow, QueueRow, Stamp
-from tallystick.told import ids_of, in_flight, outcome_kept
+from tallystick.told import ids_of, in_flight, outcome_kept, same_card
 from tallystick.unit import Unit
 
 AsOf = tuple[int, str]  # how often a call was sent, and when last
@@ -40,7 +43,8 @@ def close(
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
     if as_of is not None and (other := _claimed(unit, row, outcome)):
         return attrs.evolve(note(unit, id, f"what was found is what call {other} did already"), replayed=False)
-    plan = resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
+    odd = owned.odd(unit, _landing(unit, steps), outcome) if outcome.result is Result.CONFIRMED else ""
+    plan = odd or resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
     if isinstance(plan, str):
         why = plan if outcome.result is not Result.UNKNOWN else outcome.text or plan
         return attrs.evolve(note(unit, id, why), replayed=False)
@@ -53,6 +57,14 @@ def close(
     receipt = attrs.evolve(unit.told(seen, closed), replayed=False, follow_ups=keys)
     _tell_queue(unit, receipt)
     return receipt
+
+
+def _landing(unit: Unit, steps: list[InFlight]) -> Iterator[tuple[Machine, Row, Entity, object]]:
+    """The steps of a call as they would land now."""
+    for step in steps:
+        entity = unit.world[step.machine, step.id]
+        machine = unit.machines.at(step.machine, entity.machine_version)
+        yield machine, machine.rows[step.transition], entity, step.args
 
 
 def _too_late(unit: Unit, row: CallRow, outcome: Outcome) -> Receipt:
@@ -125,9 +137,10 @@ def _claimed(unit: Unit, row: CallRow, outcome: Outcome) -> str | None:
     ids = {id for id in (outcome.reference, outcome.request) if id}
     if outcome.result is not Result.CONFIRMED or not ids:
         return None
-    of_card = (row.machine, row.entity)
-    others = {each.id: each for each in unit.transaction.calls_on(*of_card)}
-    others |= {id: each for id, each in unit.changes.calls.items() if (each.machine, each.entity) == of_card}
+    unit.reach([(row.machine, row.entity)])
+    of_card = same_card(row, unit.world[row.machine, row.entity], unit.machines, unit.having)
+    others = {each.id: each for ref in of_card for each in unit.transaction.calls_on(*ref)}
+    others |= {id: each for id, each in unit.changes.calls.items() if (each.machine, each.entity) in of_card}
     claims = (id for id, each in others.items() if each.state == "confirmed" and ids & set(ids_of(each)))
     return next((id for id in claims if id != row.id), None)
 

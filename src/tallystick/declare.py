@@ -113,7 +113,13 @@ class Declared:
             self.faults.add(key, f"{key.value!r} is set later, so it has to be optional ('?') or have a default")
         if "default" in record and later and type_.optional:
             self.faults.add(record["default"], "an optional fact is none until it is set; it needs no default")
-        return Fact(key.value, type_, default, later, record["says"].value if "says" in record else "")
+        unique = flag(record, "unique")
+        if unique and type_.kind not in ("number", "text"):
+            self.faults.add(record["unique"], f"{key.value!r} is {type_}; only a number or a text may be unique")
+        if unique and any(fact.unique for fact in self.facts.values()):
+            self.faults.add(record["unique"], f"one fact of a machine may be unique, and {key.value!r} is another")
+        says = record["says"].value if "says" in record else ""
+        return Fact(key.value, type_, default, later, says, unique)
 
     def _default(self, at: At, type_: Type) -> object:
         if type_.kind == "choice":

@@ -35,7 +35,7 @@ from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, P
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
 from tallystick.shared_commits import Job, SharedCommits
 from tallystick.store import CallRow, QueueRow, Store, Transaction
-from tallystick.told import call_of, ids_of, readable
+from tallystick.told import call_of, ids_of, readable, same_card
 from tallystick.unit import Unit
 from tallystick.work import Sent
 
@@ -300,11 +300,13 @@ class Engine:
     def _known(self, row: CallRow) -> Call:
         """A call with all that our books know of its card."""
         with self.store.reading() as reading:
-            others = [each for each in reading.calls_on(row.machine, row.entity) if each.id != row.id]
             card = reading.entity(row.machine, row.entity)
-        assert card is not None
+            assert card is not None
+            unique = self.machines[row.machine].unique or ""
+            refs = same_card(row, card, self.machines, lambda name, value: reading.linked(name, unique, value))
+            others = [each for ref in refs for each in reading.calls_on(*ref) if each.id != row.id]
         claimed = [id for each in others for id in ids_of(each)]
-        in_doubt = [call_of(each, card) for each in others if each.state == "open"]
+        in_doubt = [call_of(each, card) for each in others if each.state == "open" and each.entity == row.entity]
         return attrs.evolve(call_of(row, card), claimed=claimed, in_doubt=in_doubt)
 
     def _row(self, call: str) -> CallRow:

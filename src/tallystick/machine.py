@@ -48,6 +48,7 @@ class Fact:
     default: object = None
     later: bool = False  # not given at creation: a transition sets it
     says: str = ""
+    unique: bool = False  # no two entities of one value type have the same
 
 
 @attrs.frozen
@@ -194,6 +195,7 @@ class Machine:
     on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)  # always refused, and why
     refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
     links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → machine
+    unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
 
     def __attrs_post_init__(self) -> None:
@@ -208,6 +210,7 @@ class Machine:
         put(self, "refused", refused)
         put(self, "table", _table(to_transitions(self)))
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
+        put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
         put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
 
     @property

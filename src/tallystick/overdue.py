@@ -130,7 +130,7 @@ def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
 
 
 def stuck(engine: Engine) -> Stuck:
-    """Open calls with their evidence, commands of the queue that ended otherwise than done, payments with something uncovered."""
+    """Open calls with their evidence, queued commands that ended other than done, payments with a part uncovered."""
     with engine.store.reading() as reading:
         queue = [row for state in ("parked", "refused", "declined") for row in reading.queue(state=state)]
         payments = [each for each in reading.all(PAYMENT) if each.accounts["uncovered"]]

@@ -287,6 +287,7 @@ FACT = Record({
     "optional": Key(Flag(), "may be missing, as `?` behind a type says"),
     "default":  Key(Text(), "what it is when it is not given"),
     "later":    Key(Flag(), "not given at creation: a transition sets it"),
+    "unique":   Key(Flag(), "no two entities of one value type have the same"),
     "says":     Key(Text(), "what it means, for people"),
 })
 TRANSITION = Record({

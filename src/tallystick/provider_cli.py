@@ -221,8 +221,9 @@ def stuck(
 ) -> None:
     """List everything that waits for a person.
 
-    Calls whose answer nobody knows, with what was found of them; commands refused, declined, or parked after too many tries;
-    payments of which a part is not covered any more. Calls are ended by resolve, commands by --dismiss or --again.
+    Calls whose answer nobody knows, with what was found of them; commands refused, declined, or parked after too many
+    tries; payments of which a part is not covered any more. Calls are ended by resolve, commands by --dismiss or
+    --again.
     """
     from tallystick import plain, tables
     from tallystick.overdue import stuck as found

@@ -234,8 +234,8 @@ def _holds(card: Ours, theirs: Observed) -> Iterator[Finding]:
     for each in card.holds:
         if each.id is None or each.id not in theirs.holds:
             named = f"hold {each.id}" if each.id else "a hold without a name"
-            what = f"payment {each.payment!r} has {_text(card, each.amount)} held by {named}; the provider has not; if it is "
-            what += "gone, tell the payment that it is lost (hold_lost)"
+            what = f"payment {each.payment!r} has {_text(card, each.amount)} held by {named}; the provider has not"
+            what += "; if it is gone, tell the payment that it is lost (hold_lost)"
             yield _found(card, Code.HOLD_ONLY_OURS, what, ours=each.amount, reference=each.id)
         if each.id is not None:
             held.setdefault(each.id, []).append(each)

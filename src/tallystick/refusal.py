@@ -37,6 +37,7 @@ class Code(StrEnum):
     CURRENCY = "currency"  # two currencies would meet
     LINKED = "linked"  # the entity it drives refuses
     TWICE = "twice"  # one entity would be driven twice by one command
+    TAKEN = "taken"  # another entity has that card number, or whatever may be there once
     MOVED_ON = "moved_on"  # sent again under its key, it would be another transition by now
     PROVIDER = "provider"  # a local provider did not do its part
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 
 import attrs
 
 from tallystick import resolve
-from tallystick.entity import Entity, InFlight, Posting
+from tallystick.entity import Entity, InFlight, Posting, Ref
+from tallystick.machine import Machines
 from tallystick.provider import Call, CardFacts, Outcome, Reason, Result
 from tallystick.receipt import Ended, Receipt
 from tallystick.store import CallRow, Record, encode
@@ -36,6 +38,14 @@ def call_of(row: CallRow, card: Entity) -> Call:
     return Call(
         row.id, row.verb, card_facts(card), args, order=order, opened_at=opened, asked_at=asked, attempt=row.attempts
     )
+
+
+def same_card(row: CallRow, card: Entity, machines: Machines, having: Callable[[str, str], list[Entity]]) -> list[Ref]:
+    """Whom a call is about at the provider: its card, and the other balances of a card with several."""
+    unique = machines[row.machine].unique
+    number = (card.facts.get(unique) if unique else None) or json.loads(row.args).get("number")
+    refs = [each.ref for each in having(row.machine, str(number))] if unique and number else []
+    return list(dict.fromkeys([card.ref, *refs]))
 
 
 def ids_of(row: CallRow) -> list[str]:

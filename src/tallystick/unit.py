@@ -5,7 +5,7 @@ Entities are loaded once and then seen as the commands before have left them; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 
@@ -30,6 +30,7 @@ class Unit:
     _looked: set[Ref] = attrs.field(factory=set)
     _asked: set[str] = attrs.field(factory=set)
     changes: Changes = attrs.field(factory=Changes)
+    _given: dict[tuple[str, object], list[Ref]] = attrs.field(factory=dict)  # values of unique facts that were changed
 
     # Loading
 
@@ -81,6 +82,24 @@ class Unit:
             return self.transaction.queued([key]).get(key)
         return self._queue.get(key)
 
+    def having(self, machine: str, value: str) -> list[Entity]:
+        """The entities of a machine whose unique fact has this value: one of each currency, at most."""
+        fact = self.machines[machine].unique
+        if fact is None:
+            return []
+        found = {each.ref: each for each in self.transaction.linked(machine, fact, value)}
+        found |= {ref: self.world[ref] for ref in self._given.get((machine, value), ())}
+        found |= {ref: self.changes.entities[ref] for ref in found if ref in self.changes.entities}
+        return [each for each in found.values() if each.facts.get(fact) == value]
+
+    def taking(self, value: str) -> CallRow | None:
+        """The open call that takes this value."""
+        for row in self.changes.calls.values():
+            if row.takes == value and row.state == "open":
+                return row
+        there = self.transaction.taking(value)
+        return None if there is None or there.id in self.changes.calls else there
+
     def call(self, id: str) -> CallRow | None:
         return self.changes.calls.get(id) or self.transaction.call(id)
 
@@ -96,6 +115,8 @@ class Unit:
             first = False
             self.changes.entities[entity.ref] = entity
             self.world[entity.ref] = entity
+            if entry.facts:
+                self._remember_given(entity, entry.facts)
         keys: list[str] = []
         for request in plan.then:
             key = f"{stamp.key}{FOLLOWS}{request.command}"
@@ -108,6 +129,11 @@ class Unit:
                 by=stamp.by, reason=stamp.reason, cause=stamp.key,
             )  # fmt: skip
         return tuple(keys)
+
+    def _remember_given(self, entity: Entity, changed: Mapping[str, object]) -> None:
+        fact = self.machines[entity.machine].unique
+        if fact is not None and changed.get(fact) is not None:
+            self._given.setdefault((entity.machine, changed[fact]), []).append(entity.ref)
 
     def write(self) -> None:
         self.transaction.write(self.changes, self.at)

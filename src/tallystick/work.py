@@ -8,7 +8,7 @@ from datetime import datetime
 
 import attrs
 
-from tallystick import arguments, refusal, resolve
+from tallystick import arguments, owned, refusal, resolve
 from tallystick.decide import decide
 from tallystick.entity import CREATE, Intent, Plan, Request
 from tallystick.errors import Invalid, KeyReused
@@ -54,7 +54,7 @@ def work(unit: Unit, provider: Provider, command: Command, *, send: bool = True)
     _same_as_queued(unit, command, mark)
     if command.due is not None:
         return _defer(unit, command, request), None
-    intent = decide(unit.machines, request, unit.world)
+    intent = _decided(unit, request)
     if isinstance(intent, Refusal):
         return _refused(command, intent), None
     return _carry_out(unit, provider, command, intent, mark, again, send)
@@ -71,11 +71,17 @@ def preview(unit: Unit, command: Command) -> Answer:
     request, _ = _request(unit, command)
     if request is None:
         return Answer(False, refusal=refusal.missing(command.machine, command.id, command.command))
-    intent = decide(unit.machines, request, unit.world)
+    intent = _decided(unit, request)
     if isinstance(intent, Refusal):
         return Answer(False, unit.world[command.machine, command.id].state, refusal=intent)
     plan = resolve.complete(unit.machines, intent)
     return Answer(True, plan.entities[0].state, plan.entries[0].transition, plan.entries[0].postings)
+
+
+def _decided(unit: Unit, request: Request) -> Intent | Refusal:
+    """What the core says; and no two entities may have the same card number."""
+    intent = decide(unit.machines, request, unit.world)
+    return intent if isinstance(intent, Refusal) else owned.refused(unit, intent) or intent
 
 
 def _request(unit: Unit, command: Command) -> tuple[Request | None, str]:
@@ -155,6 +161,11 @@ def _uncreatable(
         if linked is None or linked.currency != currency:
             sentence = f"{machine.name} {command.id!r} cannot be created: {why}"
             return Refusal(code, machine.name, command.id, None, CREATE, sentence)
+    value = facts.get(machine.unique) if machine.unique else None
+    taken = owned.taken(unit, machine, command.id, currency, str(value)) if value is not None else None
+    if taken is not None:
+        sentence = f"{machine.name} {command.id!r} cannot be created: {taken[1]}"
+        return Refusal(taken[0], machine.name, command.id, None, CREATE, sentence)
     return None
 
 
@@ -195,6 +206,9 @@ def _answered(unit: Unit, provider: Provider, command: Command, intent: Intent, 
     if outcome.result is not Result.CONFIRMED or odd:
         why = odd or f"provider {provider.name} says {outcome.result}: {outcome.text or outcome.reason or ''}"
         return _refused(command, refusal.unaided(command.machine, command.id, command.command, why))
+    taken = owned.refused(unit, intent, outcome)
+    if taken is not None:
+        return _refused(command, taken)
     return _apply(unit, command, resolve.complete(unit.machines, intent, outcome), mark, before, outcome)
 
 
@@ -231,6 +245,7 @@ def _open(unit: Unit, command: Command, intent: Intent, call: Call, again: CallR
         attempts=1 if sent else 0,
         opened=again.opened if again else unit.at,
         asked=unit.at,
+        takes=owned.takes(unit, intent),
     )
 
 

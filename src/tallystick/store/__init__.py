@@ -110,6 +110,7 @@ class CallRow:
     closed: str | None = None
     outcome: str | None = None
     note: str | None = None
+    takes: str | None = None  # the unique fact that its entity will have: nobody else may take it meanwhile
 
 
 @attrs.frozen
@@ -150,6 +151,8 @@ class Transaction(Protocol):
     def call(self, id: str) -> CallRow | None: ...
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
     def following(self, cause: str) -> list[QueueRow]: ...
+    def linked(self, machine: str, fact: str, id: str) -> list[Entity]: ...
+    def taking(self, value: str) -> CallRow | None: ...
     def calls_on(self, machine: str, id: str) -> list[CallRow]: ...
     def write(self, changes: Changes, at: str) -> None: ...
 
@@ -204,7 +207,10 @@ class Reading(Protocol):
         """The newest `last` entries, oldest first."""
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
-        """Entities of `machine` whose `fact` names `id`."""
+        """Entities of `machine` whose `fact` names `id`; or, of a unique fact, has this value. Found by an index."""
+
+    def taking(self, value: str) -> CallRow | None:
+        """The open call that takes this; there is one at most."""
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         """Open calls, oldest first."""

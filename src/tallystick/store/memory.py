@@ -30,6 +30,8 @@ class MemoryStore:
         self._waiting: dict[str, QueueRow] = {}
         self._following: dict[str, dict[str, None]] = {}  # keys, likewise
         self._machines: dict[tuple[str, int], Machine] = {}
+        self._newest = Machines([])
+        self._having: dict[tuple[str, object], dict[Ref, None]] = {}  # by unique fact; some have had it once
         self._undo: list[Callable[[], object]] = []
         self._shared: dict[str, tuple[str, float | None]] = {}
 
@@ -59,7 +61,8 @@ class MemoryStore:
                 raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
                                      "give the changed page a new version")  # fmt: skip
         self._machines |= {(each.name, each.version): each for each in machines.all()}
-        return Machines(list(self._machines.values()))
+        self._newest = Machines(list(self._machines.values()))
+        return self._newest
 
     def close(self) -> None: ...
 
@@ -101,9 +104,33 @@ class MemoryStore:
     def write(self, changes: Changes, at: str) -> None:
         for each in changes.records:
             self._append(each)
-        self._replace(self._entities, changes.entities)
+        self._replace(self._entities, changes.entities, self._index_entity)
         self._replace(self._calls, changes.calls, self._index_call)
         self._replace(self._queue, changes.queue, self._index_queue)
+        self._alone(changes)
+
+    def _alone(self, changes: Changes) -> None:
+        """One value of a unique fact, one entity of a currency; one open call takes it."""
+        for (machine, id), entity in changes.entities.items():
+            unique = self._unique(machine)
+            value = entity.facts.get(unique) if unique else None
+            for other in self.linked(machine, str(unique), str(value)) if value is not None else []:
+                if other.id != id and other.currency == entity.currency:
+                    raise StoreError(f"{machine} {other.id!r} has the {unique} of {machine} {id!r} already")
+        for row in changes.calls.values():
+            same = [each.id for each in self._open.values() if each.takes == row.takes] if row.takes else []
+            if len(same) > 1:
+                raise StoreError(f"calls {' and '.join(same)} would take the same")
+
+    def _index_entity(self, ref: Ref, entity: Entity | None) -> None:
+        unique = self._unique(ref[0])
+        value = entity.facts.get(unique) if entity is not None and unique else None
+        if value is None:
+            return
+        self._having.setdefault((ref[0], value), {})[ref] = None
+
+    def _unique(self, machine: str) -> str | None:
+        return self._newest[machine].unique if machine in self._newest else None
 
     def _index_call(self, id: str, row: CallRow | None) -> None:
         if row is None or row.state != "open":
@@ -175,7 +202,13 @@ class MemoryStore:
         return self._records[-last:] if last > 0 else []
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
+        if fact == self._unique(machine):
+            refs = sorted(self._having.get((machine, id), ()))
+            return [each for ref in refs if (each := self._entities.get(ref)) and each.facts.get(fact) == id]
         return [each for each in self.all(machine) if each.facts.get(fact) == id]
+
+    def taking(self, value: str) -> CallRow | None:
+        return next((each for each in self._open.values() if each.takes == value), None)
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         found = self._open.values()

@@ -28,6 +28,7 @@ CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays r
 
 _RECORD = ", ".join(name for name in Record._fields if name != "seq")
 _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
+_CALL_AGAIN = ", ".join(f"{field.name} = excluded.{field.name}" for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 
 
@@ -311,6 +312,10 @@ class SqliteReading:
         select = f"SELECT {_CALL} FROM call WHERE machine = ? AND entity = ? ORDER BY opened, id"
         return [CallRow(*row) for row in self._cursor.execute(select, (machine, id)).fetchall()]
 
+    def taking(self, value: str) -> CallRow | None:
+        row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE takes = ? AND state = 'open'", (value,)).fetchone()
+        return CallRow(*row) if row else None
+
     def all_calls(self) -> Iterator[CallRow]:
         for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
             yield CallRow(*row)
@@ -367,7 +372,7 @@ class SqliteTransaction(SqliteReading):
             execute(table.upsert, [table.row(entity, at) for entity in entities])
         if changes.calls:
             marks = ", ".join("?" * len(attrs.fields(CallRow)))
-            execute(f"INSERT OR REPLACE INTO call ({_CALL}) VALUES ({marks})",
+            execute(f"INSERT INTO call ({_CALL}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {_CALL_AGAIN}",
                     [attrs.astuple(row) for row in changes.calls.values()])  # fmt: skip
         if changes.queue:
             marks = ", ".join("?" * len(attrs.fields(QueueRow)))

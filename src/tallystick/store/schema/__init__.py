@@ -148,8 +148,17 @@ def _fact(fact: Fact, choices: dict[str, None]) -> str:
 def indexes(versions: Sequence[Machine]) -> list[str]:
     """By link, to sum over what is linked; by card number, to find a card."""
     name = versions[-1].name
-    facts = [fact.name for fact in facts_over(versions).values() if fact.type.kind in ("link", "number")]
+    facts = [
+        fact.name for fact in facts_over(versions).values() if fact.type.kind in ("link", "number") and not fact.unique
+    ]
     return [f'CREATE INDEX "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts]
+
+
+def unique_index(versions: Sequence[Machine]) -> list[str]:
+    """One value, one entity of a currency: held by the database, whoever writes to it."""
+    name, unique = versions[-1].name, versions[-1].unique
+    index = f'CREATE UNIQUE INDEX IF NOT EXISTS "{name}_{unique}_unique" ON "{name}" ("{unique}", "currency")'
+    return [index] if unique else []
 
 
 def _quoted(words: dict[str, None]) -> str:
@@ -170,9 +179,8 @@ def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> N
         both = ", ".join(f'"{column}"' for column in new if column in old)
         connection.execute(f'INSERT INTO "{name}" ({both}) SELECT {both} FROM "{name}__old"')
         connection.execute(f'DROP TABLE "{name}__old"')
-    else:
-        return
-    for statement in indexes(versions):
+    made = indexes(versions) if found is None or found[0] != wanted else []
+    for statement in [*made, *unique_index(versions)]:
         connection.execute(statement)
 
 

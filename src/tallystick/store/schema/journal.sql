@@ -107,11 +107,13 @@ CREATE TABLE call (
   asked      TEXT NOT NULL,           -- the last time it was sent
   closed     TEXT,
   outcome    TEXT,                    -- as far as it may be kept
-  note       TEXT                     -- why it is still open, or who closed it
+  note       TEXT,                    -- why it is still open, or who closed it
+  takes      TEXT                     -- the unique fact that its entity has once it is confirmed
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_on ON call (machine, entity);
 CREATE INDEX call_open ON call (asked) WHERE state = 'open';
+CREATE UNIQUE INDEX call_takes ON call (takes) WHERE state = 'open' AND takes IS NOT NULL;
 
 CREATE TABLE queue (
   key      TEXT PRIMARY KEY,
