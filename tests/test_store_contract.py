@@ -709,7 +709,7 @@ def second(text: str) -> str:
     """Version 2 of gift_card: one more account, fact, state and two commands."""
     for old, new in (
         ("version: 1", "version: 2"),
-        ("facts:\n", "facts:\n  region: {is: text?, says: Where it was sold.}\n"),
+        ("facts:\n", "facts:\n  shop: {is: text?, says: Where it was sold.}\n"),
         ("accounts:\n", "accounts:\n  promised: Put aside by the owner.\n"),
         ("  replaced: {final", "  frozen: {says: Its owner wanted a rest.}\n  replaced: {final"),
         ("commands:\n", "commands:\n  freeze: {}\n  promise: {amount: money}\n"),
@@ -776,8 +776,8 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
     left, new = upgraded
     raw = sqlite3.connect(path)
     columns = [row[1] for row in raw.execute("PRAGMA table_info(gift_card)")]
-    assert {"promised", "region", "available", "held", "in_doubt"} <= set(columns)
-    assert raw.execute("SELECT id, state, machine_version, available, promised, region FROM gift_card").fetchall() == [
+    assert {"promised", "shop", "available", "held", "in_doubt"} <= set(columns)
+    assert raw.execute("SELECT id, state, machine_version, available, promised, shop FROM gift_card").fetchall() == [
         ("c1", "issued", 1, 2000, 0, None), ("c2", "issued", 1, 5000, 0, None),
     ]  # fmt: skip
     assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -786,7 +786,7 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
     assert links == [("gift_card", "card", "id")], "payments still name gift_card, not what it was set aside as"
     tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert not any("old" in table for table in tables)
-    assert {"gift_card_number"} <= {row[1] for row in raw.execute("PRAGMA index_list(gift_card)")}
+    assert {"gift_card_number_unique"} <= {row[1] for row in raw.execute("PRAGMA index_list(gift_card)")}
     raw.close()
 
     now = snapshot(new.store)

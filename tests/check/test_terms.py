@@ -71,7 +71,12 @@ def test_any_expression_and_any_values(source: str, named: dict[str, Any]) -> No
 
 def test_what_is_missing_equals_what_is_missing_only() -> None:
     here, gone = terms.text("x"), terms.NONE
-    for one, other, equal in ((here, here, True), (here, gone, False), (gone, gone, True), (here, terms.text("y"), False)):
+    for one, other, equal in (
+        (here, here, True),
+        (here, gone, False),
+        (gone, gone, True),
+        (here, terms.text("y"), False),
+    ):
         assert z3.is_true(z3.simplify(terms.equal(one, other))) is equal
 
 
