@@ -58,7 +58,7 @@ def test_it_is_not_the_peace_of_nothing() -> None:
     assert set(total.answers) == {
         "applied", "declined", "deferred", "in_doubt", "invalid", "refused", "unavailable",
     }  # fmt: skip
-    assert set(total.operations) == {"commands", "queued commands", "recoveries", "other channels"}
+    assert set(total.operations) == {"commands", "queued commands", "recoveries", "decisions", "other channels"}
     assert {"crashes", "meetings", "decided by a person", "clock set back", "clock set forward"} <= set(total.events)
     assert len(total.faults) >= 14
     assert set(total.phases) == {"done", "asked", "confirmed", "declined", "unavailable"}

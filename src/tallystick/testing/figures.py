@@ -46,8 +46,7 @@ class Figures:
     states: Counter[State] = attrs.field(factory=Counter)
     entries: int = 0
     checked: Counter[str] = attrs.field(factory=Counter)  # on the way
-    judged: int = 0  # times
-    rows: int = 0  # that were judged
+    judged: int = 0  # rows, at the end
     hashes: list[str] = attrs.field(factory=list)  # of each seed's journal
     failures: list[Failure] = attrs.field(factory=list)
 
@@ -76,7 +75,7 @@ class Figures:
             "entries_by_phase": _sorted(self.phases), "states": [len(self.states), len(states)],
             "transitions": [len(self.fired), len(transitions)],
             "never": [".".join(each) for each in self._never(machines)],
-            "checked": _sorted(self.checked), "judged": self.judged, "rows_judged": self.rows,
+            "checked": _sorted(self.checked), "rows_judged": self.judged,
             "journal_hash": self.hash,
             "failures": [
                 {"seed": each.seed, "wrong": each.wrong, "story": each.story, "again": each.again}
@@ -99,7 +98,7 @@ class Figures:
         if never := self._never(machines):
             yield f"never: {', '.join('.'.join(each) for each in never)}"
         yield f"checked on the way: {_said(self.checked)}"
-        yield f"judged {self.judged:,} times, {self.rows:,} rows in all"
+        yield f"judged at the end: {self.judged:,} rows"
         for each in self.failures:
             yield f"seed {each.seed} is wrong; see it again: {each.again}"
             yield from (f"  {line}" for line in each.story)

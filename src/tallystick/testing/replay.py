@@ -99,7 +99,10 @@ class Replay:
         life.state, life.version, life.hash = entry["to_state"], entry["version"], entry["hash"]
         life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
         if entry["phase"] in ("done", "confirmed"):
-            life.fired[entry["key"] or entry["cause"] or ""] += 1
+            key = entry["key"] or entry["cause"] or ""
+            life.fired[key] += 1
+            if life.fired[key] > 1:
+                yield f"the command of key {key!r} had {life.fired[key]} effects"
 
     def _between(self, page: Page, entry: Row) -> frozenset[tuple[str, str]]:
         """From where to where a step may move: as its page says, by way of `in_doubt` where a provider was asked."""
@@ -150,9 +153,6 @@ def against(row: Row, life: Life, page: Page) -> Iterator[str]:
     changing = [name for name, _ in life.flight.values() if name in page.transitions and page.transitions[name].changes]
     if ([row["changing"]] if row["changing"] else []) != changing:
         yield f"{life.name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
-    for key, times in life.fired.items():
-        if times > 1:
-            yield f"{life.name}: the command of key {key!r} had {times} effects"
 
 
 def _chained(before: str, entry: Row) -> str:

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from operator import itemgetter
 
 from tallystick import reader
 from tallystick.machine import Machines
@@ -61,6 +62,7 @@ class Simulation:
             self._safety()
             if not self.wrong:
                 self._liveness()
+            self._judge()
         except Wrong as error:
             self.wrong.append(str(error))
         except Exception as error:  # noqa: BLE001  # whatever the system raises is a finding about it
@@ -70,18 +72,16 @@ class Simulation:
         return self._counted()
 
     def _safety(self) -> None:
-        look, half = LOOK_EVERY, self.operations // 2
+        look = LOOK_EVERY
         while self.traffic.operations < self.operations and not self.wrong:
             self.traffic.step()
             if self.traffic.operations >= look:
                 look += LOOK_EVERY
                 self.wrong += self.watch.look()
-            if half and self.traffic.operations >= half:
-                half = 0
-                self._judge(settled=False)
 
     def _liveness(self) -> None:
         world, ending = self.world, Ending(self.world, self.half)
+        self.figures.seconds = world.seconds  # what follows is mostly waiting
         world.weather.clear()
         self.wrong += ending.settle()
         again, self.traffic.pending = self.traffic.pending[::2], []  # the others are never said again
@@ -92,14 +92,13 @@ class Simulation:
         self.wrong += ending.settle()
         self.wrong += ending.agree(self.traffic)
         self.wrong += self.watch.look()
-        self._judge(settled=True)
 
-    def _judge(self, *, settled: bool) -> None:
-        rows, provided = rows_of(self.world.store), self.half.provided()
-        self.wrong += judge(rows, provided, self.traffic.told, settled=settled, steady=self.world.steady)
-        self.figures.judged += 1
-        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.done, self.traffic.told)
-        self.figures.rows += sum(len(each) for each in tables)
+    def _judge(self) -> None:
+        rows, provided, told = rows_of(self.world.store), self.half.provided(), self.traffic.told
+        self.wrong += judge(rows, provided, told, settled=not self.wrong, steady=self.world.steady)
+        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.done, told)
+        self.figures.judged += sum(len(each) for each in tables)
+        self._covered(rows)
 
     # Counting
 
@@ -111,25 +110,20 @@ class Simulation:
         figures.faults += world.faults
         figures.events += world.counts
         figures.checked += self.watch.checked
-        figures.seconds = world.seconds
-        rows = rows_of(world.store)
-        self._covered(rows)
-        digest = hashlib.sha256()
-        for entry in sorted(rows.entries, key=lambda each: each["seq"]):
-            digest.update(entry["hash"].encode())
-        figures.entries, figures.hashes = len(rows.entries), [digest.hexdigest()]
         if self.wrong:
             story = tuple(" ".join(map(str, line)) for line in world.story)
             figures.failures.append(Failure(self.seed, self.operations, self.half.kind, tuple(self.wrong), story))
         return figures
 
     def _covered(self, rows: Rows) -> None:
-        figures = self.figures
-        for entry in rows.entries:
+        figures, digest = self.figures, hashlib.sha256()
+        for entry in sorted(rows.entries, key=itemgetter("seq")):
+            digest.update(entry["hash"].encode())
             figures.states[entry["machine"], entry["to_state"]] += 1
             figures.phases[entry["phase"]] += 1
             if entry["phase"] in ("done", "confirmed") and entry["transition"] != "create":
                 figures.fired[entry["machine"], entry["transition"]] += 1
+        figures.entries, figures.hashes = len(rows.entries), [digest.hexdigest()]
 
 
 def simulate(seed: int, operations: int, *, world: str = "", wrapped: Wrapped | None = None,

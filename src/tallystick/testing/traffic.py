@@ -5,7 +5,7 @@ Some suit nothing: any command, with an amount at the edge of what is there. Who
 away, says it again later under its key, or never; who got an answer sometimes asks again and has to hear the same.
 
 One operation is one of these: a command given, again or for the first time; a queued command executed; a pass of
-`recover` that found something in doubt; another channel's act.
+`recover` that found something in doubt; a person's decision; another channel's act.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from tallystick.engine import GRACE
 from tallystick.entity import Entity
 from tallystick.errors import Invalid, KeyReused
 from tallystick.machine import Machines
-from tallystick.receipt import Command, Ended, Receipt
+from tallystick.receipt import Command, Ended, Receipt, stamp
 from tallystick.testing.half import Half
+from tallystick.testing.office import Office
 from tallystick.testing.referee import Told
 from tallystick.testing.simulated import START, World
 
@@ -36,6 +38,7 @@ class Wrong(AssertionError):
 class Traffic:
     def __init__(self, seed: int, machines: Machines, world: World, half: Half) -> None:
         self.world, self.half, self.machines = world, half, machines
+        self._office = Office(world, half)
         self.chance = Random(f"{seed}:traffic")  # noqa: S311  # to be repeatable
         self.done: Counter[str] = Counter()  # operations by kind
         self.ended: Counter[str] = Counter()  # commands by how they ended
@@ -70,6 +73,8 @@ class Traffic:
             self._ask_again()
         elif roll < 0.27:
             self._elsewhere()
+        elif roll < 0.28:
+            self._ask_a_person()
         elif roll < 0.32:
             self._anything()
         else:
@@ -152,6 +157,15 @@ class Traffic:
         if card is not None and number and self.half.spend(str(number), card.currency, self.amount(3000)):
             self.done["other channels"] += 1
             self.world.story.append(("another channel spends from", card.id))
+
+    def _ask_a_person(self) -> None:
+        """Somebody decides what has been in doubt for long; of what is on its way nobody can know yet."""
+        long_ago = stamp(START + timedelta(seconds=self.world.seconds + min(0.0, self.world.set_by)) - 2 * GRACE)
+        with self.world.store.reading() as reading:
+            calls = reading.calls(asked_before=long_ago)
+        if calls and not self.world.late:
+            self.done["decisions"] += 1
+            self.world.alive(lambda: self._office.decide(calls[0]))
 
     # Business
 
