@@ -62,7 +62,7 @@ def test_it_is_not_the_peace_of_nothing() -> None:
     assert {"crashes", "meetings", "decided by a person", "clock set back", "clock set forward"} <= set(total.events)
     assert len(total.faults) >= 14
     assert set(total.phases) == {"done", "asked", "confirmed", "declined", "unavailable"}
-    assert len(total.fired) >= 50
+    assert len(total.fired) >= 55
     assert total.checked["invariants"] > 1000
 
 

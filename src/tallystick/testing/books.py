@@ -24,7 +24,7 @@ from typing import NoReturn
 
 import attrs
 
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Reason, Result
 from tallystick.testing.referee import Done, Provided
 
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")
@@ -76,6 +76,9 @@ class Books:
             raise Declined(Reason.UNKNOWN_CARD)
         if card.suspended and call.verb in ("issue", "hold", "redeem"):
             raise Declined(Reason.SUSPENDED)
+        if call.verb in REPEATABLE:
+            card.suspended = {"suspend": True, "reinstate": False}.get(call.verb, card.suspended)
+            return self._write(call, card, 0, 0)
         deed: Callable[..., Outcome] = getattr(self, f"_{call.verb}")
         return deed(call, card, _amount(call), most)
 
@@ -84,18 +87,12 @@ class Books:
         card.available += change
         self._line(None, "issue" if change > 0 else "redeem", card, change, change)
 
+    def let_go(self, card: Card, hold: str) -> None:
+        """Somebody releases a hold in the provider's office."""
+        card.available += card.holds.pop(hold)
+        self._line(None, "release_hold", card, 0, 0)
+
     # The verbs
-
-    def _activate(self, call: Call, card: Card, *_: object) -> Outcome:
-        return self._write(call, card, 0, 0)
-
-    def _suspend(self, call: Call, card: Card, *_: object) -> Outcome:
-        card.suspended = True
-        return self._write(call, card, 0, 0)
-
-    def _reinstate(self, call: Call, card: Card, *_: object) -> Outcome:
-        card.suspended = False
-        return self._write(call, card, 0, 0)
 
     def _issue(self, call: Call, card: Card, amount: int, most: int | None) -> Outcome:
         return self._moved(call, card, amount)

@@ -39,6 +39,8 @@ class Ending:
         """Every hold can be ended."""
         for payment in self._all("payment"):
             if payment.state in HOLDING:
+                if traffic.business.lost(payment):
+                    traffic.sign("payment", payment.id, "hold_lost")
                 receipt = traffic.do("payment", payment.id, "reverse")
                 if receipt is None or not receipt.applied:
                     yield f"payment {payment.id!r} is {payment.state} and cannot be ended: {receipt and receipt.why}"
@@ -47,7 +49,7 @@ class Ending:
         """What other channels did is taken over, and then both halves have the same."""
         for card in self._all("gift_card"):
             if card.state in ("issued", "suspended"):
-                receipt = traffic.observe(card)
+                receipt = traffic.business.observe(card)
                 after = self._world.entity("gift_card", card.id)
                 there = self._half.available(str(card.facts["number"]), card.currency)
                 if receipt is None or not receipt.applied or after is None or after.accounts["available"] != there:

@@ -6,7 +6,7 @@ adapter with its wire, limits and look-up, against the sandbox and its own books
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from random import Random
 from typing import Any, Protocol
@@ -41,7 +41,13 @@ class Half(Protocol):
         """How a new process reaches it."""
 
     def spend(self, number: str, currency: str, most: int) -> bool:
-        """Another channel uses a card; False if it cannot."""
+        """Another channel spends from a card, or now and then loads it; False if it cannot."""
+
+    def holds(self, number: str, currency: str) -> Mapping[str, int]:
+        """Those that are open."""
+
+    def let_go(self, number: str, hold: str) -> None:
+        """Somebody releases a hold in the provider's office."""
 
     def blank(self, currency: str) -> str | None:
         """The number of a physical card that nobody has yet."""
@@ -79,10 +85,17 @@ class BooksHalf:
 
     def spend(self, number: str, currency: str, most: int) -> bool:
         card = self._books.cards.get(number)
-        if card is None or not card.available or card.suspended:
+        loads = self._chance.random() < 0.2
+        if card is None or card.suspended or not (card.available or loads):
             return False
-        self._books.elsewhere(card, -min(most, card.available))
+        self._books.elsewhere(card, most if loads else -min(most, card.available))
         return True
+
+    def holds(self, number: str, currency: str) -> Mapping[str, int]:
+        return self._books.cards[number].holds
+
+    def let_go(self, number: str, hold: str) -> None:
+        self._books.let_go(self._books.cards[number], hold)
 
     def blank(self, currency: str) -> str | None:
         return self._books.print(currency)
@@ -160,6 +173,15 @@ class ClutchHalf:
         except Refused:
             return False
         return balance > 0
+
+    def holds(self, number: str, currency: str) -> Mapping[str, int]:
+        return self.sandbox.holds(number)
+
+    def let_go(self, number: str, hold: str) -> None:
+        amount = {"balanceType": "Currency", "balanceCode": "USD", "amount": 0}
+        body = {"cardNumber": number, "action": "redeem", "redeemFromHoldTransactionId": hold,
+                "releaseHoldRemainder": True, "amount": amount}  # fmt: skip
+        self.sandbox.post("updateBalance", body, fault="none", location="portal")
 
     def blank(self, currency: str) -> str | None:
         free = [each for each in self.sandbox.inventory("PLASTIC") if each not in self._given]
