@@ -381,6 +381,12 @@ def another_hold_there(b: Bench) -> None:
     b.provided = attrs.evolve(b.provided, holds=holds)
 
 
+def hold_of_nobody(b: Bench) -> None:
+    """A hold of ours that no payment remembers."""
+    payment = b.entity("q")
+    payment["facts"]["hold"], payment["accounts"]["held"] = None, 0
+
+
 def another_balance_there(b: Bench) -> None:
     available = {key: amount + 1 for key, amount in b.provided.available.items()}
     b.provided = attrs.evolve(b.provided, available=available)
@@ -427,6 +433,7 @@ DAMAGE: dict[Callable[[Bench], None], str] = {
     another_verb_there: "is confirmed as something else",
     claimed_twice: "was done once and is claimed by 2 calls",
     another_hold_there: "holds 400, the provider's hold",
+    hold_of_nobody: "is ours, and no payment of ours has it",
     another_balance_there: "the provider has",
 }
 

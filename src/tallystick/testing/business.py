@@ -271,4 +271,4 @@ class Business:
         card = self._world.entity("gift_card", str(payment.facts["card"]))
         number = card.facts.get("number") if card is not None else None
         held, hold = payment.accounts["held"], payment.facts["hold"]
-        return bool(held and not payment.calls and hold not in self._half.holds(str(number), payment.currency))
+        return bool(held and hold and not payment.calls and hold not in self._half.holds(str(number), payment.currency))

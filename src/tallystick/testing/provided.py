@@ -177,6 +177,11 @@ class _Half:
                     f"is of {there}"
                 )
 
+        known = {str(payment["facts"]["hold"]) for payment in self.payments}
+        for id, amount in open_.items():
+            if id in self.claimed and id not in known:
+                yield f"{self._name()}: the provider's hold {id} of {amount} is ours, and no payment of ours has it"
+
     def balance(self, observed: int) -> Iterator[str]:
         """What is available on both sides is the same, but for what others did and nobody has posted yet."""
         known = {str(payment["facts"]["hold"]) for payment in self.payments}
