@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick import provider_cli, testing_cli
+from tallystick import check_cli, provider_cli, testing_cli
 from tallystick.cli_parts import books_options, json_option, machines_option, tell, write, write_json
 from tallystick.errors import Invalid, TallystickError
 
@@ -343,6 +343,8 @@ def schema(as_json: bool) -> None:
 
 
 for each in (
+    check_cli.check,
+    check_cli.diff,
     provider_cli.sandbox,
     provider_cli.balance,
     provider_cli.reconcile,

@@ -43,6 +43,18 @@ def load(*folders: str | os.PathLike[str]) -> Machines:
     return read({_shown(path): _text(path) for path in files.values()})
 
 
+def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
+    """The machines with the page at `path` in place of the one of its name, whatever its file is called.
+
+    Raises:
+        MachineError: with all faults of the page, and what no longer fits to it.
+    """
+    file, text = _shown(Path(path)), _text(Path(path))
+    page = composed(text, Faults(file))
+    name = page.value["machine"].value if page and "machine" in page.value else None
+    return read({**{each.file: each.text for each in machines.values() if each.name != name}, file: text})
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

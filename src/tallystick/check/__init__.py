@@ -62,8 +62,9 @@ def check(
         explore = import_module("tallystick.check.model").explore
         found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress)
         findings += found
-    if prove and find_spec("tallystick.check.proof"):
-        proved = import_module("tallystick.check.proof").prove
+    if prove:
+        from tallystick.check.proof import prove as proved
+
         found, figures["proof"] = proved(machines, only=only)
         findings += found
     return Report(tuple(findings), figures)

@@ -46,6 +46,7 @@ class Standing:
         self._doubt = cases.bit.get(IN_DOUBT, 0)
         self._set = sorted(cases.facts & {name for each in self.machine.transitions.values() for name in each.sets})
         self._confirms: dict[tuple[str, str, Facts], set[Facts]] = {}
+        self._order = {name: index for index, name in enumerate(self.machine.transitions)}
         self._afloat = self._staying_calls()
         self._begin()
         while self._fresh:
@@ -89,7 +90,7 @@ class Standing:
         came: dict[str, tuple[str, str]] = {}
         queue = [self.machine.start]
         for source in queue:
-            for target, by in self.ways[source].items():
+            for target, by in sorted(self.ways[source].items(), key=lambda way: self._order[way[1]]):
                 if target not in came and target != self.machine.start:
                     came[target] = source, by
                     queue.append(target)
@@ -168,7 +169,9 @@ class Standing:
             self._reach(state, Env(changing, after | env.bits & self._doubt, env.facts), {})
             return
         target = (row.target if effect.phase == "done" else row.transition.otherwise) or state
-        self.ways[state].setdefault(target, row.name)
+        known = self.ways[state].setdefault(target, row.name)
+        if self._order[row.name] < self._order[known]:
+            self.ways[state][target] = row.name
         self._reach(target, Env(env.changing, after, _set(env.facts, effect)), fixed)
 
     def _answered(self, state: str, env: Env) -> None:

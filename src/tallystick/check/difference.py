@@ -1,0 +1,288 @@
+"""What a new version of a machine changes: nothing that runs, more than before, or something that ran otherwise.
+
+    nothing   the pages say the same
+    wording   only what is said for people, comments, or the order of things
+    adds      all that ran runs as before; there is more
+    changes   something that ran does so otherwise, or not at all
+
+Entities stay on the version they were made with, so a change is never a danger by itself. What it would mean to move
+them over is told beside it: states that are gone, value on accounts that are gone, calls whose transition is gone, and
+queued commands that are gone or take other arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from tallystick.behaviour import behaviour
+from tallystick.check.words import joined
+from tallystick.errors import Invalid
+from tallystick.machine import Command, Machine, Transition
+
+KEYS = {
+    "command": "answers", "from": "leaves", "to": "leads to", "else": "leads, declined, to", "when": "happens when",
+    "drive": "drives", "ask": "asks", "partial": "may be confirmed in part:", "move": "moves", "set": "sets",
+    "then": "queues",
+}  # fmt: skip
+
+KINDS = {
+    "driven": "only given by another machine",
+    "patient": "waiting in the queue while a guard refuses it",
+    "signed": "only taken with who gives it and why",
+}
+
+
+@attrs.frozen
+class Difference:
+    kind: str  # nothing, wording, adds or changes
+    says: str  # the same as a sentence
+    changes: tuple[str, ...]  # each a sentence
+    in_flight: tuple[str, ...]  # what would become of entities that stand in the old version
+
+
+def difference(old: Machine, new: Machine) -> Difference:
+    """What `new` changes, compared with `old`.
+
+    Raises:
+        Invalid: they are two machines, not two versions of one.
+    """
+    if old.name != new.name:
+        raise Invalid(
+            f"{old.file} declares {old.name}, {new.file} {new.name}; two versions of one machine are compared"
+        )
+    added, changed = _compared(old, new)
+    kind = "changes" if changed else "adds" if added else "wording" if old.text != new.text else "nothing"
+    flight = tuple(_in_flight(old, new))
+    return Difference(kind, _sentence(kind, old, new), (*changed, *added), flight)
+
+
+def _sentence(kind: str, old: Machine, new: Machine) -> str:
+    versions = f"version {old.version}" + (f" → {new.version}" if new.version != old.version else "")
+    match kind:
+        case "nothing":
+            return f"{old.name}, {versions}: the pages say the same"
+        case "wording":
+            return f"{old.name}, {versions}: only what is said for people; no entity behaves otherwise"
+    what = (
+        "all that ran runs as before, and there is more" if kind == "adds" else "something that ran does so otherwise"
+    )
+    same = f"; it needs another version than {old.version}" if new.version == old.version else ""
+    return f"{old.name}, {versions}: {what}{same}"
+
+
+def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
+    """Sentences on what is added, and on what is otherwise."""
+    before, after = behaviour(old), behaviour(new)
+    added: list[str] = []
+    changed: list[str] = []
+    for key, word in (("states", "state"), ("accounts", "account"), ("facts", "fact"), ("commands", "command"),
+                      ("transitions", "transition"), ("invariants", "invariant")):  # fmt: skip
+        gone, fresh = _apart(before[key], after[key])
+        added += [f"{word} {name} is new" for name in fresh if not _asks_more(new, word, name)]
+        changed += [f"{word} {name} is gone" for name in gone]
+        changed += [f"fact {name} is new and has to be given when an entity is made" for name in fresh
+                    if _asks_more(new, word, name)]  # fmt: skip
+    changed += _states(old, new) + _accounts(old, new) + _facts(before["facts"], after["facts"])
+    for name in [each for each in old.commands if each in new.commands]:
+        more, other = _command(old.commands[name], new.commands[name])
+        added += more
+        changed += other
+    for name, transition in old.transitions.items():
+        if name in new.transitions:
+            added += _more_states(transition, new.transitions[name])
+            changed += _transition(
+                transition, new.transitions[name], before["transitions"][name], after["transitions"][name]
+            )
+    added += [f"outside account {name} is new" for name in sorted(set(after["outside"]) - set(before["outside"]))]
+    changed += [f"outside account {name} is gone" for name in sorted(set(before["outside"]) - set(after["outside"]))]
+    for name in before["invariants"].keys() & after["invariants"].keys():
+        if before["invariants"][name] != after["invariants"][name]:
+            changed.append(f"invariant {name} states {new.invariants[name].always.source}, "
+                           f"not {old.invariants[name].always.source}")  # fmt: skip
+    changed += _refusals(old, new)
+    return added, changed
+
+
+def _apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    return [name for name in before if name not in after], [name for name in after if name not in before]
+
+
+def _asks_more(new: Machine, word: str, name: str) -> bool:
+    """Whether it is a fact that whoever makes an entity has to give."""
+    fact = new.facts.get(name) if word == "fact" else None
+    return fact is not None and not (fact.later or fact.type.optional or fact.default is not None)
+
+
+def _states(old: Machine, new: Machine) -> list[str]:
+    changed = [
+        f"state {name} is {'' if new.states[name].final else 'no longer '}final"
+        for name in old.states
+        if name in new.states and old.states[name].final != new.states[name].final
+    ]
+    if old.start != new.start and old.start in new.states:
+        changed.append(f"an entity begins in {new.start}, not in {old.start}")
+    return changed
+
+
+def _accounts(old: Machine, new: Machine) -> list[str]:
+    return sorted(
+        f"value may {'' if new.accounts[name].kept else 'no longer '}stay on {name} in a final state"
+        for name in old.accounts.keys() & new.accounts.keys()
+        if old.accounts[name].kept != new.accounts[name].kept
+    )
+
+
+def _facts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    changed = []
+    for name in sorted(before.keys() & after.keys()):
+        (was, first, later), (is_, second, late) = before[name], after[name]
+        if was != is_:
+            changed.append(f"fact {name} is {is_}, not {was}")
+        if first != second:
+            changed.append(f"fact {name} is {_value(second)} when it is not given, not {_value(first)}")
+        if later != late:
+            changed.append(f"fact {name} is {'set later by a transition' if late else 'given when an entity is made'}")
+    return changed
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def _command(old: Command, new: Command) -> tuple[list[str], list[str]]:
+    """An argument that may be left out is added; anything else is a change."""
+    name = old.name
+    added: list[str] = []
+    changed: list[str] = []
+    for argument in dict.fromkeys([*old.arguments, *new.arguments]):
+        was, is_ = old.arguments.get(argument), new.arguments.get(argument)
+        if is_ is None:
+            changed.append(f"command {name} no longer takes {argument}")
+        elif was is None:
+            may_lack = is_.optional or is_.kind == "flag"
+            (added if may_lack else changed).append(f"command {name} takes {argument} too, which is {is_}")
+        elif was != is_:
+            changed.append(f"command {name} takes {argument} as {is_}, not {was}")
+    for kind, says in KINDS.items():
+        if getattr(old, kind) != getattr(new, kind):
+            changed.append(f"command {name} is {'' if getattr(new, kind) else 'no longer '}{says}")
+    return added, changed
+
+
+def _transition(old: Transition, new: Transition, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{new.name} {word} {_written(new, key)}, not {_written(old, key)}"
+        for key, word in KEYS.items()
+        if before[key] != after[key] and not (key == "from" and _more_states(old, new))
+    ]
+
+
+def _more_states(old: Transition, new: Transition) -> list[str]:
+    """A transition that may leave other states too runs as before from those it left before."""
+    more = [state for state in new.sources if state not in old.sources]
+    return [f"{new.name} leaves {joined(more)} too"] if more and set(old.sources) < set(new.sources) else []
+
+
+def _written(transition: Transition, key: str) -> str:
+    """A key of a transition as its page says it."""
+    match key:
+        case "command":
+            return joined(transition.commands)
+        case "from":
+            return joined(transition.sources)
+        case "to" | "else":
+            state = transition.target if key == "to" else transition.otherwise
+            return state or "where it was"
+        case "when":
+            return f"'{transition.guard.source}'" if transition.guard else "always"
+        case "drive":
+            return _calls([(f"{each.link}.{each.command}", each.arguments) for each in transition.drives])
+        case "ask":
+            return _calls([(transition.ask.verb, transition.ask.arguments)] if transition.ask else [])
+        case "partial":
+            return f"{transition.partial or 'nothing'}{f' up to {transition.upto.source}' if transition.upto else ''}"
+        case "move":
+            return joined(
+                [f"{each.amount.source} from {each.source} to {each.target}" for each in transition.moves]
+                or ["nothing"]
+            )
+        case "set":
+            return joined([f"{name} to {value.source}" for name, value in transition.sets.items()] or ["nothing"])
+    return _calls([(each.command, each.arguments) for each in transition.then])
+
+
+def _calls(calls: list[tuple[str, Mapping[str, Any]]]) -> str:
+    told = [f"{name}({', '.join(f'{key}={each.source}' for key, each in given.items())})" for name, given in calls]
+    return joined(told or ["nothing"])
+
+
+def _refusals(old: Machine, new: Machine) -> list[str]:
+    """What is refused that was answered, and what is refused by another guard, where both versions know it."""
+    before, after = _guarded(old), _guarded(new)
+    told = []
+    for command in new.commands:
+        lost = [state for state, each in old.table if each == command and (state, command) in new.on_purpose]
+        told += [f"{command} in {joined(lost)} is refused"] if lost else []
+    for one, other, word in ((after, before, "refused"), (before, after, "no longer refused")):
+        by_guard: dict[tuple[str, str], list[str]] = {}
+        for (state, command, code), source in one.items():
+            if (state, command, code) not in other and all(
+                state in each.states and command in each.commands for each in (old, new)
+            ):
+                by_guard.setdefault((command, source), []).append(state)
+        told += [
+            f"{command} in {joined(states)} is {word} when {source}" for (command, source), states in by_guard.items()
+        ]
+    return told
+
+
+def _guarded(machine: Machine) -> dict[tuple[str, str, str], str]:
+    """State, command and what a guard means → how it is written."""
+    return {
+        (state, command, each.guard.code): each.guard.source
+        for (state, command), refusals in machine.refused.items()
+        for each in refusals
+        if each.guard
+    }
+
+
+def _in_flight(old: Machine, new: Machine) -> Iterator[str]:
+    """What would become of an entity of the old version under the new one."""
+    for state in old.states:
+        if state not in new.states:
+            yield f"entities in {state} would stand nowhere: the state is gone"
+        elif not new.states[state].final and not any(
+            state in each.sources and (each.target or each.otherwise) for each in new.transitions.values()
+        ):
+            yield f"entities in {state} would have no way on"
+    for account in old.accounts:
+        if account not in new.accounts:
+            yield f"value on {account} would be lost from sight: the account is gone"
+    yield from _open_calls(old, new)
+    yield from _queued(old, new)
+
+
+def _open_calls(old: Machine, new: Machine) -> Iterator[str]:
+    for name, transition in old.transitions.items():
+        if transition.ask is None and not transition.drives:
+            continue
+        if name not in new.transitions:
+            yield f"an open call of {name} could not be answered: the transition is gone"
+        elif _lands(transition) != _lands(new.transitions[name]):
+            yield f"an open call of {name} would land elsewhere than it was set out for"
+
+
+def _queued(old: Machine, new: Machine) -> Iterator[str]:
+    for name in dict.fromkeys(then.command for each in old.transitions.values() for then in each.then):
+        if name not in new.commands:
+            yield f"a queued {name} could not be taken: the command is gone"
+        elif new.commands[name].arguments != old.commands[name].arguments:
+            yield f"a queued {name} has the arguments of the old version"
+
+
+def _lands(transition: Transition) -> tuple[Any, ...]:
+    moves = tuple((each.source, each.target) for each in transition.moves)
+    return transition.target, transition.otherwise, moves

@@ -1,0 +1,151 @@
+"""Commands about machines themselves: `check` says what is wrong with them, `diff` what a new version changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from tallystick.cli_parts import json_option, write_json
+from tallystick.errors import Invalid
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from tallystick.check import Finding, Report
+    from tallystick.check.difference import Difference
+    from tallystick.machine import Machine, Machines
+
+
+@click.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True))
+@click.option("--quick", is_flag=True, help="Only what the pages themselves show; for editing.")
+@click.option("--depth", type=click.IntRange(1), help="How many steps the model goes; without, all of them.")
+@click.option("--prove", is_flag=True, help="Prove it for all amounts too; needs tallystick[prove].")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, prove: bool, as_json: bool
+) -> None:
+    """Say what is wrong with machines, before production does.
+
+    FILE is a page or a folder of pages, checked together with the packaged ones; without, all pages are checked.
+    Each finding is told with its place and a code, such as TS105. The exit code is 1 if there is one.
+    """
+    from tallystick import reader
+    from tallystick.check import check as checked
+
+    machines = reader.load(*files)
+    with _progress() as progress:
+        report = checked(
+            machines, only=_of(machines, files), depth=depth, model=not quick, prove=prove, progress=progress
+        )
+    _tell(as_json, _plain(report), lambda: _shown(report))
+    ctx.exit(0 if report.clean else 1)
+
+
+def _tell(as_json: bool, plain: object, shown: Callable[[], list[Text]]) -> None:
+    """As JSON, or in lines that are not broken: an editor reads file:line:column from their start."""
+    if as_json:
+        write_json(plain)
+        return
+    from tallystick.tables import console
+
+    out = console()
+    for each in shown():
+        out.print(each, soft_wrap=True)
+
+
+def _of(machines: Machines, files: tuple[str, ...]) -> list[str]:
+    """The machines of these pages and folders."""
+    named = [Path(file).resolve() for file in files]
+    found = [
+        name
+        for name, machine in machines.items()
+        if any(each in (Path(machine.file).resolve(), Path(machine.file).resolve().parent) for each in named)
+    ]
+    if files and not found:
+        raise Invalid(f"there is no page in {', '.join(files)}")
+    return found
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line on a terminal that says how far it is; nothing elsewhere."""
+    from tallystick.tables import console
+
+    with console(stderr=True).status("reading pages") as status:
+        yield lambda text: status.update(text)
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    return {
+        "clean": report.clean,
+        "findings": [attrs.asdict(each) for each in report.findings],
+        "figures": {floor: dict(counted) for floor, counted in report.figures.items()},
+    }
+
+
+def _shown(report: Report) -> list[Text]:
+    from rich.text import Text
+
+    shown: list[Text] = [_told(each) for each in report.findings]
+    figures = "; ".join(
+        f"{floor}: {', '.join(_counted(count, what) for what, count in counted.items())}"
+        for floor, counted in report.figures.items()
+    )
+    many = len(report.findings)
+    head = ("clean", "bold green") if report.clean else (f"{many} finding{'s' if many > 1 else ''}", "bold red")
+    return [*shown, Text.assemble(head, f" ({figures})")]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+
+
+def _told(finding: Finding) -> Text:
+    """`file:line:column: TS105 sentence`, and the way there below it."""
+    from rich.text import Text
+
+    place = f"{finding.file}:{finding.line}:{finding.column}: "
+    story = "".join(f"\n    {line}" for line in finding.story)
+    return Text.assemble((place, "bold"), (finding.code, "red"), f" {finding.message}", (story, "dim"))
+
+
+@click.command()
+@click.argument("old", type=click.Path(exists=True, dir_okay=False))
+@click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@json_option
+def diff(old: str, new: str, as_json: bool) -> None:
+    """Say what a new version of a machine's page changes, and for whom.
+
+    Wording only, additions, or another behaviour; and what that means for entities that stand in the old version.
+    """
+    from tallystick import reader
+    from tallystick.check.difference import difference
+
+    known = reader.load()
+    before, after = (_only(reader.replaced(known, file), file) for file in (old, new))
+    found = difference(before, after)
+    _tell(as_json, attrs.asdict(found), lambda: _compared(found))
+
+
+def _only(machines: Machines, file: str) -> Machine:
+    (name,) = _of(machines, (file,))
+    return machines[name]
+
+
+def _compared(found: Difference) -> list[Text]:
+    from rich.text import Text
+
+    colour = {"nothing": "green", "wording": "green", "adds": "cyan"}.get(found.kind, "bold yellow")
+    shown: list[Text] = [Text.assemble((found.kind, colour), f": {found.says}")]
+    shown += [Text(f"  {each}") for each in found.changes]
+    if found.in_flight:
+        shown.append(Text("for entities that stand in the old version, should they be moved over:"))
+        shown += [Text(f"  {each}") for each in found.in_flight]
+    return shown
