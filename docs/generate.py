@@ -1,7 +1,7 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
-A page that is generated has a marker pair, `<!-- diagram NAME -->` and `<!-- end -->`; between them stands what the
-declaration says today.
+A page that is generated has a marker pair, `<!-- diagram NAME -->` or `<!-- findings -->` and `<!-- end -->`; between
+them stands what the declaration says today.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 
 from tallystick import load
+from tallystick.check import TITLES
 from tallystick.diagram import draw, to_mermaid
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/findings/README.md"]
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fresh(text: str) -> str:
@@ -26,6 +28,8 @@ def fresh(text: str) -> str:
         picture = to_mermaid(draw(machines[found[2]]), brief=True)
         return f"{found[1]}```mermaid\n{picture}```\n{found[3]}"
 
+    rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
+    text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
     return MARKED.sub(drawn, text)
 
 

@@ -1,0 +1,88 @@
+"""`tallystick check` and `tallystick diff`: what they print, and how they end."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from core import PAGES
+from tallystick.cli import main
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TALLYSTICK_MACHINES", raising=False)
+
+
+def page(code: str) -> str:
+    """The wrong machine of a finding's page."""
+    return re.findall(r"```yaml\n(.*?)```", (DOCS / f"findings/{code}.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+
+
+def test_the_packaged_machines_are_clean() -> None:
+    done = CliRunner().invoke(main, ["check", "--quick"])
+    assert done.exit_code == 0
+    assert re.fullmatch(r"clean \(structure: \d+ machines, \d+ states, \d+ transitions\)\n", done.stdout)
+
+
+def test_a_finding_is_one_line_with_its_place_and_the_way_there_below(tmp_path: Path) -> None:
+    file = tmp_path / "locker.yaml"
+    file.write_text(page("TS105"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "--quick", str(file)])
+    assert done.exit_code == 1
+    line = page("TS105").splitlines().index("    when: amount > 0") + 1
+    assert done.stdout.splitlines() == [
+        f"{file}:{line}:11: TS105 take in free is neither answered nor refused with amount 0.00; with amount -0.01",
+        "    create: free",
+        "1 finding (structure: 1 machine, 3 states, 2 transitions)",
+    ]
+
+
+def test_a_folder_is_checked_and_told_as_json(tmp_path: Path) -> None:
+    for code in ("TS101", "TS108"):
+        (tmp_path / f"{code}.yaml").write_text(
+            page(code).replace("machine: locker", f"machine: {code.lower()}"), encoding="utf-8"
+        )
+    done = CliRunner().invoke(main, ["check", "--quick", "--json", str(tmp_path)])
+    told = json.loads(done.stdout)
+    assert done.exit_code == 1
+    assert told["clean"] is False
+    assert [(each["code"], each["machine"]) for each in told["findings"]] == [("TS101", "ts101"), ("TS108", "ts108")]
+    assert told["findings"][1]["story"] == ["create: free", "take: free → taken"]
+    assert told["figures"]["structure"]["machines"] == 2
+
+
+def test_a_page_that_is_no_machine_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "locker.yaml"
+    file.write_text(page("TS105").replace("to: taken", "to: token"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "--quick", str(file)])
+    assert done.exit_code == 1
+    assert "state 'token' is not declared. Did you mean 'taken'?" in done.stderr
+    done = CliRunner().invoke(main, ["check", "--quick", str(tmp_path / "lock.yaml")])
+    assert done.exit_code == 2
+    (tmp_path / "none").mkdir()
+    done = CliRunner().invoke(main, ["check", "--quick", str(tmp_path / "none")])
+    assert (done.exit_code, done.stderr) == (1, f"Error: there is no page in {tmp_path / 'none'}\n")
+
+
+def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text(PAGES["payment.yaml"], encoding="utf-8")
+    new.write_text(
+        PAGES["payment.yaml"].replace("version: 1", "version: 2").replace("invoice: text?", "invoice: text"),
+        encoding="utf-8",
+    )
+    done = CliRunner().invoke(main, ["diff", str(old), str(new)])
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "changes: payment, version 1 → 2: something that ran does so otherwise",
+        "  command settle takes invoice as text, not text, if any",
+    ]
+    told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)
+    assert told["kind"] == "nothing"
