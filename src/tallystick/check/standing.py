@@ -104,7 +104,10 @@ class Standing:
     # The search
 
     def _staying_calls(self) -> dict[str, list[tuple[Row, tuple[int, ...]]]]:
-        """For each state the calls that may be answered there, though they were made elsewhere: of what stays."""
+        """For each state the calls that may be answered there, though they were made elsewhere: of what stays.
+
+        In an end only those that were made there: nothing ends while anything of it is in flight.
+        """
         machine = self.machine
         leads: dict[str, set[str]] = defaultdict(set)
         for row in machine.rows.values():
@@ -114,6 +117,8 @@ class Standing:
         for name, moves in self.cases.afloat.items():
             row = machine.rows[name]
             for state in _closure(leads, row.transition.sources) if not row.changes else ():
+                if machine.states[state].final and state not in row.transition.sources:
+                    continue
                 found[state] += [(row, moved) for moved in sorted(moves) if moved]
         return found
 
@@ -183,7 +188,7 @@ class Standing:
             for facts in self._confirmed(state, name, env.facts):
                 self._land(row.target or state, attrs.evolve(free, facts=facts), row, moved, to=True)
             self._land(row.transition.otherwise or state, free, row, moved, to=False)
-        if env.bits & self._doubt:
+        if env.bits & self._doubt and not (env.changing and self.machine.rows[env.changing[0]].ends):  # that is alone
             for row, moved in self._afloat[state]:
                 for facts in self._confirmed(state, row.name, env.facts) or {env.facts}:
                     self._land(state, attrs.evolve(env, facts=facts), row, moved, to=True)

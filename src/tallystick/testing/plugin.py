@@ -1,0 +1,185 @@
+"""`pytest --tallystick machines/`: three tests for every page, named `machines/payment.yaml::check` and so on.
+
+    check         what `tallystick check` finds
+    fuzz          stories with faults, judged after every step; a failure is made short and written beside the page
+    conformance   the page run by the library `transitions`, step by step beside ours
+
+`tallystick = machines/` in pytest's configuration says the same for every run. `conftest.py` may add invariants and a
+store (`pytest_tallystick_invariants`, `pytest_tallystick_store`). What is heavy is loaded when a test needs it. At the
+end stands what the stories have reached.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick.errors import TallystickError
+from tallystick.machine import Machines
+
+SUFFIXES = (".yaml", ".yml")
+TOLD = "tallystick"  # the property of a report under which a fuzz test says what it reached
+
+
+class Wrong(Exception):
+    """What a test has to say, without a traceback."""
+
+
+class Plugin:
+    """`given` stand on the command line, `declared` in the configuration: these are added only to a whole run."""
+
+    def __init__(self, config: pytest.Config, given: Sequence[Path], declared: Sequence[Path]) -> None:
+        whole = config.args_source is not pytest.Config.ArgsSource.ARGS
+        self.paths = [path.resolve() for path in (*given, *declared)]
+        added = self.paths if whole else [path.resolve() for path in given]
+        there = [Path(str(arg).split("::")[0]).resolve() for arg in config.args]
+        for path in added:
+            if not path.exists():
+                raise pytest.UsageError(f"--tallystick: {path} does not exist")
+            if not any(path == each or each in path.parents for each in there):
+                config.args.append(str(path))
+
+    def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        file = file_path.resolve()
+        if file.suffix not in SUFFIXES:
+            return None
+        home = next((path for path in self.paths if path == file or path in file.parents), None)
+        return None if home is None else PageFile.from_parent(parent, path=file_path)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        told = [
+            json.loads(str(value))
+            for reports in terminalreporter.stats.values()
+            for report in reports
+            if getattr(report, "when", "") == "call"
+            for name, value in report.user_properties
+            if name == TOLD
+        ]
+        if not told:
+            return
+        terminalreporter.write_sep("-", "what the stories reached")
+        for each in told:
+            for line in _reached(each):
+                terminalreporter.write_line(line)
+
+
+def _reached(told: Mapping[str, Any]) -> Iterator[str]:
+    for name, machine in told["machines"].items():
+        shares = [
+            f"{machine[part]['reached']} of {machine[part]['of']} {part}"
+            for part in ("states", "transitions", "replies")
+        ]
+        yield f"{name}: {', '.join(shares)}, in {told['examples']} stories of {told['steps']} steps"
+        missing = machine["transitions"]["missing"]
+        if missing:
+            yield f"  never taken: {', '.join(missing)}"
+
+
+class PageFile(pytest.File):
+    """A machine's page."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        for item in (CheckItem, FuzzItem, ConformanceItem):
+            yield item.from_parent(self, name=item.test)
+
+
+@lru_cache(maxsize=64)
+def _loaded(file: Path) -> tuple[Machines, str]:
+    """All machines beside this page, and the name of its own."""
+    from tallystick import reader
+
+    machines = reader.load(file.parent)
+    return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == file.resolve())
+
+
+class PageItem(pytest.Item):
+    """One test of a page."""
+
+    test = ""
+
+    def runtest(self) -> None:
+        try:
+            machines, name = _loaded(self.path)
+            self.look(machines, name)
+        except TallystickError as error:
+            raise Wrong(str(error)) from None
+
+    def look(self, machines: Machines, name: str) -> None:
+        raise NotImplementedError
+
+    def number(self, name: str, default: int | None) -> int | None:
+        given = self.config.getoption(f"tallystick_{name}")
+        declared = self.config.getini(f"tallystick_{name}")
+        return int(given) if given is not None else int(declared) if declared else default
+
+    def beside(self, kind: str) -> Path:
+        """Where a story is written."""
+        return self.path.with_suffix(f".{kind}.jsonl")
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        if isinstance(excinfo.value, Wrong):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+class CheckItem(PageItem):
+    test = "check"
+
+    def look(self, machines: Machines, name: str) -> None:
+        from tallystick.check import check
+
+        prove = self.config.getoption("tallystick_prove") or self.config.getini("tallystick_prove")
+        report = check(machines, only=[name], depth=self.number("depth", None), prove=bool(prove))
+        said = []
+        for number, each in enumerate(report.findings, 1):
+            said += [str(each), *(f"  {line}" for line in each.story)]
+            if each.replay:
+                path = self.beside(f"check-{number}")
+                path.write_text("".join(json.dumps(dict(line)) + "\n" for line in each.replay), encoding="utf-8")
+                said.append(f"  Written to {path}")
+        if said:
+            raise Wrong("\n".join(said))
+
+
+class FuzzItem(PageItem):
+    test = "fuzz"
+
+    def look(self, machines: Machines, name: str) -> None:
+        from tallystick.store.memory import MemoryStore
+        from tallystick.testing import fuzz
+        from tallystick.testing.told import told_of
+
+        hook = self.ihook
+        invariants = [each for found in hook.pytest_tallystick_invariants(machine=name) for each in found or ()]
+        report = fuzz.fuzz(
+            machines,
+            name,
+            examples=self.number("examples", fuzz.EXAMPLES) or fuzz.EXAMPLES,
+            seed=self.number("seed", 0) or 0,
+            invariants=invariants,
+            make_store=hook.pytest_tallystick_store(machine=name) or MemoryStore,
+        )
+        self.user_properties.append((TOLD, json.dumps(report.plain(machines))))
+        if report.found is not None:
+            path = self.beside("fuzz")
+            fuzz.write(report.found.lines, path)
+            raise Wrong(told_of(report.found, path))
+
+
+class ConformanceItem(PageItem):
+    test = "conformance"
+
+    def look(self, machines: Machines, name: str) -> None:
+        from tallystick.testing.walking.alone import side_by_side
+
+        found = side_by_side(machines[name], seed=self.number("seed", 0) or 0)
+        if found is not None:
+            raise Wrong(found)

@@ -1,0 +1,31 @@
+"""A page and the library `transitions` side by side: they agree on ours, and a difference would be seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tallystick import reader
+from tallystick.machine import Machine
+from tallystick.testing.walking import alone
+
+MACHINES = reader.load(reader.packaged_folder())
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
+def test_they_agree_and_the_walk_goes_everywhere(machine: Machine) -> None:
+    assert alone.side_by_side(machine, steps=1200) is None
+
+
+def test_a_guard_turned_round_on_one_side_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = alone.alone
+
+    def turned(machine: Machine) -> Machine:
+        ours = whole(machine)
+        fires = ours.rows["settle_all"].fires
+        ours.rows["settle_all"].fires = lambda v, f, a, s: not fires(v, f, a, s)
+        return ours
+
+    monkeypatch.setattr(alone, "alone", turned)
+    found = alone.side_by_side(MACHINES["payment"])
+    assert found is not None
+    assert "settle_all" in found
