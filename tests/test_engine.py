@@ -1753,9 +1753,9 @@ def test_a_person_decides_what_waits_for_one(shop: Shop, deed: str, given: dict[
 # What waits until orders hold nothing any more
 
 
-def replaced(store: Store) -> Shop:
+def replaced(store: Store, provider: Provider | None = None) -> Shop:
     """A card of 100.00 was replaced while an order holds 30.00 of it; it waits to be retired."""
-    shop = Shop(store, LocalProvider()).card().payment(amount="30.00")
+    shop = Shop(store, provider or LocalProvider()).card().payment(amount="30.00")
     for machine, id, command, args in (
         ("gift_card", "c1", "suspend", {}), ("gift_card", "c2", "create", {"form": "electronic", "currency": "BRL"}),
         ("replacement", "r1", "create", {"old": "c1", "new": "c2", "form": "electronic", "currency": "BRL"}),
@@ -1794,6 +1794,23 @@ def test_a_patient_follow_up_does_not_wait_for_ever(store: Store) -> None:
     assert timedelta(days=14) < shop.clock.now - began < timedelta(days=40)
     assert shop.pay("settle", amount="30.00").applied
     assert shop.engine.again(waiting(shop).key, by="ann", reason="the order is gone").applied
+
+
+def test_a_patient_follow_up_is_not_given_up_for_a_call_in_its_way(store: Store) -> None:
+    """It has been refused by amounts more often than others may be tried; then, once, by a call in doubt."""
+    shop = replaced(store, Scripted())
+    while waiting(shop).attempts <= ATTEMPTS:
+        shop.clock.on(days=1)
+        shop.engine.run_due()
+    shop.scripted.answers.append(Outcome(Result.UNKNOWN))
+    assert shop.pay("settle", amount="30.00").result is Ended.IN_DOUBT
+    shop.clock.on(days=1)
+    assert [each.result for each in shop.engine.run_due()] == [Ended.REFUSED]
+    assert waiting(shop).state == "waiting"
+    assert [each.result for each in shop.engine.recover()] == [Ended.APPLIED]
+    shop.clock.on(days=1)
+    assert [each.result for each in shop.engine.run_due()] == [Ended.APPLIED]
+    assert shop.now("gift_card", "c1")[0] == "replaced"
 
 
 def test_a_patient_follow_up_ends_where_the_state_says_no(store: Store) -> None:

@@ -83,7 +83,7 @@ def _tell_queue(unit: Unit, receipt: Receipt) -> None:
     if receipt.result is Ended.DECLINED:
         unit.changes.queue[receipt.key] = attrs.evolve(queued, state="declined", why=receipt.why)
     elif receipt.result is Ended.UNAVAILABLE:
-        state, due = unit.later(queued.attempts, False)
+        state, due = unit.later(queued.attempts, _patient(unit, queued))
         unit.changes.queue[receipt.key] = attrs.evolve(queued, state=state, due=due, why=receipt.why)
 
 
@@ -98,8 +98,10 @@ def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
     attempts = queued.attempts + 1
     state, due = "refused", queued.due
     refusal = receipt.refusal
-    if refusal is not None and (refusal.waits or (refusal.by_amounts and _patient(unit, queued))):
-        state, due = unit.later(attempts, not refusal.waits)
+    if refusal is not None and (refusal.waits or refusal.by_amounts):
+        patient = _patient(unit, queued)  # after a week of waiting, a call in its way is no reason to give it up
+        if refusal.waits or patient:
+            state, due = unit.later(attempts, patient)
     unit.changes.queue[key] = attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why)
 
 
