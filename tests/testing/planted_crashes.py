@@ -71,7 +71,7 @@ def main(fault: str) -> int:
             one = attrs.evolve(one, provider=Hasty)
         case "answered before the commit":
             answered_before_the_commit()
-    return crash_points(one, 45).say(as_json=True)
+    return crash_points(one, 30).say(as_json=True)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,13 @@ class Counterpart:
                     "currency": currency, "amount": amount, "change": amount}  # fmt: skip
             self._append(line)
 
+    def let_go(self, hold: str) -> None:
+        """Somebody releases a hold in the provider's own office, once."""
+        placed = next(each for each in self._all() if each.get("id") == hold)
+        if not self._lines("elsewhere", f"let go {hold}"):
+            self._append({**placed, "what": "elsewhere", "call": f"let go {hold}", "id": f"x-{hold}", "verb": "release",
+                          "hold": hold, "ends": placed["amount"], "amount": 0, "change": 0})  # fmt: skip
+
     # The books
 
     def provided(self) -> Provided:

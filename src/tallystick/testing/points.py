@@ -140,10 +140,12 @@ def _short(sql: str) -> str:
 
 
 def in_a_child(job: Callable[[], object]) -> str:
-    """Do it in a process of its own; "" if it ended well, "killed", or how else it ended.
+    """Do it in a process of its own; how that ended."""
+    return ended(started(job))
 
-    The process is forked, so it costs no start of Python; it shares nothing with us but what was in memory.
-    """
+
+def started(job: Callable[[], object]) -> int:
+    """A process that does it. It is forked, so it costs no start of Python."""
     child = os.fork()
     if not child:  # pragma: no cover  # another process
         code = 1
@@ -156,6 +158,11 @@ def in_a_child(job: Callable[[], object]) -> str:
             traceback.print_exc()
         finally:
             os._exit(code)
+    return child
+
+
+def ended(child: int) -> str:
+    """How a process ended: "" if well, "killed", or in other words."""
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

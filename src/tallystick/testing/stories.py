@@ -80,6 +80,20 @@ def _elsewhere(name: str, card: str, minor: int) -> Step:
     return step
 
 
+def _let_go_elsewhere(payment: str) -> Step:
+    """Somebody releases the payment's hold at the provider, and then tells our books."""
+
+    def step(books: StoredValue) -> None:
+        with books.engine.store.reading() as look:
+            entity = look.entity("payment", payment)
+        assert entity is not None
+        if entity.facts["hold"] is not None and entity.state == "authorized":
+            books.engine.provider.let_go(entity.facts["hold"])  # type: ignore[attr-defined]
+        books.engine.attempt(_do("payment", payment, "hold_lost")).or_raise()
+
+    return step
+
+
 @contextmanager
 def _their_own() -> Iterator[None]:
     """What the order system itself asks of its database may fail; it says so as we do."""
@@ -192,8 +206,11 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "seen", "observe", 2, balance="22.50"),
         _elsewhere("added", "seen", 1000),
         _do("gift_card", "seen", "observe", 3, balance="32.50"),
-        _authorize("p1", "seen", "32.50"),
-        _settle("p1", "32.50", 1, last=True),
+        _do("gift_card", "seen", "register", first_name="Ana", email="ana@example.com"),
+        _authorize("p1", "seen", "20.00"),
+        _let_go_elsewhere("p1"),
+        _do("payment", "p1", "hold_again", amount="20.00"),
+        _settle("p1", "20.00", 1, last=True),
     ),
     "replaced": (
         _sell("c1", "40.00"),
@@ -219,9 +236,14 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _authorize("p2", "c1", "20.04"),  # turned away
         _settle("p2", "5.04", 1),
         _authorize("p3", "c1", "10.06"),  # done, and nowhere to be seen
-        _due("p2", "7.04", timedelta(days=1)),
-        timedelta(days=2),
         lambda books: books.refund("p1", "5.01", key="refund/p1"),  # declined
+    ),
+    "done later": (
+        _sell("c1", "50.00"),
+        _authorize("p1", "c1", "30.00"),
+        _due("p1", "7.04", timedelta(days=1)),  # turned away then, and tried again
+        timedelta(days=2),
+        _settle("p1", "22.96", 1),
     ),
     "with the order": (
         _sell("c1", "60.00"),

@@ -88,16 +88,18 @@ class Telling:
     def __init__(
         self, story: Story, folder: Path, life: int, points: Points | None = None,
         connections: type[sqlite3.Connection] = sqlite3.Connection, fault: Fault = lambda error: False,
+        jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2,
     ) -> None:  # fmt: skip
+        """`fault` says which errors are borne; `jumps` are of the clock; a `twin` does the same at the same time."""
         self.story = story
         self.clock = Clock(START + life * LIFE)
         self._fault = fault
-        self.jumps: Iterator[timedelta] = iter(())
+        self._jumps = jumps or iter(())
         ids = iter(range(1, 1 << 30))
         self.engine = _Engine(
-            story.machines, SqliteStore(folder / BOOKS, connections=connections, timeout=0.2),
+            story.machines, SqliteStore(folder / BOOKS, connections=connections, timeout=timeout),
             Pointed(story.provider(folder / OTHER_BOOKS), points or Points()),
-            clock=self.clock, ids=lambda: f"call-{life}-{next(ids)}",
+            clock=self.clock, ids=lambda: f"call-{life}{twin}-{next(ids)}",
         )  # fmt: skip
         self.engine.told_to = folder / TOLD
         self.books = StoredValue(self.engine)
@@ -106,7 +108,6 @@ class Telling:
         """The whole story, from its start."""
         self.rest()
         for step in self.story.steps:
-            self.clock.now += next(self.jumps, timedelta())
             if isinstance(step, timedelta):
                 self.clock.now += step
                 self.rest()
@@ -123,6 +124,7 @@ class Telling:
         raise AssertionError(f"{step} is not answered")
 
     def _said(self, step: Command | Callable[[StoredValue], object]) -> bool:
+        self.clock.now += next(self._jumps, timedelta())
         try:
             if isinstance(step, Command):
                 self.engine.attempt(step).or_raise()
@@ -145,7 +147,7 @@ class Telling:
                 self.engine.run_due()
                 if self._quiet():
                     return
-                self.clock.now += TURN
+                self.clock.now = max(self.clock.now, self._asked()) + TURN
                 self.engine.recover()
                 self._people()
             except Exception as error:
@@ -157,6 +159,11 @@ class Telling:
         with self.engine.store.reading() as look:
             soon = stamp(self.clock.now + 2 * LONGEST_WAIT)
             return not look.calls() and not any(row.due <= soon for row in look.queue(state="waiting"))
+
+    def _asked(self) -> datetime:
+        """When the last call was sent; what a clock that ran ahead has stamped is recovered when that time has come."""
+        with self.engine.store.reading() as look:
+            return max((datetime.fromisoformat(row.asked) for row in look.calls()), default=START)
 
     def _people(self) -> None:
         """What recovery has left to them: they look where the provider lets people look, and say what became of it."""
