@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import ssl
 import subprocess
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tallystick.errors import Invalid
 from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Reason, Result
 from tallystick.provider.clutch import wire
 from tallystick.provider.clutch.answers import NotRead
@@ -634,6 +634,11 @@ def test_what_never_connected_was_surely_not_done(odd: str) -> None:
         with closing(lone(url)) as provider:
             assert provider.perform(call).result is Result.UNAVAILABLE
             assert isinstance(provider.look_up(call), Ambiguous)
+    with closing(lone("http://127.0.0.1:1")) as provider:
+        assert "ConnectionRefusedError" in str(provider.perform(call).text)
+    for name in ("nowhere.pem", __file__):
+        with pytest.raises(Invalid, match=f"certificates of ca_file .*{name}"):
+            lone("https://localhost", ca_file=name)
     closed = lone(odd)
     closed.close()
     assert closed.perform(call).result is Result.UNAVAILABLE
@@ -641,8 +646,6 @@ def test_what_never_connected_was_surely_not_done(odd: str) -> None:
 
 def test_certificates_are_verified(tmp_path: Path) -> None:
     pytest.importorskip("httpx2")
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
@@ -659,7 +662,9 @@ def test_certificates_are_verified(tmp_path: Path) -> None:
     url = f"https://localhost:{server.server_address[1]}"
     call = Call("a", "allocate", CardFacts("c", "USD", card_set="redirect"), {})
     with closing(lone(url)) as strict, closing(lone(url, ca_file=str(certificate))) as trusting:
-        assert strict.perform(call).result is Result.UNAVAILABLE
+        refused = strict.perform(call)
+        assert refused.result is Result.UNAVAILABLE
+        assert "SSLCertVerificationError" in str(refused.text)
         assert trusting.perform(call).result is Result.UNKNOWN  # it was reached
     server.shutdown()
     server.server_close()

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
+from tallystick.errors import Invalid
 from tallystick.provider.clutch.settings import ClutchSettings
 
 
@@ -40,7 +41,7 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """A pool of connections. Raises: ImportError without httpx2."""
+    """A pool of connections. Raises: ImportError without httpx2; Invalid if the certificates cannot be read."""
 
     def __init__(self, settings: ClutchSettings) -> None:
         try:
@@ -53,7 +54,7 @@ class HttpTransport:
         self._not_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol,
                           httpx2.ProxyError, httpx2.InvalidURL)  # fmt: skip
         self._client = httpx2.Client(
-            verify=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else True,
+            verify=_trusting(settings.ca_file) if settings.ca_file else True,
             timeout=httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=settings.pool_timeout),
             limits=httpx2.Limits(
                 max_connections=settings.pool_size,
@@ -70,7 +71,7 @@ class HttpTransport:
                 raise NotSent("closed")
             return self._exchange(method, headers, body)
         except (NotSent, *self._not_sent) as error:
-            failure = NotSent(type(error).__name__)
+            failure = NotSent(_named(error))
         except Exception as error:  # noqa: BLE001  # whatever it is, it may have been received
             failure = Lost(type(error).__name__)
         raise failure
@@ -87,6 +88,23 @@ class HttpTransport:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise Invalid(f"clutch: the certificates of ca_file {ca_file!r} cannot be read: {error.strerror}") from None
+
+
+def _named(error: BaseException) -> str:
+    """What went wrong, by its types: a connection that was refused is not one whose certificate is not trusted."""
+    names = [type(error).__name__]
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+        if isinstance(error, OSError) and type(error) is not OSError:
+            names.append(type(error).__name__)
+    return ": ".join(dict.fromkeys(names))
 
 
 class InProcess:
