@@ -7,8 +7,9 @@ orders with them, ships in parts, cancels and refunds, in several threads; whoev
 says it again later. Meanwhile the jobs of an operator run: recover and run_due. In the end a person decides what the
 record leaves open, from the sandbox's own file, and every card is compared there and here.
 
-Of the faults, `duplicate` is left out: a provider that does a thing twice is no fault of ours that could be told
-from one.
+A provider may also do a thing twice for one request. To tell that from a request of ours that was sent twice, every
+HTTP request comes from a terminal of its own: two lines from one terminal are the provider's double, which counts as
+what another channel did; two lines of one call from two terminals are ours, and wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -42,7 +43,7 @@ from tallystick.stored_value import StoredValue
 from tallystick.told import outcome_told
 
 FAULTS = ("lost_before", "lost_after", "slow", "500_before", "500_after", "429", "broken_json", "truncated",
-          "short_approval", "wrong_currency", "other_channel")  # fmt: skip
+          "short_approval", "wrong_currency", "other_channel", "duplicate")  # fmt: skip
 AT_ONCE = 20  # cards in work in each thread
 PATIENCE = 0.5  # seconds before something is said again
 GRACE = timedelta(seconds=3)
@@ -60,6 +61,7 @@ class Measured:
     outcomes: Mapping[str, int]  # of the calls, when they were answered first
     recovered: int
     persons: int
+    doubled: int  # by the provider
     cards: int
     entries: int
     memory: tuple[int, ...]  # KB resident, at each tenth
@@ -76,7 +78,7 @@ class Measured:
             [
                 f"{self.requests} HTTP requests in {self.seconds:.0f} s ({self.requests / self.seconds:.0f} a second)",
                 f"{self.calls} calls about {self.cards} cards: {ends}",
-                f"{self.recovered} ended by recover, {self.persons} by a person",
+                f"{self.recovered} ended by recover, {self.persons} by a person; {self.doubled} doubled by the provider",
                 f"memory: {' '.join(f'{each / 1024:.0f}' for each in self.memory)} MB ({self.growth:+.1%} since 30 %)",
                 f"{self.entries} entries verified; " + ("both books agree" if not self.wrong else "WRONG:"),
                 *self.wrong,
@@ -85,7 +87,7 @@ class Measured:
 
 
 class Counting:
-    """Counts the requests of a transport."""
+    """Counts the requests of a transport, and sends each from a terminal of its own."""
 
     def __init__(self, inner: HttpTransport) -> None:
         self.inner, self.count = inner, 0
@@ -94,7 +96,8 @@ class Counting:
     def send(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         with self._lock:
             self.count += 1
-        return self.inner.send(method, headers, body)
+            terminal = f"{headers['terminal']}-{self.count}"
+        return self.inner.send(method, {**headers, "terminal": terminal}, body)
 
     def close(self) -> None:
         self.inner.close()
@@ -237,12 +240,13 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
     for error in failed:
         raise error
     persons = _ended(books, theirs)
-    wrong, calls, recovered, cards = _compared(books, theirs)
+    wrong, calls, recovered, doubled, cards = _compared(books, theirs)
     report = books.verify()
     wrong += [str(each) for each in report.findings]
     books.close()
     provider.close()
-    return Measured(sent, calls, seconds, ended, recovered, persons, cards, report.entries, tuple(memory), tuple(wrong))
+    return Measured(sent, calls, seconds, ended, recovered, persons, doubled, cards, report.entries,
+                    tuple(memory), tuple(wrong))  # fmt: skip
 
 
 def _resident() -> int:
@@ -273,30 +277,55 @@ def _ended(books: StoredValue, theirs: Path) -> int:
 def _person(books: StoredValue, theirs: Path, row: Any) -> None:
     with books.engine.store.reading() as reading:
         claimed = {told.reference for each in reading.all_calls() if (told := outcome_told(each.outcome))}
-    found = [line for line in _lines(theirs) if line[0] == row.id and line[1] not in claimed]
-    if not found:
+    found = next((line for line in _lines(theirs) if line.call == row.id and line.id not in claimed), None)
+    if found is None:
         books.engine.resolve(row.id, "declined", by="soak", reason="the sandbox's books do not have it")
         return
-    _, reference, _, _, amount = found[0]
-    part = abs(amount) if row.verb in ("hold", "redeem") else None
-    books.engine.resolve(row.id, "confirmed", by="soak", reason="seen", reference=reference, amount=part)
+    part = abs(found.amount) if row.verb in ("hold", "redeem") else None
+    books.engine.resolve(row.id, "confirmed", by="soak", reason="seen", reference=found.id, amount=part)
 
 
-def _lines(theirs: Path) -> list[tuple[str, str, str, str, int]]:
-    """Call, transaction, card, operation and amount of all that our requests did, by the sandbox's own file."""
+@attrs.frozen
+class Line:
+    """What a request of ours did, by the sandbox's own file; of a hold, what it was placed with."""
+
+    call: str
+    id: str
+    number: str
+    operation: str
+    terminal: str  # one for each HTTP request
+    amount: int
+
+    @property
+    def change(self) -> int:
+        """Of what is available."""
+        return -self.amount if self.operation == "hold" else self.amount
+
+
+def _lines(theirs: Path) -> list[Line]:
     with closing(sqlite3.connect(theirs)) as books:
         rows = books.execute(
-            "select h.custom_request_id, h.transaction_id, h.number, h.operation, h.updates, p.placed from history h"
-            " left join hold p on p.id = h.transaction_id where h.custom_request_id is not null order by h.seq"
+            "select h.custom_request_id, h.transaction_id, h.number, h.operation, h.terminal, h.updates, p.placed"
+            " from history h left join hold p on p.id = h.transaction_id"
+            " where h.custom_request_id is not null order by h.seq"
         ).fetchall()
     return [
-        (call, id, number, operation, placed if operation == "hold" else sum(each[2] for each in json.loads(updates)))
-        for call, id, number, operation, updates, placed in rows
+        Line(*named, named_hold if named[3] == "hold" else sum(each[2] for each in json.loads(updates)))
+        for *named, updates, named_hold in rows
     ]
 
 
-def _compared(books: StoredValue, theirs: Path) -> tuple[list[str], int, int, int]:
-    """What differs; and how many calls there were, how many of them a look-up ended, how many cards."""
+def _doubles(lines: list[Line], claimed: Container[str]) -> list[Line]:
+    """What the provider did once more for a request that it had done already, and nobody here has taken for his own."""
+    by_request: dict[str, list[Line]] = {}
+    for line in lines:
+        by_request.setdefault(line.terminal, []).append(line)
+    several = [each for each in by_request.values() if len(each) > 1 and any(line.id in claimed for line in each)]
+    return [line for each in several for line in each if line.id not in claimed]
+
+
+def _compared(books: StoredValue, theirs: Path) -> tuple[list[str], int, int, int, int]:
+    """What differs; and how many calls there were, how many a look-up ended, how many doubles, how many cards."""
     wrong, here = list[str](), Counter[tuple[object, ...]]()
     with books.engine.store.reading() as reading:
         cards = {each.id: each for each in reading.all("gift_card")}
@@ -314,35 +343,39 @@ def _compared(books: StoredValue, theirs: Path) -> tuple[list[str], int, int, in
         here[cards[row.entity].facts["number"], OPERATION[row.verb], sign * minor] += 1
         claims[str(told.reference)] += 1
     lines = _lines(theirs)
-    there = Counter((number, operation, minor) for _, _, number, operation, minor in lines if operation != "allocate")
+    doubles = _doubles(lines, claims)
+    kept = [each for each in lines if each.operation != "allocate" and each not in doubles]
+    there = Counter((each.number, each.operation, each.amount) for each in kept)
     wrong += [f"done at Clutch, not here: {each}" for each in (there - here).elements()]
     wrong += [f"done here, not at Clutch: {each}" for each in (here - there).elements()]
     wrong += [f"{id} is claimed {count} times" for id, count in claims.items() if count > 1]
-    wrong += _holds(theirs, payments)
-    wrong += _balances(theirs, list(cards.values()))
+    wrong += _holds(theirs, payments, {each.id for each in doubles})
+    wrong += _balances(theirs, list(cards.values()), doubles)
     done = [row for row in rows if row.state == "confirmed"]
-    return wrong, len(rows), sum(row.note is not None or row.attempts > 1 for row in done), len(cards)
+    return wrong, len(rows), sum(row.note is not None or row.attempts > 1 for row in done), len(doubles), len(cards)
 
 
-def _holds(theirs: Path, payments: list[Any]) -> list[str]:
-    """Every open hold there against every payment that holds something here."""
+def _holds(theirs: Path, payments: list[Any], doubles: Container[str]) -> list[str]:
+    """Every open hold there, but the provider's doubles, against every payment that holds something here."""
     with closing(sqlite3.connect(theirs)) as books:
         open_ = dict(books.execute("select id, amount from hold where amount > 0").fetchall())
     held = {str(each.facts["hold"]): each.accounts["held"] for each in payments if each.accounts["held"]}
     return [
         f"hold {id}: {held.get(id, 0)} here, {open_.get(id, 0)} at Clutch"
-        for id in sorted(held.keys() | open_.keys())
+        for id in sorted(held.keys() | {each for each in open_ if each not in doubles})
         if held.get(id, 0) != open_.get(id, 0)
     ]
 
 
-def _balances(theirs: Path, cards: list[Any]) -> list[str]:
-    """What is available on every card there and here, less what other channels did."""
+def _balances(theirs: Path, cards: list[Any], doubles: list[Line]) -> list[str]:
+    """What is available on every card there and here, less what other channels, and the provider itself, did."""
     with closing(sqlite3.connect(theirs)) as books:
         available = dict(books.execute("select number, available from balance").fetchall())
         others = Counter[str]()
         for number, updates in books.execute("select number, updates from history where custom_request_id is null"):
             others[number] += sum(each[2] for each in json.loads(updates))
+    for each in doubles:
+        others[each.number] += each.change
     return [
         f"{card.id}: {card.accounts} here, {available.get(number, 0)} available there, others moved {others[number]}"
         for card in cards
