@@ -12,36 +12,38 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import attrs
 import pytest
 
-from tallystick import arguments, reader, resolve
-from tallystick.decide import decide
+from tallystick import reader
 from tallystick.engine import Engine
-from tallystick.entity import Entity, Intent, Plan, Ref, Request
 from tallystick.errors import Invalid, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.machine import Machines
 from tallystick.provider.local import LocalProvider
 from tallystick.receipt import Receipt
-from tallystick.store import CallRow, Changes, QueueRow, Stamp, Store, facts_of, open_store, record
+from tallystick.store import Changes, open_store
 from tallystick.store.memory import MemoryStore
 from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.contracts import store_contract
+from tallystick.testing.contracts.making import (
+    AT,
+    MACHINES,
+    at_once,
+    born,
+    call_row,
+    funded,
+    pages,
+    put,
+    queue_row,
+    second,
+    snapshot,
+)  # fmt: skip
 from tallystick.verify import verify
 
-MACHINES = reader.load()
-AT = "2026-03-01T12:00:00.000Z"
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    made = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "books.db")
-    made.machines(MACHINES)
-    yield made
-    made.close()
+TestMemory = store_contract(lambda folder: MemoryStore())
+TestSqlite = store_contract(lambda folder: SqliteStore(folder / "books.db"))
 
 
 @pytest.fixture
@@ -64,436 +66,7 @@ def opened(path: Path) -> Iterator[Callable[..., SqliteStore]]:
         each.close()
 
 
-# Changes, made by the core as the engine makes them
-
-
-def changes(plan: Plan, key: str, at: str = AT) -> Changes:
-    stamp = Stamp(key, f"mark of {key}", at, "ann", "because")
-    made = Changes()
-    for number, (entry, entity) in enumerate(zip(plan.entries, plan.entities, strict=True)):
-        made.records.append(record(entry, entity, stamp, first=number == 0))
-        made.entities[entity.ref] = entity
-    return made
-
-
-def born(id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", **facts: object) -> Changes:
-    given = {"form": "electronic", **facts} if machine == "gift_card" else facts
-    _, known = arguments.created(MACHINES[machine], {"currency": currency, **given})
-    return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}")
-
-
-def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
-    declared = MACHINES[machine].commands[command]
-    given = arguments.typed(MACHINES[machine], declared, args, "BRL")
-    intent = decide(MACHINES, Request(machine, id, command, given), world)
-    assert isinstance(intent, Intent), intent
-    return changes(resolve.complete(MACHINES, intent), key)
-
-
-def put(store: Store, what: Changes) -> Changes:
-    with store.transaction() as transaction:
-        transaction.write(what, AT)
-    return what
-
-
-def stopped(store: Store, what: Changes) -> None:
-    """Write, and stop before the commit."""
-    with store.transaction() as transaction:
-        if what.records:
-            transaction.write(what, AT)
-        raise ZeroDivisionError
-
-
-def funded(store: Store, id: str = "c1", amount: str = "50.00") -> None:
-    """A card with money on it and a payment that holds 10.00 of it: p-c1."""
-    put(store, born(id))
-    for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": amount})):
-        with store.transaction() as transaction:
-            world = transaction.entities([("gift_card", id)])
-            transaction.write(done(world, "gift_card", id, command, key=f"{id}/{command}", **args), AT)
-    put(store, born(f"p-{id}", "payment", order="o1", card=id))
-    with store.transaction() as transaction:
-        world = transaction.entities([("gift_card", id), ("payment", f"p-{id}")])
-        transaction.write(done(world, "payment", f"p-{id}", "authorize", key=f"{id}/hold", amount="10.00"), AT)
-
-
-def call_row(id: str, *, asked: str = AT, state: str = "open", **more: object) -> CallRow:
-    return attrs.evolve(
-        CallRow(id, f"key of {id}", "hold", "gift_card", "c1", "BRL", '{"amount":5}', "[]", False, state, 1, AT, asked),
-        **more,
-    )
-
-
-def queue_row(key: str, *, due: str = AT, **more: object) -> QueueRow:
-    return attrs.evolve(QueueRow(key, "payment", "p1", "settle", '{"amount":5}', due), **more)
-
-
-def snapshot(store: Store) -> dict[str, object]:
-    """Everything a look can see."""
-    with store.reading() as look:
-        return {
-            "entities": [each for name in MACHINES for each in look.all(name)],
-            "journal": list(look.journal()),
-            "calls": list(look.all_calls()),
-            "queue": look.queue(),
-        }
-
-
-# Entities and entries
-
-
-def test_what_is_written_is_read_back(store: Store) -> None:
-    what = put(store, born("c1", number="6000123412340281", kind="promo", limit="500.00"))
-    (entity,), (kept,) = what.entities.values(), what.records
-
-    with store.reading() as look:
-        assert look.entity("gift_card", "c1") == entity
-        assert look.entities([("gift_card", "c1"), ("gift_card", "nobody")]) == {("gift_card", "c1"): entity}
-        assert list(look.all("gift_card")) == [entity]
-        assert list(look.all("payment")) == []
-        assert look.keyed(["gift_card/c1", "nothing"]) == {"gift_card/c1": kept._replace(seq=1)}
-        assert list(look.journal()) == look.chronicle(10) == [kept._replace(seq=1)]
-        assert facts_of(MACHINES, entity)["limit"] == 50000
-
-
-def test_what_is_not_there_is_none(store: Store) -> None:
-    with store.reading() as look:
-        assert look.entity("gift_card", "c1") is None
-        assert look.entities([]) == {}
-        assert look.keyed([]) == {}
-        assert look.caused("k") == look.chronicle(3) == look.calls() == look.queue() == look.due(AT, 5) == []
-        assert look.call("k") is None
-        assert look.queued(["k"]) == {}
-        assert look.find("c1") == look.linked("payment", "card", "c1") == look.following("k") == []
-        assert list(look.journal()) == list(look.all_calls()) == []
-
-
-def test_a_transaction_reads_what_it_wrote(store: Store) -> None:
-    what = born("c1")
-    with store.transaction() as transaction:
-        assert transaction.entities([("gift_card", "c1")]) == {}
-        transaction.write(attrs.evolve(what, calls={"x": call_row("x")}, queue={"q": queue_row("q")}), AT)
-        assert transaction.entities([("gift_card", "c1")]) == what.entities
-        assert transaction.keyed(["gift_card/c1"])["gift_card/c1"].entity == "c1"
-        assert transaction.call("x") == call_row("x")
-        assert transaction.queued(["q", "r"]) == {"q": queue_row("q")}
-
-
-def test_an_entity_is_replaced_and_its_entries_add_up(store: Store) -> None:
-    funded(store)
-    with store.reading() as look:
-        card, payment = look.entity("gift_card", "c1"), look.entity("payment", "p-c1")
-        journal = list(look.journal("gift_card", "c1"))
-        both = look.caused("c1/hold")
-    assert card is not None
-    assert payment is not None
-    assert card.accounts == {"available": 4000, "held": 1000, "in_doubt": 0}
-    assert (card.state, card.version, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
-    assert [each.version for each in journal] == [1, 2, 3, 4, 5]
-    assert journal[-1].hash == card.hash
-    assert [(each.machine, each.transition, each.key, each.cause) for each in both] == [
-        ("gift_card", "hold", None, "c1/hold")
-    ]
-
-
-def test_entries_are_numbered_as_they_were_written_and_read_by_entity(store: Store) -> None:
-    for id in ("c2", "c1", "c3"):
-        put(store, born(id))
-    put(store, born("p1", "payment", order="o", card="c1"))
-    with store.transaction() as transaction:
-        world = transaction.entities([("gift_card", "c1")])
-        transaction.write(done(world, "gift_card", "c1", "allocate", key="c1/allocate"), AT)
-
-    def names(records: object) -> list[tuple[str, str, int, int]]:
-        return [(each.machine, each.entity, each.version, each.seq) for each in records]
-
-    with store.reading() as look:
-        assert names(look.journal()) == [
-            ("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5), ("gift_card", "c2", 1, 1), ("gift_card", "c3", 1, 3),
-            ("payment", "p1", 1, 4),
-        ]  # fmt: skip
-        assert names(look.journal("gift_card", "c1")) == [("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5)]
-        assert names(look.journal("payment")) == [("payment", "p1", 1, 4)]
-        assert names(look.chronicle(2)) == [("payment", "p1", 1, 4), ("gift_card", "c1", 2, 5)]
-        assert look.chronicle(0) == []
-
-
-def test_many_at_once(store: Store) -> None:
-    """More than one statement of the store's can name."""
-    ids = [f"c{number:04}" for number in range(1200)]
-    all_of_them = Changes()
-    for id in ids:
-        one = born(id)
-        all_of_them.records += one.records
-        all_of_them.entities |= one.entities
-    put(store, all_of_them)
-    with store.reading() as look:
-        assert list(look.entities([("gift_card", id) for id in ids])) == [("gift_card", id) for id in ids]
-        assert len(look.keyed([f"gift_card/{id}" for id in ids] + ["another"])) == 1200
-        assert [each.id for each in look.all("gift_card")] == ids
-
-
-def test_nothing_to_write_writes_nothing(store: Store) -> None:
-    before = snapshot(store)
-    put(store, Changes())
-    assert snapshot(store) == before
-
-
-def test_an_exception_before_the_write_leaves_nothing(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError):
-        stopped(store, Changes())
-    put(store, born("c1"))
-    with store.reading() as look:
-        assert len(list(look.journal())) == 1
-
-
-def test_an_exception_after_the_write_leaves_nothing(store: Store) -> None:
-    put(store, attrs.evolve(born("c0"), calls={"x": call_row("x")}, queue={"q": queue_row("q")}))
-    before = snapshot(store)
-    changed = {"x": call_row("x", state="declined"), "y": call_row("y")}
-    with pytest.raises(ZeroDivisionError):
-        stopped(store, attrs.evolve(born("c1"), calls=changed, queue={"q": queue_row("q", state="done")}))
-    assert snapshot(store) == before
-    with store.reading() as look:
-        assert look.keyed(["gift_card/c1"]) == {}
-        assert look.find("c1") == []
-    put(store, born("c1"))
-
-
-def test_a_key_stands_once_and_a_failed_write_leaves_nothing(store: Store) -> None:
-    put(store, born("c1", key="k"))
-    before = snapshot(store)
-    with pytest.raises(StoreError):
-        put(store, attrs.evolve(born("c2", key="k"), queue={"q": queue_row("q")}))
-    assert snapshot(store) == before
-    put(store, born("c2", key="l"))
-
-
-def test_a_version_stands_once(store: Store) -> None:
-    put(store, born("c1"))
-    before = snapshot(store)
-    with pytest.raises(StoreError):
-        put(store, born("c1", key="another"))
-    assert snapshot(store) == before
-
-
-def test_entities_link_to_each_other(store: Store) -> None:
-    put(store, born("c1"))
-    for id in ("p2", "p1"):
-        put(store, born(id, "payment", order="o", card="c1"))
-    put(store, born("f1", "fulfilment", order="o", card="c1", form="electronic", amount="5.00"))
-    with store.reading() as look:
-        assert [each.id for each in look.linked("payment", "card", "c1")] == ["p1", "p2"]
-        assert look.linked("payment", "card", "c2") == []
-
-
-def test_found_by_id_in_any_machine_and_by_number(store: Store) -> None:
-    put(store, born("c1", number="6000123412340281"))
-    put(store, born("c3", number="6000123412340282"))
-    put(store, born("c2", number="c0"))
-    put(store, born("c0"))
-    put(store, born("c1", "payment", order="o", card="c3"))
-    with store.reading() as look:
-        assert look.find("c1") == [("gift_card", "c1"), ("payment", "c1")]
-        assert look.find("6000123412340282") == [("gift_card", "c3")]
-        assert look.find("0281") == []
-        assert look.find("c0") == [("gift_card", "c0"), ("gift_card", "c2")], "one by its id, one by its number"
-        assert look.find("") == []
-
-
-# Calls and the queue
-
-
-def test_calls_are_replaced_by_id_and_open_ones_come_oldest_first(store: Store) -> None:
-    late, early = "2026-03-01T12:00:09.000Z", "2026-03-01T12:00:01.000Z"
-    rows = [call_row("b", asked=late), call_row("a", asked=early, secret=True), call_row("c", state="declined")]
-    put(store, Changes(calls={row.id: row for row in rows}))
-    with store.reading() as look:
-        assert look.calls() == [rows[1], rows[0]]
-        assert [row.id for row in look.calls(asked_before=late)] == ["a"], "strictly before"
-        assert look.calls(asked_before=early) == []
-        assert sorted(row.id for row in look.all_calls()) == ["a", "b", "c"]
-        assert look.call("a") == rows[1]
-        assert look.call("a").secret is True
-
-    ended = attrs.evolve(rows[1], state="confirmed", closed=AT, outcome="{}", note="ann: seen", attempts=2)
-    put(store, Changes(calls={"a": ended}))
-    with store.reading() as look:
-        assert look.calls() == [rows[0]]
-        assert look.call("a") == ended
-
-
-def test_calls_on_one_card_are_told_apart_from_those_on_another(store: Store) -> None:
-    rows = [
-        call_row("b", state="declined", opened="2026-03-01T12:00:02.000Z"),
-        call_row("a", opened="2026-03-01T12:00:03.000Z"), call_row("c", entity="c2"), call_row("d", machine="voucher"),
-        call_row("e", opened="2026-03-01T12:00:01.000Z"),
-    ]  # fmt: skip
-    put(store, Changes(calls={row.id: row for row in rows}))
-    with store.reading() as look:
-        assert [row.id for row in look.calls_on("gift_card", "c1")] == ["e", "b", "a"]
-        assert [row.id for row in look.calls_on("gift_card", "c2")] == ["c"]
-        assert look.calls_on("payment", "c1") == []
-
-
-def test_what_is_due_comes_longest_waiting_first(store: Store) -> None:
-    def moment(second: int) -> str:
-        return f"2026-03-01T12:00:{second:02}.000Z"
-
-    rows = [
-        queue_row("a", due=moment(5)), queue_row("c", due=moment(1)), queue_row("b", due=moment(1)),
-        queue_row("z", due=moment(0), state="done"), queue_row("e", due=moment(6), cause="b", by="ann", reason="r"),
-    ]  # fmt: skip
-    put(store, Changes(queue={row.key: row for row in rows}))
-    with store.reading() as look:
-        assert [row.key for row in look.due(moment(5), 10)] == ["b", "c", "a"], "due at this very moment too"
-        assert [row.key for row in look.due(moment(5), 2)] == ["b", "c"]
-        assert look.due(moment(0), 10) == []
-        assert [row.key for row in look.queue()] == ["z", "b", "c", "a", "e"]
-        assert [row.key for row in look.queue(state="waiting")] == ["b", "c", "a", "e"]
-        assert look.queue(state="parked") == []
-        assert look.following("b") == [rows[4]]
-        assert look.queued(["e", "nothing"]) == {"e": rows[4]}
-
-    told = attrs.evolve(rows[4], state="parked", attempts=10, why="it was not reached")
-    put(store, Changes(queue={"e": told}))
-    with store.reading() as look:
-        assert look.queue(state="parked") == [told]
-
-
-# Texts that processes share
-
-
-def test_a_shared_text_is_put_in_place_of_the_one_that_was_seen(store: Store) -> None:
-    assert store.load("limit") is None
-    assert not store.swap("limit", "seen", "new"), "there is nothing yet"
-    assert store.swap("limit", None, "one")
-    assert not store.swap("limit", None, "two")
-    assert not store.swap("limit", "two", "three")
-    assert store.load("limit") == "one"
-    assert store.swap("limit", "one", "two", until=5.0)
-    assert store.swap("limit", "two", "two")
-    assert store.swap("other", None, "ours")
-    assert (store.load("limit"), store.load("other")) == ("two", "ours")
-
-
-def test_a_shared_text_is_forgotten_after_its_time(store: Store) -> None:
-    for name, until in (("early", 10.0), ("late", 20.0), ("ever", None)):
-        assert store.swap(name, None, name, until)
-    store.forget(15.0)
-    assert [store.load(name) for name in ("early", "late", "ever")] == [None, "late", "ever"]
-    assert store.swap("early", None, "again")
-    assert store.swap("late", "late", "for ever", None)
-    store.forget(1e12)
-    assert [store.load(name) for name in ("early", "late", "ever")] == ["again", "for ever", "ever"]
-
-
-def test_shared_texts_stand_outside_all_transactions(store: Store) -> None:
-    before = snapshot(store)
-    store.swap("limit", None, "one")
-    assert snapshot(store) == before
-    with pytest.raises(ZeroDivisionError):
-        stopped(store, born("c1"))
-    assert store.load("limit") == "one"
-
-
-def test_no_swap_of_a_shared_text_is_lost(store: Store) -> None:
-    store.swap("count", None, "0")
-
-    def count() -> None:
-        for _ in range(15):
-            while not store.swap("count", old := str(store.load("count")), str(int(old) + 1)):
-                pass
-
-    at_once([count] * 6)
-    assert store.load("count") == "90"
-
-
-# Definitions
-
-
-def test_a_store_gives_back_every_version_it_has_kept(store: Store) -> None:
-    put(store, born("c1"))
-    newer = store.machines(pages(gift_card=second))
-    assert [each.version for each in newer.versions("gift_card")] == [1, 2]
-    assert newer["gift_card"].version == 2
-    assert newer.at("gift_card", 1).digest == MACHINES["gift_card"].digest
-    assert [each.version for each in store.machines(MACHINES).versions("gift_card")] == [1, 2]
-
-
-def test_the_same_version_may_not_behave_otherwise(store: Store) -> None:
-    other = pages(gift_card=lambda text: text.replace("0 < amount <= held", "0 < amount < held"))
-    with pytest.raises(MachineChanged, match="give the changed page a new version"):
-        store.machines(other)
-    assert store.machines(MACHINES)["gift_card"].digest == MACHINES["gift_card"].digest
-
-
-# Threads
-
-
-def test_threads_write_one_after_the_other(store: Store) -> None:
-    """Each reads what the one before wrote: no update is lost."""
-    put(store, Changes(queue={"counter": queue_row("counter")}))
-
-    def count() -> None:
-        for _ in range(25):
-            with store.transaction() as transaction:
-                row = transaction.queued(["counter"])["counter"]
-                transaction.write(Changes(queue={"counter": attrs.evolve(row, attempts=row.attempts + 1)}), AT)
-
-    at_once([count] * 8)
-    with store.reading() as look:
-        assert look.queued(["counter"])["counter"].attempts == 200
-
-
-def test_a_look_never_sees_half_of_a_write(store: Store) -> None:
-    torn: list[object] = []
-    over = threading.Event()
-
-    def write() -> None:
-        for number in range(60):
-            put(store, born(f"c{number:03}"))
-        over.set()
-
-    def look_on() -> None:
-        while not over.is_set():
-            with store.reading() as look:
-                rows = len(list(look.all("gift_card")))
-                if rows != len(list(look.journal())):
-                    torn.append(rows)
-
-    at_once([write, look_on, look_on])
-    assert not torn
-
-
-def at_once(jobs: list[Callable[[], None]]) -> None:
-    errors: list[BaseException] = []
-
-    def run(job: Callable[[], None]) -> None:
-        try:
-            job()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    if errors:
-        raise errors[0]
-    assert not any(thread.is_alive() for thread in threads)
-
-
 # Names
-
-
-def test_a_closed_store_opens_again_when_it_is_asked(store: Store) -> None:
-    put(store, born("c1"))
-    store.close()
-    store.close()
-    with store.reading() as look:
-        assert look.entity("gift_card", "c1") is not None
 
 
 @pytest.mark.parametrize(
@@ -697,29 +270,6 @@ def test_eight_processes_open_the_same_new_file_at_once(path: Path) -> None:
 
 
 # Several versions of a page
-
-
-def pages(**changed: Callable[[str], str]) -> Machines:
-    """The packaged pages, some of them rewritten."""
-    texts = {file.stem: file.read_text(encoding="utf-8") for file in reader.packaged_folder().glob("*.yaml")}
-    return reader.read({f"{name}.yaml": changed.get(name, str)(text) for name, text in texts.items()})
-
-
-def second(text: str) -> str:
-    """Version 2 of gift_card: one more account, fact, state and two commands."""
-    for old, new in (
-        ("version: 1", "version: 2"),
-        ("facts:\n", "facts:\n  shop: {is: text?, says: Where it was sold.}\n"),
-        ("accounts:\n", "accounts:\n  promised: Put aside by the owner.\n"),
-        ("  replaced: {final", "  frozen: {says: Its owner wanted a rest.}\n  replaced: {final"),
-        ("commands:\n", "commands:\n  freeze: {}\n  promise: {amount: money}\n"),
-        ("transitions:\n", "transitions:\n  freeze: {from: issued, to: frozen}\n"
-                           "  promise:\n    from: issued\n    when: 0 < amount <= available\n"
-                           "    move: {available -> promised: amount}\n"),
-    ):  # fmt: skip
-        assert old in text
-        text = text.replace(old, new, 1)
-    return text
 
 
 class Books:

@@ -1,0 +1,110 @@
+"""What a store promises of calls, the queue, and texts that processes share."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from tallystick.store import Changes, Store
+from tallystick.testing.contracts.making import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
+
+
+class Calls:
+    def test_calls_are_replaced_by_id_and_open_ones_come_oldest_first(self, store: Store) -> None:
+        late, early = "2026-03-01T12:00:09.000Z", "2026-03-01T12:00:01.000Z"
+        rows = [call_row("b", asked=late), call_row("a", asked=early, secret=True), call_row("c", state="declined")]
+        put(store, Changes(calls={row.id: row for row in rows}))
+        with store.reading() as look:
+            assert look.calls() == [rows[1], rows[0]]
+            assert [row.id for row in look.calls(asked_before=late)] == ["a"], "strictly before"
+            assert look.calls(asked_before=early) == []
+            assert sorted(row.id for row in look.all_calls()) == ["a", "b", "c"]
+            assert look.call("a") == rows[1]
+            assert (kept := look.call("a")) is not None
+            assert kept.secret is True
+
+        ended = attrs.evolve(rows[1], state="confirmed", closed=AT, outcome="{}", note="ann: seen", attempts=2)
+        put(store, Changes(calls={"a": ended}))
+        with store.reading() as look:
+            assert look.calls() == [rows[0]]
+            assert look.call("a") == ended
+
+    def test_calls_on_one_card_are_told_apart_from_those_on_another(self, store: Store) -> None:
+        rows = [
+            call_row("b", state="declined", opened="2026-03-01T12:00:02.000Z"),
+            call_row("a", opened="2026-03-01T12:00:03.000Z"),
+            call_row("c", entity="c2"), call_row("d", machine="voucher"),
+            call_row("e", opened="2026-03-01T12:00:01.000Z"),
+        ]  # fmt: skip
+        put(store, Changes(calls={row.id: row for row in rows}))
+        with store.reading() as look:
+            assert [row.id for row in look.calls_on("gift_card", "c1")] == ["e", "b", "a"]
+            assert [row.id for row in look.calls_on("gift_card", "c2")] == ["c"]
+            assert look.calls_on("payment", "c1") == []
+
+    def test_what_is_due_comes_longest_waiting_first(self, store: Store) -> None:
+        def moment(second: int) -> str:
+            return f"2026-03-01T12:00:{second:02}.000Z"
+
+        rows = [
+            queue_row("a", due=moment(5)), queue_row("c", due=moment(1)), queue_row("b", due=moment(1)),
+            queue_row("z", due=moment(0), state="done"), queue_row("e", due=moment(6), cause="b", by="ann", reason="r"),
+        ]  # fmt: skip
+        put(store, Changes(queue={row.key: row for row in rows}))
+        with store.reading() as look:
+            assert [row.key for row in look.due(moment(5), 10)] == ["b", "c", "a"], "due at this very moment too"
+            assert [row.key for row in look.due(moment(5), 2)] == ["b", "c"]
+            assert look.due(moment(0), 10) == []
+            assert [row.key for row in look.queue()] == ["z", "b", "c", "a", "e"]
+            assert [row.key for row in look.queue(state="waiting")] == ["b", "c", "a", "e"]
+            assert look.queue(state="parked") == []
+            assert look.following("b") == [rows[4]]
+            assert look.queued(["e", "nothing"]) == {"e": rows[4]}
+
+        told = attrs.evolve(rows[4], state="parked", attempts=10, why="it was not reached")
+        put(store, Changes(queue={"e": told}))
+        with store.reading() as look:
+            assert look.queue(state="parked") == [told]
+
+
+class Shared:
+    def test_a_shared_text_is_put_in_place_of_the_one_that_was_seen(self, store: Store) -> None:
+        assert store.load("limit") is None
+        assert not store.swap("limit", "seen", "new"), "there is nothing yet"
+        assert store.swap("limit", None, "one")
+        assert not store.swap("limit", None, "two")
+        assert not store.swap("limit", "two", "three")
+        assert store.load("limit") == "one"
+        assert store.swap("limit", "one", "two", until=5.0)
+        assert store.swap("limit", "two", "two")
+        assert store.swap("other", None, "ours")
+        assert (store.load("limit"), store.load("other")) == ("two", "ours")
+
+    def test_a_shared_text_is_forgotten_after_its_time(self, store: Store) -> None:
+        for name, until in (("early", 10.0), ("late", 20.0), ("ever", None)):
+            assert store.swap(name, None, name, until)
+        store.forget(15.0)
+        assert [store.load(name) for name in ("early", "late", "ever")] == [None, "late", "ever"]
+        assert store.swap("early", None, "again")
+        assert store.swap("late", "late", "for ever", None)
+        store.forget(1e12)
+        assert [store.load(name) for name in ("early", "late", "ever")] == ["again", "for ever", "ever"]
+
+    def test_shared_texts_stand_outside_all_transactions(self, store: Store) -> None:
+        before = snapshot(store)
+        store.swap("limit", None, "one")
+        assert snapshot(store) == before
+        with pytest.raises(ZeroDivisionError):
+            stopped(store, born("c1"))
+        assert store.load("limit") == "one"
+
+    def test_no_swap_of_a_shared_text_is_lost(self, store: Store) -> None:
+        store.swap("count", None, "0")
+
+        def count() -> None:
+            for _ in range(15):
+                while not store.swap("count", old := str(store.load("count")), str(int(old) + 1)):
+                    pass
+
+        at_once([count] * 6)
+        assert store.load("count") == "90"

@@ -1,0 +1,175 @@
+"""What a store promises of entities and entries: all of a write or nothing, read back as written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import pytest
+
+from tallystick.errors import StoreError
+from tallystick.store import Changes, Record, Store, facts_of
+from tallystick.testing.contracts.making import (
+    AT,
+    MACHINES,
+    born,
+    call_row,
+    done,
+    funded,
+    put,
+    queue_row,
+    snapshot,
+    stopped,
+)  # fmt: skip
+
+
+class Entries:
+    def test_what_is_written_is_read_back(self, store: Store) -> None:
+        what = put(store, born("c1", number="6000123412340281", kind="promo", limit="500.00"))
+        (entity,), (kept,) = what.entities.values(), what.records
+
+        with store.reading() as look:
+            assert look.entity("gift_card", "c1") == entity
+            assert look.entities([("gift_card", "c1"), ("gift_card", "nobody")]) == {("gift_card", "c1"): entity}
+            assert list(look.all("gift_card")) == [entity]
+            assert list(look.all("payment")) == []
+            assert look.keyed(["gift_card/c1", "nothing"]) == {"gift_card/c1": kept._replace(seq=1)}
+            assert list(look.journal()) == look.chronicle(10) == [kept._replace(seq=1)]
+            assert facts_of(MACHINES, entity)["limit"] == 50000
+
+    def test_what_is_not_there_is_none(self, store: Store) -> None:
+        with store.reading() as look:
+            assert look.entity("gift_card", "c1") is None
+            assert look.entities([]) == {}
+            assert look.keyed([]) == {}
+            nothing: list[list[Any]] = [
+                look.caused("k"), look.chronicle(3), look.calls(), look.queue(), look.due(AT, 5), look.find("c1"),
+                look.linked("payment", "card", "c1"), look.following("k"), list(look.journal()), list(look.all_calls()),
+            ]  # fmt: skip
+            assert nothing == [[]] * len(nothing)
+            assert look.call("k") is None
+            assert look.queued(["k"]) == {}
+
+    def test_a_transaction_reads_what_it_wrote(self, store: Store) -> None:
+        what = born("c1")
+        with store.transaction() as transaction:
+            assert transaction.entities([("gift_card", "c1")]) == {}
+            transaction.write(attrs.evolve(what, calls={"x": call_row("x")}, queue={"q": queue_row("q")}), AT)
+            assert transaction.entities([("gift_card", "c1")]) == what.entities
+            assert transaction.keyed(["gift_card/c1"])["gift_card/c1"].entity == "c1"
+            assert transaction.call("x") == call_row("x")
+            assert transaction.queued(["q", "r"]) == {"q": queue_row("q")}
+
+    def test_an_entity_is_replaced_and_its_entries_add_up(self, store: Store) -> None:
+        funded(store)
+        with store.reading() as look:
+            card, payment = look.entity("gift_card", "c1"), look.entity("payment", "p-c1")
+            journal = list(look.journal("gift_card", "c1"))
+            both = look.caused("c1/hold")
+        assert card is not None
+        assert payment is not None
+        assert card.accounts == {"available": 4000, "held": 1000, "in_doubt": 0}
+        assert (card.state, card.version, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
+        assert [each.version for each in journal] == [1, 2, 3, 4, 5]
+        assert journal[-1].hash == card.hash
+        assert [(each.machine, each.transition, each.key, each.cause) for each in both] == [
+            ("gift_card", "hold", None, "c1/hold")
+        ]
+
+    def test_entries_are_numbered_as_they_were_written_and_read_by_entity(self, store: Store) -> None:
+        for id in ("c2", "c1", "c3"):
+            put(store, born(id))
+        put(store, born("p1", "payment", order="o", card="c1"))
+        with store.transaction() as transaction:
+            world = transaction.entities([("gift_card", "c1")])
+            transaction.write(done(world, "gift_card", "c1", "allocate", key="c1/allocate"), AT)
+
+        def names(records: Iterable[Record]) -> list[tuple[str, str, int, int]]:
+            return [(each.machine, each.entity, each.version, each.seq) for each in records]
+
+        with store.reading() as look:
+            assert names(look.journal()) == [
+                ("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5),
+                ("gift_card", "c2", 1, 1), ("gift_card", "c3", 1, 3),
+                ("payment", "p1", 1, 4),
+            ]  # fmt: skip
+            assert names(look.journal("gift_card", "c1")) == [("gift_card", "c1", 1, 2), ("gift_card", "c1", 2, 5)]
+            assert names(look.journal("payment")) == [("payment", "p1", 1, 4)]
+            assert names(look.chronicle(2)) == [("payment", "p1", 1, 4), ("gift_card", "c1", 2, 5)]
+            assert look.chronicle(0) == []
+
+    def test_many_at_once(self, store: Store) -> None:
+        """More than one statement of the store's can name."""
+        ids = [f"c{number:04}" for number in range(1200)]
+        all_of_them = Changes()
+        for id in ids:
+            one = born(id)
+            all_of_them.records += one.records
+            all_of_them.entities |= one.entities
+        put(store, all_of_them)
+        with store.reading() as look:
+            assert list(look.entities([("gift_card", id) for id in ids])) == [("gift_card", id) for id in ids]
+            assert len(look.keyed([f"gift_card/{id}" for id in ids] + ["another"])) == 1200
+            assert [each.id for each in look.all("gift_card")] == ids
+
+    def test_nothing_to_write_writes_nothing(self, store: Store) -> None:
+        before = snapshot(store)
+        put(store, Changes())
+        assert snapshot(store) == before
+
+    def test_an_exception_before_the_write_leaves_nothing(self, store: Store) -> None:
+        with pytest.raises(ZeroDivisionError):
+            stopped(store, Changes())
+        put(store, born("c1"))
+        with store.reading() as look:
+            assert len(list(look.journal())) == 1
+
+    def test_an_exception_after_the_write_leaves_nothing(self, store: Store) -> None:
+        put(store, attrs.evolve(born("c0"), calls={"x": call_row("x")}, queue={"q": queue_row("q")}))
+        before = snapshot(store)
+        changed = {"x": call_row("x", state="declined"), "y": call_row("y")}
+        with pytest.raises(ZeroDivisionError):
+            stopped(store, attrs.evolve(born("c1"), calls=changed, queue={"q": queue_row("q", state="done")}))
+        assert snapshot(store) == before
+        with store.reading() as look:
+            assert look.keyed(["gift_card/c1"]) == {}
+            assert look.find("c1") == []
+        put(store, born("c1"))
+
+    def test_a_key_stands_once_and_a_failed_write_leaves_nothing(self, store: Store) -> None:
+        put(store, born("c1", key="k"))
+        before = snapshot(store)
+        with pytest.raises(StoreError):
+            put(store, attrs.evolve(born("c2", key="k"), queue={"q": queue_row("q")}))
+        assert snapshot(store) == before
+        put(store, born("c2", key="l"))
+
+    def test_a_version_stands_once(self, store: Store) -> None:
+        put(store, born("c1"))
+        before = snapshot(store)
+        with pytest.raises(StoreError):
+            put(store, born("c1", key="another"))
+        assert snapshot(store) == before
+
+    def test_entities_link_to_each_other(self, store: Store) -> None:
+        put(store, born("c1"))
+        for id in ("p2", "p1"):
+            put(store, born(id, "payment", order="o", card="c1"))
+        put(store, born("f1", "fulfilment", order="o", card="c1", form="electronic", amount="5.00"))
+        with store.reading() as look:
+            assert [each.id for each in look.linked("payment", "card", "c1")] == ["p1", "p2"]
+            assert look.linked("payment", "card", "c2") == []
+
+    def test_found_by_id_in_any_machine_and_by_number(self, store: Store) -> None:
+        put(store, born("c1", number="6000123412340281"))
+        put(store, born("c3", number="6000123412340282"))
+        put(store, born("c2", number="c0"))
+        put(store, born("c0"))
+        put(store, born("c1", "payment", order="o", card="c3"))
+        with store.reading() as look:
+            assert look.find("c1") == [("gift_card", "c1"), ("payment", "c1")]
+            assert look.find("6000123412340282") == [("gift_card", "c3")]
+            assert look.find("0281") == []
+            assert look.find("c0") == [("gift_card", "c0"), ("gift_card", "c2")], "one by its id, one by its number"
+            assert look.find("") == []

@@ -1,0 +1,132 @@
+"""What the contracts have in common: changes as the core makes them, rows of a call and the queue, threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from tallystick import arguments, reader, resolve
+from tallystick.decide import decide
+from tallystick.entity import Entity, Intent, Plan, Ref, Request
+from tallystick.machine import Machines
+from tallystick.store import CallRow, Changes, QueueRow, Stamp, Store, record
+
+MACHINES = reader.load(reader.packaged_folder())
+AT = "2026-03-01T12:00:00.000Z"
+
+
+def changes(plan: Plan, key: str, at: str = AT) -> Changes:
+    stamp = Stamp(key, f"mark of {key}", at, "ann", "because")
+    made = Changes()
+    for number, (entry, entity) in enumerate(zip(plan.entries, plan.entities, strict=True)):
+        made.records.append(record(entry, entity, stamp, first=number == 0))
+        made.entities[entity.ref] = entity
+    return made
+
+
+def born(id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", **facts: object) -> Changes:
+    given = {"form": "electronic", **facts} if machine == "gift_card" else facts
+    _, known = arguments.created(MACHINES[machine], {"currency": currency, **given})
+    return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}")
+
+
+def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
+    declared = MACHINES[machine].commands[command]
+    given = arguments.typed(MACHINES[machine], declared, args, "BRL")
+    intent = decide(MACHINES, Request(machine, id, command, given), world)
+    assert isinstance(intent, Intent), intent
+    return changes(resolve.complete(MACHINES, intent), key)
+
+
+def put(store: Store, what: Changes) -> Changes:
+    with store.transaction() as transaction:
+        transaction.write(what, AT)
+    return what
+
+
+def stopped(store: Store, what: Changes) -> None:
+    """Write, and stop before the commit."""
+    with store.transaction() as transaction:
+        if what.records:
+            transaction.write(what, AT)
+        raise ZeroDivisionError
+
+
+def funded(store: Store, id: str = "c1", amount: str = "50.00") -> None:
+    """A card with money on it and a payment that holds 10.00 of it: p-c1."""
+    put(store, born(id))
+    for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": amount})):
+        with store.transaction() as transaction:
+            world = transaction.entities([("gift_card", id)])
+            transaction.write(done(world, "gift_card", id, command, key=f"{id}/{command}", **args), AT)
+    put(store, born(f"p-{id}", "payment", order="o1", card=id))
+    with store.transaction() as transaction:
+        world = transaction.entities([("gift_card", id), ("payment", f"p-{id}")])
+        transaction.write(done(world, "payment", f"p-{id}", "authorize", key=f"{id}/hold", amount="10.00"), AT)
+
+
+def call_row(id: str, *, asked: str = AT, state: str = "open", **more: Any) -> CallRow:
+    return attrs.evolve(
+        CallRow(id, f"key of {id}", "hold", "gift_card", "c1", "BRL", '{"amount":5}', "[]", False, state, 1, AT, asked),
+        **more,
+    )
+
+
+def queue_row(key: str, *, due: str = AT, **more: Any) -> QueueRow:
+    return attrs.evolve(QueueRow(key, "payment", "p1", "settle", '{"amount":5}', due), **more)
+
+
+def snapshot(store: Store) -> dict[str, object]:
+    """Everything a look can see."""
+    with store.reading() as look:
+        return {
+            "entities": [each for name in MACHINES for each in look.all(name)],
+            "journal": list(look.journal()),
+            "calls": list(look.all_calls()),
+            "queue": look.queue(),
+        }
+
+
+def pages(**changed: Callable[[str], str]) -> Machines:
+    """The packaged pages, some of them rewritten."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in reader.packaged_folder().glob("*.yaml")}
+    return reader.read({f"{name}.yaml": changed.get(name, str)(text) for name, text in texts.items()})
+
+
+def second(text: str) -> str:
+    """Version 2 of gift_card: one more account, fact, state and two commands."""
+    for old, new in (
+        ("version: 1", "version: 2"),
+        ("facts:\n", "facts:\n  shop: {is: text?, says: Where it was sold.}\n"),
+        ("accounts:\n", "accounts:\n  promised: Put aside by the owner.\n"),
+        ("  replaced: {final", "  frozen: {says: Its owner wanted a rest.}\n  replaced: {final"),
+        ("commands:\n", "commands:\n  freeze: {}\n  promise: {amount: money}\n"),
+        ("transitions:\n", "transitions:\n  freeze: {from: issued, to: frozen}\n"
+                           "  promise:\n    from: issued\n    when: 0 < amount <= available\n"
+                           "    move: {available -> promised: amount}\n"),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+def at_once(jobs: list[Callable[[], None]]) -> None:
+    errors: list[BaseException] = []
+
+    def run(job: Callable[[], None]) -> None:
+        try:
+            job()
+        except BaseException as error:  # noqa: BLE001  # told below, in the thread of the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    if errors:
+        raise errors[0]
+    assert not any(thread.is_alive() for thread in threads)
