@@ -13,12 +13,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-import attrs
-
 from tallystick import arguments, reader
 from tallystick.decide import decide
 from tallystick.entity import Entity, Entry, InFlight, Intent, Plan, Posting, Ref, Request
-from tallystick.machine import Machine, Machines
+from tallystick.machine import Machines
 from tallystick.provider import Outcome, Result
 from tallystick.refusal import Refusal
 from tallystick.resolve import complete, create, meant, resolve, set_aside
@@ -170,18 +168,6 @@ def net(postings: list[Posting]) -> dict[str, int]:
         total[source] = total.get(source, 0) - amount
         total[target] = total.get(target, 0) + amount
     return total
-
-
-def alone(machine: Machine) -> Machine:
-    """The same guards, moves and facts, but nobody is driven or asked and no command is reserved to a driver."""
-    return attrs.evolve(
-        machine,
-        commands={name: attrs.evolve(each, driven=False) for name, each in machine.commands.items()},
-        transitions={
-            name: attrs.evolve(each, drives=(), ask=None, partial=None, upto=None, otherwise=None, then=())
-            for name, each in machine.transitions.items()
-        },
-    )
 
 
 def changed(page: str, *changes: str) -> dict[str, str]:

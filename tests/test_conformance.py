@@ -4,7 +4,7 @@
 dispatch. A walk goes where it has gone least: the rarest transition is its goal, the graph says the way, so that
 after some thousand steps each was taken from each of its states, and every kind of refusal met.
 
-Each machine walks alone (`core.alone`): whom it would drive and what the provider would say is not the library's
+Each machine walks alone (`alone`): whom it would drive and what the provider would say is not the library's
 business. What the two must agree on is who answers a command, when, and what is on every account afterwards.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import transitions
 
-from core import MACHINES, alone
+from core import MACHINES
 from tallystick.decide import decide
 from tallystick.entity import Entity, Request
 from tallystick.expression import Type
@@ -25,6 +25,7 @@ from tallystick.machine import Machine, Machines, to_transitions
 from tallystick.provider import Outcome, Result
 from tallystick.refusal import Code, Refusal
 from tallystick.resolve import complete, create
+from tallystick.testing.walking.alone import alone
 
 STEPS = 4000
 MOST = 20  # cents: small, so that amounts meet

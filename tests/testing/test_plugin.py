@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,14 @@ def test_a_conftest_adds_invariants_and_a_store(project: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "invariant:never_much: too much is open" in done.stdout
     assert "stores: True" in done.stdout
+
+
+def test_the_conftest_of_the_docs_is_one(project: Path) -> None:
+    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    (conftest,) = re.findall(r"```python\n(from tallystick.store.*?)```", text, re.DOTALL)
+    (project / "conftest.py").write_text(conftest, encoding="utf-8")
+    done = run(project, "machines/travel_voucher.yaml::fuzz", "--tallystick-examples", "3")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_page_that_cannot_be_read_says_where(project: Path) -> None:
