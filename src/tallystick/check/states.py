@@ -98,10 +98,11 @@ def _declined(standing: Standing) -> Iterator[Finding]:
 def _goes_on(standing: Standing, declined: Row, state: str) -> bool:
     """Whether a state is an end, or something but the declined command changes it or moves value there."""
     return standing.machine.states[state].final or any(
-        (state, row.name) in standing.happens and (row.changes or row.lines)
+        row.changes or row.lines
         for answer in standing.answers[state]
         if answer.command not in declined.transition.commands
         for row in answer.rows
+        if any(row.name in seen.fires for _, seen in standing.cases_of(answer))
     )
 
 

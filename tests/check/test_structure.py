@@ -1,0 +1,208 @@
+"""Planted faults in our machines, each a small change of a page, and what the first floor says of them.
+
+Our machines as they are have no finding; so each finding below is of the change and of nothing else.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from core import MACHINES, changed
+from tallystick import reader
+from tallystick.check import check
+from tallystick.check.finding import Finding
+from tallystick.check.structure import structure
+from tallystick.machine import Machine
+
+# fmt: off
+# machine · what stands there · what is written instead · the codes that are found
+FAULTS: list[tuple[str, str, str, str]] = [
+    ('payment', '    when: amount > 0\n    drive: card.hold(',
+     '    when: amount >= 0\n    drive: card.hold(',
+     'TS104'),
+    ('payment', 'when: 0 < amount < held and not last and not keep',
+     'when: 0 < amount <= held and not last and not keep',
+     'TS104'),
+    ('payment', 'when: 0 < amount == held and uncovered == 0 and not last',
+     'when: 0 < amount == held and not last',
+     'TS104 TS106'),
+    ('payment', '      held -> card: held - amount\n      uncovered -> card: uncovered\n',
+     '      held -> card: held - amount\n',
+     'TS106'),
+    ('payment', '    drive: card.release_hold(amount=held, hold=hold)\n    move: {held -> card: held}\n',
+     '    drive: card.release_hold(amount=held, hold=hold)\n',
+     'TS106'),
+    ('payment', '    when: held == 0\n    move: {uncovered -> card: uncovered}\n',
+     '    when: held == 0\n',
+     'TS106'),
+    ('payment', '    to: partially_settled\n    when: 0 < amount < held and not last and not keep',
+     '    to: closed\n    when: 0 < amount < held and not last and not keep',
+     'TS106'),
+    ('payment', '    move: {uncovered -> card: amount}',
+     '    move: {held -> card: amount}',
+     'TS105 TS118'),
+    ('payment', '    when: 0 < amount <= redeemed\n    drive: card.refund',
+     '    when: 0 < amount <= held\n    drive: card.refund',
+     'TS104 TS105 TS116'),
+    ('payment', ' and redeemed > 0 and in_doubt == 0',
+     ' and redeemed > 0',
+     'TS104'),
+    ('payment', 'when: 0 < amount <= held and last',
+     'when: 0 < amount <= held',
+     'TS104'),
+    ('payment', '    then: hold_again(amount=uncovered)',
+     '    then: hold_again(amount=held)',
+     'TS110'),
+    ('payment', 'card.hold(amount=amount, pin=pin, short=short)',
+     'card.hold(amount=amount, short=short)',
+     'TS115'),
+    ('payment', 'move: {card -> held: amount}',
+     'move: {card -> redeemed: amount}',
+     'TS105 TS107 TS116 TS117'),
+    ('payment', '    to: advanced_hold\n    when: 0 < amount <= uncovered and held == 0',
+     '    to: partially_settled\n    when: 0 < amount <= uncovered and held == 0',
+     'TS101'),
+    ('payment', '  other_card: Where',
+     '  third_card: Nowhere.\n  other_card: Where',
+     'TS113'),
+    ('payment', '    from: [partially_settled, advanced_hold]\n    to: closed\n    when: held > 0',
+     '    from: advanced_hold\n    to: closed\n    when: held > 0',
+     'TS105'),
+    ('payment', '    when: amount > held > 0',
+     '    when: amount >= held > 0',
+     'TS104'),
+    ('payment', '    when: amount > held > 0',
+     '    when: held > 0 and amount > held + uncovered',
+     'TS105'),
+    ('gift_card', '    set: {was: state}\n',
+     '',
+     'TS105 TS111 TS116'),
+    ('gift_card', '    when: available == 0 and held == 0\n',
+     '    when: available == 0\n',
+     'TS104'),
+    ('gift_card', '    move: {available -> held: amount}',
+     '    move: {available -> spent: amount}',
+     'TS112'),
+    ('gift_card', '      held -> spent: amount\n      held -> available: release\n',
+     '      held -> spent: amount + release\n      held -> available: release\n',
+     'TS118'),
+    ('gift_card', '    when: form == "physical" and number != none',
+     '    when: form == "electronic" and number != none',
+     'TS104 TS105'),
+    ('gift_card', '    when: balance == available and in_doubt == 0',
+     '    when: balance == available',
+     'TS104'),
+    ('gift_card', '0 <= balance < available and',
+     '0 <= balance <= available and',
+     'TS104'),
+    ('gift_card', 'amount < 0 and available + amount >= 0',
+     'amount < 0',
+     'TS104'),
+    ('gift_card', '{available -> adjusted: -amount}',
+     '{available -> adjusted: amount}',
+     'TS118'),
+    ('gift_card', '    from: [issued, suspended]\n    when: 0 < amount <= held\n    ask: release_hold',
+     '    from: issued\n    when: 0 < amount <= held\n    ask: release_hold',
+     'TS105'),
+    ('gift_card', '    when: was == "issued"',
+     '    when: was == "activated"',
+     'TS104 TS105'),
+    ('replacement', '    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}\n',
+     '    drive: old.move_in(amount=moving)\n',
+     'TS106'),
+    ('replacement', '    drive: new.receive(amount=moving)\n    move: {moving -> new: moving}\n    then: retire()\n',
+     '    drive: new.receive(amount=moving)\n    then: retire()\n',
+     'TS106 TS113'),
+    ('replacement', '    to: emptied\n    when: amount > 0 and form == "electronic"',
+     '    to: allocated\n    when: amount > 0 and form == "electronic"',
+     'TS110 TS116 TS117'),
+    ('replacement', '[emptied, allocated, activated]\n    to: cancelled',
+     '[emptied, allocated]\n    to: cancelled',
+     'TS103 TS107'),
+    ('fulfilment', '    drive: card.issue(amount=amount)',
+     '    drive: card.issue(amount=amount)\n    then: activate()',
+     'TS110'),
+    ('fulfilment', '    when: form == "electronic"\n    then: allocate()',
+     '    when: form == "electronic"\n    then: issue()',
+     'TS110'),
+    ('fulfilment', '    from: activated\n    to: fulfilled',
+     '    from: activated\n    to: activated',
+     'TS101'),
+    ('fulfilment', '    from: in_review\n    to: rejected',
+     '    from: in_review\n    to: in_review',
+     'TS101'),
+    ('fulfilment', ', allocated, shipped, activated]\n    to: cancelled',
+     ', allocated, shipped]\n    to: cancelled',
+     'TS103 TS107'),
+    ('fulfilment', '    drive: card.issue(amount=amount)',
+     '',
+     'TS111'),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
+def test_our_machines_have_no_finding(machine: Machine) -> None:
+    assert list(structure(MACHINES, machine)) == []
+
+
+@pytest.mark.parametrize(("name", "old", "new", "codes"), FAULTS)
+def test_a_planted_fault_is_found(name: str, old: str, new: str, codes: str) -> None:
+    machines = reader.read(changed(f"{name}.yaml", old, new))
+    found = check(machines, only=[name], model=False).findings
+    assert sorted({each.code for each in found}) == codes.split()
+    for each in found:
+        assert (each.machine, each.file) == (name, f"{name}.yaml")
+        assert each.line > 1
+        assert each.message
+
+
+# --- one page, one fault, and exactly what is said of it
+
+COUNTER = """\
+machine: counter
+version: 1
+summary: Something that is counted.
+facts: {tries: {is: count, default: 0, later: true}, name: text}
+states:
+  open: {start: true, says: It counts.}
+  shut: {final: true, says: It is done.}
+commands: {add: {days: count, note: text?, quick: flag}, shut: {}}
+transitions:
+  low: {command: add, from: open, when: days < 777}
+  high: {command: add, from: open, when: days >= 777}
+  shut: {from: open, to: shut}
+refuse:
+  - {says: It is done., in: [shut], commands: [add, shut]}
+"""
+
+
+def found(page: str) -> list[Finding]:
+    machines = reader.read({"page.yaml": page})
+    return [each for machine in machines.values() for each in structure(machines, machine)]
+
+
+# fmt: off
+# the guard of `low` · the guard of `high` · what is said
+GUARDS: list[tuple[str, str, list[str]]] = [
+    ("days <= 777", "days >= 777", ["TS104 low and high answer add in open at once: days 777"]),
+    ("days < 777", "days > 777", ["TS105 add in open is neither answered nor refused with days 777"]),
+    ("days == 777 or days < 0", "days >= 0", ["TS104 low and high answer add in open at once: days 777"]),
+    ("days + days == 1554", "days != 777", []),
+    ("days - tries < 500", "days - tries >= 499", ["TS104 low and high answer add in open at once: days 499 and tries 0"]),
+    ("days < 777 and not quick", "days >= 777 or quick and days < 0", ["TS105 add in open is neither answered nor refused with days 0 and quick yes; with days 1 and quick yes"]),
+    ('note == "vip"', 'note != "vip"', []),
+    ('note != none and note == "vip"', "note == none", ["TS105 add in open is neither answered nor refused with note a"]),
+    ('note == "vip" or quick', 'note == none or note != "vip"', ["TS104 low and high answer add in open at once: note none and quick yes"]),
+    ("days < 1 and days > 1", "true", ["TS116 low can never happen from open: 'days < 1 and days > 1' is never true"]),
+    ("tries > 0 or days < 5", "tries == 0 and days >= 5", []),
+    ("tries == 3", "tries < 3", ["TS116 low can never happen from open: tries is never more than 0 there"]),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("low", "high", "said"), GUARDS)
+def test_guards_are_asked_where_they_turn(low: str, high: str, said: list[str]) -> None:
+    page = COUNTER.replace("when: days < 777}", f"when: '{low}'}}").replace("when: days >= 777}", f"when: '{high}'}}")
+    told = [f"{each.code} {each.message}" for each in found(page) if each.code not in ("TS111", "TS115")]
+    assert told == said
