@@ -17,7 +17,7 @@ from tallystick.check.standing import Standing
 from tallystick.check.words import joined
 from tallystick.machine import Row
 
-WORDS = {None: "none", "-": "less than 0", "+": "more than 0", "a": "given"}
+WORDS: dict[object, object] = {None: "none", "-": "less than 0", "+": "more than 0", "a": "given"}
 Kinds = dict[tuple[str, ...], Case]
 
 
