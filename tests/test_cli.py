@@ -200,6 +200,7 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
     assert told["state"] == "advanced_hold"
     assert {each["command"] for each in told["commands"]} == {
         "settle",
+        "hold_lost",
         "let_go",
         "reverse",
         "close",

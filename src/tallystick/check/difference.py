@@ -54,6 +54,9 @@ def difference(old: Machine, new: Machine) -> Difference:
             f"{old.file} declares {old.name}, {new.file} {new.name}; two versions of one machine are compared"
         )
     added, changed = _compared(old, new)
+    before, after = behaviour(old), behaviour(new)
+    if not added and not changed:
+        changed = [f"what the page says under {key} is not the same" for key in after if before[key] != after[key]]
     kind = "changes" if changed else "adds" if added else "wording" if old.text != new.text else "nothing"
     flight = tuple(_in_flight(old, new))
     return Difference(kind, _sentence(kind, old, new), (*changed, *added), flight)
@@ -85,7 +88,7 @@ def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
         changed += [f"{word} {name} is gone" for name in gone]
         changed += [f"fact {name} is new and has to be given when an entity is made" for name in fresh
                     if _asks_more(new, word, name)]  # fmt: skip
-    changed += _states(old, new) + _accounts(old, new) + _facts(before["facts"], after["facts"])
+    changed += _states(old, new) + _accounts(old, new) + _facts(old, new)
     for name in [each for each in old.commands if each in new.commands]:
         more, other = _command(old.commands[name], new.commands[name])
         added += more
@@ -135,16 +138,18 @@ def _accounts(old: Machine, new: Machine) -> list[str]:
     )
 
 
-def _facts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _facts(old: Machine, new: Machine) -> list[str]:
     changed = []
-    for name in sorted(before.keys() & after.keys()):
-        (was, first, later), (is_, second, late) = before[name], after[name]
-        if was != is_:
-            changed.append(f"fact {name} is {is_}, not {was}")
-        if first != second:
-            changed.append(f"fact {name} is {_value(second)} when it is not given, not {_value(first)}")
-        if later != late:
-            changed.append(f"fact {name} is {'set later by a transition' if late else 'given when an entity is made'}")
+    for name in [each for each in old.facts if each in new.facts]:
+        was, is_ = old.facts[name], new.facts[name]
+        if was.type != is_.type:
+            changed.append(f"fact {name} is {is_.type}, not {was.type}")
+        if was.default != is_.default:
+            changed.append(f"fact {name} is {_value(is_.default)} when it is not given, not {_value(was.default)}")
+        if was.later != is_.later:
+            changed.append(f"fact {name} is {'set later by a transition' if is_.later else 'given at creation'}")
+        if was.unique != is_.unique:
+            changed.append(f"two entities may {'no longer ' if is_.unique else ''}have the same {name}")
     return changed
 
 
