@@ -152,3 +152,32 @@ def test_the_command_line_rehearses(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     *_, last = (json.loads(text) for text in done.stdout.splitlines())
     assert (last["result"], last["ended"][0]["state"]) == ("performed", "authorized")
+
+
+def test_a_follow_up_is_executed_when_the_lines_say_so_due_or_not(engine: Engine) -> None:
+    authorized = line("payment", "p", "authorize", amount="30.00")
+    settled = line("payment", "p", "settle", key="ship", amount="10.00")
+    follow = deed("follow", key="ship>hold_again")
+
+    *_, met_nobody, done, again = ran(
+        engine, authorized, settled, deed("follow", key="ship>hold_again", provider="unavailable"), follow, follow
+    )
+
+    assert [each["ended"][0]["result"] for each in (met_nobody, done, again)] == ["unavailable", "applied", "applied"]
+    assert done["ended"][0]["state"] == "advanced_hold"
+
+
+def test_a_follow_up_that_was_never_queued_cannot_be_executed(engine: Engine) -> None:
+    (answer,) = ran(engine, deed("follow", key="ship>hold_again"))
+
+    assert answer["result"] == "invalid"
+    assert "nothing is queued under the key 'ship>hold_again'" in answer["why"]
+
+
+def test_a_person_confirms_an_allocation_with_the_card_that_was_drawn(engine: Engine) -> None:
+    blank = line("gift_card", "e", "create", form="electronic", currency="BRL")
+    lost = line("gift_card", "e", "allocate", key="draw", provider="lost_after")
+
+    *_, ended = ran(engine, blank, lost, deed("resolve", key="draw", result="confirmed"))
+
+    assert (ended["ended"][0]["result"], ended["ended"][0]["state"]) == ("applied", "allocated")

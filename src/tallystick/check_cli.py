@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True))
 @click.option("--quick", is_flag=True, help="Only what the pages themselves show; for editing.")
-@click.option("--depth", type=click.IntRange(1), help="How many steps the model goes; without, all of them.")
+@click.option(
+    "--depth", type=click.IntRange(1), help="The largest amount in the model (2); one more, ten times the states."
+)
 @click.option("--prove", is_flag=True, help="Prove it for all amounts too; needs tallystick[prove].")
 @json_option
 @click.pass_context

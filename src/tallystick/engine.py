@@ -229,12 +229,22 @@ class Engine:
         followed: list[Receipt] = []
         keys = list(receipt.follow_ups)
         for key in keys:
-            with self.store.reading() as reading:
-                row = reading.queued([key])[key]
-            done = self._run(row) if row.state == "waiting" else self._ran(row)
+            done = self.run_queued(key)
             followed.append(done)
             keys += done.follow_ups
         return attrs.evolve(receipt, followed=tuple(followed)) if followed else receipt
+
+    def run_queued(self, key: str) -> Receipt:
+        """Execute what waits in the queue under this key, due or not; what became of it, if it waits no more.
+
+        Raises:
+            Invalid: nothing was ever queued under this key.
+        """
+        with self.store.reading() as reading:
+            row = reading.queued([key]).get(key)
+        if row is None:
+            raise Invalid(f"nothing is queued under the key {key!r}")
+        return self._run(row) if row.state == "waiting" else self._ran(row)
 
     def _ran(self, row: QueueRow) -> Receipt:
         """What became of a queued command that is not waiting any more."""

@@ -8,6 +8,7 @@ list of them (`provider/scripted.py` has the words):
 and between commands a line may be a *deed*, with replies of its own:
 
     {"do": "due"}                                             what is due is executed
+    {"do": "follow", "key": "p1/2>hold_again"}                what is queued under that key is executed, due or not
     {"do": "recover", "provider": ["ambiguous"]}              every open call is looked up
     {"do": "resolve", "key": "p1/2", "result": "confirmed"}   a person says what became of the call of that key
     {"do": "wait", "seconds": 3600}                           time passes; each line takes a second besides
@@ -31,6 +32,7 @@ from tallystick.receipt import Receipt
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "due": (),
+    "follow": ("key",),
     "recover": (),
     "resolve": ("key", "result"),
     "wait": ("seconds",),
@@ -94,6 +96,8 @@ def perform(engine: Engine, deed: Deed) -> list[Receipt]:
     match deed.name:
         case "due":
             return engine.run_due()
+        case "follow":
+            return [engine.run_queued(deed.key)]
         case "recover":
             return engine.recover(timedelta(0))
         case "resolve":

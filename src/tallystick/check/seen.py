@@ -1,0 +1,131 @@
+"""What has happened in the searched worlds: the faults met on the way, and everything that occurred at all.
+
+"Sometimes" counts as much as "always". An invariant that holds in every state says nothing if the transition that
+could break it never fired; so every transition, every way its call can end, and every comparison of its guard both
+true and false, are ticked off here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from tallystick.check.branches import Branches
+from tallystick.entity import Entity, Entry, InFlight, Intent, Plan, Request
+from tallystick.machine import IN_DOUBT, Machine, Machines
+from tallystick.provider import Outcome
+from tallystick.refusal import Code, Refusal
+
+# The guard was true, and only the core's last belt holds the command back: the page lets through what it should not.
+BELTS = {
+    Code.AMBIGUOUS: "TS206",
+    Code.OVERDRAWN: "TS207",
+    Code.NOT_EMPTY: "TS207",
+}
+
+
+@attrs.frozen
+class Fault:
+    """Something that must not be, met while a step was taken. `mark` tells it from others."""
+
+    code: str
+    machine: str
+    mark: tuple[str, ...]
+    message: str
+    place: tuple[str, ...]
+    step: Any  # the command, or (first step of the call, outcome)
+
+
+class Seen:
+    """Notes of one whole run, over all its worlds."""
+
+    def __init__(self, machines: Machines) -> None:
+        self.branches = {name: Branches(machine) for name, machine in machines.items()}
+        self.fired: Counter[tuple[str, str, str]] = Counter()  # machine, transition, how
+        self.asking: set[tuple[str, str]] = set()  # transitions that were part of a call
+        self.partial: set[tuple[str, str]] = set()  # those whose call may be confirmed for less
+        self.follow_ups: Counter[tuple[str, str, str]] = Counter()  # machine, command, how
+        self.fresh: list[Fault] = []
+        self.lenient = False  # in a world by hand: what guards let through is nobody's doing
+        self._known: set[tuple[str, ...]] = set()
+
+    def guard(self, machine: Machine, transition: str, entity: Entity, args: Mapping[str, object]) -> None:
+        self.branches[machine.name].look(transition, entity.accounts, entity.facts, args, entity.state)
+
+    def happened(self, plan: Plan, how: str) -> None:
+        for entry in plan.entries:
+            self.fired[entry.machine, entry.transition, how] += 1
+
+    def follow_up(self, request: Request, how: str) -> None:
+        self.follow_ups[request.machine, request.command, how] += 1
+
+    # Faults
+
+    def refused(self, refusal: Refusal, request: Request) -> None:
+        cause = refusal
+        while cause.cause is not None:
+            cause = cause.cause
+        if cause.code in BELTS and not self.lenient:
+            mark = (BELTS[cause.code], cause.machine, str(cause.state), cause.command)
+            self._fault(BELTS[cause.code], cause.machine, mark, cause.why, ("command", cause.command), request)
+
+    def asks(self, intent: Intent, request: Request) -> None:
+        """A call is for something: what is nothing, or less, was let through by a guard."""
+        asked = intent.asked
+        assert asked is not None
+        step = next(each for each in intent.steps if each.entity is asked.entity)
+        self.asking.update((each.entity.machine, each.row.name) for each in intent.steps)
+        self.partial.update((each.entity.machine, each.row.name) for each in intent.steps if each.partial)
+        amount = asked.args.get("amount")
+        if not isinstance(amount, int) or self.lenient or amount > 0 or (amount < 0 and asked.verb == "adjust"):
+            return
+        machine, name = asked.entity.machine, step.row.name
+        said = "for nothing" if amount == 0 else "for less than nothing"
+        message = f"{name} asks the provider to {asked.verb} {said}; its guard lets that through"
+        self._fault("TS208", machine, ("TS208", machine, name), message, ("transition", name, "when"), request)
+
+    def unanswerable(self, machine: Machine, step: InFlight, why: str, outcome: Outcome) -> None:
+        message = f"the call of {step.transition} cannot be ended with {outcome.result}: {why}"
+        mark = ("TS204", step.machine, step.transition, outcome.result.value)
+        self._fault("TS204", step.machine, mark, message, ("transition", step.transition), (step, outcome))
+
+    def step(self, machine: Machine, before: Entity, after: Entity, entry: Entry, step: Any) -> None:
+        """Add up again what the core has done. A fault here is the core's, not the page's."""
+        wrong = _unbalanced(before, after, entry) or _unfinished(machine, after)
+        if wrong:
+            message = f"after {entry.transition} ({entry.phase}) {wrong}"
+            mark = ("TS205", machine.name, entry.transition, entry.phase)
+            self._fault("TS205", machine.name, mark, message, ("transition", entry.transition), step)
+
+    def _fault(
+        self, code: str, machine: str, mark: tuple[str, ...], message: str, place: tuple[str, ...], step: Any
+    ) -> None:
+        if mark not in self._known:
+            self._known.add(mark)
+            self.fresh.append(Fault(code, machine, mark, message, place, step))
+
+
+def _unbalanced(before: Entity, after: Entity, entry: Entry) -> str:
+    wanted = dict(before.accounts)
+    for source, target, amount in entry.postings:
+        if amount <= 0:
+            return f"{source} → {target} moves {amount}"
+        for name, change in ((source, -amount), (target, amount)):
+            if name in wanted:
+                wanted[name] += change
+    if wanted != after.accounts:
+        return f"its accounts are {dict(after.accounts)}; its postings make them {wanted}"
+    low = [name for name, value in after.accounts.items() if value < 0]
+    return f"{low[0]} is below zero" if low else ""
+
+
+def _unfinished(machine: Machine, after: Entity) -> str:
+    if after.calls < 0 or (after.calls == 0 and (after.changing or after.accounts.get(IN_DOUBT, 0))):
+        return "something is in doubt, though no call is open"
+    left = [name for name in machine.holding if after.accounts[name]]
+    if machine.states[after.state].final and left:
+        return f"{after.state} is final, but {left[0]} still holds value"
+    return ""

@@ -1,0 +1,94 @@
+"""Faults planted in our machines: the model finds each, by the shortest way, and the way can be replayed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from core import PAGES
+from tallystick import reader
+from tallystick.check.finding import Finding
+from tallystick.check.model import explore
+from tallystick.engine import Engine
+from tallystick.machine import Machines
+from tallystick.provider.scripted import ScriptedProvider
+from tallystick.run_lines import Summary, run_lines
+from tallystick.store import open_store
+from tallystick.verify import verify
+
+REVERSE = """  reverse:
+    from: authorized
+    to: reversed
+    drive: card.release_hold(amount=held, hold=hold)
+    move: {held -> card: held}
+    set: {hold: none}
+"""
+
+# page, what stands there, what is put there, the code, what the last line of the story says
+PLANTED = [
+    pytest.param(
+        "payment", REVERSE, REVERSE.replace("    drive: card.release_hold(amount=held, hold=hold)\n", ""),
+        "TS201", "p1 reverse → reversed: held → card 0.01", id="a hold forgotten on cancel",
+    ),
+    pytest.param(
+        "gift_card", "      held -> spent: amount\n      held -> available: release\n",
+        "      held -> available: amount\n      held -> spent: release\n",
+        "TS201", "p1 settle amount 0.01 → closed: held → redeemed 0.01; g1 redeem_hold held → available 0.01",
+        id="targets swapped",
+    ),
+    pytest.param(
+        "payment", "    move: {card -> held: amount}\n    set: {hold: outcome.reference}",
+        "    move: {card -> uncovered: amount}\n    set: {hold: outcome.reference}",
+        "TS201", "p1 authorize amount 0.01 → authorized: card → uncovered 0.01; g1 hold available → held 0.01",
+        id="a move to the wrong account",
+    ),
+    pytest.param(
+        "replacement", "    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}\n", "",
+        "TS207", "r1 cancel is refused", id="the value does not go back when it is called off",
+    ),
+    pytest.param(
+        "replacement", "    from: [emptied, allocated, activated]\n", "    from: [allocated]\n",
+        "TS202", "r1 begin amount 0.01", id="no way back for what was taken",
+    ),
+    pytest.param(
+        "payment", "    when: 0 < amount == held and uncovered == 0 and not last\n",
+        "    when: 0 < amount == held and not last\n", "TS206", "p1 settle amount 0.01 is refused", id="guards overlap",
+    ),
+]  # fmt: skip
+
+
+def planted(page: str, old: str, new: str) -> Machines:
+    text = PAGES[f"{page}.yaml"]
+    assert text.count(old) >= 1, f"it does not stand in {page}"
+    return reader.read({**PAGES, f"{page}.yaml": text.replace(old, new, 1)})
+
+
+def replayed(machines: Machines, finding: Finding) -> tuple[Engine, list[dict[str, object]]]:
+    engine = Engine(machines, open_store("memory:"), provider := ScriptedProvider(), clock=provider.clock)
+    answers = list(run_lines(engine, [json.dumps(line).encode() for line in finding.replay], Summary()))
+    return engine, answers
+
+
+@pytest.mark.parametrize(("page", "old", "new", "code", "last"), PLANTED)
+def test_a_planted_fault_is_found_by_the_shortest_way_and_replayed(
+    page: str, old: str, new: str, code: str, last: str
+) -> None:
+    machines = planted(page, old, new)
+
+    findings, _ = explore(machines, only=[page], depth=2 if code == "TS206" else 1)
+
+    finding = next(each for each in findings if each.code == code)
+    assert last in finding.story[-1]
+    engine, answers = replayed(machines, finding)
+    assert {answer["result"] for answer in answers} <= {
+        "applied",
+        "declined",
+        "unavailable",
+        "in_doubt",
+        "performed",
+        "refused",
+    }
+    assert [each for each in verify(machines, engine.store).findings if "is not true" in each.what] or code != "TS201"
+    refused = code in ("TS206", "TS207")
+    assert (answers[-1]["result"] == "refused") == refused
