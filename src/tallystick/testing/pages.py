@@ -45,7 +45,7 @@ class Always:
     sums: Mapping[str, tuple[str, str, str]]  # name → machine, fact, account
 
     def holds(self, values: Mapping[str, int]) -> bool:
-        return bool(_value(ast.parse(self.source, mode="eval").body, values))
+        return bool(_value(_parsed(self.source), values))
 
 
 @attrs.frozen
@@ -87,6 +87,11 @@ def page(text: str) -> Page:
         transitions={name: _declared(each) for name, each in told["transitions"].items()},
         invariants=tuple(_always(name, each) for name, each in (told.get("invariants") or {}).items()),
     )  # fmt: skip
+
+
+@lru_cache(maxsize=256)
+def _parsed(source: str) -> ast.expr:
+    return ast.parse(source, mode="eval").body
 
 
 def _declared(told: Mapping[str, Any]) -> Declared:

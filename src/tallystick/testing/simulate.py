@@ -31,7 +31,7 @@ from tallystick.testing.watch import Watch
 
 LOOK_EVERY = 20  # operations, after which what is new is watched
 CLUTCH_EVERY = 20  # of so many seeds, one runs through all of Clutch
-CLUTCH_SHARE = 10  # and does this much less, as it costs more
+CLUTCH_SHARE = 4  # and does this much less, as it costs more
 
 Progress = Callable[[Figures], object]
 
