@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from random import Random
@@ -33,6 +32,9 @@ from tallystick.provider.clutch.settings import ClutchSettings
 from tallystick.provider.clutch.transport import Answer, InProcess
 from tallystick.receipt import FOLLOWS, Command, Ended, Receipt
 from tallystick.store import CallRow, Store, open_store
+from tallystick.testing.referee import Provided, judge
+from tallystick.testing.rows import rows_of
+from tallystick.testing.simulated import Crash, Dying
 from tallystick.told import outcome_told
 from tallystick.verify import verify
 
@@ -47,10 +49,6 @@ OPERATION = {
     "redeem_hold": "redeem_from_hold", "release_hold": "release", "void": "void", "adjust": "adjustment",
     "suspend": "account", "reinstate": "account", "update_account": "account",
 }  # fmt: skip
-
-
-class Crash(BaseException):
-    """The process is gone. Not an Exception: nobody may catch it and go on."""
 
 
 class Clock:
@@ -105,24 +103,6 @@ class Line:
         return bool(self._sandbox._books.sql(done, (call,)))
 
     def close(self) -> None: ...
-
-
-class Dying:
-    """A store whose process may die around every transaction."""
-
-    def __init__(self, inner: Store, fate: Fate) -> None:
-        self._inner, self._fate = inner, fate
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        self._fate("before a transaction")
-        with self._inner.transaction() as transaction:
-            yield transaction
-            self._fate("before its commit")
-        self._fate("after its commit")
 
 
 def settings_of(sandbox: Sandbox, url: str = "http://127.0.0.1:1", **more: Any) -> ClutchSettings:
@@ -223,7 +203,7 @@ class World:
 
     # What its operators do
 
-    def end(self, rounds: int = 60) -> None:
+    def end(self, rounds: int = 100) -> None:
         """Recover and run what is due until nothing moves; then a person decides what is still open."""
         for turn in range(rounds):
             self.clock.on(minutes=2)
@@ -237,7 +217,7 @@ class World:
                 for row in open_:
                     self.person(row)
             elif waiting and not open_:
-                self.clock.on(hours=1)
+                self.clock.on(hours=1 if turn < 40 else 24)  # a patient command waits for a month
         raise AssertionError(f"it does not come to rest: {open_} {waiting}")
 
     def person(self, row: CallRow) -> None:
@@ -246,7 +226,7 @@ class World:
         asked = json.loads(row.args).get("amount")
         number = str(self.entity("gift_card", row.entity).facts.get("number") or json.loads(row.args).get("number"))
         claimed = {id for each in self.calls() for id in (_reference(each),) if id}
-        free = [each for each in self.ours_at_clutch(number) if each.id not in claimed and _is(each, row)]
+        free = [each for each in self.ours_at_clutch(number) if each.id not in claimed and _may_be(each, row)]
         own = [each for each in free if each.call == row.id] or free
         if not own:
             self.receipts.append(self.engine.resolve(row.id, "declined", by="ann", reason="it is not in the portal"))
@@ -318,70 +298,19 @@ class World:
             return reading.linked("payment", "card", card.id)
 
     def differences(self) -> list[str]:
-        """What the two books do not agree on and nobody else's movements explain."""
-        found = [f"{row.id} ({row.verb}) is in doubt: {row.note}" for row in self.calls() if row.state == "open"]
-        found += [f"sandbox: {line}" for line in self.sandbox.audit()]
+        """What the two books do not agree on and nobody else's movements explain: the referee says."""
+        self.sandbox.balances("")  # what is late and due is done now
+        provided = Provided.of_sandbox_db(self.sandbox._books._db, self.line.doubled)
+        found = [f"sandbox: {line}" for line in self.sandbox.audit()]
         found += [f"{call} was done, and sent again" for call in self.line.blind[self._exchanged() :]]
         found += [str(each) for each in verify(self.engine.machines, self.store).findings]
-        calls: dict[str, list[CallRow]] = {}
-        for row in self.calls():
-            calls.setdefault(row.entity, []).append(row)
-        payments: dict[str, list[Entity]] = {}
-        for payment in self.all("payment"):
-            payments.setdefault(str(payment.facts["card"]), []).append(payment)
-        for card in self.cards():
-            found += self._differences(card, calls.get(card.id, []), payments.get(card.id, []))
-        return found
+        return found + judge(rows_of(self.store), provided)
 
     def _exchanged(self) -> int:
         """How many calls are confirmed by what another call of ours did: of two that are alike, either may be."""
         lines = {each.id: each for card in self.cards() for each in self.ours_at_clutch(str(card.facts["number"]))}
         claims = [(row.id, reference) for row in self.calls() if (reference := _reference(row)) in lines]
         return sum(1 for id, reference in claims if lines[str(reference)].call != id)
-
-    def _differences(self, card: Entity, calls: list[CallRow], payments: list[Entity]) -> Iterator[str]:
-        number = str(card.facts["number"])
-        theirs = self.at_clutch(number)
-        done = {each.id: each for each in theirs}
-        claims = Counter(ref for each in calls if (ref := _reference(each)))
-        for row in calls:
-            reference = _reference(row)
-            if reference is None:
-                continue
-            if reference not in done:
-                yield f"{card.id}: {row.id} ({row.verb}) is confirmed as {reference}, which Clutch does not know"
-            elif not _is(done[reference], row, exactly=True):
-                yield f"{card.id}: {row.id} ({row.verb} {row.args}) is confirmed as another thing: {done[reference]}"
-            if claims[reference] > 1:
-                yield f"{card.id}: {reference} is claimed {claims[reference]} times"
-        moving = [each for each in theirs if each.operation not in ("allocate", "account")]
-        unclaimed = [each for each in moving if each.id not in claims]
-        lost = [each for each in unclaimed if each.call and each.call.startswith("call-")]
-        swapped = sum(1 for id, line in done.items() if id in claims and not (line.call or "").startswith("call-"))
-        doubled = swapped + sum(count for id, count in self.line.doubled.items() if id in {each.id for each in calls})
-        if len(lost) > doubled:
-            yield f"{card.id}: done at Clutch, not in our books ({doubled} were done twice): {lost}"
-        for payment in payments:
-            if payment.accounts["held"]:
-                at_clutch = self.sandbox.holds(number).get(str(payment.facts["hold"]))
-                if at_clutch != payment.accounts["held"]:
-                    yield f"{payment.id}: holds {payment.accounts['held']}, Clutch {at_clutch}"
-        foreign = sum(self.strange_holds(card, payments).values())
-        explained = sum(each.change for each in unclaimed) - self._observed(card)
-        available = self.sandbox.balances(number).get(self.currency, 0)
-        if available + foreign != card.accounts["available"] + explained:
-            yield (
-                f"{card.id}: Clutch has {available} available, {foreign} in holds of others; we {dict(card.accounts)}, "
-                f"others moved {explained}"
-            )
-
-    def _observed(self, card: Entity) -> int:
-        with self.store.reading() as reading:
-            postings = [
-                each for record in reading.journal("gift_card", card.id) for each in json.loads(record.postings)
-            ]
-        came = sum(amount for source, _, amount in postings if source == "elsewhere")
-        return came - sum(amount for _, target, amount in postings if target == "elsewhere")
 
     def agree(self) -> None:
         """Nothing is in doubt, every difference is explained; and once it is posted, there is none."""
@@ -418,16 +347,12 @@ def _reference(row: CallRow) -> str | None:
     return outcome.reference if outcome and row.verb not in REPEATABLE else None
 
 
-def _is(line: Done, row: CallRow, *, exactly: bool = False) -> bool:
-    """Whether a line of Clutch's history is what a call asked for; of a hold or redemption perhaps a part."""
-    args, outcome = json.loads(row.args), outcome_told(row.outcome)
-    asked = outcome.amount if exactly and outcome and outcome.amount is not None else args.get("amount", 0)
+def _may_be(line: Done, row: CallRow) -> bool:
+    """Whether a line of Clutch's history may be what a call asked for; of a hold or redemption perhaps a part."""
+    asked = json.loads(row.args).get("amount", 0)
     wanted = {"redeem": -asked, "redeem_hold": -asked, "release_hold": 0}.get(row.verb, asked)
-    alike = {"redeem", "redeem_from_hold"} if exactly else set()  # history shows no difference
-    if line.operation != OPERATION[row.verb] and not {line.operation, OPERATION[row.verb]} <= alike:
-        return False
-    part = row.verb in ("hold", "redeem") and not exactly
-    return line.amount == wanted or (part and 0 < abs(line.amount) < asked)
+    part = row.verb in ("hold", "redeem") and 0 < abs(line.amount) < asked
+    return line.operation == OPERATION[row.verb] and (line.amount == wanted or part)
 
 
 def insisted(world: World, command: Command, times: int = 4) -> Receipt:

@@ -138,13 +138,18 @@ class _Half:
     claimed: Counter[str] = attrs.field(factory=Counter)
 
     def claims(self) -> Iterator[str]:
-        """Every confirmed call was done, as it was asked, and no line stands for two calls."""
+        """Every confirmed call was done, as it was asked, and no line stands for two calls.
+
+        A line that another call was given counts as done for that one.
+        """
         done = {line.id: line for line in self.lines}
+        claimants: dict[str, str] = {}
         for call in self.calls:
             reference = _reference(call)
             if reference is None:
                 continue
             self.claimed[reference] += 1
+            claimants[reference] = call["id"]
             line = done.get(reference)
             if line is None:
                 yield f"{_said(call)} is confirmed as {reference}, which the provider's books do not have"
@@ -153,7 +158,7 @@ class _Half:
         for reference, times in self.claimed.items():
             if times > 1:
                 yield f"{reference} was done once and is claimed by {times} calls"
-        ours = Counter(line.call for line in self.lines if line.call in self.known and line.verb not in _QUIET)
+        ours = Counter(line.call for line in self._ours() if claimants.get(line.id, line.call) == line.call)
         for id, times in ours.items():
             if times > 1 + self.provided.doubled.get(str(id), 0):
                 yield f"call {id} was done {times} times by the provider"

@@ -24,7 +24,7 @@ import attrs
 from tallystick.engine import Engine
 from tallystick.entity import Entity
 from tallystick.machine import Machines
-from tallystick.store import CallRow
+from tallystick.store import CallRow, Store
 from tallystick.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -193,9 +193,11 @@ class World:
 class Dying:
     """The store as a process sees it that may die around every transaction."""
 
-    def __init__(self, inner: MemoryStore, at: Callable[[str], object]) -> None:
+    def __init__(self, inner: Store, at: Callable[[str], object]) -> None:
         self._inner, self._at = inner, at
-        self.url, self.reading, self.machines = inner.url, inner.reading, inner.machines
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     @contextmanager
     def transaction(self) -> Iterator[Any]:
