@@ -980,6 +980,10 @@ OTHER_BEHAVIOUR = [
     ("gift_card.yaml", "{earned: payment.card.redeemed}",   "{earned: payment.card.held}"),
     ("gift_card.yaml", "[gift, promo, merchandise_credit]", "[gift, promo]"),
     ("gift_card.yaml", "default: gift}",                    "default: promo}"),
+    ("gift_card.yaml", "    alike: true                     ", "    "),
+    ("gift_card.yaml", "card_set: {is: text?, ",            "order: {is: text?, unique: false, later: true}\n  card_set: {is: text?, "),
+    ("payment.yaml",   "signed: [hold_lost]\n",             ""),
+    ("payment.yaml",   "signed: [hold_lost]\n",             "patient: [hold_lost]\n"),
 ]
 # fmt: on
 

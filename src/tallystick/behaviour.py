@@ -70,5 +70,6 @@ def _transition(transition: Transition) -> dict[str, Any]:
         "partial": [transition.partial, transition.upto and transition.upto.code],
         "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
         "set": code(transition.sets),
+        "alike": transition.alike,
         "then": [[then.command, code(then.arguments)] for then in transition.then],
     }

@@ -126,7 +126,7 @@ def _reach_out(
             most, wanted = row.cut(*values, step.args, entity.state, None), step.args[step.partial]
             if most < wanted:  # type: ignore[operator]  # the reader saw that it is money
                 step.args = {**step.args, step.partial: most}
-    if row.ask is not None:
+    if row.ask is not None and intent.asked is None:  # of those alike, one asks for all
         verb, given = row.ask
         arguments = {name: value(*values, step.args, entity.state, None) for name, value in given}
         intent.asked = Asked(entity, verb, arguments)
@@ -145,6 +145,22 @@ def _reach_out(
         if driven.partial is not None:
             step.partial = drive.arguments[driven.partial].source.strip()
             step.args = {**step.args, step.partial: driven.args[driven.partial]}
+    return _alike(machines, machine, step, world, intent) if row.transition.alike else None
+
+
+def _alike(
+    machines: Machines, machine: Machine, step: Step, world: Mapping[Ref, Entity], intent: Intent
+) -> Refusal | None:
+    """The same command for every entity with the same unique fact, as far as its state answers it."""
+    value = step.entity.facts.get(str(machine.unique))
+    for other in sorted(world.values(), key=lambda each: each.ref) if value is not None else []:
+        if other.machine != machine.name or other.facts.get(str(machine.unique)) != value:
+            continue
+        if any(each.entity.ref == other.ref for each in intent.steps):
+            continue
+        answer = _step(machines, other.machine, other.id, step.command, step.args, world, intent, None)
+        if isinstance(answer, Refusal) and answer.code is not Code.NOT_NOW:
+            return refusal.of(step.entity, machine, step.command, Code.LINKED, answer.why, cause=answer)
     return None
 
 

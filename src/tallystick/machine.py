@@ -118,6 +118,7 @@ class Transition:
     sets: Mapping[str, Expression]
     then: tuple[Then, ...]
     line: int = 0
+    alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
 
 
 @attrs.frozen
@@ -364,7 +365,7 @@ def _row(machine: Machine, transition: Transition) -> Row:
         then=tuple((then.command, _functions(then.arguments)) for then in transition.then),
         lines=tuple((move.source, move.target) for move in transition.moves),
         conjuncts=tuple((part, part.compiled()) for part in parts),
-        local=not (transition.drives or transition.ask or transition.sets or transition.then),
+        local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
 
 

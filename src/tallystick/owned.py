@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tallystick import refusal
-from tallystick.entity import NO_CALL, Entity, Intent
+from tallystick.entity import NO_CALL, Entity, Intent, Request
 from tallystick.machine import Machine, Row
 from tallystick.provider import Outcome
 from tallystick.refusal import Code, Refusal, mask
@@ -55,6 +55,15 @@ def taken(unit: Unit, machine: Machine, id: str, currency: str, value: str) -> t
     if row is not None and (row.machine, row.entity) != (machine.name, id):
         return Code.IN_DOUBT, f"{says} is being given to {row.machine} {row.entity!r}, by a call not answered yet"
     return None
+
+
+def reach_alike(unit: Unit, request: Request) -> None:
+    """Load those who do the same, because they have the same unique fact: a card's other balances."""
+    entity = unit.world[request.machine, request.id]
+    machine = unit.machines.at(entity.machine, entity.machine_version)
+    if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
+        value = entity.facts.get(str(machine.unique))
+        unit.reach(each.ref for each in (unit.having(machine.name, str(value)) if value is not None else ()))
 
 
 def takes(unit: Unit, intent: Intent) -> str | None:

@@ -302,6 +302,7 @@ TRANSITION = Record({
     "upto":    Key(Text(), "that argument is cut down to this before anything is asked"),
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
     "set":     Key(MapOf(Name(), Text()), "facts that change: fact: value, or outcome.reference"),
+    "alike":   Key(Flag(), "given to every entity with the same unique fact too; the provider is asked once"),
     "then":    Key(_CALL, "command(s) for the same entity, queued in the same commit"),
 })
 PAGE = Record({

@@ -279,11 +279,11 @@ class StoredValue(OpenBooks):
     # Cards get lost
 
     def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
-        """Let nothing be spent from a card; what is held on it may still be earned or given back."""
+        """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned."""
         return self._do("gift_card", card, "suspend", {}, key, by, reason)
 
     def reinstate(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
-        """Put a suspended card back to where it was."""
+        """Put a suspended card, with every balance on it, back to where it was."""
         return self._do("gift_card", card, "reinstate", {}, key, by, reason)
 
     def replace(

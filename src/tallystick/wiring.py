@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from tallystick import expression
-from tallystick.declare import Declared
+from tallystick.declare import Declared, flag
 from tallystick.errors import nearest
 from tallystick.expression import Expression, ExpressionError, Name, Type
 from tallystick.machine import (
@@ -109,10 +109,27 @@ class Wiring:
             sets=self._sets(record, scope),
             then=self._then(record, scope),
             line=key.line,
+            alike=flag(record, "alike"),
         )
+        self._check_alike(record, transition)
         check_calls(self.declared, self.machines, key, record, transition)
         check_partial(self.declared, self.machines, key, record, transition, arguments)
         return transition
+
+    def _check_alike(self, record: Mapping[str, At], transition: Transition) -> None:
+        """What a card does with all its balances: they share its number, but no amount is of two currencies."""
+        if not transition.alike:
+            return
+        if not any(fact.unique for fact in self.declared.facts.values()):
+            self.faults.add(record["alike"], f"{self.declared.name} has no unique fact that others could share")
+        for command in transition.commands:
+            types = self.declared.commands[command].arguments.values()
+            if transition.moves or any(type_.kind == "money" for type_ in types):
+                why = f"{transition.name!r} is about an amount, which is of one currency; what is alike moves nothing"
+                self.faults.add(record["alike"], why)
+            if self.declared.commands[command].driven:
+                why = f"{command!r} is driven, and nobody would drive it in the others"
+                self.faults.add(record["alike"], why)
 
     # Names
 

@@ -80,6 +80,7 @@ def preview(unit: Unit, command: Command) -> Answer:
 
 def _decided(unit: Unit, request: Request) -> Intent | Refusal:
     """What the core says; and no two entities may have the same card number."""
+    owned.reach_alike(unit, request)
     intent = decide(unit.machines, request, unit.world)
     return intent if isinstance(intent, Refusal) else owned.refused(unit, intent) or intent
 
