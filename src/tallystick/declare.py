@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import attrs
 
 from tallystick.errors import nearest
-from tallystick.expression import KINDS, Type
+from tallystick.expression import KINDS, UNKNOWN, Type
 from tallystick.machine import IN_DOUBT, Account, Command, Fact, State
 from tallystick.page import At, Faults
 
@@ -62,6 +62,8 @@ class Declared:
         for key, at in self.pairs("states"):
             record = at.value
             says = record["says"].value if "says" in record else ""
+            if key.value == "stay":
+                self.faults.add(key, "'stay' means that the state does not change; choose another name")
             self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
         self._check_states()
         if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
@@ -114,7 +116,7 @@ class Declared:
         if "default" in record and later and type_.optional:
             self.faults.add(record["default"], "an optional fact is none until it is set; it needs no default")
         unique = flag(record, "unique")
-        if unique and type_.kind not in ("number", "text"):
+        if unique and type_.kind not in ("number", "text", UNKNOWN):
             self.faults.add(record["unique"], f"{key.value!r} is {type_}; only a number or a text may be unique")
         if unique and any(fact.unique for fact in self.facts.values()):
             self.faults.add(record["unique"], f"one fact of a machine may be unique, and {key.value!r} is another")
@@ -132,7 +134,7 @@ class Declared:
             return int(at.value)
         if type_.kind == "money" and at.value == "0":
             return 0
-        if type_.kind != "text":
+        if type_.kind not in ("text", UNKNOWN):
             self.faults.add(at, f"{at.value!r} is no default for {type_}")
         return at.value
 
@@ -145,7 +147,11 @@ class Declared:
                 self.faults.add(name, f"{name.value!r} is a word of its own here; choose another name")
             elif name.value in self.accounts:
                 self.faults.add(name, f"argument {name.value!r} has the name of an account")
-            elif fact and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True):
+            elif (
+                fact
+                and UNKNOWN not in (fact.type.kind, type_.kind)
+                and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True)
+            ):
                 self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
             arguments[name.value] = type_
         if key.value == "create":
@@ -165,7 +171,7 @@ class Declared:
         if name in machines:
             return Type("link", optional, machine=name)
         self.faults.add(at, f"{name!r} is neither a type nor a machine.{nearest(name, [*KINDS, *machines])}")
-        return Type("text", optional)
+        return Type(UNKNOWN, optional)
 
 
 def flag(record: Mapping[str, At], key: str) -> bool:

@@ -27,6 +27,7 @@ from tallystick.money import LIMIT
 LONGEST = 500  # characters: nobody reads a longer guard, and a parser has to end
 DEEPEST = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
 KINDS = ("money", "count", "text", "flag", "secret", "number")
+UNKNOWN = "unknown"  # the kind of a type that is none: told where it is declared, and nothing more is told for it
 
 
 @attrs.frozen
@@ -44,6 +45,8 @@ class Type:
 
     def accepts(self, other: Type) -> bool:
         """Whether a value of type `other` may be put where this type is wanted."""
+        if UNKNOWN in (self.kind, other.kind):
+            return True
         if other.kind == "none":
             return self.optional
         if other.optional and not self.optional:
@@ -73,6 +76,10 @@ class ExpressionError(Exception):
     def __init__(self, message: str, offset: int = 0) -> None:
         self.offset = offset
         super().__init__(message)
+
+
+class Untold(ExpressionError):
+    """Nothing can be said of this, because a name in it has no type. That was told already."""
 
 
 @attrs.frozen
@@ -124,6 +131,8 @@ def read(source: str, scope: Mapping[str, Name]) -> Expression:
         raise ExpressionError("it is nested too deep")
     try:
         return _whole(tree, source, scope)
+    except Untold:
+        raise
     except ExpressionError as error:  # ast counts bytes, people count characters
         offset = len(source.encode()[: error.offset].decode(errors="ignore"))
         raise ExpressionError(str(error), offset) from None
@@ -195,6 +204,8 @@ class _Reader:
         found = self.scope.get(name)
         if found is None:
             raise ExpressionError(f"{name!r} is not declared.{nearest(name, list(self.scope))}", node.col_offset)
+        if found.type.kind == UNKNOWN:
+            raise Untold(name, node.col_offset)
         self.names.add(name)
         return (attrs.evolve(found.type, optional=False) if name in known else found.type), found.code
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from tallystick.declare import Declared
 from tallystick.errors import nearest
-from tallystick.expression import Type
+from tallystick.expression import UNKNOWN, Type
 from tallystick.machine import Drive, Transition
 from tallystick.page import At
 
@@ -25,7 +25,8 @@ def check_calls(
     if calls > 1:
         at = record.get("drive") or record["ask"]
         page.faults.add(at, f"{key.value!r} makes {calls} calls; a command may make one, so that one answer ends it")
-    if transition.otherwise and not calls:
+    written = record["drive"].value if "drive" in record else []
+    if transition.otherwise and not calls and len(written) == len(transition.drives):
         page.faults.add(record["else"], f"{key.value!r} makes no call, so nothing can be declined")
 
 
@@ -56,7 +57,7 @@ def check_partial(
         page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names; name it")
     cut = transition.partial
     if cut is not None:
-        if cut not in arguments or arguments[cut].kind != "money":
+        if cut not in arguments or arguments[cut].kind not in ("money", UNKNOWN):
             hint = nearest(cut, [name for name, type_ in arguments.items() if type_.kind == "money"])
             page.faults.add(record["partial"], f"{cut!r} is no amount among the arguments.{hint}")
             return

@@ -52,11 +52,10 @@ class Shape(Protocol):
     def schema(self) -> dict[str, Any]: ...
 
 
-# What an untagged node is resolved to. Which of them is of no interest: the page's format says what a value is.
-_CORE = {
-    f"tag:yaml.org,2002:{name}"
-    for name in ["str", "int", "float", "bool", "null", "map", "seq", "timestamp", "merge", "value"]
-}
+def _tagged(node: Any) -> bool:
+    """Whether a tag is written before it; every node is resolved to some tag, which is of no interest."""
+    mark = node.start_mark
+    return bool(mark.buffer[mark.index] == "!")
 
 
 def _kind(node: Any) -> str:
@@ -67,7 +66,7 @@ def _plain(node: Any, wanted: str, faults: Faults) -> bool:
     """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
     if node.anchor:
         faults.add(node, f"&{node.anchor}: anchors are not used here; write the value out")
-    elif node.tag is not None and str(node.tag) not in _CORE:
+    elif _tagged(node):
         faults.add(node, f"{node.tag}: tags are not used here")
     elif _kind(node) != wanted:
         faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
@@ -268,6 +267,8 @@ def _pairs(node: Any, faults: Faults) -> list[tuple[Any, Any]]:
         name = str(key.value) if _kind(key) == "a single value" else ""
         if key.anchor:
             faults.add(key, f"&{key.anchor}: anchors are not used here; write the value out")
+        if _tagged(key):
+            faults.add(key, f"{key.tag}: tags are not used here")
         if name in seen:
             faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
             continue

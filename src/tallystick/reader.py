@@ -9,7 +9,7 @@ final state. What needs a search through the states is the business of `check`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tallystick.declare import Declared
@@ -27,20 +27,22 @@ def packaged_folder() -> Path:
 
 
 def load(*folders: str | os.PathLike[str]) -> Machines:
-    """The packaged machines, and those of `folders` (or of TALLYSTICK_MACHINES), which may replace them by name.
+    """The packaged machines, and those of `folders` (or of TALLYSTICK_MACHINES), which may replace them.
+
+    A page replaces the one of the same `machine:` in a folder before, whatever their files are called.
 
     Raises:
         MachineError: with all faults of all files.
         Invalid: a folder does not exist.
     """
     named = [os.fspath(folder) for folder in folders] or os.environ.get("TALLYSTICK_MACHINES", "").split(os.pathsep)
-    files: dict[str, Path] = {}
+    layers: list[dict[str, str]] = []
     for folder in [packaged_folder(), *(Path(name) for name in named if name)]:
         if not folder.exists():
             raise Invalid(f"{folder} is no folder of machines: it does not exist")
         found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-        files |= {path.stem: path for path in found}
-    return read({_shown(path): _text(path) for path in files.values()})
+        layers.append({_shown(path): _text(path) for path in found})
+    return _read(layers)
 
 
 def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
@@ -73,19 +75,29 @@ def _shown(path: Path) -> str:
 
 def read(pages: Mapping[str, str]) -> Machines:
     """Machines from texts by file name. Raises MachineError with all faults of all pages."""
+    return _read([pages])
+
+
+def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
+    """Machines of all layers; one of a later layer stands for that of its name in an earlier one."""
     declared: dict[str, Declared] = {}
-    collected = []
-    for file, text in pages.items():
-        faults = Faults(file)
-        collected.append(faults)
-        page = composed(text, faults)
-        if page is None or not {"machine", "states"} <= page.value.keys():
-            continue
-        one = Declared(page, text, faults)
-        if one.name in declared:
-            faults.add(page.value["machine"], f"machine {one.name!r} is declared in {declared[one.name].file} too")
-        else:
-            declared[one.name] = one
+    collected: list[Faults] = []
+    for pages in layers:
+        own: dict[str, Declared] = {}
+        for file, text in pages.items():
+            faults = Faults(file)
+            collected.append(faults)
+            page = composed(text, faults)
+            if page is None or not {"machine", "states"} <= page.value.keys():
+                continue
+            one = Declared(page, text, faults)
+            if one.name in own:
+                faults.add(page.value["machine"], f"machine {one.name!r} is declared in {own[one.name].file} too")
+            else:
+                own[one.name] = one
+        replaced = [declared[name].faults for name in own if name in declared]
+        collected = [each for each in collected if not any(each is other for other in replaced)]
+        declared |= own
     for one in declared.values():
         one.declare(declared)
     machines = [Wiring(one, declared).machine() for one in declared.values()]

@@ -12,7 +12,7 @@ import attrs
 from tallystick import expression
 from tallystick.declare import Declared, flag
 from tallystick.errors import nearest
-from tallystick.expression import Expression, ExpressionError, Name, Type
+from tallystick.expression import UNKNOWN, Expression, ExpressionError, Name, Type, Untold
 from tallystick.machine import (
     IN_DOUBT,
     Ask,
@@ -175,6 +175,8 @@ class Wiring:
     def expression(self, at: At, scope: Mapping[str, Name], wanted: Type, what: str) -> Expression | None:
         try:
             found = expression.read(at.value, scope)
+        except Untold:
+            return None
         except ExpressionError as error:
             self.faults.add(at, f"in '{at.value}': {error}", error.offset if at.exact else 0)
             return None
@@ -203,8 +205,10 @@ class Wiring:
         written = written_call(at, self.faults)
         if written is None:
             return None
-        links = {name: fact.type for name, fact in self.declared.facts.items() if fact.type.kind == "link"}
-        links |= {name: type_ for name, type_ in arguments.items() if type_.kind == "link"}
+        types = {name: fact.type for name, fact in self.declared.facts.items()} | dict(arguments)
+        links = {name: type_ for name, type_ in types.items() if type_.kind == "link"}
+        if written.link in types and types[written.link].kind == UNKNOWN:
+            return None
         if written.link not in links:
             hint = nearest(written.link, list(links)) or " None is declared."
             self.faults.add(at, f"{written.link or written.name!r} names no linked entity, a fact or argument.{hint}")
@@ -243,6 +247,8 @@ class Wiring:
                 continue
             wanted = commands[written.name].arguments
             given = self._fitting(written, wanted, scope, written.name)
+            if commands[written.name].driven:
+                self.faults.add(at, f"{written.name!r} is driven: only another machine may give it, and no queue")
             for name in given:
                 if wanted[name].kind == "secret":
                     self.faults.add(at, f"{written.name}({name}=…) would store a secret in the queue")
@@ -252,6 +258,7 @@ class Wiring:
     # What moves and changes
 
     def _moves(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> tuple[Move, ...]:
+        """All moves happen at once, so their order says nothing; a call in flight remembers amounts by this one."""
         moves = []
         for key, at in record["move"].value if "move" in record else []:
             source, arrow, target = (part.strip() for part in key.value.partition("->"))
@@ -273,7 +280,7 @@ class Wiring:
             amount = self.expression(at, scope, Type("money"), "an amount")
             if amount is not None:
                 moves.append(Move(source, target, amount))
-        return tuple(moves)
+        return tuple(sorted(moves, key=lambda move: (move.source, move.target, move.amount.code)))
 
     def _sets(self, record: Mapping[str, At], scope: Mapping[str, Name]) -> dict[str, Expression]:
         sets = {}
@@ -338,10 +345,13 @@ class Wiring:
                 continue
             sums = {}
             for name, path in record["sum"].value if "sum" in record else []:
+                if name.value in (*self.declared.accounts, *self.declared.outside, IN_DOUBT):
+                    self.faults.add(name, f"{name.value!r} is an account already; the sum needs a name of its own")
                 total = self._sum(path)
                 if total:
                     sums[name.value] = total
-            accounts = dict.fromkeys([*self.declared.accounts, IN_DOUBT, *self.declared.outside, *sums])
+            named = [name.value for name, _ in record["sum"].value] if "sum" in record else []
+            accounts = dict.fromkeys([*self.declared.accounts, IN_DOUBT, *self.declared.outside, *named])
             scope = expression.accounts_facts_arguments(accounts, {}, {}, tuple(self.declared.states))
             always = self.expression(record["always"], scope, Type("flag"), "a statement")
             if always is not None:
@@ -356,6 +366,8 @@ class Wiring:
             return None
         machine, fact, account = parts
         other = self.machines[machine]
+        if fact in other.facts and other.facts[fact].type.kind == UNKNOWN:
+            return None
         if fact not in other.facts or other.facts[fact].type.machine != self.declared.name:
             links = [name for name, each in other.facts.items() if each.type.machine == self.declared.name]
             self.faults.add(

@@ -44,5 +44,6 @@ def call(at: At, faults: Faults) -> Written | None:
         if each.arg in arguments:
             faults.add(at, f"in '{at.value}': argument {each.arg!r} is given twice")
         source = ast.get_source_segment(text, each.value) or ast.unparse(each.value)
-        arguments[str(each.arg)] = At(source, at.line, at.column + each.value.col_offset)
+        column = at.column + each.value.col_offset if at.exact else at.column  # folded, it stands in another line
+        arguments[str(each.arg)] = At(source, at.line, column, at.exact)
     return Written(at, link, name, arguments, bare=found is None)
