@@ -20,6 +20,9 @@ def compared(file: str, *changes: str) -> Difference:
 CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
     ("payment.yaml", ["Asked for; nothing is held.", "Wanted."], "wording", [], []),
     ("payment.yaml", ["\nfacts:", "\n# A comment\nfacts:"], "wording", [], []),
+    ("payment.yaml", ["      held -> redeemed: amount\n      held -> uncovered: held - amount\n", "      held -> uncovered: held - amount\n      held -> redeemed: amount\n"], "wording", [], []),
+    ("payment.yaml", ["  order: text\n", "  order: {is: text, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
+    ("gift_card.yaml", ["    alike: true ", "    "], "changes", ["suspend happens to nobody else, not whoever has the same unique fact"], []),
     ("payment.yaml", ["invoice: text?", "invoice: text?, note: text?"], "adds", ["command settle takes note too, which is text, if any"], []),
     ("payment.yaml", ["  order: text\n", "  order: text\n  shop: text?\n"], "adds", ["fact shop is new"], []),
     ("payment.yaml", ["  order: text\n", "  order: text\n  shop: text\n"], "changes", ["fact shop is new and has to be given when an entity is made"], []),

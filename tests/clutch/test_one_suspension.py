@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tallystick.verify import verify
 from world import MACHINES, World
 
 from tallystick.engine import Engine
@@ -15,6 +14,7 @@ from tallystick.receipt import Command, Ended
 from tallystick.refusal import Code
 from tallystick.store import open_store
 from tallystick.stored_value import StoredValue
+from tallystick.verify import verify
 
 
 @pytest.fixture(params=["memory", "sqlite"])

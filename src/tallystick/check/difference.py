@@ -25,7 +25,7 @@ from tallystick.machine import Command, Machine, Transition
 KEYS = {
     "command": "answers", "from": "leaves", "to": "leads to", "else": "leads, declined, to", "when": "happens when",
     "drive": "drives", "ask": "asks", "partial": "may be confirmed in part:", "move": "moves", "set": "sets",
-    "then": "queues",
+    "then": "queues", "alike": "happens to",
 }  # fmt: skip
 
 KINDS = {
@@ -214,6 +214,8 @@ def _written(transition: Transition, key: str) -> str:
                 [f"{each.amount.source} from {each.source} to {each.target}" for each in transition.moves]
                 or ["nothing"]
             )
+        case "alike":
+            return "whoever has the same unique fact" if transition.alike else "nobody else"
         case "set":
             return joined([f"{name} to {value.source}" for name, value in transition.sets.items()] or ["nothing"])
     return _calls([(each.command, each.arguments) for each in transition.then])
