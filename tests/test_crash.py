@@ -1,9 +1,11 @@
 """Stopped anywhere and run again with the same keys, the books end as if nothing had happened.
 
-Twice over: first the engine is stopped, in this process, at every single step it takes: before and after each
+Twice over: first the engine is stopped, in this process, at the steps it takes: before and after each
 commit, before and after each call. Then real processes are killed with SIGKILL at random moments, from the first
 byte of the file on. After either, a new engine recovers, the same list of commands is said again from its start,
 and the books are compared with those of a run that nobody disturbed.
+
+At every statement and every call they are killed by `tallystick.testing.crash`; see tests/testing/test_crash_points.py.
 
 The provider keeps a book of its own, which no crash takes from it. What it does depends only on the amount and on
 how often it was asked: 1 cent at the end is declined, 2 is confirmed for half, of 3 the answer is lost, of 4 the
@@ -43,7 +45,7 @@ from tallystick.store.sqlite import SqliteStore
 from tallystick.verify import verify
 
 MACHINES = reader.load()
-SEED, KILLS, PASSES = 20260301, 30, 12  # kills of each kind
+SEED, KILLS, PASSES = 20260301, 10, 12  # kills of each kind
 PIN = "73519"
 
 
@@ -325,7 +327,7 @@ class SteppedProvider:
 def make(kind: str, folder: Path, name: object) -> tuple[Store, Provider, Bank | None]:
     store = MemoryStore() if kind.startswith("memory") else SqliteStore(folder / f"{name}.db")
     bank = Bank(folder / f"{name}.book") if kind.endswith("bank") else None
-    return store, bank or LocalProvider(number=lambda: "6000"), bank
+    return store, bank or LocalProvider(), bank
 
 
 def stopped(store: Store, provider: Provider, step: Steps, list_: list[Command]) -> bool:
@@ -339,9 +341,9 @@ def stopped(store: Store, provider: Provider, step: Steps, list_: list[Command])
 
 @pytest.mark.parametrize(
     ("kind", "payments", "every"),
-    [("memory local", [3, 4], 1), ("memory bank", [3], 1), ("memory bank", [4], 1), ("sqlite bank", [2, 4], 31)],
+    [("memory local", [3, 4], 1), ("memory bank", [3], 2), ("memory bank", [4], 3)],
 )
-def test_stopped_at_every_step_it_ends_in_the_same_books(
+def test_stopped_at_its_steps_it_ends_in_the_same_books(
     kind: str, payments: list[int], every: int, tmp_path: Path
 ) -> None:
     list_ = commands(payments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tallystick.testing.referee import Rows
 from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, Telling
 
+ROOT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted_crashes.py")
 
 
@@ -42,6 +44,16 @@ def test_a_story_told_twice_has_the_same_shape_and_the_same_points(tmp_path: Pat
     assert one.shape.differences(two.shape) == []
     assert one.names == two.names
     assert {name.partition(" ")[0] for name in one.names} == {"before", "after"}
+
+
+def test_the_example_in_the_docs_runs() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/crashes.md").read_text(encoding="utf-8"), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example],
+        capture_output=True, text=True, check=False, cwd=ROOT / "examples/own_machine",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "'killed in recovery': 10" in done.stdout
 
 
 def test_killed_at_a_sample_of_points_the_books_end_the_same() -> None:

@@ -8,7 +8,7 @@ story and is killed there with SIGKILL: no handler runs, nothing is closed. What
 then another process opens the books, recovers, tells the story again from its start with the same keys, and has to
 end with the very books of a run that nobody disturbed. Recovery is killed at its own points too.
 
-`crash_points` does this for a story of your own, on machines of your own.
+`crash_points` does this for a story of your own, on machines of your own; docs/crashes.md has an example.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tallystick.testing.ran import Progress, Ran, parser, room, spread, to_stder
 from tallystick.testing.referee import Rows, judge
 from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, OTHER_BOOKS, Shape, Story, Telling, copy, remove, told
+
+READS = 4  # points in a recovery that only reads
 
 
 def crash_points(story: Story, points: int | None = None, progress: Progress | None = None) -> Ran:
@@ -106,7 +108,9 @@ class _Crashes:
 
     def _in_recovery(self, folder: Path, again: int | None, where: str) -> None:
         names = self._recovery(folder, where)
-        for m in spread(None, len(names)) if again is None else self._shifted(again, len(names)):
+        if again is None:  # all of them; but where nothing is left to do, nothing is written that could be half done
+            again = len(names) if any("INSERT" in name for name in names) else READS
+        for m in self._shifted(again, len(names)):
             there = f"{where}; and in recovery at point {m}, {names[m - 1]}"
             twice = self._killed(folder, Dies(m), 1, there)
             self._ran.figures["killed in recovery"] += 1
@@ -129,7 +133,8 @@ class _Crashes:
 
     def _shifted(self, wanted: int, of: int) -> Iterable[int]:
         """Other points at each turn, so that a sample goes everywhere."""
-        return [1 + (self._number * 37 + index * of // wanted) % of for index in range(wanted)] if of else []
+        first = self._number * 37
+        return [1 + (first + index * of // wanted) % of for index in range(min(wanted, of))]
 
     def _killed(self, start: Path, dies: Dies, life: int, where: str) -> Path:
         """The files that a process leaves which is killed on its way."""

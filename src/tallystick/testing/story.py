@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -100,6 +101,7 @@ class Telling:
             story.machines, SqliteStore(folder / BOOKS, connections=connections, timeout=timeout),
             Pointed(story.provider(folder / OTHER_BOOKS), points or Points()),
             clock=self.clock, ids=lambda: f"call-{life}{twin}-{next(ids)}",
+            random=Random(life),  # noqa: S311  # the same waits in every run
         )  # fmt: skip
         self.engine.told_to = folder / TOLD
         self.books = StoredValue(self.engine)
