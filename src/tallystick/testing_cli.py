@@ -100,7 +100,8 @@ def fuzz(
     if report.found is not None:
         path = Path(out) / f"{name}.fuzz.jsonl"
         fuzzing.write(report.found.lines, path)
-        tables.console(stderr=True).print(told_of(report.found, path), highlight=False, soft_wrap=True)
+        needed = [*folders, *([machine] if Path(machine).is_file() else [])]
+        tables.console(stderr=True).print(told_of(report.found, path, needed), highlight=False, soft_wrap=True)
         ctx.exit(1)
 
 

@@ -171,7 +171,7 @@ class FuzzItem(PageItem):
         if report.found is not None:
             path = self.beside("fuzz")
             fuzz.write(report.found.lines, path)
-            raise Wrong(told_of(report.found, path))
+            raise Wrong(told_of(report.found, path, [str(self.path.parent)]))
 
 
 class ConformanceItem(PageItem):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,9 @@ def _missing(names: list[str]) -> str:
     return ", ".join(names[:LISTED]) + more
 
 
-def told_of(found: Found, path: Path) -> str:
-    """The failure as people read it, and how to see it again."""
+def told_of(found: Found, path: Path, folders: Sequence[str] = ()) -> str:
+    """The failure as people read it, and how to see it again; `folders` are those of machines that it needs."""
     steps = "\n".join(f"  {number}  {line}" for number, line in enumerate(story(found.lines), 1))
-    again = f"tallystick run {path} --provider scripted --store memory:"
+    where = "".join(f" --machines {folder}" for folder in folders)
+    again = f"tallystick run {path} --provider scripted --store memory:{where}"
     return f"{found.code}: {found.why}\n{steps}\nWritten to {path}; to see it again: {again}"

@@ -104,6 +104,8 @@ class World:
         line: Line = {"key": key or self.key(), "machine": machine, "id": id, "command": command, "args": {
             name: value for name, value in args.items() if value is not None and value is not False
         }}  # fmt: skip
+        if command in self.machines[machine].commands and self.machines[machine].commands[command].signed:
+            line |= {"by": "ann", "reason": "she has seen it"}
         return self._line(line, self._kinds(line), CURRENCY)
 
     def say(self, line: Line) -> Receipt | None:
@@ -114,7 +116,8 @@ class World:
         args = {name: to_text(value, currency) if kinds.get(name) == "money" else value
                 for name, value in line["args"].items()}  # fmt: skip
         line = {**line, "args": args}
-        wanted = Command(line["machine"], line["id"], line["command"], args, line["key"])
+        signed = {name: line[name] for name in ("by", "reason") if name in line}
+        wanted = Command(line["machine"], line["id"], line["command"], args, line["key"], **signed)
         ended: list[Receipt] = []
         with suppress(Invalid):
             self._recorded(line, lambda: ended.append(self.engine.attempt(wanted)))
