@@ -106,7 +106,8 @@ def _shown(report: Report) -> list[Text]:
 
 
 def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what.removesuffix('s') if count == 1 else what}"
+    words = what.replace("_", " ")
+    return f"{count:,} {words.removesuffix('s') if count == 1 else words}"
 
 
 def _told(finding: Finding) -> Text:

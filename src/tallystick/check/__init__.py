@@ -10,8 +10,6 @@ Each floor gives findings (`Finding`) and counts what it looked at. A floor is o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from importlib import import_module
-from importlib.util import find_spec
 
 import attrs
 
@@ -58,8 +56,9 @@ def check(
     figures: dict[str, Mapping[str, int]] = {}
     found, figures["structure"] = _structure(machines, only or list(machines))
     findings += found
-    if model and find_spec("tallystick.check.model"):
-        explore = import_module("tallystick.check.model").explore
+    if model:
+        from tallystick.check.model import explore
+
         found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress)
         findings += found
     if prove:

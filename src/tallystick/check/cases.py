@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 import attrs
@@ -29,7 +30,7 @@ class Case:
 
     values: tuple[tuple[Variable, object], ...]
 
-    @property
+    @cached_property
     def rank(self) -> tuple[int, int]:
         numbers = [value for _, value in self.values if type(value) is int]
         return (
