@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -99,6 +100,29 @@ def test_seeds_sum_up_in_their_order() -> None:
     for seed in (5, 6, 7):
         one_by_one.add(run(seed, 30))
     assert total == one_by_one
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Any) -> None:
+    """They hold its stdout: reading that to its end waits for the last of them."""
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert "at work" in done.stdout
+
+
+KILLED = """
+import os, signal, time
+from tallystick.testing.simulate import workers
+
+if __name__ == "__main__":
+    pool = workers(2)
+    asleep = [pool.submit(time.sleep, 3600) for _ in range(2)]
+    while not all(each.running() for each in asleep):
+        time.sleep(0.01)
+    print("at work", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 # --- What is wrong

@@ -72,12 +72,12 @@ class Figures:
             "operations_by_kind": _sorted(self.operations), "answers": _sorted(self.answers),
             "faults": self.faults.total(), "faults_by_kind": _sorted(self.faults), "events": _sorted(self.events),
             "simulated_years": round(self.seconds / YEAR, 3), "entries": self.entries,
-            "entries_by_phase": _sorted(self.phases), "states": [len(self.states), len(states)],
-            "transitions": [len(self.fired), len(transitions)],
+            "entries_by_phase": _sorted(self.phases), "states": len(self.states), "states_declared": len(states),
+            "transitions": len(self.fired), "transitions_declared": len(transitions),
             "never": [".".join(each) for each in self._never(machines)],
             "checked": _sorted(self.checked), "rows_judged": self.judged,
             "journal_hash": self.hash,
-            "failures": [
+            "seeds_wrong": len(self.failures), "failures": [
                 {"seed": each.seed, "wrong": each.wrong, "story": each.story, "again": each.again}
                 for each in self.failures
             ],

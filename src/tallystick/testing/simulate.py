@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from operator import itemgetter
+from threading import Thread
 
 from tallystick import reader
 from tallystick.machine import Machines
@@ -183,5 +185,22 @@ def _spread(tasks: Iterable[tuple[list[int], int, str]], jobs: int) -> Iterator[
     if jobs <= 1:
         yield from map(_some, tasks)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with workers(jobs) as pool:
         yield from pool.map(_some, tasks)
+
+
+def workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes that end with the one that started them, however that ends."""
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
