@@ -78,7 +78,7 @@ class Measured:
             [
                 f"{self.requests} HTTP requests in {self.seconds:.0f} s ({self.requests / self.seconds:.0f} a second)",
                 f"{self.calls} calls about {self.cards} cards: {ends}",
-                f"{self.recovered} ended by recover, {self.persons} by a person; {self.doubled} doubled by the provider",
+                f"{self.recovered} ended by recover, {self.persons} by a person; the provider doubled {self.doubled}",
                 f"memory: {' '.join(f'{each / 1024:.0f}' for each in self.memory)} MB ({self.growth:+.1%} since 30 %)",
                 f"{self.entries} entries verified; " + ("both books agree" if not self.wrong else "WRONG:"),
                 *self.wrong,

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import attrs
@@ -230,7 +230,7 @@ class ClutchSettings:
     # fmt: on
 
     def __attrs_post_init__(self) -> None:
-        for name, wanted in get_type_hints(type(self)).items():
+        for name, wanted in variables.kinds(type(self)).items():
             value = getattr(self, name)
             if get_origin(wanted) is Literal and value not in get_args(wanted):
                 raise Invalid(f"clutch: {name} is one of {', '.join(get_args(wanted))}, not {value!r}")

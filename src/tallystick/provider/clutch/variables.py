@@ -34,20 +34,30 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+_kinds: dict[type[Any], Mapping[str, Any]] = {}
+
+
+def kinds(made: type[Any]) -> Mapping[str, Any]:
+    """The fields of a class with their types; worked out once, for that takes longer than all else."""
+    if made not in _kinds:
+        _kinds[made] = get_type_hints(made)
+    return _kinds[made]
+
+
 def read(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that the environment has, by name.
 
     Raises:
         Invalid: one of them cannot be.
     """
-    kinds = get_type_hints(settings)
+    wanted = kinds(settings)
     known = {variable(field.name): field.name for field in attrs.fields(settings)}
     found: dict[str, Any] = {}
     for each, text in environment.items():
         name = known.get(each)
         if name is not None and text:
             try:
-                found[name] = _of_text(text, kinds[name])
+                found[name] = _of_text(text, wanted[name])
             except Unfit as unfit:
                 raise Invalid(f"clutch: {each} has to be {unfit}") from None
         elif each.startswith(PREFIX) and text:
@@ -105,11 +115,11 @@ def _row(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _made(value: Any, kind: Any) -> Any:
-    kinds = get_type_hints(kind)
-    if not isinstance(value, dict) or not set(value) <= set(kinds):
-        raise Unfit(f"a JSON object with some of {', '.join(kinds)}")
+    wanted = kinds(kind)
+    if not isinstance(value, dict) or not set(value) <= set(wanted):
+        raise Unfit(f"a JSON object with some of {', '.join(wanted)}")
     try:
-        return kind(**{name: _fitted(each, kinds[name]) for name, each in value.items()})
+        return kind(**{name: _fitted(each, wanted[name]) for name, each in value.items()})
     except TypeError:
         raise Unfit(f"a JSON object with {', '.join(_needed(kind))} at least") from None
 
