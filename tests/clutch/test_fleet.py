@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -114,10 +113,14 @@ def test_what_was_given_or_not_to_be_shared_stays(tmp_path: Path) -> None:
         assert (alone._bucket, alone._breaker) == kept
 
 
-def test_processes_share_the_breaker(tmp_path: Path) -> None:
-    """By the command line, settings from the environment, and nothing listens where Clutch should be."""
+def test_processes_share_the_breaker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One by the command line, this one by `open`; settings from the environment, and nothing listens there."""
     with socket.socket() as taken:  # bound and not listening: refused
         taken.bind(("127.0.0.1", 0))
+        variables = ACCESS | {"CLUTCH_BASE_URL": f"http://127.0.0.1:{taken.getsockname()[1]}"}
+        for name, value in (variables | {"CLUTCH_BREAKER_FAILURES": "3"}).items():
+            monkeypatch.setenv(name, value)
+        url = f"sqlite:///{tmp_path / 'books.db'}"
         lines = tmp_path / "lines.jsonl"
         card = {"form": "electronic", "currency": "USD", "card_set": "G"}
         wanted = [("create", card), *[("allocate", {})] * 3]
@@ -125,21 +128,21 @@ def test_processes_share_the_breaker(tmp_path: Path) -> None:
             json.dumps({"machine": "gift_card", "id": "c", "command": name, "args": args, "key": f"{name}-{index}"}) + "\n"
             for index, (name, args) in enumerate(wanted)
         ))  # fmt: skip
-        environment = {
-            **os.environ, **ACCESS, "CLUTCH_BASE_URL": f"http://127.0.0.1:{taken.getsockname()[1]}",
-            "CLUTCH_BREAKER_FAILURES": "3", "TALLYSTICK_PROVIDER": "clutch",
-            "TALLYSTICK_STORE": f"sqlite:///{tmp_path / 'books.db'}",
-        }  # fmt: skip
+        command = [sys.executable, "-m", "tallystick", "run", str(lines), "--provider", "clutch", "--store", url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert SECRET not in done.stdout + done.stderr
+        whys = [json.loads(line)["why"] for line in done.stdout.splitlines()[1:]]
+        assert len(whys) == 3
+        assert all("not reached" in why for why in whys)
 
-        def run(**more: str) -> list[str]:
-            command = [sys.executable, "-m", "tallystick", "run", str(lines)]
-            done = subprocess.run(command, env=environment | more, capture_output=True, text=True, timeout=60)
-            assert SECRET not in done.stdout + done.stderr
-            return [json.loads(line)["why"] for line in done.stdout.splitlines()[1:]]
+        def said() -> str:
+            with tallystick.open(url, provider="clutch") as books, pytest.raises(Unavailable) as error:
+                books.engine.execute("gift_card", "c", "allocate", key="now")
+            return str(error.value)
 
-        assert all("not reached" in why for why in run())
-        assert all("so many failures" in why for why in run())
-        assert "not reached" in run(CLUTCH_SHARE_LIMITS="no")[0]
+        assert "so many failures" in said()
+        monkeypatch.setenv("CLUTCH_SHARE_LIMITS", "no")
+        assert "not reached (ConnectError" in said()
 
 
 # --- Settings by variables

@@ -213,9 +213,9 @@ def test_killed_in_the_middle_of_work_it_keeps_every_answered_request(tmp_path: 
 
 
 def test_options_that_cannot_be_read() -> None:
-    for options in (["--card-set", "X"], ["--faults", "nonsense=1"], ["--set", "nonsense=1"]):
-        command = [sys.executable, "-m", "tallystick.provider.clutch.sandbox", *options]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 2
-        assert "error:" in done.stderr
+    """Of its own module; `tallystick sandbox` reads the same ones and has a test of each."""
+    command = [sys.executable, "-m", "tallystick.provider.clutch.sandbox", "--faults", "nonsense=1"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "error:" in done.stderr

@@ -60,7 +60,7 @@ def requests(box: Sandbox, number: str, steps: list[Any]) -> Iterator[tuple[str,
             yield "updateBalance", {**update, "action": kind}, fault
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 @given(SETTINGS, st.lists(STEP, max_size=40))
 def test_value_is_conserved(settings: Settings, steps: list[Any]) -> None:
     with Sandbox(settings, {"EGIFT": 100}, clock=lambda: 1_800_000_000.0) as box:
@@ -119,7 +119,7 @@ ODD = Sandbox(card_sets={"EGIFT": 2000}, seed=3)
 NUMBER = str(ODD.post("allocate", {"cardSetId": "EGIFT"}).json()["cardNumber"])
 
 
-@hypothesis_settings(max_examples=400, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(METHODS),
     st.dictionaries(st.sampled_from(NAMES), JSON | st.just(NUMBER) | st.just({**USD, "amount": 1}), max_size=6),

@@ -243,22 +243,24 @@ def test_both_books_agree_in_many_runs(seed: int) -> None:
 
 def test_the_traffic_is_mixed() -> None:
     """What a run is made of, so that agreement is not the agreement of nothing."""
-    ended: Counter[str] = Counter()
-    crashes = persons = 0
-    for seed in range(40):
-        run = traffic(seed)
-        ended += run.ended
-        crashes += run.crashes
-        persons += run.world.asked_a_person
-    commands = {each.split()[0] for each in ended if each.endswith(" applied")}
-    assert commands >= {
+    commands_wanted = {
         "allocate", "activate", "issue", "reload", "adjust", "authorize", "redeem_now", "settle", "reverse", "void",
         "refund", "suspend", "reinstate", "begin", "let_go",
     }  # fmt: skip
-    results = {each.split()[1] for each in ended}
-    assert results == {"applied", "refused", "declined", "unavailable", "in_doubt", "deferred"}
-    assert crashes > 10
-    assert persons > 0
+    results_wanted = {"applied", "refused", "declined", "unavailable", "in_doubt", "deferred"}
+    commands, results = set[str](), set[str]()
+    crashes = persons = 0
+    for seed in range(40):
+        run = traffic(seed)
+        commands |= {each.split()[0] for each in run.ended if each.endswith(" applied")}
+        results |= {each.split()[1] for each in run.ended}
+        crashes += run.crashes
+        persons += run.world.asked_a_person
+        if commands >= commands_wanted and results == results_wanted and crashes > 10 and persons:
+            return
+    raise AssertionError(
+        f"{commands_wanted - commands}, {results_wanted ^ results}, {crashes} crashes, {persons} asked"
+    )
 
 
 # --- What is caught
@@ -325,7 +327,11 @@ def caught(seed: int, wrapped: Callable[[ClutchProvider], Provider]) -> bool:
      (ForgetsWhatIsClaimed, 0)],  # the engine itself sees that what was found is claimed
 )  # fmt: skip
 def test_a_provider_that_is_wrong_is_caught(mutation: type[Wrapped], at_least: int) -> None:
-    found = sum(caught(seed, mutation) for seed in range(20))
+    found = 0
+    for seed in range(20):
+        found += caught(seed, mutation)
+        if found > at_least:
+            break
     assert found >= at_least
     assert at_least or not found
 
