@@ -15,7 +15,7 @@ from tallystick.expression import Expression, read
 from test_expression import ACCEPTED, NARROWED, SCOPE, A, F, V, amounts, counts, flags, read_if_not_idle, sums, values
 
 VARIABLES = {name: terms.fresh(name, each.type) for name, each in SCOPE.items()}
-PLACES = {place: VARIABLES for place in "vfa"} | {"s": VARIABLES["state"]}
+PLACES = dict.fromkeys("vfa", VARIABLES) | {"s": VARIABLES["state"]}
 
 
 def constant(value: object) -> tuple[Any, bool]:
@@ -61,7 +61,7 @@ def test_each_expression_of_the_tables(source: str) -> None:
     assert agrees(by_solver(expression, named), expression.compiled()(V, F, A, "open", None))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(source=flags | sums(amounts) | sums(counts), named=values)
 def test_any_expression_and_any_values(source: str, named: dict[str, Any]) -> None:
     expression = read_if_not_idle(source)

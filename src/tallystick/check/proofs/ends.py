@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import z3
-from z3.z3util import get_vars
 
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.facts import Known
@@ -82,6 +81,8 @@ class _Search:
             for row in rows
             if state not in finals
         ]
+        self._ways.sort(key=lambda way: bool(way[1][0].row.transition.drives))  # the simple ones first
+        self._willing: dict[Firing, Term] = {}
 
     def _empty(self, state: str) -> Term:
         accounts = self.known.life.worlds[state].entity.accounts
@@ -115,8 +116,12 @@ class _Search:
         way = z3.And(guard, self._then(firing, firing.row.target or state))
         if not satisfiable([*left, way]):
             return False
+        if firing.row.transition.drives:
+            way = z3.And(way, self._taken_part(firing))
+            if not satisfiable([*left, way]):
+                return False
         own = {str(each) for each in _own(firing.entity)}
-        found = _eliminated(z3.Exists, [each for each in get_vars(way) if str(each) not in own], way)
+        found = _eliminated(z3.Exists, [each for each in _variables(way) if str(each) not in own], way)
         self.can_end[state] = z3.simplify(z3.Or(self.can_end[state], found))
         return True
 
@@ -138,6 +143,13 @@ class _Search:
 
     # What is driven
 
+    def _taken_part(self, firing: Firing) -> Term:
+        """That all that a firing drives takes its part; worked out once."""
+        if firing not in self._willing:
+            drives = firing.row.transition.drives
+            self._willing[firing] = z3.And([self._takes_part(firing.entity, drive, firing.args) for drive in drives])
+        return self._willing[firing]
+
     def _takes_part(self, entity: Entity, drive: Drive, args: Mapping[str, Value]) -> Term:
         """That the linked entity does what it is given, as a statement about the one that gives it."""
         known = self.look_up(drive.machine)
@@ -155,7 +167,7 @@ class _Search:
             if bound:
                 here = z3.And(here, *tied(known.life.machine, other.entity, entity, drive.link))
             term = z3.Implies(here, takes) if bound else z3.And(here, takes)
-            inner = [each for each in get_vars(term) if str(each).startswith(prefix)]
+            inner = [each for each in _variables(term) if str(each).startswith(prefix)]
             found.append(_eliminated(z3.ForAll if bound else z3.Exists, inner, term))
         return z3.simplify(z3.And(link.there, z3.And(found) if bound else z3.Or(found)))
 
@@ -175,6 +187,19 @@ def _same_sort(one: Value, other: Value) -> Term:
 
 def _own(entity: Entity) -> list[Term]:
     return [*entity.accounts.values(), *(term for value in entity.facts.values() for term in (value.term, value.there))]
+
+
+def _variables(term: Term) -> list[Term]:
+    """The variables of a term, each once; parts that it shares are looked at once."""
+    found, seen, waiting = [], set(), [term]
+    while waiting:
+        part = waiting.pop()
+        if part.get_id() not in seen:
+            seen.add(part.get_id())
+            waiting += part.children()
+            if z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+                found.append(part)
+    return found
 
 
 def _eliminated(quantifier: Callable[[list[Term], Term], Term], inner: list[Term], term: Term) -> Term:

@@ -18,7 +18,7 @@ import z3
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.solver import Prover, amount
-from tallystick.check.proofs.steps import Accounts, Act, Firing, acts
+from tallystick.check.proofs.steps import Accounts, Act, Firing
 from tallystick.check.proofs.terms import Entity, Term, Value
 from tallystick.machine import Invariant, Machine, Machines, Sum
 
@@ -56,7 +56,7 @@ def everything(known: Known) -> Iterator[tuple[Act, list[Term]]]:
     life = known.life
     for (state, command), rows in life.machine.table.items():
         for row in rows:
-            for act in acts(life.machines, life.worlds[state].entity, row, command):
+            for act in life.acts(state, row, command):
                 for point in life.taking(state, rows):
                     if point.changing is None and known.reached(point):
                         yield act, [*known.at(point), act.when, act.part(_PART)]

@@ -16,7 +16,7 @@ import z3
 from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.life import Point
 from tallystick.check.proofs.solver import Prover, satisfiable, values
-from tallystick.check.proofs.steps import Accounts, Act, Firing, acts
+from tallystick.check.proofs.steps import Accounts, Act, Firing
 from tallystick.check.proofs.terms import Term
 from tallystick.machine import IN_DOUBT, Row
 
@@ -63,7 +63,7 @@ def _cases(known: Known) -> Iterator[_Case]:
     for (state, command), rows in life.machine.table.items():
         world = life.worlds[state]
         for row in rows:
-            for act in acts(life.machines, world.entity, row, command):
+            for act in life.acts(state, row, command):
                 for point in life.taking(state, rows):
                     alone = [world.quiet] if row.ends else []
                     given = [*known.at(point), act.when, act.part(_PART), *alone]

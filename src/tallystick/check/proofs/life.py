@@ -89,6 +89,7 @@ class Life:
         self._thens = {state: world(machine, state, "then.") for state in machine.states}
         self.asking = {name for name, row in machine.rows.items() if can_call(machines, row)}
         self._facts = {state: _moded(machine, state) for state in machine.states}
+        self._acts: dict[tuple[str, str, str], list[Act]] = {}
         self._later: dict[Point, list[Point]] = {}
         self.points = [Point(state, mode) for state in machine.states for mode in self._modes(state)]
         self.points += [
@@ -105,6 +106,13 @@ class Life:
         fact = self._facts[self.machine.start]
         default = self.machine.facts[fact].default if fact else None
         return Point(self.machine.start, None if default is None else str(default))
+
+    def acts(self, state: str, row: Row, command: str) -> list[Act]:
+        """All that may happen when a row answers a command; made once, as making terms is most of the work."""
+        key = (state, row.name, command)
+        if key not in self._acts:
+            self._acts[key] = list(acts(self.machines, self.worlds[state].entity, row, command))
+        return self._acts[key]
 
     def _modes(self, state: str) -> list[str | None]:
         fact = self._facts[state]
@@ -133,7 +141,7 @@ class Life:
         done = set()
         for (state, command), rows in self.machine.table.items():
             for row in rows:
-                for act in acts(self.machines, self.worlds[state].entity, row, command):
+                for act in self.acts(state, row, command):
                     for point in self.taking(state, rows):
                         yield from self._fired(point, act)
                 if row.name in self.asking and (row.name, state) not in done:
@@ -230,7 +238,7 @@ class Life:
 
     def _leads(self, now: Point, row: Row, command: str) -> list[Point]:
         found = [now] if row.transition.otherwise in (None, now.state) else [Point(row.transition.otherwise or "")]
-        for act in acts(self.machines, self.worlds[now.state].entity, row, command):
+        for act in self.acts(now.state, row, command):
             for step in self._fired(now, act):
                 solver = z3.Solver()
                 solver.add(*self.at(now, step.before), *step.when)
