@@ -155,7 +155,7 @@ class ScriptedProvider:
             done = attrs.evolve(before, times=before.times + 1)
         else:
             count = len(self.done) + 1
-            number = f"{6006_0000_0000_0000 + count}" if call.verb == "allocate" else None
+            number = f"{6006_9000_0000_0000 + count}" if call.verb == "allocate" else None
             asked = call.args.get("amount")
             whole = asked if isinstance(asked, int) else None
             done = Done(call.id, call.verb, call.card.id, call.args, whole if amount is None else amount,

@@ -25,7 +25,7 @@ World = Mapping[Ref, Entity]
 ALWAYS = (0, 1, -1, 2, 100, 5000, LIMIT)
 DEEPEST = 3  # drives in a row
 TEXTS = ("x", "y")
-NUMBERS = ("6006000000000001", "6006000000000002")
+NUMBER = "6006000000000001"
 
 
 def amounts(machines: Machines, entity: Entity, command: str, argument: str, world: World) -> list[int]:
@@ -44,21 +44,24 @@ def amounts(machines: Machines, entity: Entity, command: str, argument: str, wor
     return [value for value in found if abs(value) <= LIMIT]
 
 
-def choices(type_: Type, ids: Callable[[str], list[str]]) -> list[object]:
-    """All values of a type that is no amount, or some of them; `ids` knows the entities of a machine."""
+def choices(type_: Type, ids: Callable[[str], list[str]], fresh: int = 2) -> list[object]:
+    """All values of a type that is no amount, or some of them.
+
+    `ids` knows the entities of a machine; of `fresh` a number and a text are made that nobody else has.
+    """
     match type_.kind:
         case "flag":
             return [False, True]
         case "choice":
             found: list[object] = [*type_.choices]
         case "number":
-            found = [*NUMBERS]
+            found = [f"6006{fresh:012}", f"6006{fresh + 1:012}", NUMBER]
         case "link":
             found = [*ids(type_.machine)]
         case "secret":
             found = ["1234"]
         case _:
-            found = [*TEXTS]
+            found = [f"x{fresh}", *TEXTS]
     return [*found, None] if type_.optional else found
 
 

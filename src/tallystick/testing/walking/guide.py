@@ -262,7 +262,7 @@ class _Plan:
                     halves = {value // 2 for value in entity.accounts.values()}
                     values.sort(key=lambda value: (value not in ROOMY, value not in halves))
             else:
-                values = turned(self.dice, boundaries.choices(type_, self._ids))
+                values = turned(self.dice, boundaries.choices(type_, self._ids, self.fresh))
             columns.append([(name, value) for value in values])
         for row in product(*sorted(columns, key=len)):
             yield dict(row)
@@ -272,6 +272,11 @@ class _Plan:
         if key not in self._amounts:
             self._amounts[key] = boundaries.amounts(self.guide.machines, entity, command, argument, self.world)
         return self._amounts[key]
+
+    @property
+    def fresh(self) -> int:
+        """A number that was not there before: every step makes it larger."""
+        return 1 + sum(each.version for each in self.world.values())
 
     def _ids(self, machine: str) -> list[str]:
         return [ref[1] for ref in self.world if ref[0] == machine]
@@ -300,7 +305,7 @@ class _Plan:
     def _fact(self, type_: Type) -> object:
         if type_.kind in ("money", "count"):
             return pick(self.dice, [1, 2, 3, 10, 100, 5000, *([None, None] if type_.optional else [])])
-        return pick(self.dice, boundaries.choices(type_, self._ids) or [None])
+        return pick(self.dice, boundaries.choices(type_, self._ids, self.fresh) or [None])
 
 
 def _distances(machine: Machine) -> dict[str, dict[str, int]]:
