@@ -153,8 +153,8 @@ def test_show_tells_a_card_by_id_by_machine_and_id_and_by_number(sold: Tallystic
         "create", "activate_physical", "issue", "hold", "redeem_hold", "hold",
     ]  # fmt: skip
     assert told[0]["life"][4]["postings"] == [
-        {"source": "held", "target": "spent", "amount": "15.00"},
         {"source": "held", "target": "available", "amount": "25.00"},
+        {"source": "held", "target": "spent", "amount": "15.00"},
     ]
     assert told[0]["life"][4]["cause"] == "p/ship-1"
 

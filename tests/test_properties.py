@@ -348,4 +348,4 @@ def test_every_move_has_its_amounts_from_before() -> None:
     world = World("p advanced_hold held=30 uncovered=20 redeemed=50 | c issued held=30")
     plan = world.do("settle amount=10 last")
     assert isinstance(plan, Plan)
-    assert plan.entries[0].postings == (("held", "redeemed", 10), ("held", "card", 20), ("uncovered", "card", 20))
+    assert plan.entries[0].postings == (("held", "card", 20), ("held", "redeemed", 10), ("uncovered", "card", 20))

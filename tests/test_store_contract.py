@@ -7,22 +7,24 @@ process, after a fork, with older and newer pages, and it says in one sentence w
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from tallystick import reader
 from tallystick.engine import Engine
-from tallystick.errors import Invalid, MachineChanged, NotInTransaction, StoreBusy, StoreError
+from tallystick.errors import Invalid, KeyReused, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.machine import Machines
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Receipt
+from tallystick.receipt import Ended, Receipt
 from tallystick.store import Changes, open_store
 from tallystick.store.memory import MemoryStore
 from tallystick.store.sqlite import SqliteStore
@@ -326,8 +328,8 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
     left, new = upgraded
     raw = sqlite3.connect(path)
     columns = [row[1] for row in raw.execute("PRAGMA table_info(gift_card)")]
-    assert {"promised", "shop", "available", "held", "in_doubt"} <= set(columns)
-    assert raw.execute("SELECT id, state, machine_version, available, promised, shop FROM gift_card").fetchall() == [
+    assert {"pledged", "shop", "available", "held", "in_doubt"} <= set(columns)
+    assert raw.execute("SELECT id, state, machine_version, available, pledged, shop FROM gift_card").fetchall() == [
         ("c1", "issued", 1, 2000, 0, None), ("c2", "issued", 1, 5000, 0, None),
     ]  # fmt: skip
     assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -351,7 +353,7 @@ def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str
     _, new = upgraded
     new.card("c3")
     assert new.do("gift_card", "c3", "promise", amount="20.00").after == {
-        "promised": 2000, "available": 3000, "held": 0, "in_doubt": 0,
+        "pledged": 2000, "available": 3000, "held": 0, "in_doubt": 0,
     }  # fmt: skip
     assert new.do("gift_card", "c3", "freeze").state == "frozen"
     with pytest.raises(Invalid, match="'c1' runs on version 1, which has no command 'promise'"):
@@ -434,6 +436,51 @@ def test_a_page_with_one_more_default_leaves_keys_what_they_were(books: Callable
     new = books(pages(gift_card=channel), "new")
     given = {"form": "electronic", "currency": "BRL"}
     assert new.engine.execute("gift_card", "c1", "create", given, key="old1").replayed
+
+
+def test_a_page_that_asks_for_more_leaves_keys_what_they_were(books: Callable[[Machines, str], Books]) -> None:
+    books(MACHINES, "old").do("gift_card", "c1", "create", form="electronic", currency="BRL")
+
+    def channel(text: str) -> str:
+        return text.replace("version: 1", "version: 2", 1).replace("facts:\n", "facts:\n  channel: text\n", 1)
+
+    new = books(pages(gift_card=channel), "new")
+    given = {"form": "electronic", "currency": "BRL"}
+    assert new.engine.execute("gift_card", "c1", "create", given, key="old1").replayed
+    with pytest.raises(KeyReused):
+        new.engine.execute("gift_card", "c1", "create", {**given, "form": "physical"}, key="old1")
+    with pytest.raises(Invalid, match="channel"):
+        new.engine.execute("gift_card", "c2", "create", given, key="fresh")
+
+
+def test_what_was_queued_by_an_older_page_is_done_as_that_page_says(books: Callable[[Machines, str], Books]) -> None:
+    """Its commands drive others by names that newer pages do not know; whom it cannot drive any more refuses it."""
+
+    def renamed(text: str) -> str:
+        text = re.sub(r"\bcredit\b", "give_credit", text.replace("version: 1", "version: 2", 1))
+        return text.replace("redeem_hold", "earn_hold").replace("ask: earn_hold", "ask: redeem_hold")
+
+    old = books(MACHINES, "old")
+    old.card("c1")
+    old.do("payment", "p1", "create", order="o1", card="c1", currency="BRL")
+    old.do("payment", "p1", "authorize", amount="30.00")
+    soon = datetime.now(timezone.utc)
+    old.engine.execute("payment", "p1", "settle", {"amount": "10.00"}, key="ship", due=soon)
+    old.engine.execute("payment", "p1", "refund_to", {"amount": "1.00", "to": "new"}, key="tell", due=soon)
+
+    new = books(pages(gift_card=renamed, payment=renamed), "new")
+    assert "redeem_hold" not in new.engine.machines["gift_card"].commands
+    for command, args in (("create", {"form": "electronic", "currency": "BRL"}), ("allocate", {}), ("activate", {})):
+        new.do("gift_card", "new", command, **args)
+    receipts = {each.key: each for each in new.engine.run_due()}
+    assert receipts["ship"].applied
+    assert receipts["ship>hold_again"].state == "advanced_hold"
+    assert receipts["tell"].result is Ended.REFUSED
+    assert "gift_card 'new' is activated and refuses credit" in receipts["tell"].why
+    with new.store.reading() as look:
+        assert [(each.key, each.state) for each in look.queue() if each.state != "done"] == [("tell", "refused")]
+    assert new.do("payment", "p1", "settle", amount="20.00").state == "closed"
+    assert verify(new.engine.machines, new.store).findings == ()
 
 
 def test_an_entity_answers_a_command_that_only_its_version_has(books: Callable[[Machines, str], Books]) -> None:

@@ -101,12 +101,12 @@ def second(text: str) -> str:
     for old, new in (
         ("version: 1", "version: 2"),
         ("facts:\n", "facts:\n  shop: {is: text?, says: Where it was sold.}\n"),
-        ("accounts:\n", "accounts:\n  promised: Put aside by the owner.\n"),
+        ("accounts:\n", "accounts:\n  pledged: Put aside by the owner.\n"),
         ("  replaced: {final", "  frozen: {says: Its owner wanted a rest.}\n  replaced: {final"),
         ("commands:\n", "commands:\n  freeze: {}\n  promise: {amount: money}\n"),
         ("transitions:\n", "transitions:\n  freeze: {from: issued, to: frozen}\n"
                            "  promise:\n    from: issued\n    when: 0 < amount <= available\n"
-                           "    move: {available -> promised: amount}\n"),
+                           "    move: {available -> pledged: amount}\n"),
     ):  # fmt: skip
         assert old in text
         text = text.replace(old, new, 1)
