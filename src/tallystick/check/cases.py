@@ -8,7 +8,7 @@ smallest case of each kind, and the classes it leads to. `standing` finds which 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -95,7 +95,7 @@ class Cases:
     facts: frozenset[str] = attrs.field(init=False)
     asks: Mapping[str, bool] = attrs.field(init=False)
     cut: Mapping[str, str | None] = attrs.field(init=False)
-    known: list[tuple[frozenset[str], Expression]] = attrs.field(init=False)
+    known: list[tuple[frozenset[str], Callable[..., object]]] = attrs.field(init=False)
     afloat: dict[str, set[tuple[int, ...]]] = attrs.field(init=False, factory=dict)  # moves that may stand in doubt
     _kept: dict[object, Mapping[Before, Seen]] = attrs.field(init=False, factory=dict)
 
@@ -107,7 +107,7 @@ class Cases:
         self.asks = {name: calls.asks(self.machines, each) for name, each in machine.transitions.items()}
         self.cut = {name: calls.cut(self.machines, each) for name, each in machine.transitions.items()}
         self.known = [
-            (each.always.names, each.always)
+            (each.always.names, each.always.compiled())
             for each in machine.invariants.values()
             if each.always.names <= set(machine.columns)
         ]
@@ -179,9 +179,7 @@ class _Look:
     def possible(self) -> bool:
         """Whether the machine's own invariants allow it; that they hold is another floor's business."""
         asked = {variable.name for variable, _ in self.case.values if variable.place == "v"}
-        return all(
-            each.compiled()(self.v, {}, {}, self.state, None) for names, each in self.cases.known if names <= asked
-        )
+        return all(true(self.v, {}, {}, self.state, None) for names, true in self.cases.known if names <= asked)
 
     def before(self) -> Before:
         mask = bits = 0
