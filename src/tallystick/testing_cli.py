@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=click.IntRange(1), default=None, help="Processes at once; the cores, if not said.")
 @click.option(
     "--world",
-    type=click.Choice(["books", "clutch"]),
+    type=click.Choice(["books", "clutch", "local"]),
     default=None,
-    help="The provider's half: light books, or all of Clutch; if not said, one seed in twenty is through Clutch.",
+    help="The provider's half: light books, all of Clutch, or nobody; if not said, seeds take turns.",
 )
 @json_option
 def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | None, as_json: bool) -> None:

@@ -26,7 +26,7 @@ from tallystick.entity import Entity, Plan, Posting
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.figures import Figures
-from tallystick.testing.simulate import simulate, simulate_many
+from tallystick.testing.simulate import simulate, simulate_many, world_of
 from tallystick.unit import Unit
 
 MACHINES = reader.load(reader.packaged_folder())
@@ -50,6 +50,18 @@ def test_a_seed_ends_well(seed: int) -> None:
 def test_a_seed_ends_well_through_all_of_clutch() -> None:
     assert run(40, 60, "clutch").failures == []
     assert run(40, 60, "clutch").faults
+
+
+@pytest.mark.parametrize("seed", [1, 5, 9])
+def test_a_seed_ends_well_where_nobody_is_asked(seed: int) -> None:
+    figures = run(seed, OPERATIONS, "local")
+    assert figures.failures == []
+    assert set(figures.phases) == {"done"}
+    assert figures.seeds == {"local": 1}
+
+
+def test_worlds_take_turns() -> None:
+    assert [world_of(seed) for seed in (1, 2, 3, 4, 5, 20)] == ["local", "books", "books", "books", "local", "clutch"]
 
 
 def test_it_is_not_the_peace_of_nothing() -> None:

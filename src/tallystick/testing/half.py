@@ -1,7 +1,8 @@
-"""The provider's half of a simulated world: light books in memory, or all of Clutch.
+"""The provider's half of a simulated world: light books in memory, all of Clutch, or nobody.
 
 Most seeds run on `BooksHalf`: what is simulated then is our half, millions of times. Some run on `ClutchHalf`: the
-adapter with its wire, limits and look-up, against the sandbox and its own books.
+adapter with its wire, limits and look-up, against the sandbox and its own books. And some on `LocalHalf`, as a shop
+does that issues its own store credit: no call leaves the house, and processes still die and meet.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from datetime import datetime
 from random import Random
 from typing import Any, Protocol
 
+from tallystick.entity import Entity
 from tallystick.provider import Provider
+from tallystick.provider.local import LocalProvider
 from tallystick.testing.books import CHANGES_GO_WRONG, Books, Network
 from tallystick.testing.referee import Done, Provided
 from tallystick.testing.simulated import START, World
@@ -46,8 +49,8 @@ class Half(Protocol):
     def holds(self, number: str, currency: str) -> Mapping[str, int]:
         """Those that are open."""
 
-    def let_go(self, number: str, hold: str) -> None:
-        """Somebody releases a hold in the provider's office."""
+    def let_go(self, number: str, hold: str) -> bool:
+        """Somebody releases a hold in the provider's office; False if there is no office."""
 
     def blank(self, currency: str) -> str | None:
         """The number of a physical card that nobody has yet."""
@@ -60,7 +63,8 @@ class Half(Protocol):
     def lines(self, number: str) -> list[Done]:
         """What was done to a card, as a person sees it in the provider's office."""
 
-    def provided(self) -> Provided: ...
+    def provided(self) -> Provided | None:
+        """Its books; none where there is no other half."""
 
     def close(self) -> None: ...
 
@@ -94,8 +98,9 @@ class BooksHalf:
     def holds(self, number: str, currency: str) -> Mapping[str, int]:
         return self._books.cards[number].holds
 
-    def let_go(self, number: str, hold: str) -> None:
+    def let_go(self, number: str, hold: str) -> bool:
         self._books.let_go(self._books.cards[number], hold)
+        return True
 
     def blank(self, currency: str) -> str | None:
         return self._books.print(currency)
@@ -113,6 +118,66 @@ class BooksHalf:
 
     def provided(self) -> Provided:
         return self._books.provided()
+
+    def close(self) -> None: ...
+
+
+class LocalHalf:
+    kind = "local"
+    kinds = ()
+    currencies = ("USD", "EUR", "JPY", "BHD")
+    farthest = 1e9
+
+    def __init__(self, seed: int, wrapped: Wrapped | None = None) -> None:
+        self._chance = Random(f"{seed}:local")  # noqa: S311  # to be repeatable
+        self._wrapped = wrapped
+        self._world: World | None = None
+
+    def _number(self) -> str:
+        return f"6{self._chance.randrange(10**15):015}"
+
+    def provider(self, world: World, clock: Clock) -> Provider:
+        self._world = world
+        provider = LocalProvider(self._number)
+        return self._wrapped(provider) if self._wrapped else provider
+
+    def spend(self, number: str, currency: str, most: int) -> bool:
+        return False
+
+    def holds(self, number: str, currency: str) -> Mapping[str, int]:
+        """Our own, for there are no others."""
+        card = self._card(number)
+        if card is None or self._world is None:
+            return {}
+        with self._world.store.reading() as reading:
+            paid = reading.linked("payment", "card", card.id)
+        return {str(each.facts["hold"]): each.accounts["held"] for each in paid}
+
+    def let_go(self, number: str, hold: str) -> bool:
+        return False
+
+    def blank(self, currency: str) -> str | None:
+        return self._number()
+
+    def sold_elsewhere(self, currency: str, amount: int) -> str | None:
+        return None
+
+    def available(self, number: str, currency: str) -> int:
+        card = self._card(number)
+        return card.accounts["available"] if card is not None else 0
+
+    def _card(self, number: str) -> Entity | None:
+        if self._world is None:
+            return None
+        with self._world.store.reading() as reading:
+            found = [ref for ref in reading.find(number) if ref[0] == "gift_card"]
+        return self._world.entity(*found[0]) if found else None
+
+    def lines(self, number: str) -> list[Done]:
+        return []
+
+    def provided(self) -> Provided | None:
+        return None
 
     def close(self) -> None: ...
 
@@ -177,11 +242,12 @@ class ClutchHalf:
     def holds(self, number: str, currency: str) -> Mapping[str, int]:
         return self.sandbox.holds(number)
 
-    def let_go(self, number: str, hold: str) -> None:
+    def let_go(self, number: str, hold: str) -> bool:
         amount = {"balanceType": "Currency", "balanceCode": "USD", "amount": 0}
         body = {"cardNumber": number, "action": "redeem", "redeemFromHoldTransactionId": hold,
                 "releaseHoldRemainder": True, "amount": amount}  # fmt: skip
         self.sandbox.post("updateBalance", body, fault="none", location="portal")
+        return True
 
     def blank(self, currency: str) -> str | None:
         free = [each for each in self.sandbox.inventory("PLASTIC") if each not in self._given]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 from operator import itemgetter
@@ -24,7 +24,7 @@ from tallystick import reader
 from tallystick.machine import Machines
 from tallystick.testing.ending import Ending
 from tallystick.testing.figures import Failure, Figures
-from tallystick.testing.half import BooksHalf, ClutchHalf, Half, Wrapped
+from tallystick.testing.half import BooksHalf, ClutchHalf, Half, LocalHalf, Wrapped
 from tallystick.testing.referee import Rows, judge
 from tallystick.testing.rows import rows_of
 from tallystick.testing.simulated import World
@@ -33,14 +33,19 @@ from tallystick.testing.watch import Watch
 
 LOOK_EVERY = 20  # operations, after which what is new is watched
 CLUTCH_EVERY = 20  # of so many seeds, one runs through all of Clutch
+LOCAL_EVERY = 4  # of so many, one runs where nobody is asked
 CLUTCH_SHARE = 4  # and does this much less, as it costs more
+
+HALVES: Mapping[str, Callable[[int, Wrapped | None], Half]] = {
+    "books": BooksHalf, "clutch": ClutchHalf, "local": LocalHalf,
+}  # fmt: skip
 
 Progress = Callable[[Figures], object]
 
 
 def world_of(seed: int) -> str:
     """Which half a seed runs against, unless that is said."""
-    return "clutch" if seed % CLUTCH_EVERY == 0 else "books"
+    return "clutch" if seed % CLUTCH_EVERY == 0 else "local" if seed % LOCAL_EVERY == 1 else "books"
 
 
 class Simulation:
@@ -51,7 +56,7 @@ class Simulation:
         self.seed, self.operations = seed, operations
         self.machines = machines or reader.load(reader.packaged_folder())
         kind = world or world_of(seed)
-        self.half: Half = ClutchHalf(seed, wrapped) if kind == "clutch" else BooksHalf(seed, wrapped)
+        self.half: Half = HALVES[kind](seed, wrapped)
         self.world = World(seed, self.machines, self.half, self.half.kinds)
         self.traffic = Traffic(seed, self.machines, self.world, self.half)
         self.watch = Watch(self.machines, self.world.store)
@@ -98,7 +103,7 @@ class Simulation:
     def _judge(self) -> None:
         rows, provided, told = rows_of(self.world.store), self.half.provided(), self.traffic.told
         self.wrong += judge(rows, provided, told, settled=not self.wrong, steady=self.world.steady)
-        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.done, told)
+        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.done if provided else (), told)
         self.figures.judged += sum(len(each) for each in tables)
         self._covered(rows)
 

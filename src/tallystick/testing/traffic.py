@@ -165,9 +165,9 @@ class Traffic:
         if held and not self.business.lost(held[0]):
             card = self.world.entity("gift_card", str(held[0].facts["card"]))
             assert card is not None
-            self.half.let_go(str(card.facts["number"]), str(held[0].facts["hold"]))
-            self.done["other channels"] += 1
-            self.world.story.append(("their office lets go of the hold of", held[0].id))
+            if self.half.let_go(str(card.facts["number"]), str(held[0].facts["hold"])):
+                self.done["other channels"] += 1
+                self.world.story.append(("their office lets go of the hold of", held[0].id))
 
     def _elsewhere(self) -> None:
         """Another channel spends, in its own time."""
