@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from tallystick.check.finding import Finding
 from tallystick.check.proofs.ends import ends
@@ -19,10 +19,10 @@ from tallystick.machine import Machine, Machines
 class Proof:
     """What is known of each machine is found once, when it is first asked for."""
 
-    def __init__(self, machines: Machines) -> None:
+    def __init__(self, machines: Machines, known: Mapping[str, Known] | None = None) -> None:
         self.machines = machines
         self.prover = Prover()
-        self._known: dict[str, Known] = {}
+        self._known = dict(known or {})  # machines that are as they were the last time need no second look
 
     def known(self, name: str) -> Known:
         if name not in self._known:
@@ -35,11 +35,11 @@ class Proof:
         guards(self.prover, known)
         keeps(self.prover, known)
         halves(self.prover, known)
-        invariants(self.prover, machine, {name: self.known(name) for name in _near(self.machines, machine)})
+        invariants(self.prover, machine, {name: self.known(name) for name in near(self.machines, machine)})
         ends(self.prover, known, self.known)
 
 
-def _near(machines: Machines, machine: Machine) -> list[str]:
+def near(machines: Machines, machine: Machine) -> list[str]:
     """The machines whose steps an invariant of this one may see: itself, those in its sums, and all that drive it."""
     if not machine.invariants:
         return []

@@ -113,7 +113,9 @@ def _views(machine: Machine, act: Act) -> Iterator[_View]:
     ]
     seen = set()
     for firing in act.firings:
-        if firing.entity.machine is not machine or (firing is act.own and machine.commands[firing.command].driven):
+        if firing.entity.machine.name != machine.name or (
+            firing is act.own and machine.commands[firing.command].driven
+        ):
             continue
         seen.add(firing.entity.name)
         linked = tuple(member for member, name in members if name == firing.entity.name)

@@ -1,0 +1,86 @@
+"""Every fault that is planted in our machines is seen, by the first floor that can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+
+import pytest
+from planted import PLANTED, Planted
+
+from core import MACHINES, PAGES
+from tallystick import reader
+from tallystick.check import Finding
+from tallystick.check.model import explore
+from tallystick.check.proofs.everything import Proof, near
+from tallystick.check.proofs.facts import Known
+from tallystick.check.proofs.halves import halves
+from tallystick.check.proofs.invariants import invariants
+from tallystick.check.structure import structure
+from tallystick.machine import Machine, Machines
+
+
+def planted(fault: Planted) -> tuple[Machines, Machine]:
+    """Our machines with the fault, and the one that has it."""
+    text = PAGES[fault.page]
+    assert text.count(fault.old) >= 1, f"{fault.old!r} does not stand in {fault.page}"
+    changed = text.replace(fault.old, fault.new, 1)
+    machines = reader.read({**PAGES, fault.page: changed})
+    machine = machines[fault.page.removesuffix(".yaml")]
+    assert machine.digest != MACHINES[machine.name].digest
+    return machines, machine
+
+
+@cache
+def ours() -> Mapping[str, Known]:
+    proof = Proof(MACHINES)
+    return {name: proof.known(name) for name in MACHINES}
+
+
+def lives(machine: Machine) -> dict[str, object]:
+    """What a machine's behaviour is, apart from what is asked of it across machines."""
+    return {key: value for key, value in machine.behaviour().items() if key != "invariants"}
+
+
+def proved(machines: Machines) -> list[Finding]:
+    """What the two questions across machines find; what holds in the states of unchanged machines is known already."""
+    alike = {name for name, machine in machines.items() if lives(machine) == lives(MACHINES[name])}
+    drives = {
+        name: {drive.machine for each in machine.transitions.values() for drive in each.drives}
+        for name, machine in machines.items()
+    }
+    proof = Proof(machines, {name: ours()[name] for name in alike if drives[name] <= alike})
+    halves(proof.prover, proof.known("replacement"))
+    if proof.prover.findings:
+        return proof.prover.findings
+    card = machines["gift_card"]
+    invariants(proof.prover, card, {name: proof.known(name) for name in near(machines, card)})
+    return proof.prover.findings
+
+
+def test_without_a_fault_nothing_is_found() -> None:
+    assert [found for machine in MACHINES.values() for found in structure(MACHINES, machine)] == []
+    assert proved(MACHINES) == []
+
+
+def test_there_are_many_and_each_has_its_name() -> None:
+    assert len({fault.name for fault in PLANTED}) == len({fault[1:4] for fault in PLANTED}) == len(PLANTED) >= 40
+
+
+@pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS1")], ids=lambda each: each.name)
+def test_structure_sees(fault: Planted) -> None:
+    assert fault.code in {each.code for each in structure(*planted(fault))}
+
+
+@pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS2")], ids=lambda each: each.name)
+def test_running_the_machines_shows(fault: Planted) -> None:
+    machines, machine = planted(fault)
+    assert list(structure(machines, machine)) == []
+    assert fault.code in {each.code for each in explore(machines, only=[machine.name])[0]}
+
+
+@pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS3")], ids=lambda each: each.name)
+def test_a_proof_fails(fault: Planted) -> None:
+    machines, machine = planted(fault)
+    assert list(structure(machines, machine)) == []
+    assert fault.code in {each.code for each in proved(machines)}
