@@ -156,7 +156,7 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("c issued available=50", "redeem amount=50",       "c issued in_doubt=50",              "c issued"),
     ("c issued available=50", "redeem amount=51 short", "c issued in_doubt=50",              "c issued"),
     ("c issued available=50", "redeem amount=20 short", "c issued available=30 in_doubt=20", "c issued available=30"),
-    ("c issued available=50 cash_out_limit=50", "cash_out", "c issued in_doubt=50", "c issued"),
+    ("c issued available=50 cash_out_limit=50", "cash_out amount=50", "c issued in_doubt=50", "c issued"),
     ("c issued available=50",    "adjust amount=7",   "c issued available=50 in_doubt=7",  "c issued available=57"),
     ("c suspended",              "adjust amount=7",   "c suspended in_doubt=7",            "c suspended available=7"),
     ("c issued available=50",    "adjust amount=-50", "c issued in_doubt=50",              "c issued"),
@@ -341,7 +341,6 @@ SHORT: list[tuple[str, str, int, str]] = [
     # confirmed as asked
     ("p authorized held=100 | c issued held=100", "settle amount=40",       40, "p partially_settled uncovered=60 redeemed=40 | c issued available=60"),
     ("c activated",                          "issue amount=50",             50, "c issued available=50"),
-    ("c issued available=50 cash_out_limit=50", "cash_out",                 50, "c issued"),
 ]
 
 # given · command · the provider confirms what was never asked
@@ -355,7 +354,6 @@ STRANGE: list[tuple[str, str, int]] = [
     ("p authorized held=100 | c issued held=100", "settle amount=40",           0),
     ("p authorized held=100 | c issued held=100", "reverse",                    99),
     ("c activated",                               "issue amount=50",            51),
-    ("c issued available=50 cash_out_limit=50",   "cash_out",                   0),
 ]
 # fmt: on
 
@@ -445,7 +443,7 @@ ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
     ("p closed redeemed=9 | c issued",                "refund amount=3",      "issue",        {"amount": 3, "return_related": True},   "c"),
     ("p closed redeemed=9 | n activated",             "refund_to amount=3 to=n", "issue",     {"amount": 3, "return_related": True},   "n"),
     ("c activated",                                   "issue amount=3",       "issue",        {"amount": 3},                           "c"),
-    ("c issued available=9 cash_out_limit=9",         "cash_out",             "redeem",       {"amount": 9, "short": False},           "c"),
+    ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "short": False},           "c"),
     ("c issued available=9",                          "adjust amount=-3",     "adjust",       {"amount": -3},                          "c"),
     ("r requested | c suspended available=9",         "begin amount=4",       "adjust",       {"amount": -4},                          "c"),
     ("r emptied moving=4 | c suspended",              "cancel",               "adjust",       {"amount": 4},                           "c"),
@@ -501,7 +499,7 @@ OUTSIDE: list[tuple[str, str, dict[str, dict[str, int]]]] = [
     ("c activated",                                                     "issue amount=9",        {"c": {"issued": -9}}),
     ("c issued",                                                        "reload amount=9",       {"c": {"issued": -9}}),
     ("c issued available=9",                                            "redeem amount=4",       {"c": {"spent": 4}}),
-    ("c issued available=9 cash_out_limit=9",                           "cash_out",              {"c": {"cashed_out": 9}}),
+    ("c issued available=9 cash_out_limit=9",                           "cash_out amount=9",     {"c": {"cashed_out": 9}}),
     ("c issued available=9",                                            "adjust amount=4",       {"c": {"adjusted": -4}}),
     ("c issued available=9",                                            "adjust amount=-4",      {"c": {"adjusted": 4}}),
     ("c issued available=9",                                            "observe balance=10",    {"c": {"elsewhere": -1}}),
@@ -596,9 +594,9 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p requested",                             "authorize amount=-1",  Code.GUARD,       ["(here amount -0.01)"]),
     ("p authorized held=9",                     "settle amount=10",     Code.GUARD,       ["No more than is held can be settled (here amount 0.10, held 0.09)"]),
     ("p closed redeemed=9",                     "void",                 Code.GUARD,       ["Only a redemption in one step, of which nothing was given back, can be voided (here", "redemption none"]),
-    ("c issued available=9 kind=promo",         "cash_out",             Code.GUARD,       ["A promotional card is not paid out in cash", "kind promo"]),
-    ("c issued available=9",                    "cash_out",             Code.GUARD,       ["No limit was set up to which it may be paid out in cash", "cash_out_limit none"]),
-    ("c issued available=9 cash_out_limit=8",   "cash_out",             Code.GUARD,       ["It carries more than may be paid out in cash", "cash_out_limit 0.08"]),
+    ("c issued available=9 kind=promo",         "cash_out amount=9",    Code.GUARD,       ["A promotional card is not paid out in cash", "kind promo"]),
+    ("c issued available=9",                    "cash_out amount=9",    Code.GUARD,       ["No limit was set up to which it may be paid out in cash", "cash_out_limit none"]),
+    ("c issued available=9 cash_out_limit=8",   "cash_out amount=9",    Code.GUARD,       ["It carries more than may be paid out in cash", "cash_out_limit 0.08"]),
     ("c issued available=5 held=3 limit=8",     "reload amount=1",      Code.GUARD,       ["limit 0.08"]),
     ("toy:t open",                              "shut",                 Code.GUARD,       ["shut needs 'state == \"done\"' (here state open)"]),
     ("toy:t open",                              "tries n=1",            Code.GUARD,       ["tries needs 'n > 1' (here n 1)"]),

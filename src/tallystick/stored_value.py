@@ -317,7 +317,9 @@ class StoredValue(OpenBooks):
 
     def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
-        return self._do("gift_card", card, "cash_out", {}, key, by, reason)
+        begun = self.engine.seen(key)  # said again, it is about the amount of then
+        amount = begun["amount"] if begun else self.card(card).available
+        return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason)
 
     def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:
         """Correct a balance by hand; an amount below zero takes away."""

@@ -122,7 +122,7 @@ SCENES: dict[str, Scene] = {
     "redeem": paid("redeem_now", held=None, amount="20.00"),
     "redeem-pin": paid("redeem_now", held=None, amount="20.00", pin=True),
     "redeem-short": paid("redeem_now", held=None, amount="80.00", short=True),
-    "redeem-cash_out": carded("cash_out"),
+    "redeem-cash_out": carded("cash_out", amount_="50.00"),
     "redeem_hold-part": paid("settle", amount="12.00"),
     "redeem_hold-all": paid("settle", amount="20.00"),
     "redeem_hold-last": paid("settle", amount="12.00", last=True),
@@ -169,11 +169,8 @@ FAULTS: dict[str, list[str]] = {
 UNREADABLE = ["lost_before", "500_before", "broken_json", "429", "truncated"]  # a look that fails altogether
 
 # Where the sandbox does a thing twice to a hold that is kept, ours covers more than theirs: a person's matter, see
-# docs/recovery.md. And a redemption cut by Clutch although nobody asked for less is one for nobody's cash.
-LEFT_OUT = {
-    ("redeem_hold-keep", "duplicate"), ("redeem_hold-keep", "duplicate-lost_after"),
-    *(("redeem-cash_out", fault) for fault in ("short", "short-lost_after", "other-part", "other-part-lost_after")),
-}  # fmt: skip
+# docs/recovery.md.
+LEFT_OUT = {("redeem_hold-keep", "duplicate"), ("redeem_hold-keep", "duplicate-lost_after")}
 CASES = [(scene, fault) for scene in SCENES for fault in FAULTS if (scene, fault) not in LEFT_OUT]
 
 

@@ -128,6 +128,15 @@ class _Teller:
             self.entities[entity.ref] = entity
             self.replay.append(self._creation(entity))
 
+    def _around(self, request: Request, entities: Mapping[Ref, Entity] | None = None) -> dict[Ref, Entity]:
+        """Whom a request can reach: itself, and whom its facts and arguments name.
+
+        The cards of this small world share one number; the real ones that do are the balances of one card.
+        """
+        world = self.entities if entities is None else entities
+        named = {request.id, *world[request.machine, request.id].facts.values(), *request.args.values()}
+        return {ref: entity for ref, entity in world.items() if ref[1] in named}
+
     def tell(self, at: int) -> int:
         """Tell the step at a place, with the answer to its call if that comes next. Gives how many were told."""
         step = self._steps[at]
@@ -136,7 +145,7 @@ class _Teller:
             return 1
         key, request, origin = self._asked(step)
         said = self._said(request) + (" (queued)" if origin else "")
-        intent = decide(self._machines, request, self.entities)
+        intent = decide(self._machines, request, self._around(request))
         if isinstance(intent, Refusal):
             self.story.append(f"{said} is refused for good: {intent.why}")
             self._line(key, request, origin)
@@ -170,7 +179,7 @@ class _Teller:
         ended = self._end(flying, outcome)
         self._line(key, request, origin, _reply(outcome))
         if outcome.result is Result.CONFIRMED:  # shown as if it were one step, without the detour over in_doubt
-            again = decide(self._machines, request, before)
+            again = decide(self._machines, request, self._around(request, before))
             assert isinstance(again, Intent)
             ended = complete(self._machines, again, outcome)
             how = f", confirmed for {money.to_text(outcome.amount, CURRENCY)}" if outcome.amount is not None else ""
@@ -199,7 +208,7 @@ class _Teller:
     def finally_(self, request: Request) -> None:
         """A command that is refused, or should be."""
         self._count += 1
-        intent = decide(self._machines, request, self.entities)
+        intent = decide(self._machines, request, self._around(request))
         why = f" is refused: {intent.why}" if isinstance(intent, Refusal) else ""
         self.story.append(f"{self._said(request)}{why}")
         self._line(f"step {self._count}", request, None)

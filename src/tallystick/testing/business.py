@@ -129,7 +129,7 @@ class Business:
         elif roll < 0.5:
             self._give.do("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(1500))
         elif roll < 0.57:
-            self._give.do("gift_card", card.id, "cash_out")
+            self._give.do("gift_card", card.id, "cash_out", amount=card.accounts["available"])
         elif roll < 0.62:
             self._give.do("gift_card", card.id, "register", email="who@example.com")
         else:
