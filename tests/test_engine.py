@@ -41,6 +41,7 @@ from tallystick.provider.local import LocalProvider
 from tallystick.receipt import Command, Ended, Receipt
 from tallystick.refusal import Code
 from tallystick.store import CallRow, QueueRow, Record, Store, open_store
+from tallystick.testing.simulated import Dying
 from tallystick.verify import verify
 
 MACHINES = reader.load()
@@ -1403,6 +1404,127 @@ def test_a_closed_call_is_closed(afar: Shop) -> None:
     assert afar.recover() == []
     assert afar.engine.send(afar.call().id).replayed
     assert (afar.everything(), len(afar.scripted.performed)) == (before, 1)
+
+
+# A process that sleeps
+
+
+class Sleeper(Shop):
+    """Its process sleeps after each of its next so many commits, and `meanwhile` happens."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(Dying(store, self._at), Scripted())  # type: ignore[arg-type]  # a store in all that counts
+        self.naps: list[float] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def _at(self, where: str) -> None:
+        if where == "after its commit" and self.naps:
+            self.clock.on(seconds=self.naps.pop())
+            self.meanwhile()
+
+    def beside(self) -> Engine:
+        """Another process on the same books."""
+        return Engine(MACHINES, self.store, self.provider, clock=self.clock)
+
+
+@pytest.fixture
+def sleeper(store: Store) -> Iterator[Sleeper]:
+    shop = Sleeper(store)
+    shop.card().payment().scripted.performed.clear()
+    yield shop
+    shop.sound()
+
+
+@pytest.mark.parametrize("again", [CONFIRMED, UNKNOWN, DECLINED, UNAVAILABLE])
+def test_who_slept_between_its_commit_and_its_request_does_not_send_what_another_has_sent(
+    sleeper: Sleeper, again: Outcome
+) -> None:
+    sleeper.naps, sleeper.meanwhile = [90], lambda: sleeper.beside().recover()
+    sleeper.scripted.answers.append(again)
+    receipt = sleeper.pay("authorize", amount="40.00")
+    assert len(sleeper.scripted.performed) == 1
+    told = {Result.CONFIRMED: Ended.APPLIED, Result.UNKNOWN: Ended.IN_DOUBT, Result.DECLINED: Ended.DECLINED}
+    assert receipt.result is told.get(again.result, Ended.UNAVAILABLE)
+
+
+@pytest.mark.parametrize("seconds", [5, 90, 86400, -5, -3600])
+def test_who_slept_and_was_not_missed_sends_it_and_says_when(sleeper: Sleeper, seconds: float) -> None:
+    sleeper.naps = [seconds]
+    assert sleeper.pay("authorize", amount="40.00").applied
+    (call,) = sleeper.scripted.performed
+    assert (call.attempt, call.asked_at) == (1, sleeper.clock.now)
+    assert (sleeper.call().attempts, sleeper.call().asked > sleeper.call().opened) == (1, seconds > 0)
+
+
+def test_who_cannot_but_sleep_sends_nothing_and_gives_the_value_back(sleeper: Sleeper) -> None:
+    sleeper.naps = [30, 30]
+    receipt = sleeper.pay("authorize", "a", amount="40.00")
+    assert (receipt.result, sleeper.scripted.performed) == (Ended.UNAVAILABLE, [])
+    assert "our own store took too long" in receipt.why
+    assert sleeper.p1 == ("requested", {})
+    assert sleeper.pay("authorize", "a", amount="40.00").applied, "the same key may be sent again"
+
+
+@pytest.mark.parametrize("decided", [False, True])
+def test_who_sleeps_before_a_repeat_asks_whether_that_is_still_wanted(sleeper: Sleeper, decided: bool) -> None:
+    """It was not seen, and is to be sent once more. Meanwhile a person says that it was not done."""
+    sleeper.scripted.answers.append(UNKNOWN)
+    sleeper.pay("authorize", amount="40.00")
+    sleeper.meanwhile = lambda: (
+        decided and sleeper.beside().resolve("call-004", "declined", by="ann", reason="not there")
+    )
+    sleeper.naps = [90]
+    sleeper.recover()
+    assert len(sleeper.scripted.performed) == (1 if decided else 2)
+    assert sleeper.p1[0] == ("declined" if decided else "authorized")
+
+
+@pytest.mark.parametrize("answer", [DECLINED, UNAVAILABLE, UNKNOWN])
+def test_that_one_attempt_came_to_nothing_does_not_end_the_next(afar: Shop, answer: Outcome) -> None:
+    """The answer of the first comes after minutes; another process has seen no trace of it and sent it again."""
+    other = Engine(MACHINES, afar.store, afar.provider, clock=afar.clock)
+
+    def meanwhile(call: Call) -> None:
+        afar.scripted.meanwhile = lambda call: None
+        afar.clock.on(minutes=5)
+        afar.scripted.answers.appendleft(UNKNOWN)
+        assert [each.result for each in other.recover()] == [Ended.IN_DOUBT]
+
+    afar.scripted.meanwhile = meanwhile
+    afar.scripted.answers.append(answer)
+    assert afar.pay("authorize", amount="40.00").result is Ended.IN_DOUBT
+    assert afar.p1 == ("requested", {"in_doubt": 4000})
+    afar.scripted.found.append(CONFIRMED)
+    assert [each.state for each in afar.recover()] == ["authorized"]
+
+
+@pytest.mark.parametrize(("minutes", "believed"), [(0, True), (1, False)])
+def test_an_answer_that_comes_late_is_not_believed_if_another_call_accounts_for_it(
+    afar: Shop, minutes: float, believed: bool
+) -> None:
+    """A hold was lost. Another of the same amount is done, but whoever asked sleeps; a look-up gives it to the first."""
+    afar.payment("p2")
+    other = Engine(MACHINES, afar.store, afar.provider, clock=afar.clock)
+    afar.scripted.answers.append(UNKNOWN)
+    afar.pay("authorize", amount="40.00")
+    afar.clock.on(minutes=2)
+
+    def meanwhile(call: Call) -> None:
+        afar.clock.on(minutes=minutes)
+        afar.scripted.found.append(CONFIRMED)
+        other.recover()
+
+    afar.scripted.meanwhile = meanwhile
+    afar.scripted.answers.append(CONFIRMED)
+    receipt = afar.do("payment", "p2", "authorize", amount="40.00")
+    assert afar.p1 == ("authorized", {"held": 4000})
+    assert receipt.applied is believed, "a provider that is quick may name two things alike"
+    if not believed:
+        assert "is what call call-" in receipt.why
+        afar.scripted.meanwhile = lambda call: None
+        afar.recover()
+        assert [each.id for each in afar.scripted.performed][1:] == [receipt.call] * 2, "so it was not done: once more"
+    assert afar.now("payment", "p2") == ("authorized", {"held": 4000})
 
 
 # recover

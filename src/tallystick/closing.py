@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -18,6 +19,7 @@ from tallystick.told import ids_of, in_flight, outcome_kept, same_card
 from tallystick.unit import Unit
 
 AsOf = tuple[int, str]  # how often a call was sent, and when last
+LATE = timedelta(seconds=20)  # look-ups leave what a younger call may have done to that call
 
 
 def close(
@@ -28,20 +30,22 @@ def close(
     by: str | None = None,
     reason: str | None = None,
     as_of: AsOf | None = None,
+    found: bool = False,
 ) -> Receipt:
     """Resolve a call with its outcome; somebody may have been faster.
 
-    With `as_of`, only if it was not sent again since then: a finding about one attempt does not end the next.
+    `as_of` says of which attempt that is the outcome: that one attempt came to nothing does not end the next. What was
+    `found` in the provider's record is one attempt's alone, and only if no other call accounts for it.
     """
     row = _row(unit, id)
     if row.state != "open":
         return _too_late(unit, row, outcome)
-    if as_of is not None and as_of != (row.attempts, row.asked):
+    if as_of not in (None, (row.attempts, row.asked)) and (found or outcome.result is not Result.CONFIRMED):
         return unit.told_of(row)
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
-    if as_of is not None and (other := _claimed(unit, row, outcome)):
+    if (found or _late(unit, row)) and (other := _claimed(unit, row, outcome)):
         return attrs.evolve(note(unit, id, f"what was found is what call {other} did already"), replayed=False)
     odd = owned.odd(unit, _landing(unit, steps), outcome) if outcome.result is Result.CONFIRMED else ""
     plan = odd or resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
@@ -111,13 +115,14 @@ def _patient(unit: Unit, queued: QueueRow) -> bool:
     return unit.machines.at(queued.machine, version).commands[queued.command].patient
 
 
-def claim(unit: Unit, id: str, as_of: AsOf) -> bool:
-    """Whether the call is open still and was sent so often, then last; if so it counts as sent once more."""
+def claim(unit: Unit, id: str, as_of: AsOf, *, again: bool) -> CallRow | None:
+    """The call as sent now, once more if `again`. None, if it is closed or somebody else has sent it since `as_of`."""
     row = _row(unit, id)
     if row.state != "open" or (row.attempts, row.asked) != as_of:
-        return False
-    unit.changes.calls[id] = attrs.evolve(row, attempts=row.attempts + 1, asked=unit.at)
-    return True
+        return None
+    claimed = attrs.evolve(row, attempts=row.attempts + again, asked=unit.at)
+    unit.changes.calls[id] = claimed
+    return claimed
 
 
 def note(unit: Unit, id: str, evidence: str) -> Receipt:
@@ -132,6 +137,11 @@ def note(unit: Unit, id: str, evidence: str) -> Receipt:
 def now(unit: Unit, id: str) -> Receipt:
     """What is known of a call's command by now."""
     return unit.told_of(_row(unit, id))
+
+
+def _late(unit: Unit, row: CallRow) -> bool:
+    """Whether an answer comes so late that a look-up may have given what it tells of to a call that is alike."""
+    return datetime.fromisoformat(unit.at) - datetime.fromisoformat(row.asked) > LATE
 
 
 def _claimed(unit: Unit, row: CallRow, outcome: Outcome) -> str | None:

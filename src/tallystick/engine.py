@@ -5,7 +5,8 @@
                  3  decide: an intent, or a refusal, which writes nothing
                  4  write and commit: entries, entities, key, call, queue, in one transaction
                     no call: done. With a call: what it moves stands in `in_doubt` now
-                 5  the provider performs the call; no transaction is open
+                 5  the provider performs the call; no transaction is open. A process that has slept since 4 writes
+                    down anew that it sends, or finds that another has
                  6  begin; resolve: confirmed → targets, declined or unavailable → sources, unknown → stays
                  7  write and commit; the receipt
     recover      open calls older than a grace: the provider looks up what became of them; then 6 and 7, the same
@@ -37,9 +38,9 @@ from tallystick.shared_commits import Job, SharedCommits
 from tallystick.store import CallRow, QueueRow, Store, Transaction
 from tallystick.told import call_of, ids_of, readable, same_card
 from tallystick.unit import Unit
-from tallystick.work import Sent
 
 GRACE = timedelta(seconds=60)  # a call younger than this may still be on its way: its caller is waiting for it
+PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down, or is written down anew
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
 BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, with jitter
 LONGEST_WAIT = timedelta(hours=1)
@@ -132,8 +133,8 @@ class Engine:
         return results
 
     def _attempt(self, command: Command) -> Receipt:
-        receipt, sent = self._commits.one(self._job(command), [command])
-        return receipt if sent is None else self._perform(sent)
+        receipt, call = self._commits.one(self._job(command), [command])
+        return receipt if call is None else self._perform(call)
 
     def _answer(self, command: Command) -> Receipt | Invalid:
         try:
@@ -163,7 +164,7 @@ class Engine:
         """
         row = self._row(call)
         if row.attempts or row.state != "open":
-            return self._commits.one(lambda unit: closing.now(unit, call))  # type: ignore[no-any-return]
+            return self._now(call)
         if row.secret and not secrets:
             raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
         return self._send_again(row, secrets or {})
@@ -261,8 +262,21 @@ class Engine:
 
     # The provider
 
-    def _perform(self, sent: Sent) -> Receipt:
-        return self._close(sent.call.id, self._asked(sent.call))
+    def _perform(self, call: Call) -> Receipt:
+        """Ask, unless this process has slept since it wrote down that it would, and another has taken over."""
+        if not self._is_prompt(call):
+            claimed = self._claim(call.id, as_of(call), again=False)
+            if claimed is None:
+                return self._now(call.id)
+            call = attrs.evolve(call, asked_at=datetime.fromisoformat(claimed.asked))
+        slow = Outcome(Result.UNAVAILABLE, text="nothing was sent, as our own store took too long")
+        outcome = self._asked(call) if self._is_prompt(call) else slow
+        return self._close(call.id, outcome, as_of=as_of(call))
+
+    def _is_prompt(self, call: Call) -> bool:
+        """Whether nobody can think yet that a call was forgotten. A clock that was set says nothing, so: no."""
+        assert call.asked_at is not None
+        return -PROMPT < self._clock() - call.asked_at < PROMPT
 
     def _asked(self, call: Call) -> Outcome:
         """Every end of a call as an outcome. Text of a foreign exception may hold a secret: only its type is kept."""
@@ -280,12 +294,11 @@ class Engine:
         if row.attempts == 0 and not row.secret:  # opened in a caller's transaction, never sent
             return self._send_again(row, {})
         found: Any = self._looked_up(row) if row.attempts else NotSeen("it was never sent")
-        as_of = row.attempts, row.asked
         if isinstance(found, Outcome):
-            return self._close(row.id, found, as_of=as_of)
+            return self._close(row.id, found, as_of=(row.attempts, row.asked), found=True)
         if isinstance(found, NotSeen) and row.secret:
             text = "not seen by the provider; it carried a secret, so only its caller can send it again"
-            return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text), as_of=as_of)
+            return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text), as_of=(row.attempts, row.asked))
         if isinstance(found, NotSeen) and (row.attempts < 2 or row.verb in REPEATABLE):
             return self._send_again(row, {})
         evidence = found.evidence or "sent twice, and not seen; a person has to look"
@@ -302,10 +315,16 @@ class Engine:
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str]) -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""
-        if not self._commits.one(lambda unit: closing.claim(unit, row.id, (row.attempts, row.asked))):
-            return self._commits.one(lambda unit: closing.now(unit, row.id))  # type: ignore[no-any-return]
-        call = attrs.evolve(self._known(self._row(row.id)), secrets=secrets)
-        return self._close(row.id, self._asked(call))
+        claimed = self._claim(row.id, (row.attempts, row.asked), again=True)
+        if claimed is None:
+            return self._now(row.id)
+        return self._perform(attrs.evolve(self._known(claimed), secrets=secrets))
+
+    def _claim(self, call: str, as_of: closing.AsOf, *, again: bool) -> CallRow | None:
+        return self._commits.one(lambda unit: closing.claim(unit, call, as_of, again=again))  # type: ignore[no-any-return]
+
+    def _now(self, call: str) -> Receipt:
+        return self._commits.one(lambda unit: closing.now(unit, call))  # type: ignore[no-any-return]
 
     def _known(self, row: CallRow) -> Call:
         """A call with all that our books know of its card."""
@@ -368,6 +387,11 @@ class Engine:
         except Invalid as error:
             return error
         return None
+
+
+def as_of(call: Call) -> closing.AsOf:
+    assert call.asked_at is not None
+    return call.attempt, stamp(call.asked_at)
 
 
 def _queued_command(row: QueueRow) -> Command:

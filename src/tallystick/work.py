@@ -25,15 +25,8 @@ _SECRETS = {
 }
 
 
-@attrs.frozen
-class Sent:
-    """A call that may be sent once the transaction is committed, with what must not be stored."""
-
-    call: Call
-
-
-def work(unit: Unit, provider: Provider, command: Command, *, send: bool = True) -> tuple[Receipt, Sent | None]:
-    """Decide and remember to write. With a call to send, the receipt is in doubt until `closing.close`.
+def work(unit: Unit, provider: Provider, command: Command, *, send: bool = True) -> tuple[Receipt, Call | None]:
+    """Decide and remember to write. A call is to be sent after the commit; its receipt is in doubt until then.
 
     Raises:
         Invalid, KeyReused: it cannot be considered; nothing of it is remembered.
@@ -175,7 +168,7 @@ def _uncreatable(
 
 def _carry_out(
     unit: Unit, provider: Provider, command: Command, intent: Intent, mark: str, again: CallRow | None, send: bool
-) -> tuple[Receipt, Sent | None]:
+) -> tuple[Receipt, Call | None]:
     if again is not None and (intent.asked is None or intent.asked.verb != again.verb):
         entity = intent.steps[0].entity
         machine = unit.machines.at(entity.machine, entity.machine_version)
@@ -194,7 +187,7 @@ def _carry_out(
     receipt = attrs.evolve(receipt, result=Ended.IN_DOUBT, call=row.id, why=why)
     opened, asked = datetime.fromisoformat(row.opened), datetime.fromisoformat(row.asked)
     sent = attrs.evolve(call, attempt=row.attempts, opened_at=opened, asked_at=asked)
-    return receipt, Sent(sent) if send else None
+    return receipt, sent if send else None
 
 
 def _answered(unit: Unit, provider: Provider, command: Command, intent: Intent, mark: str, call: Call) -> Receipt:

@@ -77,8 +77,11 @@ FAULTS = [
     Fault("seen_is_done_again", "work.py", "        if again is None:\n            return receipt, None", "        if receipt is None:\n            return receipt, None", ENGINE),
     Fault("secret_is_deferred", "work.py", 'if type_.kind == "secret" and request.args[name] is not None:', 'if type_.kind == "secret" and request.args[name] is None:', ENGINE),
     Fault("closed_twice", "closing.py", '    if row.state != "open":\n        return _too_late', '    if row.state == "":\n        return _too_late', ENGINE),
-    Fault("old_finding_ends_new_attempt", "closing.py", "if as_of is not None and as_of != (row.attempts, row.asked):", "if as_of is None and as_of != (row.attempts, row.asked):", ENGINE),
-    Fault("claimed_for_two", "closing.py", "if as_of is not None and (other := _claimed(unit, row, outcome)):", "if as_of is None and (other := _claimed(unit, row, outcome)):", ENGINE),
+    Fault("old_finding_ends_new_attempt", "closing.py", "if as_of not in (None, (row.attempts, row.asked)) and (found or", "if as_of is None and (found or", ENGINE),
+    Fault("stale_no_ends_the_next", "closing.py", "(found or outcome.result is not Result.CONFIRMED)", "found", ENGINE),
+    Fault("late_answer_is_not_compared", "closing.py", "(found or _late(unit, row))", "found", ENGINE),
+    Fault("sleeper_sends", "engine.py", "        if not self._is_prompt(call):\n            claimed", "        if not call.id:\n            claimed", ENGINE),
+    Fault("claimed_for_two", "closing.py", "if (found or _late(unit, row)) and (other", "if (not found) and (other", ENGINE),
     Fault("claimed_by_two", "closing.py", 'if row.state != "open" or (row.attempts, row.asked) != as_of:', 'if row.state != "open":', ENGINE),
 ]
 # fmt: on

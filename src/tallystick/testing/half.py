@@ -82,7 +82,7 @@ class BooksHalf:
 
     def provider(self, world: World, clock: Clock) -> Provider:
         def slow() -> None:
-            world.on(self._chance.uniform(1.0, 120.0))
+            world.drag(self._chance.uniform(1.0, 120.0))
 
         network = Network(self._books, self._chance, fault=world.fault, at=world.at, late=world.put_off, slow=slow)
         return self._wrapped(network) if self._wrapped else network

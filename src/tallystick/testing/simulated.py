@@ -5,9 +5,10 @@ starts on the same store, which is all that is left. Between two steps of one pr
 something whole: recover, run what is due. Each process has a clock of its own, which is wrong by some seconds, and all
 of them may jump together, forward or back, as a wall clock does that somebody sets.
 
-What is not simulated, because no record can tell: that a process sleeps longer than the grace of `recover` between its
-commit and its request, or that a request arrives later than that. Late requests arrive within `LATEST`, clocks differ
-by `SKEW` at most, and a jump of hours waits until nothing is on its way.
+What is not simulated, because no record can tell: that a process sleeps longer than the grace of `recover` after its
+last look at the clock and before its request, or that a request arrives later than that. So who comes in just there is
+quick, late requests arrive within `LATEST`, clocks differ by `SKEW` at most, and a jump of hours waits until nothing is
+on its way.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class World:
         self.faults: Counter[str] = Counter()
         self.story: deque[tuple[object, ...]] = deque(maxlen=60)
         self.steady = True  # no clock was ever set back
-        self._machines, self._ids, self._depth = machines, 0, 0
+        self._machines, self._ids, self._depth, self._sending = machines, 0, 0, 0
         self.engines = [self._start() for _ in range(DEEPEST + 1)]
 
     # Processes
@@ -130,6 +131,7 @@ class World:
         self.counts["meetings"] += 1
         self.story.append(("another process comes in", where))
         self._depth += 1
+        self._sending += where == "before sending"
         try:
             if self.chance.random() < 0.7:
                 self.alive(lambda: self.engine.recover())
@@ -137,6 +139,7 @@ class World:
                 self.alive(lambda: self.engine.run_due(3))
         finally:
             self._depth -= 1
+            self._sending -= where == "before sending"
 
     # Time
 
@@ -148,6 +151,11 @@ class World:
             self.late = [each for each in self.late if each[0] > self.seconds]
             for deed in arrived:
                 deed()
+
+    def drag(self, seconds: float) -> None:
+        """A request takes its time, unless somebody is about to send."""
+        if not self._sending:
+            self.on(seconds)
 
     def put_off(self, deed: Callable[[], object]) -> None:
         self.late.append((self.seconds + self.chance.uniform(0.1, LATEST), deed))
