@@ -61,6 +61,9 @@ RUNS = [
     Run("python", "Faults planted in the core's Python",
         "A small change to the core each; the core's own tests fail on it.",
         "", "-m pytest -m mutation -n auto tests/mutation", alone=True),
+    Run("mutants", "Mutants of the core's Python",
+        "One node of the core's syntax tree changed at random; the core's own tests fail on at least 95 of 100.",
+        "", "tests/mutation/sample.py --mutants 300 --jobs 2 --json", alone=True),
     Run("crash", "Killed",
         "A process is killed before and after statements of the database and calls to the provider, and again while it "
         "recovers; told again, the story ends in the books of a run that nobody disturbed.",
