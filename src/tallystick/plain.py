@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from tallystick import money
+from tallystick import closing, money
 from tallystick.diagram.model import Diagram
 from tallystick.entity import Entity, Posting
 from tallystick.expression import Type
@@ -88,9 +88,12 @@ def entry(record: Record) -> Plain:
 
 
 def call(row: CallRow) -> Plain:
+    asked = closing.asked_of(row)
     return {
         "call": row.id,
         "verb": row.verb,
+        "amount": None if asked is None else money.to_text(asked, row.currency),
+        "currency": row.currency,
         "machine": row.machine,
         "id": row.entity,
         "key": row.key,

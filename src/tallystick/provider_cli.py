@@ -353,15 +353,19 @@ def _holds_table(old: list[OldHold]) -> RenderableType:
 
 
 def _stuck_tables(waiting: Stuck) -> list[RenderableType]:
+    from tallystick import plain
     from tallystick.tables import grid
 
     shown: list[RenderableType] = []
     if waiting.calls:
+        calls = [plain.call(row) for row in waiting.calls]
         rows = [
-            [each.id, each.verb, f"{each.machine} {each.entity}", each.asked, each.note or "not looked up yet"]
-            for each in waiting.calls
-        ]
-        shown.append(grid("call in doubt", "verb", "of", "asked", "evidence", rows=rows))
+            [each["call"], each["verb"], f"{each['amount']} {each['currency']}" if each["amount"] else "",
+             f"{each['machine']} {each['id']}", each["asked"], str(each["attempts"]), each["note"] or "not looked up"]
+            for each in calls
+        ]  # fmt: skip
+        columns = ("call in doubt", "verb", "amount", "of", "last asked", "times", "evidence")
+        shown.append(grid(*columns, rows=rows, right=("amount", "times")))
     if waiting.queue:
         rows = [
             [each.key, each.state, f"{each.machine} {each.entity}", each.command, each.why or "", each.note or ""]

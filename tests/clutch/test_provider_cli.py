@@ -264,13 +264,20 @@ def test_what_waits_for_a_person(
             books.reload("c", "1.00", key="lost")
 
     found = told(tallystick("stuck", "--json"))
-    assert [(each["verb"], each["note"]) for each in found["calls"]] == [
-        ("issue", "no answer came (RemoteProtocolError)")
+    assert [(each["verb"], each["amount"], each["attempts"], each["note"]) for each in found["calls"]] == [
+        ("issue", "1.00", 1, "no answer came (RemoteProtocolError)")
     ]
     assert [(each["key"], each["state"]) for each in found["queue"]] == [("early", "refused")]
     assert [(each["payment"], each["amount"]) for each in found["uncovered"]] == [("p", "11.00")]
     shown = tallystick("stuck").stdout
-    for word in ("RemoteProtocolError", "Nothing was authorized yet", "11.00 USD", "call in doubt", "uncovered"):
+    for word in (
+        "RemoteProtocolError",
+        "1.00 USD",
+        "Nothing was authorized",
+        "11.00 USD",
+        "call in doubt",
+        "uncovered",
+    ):
         assert word in shown
 
 
