@@ -600,6 +600,15 @@ def test_only_so_many_are_run_at_once(shop: Shop) -> None:
     assert shop.engine.run_due(0) == []
 
 
+def test_what_follows_counts_among_the_many_that_are_run_at_once(shop: Shop) -> None:
+    for number in range(3):
+        shop.payment(f"p{number}", "10.00")
+        due = shop.clock.now + timedelta(hours=1)
+        shop.engine.attempt(Command("payment", f"p{number}", "settle", {"amount": "1.00"}, f"s{number}", due=due))
+    shop.clock.on(hours=2)
+    assert [each.key for each in shop.engine.run_due(4)] == ["s0", "s1", "s2", "s0>hold_again"]
+
+
 def test_what_follows_may_be_executed_at_once(shop: Shop) -> None:
     shop.payment(amount="40.00")
     receipt = shop.engine.follow(shop.pay("settle", "s", amount="10.00"))
@@ -1113,9 +1122,24 @@ def test_a_decline_gives_the_value_back_and_leads_where_the_page_says(afar: Shop
     assert receipt.before == receipt.after
     assert (afar.p1, afar.c1) == (("declined", {}), {"available": 10000})
     assert afar.phases() == ["create done", "authorize asked", "authorize declined"]
+    assert {each.args for each in afar.journal("payment", "p1")[1:]} == {'{"amount":4000}'}, "only what was said"
     again = afar.pay("authorize", "a", amount="40.00")
     assert (again.result, again.replayed, again.outcome) == (Ended.DECLINED, True, DECLINED)
     assert len(afar.scripted.performed) == 1, "a decline is an answer; a new try is a new key"
+
+
+def test_a_local_provider_that_declines_says_why(store: Store) -> None:
+    """Nothing is written: our own books have not changed, and there is nobody else to tell."""
+
+    class Closed(LocalProvider):
+        def perform(self, call: Call) -> Outcome:
+            return DECLINED if call.verb == "hold" else super().perform(call)
+
+    shop = Shop(store, Closed()).card().payment()
+    before = shop.everything()
+    receipt = shop.pay("authorize", amount="40.00")
+    assert (receipt.result, shop.everything()) == (Ended.REFUSED, before)
+    assert receipt.why.endswith("provider local says declined: not enough on it")
 
 
 def test_a_decline_without_a_way_of_its_own_leaves_the_state(afar: Shop) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tallystick.expression import (
     FLAG,
+    LONGEST,
     MONEY,
     Expression,
     ExpressionError,
@@ -283,6 +284,12 @@ REFUSED: list[tuple[str, str, str]] = [
     ('note == "é" or amout > 0',     "'amout' is not declared.",                                     "amout"),
 ]  # type: ignore[list-item]
 # fmt: on
+
+
+def test_the_longest_expression_is_one() -> None:
+    assert read("last".ljust(LONGEST), SCOPE).type == FLAG
+    with pytest.raises(ExpressionError, match="at most 500 characters"):
+        read("last".ljust(LONGEST + 1), SCOPE)
 
 
 @pytest.mark.parametrize(("source", "type_", "wanted", "prose"), ACCEPTED)
