@@ -18,24 +18,25 @@ class Hooks:
 
     @pytest.hookspec
     def pytest_tallystick_invariants(self, machine: str) -> list[Callable[..., object]] | None:
-        """Functions of a world that raise, or give False or a sentence, if something is not true in it."""
+        """Functions that are given entities as they stand, and raise, or give False or a sentence, if that is wrong."""
 
     @pytest.hookspec(firstresult=True)
     def pytest_tallystick_store(self, machine: str) -> Callable[[], Any] | None:
-        """What makes a new store for every story, instead of one in memory."""
+        """What makes a new store for every fuzzed story, instead of one in memory."""
 
 
 NUMBERS = {
     "examples": "how many stories the fuzz test of each machine writes (default: 100)",
     "seed": "the same seed, the same stories (default: 0)",
     "depth": "bounds the search of the model checker",
+    "points": "at how many points of each machine's stories the crash test kills a process (default: 40)",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tallystick", "machines that know about money")
     group.addoption("--tallystick", action="append", default=[], metavar="PATH", dest="tallystick_paths",
-                    help="test the machines in this folder or file: check, fuzz, conformance")  # fmt: skip
+                    help="test the machines in this folder or file: check, fuzz, crash, conformance")  # fmt: skip
     parser.addini("tallystick", "folders of machines to be tested", type="paths", default=[])
     for name, says in NUMBERS.items():
         group.addoption(f"--tallystick-{name}", type=int, default=None, help=says)

@@ -1,13 +1,19 @@
-"""Faults that only a crash brings to light, each put into the library while one story is told and killed."""
+"""Faults that only a crash brings to light, each put into the library while stories are told and killed.
+
+python planted_crashes.py "sent again blindly"          # one of our own stories
+python planted_crashes.py "sent again blindly" page     # stories composed for the page of examples/own_machine
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 
-from tallystick import engine
+from tallystick import engine, reader
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Result
 from tallystick.receipt import Ended, Receipt
 from tallystick.store import Changes
@@ -15,6 +21,8 @@ from tallystick.store.sqlite import SqliteTransaction
 from tallystick.testing import story
 from tallystick.testing.counterpart import Counterpart
 from tallystick.testing.crash import crash_points
+from tallystick.testing.page_crashes import page_crashes
+from tallystick.testing.ran import Ran
 from tallystick.testing.stories import STEPS, stories
 
 
@@ -31,18 +39,14 @@ def two_transactions() -> None:
     SqliteTransaction._write = in_two  # type: ignore[method-assign]
 
 
-class Forgetful(Counterpart):
+def sent_again_blindly(provider: Counterpart, call: Call) -> Outcome | NotSeen | Ambiguous:
     """Its record shows nothing, so what was done is asked for again."""
-
-    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
-        return NotSeen("nothing")
+    return NotSeen("nothing")
 
 
-class Hasty(Counterpart):
+def taken_for_not_done(provider: Counterpart, call: Call) -> Outcome | NotSeen | Ambiguous:
     """What it cannot say at once it calls not done."""
-
-    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
-        return Outcome(Result.UNAVAILABLE, text="not found at once")
+    return Outcome(Result.UNAVAILABLE, text="not found at once")
 
 
 def answered_before_the_commit() -> None:
@@ -60,19 +64,27 @@ def answered_before_the_commit() -> None:
     engine.Engine._attempt = told_first  # type: ignore[method-assign]
 
 
-def main(fault: str) -> int:
-    one = attrs.evolve(stories()[0], name="short", steps=STEPS["in one step"][:2])
+def ours() -> Ran:
+    return crash_points(attrs.evolve(stories()[0], name="short", steps=STEPS["in one step"][:2]), 30)
+
+
+def page() -> Ran:
+    machines = reader.load(Path(__file__).resolve().parents[2] / "examples/own_machine/machines")
+    return page_crashes(machines, "travel_voucher", points=30)
+
+
+def main(fault: str, run: Callable[[], Ran] = ours) -> int:
     match fault:
         case "two transactions":
             two_transactions()
         case "sent again blindly":
-            one = attrs.evolve(one, provider=Forgetful)
+            Counterpart.look_up = sent_again_blindly  # type: ignore[method-assign]
         case "taken for not done":
-            one = attrs.evolve(one, provider=Hasty)
+            Counterpart.look_up = taken_for_not_done  # type: ignore[method-assign]
         case "answered before the commit":
             answered_before_the_commit()
-    return crash_points(one, 30).say(as_json=True)
+    return run().say(as_json=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], *([page] if sys.argv[2:] else [])))

@@ -50,20 +50,21 @@ def spoil(project: Path, old: str, new: str) -> Path:
 
 
 def test_one_line_of_configuration_tests_every_page(project: Path) -> None:
-    done = run(project, "--tallystick-examples", "8")
+    done = run(project, "--tallystick-examples", "8", "--tallystick-points", "12")
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("check", "fuzz", "conformance"):
+    for name in ("check", "fuzz", "crash", "conformance"):
         assert f"machines/travel_voucher.yaml::{name} PASSED" in done.stdout
-    assert "3 passed" in done.stdout
+    assert "4 passed" in done.stdout
     assert "what the stories reached" in done.stdout
     assert "in 8 stories" in done.stdout
+    assert "travel_voucher: killed 12 times" in done.stdout
 
 
 def test_a_planted_fault_is_found_twice_with_files_that_run(project: Path) -> None:
     page = spoil(project, "when: amount == booked and open == 0", "when: amount == booked and open >= 0")
     done = run(project)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 failed, 1 passed" in done.stdout
+    assert "2 failed, 2 passed" in done.stdout
     assert "Traceback" not in done.stdout
     assert "TS104" in done.stdout
     assert "refusal:ambiguous" in done.stdout
@@ -87,11 +88,11 @@ class Counted(MemoryStore):
         made.append(self)
         super().__init__()
 
-def never_much(world):
-    return all(each.accounts["open"] < 100 for each in world.entities("travel_voucher")) or "too much is open"
+def never_two(view):
+    return all(each.accounts["open"] < 2 for each in view.entities("travel_voucher")) or "too much is open"
 
 def pytest_tallystick_invariants(machine):
-    return [never_much] if machine == "travel_voucher" else None
+    return [never_two] if machine == "travel_voucher" else None
 
 def pytest_tallystick_store(machine):
     return Counted
@@ -101,11 +102,14 @@ def pytest_unconfigure():
 """
 
 
-def test_a_conftest_adds_invariants_and_a_store(project: Path) -> None:
+def test_a_conftest_adds_invariants_to_all_that_looks_at_entities_and_a_store(project: Path) -> None:
     (project / "conftest.py").write_text(CONFTEST, encoding="utf-8")
-    done = run(project, "machines/travel_voucher.yaml::fuzz")
+    done = run(project, "--tallystick-points", "10")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "invariant:never_much: too much is open" in done.stdout
+    assert "3 failed, 1 passed" in done.stdout  # that page's meaning to `transitions` is no entity's state
+    assert "TS214 never_two: too much is open" in done.stdout
+    assert re.search(r"travel_voucher, story \d, .*never_two: too much is open", done.stdout)
+    assert "invariant:never_two: too much is open" in done.stdout
     assert "stores: True" in done.stdout
 
 
@@ -121,7 +125,7 @@ def test_a_page_that_cannot_be_read_says_where(project: Path) -> None:
     spoil(project, "to: withdrawn", "to: withdrawm")
     done = run(project, "--tallystick-examples", "2")
     assert done.returncode == 1
-    assert "3 failed" in done.stdout
+    assert "4 failed" in done.stdout
     assert "travel_voucher.yaml:" in done.stdout
     assert "Did you mean 'withdrawn'" in done.stdout
 

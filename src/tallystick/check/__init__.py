@@ -9,13 +9,17 @@ Each floor gives findings (`Finding`) and counts what it looked at. A floor is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
 from tallystick.check.finding import TITLES, Finding
 from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
+
+if TYPE_CHECKING:
+    from tallystick.check.holds import Wanted
 
 __all__ = ["TITLES", "Finding", "Report", "check"]
 
@@ -40,11 +44,13 @@ def check(
     model: bool = True,
     prove: bool = False,
     progress: Callable[[str], None] | None = None,
+    invariants: Sequence[Wanted] = (),
 ) -> Report:
     """What is wrong with the machines, or with those named in `only`, which run beside the others all the same.
 
     `depth` is the largest amount that the model uses, in minor units; without it 2, and each one more searches ten
-    times the states. `progress` is told now and then how far a long floor is.
+    times the states. `progress` is told now and then how far a long floor is. `invariants` are functions of yours: they
+    get the entities of a state of the model by machine and id, and say what is wrong with them, or nothing.
 
     Raises:
         Invalid: `only` names no machine, or a solver is not installed.
@@ -59,7 +65,7 @@ def check(
     if model:
         from tallystick.check.model import explore
 
-        found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress)
+        found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress, invariants=invariants)
         findings += found
     if prove:
         from tallystick.check.proof import prove as proved

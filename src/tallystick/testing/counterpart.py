@@ -5,11 +5,13 @@ stands in its books; so it does the same in every run, however often that is dis
 does twice: that is for its callers to know. By the last digit:
 
     1   declined
-    2   of a hold or redemption, about half is confirmed
+    2   of a hold or redemption, about half is confirmed, if that is something
     3   done, and the answer is lost
     4   turned away the first time it is asked for, and done the second
     6   done, the answer is lost, and its record does not show it: only a person can say
     else done
+
+`Drawn` does the same for pages that nobody has chosen amounts for: what it does to a call is drawn from a seed.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Result
@@ -33,11 +37,12 @@ class Counterpart:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
+        self.partly: Collection[str] = PARTLY
 
     # What the engine asks
 
     def perform(self, call: Call) -> Outcome:
-        digit = _digit(call)
+        digit = self._digit(call)
         if digit == 4 and not self._lines("turned away", call.id):
             self._write("turned away", call)
             return Outcome(Result.UNAVAILABLE, text="too many requests")
@@ -48,16 +53,21 @@ class Counterpart:
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
         known = self._known(call)
-        if known is not None and _digit(call) == 6:
+        if known is not None and self._digit(call) == 6:
             return Ambiguous("the record shows two that are alike")
         return known or NotSeen("no trace of it")
+
+    def _digit(self, call: Call) -> int:
+        """What is done about a call, by the words above."""
+        amount = call.args.get("amount")
+        return abs(amount) % 10 if isinstance(amount, int) else 0
 
     # What a person sees and does in the provider's own office
 
     def by_hand(self, call: Call) -> Outcome:
         """Do what was surely not done, and say what became of the call."""
         if self._known(call) is None:
-            self._write("declined" if _digit(call) == 1 else "done", call)
+            self._write("declined" if self._digit(call) == 1 else "done", call)
         return self._told(call)
 
     def elsewhere(self, name: str, number: str, currency: str, amount: int) -> None:
@@ -75,6 +85,10 @@ class Counterpart:
                           "hold": hold, "ends": placed["amount"], "amount": 0, "change": 0})  # fmt: skip
 
     # The books
+
+    def done(self) -> Counter[str]:
+        """How often each call was done."""
+        return Counter(each["call"] for each in self._all() if each["what"] == "done")
 
     def provided(self) -> Provided:
         """As the referee reads them."""
@@ -99,12 +113,14 @@ class Counterpart:
         return Provided(lines, net, open_holds)
 
     def _write(self, what: str, call: Call) -> None:
+        digit = self._digit(call)
         amount, release = (int(str(call.args.get(name) or 0)) for name in ("amount", "release"))
-        if call.verb in PARTLY and _digit(call) == 2:
-            amount = amount // 20 * 10
+        if call.verb in self.partly and digit == 2:
+            amount = amount // 20 * 10 or amount
         self._append({
-            "what": what, "call": call.id, "id": f"r-{call.id}", "verb": call.verb, "number": _number(call),
-            "currency": call.card.currency, "hold": call.args.get("hold"), "ends": amount + release,
+            "what": what, "call": call.id, "id": f"r-{call.id}", "verb": call.verb, "card": call.card.id,
+            "number": _number(call), "currency": call.card.currency, "hold": call.args.get("hold"),
+            "ends": amount + release,
             "amount": {"redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
             "change": {"hold": 0, "redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
         })  # fmt: skip
@@ -138,9 +154,19 @@ class Counterpart:
         return known
 
 
-def _digit(call: Call) -> int:
-    amount = call.args.get("amount")
-    return abs(amount) % 10 if isinstance(amount, int) else 0
+class Drawn(Counterpart):
+    """What it does to the first, second, … call about a card is the seed's choice; most of it is done and said."""
+
+    def __init__(self, path: str | os.PathLike[str], seed: int, partly: Collection[str]) -> None:
+        super().__init__(path)
+        self.partly = partly  # verbs of which less may be confirmed
+        self._seed = seed
+
+    def _digit(self, call: Call) -> int:
+        about = list(dict.fromkeys(each["call"] for each in self._all() if each.get("card") == call.card.id))
+        number = about.index(call.id) if call.id in about else len(about)
+        chance = Random(f"{self._seed} {call.card.id} {number}")  # noqa: S311  # the same in every run
+        return chance.choices((0, 1, 2, 3, 4, 6), (8, 2, 2, 3, 2, 1))[0]
 
 
 def _number(call: Call) -> str:

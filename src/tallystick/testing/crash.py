@@ -48,7 +48,7 @@ def undisturbed(story: Story, folder: Path) -> Undisturbed:
     points = Points()
     whole(Telling(story, folder, 0, points, watched(points)))
     rows = Rows.of_sqlite(str(folder / BOOKS))
-    wrong = judge(rows, story.provided(folder / OTHER_BOOKS), told(folder))
+    wrong = [*judge(rows, story.provided(folder / OTHER_BOOKS), told(folder)), *story.wrong(folder)]
     assert not wrong, f"{story.name}, undisturbed: {wrong}"
     return Undisturbed(points.names, Shape.of(rows, story.machines))
 
@@ -70,6 +70,7 @@ def wrong_at_the_end(story: Story, folder: Path, wanted: Shape, *, steady: bool 
     """What the referee says of finished books, and where they are not those of the undisturbed run."""
     rows = Rows.of_sqlite(str(folder / BOOKS))
     yield from judge(rows, story.provided(folder / OTHER_BOOKS), told(folder), steady=steady)
+    yield from story.wrong(folder)
     yield from wanted.differences(Shape.of(rows, story.machines))
 
 
@@ -163,6 +164,7 @@ class _Crashes:
         if rows is not None:
             provided = self._story.provided(look / OTHER_BOOKS)
             self._find(where, judge(rows, provided, told(look), settled=False))
+            self._find(where, self._story.wrong(look))
         other = (look / OTHER_BOOKS).read_bytes() if (look / OTHER_BOOKS).exists() else b""
         state = hashlib.sha256(other)
         if rows is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import attrs
@@ -23,10 +22,10 @@ from tallystick.machine import Machines
 from tallystick.store import Store
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.walking.coverage import DONE, Coverage, Goal, goals
-from tallystick.testing.walking.guide import Dice, Guide
+from tallystick.testing.walking.guide import Dice, Guide, Thrown
 from tallystick.testing.walking.shrink import replay, shrunk
+from tallystick.testing.walking.view import Rule
 from tallystick.testing.walking.walk import Walk
-from tallystick.testing.walking.watch import Rule
 from tallystick.testing.walking.world import Found, Line, story
 
 EXAMPLES = 100
@@ -44,16 +43,6 @@ QUIET = settings(
     print_blob=False,
     report_multiple_bugs=False,
 )
-
-
-class _Drawn:
-    """Dice for one step, all of them from one draw: sixty draws a step would be most of the time."""
-
-    def __init__(self, drawn: int) -> None:
-        self._random = Random(drawn)  # noqa: S311  # a walk, no secret
-
-    def below(self, number: int) -> int:
-        return self._random.randrange(number)
 
 
 def state_machine(
@@ -89,7 +78,7 @@ class _Fuzzed(RuleBasedStateMachine):
 
     def _step(self, dice: int, step: Callable[[Dice], None], times: int = 1) -> None:
         self.whole = False
-        drawn = _Drawn(dice * 1000 + len(self.walk.world.lines))
+        drawn = Thrown(dice * 1000 + len(self.walk.world.lines))
         for _ in range(times):
             step(drawn)
         self.whole = True

@@ -1,18 +1,20 @@
-"""`pytest --tallystick machines/`: three tests for every page, named `machines/payment.yaml::check` and so on.
+"""`pytest --tallystick machines/`: four tests for every page, named `machines/payment.yaml::check` and so on.
 
     check         what `tallystick check` finds
     fuzz          stories with faults, judged after every step; a failure is made short and written beside the page
+    crash         short stories told by processes that are killed on their way, on SQLite
     conformance   the page run by the library `transitions`, step by step beside ours
 
 `tallystick = machines/` in pytest's configuration says the same for every run. `conftest.py` may add invariants and a
 store (`pytest_tallystick_invariants`, `pytest_tallystick_store`). What is heavy is loaded when a test needs it. At the
-end stands what the stories have reached.
+end stands what the stories have reached. Where processes cannot be forked, there is no crash test.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from tallystick.errors import TallystickError
 from tallystick.machine import Machines
 
 SUFFIXES = (".yaml", ".yml")
-TOLD = "tallystick"  # the property of a report under which a fuzz test says what it reached
+TOLD = "tallystick"  # the property of a report under which a test says what it reached, in lines
 
 
 class Wrong(Exception):
@@ -53,39 +55,25 @@ class Plugin:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         told = [
-            json.loads(str(value))
+            str(value)
             for reports in terminalreporter.stats.values()
             for report in reports
             if getattr(report, "when", "") == "call"
             for name, value in report.user_properties
             if name == TOLD
         ]
-        if not told:
-            return
-        terminalreporter.write_sep("-", "what the stories reached")
-        for each in told:
-            for line in _reached(each):
-                terminalreporter.write_line(line)
-
-
-def _reached(told: Mapping[str, Any]) -> Iterator[str]:
-    for name, machine in told["machines"].items():
-        shares = [
-            f"{machine[part]['reached']} of {machine[part]['of']} {part}"
-            for part in ("states", "transitions", "replies")
-        ]
-        yield f"{name}: {', '.join(shares)}, in {told['examples']} stories of {told['steps']} steps"
-        missing = machine["transitions"]["missing"]
-        if missing:
-            yield f"  never taken: {', '.join(missing)}"
+        if told:
+            terminalreporter.write_sep("-", "what the stories reached")
+            terminalreporter.write_line("\n".join(told))
 
 
 class PageFile(pytest.File):
     """A machine's page."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        for item in (CheckItem, FuzzItem, ConformanceItem):
-            yield item.from_parent(self, name=item.test)
+        for name in LOOKS:
+            if name != "crash" or hasattr(os, "fork"):
+                yield PageItem.from_parent(self, name=name)
 
 
 @lru_cache(maxsize=64)
@@ -98,24 +86,27 @@ def _loaded(file: Path) -> tuple[Machines, str]:
 
 
 class PageItem(pytest.Item):
-    """One test of a page."""
-
-    test = ""
+    """One test of a page: which, says its name."""
 
     def runtest(self) -> None:
         try:
             machines, name = _loaded(self.path)
-            self.look(machines, name)
+            LOOKS[self.name](self, machines, name)
         except TallystickError as error:
             raise Wrong(str(error)) from None
-
-    def look(self, machines: Machines, name: str) -> None:
-        raise NotImplementedError
 
     def number(self, name: str, default: int | None) -> int | None:
         given = self.config.getoption(f"tallystick_{name}")
         declared = self.config.getini(f"tallystick_{name}")
         return int(given) if given is not None else int(declared) if declared else default
+
+    def invariants(self, machine: str) -> list[Callable[..., object]]:
+        """What `conftest.py` wants to be true."""
+        return [each for found in self.ihook.pytest_tallystick_invariants(machine=machine) for each in found or ()]
+
+    def reached(self, *lines: str) -> None:
+        """Said at the end of the run."""
+        self.user_properties.append((TOLD, "\n".join(lines)))
 
     def beside(self, kind: str) -> Path:
         """Where a story is written."""
@@ -130,56 +121,70 @@ class PageItem(pytest.Item):
         return self.path, None, self.name
 
 
-class CheckItem(PageItem):
-    test = "check"
+def _check(item: PageItem, machines: Machines, name: str) -> None:
+    from tallystick.check import check
+    from tallystick.testing.walking.view import in_model
 
-    def look(self, machines: Machines, name: str) -> None:
-        from tallystick.check import check
-
-        prove = self.config.getoption("tallystick_prove") or self.config.getini("tallystick_prove")
-        report = check(machines, only=[name], depth=self.number("depth", None), prove=bool(prove))
-        said = []
-        for number, each in enumerate(report.findings, 1):
-            said += [str(each), *(f"  {line}" for line in each.story)]
-            if each.replay:
-                path = self.beside(f"check-{number}")
-                path.write_text("".join(json.dumps(dict(line)) + "\n" for line in each.replay), encoding="utf-8")
-                said.append(f"  Written to {path}")
-        if said:
-            raise Wrong("\n".join(said))
-
-
-class FuzzItem(PageItem):
-    test = "fuzz"
-
-    def look(self, machines: Machines, name: str) -> None:
-        from tallystick.store.memory import MemoryStore
-        from tallystick.testing import fuzz
-        from tallystick.testing.told import told_of
-
-        hook = self.ihook
-        invariants = [each for found in hook.pytest_tallystick_invariants(machine=name) for each in found or ()]
-        report = fuzz.fuzz(
-            machines,
-            name,
-            examples=self.number("examples", fuzz.EXAMPLES) or fuzz.EXAMPLES,
-            seed=self.number("seed", 0) or 0,
-            invariants=invariants,
-            make_store=hook.pytest_tallystick_store(machine=name) or MemoryStore,
-        )
-        self.user_properties.append((TOLD, json.dumps(report.plain(machines))))
-        if report.found is not None:
-            path = self.beside("fuzz")
-            fuzz.write(report.found.lines, path)
-            raise Wrong(told_of(report.found, path, [str(self.path.parent)]))
+    prove = item.config.getoption("tallystick_prove") or item.config.getini("tallystick_prove")
+    wanted = [in_model(each) for each in item.invariants(name)]
+    report = check(machines, only=[name], depth=item.number("depth", None), prove=bool(prove), invariants=wanted)
+    said = []
+    for number, each in enumerate(report.findings, 1):
+        said += [str(each), *(f"  {line}" for line in each.story)]
+        if each.replay:
+            path = item.beside(f"check-{number}")
+            path.write_text("".join(json.dumps(dict(line)) + "\n" for line in each.replay), encoding="utf-8")
+            said.append(f"  Written to {path}")
+    if said:
+        raise Wrong("\n".join(said))
 
 
-class ConformanceItem(PageItem):
-    test = "conformance"
+def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
+    from tallystick.store.memory import MemoryStore
+    from tallystick.testing import fuzz
+    from tallystick.testing.told import reached, told_of
 
-    def look(self, machines: Machines, name: str) -> None:
-        from tallystick.testing.walking.alone import side_by_side
+    report = fuzz.fuzz(
+        machines,
+        name,
+        examples=item.number("examples", fuzz.EXAMPLES) or fuzz.EXAMPLES,
+        seed=item.number("seed", 0) or 0,
+        invariants=item.invariants(name),
+        make_store=item.ihook.pytest_tallystick_store(machine=name) or MemoryStore,
+    )
+    item.reached(*reached(report.plain(machines)))
+    if report.found is not None:
+        path = item.beside("fuzz")
+        fuzz.write(report.found.lines, path)
+        raise Wrong(told_of(report.found, path, [str(item.path.parent)]))
 
-        found = side_by_side(machines[name], seed=self.number("seed", 0) or 0)
-        if found is not None:
-            raise Wrong(found)
+
+def _crash(item: PageItem, machines: Machines, name: str) -> None:
+    from tallystick.testing import page_crashes
+
+    ran = page_crashes.page_crashes(
+        machines,
+        name,
+        points=item.number("points", page_crashes.POINTS),
+        seed=item.number("seed", 0) or 0,
+        invariants=item.invariants(name),
+    )
+    item.reached(f"{name}: {page_crashes.summary(ran)}")
+    if ran.findings:
+        raise Wrong("\n".join(ran.findings))
+
+
+def _conformance(item: PageItem, machines: Machines, name: str) -> None:
+    from tallystick.testing.walking.alone import side_by_side
+
+    found = side_by_side(machines[name], seed=item.number("seed", 0) or 0)
+    if found is not None:
+        raise Wrong(found)
+
+
+LOOKS: Mapping[str, Callable[[PageItem, Machines, str], None]] = {
+    "check": _check,
+    "fuzz": _fuzz,
+    "crash": _crash,
+    "conformance": _conformance,
+}

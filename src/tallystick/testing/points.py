@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider
 
 OPEN, CLOSE = "OPEN", "CLOSE"
+LONGEST = 300  # seconds that a child may take
 
 
 class Watch(Protocol):
@@ -145,9 +147,17 @@ def in_a_child(job: Callable[[], object]) -> str:
 
 
 def started(job: Callable[[], object]) -> int:
-    """A process that does it. It is forked, so it costs no start of Python."""
-    child = os.fork()
+    """A process that does it. It is forked, so it costs no start of Python.
+
+    Where this process has other threads, Python warns of locks that they hold. What is done here takes none of theirs;
+    should one be missed, the child ends after a while.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:  # pragma: no cover  # another process
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(LONGEST)
         code = 1
         try:
             job()

@@ -12,7 +12,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
@@ -39,6 +39,7 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 LIFE = timedelta(days=30)  # from one process to the next: no wait of the one before is left over
 TURN = timedelta(minutes=10)
 TRIES, TURNS = 6, 40
+ENDLESS = 200  # commands that follow each other at once: no story of sense has so many
 
 BOOKS, OTHER_BOOKS, TOLD = "books.db", "provider", "told"
 
@@ -53,6 +54,7 @@ class Story:
     provider: Callable[[Path], Provider] = Counterpart
     by_hand: Callable[[Provider, Call], Outcome] = lambda provider, call: provider.by_hand(call)  # type: ignore[attr-defined]
     provided: Callable[[Path], Provided | None] = lambda path: Counterpart(path).provided()
+    wrong: Callable[[Path], Iterable[str]] = lambda folder: ()  # what else is, with the files of a folder at any moment
 
 
 class Clock:
@@ -114,9 +116,9 @@ class Telling:
                 self.clock.now += step
                 self.rest()
             else:
-                self._insist(step)
+                self.insist(step)
 
-    def _insist(self, step: Command | Callable[[StoredValue], object]) -> None:
+    def insist(self, step: Command | Callable[[StoredValue], object]) -> None:
         """Say it until it is answered."""
         for _ in range(TRIES):
             answered = self._said(step)
@@ -146,7 +148,8 @@ class Telling:
         """What an operator's jobs do, until nothing is in doubt and nothing is tried again."""
         for _ in range(TURNS):
             try:
-                self.engine.run_due()
+                if len(self.engine.run_due(ENDLESS)) == ENDLESS:
+                    raise AssertionError(f"{ENDLESS} commands follow each other, and there is no end of them")
                 if self._quiet():
                     return
                 self.clock.now = max(self.clock.now, self._asked()) + TURN
@@ -175,8 +178,9 @@ class Telling:
             assert card is not None
             done = self.story.by_hand(self.engine.provider, call_of(row, card))
             self.engine.resolve(
-                row.id, done.result, by="ann", reason="seen by hand", reference=done.reference, amount=done.amount
-            )
+                row.id, done.result, by="ann", reason="seen by hand", reference=done.reference, amount=done.amount,
+                number=done.number,
+            )  # fmt: skip
 
     def close(self) -> None:
         self.books.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,15 @@ def coverage_table(plain: dict[str, Any]) -> RenderableType:
 def _missing(names: list[str]) -> str:
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more
+
+
+def reached(plain: dict[str, Any]) -> Iterator[str]:
+    """The same in a line for each machine, and one for what was never taken."""
+    for name, told in plain["machines"].items():
+        shares = [f"{told[part]['reached']} of {told[part]['of']} {part}" for part in PARTS]
+        yield f"{name}: {', '.join(shares)}, in {plain['examples']} stories of {plain['steps']} steps"
+        if told["transitions"]["missing"]:
+            yield f"  never taken: {', '.join(told['transitions']['missing'])}"
 
 
 def told_of(found: Found, path: Path, folders: Sequence[str] = ()) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from random import Random
 from typing import Protocol, TypeVar
 
 import attrs
@@ -50,6 +51,16 @@ class Dice(Protocol):
 
     def below(self, number: int) -> int:
         """A whole number from 0 up, less than `number`."""
+
+
+class Thrown:
+    """Dice made of one number: who draws sixty numbers a step from Hypothesis has little time for anything else."""
+
+    def __init__(self, number: int) -> None:
+        self._random = Random(number)  # noqa: S311  # a walk, no secret
+
+    def below(self, number: int) -> int:
+        return self._random.randrange(number)
 
 
 def pick(dice: Dice, items: Sequence[Item]) -> Item:

@@ -13,7 +13,8 @@ from typing import Any
 from tallystick.machine import Machines
 from tallystick.store import Store
 from tallystick.store.memory import MemoryStore
-from tallystick.testing.walking.watch import Rule, Watch
+from tallystick.testing.walking.view import Rule
+from tallystick.testing.walking.watch import Watch
 from tallystick.testing.walking.world import Found, Line, World
 
 ATTEMPTS = 500

@@ -19,7 +19,8 @@ from tallystick.store import Store
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.walking.coverage import DONE, SHORT, WHOLE, Coverage, Goal
 from tallystick.testing.walking.guide import Dice, Guide, Wanted, pick, rarely
-from tallystick.testing.walking.watch import Rule, Watch
+from tallystick.testing.walking.view import Rule
+from tallystick.testing.walking.watch import Watch
 from tallystick.testing.walking.world import World
 
 PATIENCE = 14  # steps after which a goal is given up

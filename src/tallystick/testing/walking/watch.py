@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tallystick.entity import Entity, Ref
 from tallystick.machine import IN_DOUBT, Invariant, Machine
@@ -21,10 +21,9 @@ from tallystick.testing.rows import rows_of
 from tallystick.testing.walking.conformance import Conformance
 from tallystick.testing.walking.coverage import SHORT, Coverage, Goal
 from tallystick.testing.walking.guide import faulty
+from tallystick.testing.walking.view import Rule, name_of, wrong
 from tallystick.testing.walking.world import Found, World
 from tallystick.verify import verify
-
-Rule = Callable[[World], object]  # raises, gives False or a sentence if it is not true
 
 
 class Watch:
@@ -138,14 +137,9 @@ class Watch:
 
     def _users(self) -> None:
         for each in self._invariants:
-            name = getattr(each, "__name__", "invariant")
-            try:
-                said = each(self.world)
-            except AssertionError as error:
-                self._fail(f"invariant:{name}", str(error) or f"{name} does not hold")
-            else:
-                if said is False or isinstance(said, str):
-                    self._fail(f"invariant:{name}", said or f"{name} does not hold")
+            why = wrong(each, self.world)
+            if why is not None:
+                self._fail(f"invariant:{name_of(each)}", why)
 
     # At the end
 

@@ -13,10 +13,10 @@ from random import Random
 from typing import Any
 
 from tallystick import rehearsal
-from tallystick.engine import Engine
+from tallystick.engine import BATCH, Engine
 from tallystick.entity import CREATE, Entity, Ref
 from tallystick.errors import Invalid
-from tallystick.machine import Machines
+from tallystick.machine import Machine, Machines
 from tallystick.money import to_text
 from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.receipt import Command, Ended, Receipt
@@ -24,6 +24,7 @@ from tallystick.rehearsal import Deed
 from tallystick.store import CallRow, QueueRow, Record, Store
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.referee import Told
+from tallystick.testing.walking.view import View
 
 CURRENCY = "BRL"
 Line = dict[str, Any]
@@ -37,7 +38,7 @@ class Found(AssertionError):
         super().__init__(f"{code}: {why}")
 
 
-class World:
+class World(View):
     """What was done is in `lines`, what callers were told in `told`, what was refused in `receipts`."""
 
     def __init__(self, machines: Machines, make_store: Callable[[], Store] = MemoryStore) -> None:
@@ -60,15 +61,13 @@ class World:
 
     # Looking
 
-    def entities(self, machine: str) -> list[Entity]:
-        """All entities of a machine."""
-        with self.store.reading() as look:
-            return list(look.all(machine))
-
     def everything(self) -> dict[Ref, Entity]:
-        """All entities of all machines."""
         with self.store.reading() as look:
             return {each.ref: each for name in self.machines for each in look.all(name)}
+
+    def entities(self, machine: str) -> list[Entity]:
+        with self.store.reading() as look:
+            return list(look.all(machine))
 
     def entity(self, machine: str, id: str) -> Entity | None:
         with self.store.reading() as look:
@@ -101,26 +100,14 @@ class World:
 
     def command(self, machine: str, id: str, command: str, args: Mapping[str, object], key: str = "") -> Receipt | None:
         """Give a command; its receipt, or None if whoever gave it died or could not say it."""
-        line: Line = {"key": key or self.key(), "machine": machine, "id": id, "command": command, "args": {
-            name: value for name, value in args.items() if value is not None and value is not False
-        }}  # fmt: skip
-        if command in self.machines[machine].commands and self.machines[machine].commands[command].signed:
-            line |= {"by": "ann", "reason": "she has seen it"}
-        return self._line(line, self._kinds(line), CURRENCY)
+        return self.say(line_of(self.machines[machine], id, command, args, key or self.key()))
 
     def say(self, line: Line) -> Receipt | None:
-        """Give a command that is a line already; its replies are not those of the line."""
-        return self._line({name: value for name, value in line.items() if name != "provider"}, {}, CURRENCY)
-
-    def _line(self, line: Line, kinds: Mapping[str, str], currency: str) -> Receipt | None:
-        args = {name: to_text(value, currency) if kinds.get(name) == "money" else value
-                for name, value in line["args"].items()}  # fmt: skip
-        line = {**line, "args": args}
-        signed = {name: line[name] for name in ("by", "reason") if name in line}
-        wanted = Command(line["machine"], line["id"], line["command"], args, line["key"], **signed)
+        """Give a command that is a line; its replies are not those of the line."""
+        line = {name: value for name, value in line.items() if name != "provider"}
         ended: list[Receipt] = []
         with suppress(Invalid):
-            self._recorded(line, lambda: ended.append(self.engine.attempt(wanted)))
+            self._recorded(line, lambda: ended.append(self.engine.attempt(command_of(line))))
         for each in ended:
             self._tell(each)
         return ended[0] if ended else None
@@ -129,6 +116,10 @@ class World:
         """What is done between commands."""
         ended: list[Receipt] = []
         self._recorded(deed.plain(), lambda: ended.extend(rehearsal.perform(self.engine, deed)))
+        if len(ended) >= BATCH:
+            raise Found(
+                "endless", f"{len(ended):,} commands follow each other, and there is no end of them", self.lines
+            )
         for each in ended:
             self._tell(each)
         return ended
@@ -174,13 +165,6 @@ class World:
         if receipt.result in (Ended.APPLIED, Ended.DECLINED) and not receipt.replayed:
             self.told.append(Told(receipt.key, receipt.machine, receipt.id, receipt.command, receipt.result.value))
 
-    def _kinds(self, line: Line) -> dict[str, str]:
-        machine, command = self.machines[line["machine"]], line["command"]
-        types = {name: fact.type for name, fact in machine.facts.items()}
-        if command != CREATE:
-            types = dict(machine.commands[command].arguments)
-        return {name: type_.kind for name, type_ in types.items()}
-
     def end(self) -> None:
         """Everything in doubt ends and everything queued is executed, as far as the world lets it."""
         self.provider.told(())
@@ -197,6 +181,26 @@ class World:
                 return
 
 
+def line_of(machine: Machine, id: str, command: str, args: Mapping[str, object], key: str) -> Line:
+    """A command as a line of a rehearsal: amounts as people write them, and somebody signs what has to be signed."""
+    declared = machine.commands.get(command)
+    types = declared.arguments if declared else {name: fact.type for name, fact in machine.facts.items()}
+    money = {name for name, type_ in types.items() if type_.kind == "money"}
+    told = {
+        name: to_text(value, CURRENCY) if name in money and isinstance(value, int) else value
+        for name, value in args.items()
+        if value is not None and value is not False
+    }
+    signed = {"by": "ann", "reason": "she has seen it"} if declared and declared.signed else {}
+    return {"key": key, "machine": machine.name, "id": id, "command": command, "args": told, **signed}
+
+
+def command_of(line: Line) -> Command:
+    """What a line has the engine do."""
+    signed = {name: line[name] for name in ("by", "reason") if name in line}
+    return Command(line["machine"], line["id"], line["command"], line["args"], line["key"], **signed)
+
+
 def story(lines: Iterable[Line]) -> list[str]:
     """One sentence a line, for people."""
     return [_sentence(line) for line in lines]
@@ -208,8 +212,13 @@ def _sentence(line: Line) -> str:
     if "do" in line:
         more = " ".join(str(value) for name, value in line.items() if name not in ("do", "provider"))
         return f"{line['do']} {more}".strip() + said
-    args = ", ".join(f"{name} {value}" for name, value in line["args"].items())
-    return f"{line['id']}: {line['command']}{f' {args}' if args else ''}{said}"
+    return sentence(command_of(line)) + said
+
+
+def sentence(command: Command) -> str:
+    """A command, for people."""
+    args = ", ".join(f"{name} {value}" for name, value in command.args.items())
+    return f"{command.id}: {command.command}{f' {args}' if args else ''}"
 
 
 def _replies(given: object) -> str:
