@@ -330,8 +330,9 @@ def in_doubt(sold: Tallystick, books: str) -> str:
 def test_resolve_ends_a_call_as_a_person_says(sold: Tallystick, in_doubt: str) -> None:
     assert f"in doubt: issue, call {in_doubt}" in sold("show", "c").stdout
     why = ("--by", "Ana", "--reason", "seen in the portal")
+    assert "--reference" in sold("resolve", in_doubt, "confirmed", *why, code=1).stderr
 
-    (told,) = plain(sold("resolve", in_doubt, "confirmed", *why, "--json"))
+    (told,) = plain(sold("resolve", in_doubt, "confirmed", *why, "--reference", "T-1", "--json"))
 
     assert (told["key"], told["result"], told["call"]) == ("return", "applied", in_doubt)
     assert told["accounts"]["redeemed"] == "10.00"

@@ -1782,6 +1782,34 @@ def test_a_person_says_that_part_of_it_was_done(doubt: Shop) -> None:
     assert (doubt.p1, doubt.c1) == (("authorized", {"held": 700}), {"available": 9300, "held": 700})
 
 
+@pytest.mark.parametrize("wait", [0, 300])
+def test_nobody_says_that_what_another_call_did_was_this_one(doubt: Shop, wait: int) -> None:
+    """Whether the call is young or old."""
+    doubt.scripted.answers.append(Outcome(Result.CONFIRMED, reference="H-7"))
+    doubt.payment("p2", "1.00")
+    other = next(each for each in doubt.calls() if each.state == "confirmed" and each.verb == "hold")
+    doubt.clock.on(seconds=wait)
+    before, open_ = doubt.everything(), next(each.id for each in doubt.calls() if each.state == "open")
+    with pytest.raises(Invalid, match=rf"H-7 is what call {other.id} did \(hold, key '{other.key}'\)") as refused:
+        doubt.engine.resolve(open_, "confirmed", by="ann", reason="r", reference="H-7")
+    assert f"name what call {open_} did itself" in str(refused.value)
+    assert doubt.everything() == before
+    assert doubt.engine.resolve(open_, "confirmed", by="ann", reason="r", reference="its own").applied
+
+
+def test_a_person_names_whatever_moves_value(afar: Shop) -> None:
+    """An entry that nobody claims would be taken for the next call of its amount."""
+    afar.pay("authorize", amount="40.00")
+    afar.scripted.answers.append(UNKNOWN)
+    call = afar.pay("settle", amount="10.00").call
+    with pytest.raises(Invalid, match=r"a confirmed redeem_hold has to be named .*--reference"):
+        afar.engine.resolve(call, "confirmed", by="ann", reason="r")
+    assert afar.engine.resolve(call, "confirmed", by="ann", reason="r", reference="theirs").applied
+    afar.scripted.answers.append(UNKNOWN)
+    call = afar.do("gift_card", "c1", "suspend").call
+    assert afar.engine.resolve(call, "confirmed", by="ann", reason="r").state == "suspended"
+
+
 def test_a_person_says_that_it_was_not_done(doubt: Shop) -> None:
     receipt = doubt.engine.resolve(doubt.call().id, "declined", by="ann", reason="not in their portal")
     assert (receipt.result, receipt.state) == (Ended.DECLINED, "declined")

@@ -157,7 +157,7 @@ def recover(grace: int, books: Books, as_json: bool) -> None:
 @main.command()
 @click.argument("call")
 @click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable"]))
-@click.option("--reference", help="The provider's id of what it did.")
+@click.option("--reference", help="The provider's id of what it did: needed where value moved.")
 @click.option("--number", help="The card that was drawn, of an allocation.")
 @click.option("--amount", help="The confirmed amount, if less than was asked.")
 @click.option("--by", required=True, help="Who decides.")

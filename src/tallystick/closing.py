@@ -36,6 +36,9 @@ def close(
 
     `as_of` says of which attempt that is the outcome: that one attempt came to nothing does not end the next. What was
     `found` in the provider's record is one attempt's alone, and only if no other call accounts for it.
+
+    Raises:
+        Invalid: a person (`by`) names what another call accounts for.
     """
     row = _row(unit, id)
     if row.state != "open":
@@ -45,7 +48,9 @@ def close(
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
-    if (found or _late(unit, row)) and (other := _claimed(unit, row, outcome)):
+    if (by or found or _late(unit, row)) and (other := _claimed(unit, row, outcome)):
+        if by:
+            raise Invalid(_taken(unit, row, outcome, other))
         return attrs.evolve(note(unit, id, f"what was found is what call {other} did already"), replayed=False)
     odd = owned.odd(unit, _landing(unit, steps), outcome) if outcome.result is Result.CONFIRMED else ""
     plan = odd or resolve.resolve(unit.machines, id, steps, unit.world, outcome, asked_of(row))
@@ -155,6 +160,14 @@ def _claimed(unit: Unit, row: CallRow, outcome: Outcome) -> str | None:
     others |= {id: each for id, each in unit.changes.calls.items() if (each.machine, each.entity) in of_card}
     claims = (id for id, each in others.items() if each.state == "confirmed" and ids & set(ids_of(each)))
     return next((id for id in claims if id != row.id), None)
+
+
+def _taken(unit: Unit, row: CallRow, outcome: Outcome, other: str) -> str:
+    claims = _row(unit, other)
+    return (
+        f"{outcome.reference} is what call {other} did ({claims.verb}, key {claims.key!r}), and nothing is done once "
+        f"for two; name what call {row.id} did itself, or say declined or unavailable if nothing shows it"
+    )
 
 
 def asked_of(row: CallRow) -> int | None:

@@ -12,14 +12,13 @@ import attrs
 from tallystick import closing
 from tallystick.arguments import LONGEST
 from tallystick.errors import Invalid, nearest
-from tallystick.provider import Outcome, Result
+from tallystick.provider import REPEATABLE, Outcome, Result
 from tallystick.resolve import strange
 from tallystick.store import CallRow, QueueRow
 from tallystick.told import in_flight
 from tallystick.unit import Unit
 
 SAID = (Result.CONFIRMED, Result.DECLINED, Result.UNAVAILABLE)
-NAMED = frozenset(["hold", "redeem"])  # later commands name these by the provider's id
 NUMBERED = "allocate"  # its answer is a card number
 GIVEN_UP = ("refused", "parked")  # a queued command that nobody tries any more
 ENDED = (*GIVEN_UP, "declined")  # or that the provider has ended: its key is used, so it can only be laid aside
@@ -58,8 +57,8 @@ def outcome(
     odd = strange(said, closing.asked_of(row), partial=partial)
     if odd:
         raise Invalid(odd.replace("the provider confirms", "you confirm"))
-    if result == Result.CONFIRMED and row.verb in NAMED and not reference:
-        raise Invalid(f"a confirmed {row.verb} has to be named by the provider's id: --reference")
+    if result == Result.CONFIRMED and row.verb not in REPEATABLE and not reference:  # else a later call may claim it
+        raise Invalid(f"a confirmed {row.verb} has to be named by the provider's id of what it did: --reference")
     if result == Result.CONFIRMED and row.verb == NUMBERED and not number:
         raise Invalid("a confirmed allocation has to give the card that was drawn: --number")
     return said

@@ -15,7 +15,7 @@ from tallystick import reader
 from tallystick.engine import Engine
 from tallystick.errors import Invalid
 from tallystick.overdue import holds_older_than, release, stuck
-from tallystick.provider import CardFacts, Line, Observed, Observer, Unread
+from tallystick.provider import CardFacts, Line, Observed, Observer, Outcome, Result, Unread
 from tallystick.provider.clutch.client import ClutchProvider
 from tallystick.provider.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.provider.clutch.settings import ClutchSettings
@@ -343,13 +343,38 @@ def test_what_was_never_done_there(shop: Shop) -> None:
     assert shop.agree()
 
 
-def test_two_calls_that_claim_one_line(shop: Shop) -> None:
+def test_what_a_person_names_is_not_taken_for_a_later_call(shop: Shop) -> None:
+    """The entry of a confirmed reload has an owner, so the next reload, which never arrived, cannot be it."""
+    shop.wire.fault = "lost_after"
+    with pytest.raises(Exception, match="answer is not known"):
+        shop.books.reload("c", "5.00", key="first")
+    call = stuck(shop.engine).calls[0].id
+    with pytest.raises(Invalid, match="a confirmed issue has to be named by the provider's id"):
+        shop.engine.resolve(call, "confirmed", by="anna", reason="saw it")
+    own = shop.sandbox.history(shop.number)[0].transaction_id
+    shop.engine.resolve(call, "confirmed", by="anna", reason="saw it", reference=own)
+    shop.wire.fault = "lost_before"
+    with pytest.raises(Exception, match="answer is not known"):
+        shop.books.reload("c", "5.00", key="second")
+    shop.now += timedelta(minutes=2)
+    assert [each.result for each in shop.engine.recover()] == ["applied"]  # not seen, so it was sent again
+    assert (shop.available(), shop.found()) == (4000, [])
+    assert shop.agree()
+
+
+def test_two_calls_that_claim_one_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clutch itself names two of our reloads alike; a person cannot."""
     shop.books.reload("c", "10.00", key="reload")
     taken = shop.sandbox.history(shop.number)[0].transaction_id
     shop.wire.fault = "lost_before"
     with pytest.raises(Exception, match="answer is not known"):
         shop.books.reload("c", "10.00", key="again")
-    shop.engine.resolve(stuck(shop.engine).calls[0].id, "confirmed", by="anna", reason="saw it", reference=taken)
+    call = stuck(shop.engine).calls[0].id
+    with pytest.raises(Invalid, match=rf"{taken} is what call id-5 did \(issue, key 'reload'\)"):
+        shop.engine.resolve(call, "confirmed", by="anna", reason="saw it", reference=taken)
+    shop.engine.resolve(call, "unavailable", by="anna", reason="not there")
+    monkeypatch.setattr(shop.engine.provider, "perform", lambda call: Outcome(Result.CONFIRMED, reference=taken))
+    shop.books.reload("c", "10.00", key="again")
     assert shop.found() == [("balance", 5000, 4000), ("line_twice", None, None)]
 
 
