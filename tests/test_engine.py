@@ -629,6 +629,10 @@ def test_what_follows_and_is_refused_is_not_tried_again(shop: Shop) -> None:
     assert (row.state, row.attempts) == ("refused", 1)
     assert row.why == receipt.why
     assert shop.engine.run_due() == []
+    again = shop.engine.run_queued("s>hold_again")
+    assert (again.result, again.why, again.replayed) == (Ended.REFUSED, receipt.why, True)
+    with pytest.raises(Invalid, match="nothing is queued under the key 's>reverse'"):
+        shop.engine.run_queued("s>reverse")
 
 
 def test_what_follows_and_is_declined_is_not_tried_again(afar: Shop) -> None:
