@@ -15,6 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random
@@ -22,7 +23,7 @@ from random import Random
 import attrs
 import pytest
 
-from tallystick import reader
+from tallystick import closing, reader
 from tallystick.engine import ATTEMPTS, GRACE, PATIENCE, Engine
 from tallystick.errors import (
     Declined,
@@ -1751,6 +1752,21 @@ def test_what_is_found_of_one_call_does_not_keep_others_in_doubt(afar: Shop) -> 
     afar.scripted.found += [None, CONFIRMED]
     assert [each.result for each in afar.recover()] == [Ended.IN_DOUBT, Ended.APPLIED]
     assert afar.call().state == "confirmed"
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_was_done_once_is_not_found_for_two(afar: Shop, together: bool) -> None:
+    """Two holds of one amount are in doubt, and the provider shows one; also if both are looked up in one commit."""
+    afar.payment("p2")
+    afar.scripted.answers += [UNKNOWN, UNKNOWN]
+    calls = [str(afar.do("payment", id, "authorize", amount="40.00").call) for id in ("p1", "p2")]
+    close = partial(closing.close, outcome=CONFIRMED, found=True)
+    jobs = [partial(close, id=call) for call in calls]
+    for part in [jobs] if together else [[job] for job in jobs]:
+        afar.engine._commits.submit(part, [])
+    assert afar.p1 == ("authorized", {"held": 4000})
+    assert afar.now("payment", "p2") == ("requested", {"in_doubt": 4000})
+    assert afar.call().note == f"what was found is what call {calls[0]} did already"
 
 
 def test_several_calls_are_recovered_each_on_its_own(afar: Shop) -> None:
