@@ -299,6 +299,17 @@ def test_due_runs_what_a_stopped_run_left(sold: Tallystick, books: str) -> None:
     assert sold("due").stdout == "nothing is due\n"
 
 
+def test_due_says_if_something_waits_for_a_person_now(sold: Tallystick, books: str) -> None:
+    engine = Engine(MACHINES, open_store(books), Silent())
+    engine.execute("payment", "p", "settle", {"amount": "5000.00"}, key="late", due=engine._clock())
+    engine.store.close()
+
+    ended = sold("due", code=1)
+
+    assert "refused" in ended.stdout
+    assert ended.stderr == "1 of them will not be tried again by themselves: see tallystick stuck\n"
+
+
 class Silent:
     """A provider that never answers."""
 

@@ -607,7 +607,46 @@ def test_what_follows_counts_among_the_many_that_are_run_at_once(shop: Shop) -> 
         due = shop.clock.now + timedelta(hours=1)
         shop.engine.attempt(Command("payment", f"p{number}", "settle", {"amount": "1.00"}, f"s{number}", due=due))
     shop.clock.on(hours=2)
-    assert [each.key for each in shop.engine.run_due(4)] == ["s0", "s1", "s2", "s0>hold_again"]
+    assert [each.key for each in shop.engine.run_due(4)] == ["s0", "s0>hold_again", "s1", "s1>hold_again"]
+    assert [each.key for each in shop.engine.run_due()] == ["s2", "s2>hold_again"]
+
+
+def test_two_deferred_shipments_of_one_payment_are_both_settled(shop: Shop) -> None:
+    """What follows the first, a new hold, comes before the second."""
+    shop.payment(amount="40.00")
+    shop.defer("settle", "s1", amount="10.00")
+    shop.defer("settle", "s2", amount="5.00")
+    shop.clock.on(hours=2)
+    assert [(each.key, each.applied) for each in shop.engine.run_due()] == [
+        ("s1", True), ("s1>hold_again", True), ("s2", True), ("s2>hold_again", True),
+    ]  # fmt: skip
+    assert shop.p1 == ("advanced_hold", {"held": 2500, "redeemed": 1500})
+
+
+def test_a_deferred_shipment_waits_for_the_hold_that_follows_the_one_before(afar: Shop) -> None:
+    afar.pay("authorize", amount="40.00")
+    afar.defer("settle", "s1", amount="10.00")
+    afar.defer("settle", "s2", amount="5.00")
+    afar.clock.on(hours=2)
+    afar.scripted.answers += [CONFIRMED, UNAVAILABLE]
+    results = [each.result for each in afar.engine.run_due()]
+    assert results == [Ended.APPLIED, Ended.UNAVAILABLE, Ended.REFUSED]
+    assert afar.queue()["s2"].state == "waiting", "and is no matter for a person"
+    afar.clock.on(hours=2)
+    assert all(each.applied for each in afar.engine.run_due())
+    assert afar.p1 == ("advanced_hold", {"held": 2500, "redeemed": 1500})
+
+
+def test_a_deferred_shipment_does_not_wait_for_a_hold_that_is_declined(afar: Shop) -> None:
+    afar.pay("authorize", amount="40.00")
+    afar.defer("settle", "s1", amount="10.00")
+    afar.defer("settle", "s2", amount="5.00")
+    afar.clock.on(hours=2)
+    afar.scripted.answers += [CONFIRMED, DECLINED]
+    assert [each.result for each in afar.engine.run_due()] == [Ended.APPLIED, Ended.DECLINED, Ended.REFUSED]
+    assert {key: row.state for key, row in afar.queue().items()} == {
+        "s1": "done", "s1>hold_again": "declined", "s2": "refused",
+    }  # fmt: skip
 
 
 def test_what_follows_may_be_executed_at_once(shop: Shop) -> None:

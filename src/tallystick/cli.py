@@ -121,9 +121,14 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
 
 @main.command()
 @books_options
-def due(books: Books, as_json: bool) -> None:
-    """Run what is due: deferred commands, follow-ups, retries."""
+@click.pass_context
+def due(ctx: click.Context, books: Books, as_json: bool) -> None:
+    """Run what is due: deferred commands, follow-ups, retries.
+
+    The exit code is 1 if one of them waits for a person now; see stuck.
+    """
     from tallystick.engine import BATCH
+    from tallystick.person import ENDED
 
     receipts: list[Receipt] = []
     with books.opened() as engine:
@@ -131,7 +136,12 @@ def due(books: Books, as_json: bool) -> None:
             receipts += ran
             if len(ran) < BATCH:
                 break
+        with engine.store.reading() as reading:
+            left = [row for row in reading.queued({each.key for each in receipts}).values() if row.state in ENDED]
     _tell_receipts(as_json, receipts, "nothing is due")
+    if left:
+        click.echo(f"{len(left)} of them will not be tried again by themselves: see tallystick stuck", err=True)
+        ctx.exit(1)
 
 
 @main.command()

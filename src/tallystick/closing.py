@@ -12,8 +12,8 @@ from tallystick import owned, resolve
 from tallystick.entity import Entity, InFlight
 from tallystick.errors import Invalid
 from tallystick.machine import Machine, Row
-from tallystick.provider import Outcome, Result
-from tallystick.receipt import Ended, Receipt
+from tallystick.provider import Call, Outcome, Result
+from tallystick.receipt import Ended, Receipt, stamp
 from tallystick.store import CallRow, QueueRow, Stamp
 from tallystick.told import ids_of, in_flight, outcome_kept, same_card
 from tallystick.unit import Unit
@@ -97,9 +97,10 @@ def _tell_queue(unit: Unit, receipt: Receipt) -> None:
 
 
 def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
-    """A queued command was refused: it waits while only a call is in its way, else that was its end.
+    """A queued command was refused: it waits while a call or a follow-up is in its way, else that was its end.
 
-    A patient one waits, and longer, for amounts too: what is held on a card may ship in a week.
+    A shipment that comes before the hold that follows the last one has only to wait for it. A patient command waits,
+    and longer, for amounts too: what is held on a card may ship in a week.
     """
     queued = unit.queued(key)
     if queued is None or queued.state != "waiting":
@@ -107,9 +108,10 @@ def put_off(unit: Unit, key: str, receipt: Receipt) -> None:
     attempts = queued.attempts + 1
     state, due = "refused", queued.due
     refusal = receipt.refusal
-    if refusal is not None and (refusal.waits or refusal.by_amounts):
+    if refusal is not None:
         patient = _patient(unit, queued)  # after a week of waiting, a call in its way is no reason to give it up
-        if refusal.waits or patient:
+        in_its_way = refusal.waits or set(unit.follows(queued.machine, queued.entity)) - {key}
+        if in_its_way or (patient and refusal.by_amounts):
             state, due = unit.later(attempts, patient)
     unit.changes.queue[key] = attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why)
 
@@ -168,6 +170,12 @@ def _taken(unit: Unit, row: CallRow, outcome: Outcome, other: str) -> str:
         f"{outcome.reference} is what call {other} did ({claims.verb}, key {claims.key!r}), and nothing is done once "
         f"for two; name what call {row.id} did itself, or say declined or unavailable if nothing shows it"
     )
+
+
+def as_of(call: Call) -> AsOf:
+    """Which attempt of a call this is."""
+    assert call.asked_at is not None
+    return call.attempt, stamp(call.asked_at)
 
 
 def asked_of(row: CallRow) -> int | None:

@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -215,25 +216,27 @@ class Engine:
         return self._run(self._commits.one(lambda unit: person.again(unit, key, by, reason)))
 
     def run_due(self, limit: int = BATCH) -> list[Receipt]:
-        """Execute queued commands whose time has come, and those they queue, up to `limit` of them."""
+        """Execute queued commands whose time has come, each with what follows it at once, up to `limit` of them."""
         receipts: list[Receipt] = []
         while len(receipts) < limit:
             with self.store.reading() as reading:
                 rows = reading.due(stamp(self._clock()), limit - len(receipts))
             if not rows:
                 break
-            receipts += [self._run(row) for row in rows]
+            receipts += islice(self._run_all(row.key for row in rows), limit - len(receipts))
         return receipts
 
     def follow(self, receipt: Receipt) -> Receipt:
         """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs."""
-        followed: list[Receipt] = []
-        keys = list(receipt.follow_ups)
+        followed = tuple(self._run_all(receipt.follow_ups))
+        return attrs.evolve(receipt, followed=followed) if followed else receipt
+
+    def _run_all(self, keys: Iterable[str]) -> Iterator[Receipt]:
+        """Execute what waits under these keys, each with what follows it, before the next."""
         for key in keys:
-            done = self.run_queued(key)
-            followed.append(done)
-            keys += done.follow_ups
-        return attrs.evolve(receipt, followed=tuple(followed)) if followed else receipt
+            receipt = self.run_queued(key)
+            yield receipt
+            yield from self._run_all(receipt.follow_ups)
 
     def run_queued(self, key: str) -> Receipt:
         """Execute what waits in the queue under this key, due or not; what became of it, if it waits no more.
@@ -265,13 +268,13 @@ class Engine:
     def _perform(self, call: Call) -> Receipt:
         """Ask, unless this process has slept since it wrote down that it would, and another has taken over."""
         if not self._is_prompt(call):
-            claimed = self._claim(call.id, as_of(call), again=False)
+            claimed = self._claim(call.id, closing.as_of(call), again=False)
             if claimed is None:
                 return self._now(call.id)
             call = attrs.evolve(call, asked_at=datetime.fromisoformat(claimed.asked))
         slow = Outcome(Result.UNAVAILABLE, text="nothing was sent, as our own store took too long")
         outcome = self._asked(call) if self._is_prompt(call) else slow
-        return self._close(call.id, outcome, as_of=as_of(call))
+        return self._close(call.id, outcome, as_of=closing.as_of(call))
 
     def _is_prompt(self, call: Call) -> bool:
         """Whether nobody can think yet that a call was forgotten. A clock that was set says nothing, so: no."""
@@ -387,11 +390,6 @@ class Engine:
         except Invalid as error:
             return error
         return None
-
-
-def as_of(call: Call) -> closing.AsOf:
-    assert call.asked_at is not None
-    return call.attempt, stamp(call.asked_at)
 
 
 def _queued_command(row: QueueRow) -> Command:

@@ -17,6 +17,7 @@ from tallystick.engine import Engine, utc_now
 from tallystick.entity import Entity
 from tallystick.errors import Invalid
 from tallystick.money import Money
+from tallystick.person import ENDED
 from tallystick.receipt import Command, Receipt
 from tallystick.refusal import mask
 from tallystick.store import CallRow, QueueRow, Reading, Record
@@ -132,7 +133,7 @@ def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
 def stuck(engine: Engine) -> Stuck:
     """Open calls with their evidence, queued commands that ended other than done, payments with a part uncovered."""
     with engine.store.reading() as reading:
-        queue = [row for state in ("parked", "refused", "declined") for row in reading.queue(state=state)]
+        queue = [row for state in ENDED for row in reading.queue(state=state)]
         payments = [each for each in reading.all(PAYMENT) if each.accounts["uncovered"]]
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency)) for each in payments

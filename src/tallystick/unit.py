@@ -82,6 +82,12 @@ class Unit:
             return self.transaction.queued([key]).get(key)
         return self._queue.get(key)
 
+    def follows(self, machine: str, id: str) -> list[str]:
+        """Keys of follow-ups that wait for an entity."""
+        rows = {row.key: row for row in self.transaction.waiting(machine, id)} | self.changes.queue
+        found = [row for row in rows.values() if row.state == "waiting" and row.cause is not None]
+        return [row.key for row in found if (row.machine, row.entity) == (machine, id)]
+
     def having(self, machine: str, value: str) -> list[Entity]:
         """The entities of a machine whose unique fact has this value: one of each currency, at most."""
         fact = self.machines[machine].unique

@@ -229,6 +229,9 @@ class MemoryStore:
         found = [self._queue[key] for key in self._following.get(cause, ()) if key in self._queue]
         return sorted(found, key=lambda row: row.key)
 
+    def waiting(self, machine: str, id: str) -> list[QueueRow]:
+        return [each for each in self.queue(state="waiting") if (each.machine, each.entity) == (machine, id)]
+
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         rows = self._waiting if state == "waiting" else self._queue
         found = [each for each in rows.values() if state in (None, each.state)]

@@ -330,6 +330,11 @@ class SqliteReading:
         rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE cause = ? ORDER BY key", (cause,))
         return [QueueRow(*row) for row in rows.fetchall()]
 
+    def waiting(self, machine: str, id: str) -> list[QueueRow]:
+        terms = "state = 'waiting' AND machine = ? AND entity = ?"
+        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE {terms} ORDER BY due, key", (machine, id))
+        return [QueueRow(*row) for row in rows.fetchall()]
+
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         rows = self._cursor.execute(
             f"SELECT {_QUEUE} FROM queue WHERE state = coalesce(?, state) ORDER BY due, key", (state,)

@@ -132,4 +132,5 @@ CREATE TABLE queue (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
+CREATE INDEX queue_waits ON queue (machine, entity) WHERE state = 'waiting';
 CREATE INDEX queue_cause ON queue (cause) WHERE cause IS NOT NULL;

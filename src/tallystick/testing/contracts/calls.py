@@ -59,6 +59,8 @@ class Calls:
             assert [row.key for row in look.queue(state="waiting")] == ["b", "c", "a", "e"]
             assert look.queue(state="parked") == []
             assert look.following("b") == [rows[4]]
+            assert [row.key for row in look.waiting(rows[0].machine, rows[0].entity)] == ["b", "c", "a", "e"]
+            assert look.waiting(rows[0].machine, "nobody") == []
             assert look.queued(["e", "nothing"]) == {"e": rows[4]}
 
         told = attrs.evolve(rows[4], state="parked", attempts=10, why="it was not reached")
