@@ -300,6 +300,9 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("    in: [gone]",       "    in: [gone, ¦ended]",           "state 'ended' is not declared. Known: blank, live, shut, gone."),
         ("    from: live\n    to: shut", "    from: ¦[live, gone]\n    to: shut", "'gone' is final, but 'shut' leads out of it to 'shut'"),
         ("    from: held\n    to: over", "    from: ¦no\n    to: over", "'no' is final, but 'earn' leads out of it to 'over'"),
+        ("  live: {says: It",    "  live: {goes_on: ¦fre > 0, says: It", "'fre' is not declared. Did you mean 'free'?"),
+        ("  live: {says: It",    "  live: {goes_on: ¦free, says: It", "a guard is needed"),
+        ("  live: {says: It",    "  live: {goes_on: ¦amount > 0, says: It", "'amount' is not declared."),
     ],
     "commands": [
         ("    command: spend\n    from: [live, shut]\n    to", "    command: ¦spent\n    from: [live, shut]\n    to", "command 'spent' is not declared. Did you mean 'spend'?"),
@@ -319,6 +322,9 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦amount\n    commands: [load, hold]", "a guard is needed"),
     ],
     "accounts": [
+        ("  shop: Where it is earned.",    "  shop: {says: Earned., by: [spend, ¦spnd]}", "command 'spnd' is not declared. Did you mean 'spend'?"),
+        ("  shop: Where it is earned.",    "  shop: ¦{by: [spend]}",           "the key 'says' is missing: what value from it or to it means"),
+        ("  shop: Where it is earned.",    "  shop: {says: Earned., ¦buy: [spend]}", "unknown key 'buy'. Did you mean 'by'?"),
         ("{sold -> free: amount}", "{¦sold -> fre: amount}",         "account 'fre' is not declared in card. Did you mean 'free'?"),
         ("{sold -> free: amount}", "{¦sld -> free: amount}",         "account 'sld' is not declared in card. Did you mean 'sold'?"),
         ("{sold -> free: amount}", "{¦sold -> shop: amount}",        "'sold -> shop' leaves the machine's accounts: one side has to be inside"),

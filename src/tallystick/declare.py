@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import attrs
 
@@ -38,6 +38,7 @@ class Declared:
         self.facts: dict[str, Fact] = {}
         self.accounts: dict[str, Account] = {}
         self.outside: dict[str, str] = {}
+        self.moved_by: dict[str, tuple[str, ...]] = {}
         self.states: dict[str, State] = {}
         self.commands: dict[str, Command] = {}
 
@@ -73,8 +74,11 @@ class Declared:
             record = at.value if isinstance(at.value, dict) else {"says": at}
             says = record["says"].value if "says" in record else ""
             self.accounts[key.value] = Account(key.value, says, flag(record, "kept"))
-        self.outside = {key.value: at.value for key, at in self.pairs("outside")}
-        for key, _ in self.pairs("outside"):
+        for key, at in self.pairs("outside"):
+            record = at.value if isinstance(at.value, dict) else {"says": at}
+            self.outside[key.value] = record["says"].value if "says" in record else ""
+            if "by" in record:
+                self.moved_by[key.value] = tuple(each.value for each in record["by"].value)
             if key.value in self.accounts or key.value == IN_DOUBT:
                 self.faults.add(key, f"{key.value!r} is an account inside already")
         for key, at in self.pairs("facts"):
@@ -82,11 +86,17 @@ class Declared:
             self.facts[key.value] = self._fact(key, at, machines)
         for key, at in self.pairs("commands"):
             self.commands[key.value] = self._command(key, at, machines)
+        for at in self._named():
+            if at.value not in self.commands:
+                hint = nearest(at.value, list(self.commands))
+                self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
+
+    def _named(self) -> Iterator[At]:
+        """Commands that are named in lists."""
         for kind in KINDS_OF_COMMANDS:
-            for at in self.listed(kind):
-                if at.value not in self.commands:
-                    hint = nearest(at.value, list(self.commands))
-                    self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
+            yield from self.listed(kind)
+        for _, at in self.pairs("outside"):
+            yield from at.value["by"].value if isinstance(at.value, dict) and "by" in at.value else ()
 
     def _check_states(self) -> None:
         starts = [state for state in self.states.values() if state.start]

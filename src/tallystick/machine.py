@@ -39,6 +39,7 @@ class State:
     says: str
     start: bool = False
     final: bool = False
+    goes_on: Expression | None = None  # who comes here with this true has a follow-up queued; for `check`
 
 
 @attrs.frozen
@@ -190,6 +191,7 @@ class Machine:
     text: str = attrs.field(repr=False)  # the page as written
     file: str = ""
     places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
+    moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
     start: str = attrs.field(init=False)
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)
     table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)

@@ -316,10 +316,14 @@ PAGE = Record({
                            "says": Key(Text(), "what value on it means", required=True),
                            "kept": Key(Flag(), "value may stay on it in a final state")}))),
                        "where value stands inside an entity; never negative"),
-    "outside":     Key(MapOf(Name(), Text()), "where value comes from or goes to"),
+    "outside":     Key(MapOf(Name(), Either(single=Text(), mapping=Record({
+                           "says": Key(Text(), "what value from it or to it means", required=True),
+                           "by":   Key(ListOf(Name()), "all commands that move value from it or to it")}))),
+                       "where value comes from or goes to"),
     "states":      Key(MapOf(Name(), Record({
                            "start": Key(Flag(), "an entity begins here"),
                            "final": Key(Flag(), "no way leads out, and nothing is held here"),
+                           "goes_on": Key(Text(), "true, or when: who comes here does not wait, a follow-up is queued"),
                            "says":  Key(Text(), "what it means, for people", required=True)})),
                        "all states", required=True),
     "commands":    Key(MapOf(Name(), MapOf(Name(), _TYPE)), "what may be asked: {argument: type}", required=True),

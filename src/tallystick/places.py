@@ -28,6 +28,8 @@ def places(page: Mapping[str, At]) -> Places:
             found[word, name.value] = _place(name)
             if word == "transition":
                 found |= _transition(name.value, at.value)
+            elif word in ("state", "outside") and isinstance(at.value, dict):
+                found |= {(word, name.value, part): _place(each) for part, each in at.value.items() if part != "says"}
             elif word == "command":
                 found |= {("command", name.value, argument.value): _place(argument) for argument, _ in at.value}
     for index, at in enumerate(page["refuse"].value if "refuse" in page else ()):

@@ -21,6 +21,7 @@ from tallystick.machine import (
     Machine,
     Move,
     RefusedOnPurpose,
+    State,
     Sum,
     Then,
     Transition,
@@ -55,6 +56,7 @@ class Wiring:
                 transitions[key.value] = transition
         refuse = self._refuse(transitions)
         invariants = self._invariants()
+        states = self._states()
         if self.faults.found:
             return None
         return Machine(
@@ -64,7 +66,7 @@ class Wiring:
             facts=declared.facts,
             accounts=declared.accounts,
             outside=declared.outside,
-            states=declared.states,
+            states=states,
             commands=declared.commands,
             transitions=transitions,
             refuse=refuse,
@@ -72,7 +74,18 @@ class Wiring:
             text=declared.text,
             file=declared.file,
             places=places(declared.page),
+            moved_by=declared.moved_by,
         )
+
+    def _states(self) -> dict[str, State]:
+        """The states, with what is true of those who come there and do not wait."""
+        states = dict(self.declared.states)
+        for key, at in self.declared.pairs("states"):
+            if "goes_on" in at.value:
+                scope = self._scope({}, (key.value,))
+                known = self.expression(at.value["goes_on"], scope, Type("flag"), "a guard")
+                states[key.value] = attrs.evolve(states[key.value], goes_on=known)
+        return states
 
     def _transition(self, key: At, at: At) -> Transition | None:
         record: dict[str, At] = at.value

@@ -74,7 +74,26 @@ PLANTED = [
     Planted("what may be voided is forgotten", P, "    set: {redemption: outcome.reference}\n", "", "TS116"),
     Planted("both forms ship", F, '    to: shipped\n    when: form == "physical"\n', "    to: shipped\n", "TS104"),
     Planted("spent, and released too", C, "      held -> spent: amount\n      held -> available: release\n", "      held -> spent: amount\n      held -> available: held\n", "TS118"),
-    Planted("released, not spent", C, "      held -> spent: amount\n", "      held -> elsewhere: amount\n", "TS307"),
+    Planted("the hold's name is not written down", P, "    move: {card -> held: amount}\n    set: {hold: outcome.reference}\n", "    move: {card -> held: amount}\n", "TS121"),
+    Planted("the advanced hold's name is not written down", P, "    move: {uncovered -> held: amount}\n    set: {hold: outcome.reference}\n", "    move: {uncovered -> held: amount}\n", "TS121"),
+    Planted("what a part leaves uncovered is not held again", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keeping", "    set: {hold: none}\n\n  settle_keeping", "TS119"),
+    Planted("what all of a hold leaves uncovered is not held again", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_all", "    set: {hold: none}\n\n  settle_all", "TS119"),
+    Planted("nothing follows a review", F, "    when: form == \"electronic\"\n    then: allocate()\n", "    when: form == \"electronic\"\n", "TS119"),
+    Planted("nothing follows an allocation", F, "    drive: card.allocate()\n    then: activate()\n", "    drive: card.allocate()\n", "TS119"),
+    Planted("nothing follows a shipment", F, "    set: {number: number}\n    then: activate()\n", "    set: {number: number}\n", "TS119"),
+    Planted("nothing follows an activation", F, "    drive: card.activate(number=number)\n    then: issue()\n", "    drive: card.activate(number=number)\n", "TS119"),
+    Planted("the new card waits for its value", R, "    drive: new.activate(number=number)\n    then: issue()\n", "    drive: new.activate(number=number)\n", "TS119"),
+    Planted("the lost card is not retired", R, "    then: retire()\n", "", "TS119"),
+
+    # The right sums in the wrong place of the books
+    Planted("released, not spent", C, "      held -> spent: amount\n", "      held -> elsewhere: amount\n", "TS120"),
+    Planted("sold as a credit", C, "    ask: issue\n    move: {issued -> available: amount}", "    ask: issue\n    move: {returned -> available: amount}", "TS120"),
+    Planted("a credit is sold", C, "move: {returned -> available: amount}", "move: {issued -> available: amount}", "TS120"),
+    Planted("spent in cash", C, "move: {available -> spent: amount}", "move: {available -> cashed_out: amount}", "TS120"),
+    Planted("cash is a correction", C, "move: {available -> cashed_out: amount}", "move: {available -> adjusted: amount}", "TS120"),
+    Planted("a correction was elsewhere", C, "move: {adjusted -> available: amount}", "move: {elsewhere -> available: amount}", "TS120"),
+    Planted("a refund from another card", P, "move: {redeemed -> card: amount}", "move: {redeemed -> other_card: amount}", "TS120"),
+    Planted("given back to the new card", R, "move: {moving -> old: moving}", "move: {moving -> new: moving}", "TS120"),
     Planted("a follow-up of nothing", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keeping", "    set: {hold: none}\n    then: hold_again(amount=held)\n\n  settle_keeping", "TS110"),
 
     # What only running them together shows

@@ -32,6 +32,9 @@ TITLES: Mapping[str, str] = {
     "TS116": "a transition that can never happen",
     "TS117": "a refusal that can never be given",
     "TS118": "a transition that would move what is not there",
+    "TS119": "a state that goes on by itself, and nothing takes it on",
+    "TS120": "an outside account that another command moves",
+    "TS121": "a call that is told nothing",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be fetched again",

@@ -1,4 +1,4 @@
-"""Whether what `then:` queues is taken, and comes to an end.
+"""Whether what `then:` queues is taken, and comes to an end; and whether it is there where a state goes on by itself.
 
 A transition is carried out with small amounts, and what it queues is given to the state it led to, with the values it
 left; so on, as long as one follows from another. Calls are taken to be confirmed: a declined one queues nothing.
@@ -6,25 +6,32 @@ left; so on, as long as one follows from another. Calls are taken to be confirme
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from typing import Any
 
 from tallystick.check.cases import ANSWERS, Case
 from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
-from tallystick.check.values import Variable, domains, tracked, variables, written
+from tallystick.check.values import Variable, domains, variables, written
 from tallystick.check.words import joined, told
 from tallystick.expression import Expression
-from tallystick.machine import Machine, Row
+from tallystick.machine import IN_DOUBT, Machine, Row
 
 LONGEST = 40  # follow-ups of follow-ups; with amounts as small as these, nothing sensible goes on that long
 
 Taken = tuple[str, dict[str, int], dict[str, Any], dict[str, Any], Row]  # state, accounts, facts, arguments, transition
+Ended = tuple[str, dict[str, int], dict[str, Any]]  # state, accounts, facts
 
 
 def follow_ups(standing: Standing) -> Iterator[Finding]:
-    """TS109 and TS110."""
+    """TS109, TS110 and TS119."""
+    found = list(_queued(standing))
+    yield from (each for _, each in found)
+    yield from _left_there(standing, {name for name, each in found if each.code == "TS110"})
+
+
+def _queued(standing: Standing) -> Iterator[tuple[str, Finding]]:
     machine = standing.machine
     looping: set[str] = set()
     for name, row in machine.rows.items():
@@ -42,12 +49,48 @@ def follow_ups(standing: Standing) -> Iterator[Finding]:
                 if round_ and not looping & set(round_):
                     looping |= set(round_)
                     why = f"{joined(dict.fromkeys(round_))} can follow each other for ever: {told(case, _names(case))}"
-                    yield finding("TS109", machine, why, "transition", name, "then")
+                    yield name, finding("TS109", machine, why, "transition", name, "then")
         for state, command in sorted(met - taken):
             refused = machine.on_purpose.get((state, command))
             because = f" ({refused.removesuffix('.')})" if refused else ""
             why = f"{name} queues {command}, but {state} never takes it with these values{because}"
-            yield finding("TS110", machine, why, "transition", name, "then")
+            yield name, finding("TS110", machine, why, "transition", name, "then")
+
+
+def _left_there(standing: Standing, known: Collection[str]) -> Iterator[Finding]:
+    """Who comes where a state goes on by itself, with nothing queued that it takes. Who signs is there to go on.
+
+    Of a transition that is `known` for what it queues is told already.
+    """
+    machine = standing.machine
+    if machine.states[machine.start].goes_on:
+        why = f"{machine.start} goes on by itself, but an entity begins there, and nothing is queued for it"
+        yield finding("TS119", machine, why, "state", machine.start, "goes_on")
+    for name, row in machine.rows.items():
+        states = {state for state in (row.target, row.transition.otherwise) if state and machine.states[state].goes_on}
+        if name in known or not states or all(machine.commands[command].signed for command in row.transition.commands):
+            continue
+        for case, first in _begun(standing, row):
+            state = next((state for state in _waiting(standing, first) if state in states), None)
+            if state is not None:
+                why = f"{name} leads to {state}, which goes on by itself, and queues nothing that it takes there"
+                yield finding("TS119", machine, f"{why}: {told(case, _names(case))}", "transition", name, "then")
+                break
+
+
+def _waiting(standing: Standing, first: Taken) -> Iterator[str]:
+    """The states that go on by themselves where a transition leads to, and nothing takes it on."""
+    machine = standing.machine
+    ends = []
+    if not any(follows for _, _, follows in _followed(machine, first)):
+        ends.append(_after(machine, first))
+    declined = first[4].transition.otherwise
+    if declined and standing.cases.asks[first[4].name]:
+        ends.append((declined, first[1], first[2]))
+    for state, v, f in (each for each in ends if each is not None):
+        known = machine.states[state].goes_on
+        if known is not None and known.compiled()(v, f, {}, state, None):
+            yield state
 
 
 def _names(case: Case) -> set[str]:
@@ -55,13 +98,16 @@ def _names(case: Case) -> set[str]:
 
 
 def _begun(standing: Standing, row: Row) -> Iterator[tuple[Case, Taken]]:
-    """A transition as it may be taken, with what makes a difference to it and to what follows it."""
+    """A transition as it may be taken, with what makes a difference to it and to what follows it.
+
+    All accounts are among it: in some states value always stands somewhere, and what follows may ask for it.
+    """
     machine = standing.machine
     looked = list(_looked(machine, row))
-    moved = {name for line in row.lines for name in line} | {name for each in looked for name in each.names}
+    doubted = {IN_DOUBT} & {name for each in looked for name in each.names}
     command = row.transition.commands[0]
-    wanted = variables(machine, command, looked, moved & set(machine.columns))
-    facts = {name for name in tracked(machine) if name not in {each.name for each in wanted}}
+    wanted = variables(machine, command, looked, {*machine.accounts, *doubted})
+    facts = {name for name in standing.cases.facts if name not in {each.name for each in wanted}}
     wanted += [Variable("f", name, machine.facts[name].type) for name in sorted(facts)]
     for values in product(*domains(wanted, written(looked), standing.cases.texts)):
         case = Case(tuple(zip(wanted, values, strict=True)))
@@ -82,9 +128,13 @@ def _looked(machine: Machine, row: Row) -> Iterator[Expression]:
     yield from (move.amount for move in transition.moves)
     for then in transition.then:
         yield from then.arguments.values()
+    for state in (row.target, transition.otherwise):
+        known = machine.states[state].goes_on if state else None
+        if known is not None:
+            yield known
 
 
-def _after(machine: Machine, taken: Taken) -> tuple[str, dict[str, int], dict[str, Any]] | None:
+def _after(machine: Machine, taken: Taken) -> Ended | None:
     state, v, f, a, row = taken
     amounts = row.amounts(v, f, a, state)
     after = row.post(v, amounts)

@@ -85,6 +85,17 @@ class Standing:
             return {dict(env.facts)[fact] for env in self.envs[state]}
         return self.facts[state][fact]
 
+    def when_taken(self, state: str, transition: str, fact: str) -> set[Sign]:
+        """What a fact that transitions set may be when a transition is taken in a state."""
+        return {
+            dict(env.facts)[fact]
+            for answer in self.answers[state]
+            for before, seen in answer.seen.items()
+            if transition in seen.fires and self._known(state, before)
+            for env in self.envs[state]
+            if _fits(env, before) and not self._waits(env, answer.rows)
+        }
+
     def story(self, state: str) -> list[str]:
         """The shortest way there, by transitions."""
         came: dict[str, tuple[str, str]] = {}

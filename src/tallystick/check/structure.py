@@ -8,6 +8,7 @@ from tallystick.check.cases import Cases
 from tallystick.check.finding import Finding
 from tallystick.check.follow_ups import follow_ups
 from tallystick.check.guards import guards
+from tallystick.check.handed import handed
 from tallystick.check.standing import Standing
 from tallystick.check.states import states
 from tallystick.check.uses import uses
@@ -20,4 +21,5 @@ def structure(machines: Machines, machine: Machine) -> Iterator[Finding]:
     yield from states(standing)
     yield from guards(standing)
     yield from uses(standing)
+    yield from handed(standing)
     yield from follow_ups(standing)

@@ -18,7 +18,7 @@ FOR_PEOPLE = ("text", "number")
 
 
 def uses(standing: Standing) -> Iterator[Finding]:
-    """TS108 and TS111 to TS115."""
+    """TS108, TS111 to TS115, and TS120."""
     machines, machine = standing.cases.machines, standing.machine
     yield from _accounts(standing)
     yield from _facts(machines, machine)
@@ -41,6 +41,26 @@ def _accounts(standing: Standing) -> Iterator[Finding]:
     for name in machine.outside:
         if name not in sources | targets:
             yield finding("TS113", machine, f"no transition moves value from or to {name}", "outside", name)
+    yield from _moved_by(machine)
+
+
+def _moved_by(machine: Machine) -> Iterator[Finding]:
+    """Whether outside accounts are moved by the commands that they name, and by no other."""
+    moving: dict[str, set[str]] = {name: set() for name in machine.moved_by}
+    for transition in machine.transitions.values():
+        for move in transition.moves:
+            for name in {move.source, move.target} & moving.keys():
+                moving[name].update(transition.commands)
+                others = [each for each in transition.commands if each not in machine.moved_by[name]]
+                if others:
+                    by = joined(machine.moved_by[name])
+                    why = f"{transition.name} moves value from or to {name}, which the page leaves to {by}"
+                    yield finding("TS120", machine, why, "move", transition.name, f"{move.source} -> {move.target}")
+    for name, commands in machine.moved_by.items():
+        silent = [each for each in commands if each not in moving[name]]
+        if silent and moving[name]:  # what nothing moves is told of as TS113
+            why = f"{name} is moved by {joined(silent)}, says the page, but no transition of that command does"
+            yield finding("TS120", machine, why, "outside", name, "by")
 
 
 def _keeps(standing: Standing, state: str, account: str) -> bool:

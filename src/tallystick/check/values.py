@@ -57,9 +57,10 @@ def read_by(transition: Transition) -> list[Expression]:
 
 
 def tracked(machine: Machine) -> frozenset[str]:
-    """The facts that decide something, and those that are copied to them."""
+    """The facts that decide something or are handed on to calls, and those that are copied to them."""
     transitions = list(machine.transitions.values())
     looked = {name for each in transitions for part in read_by(each) for name in _facts(machine, each.commands, part)}
+    looked |= {name for each in transitions for name in handed_on(machine, each)}
     for refusal in machine.refuse:
         looked |= set(_facts(machine, refusal.commands, refusal.guard)) if refusal.guard else set()
     while True:
@@ -68,6 +69,14 @@ def tracked(machine: Machine) -> frozenset[str]:
         if copied <= looked:
             return frozenset(looked)
         looked |= copied
+
+
+def handed_on(machine: Machine, transition: Transition) -> set[str]:
+    """The facts, set by transitions and none until then, that a transition hands on to a call or to whom it drives."""
+    expressions = [each for drive in transition.drives for each in drive.arguments.values()]
+    expressions += transition.ask.arguments.values() if transition.ask else ()
+    names = {name for each in expressions for name in _facts(machine, transition.commands, each)}
+    return {name for name in names if machine.facts[name].later and machine.facts[name].type.optional}
 
 
 def _facts(machine: Machine, commands: Iterable[str], part: Expression) -> set[str]:
