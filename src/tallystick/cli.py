@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick import check_cli, provider_cli, testing_cli
-from tallystick.cli_parts import books_options, json_option, machines_option, tell, write, write_json
+from tallystick.cli_parts import (
+    books_options,
+    json_option,
+    keeper,
+    machines_option,
+    pins_option,
+    tell,
+    write,
+    write_json,
+)
 from tallystick.errors import Invalid, TallystickError
 
 if TYPE_CHECKING:
@@ -94,9 +103,10 @@ def demo(ctx: click.Context, as_json: bool) -> None:
 @main.command()
 @click.argument("file", type=click.Path(allow_dash=True))
 @click.option("--strict", is_flag=True, help="Stop at the first invalid line.")
+@pins_option
 @books_options
 @click.pass_context
-def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool) -> None:
+def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: Books, as_json: bool) -> None:
     """Execute JSON Lines: a command a line in, an answer a line out.
 
     FILE may be - for stdin. Run again, the same file replays. The exit code is 1 if a line was invalid; refusals are
@@ -107,6 +117,7 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
 
     summary = run_lines.Summary()
     with click.open_file(file, "rb") as given, books.opened(make=True) as engine, tables.progress(given) as lines:
+        engine.on_pin = keeper(pins)
         for answer in run_lines.run_lines(engine, lines, summary, strict=strict):
             write(json.dumps(answer, ensure_ascii=False) + "\n")
         found = testing_cli.judged(engine)
@@ -120,9 +131,10 @@ def run(ctx: click.Context, file: str, strict: bool, books: Books, as_json: bool
 
 
 @main.command()
+@pins_option
 @books_options
 @click.pass_context
-def due(ctx: click.Context, books: Books, as_json: bool) -> None:
+def due(ctx: click.Context, pins: str | None, books: Books, as_json: bool) -> None:
     """Run what is due: deferred commands, follow-ups, retries.
 
     The exit code is 1 if one of them waits for a person now; see stuck.
@@ -132,6 +144,7 @@ def due(ctx: click.Context, books: Books, as_json: bool) -> None:
 
     receipts: list[Receipt] = []
     with books.opened() as engine:
+        engine.on_pin = keeper(pins)
         while ran := engine.run_due():
             receipts += ran
             if len(ran) < BATCH:
@@ -147,12 +160,14 @@ def due(ctx: click.Context, books: Books, as_json: bool) -> None:
 @main.command()
 @click.option("--grace", type=click.IntRange(0), default=60, show_default=True,
               help="Seconds for which a call may still be on its way.")  # fmt: skip
+@pins_option
 @books_options
-def recover(grace: int, books: Books, as_json: bool) -> None:
+def recover(grace: int, pins: str | None, books: Books, as_json: bool) -> None:
     """End what is in doubt by the provider's own record."""
     from datetime import timedelta
 
     with books.opened() as engine:
+        engine.on_pin = keeper(pins)
         with engine.store.reading() as reading:
             calls = reading.calls()
         if calls and engine.provider.local:  # it answers at once: it cannot have left a call open

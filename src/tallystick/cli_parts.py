@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,27 @@ def books_options(function: Callable[..., None]) -> Callable[..., None]:
 
     decorated: Callable[..., None] = with_books
     return decorated
+
+
+pins_option = option("--pins", metavar="FILE", type=click.Path(dir_okay=False),
+                     help="Where PINs of cards that are drawn go, a line each; nobody else keeps them.")  # fmt: skip
+
+
+def keeper(file: str | None) -> Callable[[str, str], None]:
+    """Takes the PINs that a provider hands out; without a file, only says that one is lost."""
+
+    def keep(card: str, pin: str) -> None:
+        if file is None:
+            told = f"a PIN was drawn for card {card}, and nobody has kept it: name a file for them with --pins"
+            click.echo(told, err=True)
+            return
+        line = json.dumps({"card": card, "pin": pin}, ensure_ascii=False) + "\n"
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as kept:
+            kept.write(line)
+            kept.flush()
+            os.fsync(kept.fileno())
+
+    return keep
 
 
 def tell(as_json: bool, told: object, shown: Callable[[], list[RenderableType]]) -> None:

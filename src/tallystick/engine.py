@@ -35,9 +35,9 @@ from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
 from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
-from tallystick.shared_commits import Job, SharedCommits
+from tallystick.shared_commits import Job, SharedCommits, or_invalid
 from tallystick.store import CallRow, QueueRow, Store, Transaction
-from tallystick.told import call_of, ids_of, readable, same_card
+from tallystick.told import call_of, hand_on, ids_of, readable, same_card
 from tallystick.unit import Unit
 
 GRACE = timedelta(seconds=60)  # a call younger than this may still be on its way: its caller is waiting for it
@@ -70,7 +70,9 @@ class Engine:
         clock: Callable[[], datetime] = utc_now,
         ids: Callable[[], str] = new_id,
         random: Random | None = None,
+        on_pin: Callable[[str, str], object] | None = None,
     ) -> None:
+        """`on_pin` is told the id of a card and the PIN that a provider has drawn for it, whichever process asked."""
         self.store = store
         self.provider = provider
         self.machines = store.machines(machines)
@@ -78,6 +80,7 @@ class Engine:
         self._ids = ids
         self._random = random or Random()  # noqa: S311  # jitter only
         self._commits = SharedCommits(store, self._unit)
+        self.on_pin = on_pin
 
     # Commands
 
@@ -122,11 +125,11 @@ class Engine:
         """Many commands in their order, each answered on its own; with a local provider in few transactions."""
         wanted = list(commands)
         if not self.provider.local:
-            return [self._answer(command) for command in wanted]
+            return [or_invalid(self.attempt, command) for command in wanted]
         results: list[Receipt | Invalid] = []
         for start in range(0, len(wanted), BATCH):
             part = wanted[start : start + BATCH]
-            rejected = [self._reject(command) for command in part]
+            rejected = [or_invalid(self._consider, command) for command in part]
             valid = [command for command, invalid in zip(part, rejected, strict=True) if invalid is None]
             done = iter(self._commits.submit([self._job(command) for command in valid], valid))
             answers = [invalid or next(done) for invalid in rejected]
@@ -136,12 +139,6 @@ class Engine:
     def _attempt(self, command: Command) -> Receipt:
         receipt, call = self._commits.one(self._job(command), [command])
         return receipt if call is None else self._perform(call)
-
-    def _answer(self, command: Command) -> Receipt | Invalid:
-        try:
-            return self.attempt(command)
-        except Invalid as error:
-            return error
 
     def _job(self, command: Command) -> Job:
         return lambda unit: work.work(unit, self.provider, command)
@@ -287,6 +284,7 @@ class Engine:
             outcome = self.provider.perform(call)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
             return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {self.provider.name}")
+        hand_on(self.on_pin, call, outcome)
         return readable(outcome) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
 
     def _close(self, call: str, outcome: Outcome, **more: Any) -> Receipt:
@@ -383,13 +381,6 @@ class Engine:
             raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
-
-    def _reject(self, command: Command) -> Invalid | None:
-        try:
-            self._consider(command)
-        except Invalid as error:
-            return error
-        return None
 
 
 def _queued_command(row: QueueRow) -> Command:

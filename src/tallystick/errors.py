@@ -70,7 +70,7 @@ class KeyReused(Invalid):
         super().__init__(f"key {key!r} already stands for {before}; a new intention needs a new key")
 
 
-class _Answered(TallystickError):
+class Answered(TallystickError):
     """A command that was considered and did not end as applied; `receipt` says everything known."""
 
     def __init__(self, receipt: Receipt) -> None:
@@ -78,19 +78,19 @@ class _Answered(TallystickError):
         super().__init__(receipt.why)
 
 
-class Refused(_Answered):
+class Refused(Answered):
     """The machine says no. Nothing changed and the key is still free; see `receipt.refusal`."""
 
 
-class Declined(_Answered):
+class Declined(Answered):
     """The provider says no. The value is back where it was; see `receipt.outcome`."""
 
 
-class Unavailable(_Answered):
+class Unavailable(Answered):
     """The provider was not reached and surely did nothing. The same key may be sent again."""
 
 
-class InDoubt(_Answered):
+class InDoubt(Answered):
     """The request was sent and its answer is not known. `recover()` or a person will end it."""
 
 

@@ -6,14 +6,17 @@ handful of commands under one key of the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
+
 from tallystick.engine import GRACE, Engine
 from tallystick.entity import Entity
-from tallystick.errors import Invalid
+from tallystick.errors import Answered, Invalid
 from tallystick.receipt import Answer, Command, Receipt
 from tallystick.store import Record
 from tallystick.verify import Report, verify
@@ -105,6 +108,15 @@ class OpenBooks:
     ) -> Receipt:
         receipt = self.engine.attempt(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
         return self.engine.follow(receipt)
+
+    @contextmanager
+    def _drawn(self, pin: str | None) -> Iterator[str | None]:
+        """What is raised in here has the PIN that was drawn before: who asked has to get it, as nobody keeps it."""
+        try:
+            yield pin
+        except Answered as error:
+            error.receipt = attrs.evolve(error.receipt, pin=error.receipt.pin or pin)
+            raise
 
     def _command(
         self, machine: str, id: str, command: str, args: Mapping[str, object], key: str, by: str | None,

@@ -24,13 +24,15 @@ def open(
     machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     balances: BalanceSettings | None = None,
     verify_captcha: Callable[[str, str], bool] | None = None,
+    on_pin: Callable[[str, str], object] | None = None,
 ) -> StoredValue:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
 
     `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
     `tallystick.providers`), or an object of the protocol; its circuit breaker and rate limit count for all who open the
     same books. `machines` are folders of pages beside or instead of the packaged ones. `balances` and `verify_captcha`
-    guard `books.balance`.
+    guard `books.balance`. `on_pin` gets card and PIN as soon as the provider draws one, in `recover` and `run_due` too:
+    nobody else keeps it.
 
     Raises:
         MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
@@ -39,6 +41,7 @@ def open(
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
     engine = connected(reader.load(*folders), open_store(url), answering)
+    engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return StoredValue(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
 

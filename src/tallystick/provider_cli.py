@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli_parts import books_options, tell, write_json
+from tallystick.cli_parts import books_options, keeper, pins_option, tell, write_json
 from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
@@ -215,10 +215,12 @@ def holds(
 @click.option("--again", metavar="KEY", multiple=True, help="Try this queued command again, now.")
 @click.option("--by", help="Who decides; needed with --dismiss and --again.")
 @click.option("--reason", help="Why; needed with --dismiss and --again.")
+@pins_option
 @books_options
 def stuck(
-    dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, books: Books, as_json: bool
-) -> None:
+    dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, pins: str | None,
+    books: Books, as_json: bool,
+) -> None:  # fmt: skip
     """List everything that waits for a person.
 
     Calls whose answer nobody knows, with what was found of them; commands refused, declined, or parked after too many
@@ -231,6 +233,7 @@ def stuck(
     if (dismiss or again) and not (by and reason):
         raise click.UsageError("--dismiss and --again are decisions: say who (--by) and why (--reason)")
     with books.opened() as engine:
+        engine.on_pin = keeper(pins)
         for key in dismiss:
             engine.dismiss(key, by=by or "", reason=reason or "")
         tried = [plain.receipt(engine.again(key, by=by or "", reason=reason or "")) for key in again]

@@ -75,6 +75,11 @@ class Receipt:
         """The receipt of the last thing that happened: a follow-up's, or this one."""
         return next((each for each in self.followed[::-1] if each.applied), self)
 
+    @property
+    def drawn(self) -> str | None:
+        """The PIN of a card that was drawn, by this command or by what followed it at once."""
+        return next((each.pin for each in (self, *self.followed) if each.pin), None)
+
     def money(self, account: str) -> Money:
         """What stands on an account after the command."""
         if account not in self.after or self.currency is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -23,6 +23,8 @@ from tallystick.store import Store, Transaction
 from tallystick.unit import Unit
 
 Job = Callable[[Unit], Any]
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 
 def _held() -> threading.Lock:
@@ -132,15 +134,15 @@ class SharedCommits:
         with self._store.transaction() as transaction:
             unit = self._unit(transaction)
             unit.load([command for each in taken for command in each.commands])
-            results = [[_tried(job, unit) for job in each.jobs] for each in taken]
+            results = [[or_invalid(job, unit) for job in each.jobs] for each in taken]
             unit.write()
         for each, result in zip(taken, results, strict=True):
             each.results = result
 
 
-def _tried(job: Job, unit: Unit) -> Any:
+def or_invalid(deed: Callable[[Given], Result], given: Given) -> Result | Invalid:
     """An invalid command is an answer of its own and no reason to undo the others."""
     try:
-        return job(unit)
+        return deed(given)
     except Invalid as error:
         return error

@@ -11,7 +11,8 @@ commands a verb is made of.
         books.cancel("pay-1", key="o-2/cancel")
 
 Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or
-raises Refused, Declined, Unavailable or InDoubt, whose receipt says why.
+raises Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a card that was drawn is told
+once, by the sale or, if a later step of it fails, by that receipt; and to `on_pin`, however the card came to be drawn.
 """
 
 from __future__ import annotations
@@ -99,11 +100,14 @@ class StoredValue(OpenBooks):
 
     def _sold(self, card: str, sale: str, receipt: Receipt) -> Sale:
         """What the customer gets, once the line is fulfilled."""
-        pins = [each.pin for each in (receipt, *receipt.followed) if each.pin]
-        for each in receipt.followed:
-            each.or_raise()
+        with self._drawn(receipt.drawn) as pin:
+            for each in receipt.followed:
+                each.or_raise()
+        return self._sale(card, receipt.last, pin)
+
+    def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
         number = self._entity("gift_card", card).facts.get("number")
-        return Sale(card, receipt.last, str(number) if number else None, pins[0] if pins else None)
+        return Sale(card, receipt, str(number) if number else None, pin)
 
     def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
         """Add value to an issued gift card."""
@@ -270,11 +274,10 @@ class StoredValue(OpenBooks):
         currency = self._entity("payment", payment).currency
         facts = {"form": "electronic", "kind": "merchandise_credit", "card_set": card_set, "currency": currency}
         self._do("gift_card", card, "create", facts, f"{key}/card", by)
-        drawn = self._do("gift_card", card, "allocate", {}, f"{key}/allocate", by)
-        self._do("gift_card", card, "activate", {}, f"{key}/activate", by)
-        receipt = self._do("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
-        number = self._entity("gift_card", card).facts.get("number")
-        return Sale(card, receipt, str(number) if number else None, drawn.pin)
+        with self._drawn(self._do("gift_card", card, "allocate", {}, f"{key}/allocate", by).drawn) as pin:
+            self._do("gift_card", card, "activate", {}, f"{key}/activate", by)
+            receipt = self._do("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
+        return self._sale(card, receipt, pin)
 
     # Cards get lost
 
@@ -308,12 +311,11 @@ class StoredValue(OpenBooks):
         receipt = self._do("replacement", key, "begin", {"amount": amount}, f"{key}/begin", by, reason)
         if number:
             receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
-        pins = [each.pin for each in receipt.followed if each.pin]
-        for each in receipt.followed:
-            if each.command != "retire":  # that waits until no order holds anything on the old card
-                each.or_raise()
-        found = self._entity("gift_card", new).facts.get("number")
-        return Sale(new, receipt.last, str(found) if found else None, pins[0] if pins else None)
+        with self._drawn(receipt.drawn) as pin:
+            for each in receipt.followed:
+                if each.command != "retire":  # that waits until no order holds anything on the old card
+                    each.or_raise()
+        return self._sale(new, receipt.last, pin)
 
     def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -14,6 +15,8 @@ from tallystick.machine import Machines
 from tallystick.provider import Call, CardFacts, Outcome, Reason, Result
 from tallystick.receipt import Ended, Receipt
 from tallystick.store import CallRow, Record, encode
+
+_log = logging.getLogger("tallystick.books")
 
 _ENDED = {
     "open": Ended.IN_DOUBT,
@@ -71,6 +74,17 @@ def readable(outcome: object) -> Outcome | None:
     ):
         return attrs.evolve(outcome, text=said[0], code=said[1])
     return None
+
+
+def hand_on(on_pin: Callable[[str, str], object] | None, call: Call, outcome: object) -> None:
+    """A PIN goes to whom it is for at once, as nobody keeps it; where that fails, the books go on without it."""
+    pin = getattr(outcome, "pin", None)
+    if on_pin is None or not pin:
+        return
+    try:
+        on_pin(call.card.id, pin)
+    except Exception as error:  # noqa: BLE001  # its text may hold the PIN
+        _log.error("the PIN of card %s was drawn and could not be handed on: %s", call.card.id, type(error).__name__)
 
 
 def _in_one_line(text: str | None) -> str | None:
