@@ -1053,6 +1053,8 @@ OTHER_BEHAVIOUR = [
     ("gift_card.yaml", "card_set: {is: text?, ",            "order: {is: text?, unique: false, later: true}\n  card_set: {is: text?, "),
     ("payment.yaml",   "signed: [hold_lost]\n",             ""),
     ("payment.yaml",   "signed: [hold_lost]\n",             "patient: [hold_lost]\n"),
+    ("    goes_on: uncovered > 0 and held == 0\n", ""),  # what is claimed for `check` runs nothing
+    ("by: [refund_to]", "by: [refund]"),
 ]
 # fmt: on
 

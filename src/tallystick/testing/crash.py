@@ -20,10 +20,10 @@ from pathlib import Path
 
 import attrs
 
+from tallystick.testing.harness import options, over_stories
 from tallystick.testing.points import Dies, Points, in_a_child, watched
-from tallystick.testing.ran import Progress, Ran, parser, room, spread, to_stderr
+from tallystick.testing.ran import Progress, Ran, room, spread, to_stderr
 from tallystick.testing.referee import Rows, judge
-from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, OTHER_BOOKS, Shape, Story, Telling, copy, remove, told
 
 READS = 4  # points in a recovery that only reads
@@ -199,17 +199,10 @@ def _has_tables(path: Path) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser("crash", "Kill processes at points of our machines' own stories.")
-    options.add_argument("--points", default="300", help="so many over all stories, or all (default: 300)")
-    given = options.parse_args(arguments)
-    chosen = [story for story in stories() if all(words in story.name for words in given.story)]
-    each = None if given.points == "all" else -(-int(given.points) // len(chosen))
-    ran = Ran()
-    for story in chosen:
-        ran.add(crash_points(story, each, to_stderr))
-    killed = sum(number for name, number in ran.figures.items() if name.startswith("killed"))
-    ran.figures["crash points"] = killed
-    return ran.say(as_json=given.json)
+    about = "Kill processes at points of our machines' own stories."
+    given = options("crash", about, "points", 300).parse_args(arguments)
+    return over_stories(given, lambda story, points: crash_points(story, points, to_stderr),
+                        total="crash points", of="killed")  # fmt: skip
 
 
 if __name__ == "__main__":

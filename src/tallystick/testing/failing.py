@@ -19,10 +19,10 @@ import attrs
 
 from tallystick.errors import StoreBusy, StoreError
 from tallystick.testing.crash import Undisturbed, blank, undisturbed, wrong_at_the_end
+from tallystick.testing.harness import options, over_stories
 from tallystick.testing.points import CLOSE, watched
-from tallystick.testing.ran import Progress, Ran, parser, room, spread, to_stderr
+from tallystick.testing.ran import Progress, Ran, room, spread, to_stderr
 from tallystick.testing.referee import Rows, judge
-from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, OTHER_BOOKS, Story, Telling, copy, remove, told
 
 NOTHING = "nothing was written"
@@ -205,16 +205,10 @@ def failing_calls(story: Story, calls: int | None = None, progress: Progress | N
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser("failing", "Let the database fail at calls of our machines' own stories.")
-    options.add_argument("--calls", default="400", help="so many over all stories, or all (default: 400)")
-    given = options.parse_args(arguments)
-    chosen = [story for story in stories() if all(words in story.name for words in given.story)]
-    each = None if given.calls == "all" else -(-int(given.calls) // len(chosen))
-    ran = Ran()
-    for story in chosen:
-        ran.add(failing_calls(story, each, to_stderr))
-    ran.figures["failed calls"] = sum(number for name, number in ran.figures.items() if name.startswith("failed: "))
-    return ran.say(as_json=given.json)
+    about = "Let the database fail at calls of our machines' own stories."
+    given = options("failing", about, "calls", 400).parse_args(arguments)
+    return over_stories(given, lambda story, calls: failing_calls(story, calls, to_stderr),
+                        total="failed calls", of="failed: ")  # fmt: skip
 
 
 if __name__ == "__main__":

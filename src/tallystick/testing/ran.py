@@ -45,7 +45,6 @@ class Ran:
 def parser(name: str, about: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog=f"python -m tallystick.testing.{name}", description=about)
     made.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
-    made.add_argument("--story", action="append", default=[], metavar="WORDS", help="only stories whose name has these")
     return made
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from random import Random
 
 from tallystick.testing.crash import blank, undisturbed, whole, wrong_at_the_end
+from tallystick.testing.harness import options, over_stories
 from tallystick.testing.points import Dies, ended, in_a_child, started, watched
-from tallystick.testing.ran import Progress, Ran, parser, room, spread, to_stderr
+from tallystick.testing.ran import Progress, Ran, room, spread, to_stderr
 from tallystick.testing.referee import Rows
-from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, Story, Telling, copy, remove
 
 JUMPS = [timedelta(hours=1), timedelta(days=1), timedelta(days=40), timedelta(days=365), timedelta(days=3650)]
@@ -124,16 +124,12 @@ def meeting(story: Story, races: int | None = None, jumps: int = 3, progress: Pr
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser("recoverers", "Let two recover at once, and the clock jump, under our machines' own stories.")
-    options.add_argument("--races", default="60", help="so many over all stories, or all (default: 60)")
-    options.add_argument("--jumps", default=2, type=int, help="tellings of each story with jumps (default: 2)")
-    given = options.parse_args(arguments)
-    chosen = [story for story in stories() if story.steps and all(words in story.name for words in given.story)]
-    each = None if given.races == "all" else -(-int(given.races) // len(chosen))
-    ran = Ran()
-    for story in chosen:
-        ran.add(meeting(story, each, given.jumps, to_stderr))
-    return ran.say(as_json=given.json)
+    about = "Let two recover at once, and the clock jump, under our machines' own stories."
+    known = options("recoverers", about, "races", 60)
+    known.add_argument("--jumps", default=2, type=int, help="tellings of each story with jumps (default: 2)")
+    given = known.parse_args(arguments)
+    return over_stories(given, lambda story, races: meeting(story, races, given.jumps, to_stderr),
+                        among=lambda story: story.steps)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ from random import Random
 import attrs
 
 from tallystick.testing.crash import blank, undisturbed, whole, wrong_at_the_end
+from tallystick.testing.harness import options, over_stories
 from tallystick.testing.points import OPEN, watched
-from tallystick.testing.ran import Progress, Ran, parser, room, spread, to_stderr
+from tallystick.testing.ran import Progress, Ran, room, spread, to_stderr
 from tallystick.testing.referee import Rows, judge
-from tallystick.testing.stories import stories
 from tallystick.testing.story import BOOKS, OTHER_BOOKS, TOLD, Story, Telling, copy, remove, told
 
 WAL = f"{BOOKS}-wal"
@@ -240,16 +240,8 @@ def torn_logs(story: Story, wanted: int | None = None, progress: Progress | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser("torn", "Tear SQLite's log under our machines' own stories.")
-    options.add_argument("--tears", default="500", help="so many over all stories, or all (default: 500)")
-    given = options.parse_args(arguments)
-    chosen = [story for story in stories() if all(words in story.name for words in given.story)]
-    each = None if given.tears == "all" else -(-int(given.tears) // len(chosen))
-    ran = Ran()
-    for story in chosen:
-        ran.add(torn_logs(story, each, to_stderr))
-    ran.figures["torn logs"] = sum(number for name, number in ran.figures.items() if name.startswith("torn: "))
-    return ran.say(as_json=given.json)
+    given = options("torn", "Tear SQLite's log under our machines' own stories.", "tears", 500).parse_args(arguments)
+    return over_stories(given, lambda story, tears: torn_logs(story, tears, to_stderr), total="torn logs", of="torn: ")
 
 
 if __name__ == "__main__":
