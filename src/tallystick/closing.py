@@ -122,12 +122,15 @@ def _patient(unit: Unit, queued: QueueRow) -> bool:
     return unit.machines.at(queued.machine, version).commands[queued.command].patient
 
 
-def claim(unit: Unit, id: str, as_of: AsOf, *, again: bool) -> CallRow | None:
-    """The call as sent now, once more if `again`. None, if it is closed or somebody else has sent it since `as_of`."""
+def claim(unit: Unit, id: str, as_of: AsOf, *, again: bool, evidence: str = "") -> CallRow | None:
+    """The call as sent now, once more if `again`, which stays with it together with the evidence for that.
+
+    None, if it is closed or somebody else has sent it since `as_of`.
+    """
     row = _row(unit, id)
     if row.state != "open" or (row.attempts, row.asked) != as_of:
         return None
-    claimed = attrs.evolve(row, attempts=row.attempts + again, asked=unit.at)
+    claimed = attrs.evolve(row, attempts=row.attempts + again, asked=unit.at, note=evidence or row.note)
     unit.changes.calls[id] = claimed
     return claimed
 

@@ -301,7 +301,7 @@ class Engine:
             text = "not seen by the provider; it carried a secret, so only its caller can send it again"
             return self._close(row.id, Outcome(Result.UNAVAILABLE, text=text), as_of=(row.attempts, row.asked))
         if isinstance(found, NotSeen) and (row.attempts < 2 or row.verb in REPEATABLE):
-            return self._send_again(row, {})
+            return self._send_again(row, {}, found.evidence)
         evidence = found.evidence or "sent twice, and not seen; a person has to look"
         return self._commits.one(lambda unit: closing.note(unit, row.id, evidence))  # type: ignore[no-any-return]
 
@@ -314,15 +314,15 @@ class Engine:
             return found
         return readable(found) or Ambiguous("what the provider's record says of it cannot be read")
 
-    def _send_again(self, row: CallRow, secrets: Mapping[str, str]) -> Receipt:
+    def _send_again(self, row: CallRow, secrets: Mapping[str, str], evidence: str = "") -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""
-        claimed = self._claim(row.id, (row.attempts, row.asked), again=True)
+        claimed = self._claim(row.id, (row.attempts, row.asked), again=True, evidence=evidence)
         if claimed is None:
             return self._now(row.id)
         return self._perform(attrs.evolve(self._known(claimed), secrets=secrets))
 
-    def _claim(self, call: str, as_of: closing.AsOf, *, again: bool) -> CallRow | None:
-        return self._commits.one(lambda unit: closing.claim(unit, call, as_of, again=again))  # type: ignore[no-any-return]
+    def _claim(self, call: str, as_of: closing.AsOf, **more: Any) -> CallRow | None:
+        return self._commits.one(lambda unit: closing.claim(unit, call, as_of, **more))  # type: ignore[no-any-return]
 
     def _now(self, call: str) -> Receipt:
         return self._commits.one(lambda unit: closing.now(unit, call))  # type: ignore[no-any-return]

@@ -114,6 +114,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
     """An entity and all that happened to it."""
     machine = machines.at(entity.machine, entity.machine_version)
     calls = [row for row in reading.calls() if (row.machine, row.entity) == entity.ref]
+    again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
     waiting = [row for state in ("waiting", "parked") for row in reading.queue(state=state)]
     linked = [
         {"machine": other.name, "id": each.id, "state": each.state, "as": fact}
@@ -136,6 +137,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         },
         "linked": linked,
         "calls": [call(row) for row in calls],
+        "sent_again": [call(row) for row in again],
         "queue": [queued(row) for row in waiting if (row.machine, row.entity) == entity.ref],
         "life": [entry(record) for record in reading.journal(entity.machine, entity.id)],
     }

@@ -73,7 +73,9 @@ def life_table(plain: Plain) -> RenderableType:
     waits = [Text(f"in doubt: {each['verb']}, call {each['call']}, {each['note'] or 'not answered'}", "yellow")
              for each in plain["calls"]]  # fmt: skip
     waits += [Text(f"{each['state']}: {each['command']} until {each['due']}", "yellow") for each in plain["queue"]]
-    return Group(head, *about, *waits, _entries(plain["life"], whose=False))
+    again = [Text(f"{each['verb']} was sent {each['attempts']} times, call {each['call']}: {each['note']}")
+             for each in plain["sent_again"]]  # fmt: skip
+    return Group(head, *about, *waits, *again, _entries(plain["life"], whose=False))
 
 
 def history_table(plain: Sequence[Plain]) -> RenderableType:

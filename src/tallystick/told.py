@@ -123,8 +123,10 @@ def in_flight(
 
 
 def _why(row: CallRow | None, outcome: Outcome | None) -> str:
-    if row is None or row.state == "confirmed":
+    if row is None or (row.state == "confirmed" and (row.attempts < 2 or not row.note)):
         return ""
+    if row.state == "confirmed":  # what an earlier attempt may have left behind
+        return f"{row.verb} was sent {row.attempts} times: {row.note}"
     if row.state == "open":
         note = row.note or "no answer came"
         return f"{row.verb} was sent to the provider and its answer is not known: {note} (call {row.id})"

@@ -23,7 +23,7 @@ pytest.importorskip("uvicorn")
 
 from tallystick import reader
 from tallystick.balance import BalanceSettings
-from tallystick.cli import Sentences
+from tallystick.cli import Sentences, main
 from tallystick.engine import Engine
 from tallystick.errors import InDoubt, Invalid
 from tallystick.opening import provider_named
@@ -295,6 +295,24 @@ def test_what_was_refused_is_tried_again_or_dismissed(books: StoredValue, tallys
     assert [(each["key"], each["result"]) for each in tried] == [("early", "refused")]
     tallystick("stuck", "--dismiss", "early", *WHO)
     assert "nothing waits for a person" in tallystick("stuck").stdout
+
+
+def test_a_card_that_may_have_been_drawn_for_nobody_is_told(
+    books: StoredValue, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number was in the answer that was lost, so another card is drawn: a person reads that one may be left."""
+    with monkeypatch.context() as patch:
+        patch.setattr(server.sandbox, "faults", Faults.parse("lost_after=1"))
+        with pytest.raises(InDoubt):
+            books.sell_electronic("d", "5.00", "USD", order="o3", key="lost", card_set="GIFT")
+    left = "allocate was sent 2 times: a card of set GIFT may have been drawn for nobody: an unused card, no money"
+
+    (recovered,) = told(CliRunner().invoke(main, ["recover", "--json"]))
+
+    assert (recovered["result"], recovered["why"]) == ("applied", left)
+    (again,) = told(CliRunner().invoke(main, ["show", "d", "--json"]))["sent_again"]
+    assert (again["call"], again["state"], again["attempts"]) == (recovered["call"], "confirmed", 2)
+    assert "a card of set GIFT may have been drawn" in CliRunner().invoke(main, ["show", "d"]).stdout
 
 
 def test_how_stuck_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -> None:
