@@ -4,7 +4,7 @@
 
 A story is composed by telling it: the guide of the fuzz kit (`walking/guide`) says what to do next towards a transition
 that no story has fired yet, on real books, with a provider whose answers are drawn (`Drawn`). What was refused is left
-out, for it might be taken once the story goes on; and before a command that waits for others, patiently, the story ends.
+out, for it might be taken once the story goes on; and before a command that waits for others the story ends.
 So told again under its keys it can end in one way only, and `crash_points` kills processes at points of it, and again
 while they recover.
 
