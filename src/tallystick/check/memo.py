@@ -19,7 +19,7 @@ import attrs
 
 from tallystick.arguments import typed
 from tallystick.check.seen import Seen
-from tallystick.check.world import TEXT, Member, World, requests
+from tallystick.check.world import Member, World, own_text, requests
 from tallystick.decide import decide
 from tallystick.entity import Entity, InFlight, Intent, Plan, Ref, Request
 from tallystick.machine import Machine
@@ -31,7 +31,6 @@ CURRENCY = "BRL"
 Changes = tuple[tuple[int, int], ...]  # (place, form it takes)
 Forms = tuple[int, ...]
 
-CONFIRMED = Outcome(Result.CONFIRMED, reference=TEXT, number=TEXT)
 DECLINED = Outcome(Result.DECLINED, reason=Reason.OTHER)
 UNAVAILABLE = Outcome(Result.UNAVAILABLE)
 
@@ -226,7 +225,7 @@ class Memo:
             entity = self.kinds[self.of[kind.reach[place]]].forms[forms[place]]
             around[entity.ref] = entity
         effects = []
-        for outcome, how in outcomes(call.asked, partial=call.partial):
+        for outcome, how in outcomes(call.asked, partial=call.partial, text=own_text(kind.member.id)):
             plan = resolve(
                 self.machines, "call", list(call.steps), around, meant(outcome, partial=call.partial), call.asked
             )
@@ -266,14 +265,15 @@ class Memo:
         return self._effects(kind, forms, request, answer, number)
 
 
-def outcomes(asked: int | None, *, partial: bool) -> Iterable[tuple[Outcome, str]]:
+def outcomes(asked: int | None, *, partial: bool, text: str) -> Iterable[tuple[Outcome, str]]:
     """Everything a provider may answer in the end. That the answer is not known yet is a call that stays open."""
-    yield CONFIRMED, "confirmed"
+    confirmed = Outcome(Result.CONFIRMED, reference=text, number=text)
+    yield confirmed, "confirmed"
     yield DECLINED, "declined"
     yield UNAVAILABLE, "unavailable"
     if partial and asked is not None:
         for less in range(asked - 1, 0, -1):
-            yield attrs.evolve(CONFIRMED, amount=less), "short"
+            yield attrs.evolve(confirmed, amount=less), "short"
 
 
 class _Looked(dict[Ref, Entity]):

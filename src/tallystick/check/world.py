@@ -27,7 +27,7 @@ import attrs
 from tallystick.expression import Expression, Type
 from tallystick.machine import Invariant, Machine, Machines, Transition
 
-TEXT = "x"  # any text: no guard can tell texts apart unless it compares two, and then there is "y"
+TEXT = "x"  # begins every text: no guard can tell one from another
 CROWD = 3  # entities in a world from which on only one call is in flight, one follow-up waits
 ROOTS = 24  # ways to create the entities of one world; past that, each fact is varied alone
 Facts = Mapping[str, object]
@@ -154,6 +154,8 @@ class _Cast:
         alike = [each for each in self._machines if each[0] == name[0]]
         id = f"{name[0] if len(alike) == 1 else name}{number}"
         found = in_company(machine, links, self._machines[host]) if host else ways(machine, links, self._most)
+        if machine.unique:
+            found = tuple({**way, machine.unique: way[machine.unique] and own_text(id)} for way in found)
         self._members.append(Member(name, id, found, linked=bool(host)))
         return links
 
@@ -215,9 +217,15 @@ def _varied(domains: Mapping[str, list[object]]) -> Iterator[Facts]:
 
 
 def values(
-    type_: Type, most: int, ids: Mapping[str, list[str]], *, least: int = -1, plain: bool = False
+    type_: Type,
+    most: int,
+    ids: Mapping[str, list[str]],
+    *,
+    least: int = -1,
+    plain: bool = False,
+    text: str = TEXT,
 ) -> list[object]:
-    """Small values of a type, amounts from `least` on. `plain`: nobody looks, one will do."""
+    """Small values of a type, amounts from `least` on. `plain`: nobody looks, one will do. `text`: the one text."""
     some: list[object]
     match type_.kind:
         case "money" | "count":
@@ -231,10 +239,15 @@ def values(
         case "secret":
             return [None if type_.optional else TEXT]  # no guard may ask for it
         case _:
-            some = [TEXT]
+            some = [text]
     if type_.optional:
         return [None] if plain else [None, *some]
     return some
+
+
+def own_text(id: str) -> str:
+    """The text that an entity gives: its own, so that no two get the same unique fact."""
+    return f"{TEXT}-{id}"
 
 
 def requests(world: World, member: Member, state: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -259,6 +272,7 @@ def requests(world: World, member: Member, state: str) -> Iterator[tuple[str, di
                 ids,
                 least=-most if name in turned else -1,
                 plain=name not in asked and type_.kind != "link",
+                text=own_text(member.id),
             )
             for name, type_ in command.arguments.items()
         ]

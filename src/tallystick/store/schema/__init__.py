@@ -233,13 +233,14 @@ class Table:
 def steps(machine: Machine) -> Iterator[tuple[str, int, str, str, str, str, str]]:
     """Every step a machine declares, as rows of `transition`.
 
-    A call of a transition that stays may be answered in any state: others may have changed it meanwhile.
+    A call of a transition that stays may be answered in any state: others may have changed it meanwhile. One that is
+    driven may be part of a call that it does not ask for itself: its driver drives another that does.
     """
     key = machine.name, machine.version
     yield (*key, CREATE, CREATE, "done", "", machine.start)
     for each in machine.transitions.values():
         for command in each.commands:
-            calls = bool(each.ask or each.drives)
+            calls = bool(each.ask or each.drives or machine.commands[command].driven)
             for source in each.sources:
                 yield (*key, each.name, command, "done", source, each.target or source)
                 if calls:
