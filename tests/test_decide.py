@@ -191,18 +191,22 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("f activated amount=100 | c activated", "issue", "f activated | c activated in_doubt=100", "f fulfilled | c issued available=100"),
     # replacement
     ("r requested | c suspended available=80 held=20", "begin amount=80",
-     "r requested in_doubt=80 | c suspended held=20 in_doubt=80", "r emptied moving=80 | c suspended held=20"),
+     "r requested in_doubt=80 | c suspended held=20 in_doubt=80", "r emptied moving=80 | c suspended held=20 leaving=80"),
     ("r requested form=physical | c suspended available=80", "begin amount=79",
-     "r requested in_doubt=79 | c suspended available=1 in_doubt=79", "r emptied moving=79 | c suspended available=1"),
+     "r requested in_doubt=79 | c suspended available=1 in_doubt=79", "r emptied moving=79 | c suspended available=1 leaving=79"),
     ("r emptied moving=80 | n inventory",   "allocate", "r emptied moving=80 | n inventory",   "r allocated moving=80 | n allocated"),
     ("r allocated moving=80 | n allocated", "activate", "r allocated moving=80 | n allocated", "r activated moving=80 | n activated"),
     ("r emptied moving=80 form=physical | n inventory form=physical", "activate number=6006490281",
      "r emptied moving=80 | n inventory", "r activated moving=80 | n activated"),
-    ("r activated moving=80 | n activated", "issue",
-     "r activated in_doubt=80 | n activated in_doubt=80", "r replaced | n issued available=80"),
+    ("r activated moving=80 | n activated | c suspended leaving=90", "issue",
+     "r activated in_doubt=80 | n activated in_doubt=80 | c suspended leaving=10 in_doubt=80",
+     "r replaced | n issued available=80 | c suspended leaving=10"),
+    *((f"r activated moving=80 | n activated | c {state} leaving=80", "issue",
+       f"r activated in_doubt=80 | n activated in_doubt=80 | c {state} in_doubt=80", f"r replaced | n issued available=80 | c {state}")
+      for state in ("allocated", "activated", "issued")),
     ("r replaced | c suspended", "retire", LOCAL, "r replaced | c replaced"),
     ("r requested", "cancel", LOCAL, "r cancelled"),
-    *((f"r {state} moving=80 | c suspended held=20", "cancel",
+    *((f"r {state} moving=80 | c suspended held=20 leaving=80", "cancel",
        f"r {state} in_doubt=80 | c suspended held=20 in_doubt=80", "r cancelled | c suspended available=80 held=20")
       for state in ("emptied", "allocated", "activated")),
 ]
@@ -425,7 +429,7 @@ FACTS: list[tuple[str, str, Any, dict[str, dict[str, object]], list[str]]] = [
     ("r requested | c suspended available=9", "begin amount=9",     CONFIRMED, {"r": {}, "c": {}},                     ["r allocate"]),
     ("r requested form=physical | c suspended available=9", "begin amount=9", CONFIRMED, {"r": {}, "c": {}},           []),
     ("r allocated moving=9 | n allocated",  "activate",             CONFIRMED, {"r": {}, "n": {}},                     ["r issue"]),
-    ("r activated moving=9 | n activated",  "issue",                CONFIRMED, {"r": {}, "n": {}},                     ["r retire"]),
+    ("r activated moving=9 | n activated | c suspended leaving=9", "issue", CONFIRMED, {"r": {}, "n": {}, "c": {}},    ["r retire"]),
 ]
 
 # given · command · the provider is asked, of which card
@@ -446,8 +450,8 @@ ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
     ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "short": False},           "c"),
     ("c issued available=9",                          "adjust amount=-3",     "adjust",       {"amount": -3},                          "c"),
     ("r requested | c suspended available=9",         "begin amount=4",       "adjust",       {"amount": -4},                          "c"),
-    ("r emptied moving=4 | c suspended",              "cancel",               "adjust",       {"amount": 4},                           "c"),
-    ("r activated moving=4 | n activated",            "issue",                "issue",        {"amount": 4},                           "n"),
+    ("r emptied moving=4 | c suspended leaving=4",    "cancel",               "adjust",       {"amount": 4},                           "c"),
+    ("r activated moving=4 | n activated | c suspended leaving=4", "issue",   "issue",        {"amount": 4},                           "n"),
     ("c inventory form=physical",                     "activate number=6006490281", "activate", {"number": "6006490281"},              "c"),
 ]
 # fmt: on
@@ -506,9 +510,9 @@ OUTSIDE: list[tuple[str, str, dict[str, dict[str, int]]]] = [
     ("c issued available=9",                                            "observe balance=8",     {"c": {"elsewhere": 1}}),
     ("c inventory",                                                     "recognize number=x balance=9", {"c": {"elsewhere": -9}}),
     ("f activated amount=9 | c activated",                              "issue",                 {"f": {},                "c": {"issued": -9}}),
-    ("r requested | c suspended available=9",                           "begin amount=9",        {"r": {"old": -9},       "c": {"replaced": 9}}),
-    ("r activated moving=9 | n activated",                              "issue",                 {"r": {"new": 9},        "n": {"replaced": -9}}),
-    ("r emptied moving=9 | c suspended",                                "cancel",                {"r": {"old": 9},        "c": {"replaced": -9}}),
+    ("r requested | c suspended available=9",                           "begin amount=9",        {"r": {"old": -9},       "c": {}}),
+    ("r activated moving=9 | n activated | c suspended leaving=9",       "issue",                 {"r": {"new": 9},        "n": {"replaced": -9}, "c": {"replaced": 9}}),
+    ("r emptied moving=9 | c suspended leaving=9",                      "cancel",                {"r": {"old": 9},        "c": {}}),
 ]
 # fmt: on
 
@@ -581,6 +585,8 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p requested | c issued",                  "authorize amount=9 short", Code.LINKED,  ["short yes"]),
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Its value lives on another card."]),
     ("p closed redeemed=9 | n inventory",       "refund_to amount=9 to=n", Code.LINKED,   ["It is a blank"]),
+    ("r replaced | c suspended leaving=1",      "retire",               Code.LINKED,      ["What was taken off it has to arrive first, or to come back (here available 0.00, held 0.00, leaving 0.01)"]),
+    ("r emptied moving=9 | c suspended leaving=8", "cancel",            Code.LINKED,      ["Less of it is on its way to a replacement (here amount 0.09, leaving 0.08)"]),
     ("r replaced | c suspended held=1",         "retire",               Code.LINKED,      ["what orders hold on it settled or given back (here available 0.00, held 0.01)"]),
     ("p authorized | c issued",                 "reverse",              Code.LINKED,      ["refuses release_hold: An amount is more than nothing (here amount 0.00)"]),
     ("pair:x open",                             "touch",                Code.LINKED,      ["it has no maybe to end"]),

@@ -244,7 +244,7 @@ def test_create_is_entry_version_1(store: Store) -> None:
     shop = Shop(store, LocalProvider())
     receipt = shop.do("gift_card", "c1", "create", form="physical", currency="JPY", limit="5000")
     assert (receipt.state, receipt.transition, receipt.currency) == ("inventory", "create", "JPY")
-    assert receipt.before == receipt.after == {"available": 0, "held": 0, "in_doubt": 0}
+    assert receipt.before == receipt.after == {"available": 0, "held": 0, "leaving": 0, "in_doubt": 0}
     (entry,) = shop.journal()
     assert (entry.version, entry.from_state, entry.to_state, entry.phase) == (1, None, "inventory", "done")
 

@@ -203,19 +203,22 @@ class Story:
 
     def card(self, card: Entity, left: Counter[str]) -> None:
         """What the page of gift_card promises across machines, here counted by hand and there as declared."""
-        payments = [
-            each for each in self.world.entities.values() if each.machine == "payment" and each.facts["card"] == card.id
-        ]
+        others = self.world.entities.values()
+        payments = [each for each in others if each.machine == "payment" and each.facts["card"] == card.id]
         held, earned = (sum(each.accounts[name] for each in payments) for name in ("held", "redeemed"))
-        spent = left["spent"]
+        moving = sum(
+            each.accounts["moving"] for each in others if each.machine == "replacement" and each.facts["old"] == card.id
+        )
         assert card.accounts["held"] == held
-        assert spent >= earned
+        assert card.accounts["leaving"] == moving
+        assert left["spent"] >= earned
         values = {
             **dict.fromkeys(MACHINES["gift_card"].outside, 0),
             **left,
             **card.accounts,
             "promised": held,
             "earned": earned,
+            "moving": moving,
         }
         for invariant in MACHINES["gift_card"].invariants.values():
             assert invariant.always.compiled()(values, {}, {}, card.state, None), invariant.says

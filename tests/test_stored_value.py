@@ -212,6 +212,25 @@ def test_a_replaced_card_keeps_what_orders_hold_on_it(books: StoredValue) -> Non
     assert books.card("c1").state == "replaced"
 
 
+def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: StoredValue) -> None:
+    """The lost card is not retired while value of it is on its way."""
+    brl_card = {"form": "physical", "currency": "BRL"}
+    books.suspend("c1", key="lost", by="ana", reason="lost")
+    books.engine.execute("gift_card", "c2", "create", brl_card, key="c2").or_raise()
+    for id in ("r1", "r2"):
+        books.engine.execute("replacement", id, "create", {**brl_card, "old": "c1", "new": "c2"}, key=id).or_raise()
+        books.engine.execute("replacement", id, "begin", {"amount": "50.00"}, key=f"{id}/begin").or_raise()
+    number = {"number": "6036280000000281"}
+    books.engine.execute("replacement", "r1", "activate", number, key="arrive").or_raise()
+    books.run_due()
+    assert (books.card("c1").state, books.card("c2").available) == ("suspended", brl("50.00"))
+    with pytest.raises(Refused, match=r"What was taken off it has to arrive first, or to come back"):
+        books.engine.execute("replacement", "r1", "retire", key="retire").or_raise()
+    books.engine.execute("replacement", "r2", "cancel", key="cancel").or_raise()
+    assert books.card("c1").available == brl("50.00")
+    assert books.verify().clean
+
+
 def test_cash_out_reload_adjust(books: StoredValue) -> None:
     with pytest.raises(Refused):
         books.cash_out("c1", key="no limit")

@@ -65,7 +65,8 @@ PLANTED = [
     Planted("from the wrong account, again", P, "move: {uncovered -> held: amount}", "move: {redeemed -> held: amount}", "TS118"),
     Planted("the sign of a correction", C, "move: {available -> adjusted: -amount}", "move: {available -> adjusted: amount}", "TS118"),
     Planted("more than is there is seen", C, "move: {available -> elsewhere: available - balance}", "move: {available -> elsewhere: balance - available}", "TS118"),
-    Planted("retired with value on it", C, "when: available == 0 and held == 0", "when: held == 0", "TS104"),
+    Planted("retired with value on it", C, "when: available == 0 and held == 0 and leaving == 0", "when: held == 0 and leaving == 0", "TS104"),
+    Planted("retired while its value is on its way", C, "when: available == 0 and held == 0 and leaving == 0", "when: available == 0 and held == 0", "TS104"),
     Planted("the rest of a part is paid back too", P, "      held -> redeemed: amount\n      held -> uncovered: held - amount\n", "      held -> redeemed: held\n      held -> uncovered: held - amount\n", "TS118"),
 
     # Facts and follow-ups
@@ -97,7 +98,7 @@ PLANTED = [
     Planted("a follow-up of nothing", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keeping", "    set: {hold: none}\n    then: hold_again(amount=held)\n\n  settle_keeping", "TS110"),
 
     # What only running them together shows
-    Planted("put on the card that was lost", R, "drive: new.receive(amount=moving)", "drive: old.receive(amount=moving)", "TS209"),
+    Planted("put on the card that was lost", R, "drive: [new.receive(amount=moving), ", "drive: [old.receive(amount=moving), ", "TS209"),
     Planted("the wrong amount is put on the card", F, "drive: card.issue(amount=amount)", "drive: card.issue(amount=amount - amount)", "TS212"),
 
     # Both halves
@@ -110,8 +111,10 @@ PLANTED = [
     Planted("a release that spends", C, "    ask: release_hold\n    move: {held -> available: amount}", "    ask: release_hold\n    move: {available -> held: amount}", "TS118"),
     Planted("spent is not less than earned", C, "always: spent >= earned", "always: spent > earned", "TS307"),
     Planted("another sum", C, "sum: {promised: payment.card.held}", "sum: {promised: payment.card.uncovered}", "TS307"),
-    Planted("moved out of nowhere", R, "    drive: old.move_out(amount=amount)\n    move: {old -> moving: amount}\n    then", "    move: {old -> moving: amount}\n    then", "TS306"),
-    Planted("moved in once, put on twice", R, "    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}", "    drive: old.move_in(amount=moving + moving)\n    move: {moving -> old: moving}", "TS306"),
+    Planted("moved out of nowhere", R, "    drive: old.move_out(amount=amount)\n    move: {old -> moving: amount}\n    then", "    move: {old -> moving: amount}\n    then", "TS307"),
+    Planted("moved in once, put on twice", R, "    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}", "    drive: old.move_in(amount=moving + moving)\n    move: {moving -> old: moving}", "TS307"),
+    Planted("put on nothing", R, "drive: [new.receive(amount=moving), old.arrived(amount=moving)]", "drive: old.arrived(amount=moving)", "TS306"),
+    Planted("arrived, and still leaving", R, "drive: [new.receive(amount=moving), old.arrived(amount=moving)]", "drive: new.receive(amount=moving)", "TS307"),
     Planted("given back to the wrong card", R, "    drive: old.move_in(amount=moving)\n", "    drive: new.receive(amount=moving)\n", "TS306"),
 ]
 # fmt: on

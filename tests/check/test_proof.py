@@ -67,14 +67,13 @@ refuse:
 
 
 def test_a_finding_stands_where_the_fault_is_and_has_the_amounts() -> None:
-    pages = changed("replacement.yaml", "drive: old.move_out(amount=amount)\n    move: {old -> moving: amount}\n    then",
-                    "move: {old -> moving: amount}\n    then")  # fmt: skip
+    pages = changed("replacement.yaml", "drive: [new.receive(amount=moving), old", "drive: [old")
     machines = reader.read(pages)
     (found,) = prove(machines, only=["replacement"])[0]
     assert found.code == "TS306"
-    assert found.message == "begin in requested takes 0.01 from old, but the accounts of that gift_card lose 0.00"
+    assert found.message == "issue in activated takes -0.01 from new, but the accounts of that gift_card lose 0.00"
     line = machines["replacement"].text.splitlines()[found.line - 1]
-    assert "move: {old -> moving: amount}" in line
+    assert "drive: [old.arrived(amount=moving)]" in line
 
 
 def test_only_what_is_named_is_proved() -> None:
