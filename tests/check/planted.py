@@ -77,6 +77,7 @@ PLANTED = [
     Planted("spent, and released too", C, "      held -> spent: amount\n      held -> available: release\n", "      held -> spent: amount\n      held -> available: held\n", "TS118"),
     Planted("the hold's name is not written down", P, "    move: {card -> held: amount}\n    set: {hold: outcome.reference}\n", "    move: {card -> held: amount}\n", "TS121"),
     Planted("the advanced hold's name is not written down", P, "    move: {uncovered -> held: amount}\n    set: {hold: outcome.reference}\n", "    move: {uncovered -> held: amount}\n", "TS121"),
+    Planted("the number that was drawn is forgotten", C, "    ask: allocate\n    set: {number: outcome.number}\n", "    ask: allocate\n", "TS122"),
     Planted("what a part leaves uncovered is not held again", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keeping", "    set: {hold: none}\n\n  settle_keeping", "TS119"),
     Planted("what all of a hold leaves uncovered is not held again", P, "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n\n  settle_all", "    set: {hold: none}\n\n  settle_all", "TS119"),
     Planted("nothing follows a review", F, "    when: form == \"electronic\"\n    then: allocate()\n", "    when: form == \"electronic\"\n", "TS119"),

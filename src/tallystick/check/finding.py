@@ -35,6 +35,7 @@ TITLES: Mapping[str, str] = {
     "TS119": "a state that goes on by itself, and nothing takes it on",
     "TS120": "an outside account that another command moves",
     "TS121": "a call that is told nothing",
+    "TS122": "a number that is drawn and not written down",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be fetched again",
