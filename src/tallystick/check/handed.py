@@ -1,7 +1,7 @@
 """Whether what a call gives is written down, and a later call is told it.
 
 A hold is redeemed by the name that the provider gave it. Who forgets to write that name down hands on nothing, and no
-guard notices, because nothing may be handed on where nothing is known. A number that is drawn is all that its call says.
+guard notices, because nothing may be handed on where nothing is known. A number that is drawn is all its call says.
 """
 
 from __future__ import annotations
