@@ -2,7 +2,7 @@
 
     guards       those of one command in one state exclude each other, and together they cover every value
     accounts     nothing falls below zero, and no move is of less than nothing
-    value        is preserved: what leaves one account, or one machine, arrives in another
+    value        that leaves one entity arrives in another
     invariants   of the page are kept by every step, of whichever machine
     ends         every life can be brought to an end, and after it nothing is held
 

@@ -1,9 +1,8 @@
 """For all amounts: what a transition does to the accounts of its own entity.
 
 Nothing falls below zero, neither at once nor while amounts are set aside and answers are out, side by side with other
-calls, whatever part is confirmed. No move is of less than nothing. What the accounts gain or lose, the outside accounts
-lose or gain. And where a life ends, nothing is held. The core refuses such a step by its last belt; here no machine
-may need it.
+calls, whatever part is confirmed. No move is of less than nothing. And where a life ends, nothing is held. The core
+refuses such a step by its last belt; here no machine may need it.
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ def keeps(prover: Prover, known: Known) -> None:
         fired.add(case.row.name)
         _amounts(prover, case)
         _accounts(prover, case)
-        _value(prover, case)
         _ends(prover, case)
     for name, row in machine.rows.items():
         reached = [each for each in known.life.points if each.state in row.transition.sources and known.reached(each)]
@@ -92,31 +90,6 @@ def _accounts(prover: Prover, case: _Case) -> None:
         touched.add(IN_DOUBT)
     claims = [book[name] >= 0 for book in books for name in accounts if name in touched]
     _told(prover, attrs.evolve(case, given=given), "accounts", "TS303", claims, "would leave less than nothing")
-
-
-def _value(prover: Prover, case: _Case) -> None:
-    """What the accounts gain came from outside, what they lose went there, in each phase."""
-    own = case.act.own
-    if not own.row.lines:
-        return
-    outside = {name: z3.IntVal(0) for name in case.known.life.machine.outside}
-    before = {**case.accounts, **outside}
-    books = [own.completed(before, _PART)]
-    if case.act.calls:
-        aside = own.aside(before)
-        books += [aside, own.confirmed(aside, _PART), own.given_back(aside)]
-    whole = z3.Sum([z3.IntVal(0), *case.accounts.values()])
-    claims = [z3.Sum([z3.IntVal(0), *book.values()]) == whole for book in books]
-    claims.append(_columns(case))
-    _told(prover, case, "value", "TS306", claims, "would make value appear or vanish")
-
-
-def _columns(case: _Case) -> Term:
-    """The function that the core runs gives what its postings give."""
-    own = case.act.own
-    ran, posted = own.row.post(case.accounts, own.amounts), own.completed(case.accounts, _PART)
-    whole = own.partial is None or own.args[own.partial].term == _PART
-    return z3.Implies(whole, z3.And([ran[name] == posted[name] for name in case.accounts]))
 
 
 def _ends(prover: Prover, case: _Case) -> None:
