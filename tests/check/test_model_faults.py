@@ -92,3 +92,39 @@ def test_a_planted_fault_is_found_by_the_shortest_way_and_replayed(
     assert [each for each in verify(machines, engine.store).findings if "is not true" in each.what] or code != "TS201"
     refused = code in ("TS206", "TS207")
     assert (answers[-1]["result"] == "refused") == refused
+
+
+# Each replacement could be called off as long as the lost card was not retired, and nothing kept that from happening.
+OFF_THE_BOOKS = [
+    ("move: {available -> leaving: amount}", "move: {available -> replaced: amount}"),
+    ("    when: 0 < amount <= leaving\n    ask: adjust\n    move: {leaving -> available: amount}",
+     "    when: amount > 0\n    ask: adjust\n    move: {replaced -> available: amount}"),
+    ("    commands: [move_in]\n    when: amount > leaving", "    commands: [move_in]\n    when: amount < 0"),
+]  # fmt: skip
+
+
+def test_of_two_replacements_one_may_be_stuck() -> None:
+    """What our own page once got wrong is found by whoever asks for nothing special, and told of the right one."""
+    card, replacement = PAGES["gift_card.yaml"], PAGES["replacement.yaml"]
+    for old, new in OFF_THE_BOOKS:
+        assert card.count(old) == 1, old
+        card = card.replace(old, new)
+    start, end = card.index("  leaving_to_replacements:"), card.index("  earned_from_card:")
+    replacement = replacement.replace(
+        "[new.receive(amount=moving), old.arrived(amount=moving)]", "new.receive(amount=moving)"
+    )
+    machines = reader.read({**PAGES, "gift_card.yaml": card[:start] + card[end:], "replacement.yaml": replacement})
+
+    findings, _ = explore(machines, only=["replacement"])
+
+    stuck = next(each for each in findings if each.code == "TS202")
+    id = stuck.message.split()[0]
+    assert stuck.message == f"{id} is emptied with moving 0.01, and nothing that can still happen fetches all of it"
+    assert len(stuck.story) <= 7
+    assert any(line.startswith(f"{id} begin amount 0.01 → emptied") for line in stuck.story)
+    assert "g1 retire → replaced" in stuck.story[-1]
+    engine, _ = replayed(machines, stuck)
+    with engine.store.reading() as reading:
+        left = reading.entity("replacement", id)
+    assert left is not None
+    assert (left.state, left.accounts["moving"]) == ("emptied", 1)

@@ -71,6 +71,7 @@ class Kind:
     numbers: dict[Any, int] = attrs.field(factory=dict)
     requests: dict[str, list[Request]] = attrs.field(factory=dict)  # by state
     alone: dict[int, tuple[list[Effect], list[Request]]] = attrs.field(factory=dict)  # by form
+    asked: dict[int, dict[Forms, dict[Forms, list[Effect]]]] = attrs.field(factory=dict)  # by request, places, forms
 
 
 class Memo:
@@ -124,8 +125,7 @@ class Memo:
         effects, others = kind.alone[forms[0]]
         if not others:
             return effects
-        around = self.around(kind, forms)
-        return effects + [effect for each in others for effect in self._asked(kind, forms, around, each)]
+        return effects + [effect for each in others for effect in self._asked(kind, forms, each)]
 
     def _alone(self, kind: Kind, forms: Forms) -> tuple[list[Effect], list[Request]]:
         """What the entity answers by itself, and the requests on which others have a say."""
@@ -154,10 +154,19 @@ class Memo:
             kind.requests[state] = [Request(name, id, command, args) for command, args in found]
         return kind.requests[state]
 
-    def _asked(
-        self, kind: Kind, forms: Forms, around: Mapping[Ref, Entity], request: Request, origin: int = -1
-    ) -> list[Effect]:
-        return self._effects(kind, forms, request, decide(self.machines, request, around), origin)
+    def _asked(self, kind: Kind, forms: Forms, request: Request) -> list[Effect]:
+        """The same answer wherever those that the core looked at are the same, whatever became of the others."""
+        answers = kind.asked.setdefault(id(request), {})
+        for places, known in answers.items():
+            effects = known.get(tuple([forms[place] for place in places]))
+            if effects is not None:
+                return effects
+        around = _Looked(self.around(kind, forms))
+        answer = decide(self.machines, request, around)
+        places = tuple(sorted(kind.places[ref] for ref in around.looked))
+        effects = self._effects(kind, forms, request, answer, -1)
+        answers.setdefault(places, {})[tuple([forms[place] for place in places])] = effects
+        return effects
 
     def _effects(
         self, kind: Kind, forms: Forms, request: Request, answer: Intent | Refusal, origin: int
@@ -286,6 +295,10 @@ class _Looked(dict[Ref, Entity]):
     def get(self, ref: Ref, default: Any = None) -> Any:
         self.looked.add(ref)
         return super().get(ref, default)
+
+    def values(self) -> Any:
+        self.looked.update(self)
+        return super().values()
 
 
 def _kinds(world: World) -> tuple[list[Kind], list[int]]:

@@ -92,7 +92,7 @@ class _Run:
             if world.about in shown:
                 continue
             before = len(self.findings)
-            self._search(world, budget // 4 if world.by_hand else budget, wander=world.by_hand)
+            self._search(world, int(budget * world.share), wander=world.by_hand)
             if len(self.findings) > before:
                 shown.add(world.about)
 
@@ -140,21 +140,20 @@ class _Run:
         self.findings.append(finding(code, own, message, *place, story=told.story if told else (), replay=replay))
 
     def _fault(self, search: Search, fault: Fault, number: int, member: int) -> None:
-        last = None
-        if isinstance(fault.step, Request):
-            last = attrs.evolve(fault.step, id=search.world.members[member].id)
+        last = fault.step if isinstance(fault.step, Request) else None
         machine = self.machines[fault.machine]
-        self._find(fault.code, machine, fault.message, fault.place, tale(search, number, last), search.world)
+        told = tale(search, number, last, member)
+        self._find(fault.code, machine, fault.message, fault.place, told, search.world)
 
     def _stuck(self, search: Search, each: Stuck) -> None:
         told = tale(search, each.state)
         if each.member < 0:
-            items = search.waiting(search.graph.states[each.state])
+            items = search.waiting(search.graph.states[each.state], told.ids)
             names = ", ".join(f"{one.id} {one.command}" for one in items)
             machine = self.machines[items[0].machine]
             message = f"what is queued waits for ever: {names}"
             return self._find("TS213", machine, message, ("command", items[0].command), told, search.world)
-        machine, id = search.kind(each.member).machine, search.world.members[each.member].id
+        machine, id = search.kind(each.member).machine, told.ids[each.member]
         entity = told.entities[machine.name, id]
         place = ("state", entity.state)
         if each.wish == "over":

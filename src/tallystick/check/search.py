@@ -13,7 +13,7 @@ and one that met nobody is tried again; another channel is whatever the page has
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
 
 import attrs
@@ -149,13 +149,15 @@ class Search:
         return known
 
     def roots(self) -> Iterator[int]:
-        """The world as it is created, in every way."""
+        """The world as it is created, in every way; who is interchangeable is made alike."""
         memo = self.memo
         choices = [
             [memo.created(memo.kinds[memo.of[number]], facts) for facts in member.facts]
             for number, member in enumerate(self.world.members)
         ]
         for way in product(*choices):
+            if any(way[each] != way[twins[0]] for twins in self._twins for each in twins):
+                continue
             yield self.ordered(sum(form << shift for form, shift in zip(way, self.shifts, strict=True)))
 
     def after(self, state: int, number: int) -> set[int]:
@@ -252,12 +254,9 @@ class Search:
     def follow_up(self, item: int) -> Request:
         return self.memo.follow_ups[item // self._count]
 
-    def waiting(self, state: int) -> list[Request]:
-        """The follow-ups that wait in a state."""
-        return [
-            attrs.evolve(self.follow_up(item), id=self.world.members[self.actor(item)].id)
-            for item in self.queues.bags[state & MASK]
-        ]
+    def waiting(self, state: int, ids: Sequence[str]) -> list[Request]:
+        """The follow-ups that wait in a state whose members are called so."""
+        return [attrs.evolve(self.follow_up(item), id=ids[self.actor(item)]) for item in self.queues.bags[state & MASK]]
 
     def item(self, request: Request) -> int:
         """The number of a follow-up, with whose it is."""
@@ -332,6 +331,18 @@ class Search:
                 continue
             state = min(self._renamed(state, twins, way) for way in self._sorting(forms))
         return state
+
+    def names(self, state: int) -> list[int]:
+        """For each member of a state put in order, the one it is before that: twins change their names on the way."""
+        found = list(range(self._count))
+        for twins in self._twins:
+            forms = [state >> self.shifts[each] & MASK for each in twins]
+            ways = ((self._renamed(state, twins, way), way) for way in self._sorting(forms))
+            state, way = min(ways, key=lambda each: each[0])
+            before = [found[each] for each in twins]
+            for at, old in enumerate(way):
+                found[twins[at]] = before[old]
+        return found
 
     def _sorting(self, forms: list[int]) -> list[tuple[int, ...]]:
         """Every order of places that sorts the forms: more than one only where some are equal."""

@@ -26,11 +26,12 @@ FOLLOWS = ">"  # in the key of a follow-up, between the key of its cause and its
 
 @attrs.frozen
 class Tale:
-    """How it came to this. `entities`: as they are at the end."""
+    """How it came to this. `entities`: as they are at the end; `ids`: what the members of the state are called here."""
 
     story: tuple[str, ...]
     replay: tuple[Mapping[str, object], ...]
     entities: Mapping[Ref, Entity]
+    ids: tuple[str, ...]
 
 
 @attrs.frozen
@@ -55,23 +56,24 @@ class _Flying:
     origin: tuple[int, str] | None  # the follow-up that opened it
 
 
-def tale(search: Search, number: int, last: Request | None = None) -> Tale:
-    """The shortest way to a state of the graph, and `last`, a command that is not taken there."""
-    root, steps = _path(search, number)
+def tale(search: Search, number: int, last: Request | None = None, member: int = 0) -> Tale:
+    """The shortest way to a state of the graph, and `last`, a command of a member that is not taken there."""
+    root, steps, state = _path(search, number)
+    ids = tuple(search.world.members[each].id for each in search.names(state))
     teller = _Teller(search, root, steps)
     at = 0
     while at < len(steps):
         at += teller.tell(at)
     if last is not None:
-        teller.finally_(last)
-    return Tale(tuple(teller.story), tuple(teller.replay), teller.entities)
+        teller.finally_(attrs.evolve(last, id=ids[member]))
+    return Tale(tuple(teller.story), tuple(teller.replay), teller.entities, ids)
 
 
 # The way
 
 
-def _path(search: Search, number: int) -> tuple[int, list[Step]]:
-    """The root, and the steps from it, for entities that keep their names on the way."""
+def _path(search: Search, number: int) -> tuple[int, list[Step], int]:
+    """The root, the steps from it, and where they lead, for entities that keep their names on the way."""
     states, parents = search.graph.states, search.graph.parents
     numbers = [number]
     while parents[numbers[-1]] >= 0:
@@ -83,7 +85,7 @@ def _path(search: Search, number: int) -> tuple[int, list[Step]]:
             (after, step) for after, step in around(search, state) if search.ordered(after) == states[wanted]
         )
         steps.append(step)
-    return root, steps
+    return root, steps, state
 
 
 def around(search: Search, state: int) -> Iterator[tuple[int, Step]]:

@@ -4,7 +4,7 @@ A fault of a lifecycle shows with few entities and small amounts; what it needs 
 of one world with everything there are several small ones, made from the declarations alone:
 
     payment             one of it, with all that it links to
-    payment ×2          two of it on the same card: what one does must not harm the other
+    payment ×2          two of it, made alike, on the same card, with a unit for each: what one does must not harm the other
     payment, gift_card  with one more of what its commands may name (`refund_to` another card)
     payment, fulfilment two machines that link to the same card
     gift_card by hand   the commands that only other machines may give are given directly, so that every guard is
@@ -50,7 +50,7 @@ class World:
     `about` is the machine for whose sake it was made. `most` bounds every amount and what an entity may carry, `calls`
     how many are in flight, `queue` how many follow-ups wait. `by_hand`: driven commands are given directly, so what
     holds between machines does not hold. `crowd`: those that are here for another's sake get only commands that change
-    their state; what else they can do was tried in smaller company.
+    their state; what else they can do was tried in smaller company. `share`: how many times the usual number of states.
     """
 
     name: str
@@ -62,6 +62,7 @@ class World:
     about: str = ""
     by_hand: bool = False
     crowd: bool = False
+    share: float = 1
 
     def invariants(self, machine: Machine) -> list[Invariant]:
         """Those of a machine that can be asked here: the ones summed over are there, and drive by themselves."""
@@ -87,7 +88,7 @@ def _of(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
     if driven:
         yield by_hand(machines, machine, most)
     if alone.count == 1 or any(not command.driven for command in machine.commands.values()):
-        yield alone.world(machine.name, _fewer(most) if driven else most)
+        yield alone.world(machine.name, _fewer(most) if driven or alone.count >= CROWD else most)
     named = sorted({type_.machine for type_ in _argument_types(machine) if type_.kind == "link"})
     if named:
         wider = _Cast(machines, most)
@@ -96,10 +97,11 @@ def _of(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
             wider.add(other, host=machine.name)
         yield wider.world(f"{machine.name}, {', '.join(named)}", _fewer(most))
     if machine.links:
-        two = _Cast(machines, _fewer(most))
+        each = max(_fewer(most), min(most, 2))  # what one unit less could not do: both have something at once
+        two = _Cast(machines, each)
         first = two.add(machine.name)
         two.add(machine.name, dict(first))
-        yield two.world(f"{machine.name} ×2", _fewer(most))
+        yield attrs.evolve(two.world(f"{machine.name} ×2", each), share=4)  # seen to its end: value may be stuck there
     yield from _pairs(machines, machine, _fewer(most))
 
 
@@ -112,10 +114,10 @@ def _pairs(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
         for (fact, target), (theirs, to) in product(one.links.items(), other.links.items()):
             if target != to:
                 continue
-            cast = _Cast(machines, _fewer(most))
+            cast = _Cast(machines, most)
             shared = dict(cast.add(one.name))[fact]
             cast.add(other.name, {theirs: shared})
-            yield cast.world(f"{one.name}.{fact} = {other.name}.{theirs}", _fewer(most))
+            yield cast.world(f"{one.name}.{fact} = {other.name}.{theirs}", most)
 
 
 def _fewer(most: int) -> int:
@@ -128,7 +130,7 @@ def by_hand(machines: Machines, machine: Machine, most: int) -> World:
     freed = [attrs.evolve(machine, commands=free), *(each for each in machines.values() if each is not machine)]
     cast = _Cast(Machines(freed), most)
     cast.add(machine.name)
-    return attrs.evolve(cast.world(f"{machine.name} by hand", most), by_hand=True, calls=1, queue=1)
+    return attrs.evolve(cast.world(f"{machine.name} by hand", most), by_hand=True, calls=1, queue=1, share=0.25)
 
 
 class _Cast:
@@ -161,7 +163,6 @@ class _Cast:
 
     def world(self, name: str, most: int) -> World:
         crowd = self.count >= CROWD
-        most = min(most, _fewer(self._most)) if crowd else most
         return World(name, self._machines, tuple(self._members), most, calls=1 if crowd else 2, crowd=crowd)
 
 
