@@ -59,7 +59,7 @@ class Card:
         self.hash = hash
 
     def after(self) -> str:
-        return f'{{"available":{self.available},"held":{self.held},"in_doubt":{self.in_doubt}}}'
+        return f'{{"available":{self.available},"held":{self.held},"leaving":0,"in_doubt":{self.in_doubt}}}'
 
     def row(self, at: str) -> tuple[object, ...]:
         return self.state, self.version, self.available, self.held, self.hash, at, self.id, self.loaded

@@ -146,7 +146,7 @@ def test_show_tells_a_card_by_id_by_machine_and_id_and_by_number(sold: Tallystic
 
     assert told[0] == told[1] == told[2]
     assert (told[0]["machine"], told[0]["id"], told[0]["state"]) == ("gift_card", "c", "issued")
-    assert told[0]["accounts"] == {"available": "10.00", "held": "25.00", "in_doubt": "0.00"}
+    assert told[0]["accounts"] == {"available": "10.00", "held": "25.00", "leaving": "0.00", "in_doubt": "0.00"}
     assert told[0]["facts"]["number"] == "…7890"
     assert {(each["machine"], each["id"]) for each in told[0]["linked"]} == {("fulfilment", "f"), ("payment", "p")}
     assert [each["transition"] for each in told[0]["life"]] == [

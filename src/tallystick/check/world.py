@@ -4,7 +4,7 @@ A fault of a lifecycle shows with few entities and small amounts; what it needs 
 of one world with everything there are several small ones, made from the declarations alone:
 
     payment             one of it, with all that it links to
-    payment ×2          two of it, made alike, on the same card, with a unit for each: what one does must not harm the other
+    payment ×2          two of it, alike, on the same card, a unit for each: what one does must not harm the other
     payment, gift_card  with one more of what its commands may name (`refund_to` another card)
     payment, fulfilment two machines that link to the same card
     gift_card by hand   the commands that only other machines may give are given directly, so that every guard is
