@@ -18,9 +18,9 @@ import z3
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.solver import Prover, amount
-from tallystick.check.proofs.steps import Accounts, Act, Firing
+from tallystick.check.proofs.steps import Accounts, Act, Firing, sum_of
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.machine import Invariant, Machine, Machines, Sum
+from tallystick.machine import IN_DOUBT, Invariant, Machine, Machines, Sum
 
 _PART = z3.Int("part")
 _ZERO = z3.IntVal(0)
@@ -52,13 +52,13 @@ def tied(machine: Machine, linked: Entity, entity: Entity, link: str) -> list[Te
 
 
 def everything(known: Known) -> Iterator[tuple[Act, list[Term]]]:
-    """All that an entity of a machine may do while no call is to change it, with what is known of it then."""
+    """All that an entity of a machine may do, with what is known of it then, whatever calls of it are out."""
     life = known.life
     for (state, command), rows in life.machine.table.items():
         for row in rows:
             for act in life.acts(state, row, command):
                 for point in life.taking(state, rows):
-                    if point.changing is None and known.reached(point):
+                    if known.reached(point):
                         yield act, [*known.at(point), act.when, act.part(_PART)]
 
 
@@ -175,9 +175,12 @@ class _Happening:
         )
 
     def sound(self) -> list[Term]:
-        """What holds before: all invariants, and nobody in a sum has more than the sum."""
+        """What holds before: all invariants, value is where it came to, and nobody in a sum has more than the sum."""
         known = [self.always(each)[0] for each in self.machine.invariants.values()]
         known += [self.before[name] >= 0 for name in self.machine.columns]
+        known.append(sum_of(self.before) == 0)  # what came in and did not go out is there
+        if self.view.own and self.phase in ("confirmed", "given back") and IN_DOUBT in self.before:
+            known.append(self.before[IN_DOUBT] >= z3.Sum([_ZERO, *self.view.own.amounts]))
         for total, term in self.sums.items():
             known += [term >= 0, self.aside[total] >= 0, self.aside_after[total] >= 0]
             known += [

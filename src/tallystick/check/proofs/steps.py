@@ -88,7 +88,7 @@ def _posted(accounts: Accounts, lines: Sequence[tuple[str, str]], amounts: Seque
     return post(accounts, [Posting(*line, amount) for line, amount in zip(lines, amounts, strict=True)])
 
 
-def total(accounts: Accounts) -> Term:
+def sum_of(accounts: Accounts) -> Term:
     return z3.Sum([z3.IntVal(0), *accounts.values()])
 
 
