@@ -32,6 +32,7 @@ from tallystick.store import Record, Store, chained, open_store
 from tallystick.testing import referee
 from tallystick.testing.referee import Provided, Rows, Told, judge
 from tallystick.testing.rows import rows_of
+from tallystick.testing.worth import worth
 
 MACHINES = reader.load(reader.packaged_folder())
 Row = dict[str, Any]
@@ -189,6 +190,38 @@ class Bench:
 
 def rewrite(row: Row, name: str, change: Callable[[Any], Any]) -> None:
     row[name] = json.dumps(change(json.loads(row[name])), separators=(",", ":"))
+
+
+def half_of_it(b: Bench) -> None:
+    """As if every amount of a transition were computed wrong: both halves of a call agree, the page does not."""
+    for name in ("asked", "confirmed"):
+        rewrite(b.entry("c", "issue", name), "postings", lambda each: [[each[0][0], each[0][1], each[0][2] // 2]])
+    b.chained()
+
+
+def confirmed_for_more(b: Bench) -> None:
+    rewrite(b.entry("c", "hold"), "args", lambda each: each | {"amount": each["amount"] + 1})
+    b.chained()
+
+
+def confirmed_otherwise(b: Bench) -> None:
+    rewrite(b.entry("c", "redeem_hold"), "args", lambda each: each | {"release": each["release"] - 1})
+    b.chained()
+
+
+def another_fact_set(b: Bench) -> None:
+    rewrite(b.entry("p", "settle_part"), "facts", lambda each: {"hold": "still there"})
+    b.chained()
+
+
+def fact_not_set(b: Bench) -> None:
+    rewrite(b.entry("p", "settle_part"), "facts", lambda each: {})
+    b.chained()
+
+
+def driven_with_more(b: Bench) -> None:
+    rewrite(b.entry("c", "redeem_hold", "asked"), "args", lambda each: each | {"amount": each["amount"] + 1})
+    b.chained()
 
 
 def lost_entry(b: Bench) -> None:
@@ -393,11 +426,17 @@ def another_balance_there(b: Bench) -> None:
 
 
 DAMAGE: dict[Callable[[Bench], None], str] = {
+    half_of_it: "issue (asked) moves issued → in_doubt 4500; by its page it moves issued → in_doubt 9000",
+    confirmed_for_more: "hold (confirmed) is of {'amount': 4001}; what was asked is {'amount': 4000}",
+    confirmed_otherwise: "redeem_hold (confirmed) is of",
+    another_fact_set: "settle_part (confirmed) sets ['hold']; by its page it sets ['hold'], with {'hold': None}",
+    fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold']",
+    driven_with_more: "drives redeem_hold of its card with {'amount': 1500, 'release': 2500",
     lost_entry: "it follows version 0; an entry is missing",
     changed_reason: "its hash is not that of its content",
     lost_posting: "its answer takes 0 from there",
     more_than_came: "its postings make it",
-    another_account: "moves in_doubt → held, which its page does not say",
+    another_account: "moves in_doubt → held 9000; by its page it moves in_doubt → available 9000",
     less_than_nothing: "only whole amounts above nothing move",
     row_of_more: "its row says accounts",
     row_of_another_state: "its row says state closed",
@@ -458,9 +497,26 @@ def test_what_a_clock_set_back_did_is_told_only_of_a_steady_one() -> None:
     assert judge(damaged, good().provided, good().told, steady=False) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("-amount + held - 1", 1), ("0 < amount <= held", True), ("none", None), ('state in ("shipped", "lost")', True),
+        ('state not in ["shipped"] and not true or false', False), ("limit == none or amount <= limit", True),
+    ],
+)  # fmt: skip
+def test_an_expression_is_worth_what_it_says(source: str, value: object) -> None:
+    assert worth(source)({"amount": 3, "held": 5, "state": "shipped", "limit": None}) == value
+
+
+@pytest.mark.parametrize("source", ["held.real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"])
+def test_an_expression_is_made_of_few_things(source: str) -> None:
+    with pytest.raises(ValueError, match="cannot read"):
+        worth(source)
+
+
 def test_it_imports_nothing_of_the_library_but_itself() -> None:
     folder = Path(referee.__file__).parent
-    own = {"pages", "provided", "referee", "replay"}
+    own = {"effects", "pages", "provided", "referee", "replay", "worth"}
     for name in own:
         nodes = ast.walk(ast.parse((folder / f"{name}.py").read_text(encoding="utf-8")))
         imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}

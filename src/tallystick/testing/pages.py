@@ -1,39 +1,49 @@
 """A page read a second time, by other eyes: what the referee needs of it, and nothing that runs.
 
 The library compiles a page into a machine; whoever judges that machine must not believe it. So this reads the text
-again, with a YAML reader and nothing of the library: which states end a life, which accounts may stay filled, which
-moves a transition may make, what it drives, what follows it, and what is always true.
+again, with a YAML reader and nothing of the library: which states end a life, which accounts may stay filled, what a
+transition moves, how much of it, what it sets, what it drives, what follows it, and what is always true.
 """
 
 from __future__ import annotations
 
 import ast
-import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 import attrs
 
+from tallystick.testing.worth import Values, Worth, source_of, worth, worth_of_all
+
 Pair = tuple[str, str]
 
 _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
-_COMPARE: Mapping[type, Callable[[int, int], bool]] = {
-    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}  # fmt: skip
+
+
+@attrs.frozen
+class Drive:
+    """A command for another entity, and what each of its arguments is worth."""
+
+    link: str
+    command: str
+    args: Mapping[str, Worth]
 
 
 @attrs.frozen
 class Declared:
     """A transition, as far as what it leaves in the journal goes."""
 
-    moves: frozenset[Pair]
-    drives: tuple[Pair, ...]  # link, command
+    name: str
+    moves: tuple[Pair, ...]
+    amounts: Worth  # of all moves, in their order
+    sets: Mapping[str, Worth | None]  # None: what the provider gave
+    drives: tuple[Drive, ...]
     then: tuple[str, ...]
     changes: bool  # it leads to another state, confirmed or declined
+    partial: frozenset[str]  # the arguments of which less may be confirmed
+    upto: Worth | None  # what such an argument is cut down to
 
 
 @attrs.frozen
@@ -44,8 +54,8 @@ class Always:
     source: str
     sums: Mapping[str, tuple[str, str, str]]  # name → machine, fact, account
 
-    def holds(self, values: Mapping[str, int]) -> bool:
-        return bool(_value(_parsed(self.source), values))
+    def holds(self, values: Values) -> bool:
+        return bool(worth(self.source)(values))
 
 
 @attrs.frozen
@@ -58,6 +68,7 @@ class Page:
     accounts: tuple[str, ...]
     holding: tuple[str, ...]  # empty in a final state; a refund there may be in doubt all the same
     outside: tuple[str, ...]
+    commands: Mapping[str, Mapping[str, str]]  # argument → type, without its question mark
     transitions: Mapping[str, Declared]
     invariants: tuple[Always, ...]
 
@@ -72,7 +83,7 @@ def page(text: str) -> Page:
     accounts: dict[str, Any] = told.get("accounts") or {}
     facts: dict[str, Any] = told.get("facts") or {}
     kept = {name for name, each in accounts.items() if isinstance(each, dict) and each.get("kept")}
-    types = {name: each.get("is") if isinstance(each, dict) else each for name, each in facts.items()}
+    types = {name: _kind(each) for name, each in facts.items()}
     plain = ("money", "count", "text", "flag", "number", "secret")
     return Page(
         name=told["machine"],
@@ -80,28 +91,34 @@ def page(text: str) -> Page:
         final=frozenset(name for name, each in states.items() if isinstance(each, dict) and each.get("final")),
         facts=tuple(facts),
         links={fact: kind.rstrip("?") for fact, kind in types.items()
-               if isinstance(kind, str) and kind.rstrip("?") not in plain},
+               if kind.rstrip("?").isidentifier() and kind.rstrip("?") not in plain},
         accounts=tuple(accounts),
         holding=tuple(name for name in accounts if name not in kept),  # what is in doubt may be a refund
         outside=tuple(told.get("outside") or ()),
-        transitions={name: _declared(each) for name, each in told["transitions"].items()},
+        commands={name: {each: _kind(kind).rstrip("?") for each, kind in (args or {}).items()}
+                  for name, args in told["commands"].items()},
+        transitions={name: _declared(name, each) for name, each in told["transitions"].items()},
         invariants=tuple(_always(name, each) for name, each in (told.get("invariants") or {}).items()),
     )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def _parsed(source: str) -> ast.expr:
-    return ast.parse(source, mode="eval").body
-
-
-def _declared(told: Mapping[str, Any]) -> Declared:
-    moves = (tuple(side.strip() for side in str(each).split("->")) for each in told.get("move") or ())
+def _declared(name: str, told: Mapping[str, Any]) -> Declared:
+    moves = {str(each): source_of(amount) for each, amount in (told.get("move") or {}).items()}
+    drives = [_named(each) for each in _listed(told.get("drive"))]
+    given = [source for each in drives for source in each[2].values() if source.isidentifier()]
     return Declared(
-        moves=frozenset((source, target) for source, target in moves),
-        drives=tuple(_named(each) for each in _listed(told.get("drive"))),
+        name=name,
+        moves=tuple((source.strip(), target.strip()) for source, target in (each.split("->") for each in moves)),
+        amounts=worth_of_all(tuple(moves.values())),
+        sets={fact: None if "outcome." in source_of(each) else worth(source_of(each))
+              for fact, each in (told.get("set") or {}).items()},
+        drives=tuple(Drive(link, command, {arg: worth(each) for arg, each in args.items()})
+                     for link, command, args in drives),
         then=tuple(_named(each)[1] for each in _listed(told.get("then"))),
         changes=told.get("to") not in (None, "stay") or "else" in told,
-    )
+        partial=frozenset([*given, *([told["partial"]] if "partial" in told else [])]),
+        upto=worth(source_of(told["upto"])) if "upto" in told else None,
+    )  # fmt: skip
 
 
 def _always(name: str, told: Mapping[str, Any]) -> Always:
@@ -109,35 +126,19 @@ def _always(name: str, told: Mapping[str, Any]) -> Always:
     return Always(name, str(told["always"]), sums)
 
 
+def _kind(told: object) -> str:
+    """A type as it is written; a choice is none that is a word."""
+    return str(told.get("is") if isinstance(told, dict) else told)
+
+
 def _listed(value: Any) -> list[str]:
     return [] if value is None else [str(each) for each in value] if isinstance(value, list) else [str(value)]
 
 
-def _named(text: str) -> Pair:
-    """`link.command(…)` or `command(…)`."""
+def _named(text: str) -> tuple[str, str, Mapping[str, str]]:
+    """`link.command(argument=value)` or `command(argument=value)`."""
     found = _CALL.match(text)
     assert found is not None, text
-    return found[1] or "", found[2]
-
-
-def _value(node: ast.AST, values: Mapping[str, int]) -> int:
-    """An invariant's worth: names, whole numbers, + and -, comparisons, and or not."""
-    match node:
-        case ast.Name(name):
-            return values[name]
-        case ast.Constant(int(number)):
-            return number
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_value(operand, values)
-        case ast.UnaryOp(ast.Not(), operand):
-            return not _value(operand, values)
-        case ast.BinOp(left, ast.Add() | ast.Sub() as sign, right):
-            other = _value(right, values)
-            return _value(left, values) + (other if isinstance(sign, ast.Add) else -other)
-        case ast.BoolOp(kind, parts):
-            return (all if isinstance(kind, ast.And) else any)(_value(each, values) for each in parts)
-        case ast.Compare(left, signs, others):
-            sides = [_value(each, values) for each in (left, *others)]
-            pairs = pairwise(sides)
-            return all(_COMPARE[type(sign)](*pair) for sign, pair in zip(signs, pairs, strict=True))
-    raise ValueError(f"an invariant the referee cannot read: {ast.unparse(node)}")
+    tree = ast.parse(text.strip(), mode="eval").body
+    args = tree.keywords if isinstance(tree, ast.Call) else []
+    return found[1] or "", found[2], {str(each.arg): ast.unparse(each.value) for each in args}

@@ -26,9 +26,10 @@ from typing import Any
 
 import attrs
 
+from tallystick.testing.effects import IN_DOUBT, Driven
 from tallystick.testing.pages import Page, page
 from tallystick.testing.provided import Done, Provided, halves
-from tallystick.testing.replay import IN_DOUBT, Life, Replay, against
+from tallystick.testing.replay import Life, Replay, against
 
 __all__ = ["Done", "Provided", "Rows", "Told", "judge"]
 
@@ -131,6 +132,7 @@ class _Judged:
             yield from self._entity(ref)
         yield from self._invariants()
         yield from self._keys()
+        yield from self._driven()
         yield from self._calls()
         yield from self._followed()
         for each in told:
@@ -171,7 +173,7 @@ class _Judged:
                         continue
                     outside = {each: self.lives[ref].outside[each] for each in self.pages[name, version].outside}
                     linked = {each: by_id[ref[1]] for each, by_id in sums.items()}
-                    values = {**outside, **row["accounts"], **linked}
+                    values = {**outside, **row["accounts"], **linked, "state": row["state"]}
                     if not always.holds(values):
                         yield f"{name} {ref[1]!r}: {always.name}, '{always.source}', is not so: {values}"
 
@@ -188,29 +190,35 @@ class _Judged:
         for key, times in Counter(each["key"] for each in self.rows.entries if each["key"] is not None).items():
             if times > 1:
                 yield f"the key {key!r} stands on {times} entries"
-        driven = {
-            (each["key"] or each["cause"], each["machine"], each["entity"], each["command"], each["phase"])
-            for each in self.rows.entries
-        }
         for entry in self.journal:
             where = f"entry {entry['seq']} ({entry['transition']} of {entry['machine']} {entry['entity']!r})"
             if (entry["key"] is None) == (entry["cause"] is None):
                 yield f"{where} has to have either a key or a cause"
             if entry["cause"] is not None and entry["cause"] not in self.by_key:
                 yield f"{where} was caused by key {entry['cause']!r}, which no entry has"
-            declared = self.pages[entry["machine"], entry["machine_version"]]
-            transition = declared.transitions.get(entry["transition"])
-            for link, command in transition.drives if transition else ():
-                machine, id = self._linked(entry, declared, link)
-                if (entry["key"] or entry["cause"], machine, id, command, entry["phase"]) not in driven:
-                    yield f"{where} drives {command} of its {link}, but that did not happen with it"
 
-    def _linked(self, entry: Row, declared: Page, link: str) -> Ref:
-        """Whom a transition drives: named by a fact, or by an argument."""
-        if link in declared.links:
-            return declared.links[link], str(self.lives[entry["machine"], entry["entity"]].facts.get(link))
-        id = json.loads(entry["args"]).get(link)
-        return next((ref for ref in self.entities if ref[1] == id and ref[0] != entry["machine"]), ("", str(id)))
+    def _driven(self) -> Iterator[str]:
+        """What a transition drives stands in the same journal, under the same key, with the arguments that it gives."""
+        found: dict[tuple[object, ...], list[Row]] = {}
+        for each in self.journal:
+            what = (each["key"] or each["cause"], each["machine"], each["entity"], each["command"], each["phase"])
+            found.setdefault(what, []).append(each)
+        for drive in self._replay.driven:
+            rows = found.get((drive.key, drive.machine, drive.id, drive.command, drive.phase), [])
+            if not rows:
+                yield f"entry {drive.seq} drives {drive.command} of its {drive.link}, but that did not happen with it"
+            elif drive.args is not None and not any(self._given(drive, each) for each in rows):
+                yield (
+                    f"entry {drive.seq} drives {drive.command} of its {drive.link} with {dict(drive.args)}, "
+                    f"but that happened with {rows[-1]['args']}"
+                )
+
+    def _given(self, drive: Driven, row: Row) -> bool:
+        """Whether an entry has the arguments that it was driven with, less what is never kept."""
+        kinds = self.pages[row["machine"], row["machine_version"]].commands[drive.command]
+        kept = {name: value for name, value in (drive.args or {}).items()
+                if value is not None and value is not False and kinds.get(name) != "secret"}  # fmt: skip
+        return bool(json.loads(row["args"]) == kept)
 
     def _calls(self) -> Iterator[str]:
         ended: dict[str, set[str]] = {}

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.testing.effects import IN_DOUBT, Driven, Flight, effect
 from tallystick.testing.pages import Page
 
 Row = Mapping[str, Any]
@@ -28,7 +29,6 @@ HASHED = (
 _hashed = itemgetter(*HASHED)
 _read = json.JSONDecoder().raw_decode
 ENDED = ("confirmed", "declined", "unavailable")
-IN_DOUBT = "in_doubt"
 
 
 @attrs.define
@@ -46,7 +46,7 @@ class Life:
     accounts: dict[str, int] = attrs.field(factory=dict)
     facts: dict[str, Any] = attrs.field(factory=dict)
     outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
-    flight: dict[str, tuple[str, Counter[str]]] = attrs.field(factory=dict)  # call → transition, what was set aside
+    flight: dict[str, Flight] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
     fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
@@ -57,7 +57,7 @@ class Replay:
     pages: Mapping[tuple[str, int], Page]
     steps: frozenset[Step]
     steady: bool = True
-    _allowed: dict[tuple[object, ...], frozenset[tuple[str, str]]] = attrs.field(factory=dict)
+    driven: list[Driven] = attrs.field(factory=list)  # what has to have happened elsewhere with an entry
 
     def go_on(self, life: Life, entry: Row) -> list[str]:
         """One entry more."""
@@ -89,13 +89,17 @@ class Replay:
         if life.version == 0:
             life.name = f"{entry['machine']} {entry['entity']!r}"
             life.accounts = dict.fromkeys((*page.accounts, *([IN_DOUBT] if page.accounts else [])), 0)
+            life.facts = dict.fromkeys(page.facts)
             life.currency = entry["currency"]
         if entry["currency"] != life.currency:
             yield f"it is in {entry['currency']}, the entity in {life.currency}"
-        postings = _json(entry["postings"])
-        yield from self._posted(life, entry, page, postings)
-        yield from _in_flight(life, entry, postings)
-        life.facts |= _json(entry["facts"])
+        postings, facts = _json(entry["postings"]), _json(entry["facts"])
+        made = effect(page, life, entry, _json(entry["args"]))
+        yield from made.differs(postings, facts)
+        self.driven += made.driven
+        yield from _posted(life, entry, page, postings)
+        yield from _in_flight(life, entry, postings, made.flight)
+        life.facts |= facts
         life.state, life.version, life.hash = entry["to_state"], entry["version"], entry["hash"]
         life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
         if entry["phase"] in ("done", "confirmed"):
@@ -104,37 +108,28 @@ class Replay:
             if life.fired[key] > 1:
                 yield f"the command of key {key!r} had {life.fired[key]} effects"
 
-    def _between(self, page: Page, entry: Row) -> frozenset[tuple[str, str]]:
-        """From where to where a step may move: as its page says, by way of `in_doubt` where a provider was asked."""
-        name = (page.name, entry["machine_version"], entry["transition"], entry["phase"])
-        if name not in self._allowed:
-            self._allowed[name] = frozenset(_declared(page, entry["transition"], entry["phase"]))
-        return self._allowed[name]
 
-    def _posted(self, life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iterator[str]:
-        allowed = self._between(page, entry)
-        for source, target, amount in postings:
-            if type(amount) is not int or amount <= 0:
-                yield f"{source} → {target} moves {amount}; only whole amounts above nothing move"
-                continue
-            if (source, target) not in allowed:
-                yield f"{entry['transition']} ({entry['phase']}) moves {source} → {target}, which its page does not say"
-            for name, change in ((source, -amount), (target, amount)):
-                if name in life.accounts:
-                    life.accounts[name] += change
-                else:
-                    life.outside[name] += change
-        after = _json(entry["after"])
-        if after != life.accounts:
-            yield f"it says {after} afterwards, its postings make it {life.accounts}"
-        if any(amount < 0 for amount in life.accounts.values()):
-            yield f"an account falls below nothing: {life.accounts}"
-        came, stands = -sum(life.outside.values()), sum(life.accounts.values())
-        if came != stands:
-            yield f"{came} came in from outside, {stands} stand on its accounts"
-        left = {name: life.accounts[name] for name in page.holding if life.accounts.get(name)}
-        if entry["to_state"] in page.final and left:
-            yield f"{entry['to_state']} is the end of it, but {left} stand on it"
+def _posted(life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iterator[str]:
+    for source, target, amount in postings:
+        if type(amount) is not int or amount <= 0:
+            yield f"{source} → {target} moves {amount}; only whole amounts above nothing move"
+            continue
+        for name, change in ((source, -amount), (target, amount)):
+            if name in life.accounts:
+                life.accounts[name] += change
+            else:
+                life.outside[name] += change
+    after = _json(entry["after"])
+    if after != life.accounts:
+        yield f"it says {after} afterwards, its postings make it {life.accounts}"
+    if any(amount < 0 for amount in life.accounts.values()):
+        yield f"an account falls below nothing: {life.accounts}"
+    came, stands = -sum(life.outside.values()), sum(life.accounts.values())
+    if came != stands:
+        yield f"{came} came in from outside, {stands} stand on its accounts"
+    left = {name: life.accounts[name] for name in page.holding if life.accounts.get(name)}
+    if entry["to_state"] in page.final and left:
+        yield f"{entry['to_state']} is the end of it, but {left} stand on it"
 
 
 def against(row: Row, life: Life, page: Page) -> Iterator[str]:
@@ -147,10 +142,11 @@ def against(row: Row, life: Life, page: Page) -> Iterator[str]:
             yield f"{life.name}: the fact {fact!r} in its row is not the one in its journal"
     if row["calls"] != len(life.flight):
         yield f"{life.name} counts {row['calls']} calls in flight, its journal {len(life.flight)}"
-    aside = sum(amounts.total() for _, amounts in life.flight.values())
+    aside = sum(each.aside.total() for each in life.flight.values())
     if row["accounts"].get(IN_DOUBT, 0) != aside:
         yield f"{life.name}: {row['accounts'].get(IN_DOUBT, 0)} stand in doubt, open calls have set {aside} aside"
-    changing = [name for name, _ in life.flight.values() if name in page.transitions and page.transitions[name].changes]
+    asked = [page.transitions.get(each.transition) for each in life.flight.values()]
+    changing = [each.name for each in asked if each is not None and each.changes]
     if ([row["changing"]] if row["changing"] else []) != changing:
         yield f"{life.name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
 
@@ -160,47 +156,29 @@ def _chained(before: str, entry: Row) -> str:
     return hashlib.sha256(f"{before}\n{lines}".encode()).hexdigest()
 
 
-def _declared(page: Page, transition: str, phase: str) -> Iterator[tuple[str, str]]:
-    declared = page.transitions.get(transition)
-    for source, target in declared.moves if declared else ():
-        if phase == "done":
-            yield source, target
-        elif phase == "asked":
-            yield source, IN_DOUBT
-        else:
-            yield IN_DOUBT, source
-        if phase == "confirmed":
-            yield IN_DOUBT, target
-
-
 def _json(text: str) -> Any:
     return _read(text)[0]
 
 
-def _in_flight(life: Life, entry: Row, postings: Sequence[Any]) -> Iterator[str]:
+def _in_flight(life: Life, entry: Row, postings: Sequence[Any], flight: Flight) -> Iterator[str]:
     """A call sets amounts aside once, and an answer ends all of them at once."""
     call, phase = entry["call"], entry["phase"]
     if phase == "asked":
         if call is None or call in life.flight:
             yield f"it asks for call {call}, which is no call or is in flight already"
             return
-        aside: Counter[str] = Counter()
         for source, _, amount in postings:
-            aside[source] += amount
-        life.flight[call] = entry["transition"], aside
+            flight.aside[source] += amount
+        life.flight[call] = flight
     elif phase in ENDED:
-        transition, aside = life.flight.pop(call, (None, Counter()))
-        if transition is None:
+        asked = life.flight.pop(call, None)
+        aside = asked.aside if asked else Counter[str]()
+        if asked is None:
             yield f"it ends call {call}, which was not in flight"
-        elif transition != entry["transition"]:
-            yield f"it ends call {call} as {entry['transition']}; what asked was {transition}"
+        elif asked.transition != entry["transition"]:
+            yield f"it ends call {call} as {entry['transition']}; what asked was {asked.transition}"
         out = sum(amount for source, _, amount in postings if source == IN_DOUBT)
         if out != aside.total():
             yield f"call {call} had set {aside.total()} aside, its answer takes {out} from there"
-        back: Counter[str] = Counter()
-        for _, target, amount in postings:
-            back[target] += amount
-        if phase != "confirmed" and back != aside:
-            yield f"call {call} was {phase}, but what was taken from {dict(aside)} goes back to {dict(back)}"
     elif any(IN_DOUBT in posting[:2] for posting in postings):
         yield "it moves what stands in doubt without an answer"

@@ -85,6 +85,6 @@ class Watch:
             life = self._lives[ref]
             outside = {name: life.outside[name] for name in page.outside}
             sums = {name: self._sums[path][ref[1]] for name, path in always.sums.items()}
-            values = {**outside, **life.accounts, **sums}
+            values = {**outside, **life.accounts, **sums, "state": life.state}
             if not always.holds(values):
                 yield f"{life.name}: {always.name}, '{always.source}', is not so: {values}"
