@@ -6,18 +6,23 @@ a text that is passed on and forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tallystick import money
 from tallystick.errors import Invalid, MoneyError, nearest
 from tallystick.expression import Type
 from tallystick.machine import Command, Machine
 from tallystick.money import Money
+from tallystick.sealing import Kept
+
+Seal = Callable[[str], str]  # what makes of a card number the text that stands for it in the books
 
 LONGEST = 1000  # characters of a text; a journal is no place for documents
 
 
-def typed(machine: Machine, command: Command, given: Mapping[str, object], currency: str) -> dict[str, object]:
+def typed(
+    machine: Machine, command: Command, given: Mapping[str, object], currency: str, seal: Seal = str
+) -> dict[str, object]:
     """The arguments of a command: every declared name with its value; left-out flags are false, optionals none.
 
     Raises:
@@ -28,12 +33,12 @@ def typed(machine: Machine, command: Command, given: Mapping[str, object], curre
         if name not in wanted:
             raise Invalid(f"{machine.name}.{command.name} takes no argument {name!r}.{nearest(name, list(wanted))}")
     return {
-        name: value(f"{machine.name}.{command.name}({name}=…)", type_, given.get(name), currency)
+        name: value(f"{machine.name}.{command.name}({name}=…)", type_, given.get(name), currency, seal)
         for name, type_ in wanted.items()
     }
 
 
-def created(machine: Machine, given: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+def created(machine: Machine, given: Mapping[str, object], seal: Seal = str) -> tuple[str, dict[str, object]]:
     """Currency and facts of a new entity.
 
     Raises:
@@ -57,12 +62,12 @@ def created(machine: Machine, given: Mapping[str, object]) -> tuple[str, dict[st
         if given.get(name) is None and (fact.default is not None or fact.later):
             values[name] = fact.default
         else:
-            values[name] = value(f"{machine.name}.create({name}=…)", fact.type, given.get(name), currency)
+            values[name] = value(f"{machine.name}.create({name}=…)", fact.type, given.get(name), currency, seal)
     return currency, values
 
 
-def value(where: str, type_: Type, given: object, currency: str) -> object:
-    """One value of the wanted type. Amounts become minor units."""
+def value(where: str, type_: Type, given: object, currency: str, seal: Seal = str) -> object:
+    """One value of the wanted type. Amounts become minor units, card numbers what stands for them in the books."""
     if given is None:
         if type_.kind == "flag":
             return False
@@ -80,8 +85,10 @@ def value(where: str, type_: Type, given: object, currency: str) -> object:
             if given not in type_.choices:
                 raise Invalid(f"{where}: {given!r} is not one of its choices.{nearest(given, type_.choices)}")
             return given
-        case "text" | "number" | "link" | "secret" if isinstance(given, str):
-            return _text(where, given, secret=type_.kind in ("secret", "number"))
+        case "number" if isinstance(given, str):
+            return str(given) if isinstance(given, Kept) else seal(_text(where, given, secret=True))
+        case "text" | "link" | "secret" if isinstance(given, str):
+            return _text(where, given, secret=type_.kind == "secret")
     said = type(given).__name__ if type_.kind in ("secret", "number") else repr(given)[:60]
     raise Invalid(f"{where} is {type_}, not {said}")
 

@@ -35,7 +35,7 @@ from tallystick.errors import Invalid, TallystickError
 from tallystick.money import Money
 from tallystick.provider import CardFacts, Outcome, Result
 from tallystick.receipt import Command
-from tallystick.store import Store, encode
+from tallystick.store import encode
 
 _log = logging.getLogger("tallystick.balance")
 
@@ -199,7 +199,7 @@ class BalanceDesk:
         self._engine, self._store = engine, engine.store
         self._source = _source(engine)
         self._verify = verify_captcha
-        self._key = _key(engine.store, key)
+        self._key = _key(engine, key)
         self._clock, self._sleep = clock, sleep
         self._swept = 0.0
 
@@ -286,6 +286,7 @@ class BalanceDesk:
 
     def _own(self, number: str) -> Entity | None:
         """The card with this number and our currency, if our books know it."""
+        number = self._engine.numbers.seal(number)  # as it stands in our books
         with self._store.reading() as reading:
             found = [reading.entity(*ref) for ref in reading.find(number) if ref[0] == "gift_card"]
         ours = (each for each in found if each is not None and each.facts.get("number") == number)
@@ -376,9 +377,9 @@ def _source(engine: Engine) -> Source | None:
     return engine.provider
 
 
-def _key(store: Store, given: str | None) -> bytes:
-    """The key of the hashes: given, from the environment, or a random one that the store keeps."""
-    text = given or os.environ.get(KEY)
+def _key(engine: Engine, given: str | None) -> bytes:
+    """The key of the hashes: given, from the environment, of sealed books, or a random one that the store keeps."""
+    store, text = engine.store, given or os.environ.get(KEY) or engine.numbers.hash_key()
     if not text:
         _log.warning("%s is not set: the key of the hashed card numbers is kept beside them, in the store", KEY)
         if store.load("key") is None:

@@ -229,7 +229,7 @@ def show(id: str, books: Books, as_json: bool) -> None:
     from tallystick import given, plain, tables
 
     with books.opened() as engine, engine.store.reading() as reading:
-        told = plain.life(engine.machines, reading, given.entity_named(engine.machines, reading, id))
+        told = plain.life(engine.machines, reading, given.entity_named(engine, reading, id))
     tell(as_json, told, lambda: [tables.life_table(told)])
 
 
@@ -256,7 +256,7 @@ def _tell_prospects(engine: Engine, id: str, as_json: bool) -> None:
     from tallystick.diagram import draw
 
     with engine.store.reading() as reading:
-        entity = given.entity_named(engine.machines, reading, id)
+        entity = given.entity_named(engine, reading, id)
     machine = engine.machines.at(entity.machine, entity.machine_version)
     told = plain.prospects(machine, draw(machine), entity)
     tell(as_json, told, lambda: [tables.prospects_table(told)])
@@ -270,7 +270,7 @@ def _tell_answer(engine: Engine, id: str, command: str, arguments: tuple[str, ..
         machine, id = given.new_entity(engine.machines, id)
     else:
         with engine.store.reading() as reading:
-            entity = given.entity_named(engine.machines, reading, id)
+            entity = given.entity_named(engine, reading, id)
         machine, id, currency = engine.machines.at(entity.machine, entity.machine_version), entity.id, entity.currency
     answer = engine.may(machine.name, id, command, given.arguments(machine, command, arguments))
     told = plain.answer(answer, machine.name, id, command, currency)
@@ -289,7 +289,7 @@ def history(id: str | None, last: int, books: Books, as_json: bool) -> None:
         if id is None:
             records = reading.chronicle(last)
         else:
-            records = list(reading.journal(*given.entity_named(engine.machines, reading, id).ref))[-last:]
+            records = list(reading.journal(*given.entity_named(engine, reading, id).ref))[-last:]
     told = [plain.entry(record) for record in records]
     tell(as_json, told, lambda: [tables.history_table(told)])
 
@@ -365,6 +365,23 @@ def schema(as_json: bool) -> None:
     from tallystick.page import json_schema
 
     write_json(json_schema())
+
+
+# The key of sealed books
+
+
+@main.command()
+@json_option
+def key(as_json: bool) -> None:
+    """Print a new key for sealed books.
+
+    Whoever has it in TALLYSTICK_SEAL_KEY seals the card numbers of new books. Keep it well, and away from the books:
+    without it nobody reads those numbers again.
+    """
+    from tallystick.sealing import new_key
+
+    made = new_key()
+    tell(as_json, {"key": made}, lambda: [made])
 
 
 for each in (

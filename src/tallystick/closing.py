@@ -47,7 +47,7 @@ def close(
         return unit.told_of(row)
     steps = [in_flight(*each) for each in json.loads(row.steps)]
     unit.reach([(step.machine, step.id) for step in steps])
-    outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
+    outcome = unit.numbers.outcome(resolve.meant(outcome, partial=any(step.partial for step in steps)))
     if (by or found or _late(unit, row)) and (other := _claimed(unit, row, outcome)):
         if by:
             raise Invalid(_taken(unit, row, outcome, other))

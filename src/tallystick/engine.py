@@ -35,6 +35,7 @@ from tallystick.errors import Invalid, nearest
 from tallystick.machine import Machines
 from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
+from tallystick.sealing import READABLE, Numbers, kept
 from tallystick.shared_commits import Job, SharedCommits, or_invalid
 from tallystick.store import CallRow, QueueRow, Store, Transaction
 from tallystick.told import call_of, hand_on, ids_of, readable, same_card
@@ -71,13 +72,13 @@ class Engine:
         ids: Callable[[], str] = new_id,
         random: Random | None = None,
         on_pin: Callable[[str, str], object] | None = None,
+        numbers: Numbers = READABLE,
     ) -> None:
         """`on_pin` is told the id of a card and the PIN that a provider has drawn for it, whichever process asked."""
-        self.store = store
-        self.provider = provider
+        self.store, self.provider, self.numbers = store, provider, numbers
         self.machines = store.machines(machines)
-        self._clock = clock
-        self._ids = ids
+        numbers.bind(store, self.machines)
+        self._clock, self._ids = clock, ids
         self._random = random or Random()  # noqa: S311  # jitter only
         self._commits = SharedCommits(store, self._unit)
         self.on_pin = on_pin
@@ -281,7 +282,7 @@ class Engine:
     def _asked(self, call: Call) -> Outcome:
         """Every end of a call as an outcome. Text of a foreign exception may hold a secret: only its type is kept."""
         try:
-            outcome = self.provider.perform(call)
+            outcome = self.numbers.perform(self.provider, call)
         except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
             return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {self.provider.name}")
         hand_on(self.on_pin, call, outcome)
@@ -307,7 +308,7 @@ class Engine:
 
     def _looked_up(self, row: CallRow) -> Outcome | NotSeen | Ambiguous:
         try:
-            found = self.provider.look_up(self._known(row))
+            found = self.numbers.look_up(self.provider, self._known(row))
         except Exception as error:  # noqa: BLE001  # not knowing is no answer
             return Ambiguous(f"{type(error).__name__} while looking it up")
         if isinstance(found, NotSeen | Ambiguous):
@@ -367,7 +368,7 @@ class Engine:
     # Transactions
 
     def _unit(self, transaction: Transaction) -> Unit:
-        return Unit(self.machines, transaction, stamp(self._clock()), self._ids, self._later)
+        return Unit(self.machines, transaction, stamp(self._clock()), self._ids, self._later, self.numbers)
 
     # Names
 
@@ -384,4 +385,4 @@ class Engine:
 
 
 def _queued_command(row: QueueRow) -> Command:
-    return Command(row.machine, row.entity, row.command, json.loads(row.args), row.key, row.by, row.reason)
+    return Command(row.machine, row.entity, row.command, kept(json.loads(row.args)), row.key, row.by, row.reason)

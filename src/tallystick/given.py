@@ -77,9 +77,9 @@ def machine_named(machines: Machines, name: str) -> Machine:
     return machines[name]
 
 
-def entity_named(machines: Machines, reading: Reading, text: str) -> Entity:
+def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
     """The one entity that an id, a machine/id or a card number names. Raises Invalid if none or several."""
-    found = reading.find(text)
+    machines, found = engine.machines, engine.numbers.find(reading, text)
     name, _, rest = text.partition("/")
     if name in machines and rest:
         found = [*found, (name, rest)]

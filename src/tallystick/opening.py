@@ -13,6 +13,7 @@ from tallystick.engine import Engine, utc_now
 from tallystick.errors import Invalid, TallystickError
 from tallystick.machine import Machines
 from tallystick.provider import Provider, Sharing
+from tallystick.sealing import KEY, numbers_under
 from tallystick.store import Store, StoreCell, open_store
 from tallystick.stored_value import StoredValue
 
@@ -25,6 +26,7 @@ def open(
     balances: BalanceSettings | None = None,
     verify_captcha: Callable[[str, str], bool] | None = None,
     on_pin: Callable[[str, str], object] | None = None,
+    key: str | None = None,
 ) -> StoredValue:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
 
@@ -34,21 +36,28 @@ def open(
     guard `books.balance`. `on_pin` gets card and PIN as soon as the provider draws one, in `recover` and `run_due` too:
     nobody else keeps it.
 
+    With a `key`, or TALLYSTICK_SEAL_KEY in the environment, new books are sealed: no card number stands in them, and
+    whoever opens them needs that key. Without one, card numbers stand readable in them, for good. `tallystick key`
+    prints a new key.
+
     Raises:
         MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
-        Invalid: no such store or provider.   StoreError: the database cannot be opened.
+        Invalid: no such store or provider; no such key.
+        StoreError: the database cannot be opened; the key is missing, or not the one of these books.
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
-    engine = connected(reader.load(*folders), open_store(url), answering)
+    engine = connected(reader.load(*folders), open_store(url), answering, key)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return StoredValue(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
 
 
-def connected(machines: Machines, store: Store, provider: Provider) -> Engine:
+def connected(machines: Machines, store: Store, provider: Provider, key: str | None = None) -> Engine:
     """The engine; what a fleet has to know of the provider together is kept in the store."""
-    engine = Engine(machines, store, provider, clock=getattr(provider, "clock", utc_now))  # a rehearsal's own
+    numbers = numbers_under(os.environ.get(KEY) if key is None else key)
+    clock = getattr(provider, "clock", utc_now)  # a rehearsal's own
+    engine = Engine(machines, store, provider, clock=clock, numbers=numbers)
     if isinstance(provider, Sharing):
         provider.share(partial(StoreCell, store))
     return engine

@@ -207,6 +207,7 @@ def report(of: Report) -> Plain:
         "entities": of.entities,
         "entries": of.entries,
         "calls": of.calls,
+        "sealed": of.sealed,
         "money": {
             machine: {code: money.to_text(minor, code) for code, minor in inside.items()}
             for machine, inside in of.money.items()

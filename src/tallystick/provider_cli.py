@@ -143,6 +143,7 @@ def _line(what: str) -> str:
 
 def _currency_of(engine: Engine, number: str) -> str:
     """The currency of the only card that our books have under this number. Raises: UsageError."""
+    number = engine.numbers.seal(number)  # as it stands in our books
     with engine.store.reading() as reading:
         cards = [reading.entity(*ref) for ref in reading.find(number) if ref[0] == "gift_card"]
     found = {each.currency for each in cards if each is not None and each.facts.get("number") == number}
@@ -178,7 +179,7 @@ def _card_named(engine: Engine, text: str) -> str:
     from tallystick import given
 
     with engine.store.reading() as reading:
-        found = given.entity_named(engine.machines, reading, text)
+        found = given.entity_named(engine, reading, text)
     if found.machine != "gift_card":
         raise Invalid(f"{found.machine} {found.id!r} is no card")
     return found.id

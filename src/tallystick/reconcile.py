@@ -358,7 +358,7 @@ def _card(engine: Engine, observer: Observer, id: str, person: Person | None, po
     for _ in range(LOOKS):
         if mine.open_calls or mine.in_doubt:
             return [*before, _doubtful(mine)]
-        theirs = observer.observe(mine.card)
+        theirs = engine.numbers.observe(observer, mine.card)
         if isinstance(theirs, Unread):
             return [*before, _found(mine, Code.UNREAD, f"it was not judged: {theirs.why}")]
         seen, mine = mine, our_half(engine, id)

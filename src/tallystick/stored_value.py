@@ -106,8 +106,7 @@ class StoredValue(OpenBooks):
         return self._sale(card, receipt.last, pin)
 
     def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
-        number = self._entity("gift_card", card).facts.get("number")
-        return Sale(card, receipt, str(number) if number else None, pin)
+        return Sale(card, receipt, self.card(card).number, pin)
 
     def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
         """Add value to an issued gift card."""
@@ -127,7 +126,7 @@ class StoredValue(OpenBooks):
 
     def card(self, card: str) -> Card:
         """A card by id, as our books know it. Raises Invalid if there is none."""
-        return card_view(self._entity("gift_card", card))
+        return card_view(self._entity("gift_card", card), self.engine.numbers)
 
     def payment(self, payment: str) -> Payment:
         """A payment by id. Raises Invalid if there is none."""
@@ -135,6 +134,7 @@ class StoredValue(OpenBooks):
 
     def find(self, number: str) -> Card | None:
         """The card with this number, if our books have it."""
+        number = self.engine.numbers.seal(number)  # as it stands in our books
         with self.engine.store.reading() as reading:
             found = [id for machine, id in reading.find(number) if machine == "gift_card"]
             cards = [each for id in found if (each := reading.entity("gift_card", id)) is not None]

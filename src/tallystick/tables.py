@@ -155,6 +155,7 @@ def report_table(plain: Plain) -> RenderableType:
     ]
     looked = f"{plain['entries']} entries of {plain['entities']} entities, {plain['calls']} open calls"
     looked += f"; inside: {', '.join(inside)}" if inside else ""
+    looked += "; card numbers are sealed" if plain["sealed"] else ""
     if plain["clean"]:
         return Text.assemble(("clean", "green"), f": {looked}")
     rows = [[each["where"], each["what"], each["code"]] for each in plain["findings"]]

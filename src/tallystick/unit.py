@@ -13,6 +13,7 @@ from tallystick import resolve
 from tallystick.entity import CREATE, Entity, Plan, Ref
 from tallystick.machine import Machines
 from tallystick.receipt import FOLLOWS, Command, Receipt
+from tallystick.sealing import Numbers
 from tallystick.store import CallRow, Changes, QueueRow, Record, Stamp, Transaction, encode, record
 from tallystick.told import told
 
@@ -24,6 +25,7 @@ class Unit:
     at: str  # when this is
     ids: Callable[[], str]
     later: Callable[[int, bool], tuple[str, str]]  # after so many attempts, patiently or not: state and next time
+    numbers: Numbers  # how card numbers stand in the books
     world: dict[Ref, Entity] = attrs.field(factory=dict)
     keyed: dict[str, Record] = attrs.field(factory=dict)
     _queue: dict[str, QueueRow] = attrs.field(factory=dict)

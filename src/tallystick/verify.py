@@ -20,6 +20,7 @@ from tallystick.entity import CREATE, Entity, Posting, Ref
 from tallystick.errors import MoneyError
 from tallystick.machine import IN_DOUBT, Invariant, Machine, Machines
 from tallystick.resolve import post
+from tallystick.sealing import MARK, PREFIX
 from tallystick.store import Reading, Record, Store, chained
 from tallystick.store.schema import steps
 
@@ -48,6 +49,7 @@ class Report:
     entries: int
     calls: int
     money: Mapping[str, Mapping[str, int]]
+    sealed: bool  # no card number stands readable in these books
 
     @property
     def clean(self) -> bool:
@@ -69,14 +71,14 @@ class _Replayed:
 
 def verify(machines: Machines, store: Store) -> Report:
     """Replay everything and compare. Reads only."""
+    sealed = store.load(MARK) is not None
     with store.reading() as reading:
-        return _Verifier(machines, reading).report()
+        return _Verifier(machines, reading, sealed).report()
 
 
 class _Verifier:
-    def __init__(self, machines: Machines, reading: Reading) -> None:
-        self._machines = machines
-        self._reading = reading
+    def __init__(self, machines: Machines, reading: Reading, sealed: bool) -> None:
+        self._machines, self._reading, self._sealed = machines, reading, sealed
         self._declared = {step for machine in machines.all() for step in steps(machine)}
         self._findings: list[Finding] = []
         self._outside: dict[Ref, dict[str, int]] = {}
@@ -103,7 +105,7 @@ class _Verifier:
             if entity.accounts:
                 by_currency = totals.setdefault(entity.machine, {})
                 by_currency[entity.currency] = by_currency.get(entity.currency, 0) + sum(entity.accounts.values())
-        return Report(tuple(self._findings), len(entities), self._entries, calls, totals)
+        return Report(tuple(self._findings), len(entities), self._entries, calls, totals, self._sealed)
 
     def _find(self, code: str, where: Ref | str, what: str) -> None:
         self._findings.append(Finding(code, where if isinstance(where, str) else f"{where[0]} {where[1]!r}", what))
@@ -124,6 +126,16 @@ class _Verifier:
         for code, what in _differences(so_far, entity):
             self._find(code, ref, what)
         self._flight(ref, entity)
+        if self._sealed:
+            self._numbers(ref, entity)
+
+    def _numbers(self, ref: Ref, entity: Entity) -> None:
+        facts = self._machines.at(entity.machine, entity.machine_version).facts
+        for name in (name for name, fact in facts.items() if fact.type.kind == "number"):
+            if not str(entity.facts.get(name) or PREFIX).startswith(PREFIX):
+                self._find(
+                    "readable", ref, f"the fact {name!r} is not sealed: a process had the books open without their key"
+                )
 
     def _entry(self, record: Record, so_far: _Replayed) -> Iterator[tuple[str, str]]:
         """What is wrong with one entry; moves the replay on by it."""

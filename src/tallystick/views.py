@@ -8,6 +8,7 @@ from tallystick.entity import Entity
 from tallystick.money import Money
 from tallystick.receipt import Receipt
 from tallystick.refusal import mask
+from tallystick.sealing import Numbers
 
 
 @attrs.frozen
@@ -63,8 +64,8 @@ class Sale:
     pin: str | None = attrs.field(default=None, repr=False)
 
 
-def card_view(found: Entity) -> Card:
-    """A gift_card entity as a Card."""
+def card_view(found: Entity, numbers: Numbers) -> Card:
+    """A gift_card entity as a Card, with its number. Raises StoreError: that was changed in the database."""
     number = found.facts.get("number")
     return Card(
         id=found.id,
@@ -75,7 +76,7 @@ def card_view(found: Entity) -> Card:
         in_doubt=_money(found, "in_doubt"),
         form=str(found.facts["form"]),
         kind=str(found.facts["kind"]),
-        number=str(number) if number else None,
+        number=numbers.opened(str(number)) if number else None,
     )
 
 

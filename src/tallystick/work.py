@@ -58,7 +58,7 @@ def preview(unit: Unit, command: Command) -> Answer:
     unit.load([command])
     if command.command == CREATE:
         machine = unit.machines[command.machine]
-        currency, facts = arguments.created(machine, command.args)
+        currency, facts = arguments.created(machine, command.args, unit.numbers.seal)
         refused = _uncreatable(unit, command, machine, currency, facts)
         return Answer(refused is None, machine.start, CREATE, refusal=refused)
     request, _ = _request(unit, command)
@@ -88,7 +88,7 @@ def _request(unit: Unit, command: Command) -> tuple[Request | None, str]:
     if declared is None:
         why = f"runs on version {machine.version}, which has no command {command.command!r}"
         raise Invalid(f"{machine.name} {entity.id!r} {why}")
-    args = arguments.typed(machine, declared, command.args, entity.currency)
+    args = arguments.typed(machine, declared, command.args, entity.currency, unit.numbers.seal)
     kept = resolve.kept(machine, command.command, args)
     mark = fingerprint(command.machine, command.id, command.command, kept)
     return Request(command.machine, command.id, command.command, args), mark
@@ -127,7 +127,7 @@ def _create(unit: Unit, command: Command) -> Receipt:
     seen = unit.keyed.get(command.key)
     if seen is not None and seen.machine == command.machine:  # said again, it is read as it was then
         machine = unit.machines.at(command.machine, seen.machine_version)
-    currency, facts = arguments.created(machine, command.args)
+    currency, facts = arguments.created(machine, command.args, unit.numbers.seal)
     said = {name: facts[name] for name in sorted(facts) if command.args.get(name) is not None}
     mark = fingerprint(command.machine, command.id, CREATE, {"currency": currency, **said})
     if seen is not None:
@@ -194,7 +194,8 @@ def _answered(unit: Unit, provider: Provider, command: Command, intent: Intent, 
     """A local provider answers on the spot; anything but a confirmation of what was asked is a refusal."""
     amount = call.args.get("amount")
     partial = any(step.partial for step in intent.steps)
-    before, outcome = _before(intent), resolve.meant(provider.perform(call), partial=partial)
+    heard = unit.numbers.outcome(unit.numbers.perform(provider, call))
+    before, outcome = _before(intent), resolve.meant(heard, partial=partial)
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
     odd = odd or resolve.unnumbered(outcome, [step.row for step in intent.steps])
     if outcome.result is not Result.CONFIRMED or odd:

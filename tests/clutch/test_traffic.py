@@ -45,11 +45,13 @@ READS_GO_WRONG = ["lost_before", "500_before", "429", "broken_json", "truncated"
 
 
 class Traffic:
-    def __init__(self, seed: int, wrapped: Callable[[ClutchProvider], Provider] | None = None) -> None:
+    def __init__(
+        self, seed: int, wrapped: Callable[[ClutchProvider], Provider] | None = None, **world: Any
+    ) -> None:  # fmt: skip
         self.chance = Random(seed)
         self.world = World(
             seed=seed, wrapped=wrapped, sets={"GIFT": 8, "PLASTIC": CardSet(3, physical=True)},
-            sandbox=Settings(transaction_ids="numeric" if seed % 2 else "request_ref"),
+            sandbox=Settings(transaction_ids="numeric" if seed % 2 else "request_ref"), **world,
         )  # fmt: skip
         self.count = 0
         self.pending: list[Command] = []  # died, or turned away: to be said again

@@ -31,6 +31,7 @@ from tallystick.provider.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.provider.clutch.settings import ClutchSettings
 from tallystick.provider.clutch.transport import Answer, InProcess
 from tallystick.receipt import FOLLOWS, Command, Ended, Receipt
+from tallystick.sealing import READABLE, Numbers
 from tallystick.store import CallRow, Store, open_store
 from tallystick.testing.referee import Provided, judge
 from tallystick.testing.rows import rows_of
@@ -123,6 +124,7 @@ class World:
         store: Store | None = None,
         currency: str = "USD",
         wrapped: Callable[[ClutchProvider], Provider] | None = None,
+        numbers: Numbers = READABLE,
         **settings: Any,
     ) -> None:
         self.currency = currency
@@ -131,7 +133,7 @@ class World:
         self.line = Line(self.sandbox)
         self.store = store or open_store("memory:")
         self.fate: Fate = spared
-        self._wrapped, self._settings = wrapped, settings
+        self._wrapped, self._settings, self.numbers = wrapped, settings, numbers
         self._ids, self._keys, self._seed = count(1), count(1), seed
         self.pins: dict[str, str] = {}
         self.asked_a_person = 0
@@ -149,7 +151,7 @@ class World:
         store: Any = Dying(self.store, lambda where: self.fate(where))
         self.engine = Engine(
             MACHINES, store, answering, clock=self.clock, ids=lambda: f"call-{next(self._ids):04}",
-            random=Random(self._seed),
+            random=Random(self._seed), numbers=self.numbers,
         )  # fmt: skip
 
     # What an order system does
@@ -191,11 +193,18 @@ class World:
         with self.store.reading() as reading:
             found = reading.entity(machine, id)
         assert found is not None
-        return found
+        return self._opened(found)
 
     def all(self, machine: str) -> list[Entity]:
         with self.store.reading() as reading:
-            return list(reading.all(machine))
+            return [self._opened(each) for each in reading.all(machine)]
+
+    def _opened(self, entity: Entity) -> Entity:
+        """As its owner sees it, with its number."""
+        number = entity.facts.get("number")
+        if number is None:
+            return entity
+        return attrs.evolve(entity, facts={**entity.facts, "number": self.numbers.opened(str(number))})
 
     def calls(self) -> list[CallRow]:
         with self.store.reading() as reading:
@@ -224,7 +233,10 @@ class World:
         """Somebody looks into Clutch's portal and says what became of a call."""
         self.asked_a_person += 1
         asked = json.loads(row.args).get("amount")
-        number = str(self.entity("gift_card", row.entity).facts.get("number") or json.loads(row.args).get("number"))
+        scanned = json.loads(row.args).get("number")
+        number = str(
+            self.entity("gift_card", row.entity).facts.get("number") or (scanned and self.numbers.opened(scanned))
+        )
         claimed = {id for each in self.calls() for id in (_reference(each),) if id}
         free = [each for each in self.ours_at_clutch(number) if each.id not in claimed and _may_be(each, row)]
         own = [each for each in free if each.call == row.id] or free
@@ -304,7 +316,16 @@ class World:
         found = [f"sandbox: {line}" for line in self.sandbox.audit()]
         found += [f"{call} was done, and sent again" for call in self.line.blind[self._exchanged() :]]
         found += [str(each) for each in verify(self.engine.machines, self.store).findings]
-        return found + judge(rows_of(self.store), provided)
+        return found + judge(rows_of(self.store), self._sealed(provided))
+
+    def _sealed(self, provided: Provided) -> Provided:
+        """Clutch's books with the numbers as they stand in ours, so that the two can be laid side by side."""
+        seal = self.numbers.seal
+        return attrs.evolve(
+            provided, done=[attrs.evolve(each, number=seal(each.number)) for each in provided.done],
+            available={(seal(number), code): each for (number, code), each in provided.available.items()},
+            holds={(seal(number), code): each for (number, code), each in provided.holds.items()},
+        )  # fmt: skip
 
     def _exchanged(self) -> int:
         """How many calls are confirmed by what another call of ours did: of two that are alike, either may be."""

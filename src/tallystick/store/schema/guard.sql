@@ -1,4 +1,5 @@
--- Small states that processes share and swap: who may check a balance again, the circuit breaker, the leaky bucket.
+-- Small states that processes share and swap: who may check a balance again, the circuit breaker, the leaky bucket;
+-- and by which key books are sealed, as a check value.
 -- Whom a state is about stands here as a keyed hash, never as a number or an address.
 
 CREATE TABLE shared (
