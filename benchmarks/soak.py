@@ -208,7 +208,8 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
     settings = ClutchSettings(
         base_url=known["url"], api_key=known["api_key"], api_secret=known["api_secret"], brand=known["brand"],
         location=known["location"], terminal=known["terminal"], rate=1e6, burst=10**6, read_timeout=0.5,
-        quiet_period=1.0, read_pause=0.05, breaker_failures=100, card_sets={"gift": "GIFT"},
+        quiet_period=2.0, longest_wait=0.3, pool_timeout=0.3, connect_timeout=0.4, read_pause=0.05,
+        breaker_failures=100, card_sets={"gift": "GIFT"},
     )  # fmt: skip
     transport = Counting(HttpTransport(settings))
     provider = ClutchProvider(settings, transport)

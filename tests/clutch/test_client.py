@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -553,8 +553,9 @@ def test_a_card_over_http(served: tuple[Sandbox, str], path: str) -> None:
 def test_faults_over_http(served: tuple[Sandbox, str], fault: str, result: Result) -> None:
     sandbox, url = served
     number = sandbox.post("allocate", {"cardSetId": "GIFT"}).json()["cardNumber"]
-    with closing(ClutchProvider(settings_of(sandbox, url, quiet_period=0.0))) as provider:
-        call = Call("f", "issue", CardFacts("c", "USD", number), {"amount": 700}, opened_at=datetime.now(timezone.utc))
+    with closing(ClutchProvider(settings_of(sandbox, url))) as provider:
+        opened = datetime.now(timezone.utc) - timedelta(minutes=1)  # so that its quiet period is over
+        call = Call("f", "issue", CardFacts("c", "USD", number), {"amount": 700}, opened_at=opened)
         provider._headers["x-sandbox-fault"] = fault
         assert provider.perform(call).result is result
         del provider._headers["x-sandbox-fault"]
@@ -683,9 +684,7 @@ def test_no_secret_in_logs_errors_and_reprs(
     card = CardFacts("c", "USD", number)
     said: list[object] = [card]
     for where in (url, odd, "http://127.0.0.1:1"):
-        settings = attrs.evolve(
-            settings_of(sandbox, where), employee="e", employee_password="pass-word-51", quiet_period=0.0
-        )
+        settings = attrs.evolve(settings_of(sandbox, where), employee="e", employee_password="pass-word-51")
         with closing(ClutchProvider(settings)) as provider:
             for verb, args in (("hold", {"amount": 5}), ("issue", {"amount": 5}), ("suspend", {}), ("redeem", {})):
                 call = Call("a", verb, card, args, {"pin": pin})
@@ -762,6 +761,34 @@ def test_the_bucket_makes_wait_or_turns_away() -> None:
     now[0] = 100.0
     assert provider.perform(CALL).code == "HTTP 429"
     assert len(waits) == 2
+
+
+@pytest.mark.parametrize(("waited", "sent"), [(14.9, True), (15.1, False), (400.0, False)])
+def test_what_waited_so_long_that_a_look_up_may_have_missed_it_is_not_sent(waited: float, sent: bool) -> None:
+    """Asked 5 s ago; 10 of the 30 s quiet ones may pass before the first byte leaves. Another has recovered it since."""
+    now, transport = [START], Faulty(None)
+    bucket = LeakyBucket(1.0, 1, clock=lambda: now[0].timestamp())
+    settings = ClutchSettings(base_url="https://x", api_key="k", api_secret="s", brand="b", location="l", terminal="t")
+
+    def sleep(seconds: float) -> None:
+        now[0] += timedelta(seconds=waited)
+
+    provider = ClutchProvider(settings, transport, clock=lambda: now[0], sleep=sleep, bucket=bucket)
+    bucket.turn(0.0)
+    outcome = provider.perform(attrs.evolve(CALL, asked_at=START - timedelta(seconds=5)))
+    assert (outcome.result, transport.sent) == (Result.UNAVAILABLE, int(sent))
+    assert ("its turn came too late" in str(outcome.text)) is not sent
+
+
+@pytest.mark.parametrize(
+    ("longest_wait", "quiet_period", "fits"),
+    [(5.0, 30.0, True), (19.9, 30.0, True), (20.0, 30.0, False), (120.0, 30.0, False), (120.0, 131.0, True), (0.0, 10.0, False)],
+)  # fmt: skip
+def test_nobody_waits_longer_than_look_ups_do(longest_wait: float, quiet_period: float, fits: bool) -> None:
+    known: dict[str, Any] = {"base_url": "https://x", "api_key": "k", "api_secret": "s", "brand": "b", "location": "l"}
+    known |= {"terminal": "t", "longest_wait": longest_wait, "quiet_period": quiet_period}
+    with nullcontext() if fits else pytest.raises(Invalid, match="less than quiet_period"):
+        ClutchSettings(**known)
 
 
 def test_limits_are_pure_and_may_be_shared() -> None:

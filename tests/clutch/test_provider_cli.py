@@ -92,7 +92,7 @@ def tallystick(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def books(tallystick: Tallystick, tmp_path: Path) -> Iterator[StoredValue]:
     """Card c with 50.00, of which payment p holds 20.00; made 40 days ago by the clock of these books."""
     then = datetime.now(timezone.utc) - timedelta(days=40)
-    with closing(from_environment()) as provider:
+    with closing(ClutchProvider(from_environment().settings, clock=lambda: then)) as provider:
         store = open_store(f"sqlite:///{tmp_path}/books.db")
         opened = StoredValue(Engine(MACHINES, store, provider, clock=lambda: then))
         sale = opened.sell_electronic("c", "50.00", "USD", order="o1", key="sell", card_set="GIFT")

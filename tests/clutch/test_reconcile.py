@@ -152,7 +152,7 @@ class Shop:
         self.settings = ClutchSettings(
             base_url="http://127.0.0.1:1", api_key=known.api_key, api_secret=known.api_secret, brand=known.brand,
             location=known.location, terminal=known.terminal,
-            **{"rate": 1e6, "burst": 10**6, "read_pause": 0.0, "quiet_period": 0.0, **settings},
+            **{"rate": 1e6, "burst": 10**6, "read_pause": 0.0, **settings},
         )  # fmt: skip
         self.wire = Wire(self.sandbox)
         self.provider = ClutchProvider(self.settings, self.wire, clock=self.tick, sleep=lambda seconds: None)

@@ -161,7 +161,8 @@ class Checkouts:
     def _sent(self, basket: Basket, asked: Request, pin: str | None) -> Checkout | Outcome:
         secrets: Mapping[str, str] = {"pin": pin} if pin else {}
         card = CardFacts(basket.id, basket.currency, basket.card)
-        answer = self._provider.send(asked, Call(basket.id, "checkout", card, {}, secrets, basket.order))
+        call = Call(basket.id, "checkout", card, {}, secrets, basket.order, asked_at=self._provider.now())
+        answer = self._provider.send(asked, call)
         if not isinstance(answer, Answer):
             return answer
         success = answers.envelope(self._settings, answer.status, answer.body, (basket.card or "", *secrets.values()))

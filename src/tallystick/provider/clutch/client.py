@@ -311,6 +311,8 @@ class ClutchProvider:
             return _not_sent("too many requests are waiting for their turn")
         if wait:
             self._sleep(wait)
+        if call is not None and self._is_late(call):
+            return _not_sent("its turn came too late: a look-up may have found by now that it was not done")
         try:
             answer = self._transport.send(request.method, self._headers_for(call), request.encoded())
         except NotSent as error:
@@ -325,6 +327,12 @@ class ClutchProvider:
             return answer
         self._breaker.tell(well=False)
         return outcome
+
+    def _is_late(self, call: Call) -> bool:
+        """Whether a look-up could miss what is sent now: it believes what it does not see after the quiet period."""
+        settings = self.settings
+        left = settings.quiet_period - settings.pool_timeout - settings.connect_timeout
+        return call.asked_at is not None and self._clock() - call.asked_at >= timedelta(seconds=left)
 
     def _headers_for(self, call: Call | None) -> Mapping[str, str]:
         if call is None:

@@ -124,7 +124,8 @@ class ClutchSettings:
         "Requests a second in the long run. Clutch has a leaky bucket; its numbers are not public."))
     burst: int = attrs.field(default=20, metadata=_limit("unknown", "Requests at once before the rate counts."))
     longest_wait: float = attrs.field(default=5.0, metadata=_limit("ours",
-        "Seconds a request may wait for its turn; then it counts as not sent."))
+        "Seconds a request may wait for its turn; then it counts as not sent. With `pool_timeout` and "
+        "`connect_timeout` less than `quiet_period`."))
     breaker_failures: int = attrs.field(default=8, metadata=_limit("ours",
         "Failures in a row (no connection, no answer, HTTP 5xx) after which nothing is sent for a while."))
     breaker_pause: float = attrs.field(default=30.0, metadata=_limit("ours",
@@ -221,7 +222,8 @@ class ClutchSettings:
     history_pages: int = attrs.field(default=20, metadata=_record("ours",
         "Pages read at most; a history not read far enough decides nothing."))
     quiet_period: float = attrs.field(default=30.0, metadata=_record("ours",
-        "Seconds after a request before not seeing it means that it was not done."))
+        "Seconds after a request before not seeing it means that it was not done. A request that would begin later is "
+        "not sent."))
     window: float = attrs.field(default=3600.0, metadata=_record("ours",
         "Seconds after the first request within which an entry is surely no later business; later ones a person "
         "has to look at."))
@@ -241,6 +243,12 @@ class ClutchSettings:
         _check_url(self.base_url, plain=self.allow_plain_http)
         if not (self.rate > 0 and self.burst >= 1 and self.read_attempts >= 1 and self.history_page >= 1):
             raise Invalid("clutch: rate, burst, read_attempts and history_page are more than 0")
+        way = self.longest_wait + self.pool_timeout + self.connect_timeout
+        if way >= self.quiet_period:
+            raise Invalid(
+                f"clutch: longest_wait, pool_timeout and connect_timeout are {way:g} s together, so a request may be "
+                f"sent after a look-up has not found it: they are less than quiet_period, {self.quiet_period:g} s"
+            )
         for pattern in [self.pinless_numbers, *(rule.text for rule in self.rules)]:
             _check_pattern(pattern)
 
