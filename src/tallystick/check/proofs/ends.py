@@ -106,7 +106,7 @@ class _Search:
         places = entity.places(mine)
         amounts = tuple(terms.evaluated(move.amount.code, places).term for move in row.transition.moves)
         willing = [self._takes_part(entity, drive, mine) for drive in row.transition.drives]
-        return Firing(entity, row, command, mine, amounts, None), z3.And(
+        return Firing(entity, row, command, mine, amounts, None, z3.Int("who")), z3.And(
             well, answers(entity, row, command, args), *willing
         )
 

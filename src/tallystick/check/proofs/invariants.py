@@ -4,6 +4,9 @@ Where a page declares an invariant over what links to it (`held == promised`), e
 it: alone, or together where one drives the other; done at once, set aside, confirmed in part or given back. Other
 entities, of which nothing is known, stand in the sums too.
 
+Who counts in a sum is a question to the solver like the others: an entity counts where the link of the sum is this one,
+and a step that sets the link takes it, with all it has, from one sum to another.
+
 What an entity in a sum has set aside without the other's doing may come back at any time, so an invariant has to hold
 with it and without it: a payment that refunds to another card still counts as having earned what it has sent.
 """
@@ -17,7 +20,8 @@ import z3
 
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.facts import Known
-from tallystick.check.proofs.solver import Prover, amount
+from tallystick.check.proofs.life import Point, World, world
+from tallystick.check.proofs.solver import Prover, amount, satisfiable
 from tallystick.check.proofs.steps import Accounts, Act, Firing, sum_of
 from tallystick.check.proofs.terms import Entity, Term, Value
 from tallystick.machine import IN_DOUBT, Invariant, Machine, Machines, Sum
@@ -42,7 +46,8 @@ def tied(machine: Machine, linked: Entity, entity: Entity, link: str) -> list[Te
     """What the invariants of a linked entity say of one that links to it."""
     totals = {total: z3.Int(f"{linked.name}all.{total.machine}.{total.account}") for total in _totals(machine)}
     book = {**linked.accounts, **{name: z3.Int(f"{linked.name}outside.{name}") for name in machine.outside}}
-    said = [_always(each, _values(each, book, totals)) for each in machine.invariants.values()]
+    state = terms.text(linked.state)
+    said = [_always(each, _values(each, book, totals, state)) for each in machine.invariants.values()]
     said += [term >= 0 for term in totals.values()]
     return said + [
         term >= entity.accounts[total.account]
@@ -64,17 +69,21 @@ def everything(known: Known) -> Iterator[tuple[Act, list[Term]]]:
 
 def invariants(prover: Prover, machine: Machine, known: Mapping[str, Known]) -> None:
     """Every step of a machine, and of those that its invariants sum over, keeps its invariants."""
+    if not machine.invariants:
+        return
     for each in machine.invariants.values():
         zero = {name: Value(_ZERO) for name in (*machine.columns, *machine.outside, *each.sums)}
+        zero["state"] = terms.text(machine.start)
         place = ("invariant", each.name)
         if prover.proved("invariants", machine, place, [], [_always(each, zero)]) is not None:
             message = f"'{each.always.source}' is not true of a {machine.name} that was just made: all amounts are 0"
             prover.told("TS307", machine, message, *place)
-    for other in known.values() if machine.invariants else ():
+    asked = _Asked(machine, known)
+    for other in known.values():
         for act, given in everything(other):
-            for view in _views(machine, act):
+            for view in _views(asked, act):
                 for phase in _PHASES if act.calls else ["done at once"]:
-                    _kept(prover, _Happening(machine, act, view, phase), given)
+                    _kept(prover, _Happening(asked, act, view, phase), given)
 
 
 def _totals(machine: Machine) -> set[Sum]:
@@ -82,13 +91,49 @@ def _totals(machine: Machine) -> set[Sum]:
 
 
 def _always(invariant: Invariant, values: Mapping[str, Value]) -> Term:
-    places = {"v": values, "f": {}, "a": {}, "s": terms.NONE, "o": {}}
+    places = {"v": values, "f": {}, "a": {}, "s": values["state"], "o": {}}
     return terms.evaluated(invariant.always.code, places).term
 
 
-def _values(invariant: Invariant, book: Accounts, sums: Mapping[Sum, Term]) -> dict[str, Value]:
+def _values(invariant: Invariant, book: Accounts, sums: Mapping[Sum, Term], state: Value) -> dict[str, Value]:
     values = {name: Value(term) for name, term in book.items()}
-    return values | {name: Value(sums[total]) for name, total in invariant.sums.items()}
+    return {**values, **{name: Value(sums[total]) for name, total in invariant.sums.items()}, "state": state}
+
+
+class _Asked:
+    """A machine with invariants, and what is known of those whose steps they see."""
+
+    def __init__(self, machine: Machine, known: Mapping[str, Known]) -> None:
+        self.machine, self.known = machine, known
+        self.totals = sorted(_totals(machine), key=str)
+        self.by_state = any("state" in each.always.names for each in machine.invariants.values())
+        self.goes = {total for total in self.totals if _goes(known[total.machine], total.fact)}
+        self.alone = {total for total in self.totals if _alone(known[total.machine], total)}
+
+
+def _goes(known: Known, fact: str) -> bool:
+    """Whether a link may be set while a call is out that has set something aside."""
+    life = known.life
+    for (state, command), rows in life.machine.table.items():
+        world = life.worlds[state]
+        busy = [z3.Not(world.quiet), world.entity.accounts[IN_DOUBT] > 0]
+        for row in rows if life.asking else ():
+            for act in life.acts(state, row, command) if fact in row.transition.sets else ():
+                points = [point for point in life.taking(state, rows) if known.reached(point)]
+                if any(satisfiable([*known.at(point), act.when, *busy]) for point in points):
+                    return True
+    return False
+
+
+def _alone(known: Known, total: Sum) -> bool:
+    """Whether any that count in a sum may set aside something of it without the other's doing."""
+    life = known.life
+    return any(
+        name in life.asking
+        and any(source == total.account for source, _ in row.lines)
+        and all(drive.link != total.fact for drive in row.transition.drives)
+        for name, row in life.machine.rows.items()
+    )
 
 
 # A step, as an entity with invariants sees it
@@ -96,105 +141,164 @@ def _values(invariant: Invariant, book: Accounts, sums: Mapping[Sum, Term]) -> d
 
 @attrs.frozen(eq=False)
 class _View:
-    """What it does itself, and who in its sums takes part."""
+    """Who looks, what it does itself, and that it is none of the others."""
 
+    who: Term
     own: Firing | None
-    members: tuple[Firing, ...]
-    apart: bool = False  # they do it without its doing
+    apart: Term = terms.YES
 
 
-def _views(machine: Machine, act: Act) -> Iterator[_View]:
-    facts = sorted({(total.machine, total.fact) for total in _totals(machine)})
-    members = [
-        (firing, f"{firing.entity.name}{fact}.")
-        for firing in act.firings
-        for name, fact in facts
-        if firing.entity.machine.name == name
-    ]
-    driven = {firing.entity.name for firing in act.firings}
-    free = tuple(member for member, name in members if name not in driven)  # nobody is driven twice by one command
-    seen = set()
-    for firing in act.firings:
-        if firing.entity.machine.name != machine.name or (
-            firing is act.own and machine.commands[firing.command].driven
-        ):
-            continue
-        seen.add(firing.entity.name)
-        linked = tuple(member for member, name in members if name == firing.entity.name)
-        yield _View(firing, linked)
-        if not linked and free:  # the same entity, by another link
-            yield _View(firing, free, apart=True)
-    yield from (_View(None, (member,), apart=True) for member, name in members if name not in seen)
+def _views(asked: _Asked, act: Act) -> Iterator[_View]:
+    machine = asked.machine
+    taking = [firing for firing in act.firings if firing.entity.machine.name == machine.name]
+    for firing in taking:
+        if firing is not act.own or not machine.commands[firing.command].driven:
+            yield _View(firing.who, firing)
+    if any(total.machine == firing.entity.machine.name for firing in act.firings for total in asked.totals):
+        who = z3.Int("who")
+        yield _View(who, None, z3.And([terms.YES, *(who != firing.who for firing in taking)]))
 
 
 class _Happening:
     """A phase of a step: the books before and after it."""
 
-    def __init__(self, machine: Machine, act: Act, view: _View, phase: str) -> None:
-        self.machine, self.act, self.view, self.phase = machine, act, view, phase
-        self.sums = {total: z3.Int(f"all.{total.machine}.{total.account}") for total in _totals(machine)}
-        now = view.own is None or phase in ("confirmed", "given back")
-        inside = {name: z3.Int(f"now.{name}") for name in machine.columns}
-        self.before: Accounts = {
-            **(inside if now or view.own is None else view.own.entity.accounts),
-            **{name: z3.Int(f"outside.{name}") for name in machine.outside},
-        }
-        book = _PHASES[phase]
-        self.after = book(view.own, self.before) if view.own else self.before
-        self.aside = {total: z3.Int(f"aside.{total.machine}.{total.account}") for total in self.sums}
-        self.aside_after = self._aside()
-        self.sums_after = dict(self.sums)
-        for total in self.sums:
-            for member in view.members:
-                if member.entity.machine.name == total.machine:
-                    old = member.entity.accounts
-                    new = book(member, old)[total.account]
-                    if new is not old[total.account]:
-                        self.sums_after[total] = self.sums_after[total] + new - old[total.account]
+    def __init__(self, asked: _Asked, act: Act, view: _View, phase: str) -> None:
+        self.asked, self.machine = asked, asked.machine
+        self.act, self.view, self.phase = act, view, phase
+        self.later = phase in ("confirmed", "given back")
+        self.known: list[Term] = [view.apart]
+        self._own()
+        self.sums: dict[Sum, Term] = {total: _named("all", total) for total in asked.totals}
+        self.aside: dict[Sum, Term] = {total: _named("aside", total) for total in asked.totals}
+        self.sums_after, self.aside_after = dict(self.sums), dict(self.aside)
+        for firing in act.firings:
+            for total in asked.totals:
+                if total.machine == firing.entity.machine.name:
+                    self._counts(firing, total)
 
-    def _aside(self) -> dict[Sum, Term]:
-        """What those in the sums have set aside alone, afterwards."""
-        after = dict(self.aside)
-        for total in self.sums:
-            for member in self.view.members if self.view.apart else ():
-                amounts = zip(member.row.lines, member.amounts, strict=True)
-                mine = [value for (source, _), value in amounts if source == total.account]
-                if member.entity.machine.name == total.machine and mine and self.phase != "done at once":
-                    moved = z3.Sum(mine)
-                    after[total] = after[total] + (moved if self.phase == "sent to the provider" else -moved)
-        return after
+    def _own(self) -> None:
+        """The books of the one who looks, and its state."""
+        own, machine = self.view.own, self.machine
+        now = {name: z3.Int(f"now.{name}") for name in machine.columns}
+        inside = now if self.later or own is None else own.entity.accounts
+        self.before: Accounts = {**inside, **{name: z3.Int(f"outside.{name}") for name in machine.outside}}
+        self.after = self.before if own is None else _PHASES[self.phase](own, self.before)
+        self.known += [term >= 0 for name, term in self.before.items() if name in machine.columns]
+        self.known.append(sum_of(self.before) == 0)  # what came in and did not go out is there
+        if own and self.later and IN_DOUBT in self.before:
+            self.known.append(self.before[IN_DOUBT] >= z3.Sum([_ZERO, *own.amounts]))
+        self.state = terms.text(own.entity.state) if own else Value(z3.Int("state"))
+        if own and self.later and not own.row.changes:
+            self.state = Value(z3.Int("state"))
+        self.states_after = [self.state]
+        if own and self.phase in ("done at once", "confirmed") and own.row.target:
+            self.states_after = [terms.text(own.row.target)]
+        elif own and self.phase == "given back" and own.row.transition.otherwise:
+            self.states_after = [self.state, terms.text(own.row.transition.otherwise)]
+        if self.asked.by_state:
+            self.known.append(self._where())
 
-    def always(self, invariant: Invariant) -> tuple[Term, Term]:
-        """That an invariant holds before, and afterwards: with what is set aside, and without it."""
-        before, after = _values(invariant, self.before, self.sums), _values(invariant, self.after, self.sums_after)
-        back = {name: Value(before[name].term + self.aside[total]) for name, total in invariant.sums.items()}
-        back_after = {name: Value(after[name].term + self.aside_after[total]) for name, total in invariant.sums.items()}
-        return (
-            z3.And(_always(invariant, before), _always(invariant, before | back)),
-            z3.And(_always(invariant, after), _always(invariant, after | back_after)),
+    def _where(self) -> Term:
+        """What is known of the one who looks where it may be now."""
+        own, known = self.view.own, self.asked.known[self.machine.name]
+        if own is self.act.own and not self.later:
+            return terms.YES  # it is known already
+        if own and self.later and own.row.ends:  # nothing else has happened meanwhile
+            aside = own.aside(own.entity.accounts)
+            return z3.And([terms.YES, *(self.before[name] == term for name, term in aside.items())])
+        points = [point for point in known.life.points if known.reached(point)]
+        if own and (own.row.changes or not self.later):
+            changing = own.row.name if self.later else None
+            points = [each for each in points if each.state == own.entity.state and changing in (None, each.changing)]
+        prefix = own.entity.name if own and not self.later else "now."
+        return z3.Or(
+            [
+                z3.And(terms.equal(self.state, terms.text(each.state)), *known.at(each, _world(known, each, prefix)))
+                for each in points
+            ]
         )
+
+    def _counts(self, firing: Firing, total: Sum) -> None:
+        """What a firing of an entity that may count in a sum does to the sum, and to what is aside."""
+        name, account, who = firing.entity.name, total.account, self.view.who
+        link = firing.entity.facts[total.fact]
+        if self.later and total in self.asked.goes:  # it may have been set anew
+            link = Value(z3.Int(f"{name}now.{total.fact}"), link.there)
+        counted = counts = z3.And(link.there, link.term == who)
+        goes = total.fact in firing.row.transition.sets and self.phase in ("done at once", "confirmed")
+        if goes:
+            new = firing.facts(_PART)[total.fact]
+            counts = z3.And(new.there, new.term == who)
+        old: Accounts = firing.entity.accounts
+        if self.later:
+            old = {each: z3.Int(f"{name}now.{each}") for each in old}
+        after = _PHASES[self.phase](firing, old)
+        self.known += [z3.Implies(counted, self.sums[total] >= old[account]), old[account] >= 0]
+        if goes or after[account] is not old[account]:
+            gone, come = z3.If(counted, old[account], 0), z3.If(counts, after[account], 0)
+            self.sums_after[total] = self.sums_after[total] - gone + come
+        if goes and total in self.asked.alone:
+            alone = z3.Int(f"{name}alone.{account}")
+            self.known += [alone >= 0, alone <= old[IN_DOUBT], z3.Implies(counted, alone <= self.aside[total])]
+            gone, come = z3.If(counted, alone, 0), z3.If(counts, alone, 0)
+            self.aside_after[total] = self.aside_after[total] - gone + come
+        self._set_aside(firing, total, counted)
+
+    def _set_aside(self, firing: Firing, total: Sum, counted: Term) -> None:
+        """What it sets aside, or gets back, if the one who looks has no part in it."""
+        amounts = zip(firing.row.lines, firing.amounts, strict=True)
+        mine = [value for (source, _), value in amounts if source == total.account]
+        together = self.view.own and self.view.own.entity.name == f"{firing.entity.name}{total.fact}."
+        if together or not mine or self.phase == "done at once":
+            return
+        moved = z3.If(counted, z3.Sum(mine), 0)
+        now = self.aside_after[total]
+        self.aside_after[total] = now + moved if self.phase == "sent to the provider" else now - moved
+
+    def always(self, invariant: Invariant) -> Term:
+        """That an invariant holds before: with what is set aside, and without it."""
+        return _both(invariant, self.values(invariant), self.aside)
+
+    def still(self, invariant: Invariant) -> Term:
+        """That it holds afterwards."""
+        return z3.And(
+            [_both(invariant, self.values_after(invariant, state), self.aside_after) for state in self.states_after]
+        )
+
+    def values(self, invariant: Invariant) -> dict[str, Value]:
+        return _values(invariant, self.before, self.sums, self.state)
+
+    def values_after(self, invariant: Invariant, state: Value) -> dict[str, Value]:
+        return _values(invariant, self.after, self.sums_after, state)
 
     def sound(self) -> list[Term]:
         """What holds before: all invariants, value is where it came to, and nobody in a sum has more than the sum."""
-        known = [self.always(each)[0] for each in self.machine.invariants.values()]
-        known += [self.before[name] >= 0 for name in self.machine.columns]
-        known.append(sum_of(self.before) == 0)  # what came in and did not go out is there
-        if self.view.own and self.phase in ("confirmed", "given back") and IN_DOUBT in self.before:
-            known.append(self.before[IN_DOUBT] >= z3.Sum([_ZERO, *self.view.own.amounts]))
+        known = [self.always(each) for each in self.machine.invariants.values()]
         for total, term in self.sums.items():
             known += [term >= 0, self.aside[total] >= 0, self.aside_after[total] >= 0]
-            known += [
-                term >= member.entity.accounts[total.account]
-                for member in self.view.members
-                if member.entity.machine.name == total.machine
-            ]
-        return known
+        return [*self.known, *known]
 
     def touches(self, invariant: Invariant) -> bool:
         names = [name for name in self.before if name in invariant.always.names]
-        return any(self.after[name] is not self.before[name] for name in names) or any(
-            self.sums_after[total] is not self.sums[total] for total in invariant.sums.values()
+        moves = "state" in invariant.always.names and self.states_after != [self.state]
+        return (
+            moves
+            or any(self.after[name] is not self.before[name] for name in names)
+            or any(self.sums_after[total] is not self.sums[total] for total in invariant.sums.values())
         )
+
+
+def _named(what: str, total: Sum) -> Term:
+    return z3.Int(f"{what}.{total.machine}.{total.fact}.{total.account}")
+
+
+def _world(known: Known, point: Point, prefix: str) -> World:
+    return world(known.life.machine, point.state, prefix)
+
+
+def _both(invariant: Invariant, values: Mapping[str, Value], aside: Mapping[Sum, Term]) -> Term:
+    back = {name: Value(values[name].term + aside[total]) for name, total in invariant.sums.items()}
+    return z3.And(_always(invariant, values), _always(invariant, {**values, **back}))
 
 
 def _kept(prover: Prover, now: _Happening, given: list[Term]) -> None:
@@ -205,11 +309,11 @@ def _kept(prover: Prover, now: _Happening, given: list[Term]) -> None:
         if not now.touches(each):
             continue
         assumed = assumed or [*given, *now.sound()]
-        before, after = _values(each, now.before, now.sums), _values(each, now.after, now.sums_after)
-        model = prover.proved("invariants", machine, place, assumed, [now.always(each)[1]])
+        model = prover.proved("invariants", machine, place, assumed, [now.still(each)])
         if model is not None:
+            before, after = now.values(each), now.values_after(each, now.states_after[-1])
             numbers = ", ".join(
-                f"{name} {_number(model, before[name])} → {_number(model, after[name])}"
+                f"{name} {_shown(model, name, before[name])} → {_shown(model, name, after[name])}"
                 for name in sorted(each.always.names)
             )
             message = (
@@ -219,5 +323,6 @@ def _kept(prover: Prover, now: _Happening, given: list[Term]) -> None:
             prover.told("TS307", machine, message, *place)
 
 
-def _number(model: Term, value: Value) -> str:
-    return amount(model.eval(value.term, True).as_long())
+def _shown(model: Term, name: str, value: Value) -> str:
+    found = model.eval(value.term, True).as_long()
+    return terms.text_of(found) or "another" if name == "state" else amount(found)

@@ -9,7 +9,7 @@ and `resolve.post` do their sums with terms as they do them with numbers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import combinations, product
 
 import attrs
 import z3
@@ -31,7 +31,7 @@ class Firing:
     args: Mapping[str, Value]  # cut to `upto`
     amounts: tuple[Term, ...]
     partial: str | None  # the argument of which less may be confirmed
-    link: str | None = None  # how the entity that drives this one calls it
+    who: Term  # the entity itself, as links name it
 
     def done(self, part: Term) -> tuple[Term, ...]:
         """The amounts that are confirmed, if the provider confirms `part`."""
@@ -106,12 +106,19 @@ def refusals(entity: Entity, command: str) -> tuple[RefusedOnPurpose, ...]:
 def acts(machines: Machines, entity: Entity, row: Row, command: str) -> Iterator[Act]:
     """All that may happen when `row` answers `command`: one act for each way of what it drives."""
     args, well = terms.arguments(entity.machine, command, entity.name)
-    for act in _acts(machines, entity, row, command, args, None):
-        yield attrs.evolve(act, when=z3.And(well, act.when))
+    for act in _acts(machines, entity, row, command, args, z3.Int(f"{entity.name}who")):
+        yield attrs.evolve(act, when=z3.And(well, act.when, *_different(act)))
+
+
+def _different(act: Act) -> Iterator[Term]:
+    """That a command which drives two entities of one machine drives two different ones: else the core refuses it."""
+    for one, other in combinations(act.firings, 2):
+        if one.entity.machine.name == other.entity.machine.name:
+            yield one.who != other.who
 
 
 def _acts(
-    machines: Machines, entity: Entity, row: Row, command: str, args: Mapping[str, Value], link: str | None
+    machines: Machines, entity: Entity, row: Row, command: str, args: Mapping[str, Value], who: Term
 ) -> Iterator[Act]:
     when = answers(entity, row, command, args)
     partial = row.transition.partial
@@ -125,7 +132,7 @@ def _acts(
                 mine[share] = act.own.args[act.own.partial]
         places = entity.places(mine)
         amounts = tuple(terms.evaluated(move.amount.code, places).term for move in row.transition.moves)
-        firing = Firing(entity, row, command, mine, amounts, share, link)
+        firing = Firing(entity, row, command, mine, amounts, share, who)
         driven = [firing for act in way for firing in act.firings]
         yield Act((firing, *driven), z3.And(when, *(act.when for act in way)))
 
@@ -148,7 +155,7 @@ def _driven(machines: Machines, entity: Entity, drive: Drive, args: Mapping[str,
             continue
         other = terms.entity(machine, state, f"{entity.name}{drive.link}.")
         for row in rows:
-            for act in _acts(machines, other, row, command, given, drive.link):
+            for act in _acts(machines, other, row, command, given, link.term):
                 yield attrs.evolve(act, when=z3.And(link.there, other.sound(), act.when))
 
 
