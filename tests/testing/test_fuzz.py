@@ -64,7 +64,7 @@ FAULTS = {
     ),
     "a final state that keeps value": ("move: {open -> lapsed: open}", "move: {open -> lapsed: 0}", "refusal:not_empty"),
     "an amount taken from the wrong account": (
-        "    move: {booked -> open: booked}", "    move: {open -> lapsed: booked}", "refusal:"
+        "    move: {booked -> open: booked}", "    move: {open -> lapsed: booked}", "provider"
     ),
     "an invariant that does not hold": (
         "paid_out + granted <= 0", "paid_out + granted < 0", "invariant:flown_was_granted"
@@ -90,6 +90,61 @@ def test_a_planted_fault_is_found_and_its_story_is_short(fault: str, tmp_path: P
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == len(found.lines)
     assert all(answer["result"] != "invalid" for answer in answers), answers
+
+
+ASKED = {
+    "asked for twice as much": ("ask: issue\n    move: {granted -> open: amount}\n  add",
+                                "ask: issue(amount=amount + amount)\n    move: {granted -> open: amount}\n  add"),
+    "asked to redeem, where it is held": ("    ask: hold\n", "    ask: redeem\n"),
+    "not asked to release the rest": ("release=booked - amount", "release=0"),
+    "not asked to release at all": ("    ask: release_hold(amount=booked, hold=hold)\n", ""),
+    "not asked to take it back": ("    ask: adjust(amount=-open)\n", ""),
+    "asked to add, where it is taken": ("adjust(amount=-open)", "adjust(amount=open)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ASKED)
+def test_what_the_provider_is_told_is_what_is_posted(fault: str) -> None:
+    machines = page(*ASKED[fault])
+    found = fuzz(machines, "travel_voucher", examples=30).found
+    assert found is not None
+    assert found.code == "provider", found
+    assert len(found.lines) <= 6, story(found.lines)
+
+
+OTHERS = """
+machine: pass
+version: 1
+summary: A pass with points that are ours alone, and value that others may put on it or let run out.
+facts: {number: text}
+accounts: {left: On it., aside: Held., points: Ours.}
+outside: {sold: In., shop: Ours., seen: Others., used: Gone.}
+states: {on: {start: true, says: In use.}}
+commands: {sell: {amount: money}, earn: {amount: money}, turn: {}, see: {amount: money}, lose: {}, put: {amount: money}, gone: {}}
+signed: [gone]
+transitions:
+  sell: {from: on, when: amount > 0, ask: issue, move: {sold -> left: amount}}
+  earn: {from: on, when: amount > 0, move: {shop -> points: amount}}
+  turn: {from: on, when: points > 0, ask: issue(amount=points), move: {points -> left: points}}
+  put: {from: on, when: 0 < amount <= left, ask: hold, move: {left -> aside: amount}}
+  gone: {from: on, when: aside > 0, move: {aside -> left: aside}}
+  see: {from: on, when: amount > left, move: {seen -> left: amount - left}}
+  lose: {from: on, when: left > 0, move: {left -> seen: left}}
+refuse:
+  - {says: It is of an amount above nothing., in: [on], commands: [sell, earn], when: amount <= 0}
+  - {says: It has none., in: [on], commands: [turn], when: points == 0}
+  - {says: It has less., in: [on], commands: [put], when: amount <= 0 or amount > left}
+  - {says: Nothing is held., in: [on], commands: [gone], when: aside == 0}
+  - {says: It carries more., in: [on], commands: [see], when: amount <= left}
+  - {says: It carries none., in: [on], commands: [lose], when: left == 0}
+"""
+
+
+def test_what_is_ours_alone_or_seen_of_others_needs_no_asking() -> None:
+    machines = reader.read({"pass.yaml": OTHERS})
+    report = fuzz(machines, "pass", examples=30)
+    assert report.found is None, report.found
+    assert report.plain(machines)["machines"]["pass"]["transitions"]["missing"] == []
 
 
 def never_much(world: World) -> bool:

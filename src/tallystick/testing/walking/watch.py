@@ -18,6 +18,7 @@ from tallystick.refusal import Refusal
 from tallystick.store import Record
 from tallystick.testing.referee import judge
 from tallystick.testing.rows import rows_of
+from tallystick.testing.walking.agreement import Agreement
 from tallystick.testing.walking.conformance import Conformance
 from tallystick.testing.walking.coverage import SHORT, Coverage, Goal
 from tallystick.testing.walking.guide import faulty
@@ -34,6 +35,7 @@ class Watch:
         self.coverage = coverage if coverage is not None else Coverage()
         self._invariants = tuple(invariants)
         self._conformance = Conformance(world.machines)
+        self._agreement = Agreement(world.machines)
         self._outside: dict[Ref, Counter[str]] = {}
         self._asked: dict[str, dict[Ref, tuple[str, str]]] = {}  # call → who asked, in which state, by what
         self._seen = 0  # entries
@@ -72,6 +74,8 @@ class Watch:
     def _entry(self, record: Record) -> None:
         for why in self._conformance.take(record):
             self._fail("conformance", why)
+        for why in self._agreement.take(record, self.world.provider.done):
+            self._fail("provider", why)
         self.coverage.states[record.machine, record.to_state] += 1
         if record.phase in ("done", "confirmed"):
             self.coverage.transitions[record.machine, str(record.from_state), record.transition] += 1
