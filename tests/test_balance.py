@@ -36,6 +36,7 @@ from tallystick.balance import (
 )
 from tallystick.engine import Engine
 from tallystick.provider import Call, CardFacts, Outcome, Provider, Result
+from tallystick.provider.clutch.answers import Balance, Card
 from tallystick.provider.clutch.client import ClutchProvider
 from tallystick.provider.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket
 from tallystick.provider.clutch.sandbox import CardSet, Sandbox
@@ -179,6 +180,32 @@ def test_a_card_without_pin_is_known_by_its_number(store: Store) -> None:
     shop.provider.settings = attrs.evolve(shop.clutch, pinless_numbers=legacy)
     assert shop.check(legacy).available == usd("7.00")
     assert "pin" not in shop.wire.asked[-1]
+
+
+def test_a_card_that_is_not_in_use_is_not_told_whoever_knows_of_it(store: Store) -> None:
+    """Ours is suspended in our books only; another is shown as suspended by search. Each sounds like a wrong PIN."""
+    shop = Shop(store)
+    books = StoredValue(shop.engine)
+    sale = books.sell_electronic("c1", "50.00", "USD", order="o", key="sell", card_set="GIFT")
+    number, pin = str(sale.number), str(sale.pin)
+    assert shop.check(number, pin, client="bob").available == usd("50.00")
+    books.suspend("c1", key="lost")
+    asked = len(shop.wire.asked)
+    began = shop.time.now
+    assert [shop.check(number, each, client="bob") for each in (pin, shop.wrong)] == [NOT_FOUND] * 2
+    assert len(shop.wire.asked) == asked + 2  # Clutch is asked all the same
+    assert shop.time.now - began == 2 * shop.desk.settings.floor
+    books.reinstate("c1", key="found")
+    assert shop.check(number, pin, client="bob").available == usd("50.00")
+
+
+def test_a_card_that_search_shows_as_suspended_is_not_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = Shop(store)
+    card = Card(shop.number, "GIFT", shop.clutch.status_suspended, (Balance(3000),), cached=False)
+    monkeypatch.setattr(shop.provider, "_card", lambda *_, **__: card)
+    assert shop.check(pin=shop.pin) is NOT_FOUND
+    monkeypatch.setattr(shop.provider, "_card", lambda *_, **__: attrs.evolve(card, status="Active"))
+    assert shop.check(pin=shop.pin).available == usd("30.00")
 
 
 def test_our_own_books_answer_where_they_are_the_truth(store: Store) -> None:

@@ -196,8 +196,7 @@ class BalanceDesk:
         """Raises: Invalid, if the key is too short or the provider tells no balances; StoreError."""
         self.settings = settings or BalanceSettings()
         self.currency = Money.zero(currency).currency
-        self._engine, self._store = engine, engine.store
-        self._source = _source(engine)
+        self._engine, self._store, self._source = engine, engine.store, _source(engine)
         self._verify = verify_captcha
         self._key = _key(engine, key)
         self._clock, self._sleep = clock, sleep
@@ -277,7 +276,8 @@ class BalanceDesk:
         if self._source is None:
             return _Books(known) if known is not None and known.state == "issued" else NO
         try:
-            return self._source.balance(CardFacts("", self.currency, number), pin)
+            told = self._source.balance(CardFacts("", self.currency, number), pin)
+            return told if known is None or known.state == "issued" else NO  # asked all the same: alike in time
         except Exception as error:  # noqa: BLE001  # whatever it is, the one who asks hears the same
             outcome = getattr(error, "outcome", None)
             return outcome if isinstance(outcome, Outcome) else Outcome(Result.UNKNOWN)

@@ -303,6 +303,23 @@ def test_a_twin_at_our_own_location_of_a_request_that_was_lost_looks_like_it() -
     assert world.ours_at_clutch(str(world.entity("gift_card", "c1").facts["number"]))[-1].operation == "issue"
 
 
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_what_was_answered_as_done_for_less_than_it_may_be_is_never_sent_again(repeats: int) -> None:
+    """The brand knows no adjustments: Clutch redeems instead, for less, and says so."""
+    world = World(sandbox=Settings(adjustment_field="unknown here"))
+    world.card()
+    world.line.faults.append("short_approval:0.75")
+    receipt = world.attempt(Command("gift_card", "c1", "adjust", {"amount": "-1.00"}, "it", "ann", "goodwill"))
+    number = str(world.entity("gift_card", "c1").facts["number"])
+    done = world.sandbox.history(number)[0].transaction_id
+    assert done in receipt.why
+    for _ in range(repeats):
+        world.clock.on(minutes=2)
+        (looked,) = world.engine.recover()
+        assert (looked.result, done in looked.why) == (Ended.IN_DOUBT, True)
+    assert world.sandbox.balances(number) == {"USD": 4925}
+
+
 def test_what_comes_later_than_the_quiet_period_and_is_sent_again_is_done_twice() -> None:
     """Nothing public says that Clutch makes a repeat harmless; what is left is to find it, and it is found."""
     world = World()

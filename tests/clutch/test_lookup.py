@@ -77,7 +77,10 @@ RULES: list[tuple[Call, Card | None, list[Entry], str]] = [
     # An entry of the kind and amount, once
     (ISSUE,   card(500), [line("a", 500)],                                "a"),
     (ISSUE,   card(500), [],                                              "not seen"),
-    (ISSUE,   card(500), [line("a", 499), line("b", -500), line("c", 0)], "not seen"),
+    (ISSUE,   card(500), [line("a", 501), line("b", -500), line("c", 0)], "not seen"),
+    (ISSUE,   card(500), [line("a", 499)],                                "ambiguous"),  # nobody asked for less, but it may be
+    (ISSUE,   card(500), [line("a", 499), line("b", 500)],                "b"),
+    (ISSUE,   card(500), [line("a", 499, **ELSEWHERE)],                   "not seen"),
     (ISSUE,   card(500), [line("a", 500), line("b", 500)],                "ambiguous"),
     (ISSUE,   card(500), [line("a", 500, kind="ALLOCATE")],               "not seen"),
     (REDEEM,  card(),    [line("a", -500)],                               "a 500"),
@@ -139,6 +142,9 @@ RULES: list[tuple[Call, Card | None, list[Entry], str]] = [
     (call("adjust", amount=-500), card(), [line("a", -500)],              "a"),
     (call("adjust", amount=500),  card(), [line("a", 500, kind="ADJUSTMENT")], "ambiguous"),
     (call("adjust", amount=-500), card(), [line("a", 500)],               "not seen"),
+    (call("adjust", amount=-500), card(), [line("a", -75)],               "ambiguous"),
+    (call("adjust", amount=-500), card(), [line("a", 75), line("b", -501)], "not seen"),
+    (call("adjust", amount=500),  card(), [line("a", 75)],                "ambiguous"),
     (VOID,    card(500), [line("a", 500, kind="VOID")],                   "a"),
     (VOID,    card(500), [line("a", kind="VOID", **BLANK)],               "a"),
     (VOID,    card(500), [line("a", 500, kind="REVERSAL")],               "ambiguous"),

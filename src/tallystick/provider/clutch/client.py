@@ -234,12 +234,14 @@ class ClutchProvider:
         """What is available and what is held. A PIN, if given, is checked.
 
         Raises:
-            NotRead: declined as unknown_card or wrong_pin, or Clutch was not reached.
+            NotRead: declined as unknown_card, wrong_pin or, where it is shown, suspended; or Clutch was not reached.
         """
         number = card.number or ""
         found = self._card(wire.search(self.settings, number, pin), number, card.currency, hide=(number, pin or ""))
         if found is None:
             raise NotRead(Outcome(Result.DECLINED, reason=Reason.UNKNOWN_CARD, text="no card was found"))
+        if found.status == self.settings.status_suspended:
+            raise NotRead(Outcome(Result.DECLINED, reason=Reason.SUSPENDED, text="the card is suspended"))
         return found
 
     def holds(self, card: CardFacts) -> dict[str, int]:

@@ -13,7 +13,7 @@ hold            an open hold of the amount (of less, if less may be taken); its 
 redeem          a decrease of the amount (of less, if less may be taken)
 issue           an increase. Some first loads are recorded without their amount: such an entry fits if it is the only
                 change there is and the card carries exactly what was issued
-adjust          an increase or decrease
+adjust          an increase or decrease. Of this and of an issue a part may be it: done for less, against what was asked
 redeem_hold     its hold decides: as it was, it was not done; gone, it was done if a decrease of the amount is there,
                 for nobody else knows its id. Where the rest is kept, what was held before is needed (`held`)
 release_hold    its hold decides: there, it was not done; gone, it was done if an entry of 0 is there
@@ -142,7 +142,7 @@ def _issue(case: Case) -> Found:
     sure, maybe = _sifted(case, lambda entry: _changes(case, entry, case.amount))
     if not sure and len(maybe) == 1 and _is_first_load(case, maybe[0]):
         return _confirmed(case, maybe[0])
-    return _settled(case, sure, maybe, "issue")
+    return _settled(case, *_or_parts(case, sure, maybe), "issue")
 
 
 def _is_first_load(case: Case, entry: Entry) -> bool:
@@ -159,7 +159,17 @@ def _adjust(case: Case) -> Found:
         strange = entry.kind not in _known(case.settings) and entry.amount == case.amount
         return MAYBE if strange else fit
 
-    return _settled(case, *_sifted(case, fits), "adjustment")
+    return _settled(case, *_or_parts(case, *_sifted(case, fits)), "adjustment")
+
+
+def _or_parts(case: Case, sure: list[Entry], maybe: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Where nothing fits, a part of it may: nobody asked for less, but an answer may have said that less was done."""
+
+    def fits(entry: Entry) -> int:
+        part = 0 < (entry.amount or 0) < case.amount or case.amount < (entry.amount or 0) < 0
+        return MAYBE if part and entry.kind == case.settings.type_update else NO
+
+    return (sure, maybe) if sure or maybe else _sifted(case, fits)
 
 
 def _void(case: Case) -> Found:

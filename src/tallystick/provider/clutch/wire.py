@@ -259,7 +259,9 @@ def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> O
     try:
         return _confirmed(call, settings, answer)
     except Strange as strange:
-        return Outcome(Result.UNKNOWN, request=text_of(answer.get("requestRef")), text=str(strange))
+        named, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
+        said = f"{strange}; it names transaction {named}" if named else str(strange)
+        return Outcome(Result.UNKNOWN, reference=named, request=request_ref, text=said)
 
 
 def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | Unsaid:
