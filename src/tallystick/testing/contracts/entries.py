@@ -69,7 +69,7 @@ class Entries:
             both = look.caused("c1/hold")
         assert card is not None
         assert payment is not None
-        assert card.accounts == {"available": 4000, "held": 1000, "in_doubt": 0}
+        assert card.accounts == {"available": 4000, "held": 1000, "leaving": 0, "in_doubt": 0}
         assert (card.state, card.version, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
         assert [each.version for each in journal] == [1, 2, 3, 4, 5]
         assert journal[-1].hash == card.hash
