@@ -24,7 +24,7 @@ from tallystick.cli_parts import (
     write,
     write_json,
 )
-from tallystick.errors import Invalid, TallystickError
+from tallystick.errors import Invalid, TallystickError, quoted
 
 if TYPE_CHECKING:
     from tallystick.engine import Engine
@@ -202,7 +202,7 @@ def resolve(
         with engine.store.reading() as reading:
             row = reading.call(call)
         if row is None:
-            raise Invalid(f"there is no call {call!r}")
+            raise Invalid(f"there is no call {quoted(call)}")
         minor = money.parse(amount, row.currency) if amount is not None else None
         receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
     _tell_receipts(as_json, [receipt], "")

@@ -10,7 +10,7 @@ import attrs
 
 from tallystick import owned, resolve
 from tallystick.entity import Entity, InFlight
-from tallystick.errors import Invalid
+from tallystick.errors import Invalid, quoted
 from tallystick.machine import Machine, Row
 from tallystick.provider import Call, Outcome, Result
 from tallystick.receipt import Ended, Receipt, stamp
@@ -190,5 +190,5 @@ def asked_of(row: CallRow) -> int | None:
 def _row(unit: Unit, id: str) -> CallRow:
     row = unit.call(id)
     if row is None:
-        raise Invalid(f"there is no call {id!r}")
+        raise Invalid(f"there is no call {quoted(id)}")
     return row

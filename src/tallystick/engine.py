@@ -31,7 +31,7 @@ import attrs
 
 from tallystick import closing, person, work
 from tallystick.entity import CREATE
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, nearest, quoted
 from tallystick.machine import Machines
 from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, checked, stamp
@@ -245,7 +245,7 @@ class Engine:
         with self.store.reading() as reading:
             row = reading.queued([key]).get(key)
         if row is None:
-            raise Invalid(f"nothing is queued under the key {key!r}")
+            raise Invalid(f"nothing is queued under the key {quoted(key)}")
         return self._run(row) if row.state == "waiting" else self._ran(row)
 
     def _ran(self, row: QueueRow) -> Receipt:
@@ -344,7 +344,7 @@ class Engine:
         with self.store.reading() as reading:
             row = reading.call(call)
         if row is None:
-            raise Invalid(f"there is no call {call!r}")
+            raise Invalid(f"there is no call {quoted(call)}")
         return row
 
     # The queue

@@ -110,6 +110,12 @@ class NotInTransaction(StoreError):
     """`connection=` joins a transaction of the caller's; there was none, or it was unfit."""
 
 
+def quoted(name: object) -> str:
+    """A name as it was given; masked, if it is a card number that somebody took for a name."""
+    text = str(name)
+    return f"'…{text[-4:]}'" if text.isdigit() and len(text) >= 12 else repr(name)
+
+
 def nearest(wrong: str, known: Sequence[str]) -> str:
     """' Did you mean x?' for the known name nearest to a wrong one, or all names if few, or ''."""
     close = get_close_matches(wrong, known, n=1)

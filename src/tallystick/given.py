@@ -13,10 +13,9 @@ import click
 from tallystick import reader
 from tallystick.engine import Engine
 from tallystick.entity import CREATE, Entity, Ref
-from tallystick.errors import Invalid, StoreError, nearest
+from tallystick.errors import Invalid, StoreError, nearest, quoted
 from tallystick.machine import Machine, Machines
 from tallystick.opening import connected, provider_named
-from tallystick.refusal import mask
 from tallystick.store import Reading, Store, open_store
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
@@ -88,11 +87,10 @@ def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
     meant = [each for each in entities.values() if each.id == text or not _leads(machines, each, entities)]
     if len(meant) == 1:
         return meant[0]
-    shown = repr(mask(text) if text.isdigit() and len(text) >= 12 else text)  # no card number into a log
     if not meant:
-        raise Invalid(f"there is nothing with the id or card number {shown}")
+        raise Invalid(f"there is nothing with the id or card number {quoted(text)}")
     named = " and ".join(f"{each.machine}/{each.id}" for each in meant)
-    raise Invalid(f"{shown} names {len(meant)} things: {named}; say which, as machine/id")
+    raise Invalid(f"{quoted(text)} names {len(meant)} things: {named}; say which, as machine/id")
 
 
 def _leads(machines: Machines, entity: Entity, found: Mapping[Ref, Entity]) -> bool:

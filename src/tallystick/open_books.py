@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.engine import GRACE, Engine
 from tallystick.entity import Entity
-from tallystick.errors import Answered, Invalid
+from tallystick.errors import Answered, Invalid, quoted
 from tallystick.receipt import Answer, Command, Receipt
 from tallystick.store import Record
 from tallystick.verify import Report, verify
@@ -129,5 +129,5 @@ class OpenBooks:
         with self.engine.store.reading() as reading:
             found = reading.entity(machine, id)
         if found is None:
-            raise Invalid(f"there is no {machine} {id!r}")
+            raise Invalid(f"there is no {machine} {quoted(id)}")
         return found

@@ -11,7 +11,7 @@ import attrs
 
 from tallystick import closing
 from tallystick.arguments import LONGEST
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, nearest, quoted
 from tallystick.provider import REPEATABLE, Outcome, Result
 from tallystick.resolve import strange
 from tallystick.store import CallRow, QueueRow
@@ -82,7 +82,7 @@ def _waiting_for(unit: Unit, key: str, states: tuple[str, ...]) -> QueueRow:
     if row is None or row.state not in states:
         state = f"it is {row.state}" if row is not None else "nothing is queued under it"
         would = f"what is {' or '.join(states)} may be" if row is not None else "see tallystick stuck"
-        raise Invalid(f"no command waits for this under the key {key!r}: {state}; {would}")
+        raise Invalid(f"no command waits for this under the key {quoted(key)}: {state}; {would}")
     return row
 
 

@@ -11,7 +11,7 @@ import attrs
 
 from tallystick.arguments import LONGEST
 from tallystick.entity import Posting
-from tallystick.errors import Declined, InDoubt, Invalid, Refused, Unavailable, nearest
+from tallystick.errors import Declined, InDoubt, Invalid, Refused, Unavailable, nearest, quoted
 from tallystick.money import Money
 from tallystick.provider import Outcome
 from tallystick.refusal import Refusal
@@ -37,7 +37,7 @@ class Command:
     """One intention of the caller. `key` names it for ever; `args` are as the caller has them."""
 
     machine: str
-    id: str
+    id: str = attrs.field(repr=quoted)
     command: str
     args: Mapping[str, object] = attrs.field(factory=dict, repr=False)  # a PIN may be among them
     key: str = ""
@@ -51,9 +51,9 @@ class Receipt:
     """What became of a command. Amounts are minor units of `currency`, of the entity it was given to."""
 
     result: Ended
-    key: str
+    key: str = attrs.field(repr=quoted)
     machine: str
-    id: str
+    id: str = attrs.field(repr=quoted)
     command: str
     state: str | None = None
     currency: str | None = None

@@ -27,7 +27,7 @@ import attrs
 
 from tallystick import money
 from tallystick.engine import Engine
-from tallystick.errors import Invalid
+from tallystick.errors import Invalid, quoted
 from tallystick.money import Money
 from tallystick.provider import REPEATABLE, CardFacts, Line, Observed, Observer, Unread
 from tallystick.receipt import Command, Receipt
@@ -158,7 +158,7 @@ def our_half(engine: Engine, id: str) -> Ours:
     with engine.store.reading() as reading:
         card = reading.entity(CARD, id)
         if card is None:
-            raise Invalid(f"there is no {CARD} {id!r}")
+            raise Invalid(f"there is no {CARD} {quoted(id)}")
         if not card.facts.get("number"):
             raise Invalid(f"{CARD} {id!r} has no number yet; the provider cannot know it")
         calls = reading.calls_on(CARD, id)

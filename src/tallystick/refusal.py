@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tallystick import money
+from tallystick.errors import quoted
 from tallystick.expression import MONEY, Expression, Type
 from tallystick.machine import IN_DOUBT, Machine, Row
 
@@ -57,7 +58,7 @@ class Candidate:
 class Refusal:
     code: Code
     machine: str
-    id: str
+    id: str = attrs.field(repr=quoted)
     state: str | None
     command: str
     why: str
@@ -101,7 +102,7 @@ def shown(value: object, type_: Type, currency: str) -> str:
 
 
 def missing(machine: str, id: str, command: str) -> Refusal:
-    why = f"there is no {machine} {id!r}; create it first"
+    why = f"there is no {machine} {quoted(id)}; create it first"
     return Refusal(Code.NO_SUCH_ENTITY, machine, id, None, command, why, allowed=("create",))
 
 

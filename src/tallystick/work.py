@@ -11,7 +11,7 @@ import attrs
 from tallystick import arguments, owned, refusal, resolve
 from tallystick.decide import decide
 from tallystick.entity import CREATE, Intent, Plan, Request
-from tallystick.errors import Invalid, KeyReused
+from tallystick.errors import Invalid, KeyReused, quoted
 from tallystick.machine import Machine
 from tallystick.provider import VERBS, Call, Outcome, Provider, Result
 from tallystick.receipt import Answer, Command, Ended, Receipt, fingerprint, stamp
@@ -149,7 +149,7 @@ def _uncreatable(
         if facts[fact] is None:
             continue
         linked = unit.world.get((target, str(facts[fact])))
-        code, why = Code.LINKED, f"its {fact}, {target} {facts[fact]!r}, does not exist"
+        code, why = Code.LINKED, f"its {fact}, {target} {quoted(str(facts[fact]))}, does not exist"
         if linked is not None:
             code, why = Code.CURRENCY, f"it would be in {currency}, its {fact} {linked.id!r} is in {linked.currency}"
         if linked is None or linked.currency != currency:

@@ -26,7 +26,9 @@ from tallystick.provider.clutch.answers import NotRead
 from tallystick.provider.clutch.client import ClutchProvider
 from tallystick.provider.clutch.sandbox import Sandbox, Settings
 from tallystick.provider.clutch.settings import ClutchSettings
+from tallystick.reconcile import reconcile
 from tallystick.store import open_store
+from tallystick.stored_value import StoredValue
 
 PIN_LENGTH = 9  # long enough to be found by chance nowhere
 SANDBOX = Settings(pin_length=PIN_LENGTH)
@@ -103,7 +105,9 @@ def test_nothing_that_is_said_in_traffic(seed: int, log: io.StringIO, capfd: pyt
         said += [f"{each!r} {each} {each.last!r} {each.outcome!r} {each.refusal!r}" for each in world.receipts]
     said += [repr(each) for machine in ("gift_card", "payment", "replacement") for each in world.all(machine)]
     said += [repr(each) for each in (world.provider, world.provider.settings, world.engine)]
-    said += [f"{row.note} {row.outcome}" for row in world.calls()]
+    said += [f"{row!r} {row.note} {row.outcome}" for row in world.calls()]
+    with world.store.reading() as reading:
+        said += [repr(each) for each in [*reading.journal(), *reading.queue()]]
     said += [repr(receipt.or_raise.__self__) for receipt in world.receipts]
     for receipt in world.receipts:
         try:
@@ -182,6 +186,26 @@ def without_amount(text: str, pin: str) -> str:
 def dies_before_its_commit(where: str) -> None:
     if where == "before its commit":
         raise Crash(where)
+
+
+def test_a_card_number_that_is_taken_for_a_name_is_masked() -> None:
+    world = World()
+    world.card()
+    number = str(world.entity("gift_card", "c1").facts["number"])
+    books = StoredValue(world.engine)
+    said = []
+    for wrong in (
+        lambda: books.card(number), lambda: books.payment(number), lambda: books.settle(number, "1.00", key="w1"),
+        lambda: books.authorize("p", number, "1.00", order="o", key="w2"), lambda: books.replace(number, "n", key="w3"),
+        lambda: world.engine.resolve(number, "declined", by="ann", reason="r"), lambda: world.engine.run_queued(number),
+        lambda: world.engine.dismiss(number, by="ann", reason="r"), lambda: world.engine.send(number),
+        lambda: reconcile(world.engine, number),
+    ):  # fmt: skip
+        with pytest.raises(TallystickError) as caught:
+            wrong()
+        said.append(str(caught.value))
+    assert [each for each in said if number in each] == []
+    assert all(f"…{number[-4:]}" in each for each in said), said
 
 
 def test_settings_that_are_wrong_are_told_without_the_secret() -> None:

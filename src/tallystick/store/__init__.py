@@ -47,6 +47,11 @@ class Record(NamedTuple):
     hash: str
     seq: int = 0  # given by the store
 
+    def __repr__(self) -> str:
+        """Without what was said and set: a card number may be among it."""
+        did = f"{self.transition} {self.phase}, {self.from_state} → {self.to_state}"
+        return f"<Record {self.version} of {self.machine} {self.entity!r}: {did}>"
+
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -100,8 +105,8 @@ class CallRow:
     machine: str
     entity: str
     currency: str
-    args: str
-    steps: str
+    args: str = attrs.field(repr=False)  # a card number may be among them
+    steps: str = attrs.field(repr=False)
     secret: bool = attrs.field(converter=bool)  # SQLite keeps 0 or 1
     state: str  # open, confirmed, declined, unavailable
     attempts: int
@@ -110,7 +115,7 @@ class CallRow:
     closed: str | None = None
     outcome: str | None = None
     note: str | None = None
-    takes: str | None = None  # the unique fact that its entity will have: nobody else may take it meanwhile
+    takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
 
 
 @attrs.frozen
@@ -121,7 +126,7 @@ class QueueRow:
     machine: str
     entity: str
     command: str
-    args: str
+    args: str = attrs.field(repr=False)  # a card number may be among them
     due: str
     attempts: int = 0
     state: str = "waiting"  # waiting, done, refused, declined, parked, dismissed

@@ -4,8 +4,9 @@
 
 A story is composed by telling it: the guide of the fuzz kit (`walking/guide`) says what to do next towards a transition
 that no story has fired yet, on real books, with a provider whose answers are drawn (`Drawn`). What was refused is left
-out: once the story goes on, it might be taken. So a story told again under its keys can end in one way only, and
-`crash_points` kills processes at points of it, and again while they recover.
+out, for it might be taken once the story goes on; and before a command that waits for others the story ends.
+So told again under its keys it can end in one way only, and `crash_points` kills processes at points of it, and again
+while they recover.
 
 Beside what the referee asks, each call has to be done once if our books say it was and never if they say it was not;
 and what users declare has to hold, in what a crash has left too.
@@ -161,6 +162,8 @@ class _Composer:
                 continue  # the guide tries what no caller can say
             except AssertionError:
                 return  # somebody has to do more than these stories know
+            if _waits(telling):
+                return  # for others, and it would not in the next process, which begins a month later
             if self._written(telling, command):
                 yield command
                 given += command.machine == self._machine.name
@@ -213,6 +216,11 @@ class _Composer:
             why = wrong(rule, view)
             if why is not None:
                 yield f"{name_of(rule)}: {why}"
+
+
+def _waits(telling: Telling) -> bool:
+    with telling.engine.store.reading() as look:
+        return bool(look.queue(state="waiting"))
 
 
 def _everything(store: Store, machines: Machines) -> dict[Ref, Entity]:
