@@ -230,7 +230,7 @@ class StoredValue(OpenBooks):
     ) -> Receipt:
         """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
 
-        With `due` it is queued for `run_due`. `receipt.followed` has the receipt of the advanced hold; what it could
+        `keep`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the receipt of the advanced hold; what it could
         not cover is `payment(…).uncovered` and needs another tender.
         """
         args = {"amount": amount, "last": last, "keep": keep, "invoice": invoice}
@@ -282,7 +282,10 @@ class StoredValue(OpenBooks):
     # Cards get lost
 
     def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
-        """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned."""
+        """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned.
+
+        Nothing new can be held on it: `settle(…, keep=True)` a partial shipment, so that the rest stays held.
+        """
         return self._do("gift_card", card, "suspend", {}, key, by, reason)
 
     def reinstate(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
