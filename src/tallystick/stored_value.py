@@ -230,8 +230,8 @@ class StoredValue(OpenBooks):
     ) -> Receipt:
         """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
 
-        `keep`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the receipt of the advanced hold; what it could
-        not cover is `payment(…).uncovered` and needs another tender.
+        `keep`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
+        receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
         """
         args = {"amount": amount, "last": last, "keep": keep, "invoice": invoice}
         return self._do("payment", payment, "settle", args, key, by, due=due)
