@@ -330,6 +330,7 @@ def test_stories_reach_far_enough() -> None:
     wanted -= {
         ("gift_card", "activate_physical"),
         ("replacement", "begin_physical"),
+        ("replacement", "begin_in_use"),
         ("replacement", "activate_physical"),
     }
     for _ in range(5000):

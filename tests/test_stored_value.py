@@ -212,6 +212,29 @@ def test_a_replaced_card_keeps_what_orders_hold_on_it(books: StoredValue) -> Non
     assert books.card("c1").state == "replaced"
 
 
+def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card(books: StoredValue) -> None:
+    books.authorize("p", "c1", "60.00", order="o2", key="a")
+    first = books.replace("c1", "c2", key="rep", reason="lost")
+    books.cancel("p", key="x")
+    assert (books.card("c1").state, books.card("c1").available) == ("suspended", brl("60.00"))
+    for _ in range(2):
+        second = books.replace("c1", "c2", key="rest", reason="the order was cancelled")
+        assert (second.number, books.card("c2").available) == (first.number, brl("100.00"))
+    assert books.card("c1").state == "replaced"
+    assert books.replace("c1", "c2", key="rep", reason="lost").number == first.number
+    assert books.verify().clean
+
+
+def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back(books: StoredValue) -> None:
+    books.authorize("p", "c1", "100.00", order="o2", key="a")
+    with pytest.raises(Refused, match="what orders hold on the old card stays there until they ship or give it back"):
+        books.replace("c1", "c2", key="rep", reason="lost")
+    assert (books.card("c1").state, books.card("c1").held) == ("suspended", brl("100.00"))
+    books.cancel("p", key="x")
+    assert books.replace("c1", "c2", key="rep", reason="lost").number
+    assert (books.card("c1").state, books.card("c2").available) == ("replaced", brl("100.00"))
+
+
 def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: StoredValue) -> None:
     """The lost card is not retired while value of it is on its way."""
     brl_card = {"form": "physical", "currency": "BRL"}

@@ -298,27 +298,36 @@ class StoredValue(OpenBooks):
     ) -> Sale:  # fmt: skip
         """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
 
-        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled.
+        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled; what they
+        give back then is moved by replacing the card again, by the same new one.
         """
         old = self._entity("gift_card", card)
-        if old.state != "suspended" and self.engine.seen(f"{key}/suspend") is None:
+        if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
             self.suspend(card, key=f"{key}/suspend", by=by, reason=reason)
         form = "physical" if number else "electronic"
-        like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
-        blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
-        self._do("gift_card", new, "create", blank, f"{key}/card", by)
+        if self._is_in_use(new) and self.engine.seen(f"{key}/card") is None:
+            form = "in_use"
+        else:
+            like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
+            blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
+            self._do("gift_card", new, "create", blank, f"{key}/card", by)
         facts = {"old": card, "new": new, "form": form, "currency": old.currency}
         self._do("replacement", key, "create", facts, f"{key}/create", by)
         begun = self.engine.seen(f"{key}/begin")  # said again, it is about the amount of then
         amount = begun["amount"] if begun else self.card(card).available
         receipt = self._do("replacement", key, "begin", {"amount": amount}, f"{key}/begin", by, reason)
-        if number:
+        if form == "physical":
             receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
         with self._drawn(receipt.drawn) as pin:
             for each in receipt.followed:
                 if each.command != "retire":  # that waits until no order holds anything on the old card
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
+
+    def _is_in_use(self, card: str) -> bool:
+        with self.engine.store.reading() as reading:
+            found = reading.entity("gift_card", card)
+        return found is not None and found.state == "issued"
 
     def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""

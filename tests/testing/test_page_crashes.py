@@ -56,7 +56,7 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
     [
         (VOUCHER, "travel_voucher", 0),
         (MACHINES, "payment", 8),
-        (MACHINES, "gift_card", 12),
+        (MACHINES, "gift_card", 16),
         (MACHINES, "replacement", 5),
         (MACHINES, "fulfilment", 2),  # what is only passed through: follow-ups are done before anything else is said
         (reader.read({"door.yaml": DOOR}), "door", 0),

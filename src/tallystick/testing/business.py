@@ -215,9 +215,12 @@ class Business:
         self._count += 1
         new, id, form = f"c{self._count}n", f"r{self._count}", self._chance.choice(("electronic", "physical"))
         more: dict[str, Any] = {"card_set": "GIFT"} if form == "electronic" else {}
-        self._give.do("gift_card", new, "create", form=form, currency=card.currency, **more)
+        if self._chance.random() < 0.2:  # to a card that is in use, as often the one before
+            new, form = self._chance.choice(self.cards[-5:]), "in_use"
+        else:
+            self._give.do("gift_card", new, "create", form=form, currency=card.currency, **more)
+            self.cards.append(new)
         self._give.do("replacement", id, "create", old=card.id, new=new, form=form, currency=card.currency)
-        self.cards.append(new)
         self._begin("replacement", id)
 
     def _replace(self, replacement: Entity) -> None:
