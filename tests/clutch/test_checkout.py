@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ import pytest
 from world import settings_of
 
 from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Result
-from tallystick.provider.clutch.checkout import Basket, Checkout, Checkouts, Product
+from tallystick.provider.clutch.checkout import Basket, Bought, Checkout, Checkouts, Product, _fit
 from tallystick.provider.clutch.client import ClutchProvider
 from tallystick.provider.clutch.sandbox import Sandbox, Settings
 from tallystick.provider.clutch.transport import Answer, InProcess
@@ -24,9 +25,10 @@ DONE, NOT = "done", "not done"
 class Till:
     """A card with 50.00 in a program that redeems at checkout; the clock stands still until it is moved."""
 
-    def __init__(self, **more: Any) -> None:
+    def __init__(self, *, shows: bool = True, **more: Any) -> None:
         self.now = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)
-        self.sandbox = Sandbox(Settings(checkout_redeems=True), {"GIFT": 3}, seed=5, clock=lambda: self.now.timestamp())
+        program = Settings(checkout_redeems=True, checkout_lookup_shows_products=shows)
+        self.sandbox = Sandbox(program, {"GIFT": 3}, seed=5, clock=lambda: self.now.timestamp())
         self.inner, self.fault = InProcess(self.sandbox, read_timeout=0.2), "none"
         self.provider = ClutchProvider(settings_of(self.sandbox, **more), self, clock=lambda: self.now)
         self.checkouts = Checkouts(self.provider)
@@ -66,7 +68,8 @@ def test_one_stage() -> None:
     assert [(code, str(amount), discount) for _, code, amount, discount in done.mutations] == [("USD", "-5.00", True)]
     assert till.available() == 4500
     read = till.checkouts.read(str(done.reference))
-    assert (read.mutations, read.skus) == (done.mutations, ("shoe", "sock"))
+    shown = (Bought("shoe", Decimal(1), Decimal(3)), Bought("sock", Decimal(2), Decimal(1)))
+    assert (read.mutations, read.bought) == (done.mutations, shown)
     assert read.location == till.provider.settings.location
 
 
@@ -112,7 +115,7 @@ def test_a_lost_one_is_found_if_it_was_done(fault: str, stage: str) -> None:
     else:
         assert till.available() == 4000
         assert [str(amount) for *_, amount, _ in made(found).mutations] == ["-5.00"]
-        assert made(till.checkouts.read(str(made(found).reference))).skus == ("shoe", "sock")
+        assert made(till.checkouts.read(str(made(found).reference))).bought[1].sku == "sock"
 
 
 def test_a_set_up_applies_nothing_and_is_done_again() -> None:
@@ -142,6 +145,52 @@ def test_other_goods_or_another_location_are_not_it() -> None:
     till.fault = "lost_before"
     till.checkouts.one_stage(till.basket)
     assert isinstance(till.look_up(), NotSeen)
+
+
+@pytest.mark.parametrize(
+    "products",
+    [[Product("shoe", 30, 300), Product("sock", 2, 100)], [Product("shoe", 1, 301), Product("sock", 2, 100)]],
+)
+@pytest.mark.parametrize(("shows", "found"), [(True, NotSeen), (False, Ambiguous)])
+def test_other_quantities_or_prices_are_not_it(products: list[Product], shows: bool, found: type) -> None:
+    """Another till at our location bought them while ours was lost. Where only SKUs are shown, it may be ours."""
+    till = Till(shows=shows)
+    till.fault = "lost_before"
+    till.checkouts.one_stage(till.basket)
+    made(till.checkouts.one_stage(attrs.evolve(till.basket, id="theirs", products=products)))
+    assert isinstance(till.look_up(), found)
+
+
+def test_a_lost_one_of_which_only_the_goods_are_shown_is_for_a_person() -> None:
+    till = Till(shows=False)
+    till.fault = "lost_after"
+    till.checkouts.one_stage(till.basket)
+    found = till.look_up()
+    assert isinstance(found, Ambiguous)
+    assert found.evidence.startswith("1 may be it: ")
+
+
+ONE, TWO = Decimal(1), Decimal(2)
+PAIR = [Product("a", 1, 100), Product("a", 2, 100), Product("b", 1, 200)]
+
+
+@pytest.mark.parametrize(
+    ("bought", "fit"),
+    [
+        ([("b", ONE, TWO), ("a", TWO, ONE), ("a", ONE, ONE)], 2),  # in whatever order
+        ([("b", ONE, TWO), ("a", TWO, ONE), ("a", TWO, ONE)], 0),
+        ([("a", ONE, ONE), ("b", ONE, TWO)], 0),
+        ([("a",), ("a",), ("b",)], 1),
+        ([("a", TWO), ("a", ONE), ("b",)], 1),
+        ([("a", Decimal(30)), ("a",), ("b",)], 0),
+        ([("a",), ("a",), ("b", None, ONE)], 0),
+        ([("a",), ("b",)], 0),
+        ([], 0),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_a_basket_is_compared(bought: list[tuple[Any, ...]], fit: int) -> None:
+    shown = Checkout("t", None, None, (), tuple(Bought(*each) for each in bought))
+    assert _fit(shown, Basket("b", "USD", PAIR, 500)) == fit
 
 
 def test_a_record_that_cannot_be_read_decides_nothing() -> None:

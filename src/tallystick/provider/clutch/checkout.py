@@ -6,8 +6,9 @@ whose answer was lost. What it changed on a card reaches our books as what anoth
 `reconcile --apply`.
 
     look_up    a set-up applies nothing, so it is done again. Of the others, an unclaimed entry of the checkout type, at
-               our location and of the time, is read with checkoutLookup: it fits if it names the same goods. One fits:
-               done. None: not seen. Several, or an anonymous one, which stands on no card: a person decides
+               our location and of the time, is read with checkoutLookup: it fits if it shows the same goods, quantities
+               and prices. One fits: done. None: not seen. Several, one that shows the goods without their quantities
+               or prices, or an anonymous one, which stands on no card: a person decides
 """
 
 from __future__ import annotations
@@ -48,6 +49,15 @@ class Basket:
     order: str | None = None
 
 
+@attrs.frozen(order=True)
+class Bought:
+    """A line of a basket as a look-up shows it: perhaps the SKU alone."""
+
+    sku: str
+    quantity: Decimal | None = None
+    price: Decimal | None = None
+
+
 @attrs.frozen
 class Checkout:
     """What Clutch made of a basket. Mutations: balanceType, balanceCode, signed amount, whether it is a discount."""
@@ -56,7 +66,7 @@ class Checkout:
     request: str | None
     location: str | None
     mutations: tuple[tuple[str, str | None, Decimal, bool], ...]
-    skus: tuple[str, ...] = ()  # only a look-up names them
+    bought: tuple[Bought, ...] = ()  # only a look-up shows them
 
 
 # Words
@@ -97,9 +107,17 @@ def checked_out(answer: Json) -> Checkout:
             raise Strange("an amount is none")
         kind, code = text_of(each.get("balanceType")), text_of(each.get("balanceCode"))
         mutations.append((kind or "", code, Decimal(amount), each.get("isDiscount") is True))
-    skus = [text_of(each.get("sku")) or "" for each in objects(answer.get("skus") or [], "skus")]
+    bought = tuple(
+        Bought(text_of(each.get("sku")) or "", _shown(each.get("amountPurchased")), _shown(each.get("unitPrice")))
+        for each in objects(answer.get("skus") or [], "skus")
+    )
     reference, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
-    return Checkout(reference, request_ref, text_of(answer.get("locationId")), tuple(mutations), tuple(skus))
+    return Checkout(reference, request_ref, text_of(answer.get("locationId")), tuple(mutations), bought)
+
+
+def _shown(value: object) -> Decimal | None:
+    """A number, if it is one."""
+    return Decimal(value) if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 # Asked for
@@ -151,8 +169,9 @@ class Checkouts:
         certain = any(entry.call == basket.id for entry in history.entries)
         entries = lookup.of_kind(case, self._settings.type_checkout)
         read = {entry: self.read(entry.id) for entry in (*entries.sure, *entries.maybe)}
-        fitting = [entry for entry, checkout in read.items() if certain or _same(checkout, basket)]
-        if len(fitting) == 1 and fitting[0] in entries.sure:
+        fits = {entry: lookup.YES if certain else _fit(checkout, basket) for entry, checkout in read.items()}
+        fitting = [entry for entry, fit in fits.items() if fit]
+        if len(fitting) == 1 and fitting[0] in entries.sure and fits[fitting[0]] == lookup.YES:
             return attrs.evolve(read[fitting[0]], reference=fitting[0].id, request=fitting[0].request)
         if not fitting and history.complete:
             return NotSeen("no checkout of these goods that is not accounted for")
@@ -172,8 +191,22 @@ class Checkouts:
             return Outcome(Result.UNKNOWN, text=str(strange))
 
 
-def _same(checkout: Checkout, basket: Basket) -> bool:
-    return sorted(checkout.skus) == sorted(each.sku for each in basket.products)
+def _fit(checkout: Checkout, basket: Basket) -> int:
+    """How well what was bought there fits: for sure only if all of it is shown, and is the same."""
+    ours = sorted(
+        Bought(each.sku, Decimal(each.quantity), Decimal(number(each.price, basket.currency)))
+        for each in basket.products
+    )
+    if all(each.quantity is not None and each.price is not None for each in checkout.bought):
+        return lookup.YES if sorted(checkout.bought) == ours else lookup.NO
+    if sorted(each.sku for each in checkout.bought) != [each.sku for each in ours]:
+        return lookup.NO
+    return lookup.MAYBE if all(any(_may_be(one, each) for one in ours) for each in checkout.bought) else lookup.NO
+
+
+def _may_be(ours: Bought, theirs: Bought) -> bool:
+    """Whether what is shown of a line is as ours has it."""
+    return ours.sku == theirs.sku and theirs.quantity in (None, ours.quantity) and theirs.price in (None, ours.price)
 
 
 def _evidence(entries: Sequence[Entry]) -> str:

@@ -10,6 +10,7 @@ import json
 
 from tallystick.provider.clutch.sandbox.books import Card, Update
 from tallystick.provider.clutch.sandbox.call import MAX_DIGITS, Call, Json, balance_entries, decimal, mutation_of
+from tallystick.provider.clutch.sandbox.jsontext import dumps
 from tallystick.provider.clutch.sandbox.settings import Refused, ValueType
 
 # A change of balance, and whether it lowers what the customer pays.
@@ -23,7 +24,7 @@ def checkout(call: Call) -> Json:
     currency = call.books.value("Currency", call.settings.checkout_currency)
     if currency is None:
         raise Refused(call.errors.unknown_value_type)
-    skus, total = _basket(call, currency)
+    products, total = _basket(call, currency)
     setup, is_setup = call.text(call.settings.checkout_setup_field), call.flag("isSetup")
     if setup is not None:
         _check_setup(call, setup, card)
@@ -32,7 +33,7 @@ def checkout(call: Call) -> Json:
     if not is_setup:
         for update, _ in mutations:
             call.books.add(card.number if card else "", update.value, update.minor)
-    transaction_id = _record(call, card, skus, total, mutations, is_setup)
+    transaction_id = _record(call, card, products, total, mutations, is_setup)
     if setup is not None and not is_setup:
         call.books.sql("update checkout set completed_by = ? where id = ?", (transaction_id, setup))
     return _answer(call, card, currency, transaction_id, total, mutations)
@@ -47,20 +48,21 @@ def _check_card(call: Call, card: Card | None) -> None:
         raise Refused(call.errors.card_suspended)
 
 
-def _basket(call: Call, currency: ValueType) -> tuple[list[str], int]:
-    """The SKUs, and the total: as sent, or added up from the products."""
-    skus, total = [], 0
+def _basket(call: Call, currency: ValueType) -> tuple[list[Json], int]:
+    """The products, and the total: as sent, or added up from the products."""
+    products, total = list[Json](), 0
     for product in call.parts("products"):
         if not isinstance(product, dict):
             raise Refused(call.errors.bad_request)
-        skus.append(call.text("sku", product) or "")
+        bought_at = {name: product[name] for name in ("amountPurchased", "unitPrice") if name in product}
+        products.append({"sku": call.text("sku", product) or "", **bought_at})
         bought = call.minor(product.get("amountPurchased", 1), ValueType("", "", 0))
         total += bought * call.minor(product.get("unitPrice", 0), currency)
     if call.body.get("checkoutTotal") is not None:
         total = call.minor(call.body["checkoutTotal"], currency)
     if not 0 <= total < 10**MAX_DIGITS:
         raise Refused(call.errors.bad_amount)
-    return skus, total
+    return products, total
 
 
 def _check_setup(call: Call, setup: str, card: Card | None) -> None:
@@ -87,16 +89,16 @@ def _mutations(call: Call, card: Card | None, currency: ValueType, total: int) -
 
 
 def _record(
-    call: Call, card: Card | None, skus: list[str], total: int, mutations: list[Mutation], is_setup: bool
+    call: Call, card: Card | None, products: list[Json], total: int, mutations: list[Mutation], is_setup: bool
 ) -> str:
     number = card.number if card else None
     updates = [] if is_setup else [update for update, _ in mutations]
     transaction_id = call.books.record(call.origin, "checkout_setup" if is_setup else "checkout", number, updates)
     stored = [(update.value.kind, update.value.code, update.minor, discount) for update, discount in mutations]
     call.books.sql(
-        "insert into checkout (id, number, location, skus, total, mutations, stage) values (?, ?, ?, ?, ?, ?, ?)",
+        "insert into checkout (id, number, location, products, total, mutations, stage) values (?, ?, ?, ?, ?, ?, ?)",
         (
-            *(transaction_id, number, call.origin.location, json.dumps(skus), total, json.dumps(stored)),
+            *(transaction_id, number, call.origin.location, dumps(products), total, json.dumps(stored)),
             "setup" if is_setup else "complete",
         ),
     )

@@ -117,14 +117,15 @@ def _transaction(entry: Entry) -> Json:
 
 def checkout_lookup(call: Call) -> Json:
     rows = call.books.sql(
-        "select location, skus, mutations from checkout where id = ? and stage = 'complete'",
+        "select location, products, mutations from checkout where id = ? and stage = 'complete'",
         (call.text("checkoutTransactionId"),),
     )
     if not rows:
         raise Refused(call.errors.unknown_checkout)
-    location, skus, mutations = rows[0]
+    location, products, mutations = rows[0]
+    whole = call.settings.checkout_lookup_shows_products
     return {
-        "skus": [{"sku": sku} for sku in loads(skus)],
+        "skus": [each if whole else {"sku": each["sku"]} for each in loads(products)],
         "balanceMutations": [_mutation(call, *mutation) for mutation in loads(mutations)],
         "locationId": location,
     }

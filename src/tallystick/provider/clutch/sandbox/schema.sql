@@ -74,7 +74,7 @@ create table if not exists checkout (
     id           text primary key,
     number       text references card (number),
     location     text,
-    skus         text not null,                -- JSON
+    products     text not null,                -- JSON
     total        integer not null,
     mutations    text not null,                -- JSON [[kind, code, minor, is discount], ...]
     stage        text not null check (stage in ('setup', 'complete')),

@@ -197,6 +197,7 @@ class Settings:
     checkout_currency: str = "USD"
     checkout_redeems: bool = False
     checkout_points_per_unit: int = 0
+    checkout_lookup_shows_products: bool = False  # quantity and price, not the SKU alone, which one client reads
 
     # --- Answers.
     # transactionId: a decimal counter (2017) and a UUID equal to requestRef (2018) are both recorded.
