@@ -1,10 +1,11 @@
 """What holds at each point of a life, found by the solver: in `requested` held is 0, in `suspended` was is given.
 
 Without it little can be proved: a guard that compares with an account means nothing if the account may hold anything.
-Nobody has to write it down. Every simple statement about an account or a fact (it is 0, it is more than 0, it is given,
-it is this choice) is first believed of every point. Then each step that can happen is asked whether it can break what
-is believed of the point it leads to, and what it breaks is dropped, until nothing breaks any more. What is left holds
-at every point of every life: it holds at the beginning and every step keeps it (the method is known as Houdini).
+Nobody has to write it down. Every simple statement about an account or a fact (it is 0, it is not below 0, it is given,
+it is this choice, it is no more than that account) is first believed of every point. Then each step that can happen is
+asked whether it can break what is believed of the point it leads to, and what it breaks is dropped, until nothing
+breaks any more. What is left holds at every point of every life: it holds at the beginning and every step keeps it
+(the method is known as Houdini).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Statement:
     """Something simple that may hold at a point, of an account or a fact."""
 
     about: str
-    says: str  # is 0 · is more than 0 · is given · is not given · is true · is false · is never CHOICE
+    says: str  # is 0 · is more than 0 · is not below 0 · is given · is not given · is true · is false · is never CHOICE
+    most: str = ""  # or: is no more than this account
 
     def holds(self, accounts: Accounts, facts: Mapping[str, Value]) -> Term:
         if self is NOWHERE:
@@ -37,7 +39,11 @@ class Statement:
             case "is 0":
                 return value.term == 0
             case "is more than 0":
-                return value.term > 0
+                return _if_given(value, value.term > 0)
+            case "is not below 0":
+                return _if_given(value, value.term >= 0)
+            case "is no more than":
+                return _if_given(value, value.term <= accounts[self.most])
             case "is given":
                 return value.there
             case "is not given":
@@ -49,7 +55,11 @@ class Statement:
         return z3.Not(terms.equal(value, terms.text(self.says.removeprefix("is never "))))
 
     def __str__(self) -> str:
-        return f"{self.about} {self.says}"
+        return f"{self.about} {self.says} {self.most}".rstrip()
+
+
+def _if_given(value: Value, said: Term) -> Term:
+    return said if value.there is terms.YES else z3.Or(z3.Not(value.there), said)
 
 
 NOWHERE = Statement("it", "is never here")
@@ -134,6 +144,8 @@ class _Kept:
 
     def touches(self, statement: Statement) -> bool:
         name, before = statement.about, self.step.before.entity
+        if statement.most and self.step.accounts[statement.most] is not before.accounts[statement.most]:
+            return True
         if name in before.accounts:
             return self.step.accounts[name] is not before.accounts[name]
         return name in before.facts and self.step.facts[name] is not before.facts[name]
@@ -150,14 +162,18 @@ def _statements(machine: Machine) -> Iterator[Statement]:
         yield Statement(name, "is more than 0")
     for name, fact in machine.facts.items():
         yield from (Statement(name, says) for says in _sayings(fact))
+        if fact.type.kind == "money":
+            yield from (Statement(name, "is no more than", account) for account in machine.accounts)
 
 
 def _sayings(fact: Fact) -> Iterator[str]:
     if fact.type.optional:
         yield from ("is given", "is not given")
     elif fact.type.kind in ("money", "count"):
-        yield from ("is 0", "is more than 0")
-    elif fact.type.kind == "flag":
+        yield "is 0"
+    if fact.type.kind in ("money", "count"):
+        yield from ("is more than 0", "is not below 0")
+    elif not fact.type.optional and fact.type.kind == "flag":
         yield from ("is true", "is false")
     yield from (f"is never {choice}" for choice in fact.type.choices)
 
@@ -171,10 +187,11 @@ def _at_first(machine: Machine, statement: Statement) -> bool:
         return False
     match fact.default:
         case None:
-            return statement.says == "is not given" or statement.says.startswith("is never ")
+            return statement.says not in ("is given", "is 0", "is true", "is false")  # the rest is said if it is given
         case bool(value):
             return statement.says == f"is {str(value).lower()}"
-        case int(value):
-            return statement.says == ("is more than 0" if value > 0 else "is 0")
+        case int(value):  # accounts are 0
+            said = {"is 0": value == 0, "is more than 0": value > 0, "is not below 0": value >= 0}
+            return said.get(statement.says, value <= 0 and statement.says == "is no more than")
         case value:
             return statement.says.startswith("is never ") and statement.says != f"is never {value}"

@@ -91,6 +91,8 @@ class Life:
         self._facts = {state: _moded(machine, state) for state in machine.states}
         self._acts: dict[tuple[str, str, str], list[Act]] = {}
         self._later: dict[Point, list[Point]] = {}
+        put = {name for row in machine.rows.values() for name in row.transition.sets}
+        self._constant = [name for name, fact in machine.facts.items() if name not in put and fact.type.kind != "text"]
         self.points = [Point(state, mode) for state in machine.states for mode in self._modes(state)]
         self.points += [
             Point(state, mode, name)
@@ -197,6 +199,7 @@ class Life:
         """The answer finds the entity at `point`, whatever has happened meanwhile."""
         now = self.worlds[point.state]
         when = [act.when, z3.Not(now.quiet)]
+        when += [terms.equal(now.entity.facts[name], then.entity.facts[name]) for name in self._constant]
         if self.machine.accounts:
             when.append(now.entity.accounts[IN_DOUBT] >= z3.Sum([z3.IntVal(0), *act.own.amounts]))
         meets = Step(point, point, now, when, now.entity.accounts, now.entity.facts, (asked, then))
