@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli_parts import json_option, machines_option, tell, write, write_json
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, MachineError, nearest
 
 if TYPE_CHECKING:
     from tallystick.engine import Engine
@@ -77,7 +77,7 @@ def fuzz(
 ) -> None:
     """Write stories about MACHINE and see that nothing goes wrong in them.
 
-    MACHINE is a page (a file) or the name of one. The provider answers, declines, is not there, loses answers; whoever
+    MACHINE is a page (a file, read with those beside it) or the name of one. The provider answers, declines, is not there, loses answers; whoever
     asked dies; keys are said again. A failure is made short, told, and written as a file for
     `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
     """
@@ -85,7 +85,7 @@ def fuzz(
     from tallystick.testing import fuzz as fuzzing
     from tallystick.testing.told import coverage_table, told_of
 
-    machines, name = _named(machine, folders)
+    machines, name, needed = _named(machine, folders)
 
     def progress(coverage: Coverage) -> None:
         told = coverage.plain(machines, [name])["machines"][name]["transitions"]
@@ -100,23 +100,36 @@ def fuzz(
     if report.found is not None:
         path = Path(out) / f"{name}.fuzz.jsonl"
         fuzzing.write(report.found.lines, path)
-        needed = [*folders, *([machine] if Path(machine).is_file() else [])]
         tables.console(stderr=True).print(told_of(report.found, path, needed), highlight=False, soft_wrap=True)
         ctx.exit(1)
 
 
-def _named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, str]:
-    """All machines, and the one that is meant: by its file or its name. Raises Invalid."""
+def _named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, str, list[str]]:
+    """All machines, the one that is meant, by its file or its name, and whose pages are needed. Raises Invalid."""
     from tallystick import reader
 
     path = Path(machine)
     if path.is_file():
-        machines = reader.load(*folders, path)
-        return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
+        machines, needed = _with_those_beside(path, folders)
+        meant = next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
+        return machines, meant, needed
     machines = reader.load(*folders)
     if machine not in machines:
         raise Invalid(f"{machine!r} is neither a file nor a machine.{nearest(machine, list(machines))}")
-    return machines, machine
+    return machines, machine, [*folders]
+
+
+def _with_those_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, list[str]]:
+    """A page with the pages in its folder, which it may link to; alone, if those are at fault or no pages."""
+    from tallystick import reader
+
+    beside = [*folders, str(path.parent), str(path)]
+    try:
+        return reader.load(*beside), [*folders, str(path.parent)]
+    except MachineError as error:
+        if any(Path(fault.file).resolve() == path.resolve() for fault in error.faults):
+            raise
+    return reader.load(*folders, path), [*folders, str(path)]
 
 
 def judged(engine: Engine) -> list[str]:

@@ -140,6 +140,35 @@ refuse:
 """
 
 
+ESCROW = """
+machine: escrow
+version: 1
+summary: What a buyer pays is kept until the goods have arrived; his card stands outside.
+facts: {buyer: text}
+accounts: {kept: Of the buyer., aside: Held on his card.}
+outside: {card: The buyer's., seller: Who sold it.}
+states: {on: {start: true, says: In use.}}
+commands: {pay: {amount: money}, hold: {amount: money}, take: {}, accept: {}}
+transitions:
+  pay: {from: on, when: amount > 0, ask: redeem, move: {card -> kept: amount}}
+  hold: {from: on, when: amount > 0, ask: hold, move: {card -> aside: amount}}
+  take: {from: on, when: aside > 0, ask: "redeem_hold(amount=aside, release=0)", move: {aside -> kept: aside}}
+  accept: {from: on, when: kept > 0, move: {kept -> seller: kept}}
+refuse:
+  - {says: It is of an amount above nothing., in: [on], commands: [pay, hold], when: amount <= 0}
+  - {says: Nothing is held., in: [on], commands: [take], when: aside == 0}
+  - {says: Nothing was paid., in: [on], commands: [accept], when: kept == 0}
+"""
+
+
+def test_the_card_may_stand_outside() -> None:
+    machines = reader.read({"escrow.yaml": ESCROW})
+    report = fuzz(machines, "escrow", examples=20)
+    assert report.found is None, report.found
+    assert report.plain(machines)["machines"]["escrow"]["transitions"]["missing"] == []
+    assert fuzz(reader.read({"escrow.yaml": ESCROW.replace("ask: redeem,", "ask: hold,")}), "escrow").found is not None
+
+
 def test_what_is_ours_alone_or_seen_of_others_needs_no_asking() -> None:
     machines = reader.read({"pass.yaml": OTHERS})
     report = fuzz(machines, "pass", examples=30)
@@ -179,6 +208,33 @@ def test_the_command_line_fuzzes_a_file_and_writes_what_it_found(tmp_path: Path)
     assert "invariant:flown_was_granted" in done.stderr
     assert str(tmp_path / "travel_voucher.fuzz.jsonl") in done.stderr
     assert (tmp_path / "travel_voucher.fuzz.jsonl").read_text(encoding="utf-8").count("\n") == 1
+
+
+SHELF = """
+machine: shelf
+version: 1
+summary: Where tins stand.
+facts: {label: text}
+states: {there: {start: true, says: It stands.}}
+commands: {look: {}}
+transitions: {look: {from: there}}
+"""
+TIN = SHELF.replace("shelf", "tin").replace("label: text", "stands: shelf")
+
+
+@pytest.mark.parametrize(("beside", "code"), [(SHELF, 0), (SHELF.replace("{look: {}}", "{look: {}, lok: 1}"), 1)])
+def test_a_page_is_fuzzed_with_those_beside_it(beside: str, code: int, tmp_path: Path) -> None:
+    (tmp_path / "shelf.yaml").write_text(beside, encoding="utf-8")
+    (tmp_path / "tin.yaml").write_text(TIN, encoding="utf-8")
+    done = CliRunner().invoke(main, ["fuzz", str(tmp_path / "tin.yaml"), "--examples", "2", "--out", str(tmp_path)])
+    assert done.exit_code == code, done.output
+
+
+def test_a_page_that_needs_nothing_is_fuzzed_beside_whatever_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "compose.yaml").write_text("services: {}", encoding="utf-8")
+    (tmp_path / "shelf.yaml").write_text(SHELF, encoding="utf-8")
+    done = CliRunner().invoke(main, ["fuzz", str(tmp_path / "shelf.yaml"), "--examples", "2", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
 
 
 def test_the_command_line_knows_what_is_meant() -> None:

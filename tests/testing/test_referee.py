@@ -30,6 +30,7 @@ from tallystick.provider.clutch.transport import InProcess
 from tallystick.receipt import Command
 from tallystick.store import Record, Store, chained, open_store
 from tallystick.testing import referee
+from tallystick.testing.fuzz import fuzz
 from tallystick.testing.referee import Provided, Rows, Told, judge
 from tallystick.testing.rows import rows_of
 from tallystick.testing.worth import worth
@@ -495,6 +496,95 @@ def test_what_a_clock_set_back_did_is_told_only_of_a_steady_one() -> None:
     damaged = attrs.evolve(rows, entities=bench.entities, entries=bench.entries)
     assert judge(damaged, good().provided, good().told)
     assert judge(damaged, good().provided, good().told, steady=False) == []
+
+
+PURSES = {
+    "purse.yaml": """
+machine: purse
+version: 1
+summary: Keeps what stands aside for its tables.
+accounts: {free: Not promised., aside: For a table.}
+outside: {owner: Whose it is.}
+states: {open: {start: true, says: Open.}}
+commands: {load: {amount: money}, put: {amount: money}, take: {amount: money}}
+driven: [put, take]
+transitions:
+  load: {from: open, when: amount > 0, move: {owner -> free: amount}}
+  put: {from: open, when: 0 < amount <= free, move: {free -> aside: amount}}
+  take: {from: open, when: 0 < amount <= aside, move: {aside -> free: amount}}
+refuse:
+  - {says: More than nothing., in: [open], commands: [load], when: amount <= 0}
+  - {says: Not so much., in: [open], commands: [put], when: amount <= 0 or amount > free}
+  - {says: Not so much., in: [open], commands: [take], when: amount <= 0 or amount > aside}
+invariants:
+  for_tables: {says: It is for tables., sum: {due: table.purse.due}, always: aside == due}
+""",
+    "table.yaml": """
+machine: table
+version: 1
+summary: A table that one purse stands for, and then another.
+facts: {purse: purse}
+accounts: {due: Set aside in the purse.}
+outside: {purse: Whose it is.}
+states: {free: {start: true, says: Free.}, taken: {says: Taken.}}
+commands: {book: {amount: money}, pass_on: {to: purse}}
+transitions:
+  book: {from: free, to: taken, when: amount > 0, drive: purse.put(amount=amount), move: {purse -> due: amount}}
+  pass_on:
+    from: taken
+    when: to != purse
+    drive: [purse.take(amount=due), to.put(amount=due)]
+    set: {purse: to}
+refuse:
+  - {says: More than nothing., in: [free], commands: [book], when: amount <= 0}
+  - {says: It is free., in: [free], commands: [pass_on]}
+  - {says: It is taken., in: [taken], commands: [book]}
+  - {says: It is the same., in: [taken], commands: [pass_on], when: to == purse}
+invariants:
+  free_is_empty: {says: Nothing is due of a free table., always: 'state == "taken" or due == 0'}
+  known: {says: It is one of two., always: 'state in ("free", "taken")'}
+""",
+}
+
+
+def passed_on() -> Rows:
+    """A table goes from one purse to another of the same machine; one has the id of the table."""
+    engine = Engine(reader.read(PURSES), open_store("memory:"), None, random=Random(5))  # type: ignore[arg-type]
+    told: list[tuple[str, str, dict[str, object]]] = [
+        ("purse/x", "create", {"currency": "USD"}), ("purse/y", "create", {"currency": "USD"}),
+        ("purse/x", "load", {"amount": "5.00"}), ("purse/y", "load", {"amount": "5.00"}),
+        ("table/y", "create", {"purse": "x", "currency": "USD"}), ("table/y", "book", {"amount": "3.00"}),
+        ("table/y", "pass_on", {"to": "y"}),
+    ]  # fmt: skip
+    for number, (name, command, args) in enumerate(told):
+        machine, _, id = name.partition("/")
+        engine.attempt(Command(machine, id, command, args, f"k{number}")).or_raise()
+    return rows_of(engine.store)
+
+
+def test_who_is_driven_is_told_by_the_links_at_that_moment() -> None:
+    rows = passed_on()
+    assert judge(rows) == []
+    entries = [dict(each) for each in rows.entries]
+    for each in entries:
+        if each["machine"] == "purse" and each["command"] == "take":
+            each["command"] = "put"  # the old purse was never relieved
+    found = judge(attrs.evolve(rows, entries=entries))
+    assert any("drives take of its purse, but that did not happen with it" in each for each in found), found
+
+
+def test_an_invariant_may_look_at_the_state() -> None:
+    rows = passed_on()
+    entities = [dict(each) | {"state": "free"} if each["machine"] == "table" else each for each in rows.entities]
+    found = judge(attrs.evolve(rows, entities=entities))
+    assert any("free_is_empty" in each for each in found), found
+    entities = [dict(each) | {"state": "lost"} if each["machine"] == "table" else each for each in rows.entities]
+    assert any("known" in each for each in judge(attrs.evolve(rows, entities=entities)))
+
+
+def test_a_purse_and_its_table_are_fuzzed_clean() -> None:
+    found = fuzz(reader.read(PURSES), "table", examples=10).found
+    assert found is None, found
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """What a page tells the provider, beside what it posts.
 
 The provider has two numbers for a card: what is available and what is held. Which accounts of a page those are, no page
-says, so every reading is tried: an account is part of what is available there, part of what is held there, or ours
-alone. Whatever is confirmed leaves the readings by which both sides moved the same. When none is left, the page asks
-for something else than it posts.
+says, so every reading is tried. Of a voucher, both are inside; an escrow takes from a card that stands outside; what is
+held may be inside and what is available outside. A reading has to fit all that was confirmed so far: both sides moved
+the same. When none does, the page asks for something else than it posts.
 
-What moves without asking has to leave the provider's accounts as they are. Two things are excused, which tell what was
-seen of others' doings: an outside account that value comes from without asking, and that nothing which asks touches;
-and a command that a person signs, or that is driven by such commands only.
+A page that asks for value to come and for value to go keeps the provider's books; there, what moves without asking has
+to leave the provider's accounts as they are. Two things are excused, which tell what was seen of others' doings: an
+outside account that value comes from without asking, and that nothing which asks touches; and a command that a person
+signs, or that is driven by such commands only.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from tallystick.machine import Machine, Machines, Transition
 from tallystick.provider.scripted import Done
 from tallystick.store import Record
 
-MOST = 8  # accounts: beyond, too many readings
+MOST = 8  # accounts on a side: beyond, too many readings
+COMES, GOES = {"issue", "void", "adjust"}, {"hold", "redeem", "redeem_hold", "adjust"}
 AVAILABLE, HELD, OURS = "available", "held", "ours"
 Change = tuple[int, int]  # of what is available, of what is held
-Reading = tuple[str, ...]  # of every account, whose it is
+Reading = Mapping[str, str]  # whose an account is; those left out are ours
 
 # What a confirmed verb does to the two numbers, by its amount and what it releases beside.
 _DOES: Mapping[str, Callable[[int, int], Change]] = {
@@ -68,27 +70,32 @@ class _Page:
     machine: Machine
     seen: frozenset[str]  # outside accounts of what others do
     signed: frozenset[tuple[str, str]]
-    readings: list[Reading]
+    whole: bool  # it keeps the provider's books, and moves nothing there without asking
+    readings: Iterator[Reading]
+    reading: Reading | None  # the one that fits so far
+    learnt: dict[tuple[tuple[tuple[str, int], ...], Change], None] = attrs.field(factory=dict)
 
     @classmethod
     def fits(cls, machine: Machine) -> bool:
         """It asks for value itself, and has accounts few enough."""
         asks = any(_asks(each) for each in machine.transitions.values())
-        return asks and 0 < len(machine.accounts) <= MOST
+        return asks and 0 < len(machine.accounts) <= MOST and len(machine.outside) <= MOST
 
     @classmethod
     def of(cls, machine: Machine, signed: frozenset[tuple[str, str]]) -> _Page:
         rows = machine.transitions.values()
         from_ = {move.source for each in rows if not _asks(each) and not each.drives for move in each.moves}
         touched = {name for each in rows if _asks(each) for move in each.moves for name in (move.source, move.target)}
-        readings = product((AVAILABLE, HELD, OURS), repeat=len(machine.accounts))
-        return cls(machine, frozenset(set(machine.outside) & from_ - touched), signed, list(readings))
+        seen = frozenset(set(machine.outside) & from_ - touched)
+        verbs = {each.ask.verb for each in rows if each.ask is not None}
+        readings = _readings(machine)
+        return cls(machine, seen, signed, bool(verbs & COMES and verbs & GOES), readings, next(readings))
 
     def take(self, record: Record, postings: list[Any], done: Done | None) -> Iterator[str]:
         transition = self.machine.transitions[record.transition]
         if transition.drives or (transition.ask and (done is None or done.card != record.entity)):
             return  # what it drives asks, or another of the same number asked for it
-        if transition.ask is None and (record.machine, record.command) in self.signed:
+        if not _asks(transition) and (not self.whole or (record.machine, record.command) in self.signed):
             return
         change = _change(done) if transition.ask and done else (0, 0)
         moved: Counter[str] = Counter()
@@ -96,15 +103,34 @@ class _Page:
             if not {source, target} & self.seen:
                 moved[source] -= amount
                 moved[target] += amount
-        ours = [moved[name] for name in self.machine.accounts]
-        self.readings = [each for each in self.readings if _read(each, ours) == change]
-        if not self.readings:
+        moves = {name: value for name, value in moved.items() if value}
+        if not self._fits(tuple(moves.items()), change):
             said = f"the provider did {done.verb} {dict(done.args)}" if transition.ask and done else "nobody was asked"
-            books = ", ".join(f"{name} {value:+}" for name, value in moved.items() if value) or "nothing"
+            books = ", ".join(f"{name} {value:+}" for name, value in moves.items()) or "nothing"
             yield (
                 f"{record.machine} {record.entity!r}: {record.transition} moved {books} (minor units), and {said}: "
                 f"available {change[0]:+}, held {change[1]:+} there. Whichever accounts these are, the two sides part"
             )
+
+    def _fits(self, moves: tuple[tuple[str, int], ...], change: Change) -> bool:
+        """Whether some reading fits this and all before. What did not fit once never does again."""
+        self.learnt[moves, change] = None
+        if self.reading is None or _read(self.reading, moves) == change:
+            return self.reading is not None
+        fitting = (each for each in self.readings if all(_read(each, past) == known for past, known in self.learnt))
+        self.reading = next(fitting, None)
+        return self.reading is not None
+
+
+def _readings(machine: Machine) -> Iterator[Reading]:
+    """All of them: both inside, what is held inside and what is available outside, both outside."""
+    inside, outside = tuple(machine.accounts), tuple(machine.outside)
+    for accounts in (inside, outside):
+        for each in product((AVAILABLE, HELD, OURS), repeat=len(accounts)):
+            yield dict(zip(accounts, each, strict=True))
+    for held in product((HELD, OURS), repeat=len(inside)):
+        for available in product((AVAILABLE, OURS), repeat=len(outside)):
+            yield dict(zip((*inside, *outside), (*held, *available), strict=True))
 
 
 def _signed(machines: Machines) -> frozenset[tuple[str, str]]:
@@ -132,9 +158,8 @@ def _change(done: Done) -> Change:
     return does(done.amount or 0, release if isinstance(release, int) else 0) if does else (0, 0)
 
 
-def _read(reading: Reading, ours: list[int]) -> Change:
+def _read(reading: Reading, moves: tuple[tuple[str, int], ...]) -> Change:
     available, held = (
-        sum(value for whose, value in zip(reading, ours, strict=True) if whose == wanted)
-        for wanted in (AVAILABLE, HELD)
+        sum(value for name, value in moves if reading.get(name) == wanted) for wanted in (AVAILABLE, HELD)
     )
     return available, held
