@@ -78,8 +78,8 @@ def fuzz(
     """Write stories about MACHINE and see that nothing goes wrong in them.
 
     MACHINE is a page (a file, read with those beside it) or the name of one. The provider answers, declines, is not
-    there, loses answers; whoever asked dies; keys are said again. A failure is made short, told, and written as a file for
-    `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
+    there, loses answers; whoever asked dies; keys are said again. A failure is made short, told, and written as a file
+    for `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
     """
     from tallystick import tables
     from tallystick.testing import fuzz as fuzzing
