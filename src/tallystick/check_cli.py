@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +30,18 @@ if TYPE_CHECKING:
     "--depth", type=click.IntRange(1), help="The largest amount in the model (2); one more, ten times the states."
 )
 @click.option("--prove", is_flag=True, help="Prove it for all amounts too; needs tallystick[prove].")
+@click.option("--replays", type=click.Path(file_okay=False), metavar="FOLDER",
+              help="Write the way to each finding of the model there, as lines for `tallystick run`.")  # fmt: skip
 @json_option
 @click.pass_context
 def check(
-    ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, prove: bool, as_json: bool
+    ctx: click.Context,
+    files: tuple[str, ...],
+    quick: bool,
+    depth: int | None,
+    prove: bool,
+    replays: str | None,
+    as_json: bool,
 ) -> None:
     """Say what is wrong with machines, before production does.
 
@@ -46,7 +56,8 @@ def check(
         report = checked(
             machines, only=_of(machines, files), depth=depth, model=not quick, prove=prove, progress=progress
         )
-    _tell(as_json, _plain(report), lambda: _shown(report))
+    written = _written(report, Path(replays)) if replays is not None else {}
+    _tell(as_json, _plain(report), lambda: _shown(report, written, files))
     ctx.exit(0 if report.clean else 1)
 
 
@@ -92,10 +103,31 @@ def _plain(report: Report) -> dict[str, Any]:
     }
 
 
-def _shown(report: Report) -> list[Text]:
+def _written(report: Report, folder: Path) -> dict[int, Path]:
+    """The ways to findings as files, by the finding's number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: dict[int, Path] = {}
+    for number, each in enumerate(report.findings):
+        if each.replay:
+            written[number] = folder / f"{number + 1}-{each.code}-{each.machine}.jsonl"
+            lines = [json.dumps(dict(line), ensure_ascii=False) + "\n" for line in each.replay]
+            written[number].write_text("".join(lines), encoding="utf-8")
+    return written
+
+
+def _shown(report: Report, written: Mapping[int, Path], files: Sequence[str]) -> list[Text]:
     from rich.text import Text
 
-    shown: list[Text] = [_told(each) for each in report.findings]
+    needed = "".join(f" --machines {shlex.quote(file)}" for file in files)
+    shown: list[Text] = []
+    for number, each in enumerate(report.findings):
+        shown.append(_told(each))
+        if number in written:
+            file = shlex.quote(str(written[number]))
+            run = f"tallystick run {file} --provider scripted --store memory:{needed}"
+            shown.append(Text(f"    to see it again: {run}", "dim"))
+    if not written and any(each.replay for each in report.findings):
+        shown.append(Text("The ways above can be run: --replays FOLDER writes them as files.", "dim"))
     figures = "; ".join(
         f"{floor}: {', '.join(_counted(count, what) for what, count in counted.items())}"
         for floor, counted in report.figures.items()

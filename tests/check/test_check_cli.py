@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,22 @@ def test_a_finding_is_one_line_with_its_place_and_the_way_there_below(tmp_path: 
         "    create: free",
         "1 finding (structure: 1 machine, 3 states, 2 transitions)",
     ]
+
+
+def test_the_way_to_a_finding_is_written_and_can_be_run(tmp_path: Path) -> None:
+    file, folder = tmp_path / "locker.yaml", tmp_path / "ways"
+    file.write_text(page("TS203"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", str(file)])
+    assert "--replays FOLDER writes them as files" in done.stdout
+    done = CliRunner().invoke(main, ["check", str(file), "--replays", str(folder)])
+    assert done.exit_code == 1
+    runs = re.findall(r"to see it again: tallystick (.*)", done.stdout)
+    assert len(runs) == len(list(folder.iterdir())) > 0
+    for run in runs:
+        done = CliRunner().invoke(main, shlex.split(run))
+        answers = [json.loads(line) for line in done.stdout.splitlines()]
+        assert answers
+        assert {"invalid"}.isdisjoint(answer["result"] for answer in answers), answers
 
 
 def test_a_folder_is_checked_and_told_as_json(tmp_path: Path) -> None:
