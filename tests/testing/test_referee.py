@@ -220,6 +220,11 @@ def fact_not_set(b: Bench) -> None:
     b.chained()
 
 
+def another_reference(b: Bench) -> None:
+    rewrite(b.entry("p", "authorize"), "facts", lambda each: {"hold": "another hold"})
+    b.chained()
+
+
 def driven_with_more(b: Bench) -> None:
     rewrite(b.entry("c", "redeem_hold", "asked"), "args", lambda each: each | {"amount": each["amount"] + 1})
     b.chained()
@@ -432,6 +437,7 @@ DAMAGE: dict[Callable[[Bench], None], str] = {
     confirmed_otherwise: "redeem_hold (confirmed) is of",
     another_fact_set: "settle_part (confirmed) sets ['hold']; by its page it sets ['hold'], with {'hold': None}",
     fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold']",
+    another_reference: "keeps hold 'another hold', call call-",
     driven_with_more: "drives redeem_hold of its card with {'amount': 1500, 'release': 2500",
     lost_entry: "it follows version 0; an entry is missing",
     changed_reason: "its hash is not that of its content",

@@ -271,8 +271,23 @@ def a_card_is_not_driven(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(work, "decide", decide)
 
 
+def half_of_it_moves(patch: pytest.MonkeyPatch) -> None:
+    """An amount is computed wrong, and everything that follows from it fits."""
+    real = work.decide
+
+    def decide(machines: Any, request: Any, world: Any) -> Any:
+        intent = real(machines, request, world)
+        for step in getattr(intent, "steps", ()):
+            if step.row.name == "let_go":
+                step.amounts = tuple((amount + 1) // 2 for amount in step.amounts)
+                step.after = step.row.post(step.entity.accounts, step.amounts)
+        return intent
+
+    patch.setattr(work, "decide", decide)
+
+
 WRONG = [
-    a_posting_is_lost, a_hold_is_forgotten, a_follow_up_is_lost, a_commit_is_lost, a_key_is_not_asked_for,
+    half_of_it_moves, a_posting_is_lost, a_hold_is_forgotten, a_follow_up_is_lost, a_commit_is_lost, a_key_is_not_asked_for,
     a_card_is_not_driven,
 ]  # fmt: skip
 

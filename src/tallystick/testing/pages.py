@@ -39,6 +39,7 @@ class Declared:
     moves: tuple[Pair, ...]
     amounts: Worth  # of all moves, in their order
     sets: Mapping[str, Worth | None]  # None: what the provider gave
+    references: tuple[str, ...]  # facts that are the provider's name of what it did
     drives: tuple[Drive, ...]
     then: tuple[str, ...]
     changes: bool  # it leads to another state, confirmed or declined
@@ -112,6 +113,7 @@ def _declared(name: str, told: Mapping[str, Any]) -> Declared:
         amounts=worth_of_all(tuple(moves.values())),
         sets={fact: None if "outcome." in source_of(each) else worth(source_of(each))
               for fact, each in (told.get("set") or {}).items()},
+        references=tuple(fact for fact, each in (told.get("set") or {}).items() if each == "outcome.reference"),
         drives=tuple(Drive(link, command, {arg: worth(each) for arg, each in args.items()})
                      for link, command, args in drives),
         then=tuple(_named(each)[1] for each in _listed(told.get("then"))),

@@ -231,6 +231,8 @@ class _Judged:
             if entry["phase"] == "asked":
                 ended[entry["call"]].clear()
             ended[entry["call"]].add(entry["phase"])
+            if entry["phase"] == "confirmed":
+                yield from self._referred(entry)
         for id, call in self.calls.items():
             last = ended.get(id, set()) - {"asked"}
             wanted = set() if call["state"] == "open" else {call["state"]}
@@ -239,6 +241,17 @@ class _Judged:
             opener = self.by_key.get(call["key"])
             if opener is None or opener["call"] != id:
                 yield f"call {id} was opened under key {call['key']!r}, whose entry is not of this call"
+
+    def _referred(self, entry: Row) -> Iterator[str]:
+        """What an entry keeps as the provider's name of what it did is what the call was told."""
+        transition = self.pages[entry["machine"], entry["machine_version"]].transitions.get(entry["transition"])
+        call = self.calls.get(entry["call"])
+        if transition is None or call is None or not transition.references or not call["outcome"]:
+            return
+        told, facts = json.loads(call["outcome"]).get("reference"), json.loads(entry["facts"])
+        for fact in transition.references:
+            if facts.get(fact) != told:
+                yield f"entry {entry['seq']} keeps {fact} {facts.get(fact)!r}, call {entry['call']} was told {told!r}"
 
     def _followed(self) -> Iterator[str]:
         following: dict[str, list[Row]] = {}
