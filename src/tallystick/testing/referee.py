@@ -1,12 +1,13 @@
 """A referee over a finished run: reads only the rows of the store and the provider's books, and trusts neither.
 
 It shares no code with what it judges; an import contract holds that. The chain of hashes, the replay of postings,
-the rules of a page and the provider's books are read again with code of its own (`pages`, `replay`, `provided`), so
-that a mistake in the library cannot excuse itself.
+the rules of a page, its expressions and the provider's books are read again with code of its own (`pages`, `worth`,
+`effects`, `replay`, `provided`), so that a mistake in the library cannot excuse itself.
 
     judge(rows, provided, told) → sentences, none if all is well
 
     conservation    what came in from outside stands on accounts; none is below nothing; invariants hold
+    amounts         each transition moved, set and drove what its page says, computed from the values before it
     keys            one command per key, one effect per key and entity, follow-ups queued and their cause known
     order           versions and numbers without a gap, each entry follows the one before, hashes chained
     replay          the row of every entity is what its journal makes of it
