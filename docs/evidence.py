@@ -53,7 +53,8 @@ class Done:
 
 RUNS = [
     Run("check", "Machines, checked and proved",
-        "Our machines pass structure, model and proof, with no exception listed.",
+        "Our machines pass structure, model and proof, with no exception listed. `value` is what goes from one entity "
+        "to another; within one nothing has to be proved, as a move takes what it gives.",
         "-m tallystick check --prove --json", "-m tallystick check --prove --depth 3 --json"),
     Run("pages", "Faults planted in the pages",
         "A small change to a page of ours each; the floor that should find it does.",

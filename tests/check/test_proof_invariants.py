@@ -110,6 +110,7 @@ invariants:
     [
         ('state != "sent" or paid > 0', []),
         ('state in ("paid_for", "sent") or paid == 0', []),
+        ('state not in ("there", "back") or in_doubt == 0', []),
         ('state != "sent" or paid == 0', ["send in paid_for, done at once"]),
         ('state == "sent" or paid == 0', ["cancel in paid_for, given back", "pay in packed, confirmed", "pay in packed, done at once"]),
         ('state not in ("there", "back")', ["arrive in sent, done at once", "cancel in packed, done at once",
@@ -227,6 +228,15 @@ def test_a_link_that_is_set_takes_what_stands_there_to_another_sum(drive: str, b
     broken = [message for code, message in said if code == "TS307"]
     assert len(broken) >= breaks
     assert all(each.startswith("hand_over in booked, done at once, breaks 'promised == booked'") for each in broken)
+
+
+def test_a_link_that_is_taken_away_takes_it_out_of_the_sum() -> None:
+    free = BOOKING.replace("  wallet: wallet\n", "  wallet: wallet?\n").replace(
+        "set: {wallet: to}", "set: {wallet: none}"
+    )
+    assert "TS307" in {code for code, _ in found(WALLET, free.replace(BOTH, ""))}
+    told = free.replace(BOTH, "    drive: wallet.free_again(amount=booked)\n")
+    assert "TS307" not in {code for code, _ in found(WALLET, told)}
 
 
 def test_a_link_that_is_set_while_a_call_is_out_is_looked_at() -> None:

@@ -61,10 +61,11 @@ def everything(known: Known) -> Iterator[tuple[Act, list[Term]]]:
     life = known.life
     for (state, command), rows in life.machine.table.items():
         for row in rows:
+            alone = [life.worlds[state].quiet] if row.ends else []  # nothing ends while a call of it is out
             for act in life.acts(state, row, command):
                 for point in life.taking(state, rows):
                     if known.reached(point):
-                        yield act, [*known.at(point), act.when, act.part(_PART)]
+                        yield act, [*known.at(point), act.when, act.part(_PART), *alone]
 
 
 def invariants(prover: Prover, machine: Machine, known: Mapping[str, Known]) -> None:
