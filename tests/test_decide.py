@@ -211,6 +211,7 @@ TRANSITIONS: list[tuple[str, ...]] = [
        f"r activated in_doubt=80 | n activated in_doubt=80 | c {state} in_doubt=80", f"r replaced | n issued available=80 | c {state}")
       for state in ("allocated", "activated", "issued")),
     ("r replaced | c suspended", "retire", LOCAL, "r replaced | c replaced"),
+    ("r replaced | c replaced", "retire", LOCAL, "r replaced | c replaced"),
     ("r requested", "cancel", LOCAL, "r cancelled"),
     *((f"r {state} moving=80 | c suspended held=20 leaving=80", "cancel",
        f"r {state} in_doubt=80 | c suspended held=20 in_doubt=80", "r cancelled | c suspended available=80 held=20")

@@ -222,6 +222,8 @@ def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card
         assert (second.number, books.card("c2").available) == (first.number, brl("100.00"))
     assert books.card("c1").state == "replaced"
     assert books.replace("c1", "c2", key="rep", reason="lost").number == first.number
+    with books.engine.store.reading() as reading:
+        assert {row.state for row in reading.queue()} == {"done"}, "the first replacement finds the card retired"
     assert books.verify().clean
 
 
