@@ -131,13 +131,23 @@ class _Teller:
             self.replay.append(self._creation(entity))
 
     def _around(self, request: Request, entities: Mapping[Ref, Entity] | None = None) -> dict[Ref, Entity]:
-        """Whom a request can reach: itself, and whom its facts and arguments name.
+        """Whom a request can reach: itself, whom its arguments and facts name, and whom theirs do.
 
         The cards of this small world share one number; the real ones that do are the balances of one card.
         """
         world = self.entities if entities is None else entities
-        named = {request.id, *world[request.machine, request.id].facts.values(), *request.args.values()}
-        return {ref: entity for ref, entity in world.items() if ref[1] in named}
+        arguments = self._machines[request.machine].commands[request.command].arguments
+        named = [(request.machine, request.id)]
+        named += [
+            (each.machine, str(request.args.get(name))) for name, each in arguments.items() if each.kind == "link"
+        ]
+        found: dict[Ref, Entity] = {}
+        for ref in named:  # which grows
+            if ref in world and ref not in found:
+                found[ref] = world[ref]
+                links = self._machines[ref[0]].links
+                named += [(machine, str(found[ref].facts[fact])) for fact, machine in links.items()]
+        return found
 
     def tell(self, at: int) -> int:
         """Tell the step at a place, with the answer to its call if that comes next. Gives how many were told."""

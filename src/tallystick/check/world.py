@@ -145,12 +145,17 @@ class _Cast:
     def count(self) -> int:
         return len(self._members)
 
-    def add(self, name: str, linked: Mapping[str, str] | None = None, host: str = "", deep: int = 3) -> dict[str, str]:
-        """One more of machine `name`, in the company of `host`; gives what its facts link to."""
+    def add(
+        self, name: str, linked: Mapping[str, str] | None = None, host: str = "", above: tuple[str, ...] = ()
+    ) -> dict[str, str]:
+        """One more of machine `name`, in the company of `host`; gives what its facts link to.
+
+        `above`: for whose sake it is here. One that links to its own kind is there twice, and there it stops.
+        """
         machine, links = self._machines[name], dict(linked or {})
         for fact, target in machine.links.items():
-            if fact not in links and not machine.facts[fact].later and deep:
-                self.add(target, host=name, deep=deep - 1)
+            if fact not in links and not machine.facts[fact].later and (*above, name).count(target) < 2:
+                self.add(target, host=name, above=(*above, name))
                 links[fact] = self._members[-1].id
         number = 1 + sum(member.machine == name for member in self._members)
         alike = [each for each in self._machines if each[0] == name[0]]
