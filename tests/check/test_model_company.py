@@ -89,3 +89,39 @@ def test_what_is_stuck_at_the_head_of_a_chain_is_told_as_it_is() -> None:
     findings = found(rods(3, when="has < 0"), only=["rod_1"])
     assert told(findings)[0][0] == "TS202"
     assert "rod_11 is full with has 0.01" in findings[0].message
+
+
+# Links that may be none
+
+
+PARENT = """
+machine: purchase
+version: 1
+summary: Somebody's purchase, or a guest's.
+facts: {account: points?}
+states: {begun: {start: true, says: Not over.}, done: {final: true, says: Over.}}
+commands: {reward: {}}
+transitions:
+  reward: {from: begun, to: done, drive: account.earn()GUARD}
+GUEST
+refuse: [{says: Over., in: [done], commands: [reward]}]
+"""
+POINTS = """
+machine: points
+version: 1
+summary: Points of a member.
+states: {open: {start: true, says: It collects.}}
+commands: {earn: {}}
+driven: [earn]
+transitions: {earn: {from: open}}
+"""
+
+
+def purchase(guard: str, guest: str) -> dict[str, str]:
+    return {"purchase.yaml": PARENT.replace("GUARD", guard).replace("GUEST", guest), "points.yaml": POINTS}
+
+
+def test_a_link_that_may_be_none_is_none_too() -> None:
+    assert [each.code for each in found(purchase("", ""), ["purchase"])] == ["TS203"]
+    guest = "  guest: {command: reward, from: begun, to: done, when: account == none}"
+    assert found(purchase(", when: account != none", guest), ["purchase"]) == []

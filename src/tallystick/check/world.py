@@ -181,6 +181,8 @@ def ways(machine: Machine, links: Mapping[str, str], most: int) -> tuple[Facts, 
     for name, fact in machine.facts.items():
         if name in links or fact.type.kind == "link":
             domains[name] = [links.get(name)]
+            if name in links and fact.type.optional:
+                domains[name].append(None)
         elif fact.later:
             domains[name] = [fact.default]
         elif name not in asked:
