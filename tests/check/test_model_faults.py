@@ -128,3 +128,23 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
         left = reading.entity("replacement", id)
     assert left is not None
     assert (left.state, left.accounts["moving"]) == ("emptied", 1)
+
+
+def test_what_seems_stuck_and_is_not_decided_is_told_as_that() -> None:
+    """Where what is left is as much as what was earned, nothing goes on; too much lies ahead to look at it all."""
+    unequal = "(uncovered != redeemed or redeemed == 0)"
+    anywhere = f'(state != "partially_settled" or held > 0 or {unequal[1:]}'
+    payment, guards = PAGES["payment.yaml"].partition("refuse:\n")[0], 0
+    for guard, more in (
+        ("0 < amount <= uncovered and held == 0", unequal), ("0 < amount <= uncovered", anywhere),
+        ("held == 0", unequal), ("0 < amount <= redeemed", anywhere),
+    ):  # fmt: skip
+        guards += payment.count(f"    when: {guard}\n")
+        payment = payment.replace(f"    when: {guard}\n", f"    when: {guard} and {more}\n")
+    assert guards == 5
+    findings, _ = explore(reader.read({**PAGES, "payment.yaml": payment}), only=["payment"])
+    stuck = next(each for each in findings if each.code == "TS202")
+    assert stuck.message.startswith(
+        "p1 is partially_settled with uncovered 0.01, redeemed 0.01, and nothing found in 2,000"
+    )
+    assert len(stuck.story) == 3

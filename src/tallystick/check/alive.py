@@ -6,7 +6,8 @@ open is not asked of one path, which may simply never be taken, but of all: a st
 
 Computed backwards over the whole graph: each wish is a bit, a state has the bits that one of its successors has. A
 state that the search has not looked at any more gets the benefit of the doubt, so a cut search never raises an alarm;
-and a state that is stuck for want of the money that a small world lacks is tried again with more.
+and a state that is stuck for want of the money that a small world lacks is tried again with more. Where that look finds
+no way out and has not seen everything either, it is told as just that: silence would be a proof about nothing.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Stuck:
     wish: str  # "empty", "over" or "drained"
     member: int
     state: int
+    surely: bool = True  # not: no way out was found, and not all ways were looked at
 
 
 def stuck(search: Search) -> list[Stuck]:
@@ -41,24 +43,29 @@ def stuck(search: Search) -> list[Stuck]:
     full = (1 << len(wishes)) - 1
     held = _granted(search, wishes)
     _backwards(search, held, full)
-    found = []
+    found: list[Stuck] = []
     for bit, (wish, member) in enumerate(wishes):
+        worst: Stuck | None = None
         for _ in range(TRIES):
             state = next((number for number, bits in enumerate(held) if not bits >> bit & 1), None)
             if state is None:
                 break
-            if not _saved(search, search.graph.states[state], wish, member):
-                found.append(Stuck(wish, member, state))
+            saved = _saved(search, search.graph.states[state], wish, member)
+            if saved is False:
+                worst = Stuck(wish, member, state)
                 break
+            if saved is None and worst is None:
+                worst = Stuck(wish, member, state, surely=False)
             held[state] |= 1 << bit
             _backwards(search, held, full)
+        found += [worst] if worst else []
     return found
 
 
-def _saved(search: Search, state: int, wish: str, member: int) -> bool:
+def _saved(search: Search, state: int, wish: str, member: int) -> bool | None:
     """Whether more money than this world has would help: what seems stuck may only lack the next unit.
 
-    Not known after `SAVING` states counts as yes.
+    None, if `SAVING` states do not tell.
     """
     world = attrs.evolve(search.world, most=2 * search.world.most + 1)
     larger = Search(world, Seen(world.machines), lambda *_: None)
@@ -72,7 +79,7 @@ def _saved(search: Search, state: int, wish: str, member: int) -> bool:
                 met.add(after)
                 waiting.append(after)
         at += 1
-    return at < len(waiting)
+    return None if at < len(waiting) else False
 
 
 def _true(search: Search, state: int, wish: str, member: int) -> bool:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import attrs
 
 from tallystick import money
-from tallystick.check.alive import Stuck, stuck
+from tallystick.check.alive import SAVING, Stuck, stuck
 from tallystick.check.finding import Finding, finding
 from tallystick.check.holds import Invariants, Wanted
 from tallystick.check.memo import CURRENCY
@@ -151,16 +151,16 @@ class _Run:
             items = search.waiting(search.graph.states[each.state], told.ids)
             names = ", ".join(f"{one.id} {one.command}" for one in items)
             machine = self.machines[items[0].machine]
-            message = f"what is queued waits for ever: {names}"
+            message = f"what is queued waits for ever: {names}{'' if each.surely else ' (as far as was looked)'}"
             return self._find("TS213", machine, message, ("command", items[0].command), told, search.world)
         machine, id = search.kind(each.member).machine, told.ids[each.member]
         entity = told.entities[machine.name, id]
         place = ("state", entity.state)
         if each.wish == "over":
-            message = f"{id} is {entity.state}, and nothing that can still happen brings it to an end"
+            message = f"{id} is {entity.state}, and {_nothing(each)} brings it to an end"
             return self._find("TS203", machine, message, place, told, search.world)
         held = ", ".join(f"{name} {money.to_text(value, CURRENCY)}" for name, value in entity.accounts.items() if value)
-        message = f"{id} is {entity.state} with {held}, and nothing that can still happen fetches all of it"
+        message = f"{id} is {entity.state} with {held}, and {_nothing(each)} fetches all of it"
         return self._find("TS202", machine, message, place, told, search.world)
 
     # Sometimes
@@ -209,3 +209,7 @@ class _Run:
             ),
             "follow_ups_taken": len({each for each in seen.follow_ups if each[0] in own and each[2] == "taken"}),
         }
+
+
+def _nothing(each: Stuck) -> str:
+    return "nothing that can still happen" if each.surely else f"nothing found in {SAVING:,} states with more money"
