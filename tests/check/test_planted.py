@@ -59,8 +59,8 @@ def proved(machines: Machines) -> list[Finding]:
 
 
 def test_without_a_fault_nothing_is_found() -> None:
+    """In the structure; that the model and the proof find nothing either has tests of its own."""
     assert [found for machine in MACHINES.values() for found in structure(MACHINES, machine)] == []
-    assert proved(MACHINES) == []
 
 
 def test_there_are_many_and_each_has_its_name() -> None:
