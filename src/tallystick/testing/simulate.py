@@ -16,6 +16,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from operator import itemgetter
 from threading import Thread
@@ -54,7 +55,7 @@ class Simulation:
     def __init__(self, seed: int, operations: int, *, world: str = "", wrapped: Wrapped | None = None,
                  machines: Machines | None = None) -> None:  # fmt: skip
         self.seed, self.operations = seed, operations
-        self.machines = machines or reader.load(reader.packaged_folder())
+        self.machines = machines or _packaged()
         kind = world or world_of(seed)
         self.half: Half = HALVES[kind](seed, wrapped)
         self.world = World(seed, self.machines, self.half, self.half.kinds)
@@ -147,11 +148,16 @@ def simulate(seed: int, operations: int, *, world: str = "", wrapped: Wrapped | 
     return figures
 
 
+@lru_cache
+def _packaged() -> Machines:
+    return reader.load(reader.packaged_folder())
+
+
 def _some(task: tuple[list[int], int, str]) -> Figures:
     """Some seeds, in a process of their own."""
     seeds, operations, world = task
     total = Figures()
-    machines = reader.load(reader.packaged_folder())
+    machines = _packaged()
     gc.disable()  # cycles are few, and seeds are short
     try:
         for seed in seeds:
