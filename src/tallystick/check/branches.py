@@ -2,7 +2,8 @@
 
 A guard `0 < amount <= held and not last` has three: `0 < amount`, `amount <= held`, `last`. Each is looked at on its
 own, whatever the others say: one that is never false lets nothing through less, so either it is not needed or the
-search has not been where it counts.
+search has not been where it counts. Whether two links name one entity is not asked: in the worlds of the model they
+never do, which says nothing about the page.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import attrs
 
 from tallystick.expression import Expression
-from tallystick.machine import Machine
+from tallystick.machine import Machine, Transition
 
 
 @attrs.define
@@ -32,7 +33,7 @@ class Branches:
 
     def __init__(self, machine: Machine) -> None:
         self.comparisons = {
-            name: [Comparison(name, text, looks) for text, looks in _comparisons(each.guard)]
+            name: [Comparison(name, text, looks) for text, looks in _comparisons(each.guard, _links(machine, each))]
             for name, each in machine.transitions.items()
             if each.guard is not None
         }
@@ -51,10 +52,20 @@ class Branches:
         self._open[transition] = [each for each in waiting if len(each.seen) < 2]
 
 
-def _comparisons(guard: Expression) -> Iterator[tuple[str, Any]]:
+def _links(machine: Machine, transition: Transition) -> frozenset[str]:
+    given = [machine.commands[name].arguments.items() for name in transition.commands]
+    types = {name: fact.type for name, fact in machine.facts.items()} | {
+        name: type_ for each in given for name, type_ in each
+    }
+    return frozenset(name for name, type_ in types.items() if type_.kind == "link")
+
+
+def _comparisons(guard: Expression, links: frozenset[str]) -> Iterator[tuple[str, Any]]:
     """Text and function of each. The code was made from the source, so both trees have the same shape."""
     source, code = (ast.parse(text.strip(), mode="eval").body for text in (guard.source, guard.code))
     for text, each in zip(_atoms(source), _atoms(code), strict=True):
+        if isinstance(text, ast.Compare) and {ast.unparse(side) for side in (text.left, *text.comparators)} <= links:
+            continue
         function = eval(f"lambda v, f, a, s: {ast.unparse(each)}", {"__builtins__": {}})
         yield ast.unparse(text), function
 

@@ -18,16 +18,17 @@ provider has one value, for no guard can tell.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any
 
 import attrs
 
+from tallystick.check.values import texts, written
 from tallystick.expression import Expression, Type
 from tallystick.machine import Invariant, Machine, Machines, Transition
 
-TEXT = "x"  # begins every text: no guard can tell one from another
+TEXT = "x"  # begins every text
 CROWD = 3  # entities in a world from which on only one call is in flight, one follow-up waits
 ROOTS = 24  # ways to create the entities of one world; past that, each fact is varied alone
 Facts = Mapping[str, object]
@@ -177,7 +178,7 @@ class _Cast:
 def ways(machine: Machine, links: Mapping[str, str], most: int) -> tuple[Facts, ...]:
     """The facts that one may be created with. All combinations, or, if they are many, each varied alone."""
     domains: dict[str, list[object]] = {}
-    asked = _asked_of(machine.transitions.values())
+    asked, known = _asked_of(machine.transitions.values()), _written(machine)
     for name, fact in machine.facts.items():
         if name in links or fact.type.kind == "link":
             domains[name] = [links.get(name)]
@@ -188,7 +189,7 @@ def ways(machine: Machine, links: Mapping[str, str], most: int) -> tuple[Facts, 
         elif name not in asked:
             domains[name] = [fact.default if fact.default is not None else values(fact.type, most, {}, plain=True)[0]]
         else:
-            domains[name] = _first(fact.default, values(fact.type, most, {}, least=0))
+            domains[name] = _first(fact.default, values(fact.type, most, {}, least=-1, known=known))
     count = 1
     for each in domains.values():
         count *= len(each)
@@ -232,12 +233,19 @@ def values(
     least: int = -1,
     plain: bool = False,
     text: str = TEXT,
+    known: Sequence[object] = (),
 ) -> list[object]:
-    """Small values of a type, amounts from `least` on. `plain`: nobody looks, one will do. `text`: the one text."""
+    """Small values of a type, amounts from `least` on. `plain`: nobody looks, one will do. `text`: the one text.
+
+    `known`: what the page compares with. Amounts stay small all the same, as a world has little money.
+    """
     some: list[object]
     match type_.kind:
         case "money" | "count":
             some = [1] if plain else [*range(1, most + 1), *range(0, least - 1, -1)]
+            if type_.kind == "count" and not plain:
+                near = {each + by for each in known if isinstance(each, int) for by in (0, 1)}
+                some += sorted(near - set(some))
         case "flag":
             return [False] if plain else [False, True]
         case "choice":
@@ -246,6 +254,12 @@ def values(
             some = list(ids.get(type_.machine, []))
         case "secret":
             return [None if type_.optional else TEXT]  # no guard may ask for it
+        case "text":
+            some = (
+                [text]
+                if plain
+                else list(dict.fromkeys([text, TEXT, *(each for each in known if isinstance(each, str))]))
+            )
         case _:
             some = [text]
     if type_.optional:
@@ -261,6 +275,7 @@ def own_text(id: str) -> str:
 def requests(world: World, member: Member, state: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every command that a state answers to a caller, with every small value of its arguments."""
     machine, most = world.machines[member.machine], world.most
+    known = _written(machine)
     ids: dict[str, list[str]] = {}
     for each in world.members:
         ids.setdefault(each.machine, []).append(each.id)
@@ -281,11 +296,21 @@ def requests(world: World, member: Member, state: str) -> Iterator[tuple[str, di
                 least=-most if name in turned else -1,
                 plain=name not in asked and type_.kind != "link",
                 text=own_text(member.id),
+                known=known,
             )
             for name, type_ in command.arguments.items()
         ]
         for way in product(*domains):
             yield command.name, dict(zip(command.arguments, way, strict=True))
+
+
+def _written(machine: Machine) -> Sequence[object]:
+    """The counts and texts that a page compares with."""
+    return [*written(_guards_of(machine)), *texts(machine)]
+
+
+def _guards_of(machine: Machine) -> list[Expression]:
+    return [each.guard for each in machine.transitions.values() if each.guard]
 
 
 def _asked_of(transitions: Iterable[Transition]) -> frozenset[str]:
