@@ -227,6 +227,15 @@ def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card
     assert books.verify().clean
 
 
+@pytest.mark.parametrize("number", [None, "6036280000000281"])
+def test_a_card_in_use_that_is_not_its_replacement_takes_nothing(books: StoredValue, number: str | None) -> None:
+    """A wrong id, and the value would be somebody else's."""
+    books.sell_electronic("other", "5.00", "BRL", order="o9", key="other")
+    with pytest.raises(Refused, match="it exists already"):
+        books.replace("c1", "other", key="rep", number=number, reason="lost")
+    assert (books.card("c1").available, books.card("other").available) == (brl("100.00"), brl("5.00"))
+
+
 def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back(books: StoredValue) -> None:
     books.authorize("p", "c1", "100.00", order="o2", key="a")
     with pytest.raises(Refused, match="what orders hold on the old card stays there until they ship or give it back"):

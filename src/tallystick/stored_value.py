@@ -305,7 +305,7 @@ class StoredValue(OpenBooks):
         if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
             self.suspend(card, key=f"{key}/suspend", by=by, reason=reason)
         form = "physical" if number else "electronic"
-        if self._is_in_use(new) and self.engine.seen(f"{key}/card") is None:
+        if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
             form = "in_use"
         else:
             like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
@@ -324,10 +324,11 @@ class StoredValue(OpenBooks):
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
 
-    def _is_in_use(self, card: str) -> bool:
+    def _has_replaced(self, card: str, new: str) -> bool:
+        """Whether value of the card went to this one before. Any other that is in use may be somebody else's."""
         with self.engine.store.reading() as reading:
-            found = reading.entity("gift_card", card)
-        return found is not None and found.state == "issued"
+            before = reading.linked("replacement", "old", card)
+        return any(each.facts["new"] == new and each.state == "replaced" for each in before)
 
     def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""

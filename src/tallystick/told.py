@@ -11,6 +11,7 @@ import attrs
 
 from tallystick import resolve
 from tallystick.entity import Entity, InFlight, Posting, Ref
+from tallystick.errors import quoted
 from tallystick.machine import Machines
 from tallystick.provider import Call, CardFacts, Outcome, Reason, Result
 from tallystick.receipt import Ended, Receipt
@@ -84,7 +85,8 @@ def hand_on(on_pin: Callable[[str, str], object] | None, call: Call, outcome: ob
     try:
         on_pin(call.card.id, pin)
     except Exception as error:  # noqa: BLE001  # its text may hold the PIN
-        _log.error("the PIN of card %s was drawn and could not be handed on: %s", call.card.id, type(error).__name__)
+        card = quoted(call.card.id)
+        _log.error("the PIN of card %s was drawn and could not be handed on: %s", card, type(error).__name__)
 
 
 def _in_one_line(text: str | None) -> str | None:

@@ -94,7 +94,7 @@ def test_who_cannot_take_a_pin_stops_nothing(shop: Shop, caplog: pytest.LogCaptu
     shop.world.engine.on_pin = full
     pin = shop.sell("c2")
     assert pin == shop.pin("c2")
-    assert "the PIN of card c2 was drawn and could not be handed on: OSError" in caplog.text
+    assert "the PIN of card 'c2' was drawn and could not be handed on: OSError" in caplog.text
     assert str(pin) not in caplog.text
 
 
