@@ -125,6 +125,13 @@ class Shop:
         due = self.clock.now + timedelta(hours=1)
         return self.engine.attempt(Command("payment", "p1", command, args, key, due=due))
 
+    def two_shipments_are_due(self) -> None:
+        """Of 10.00 and 5.00, under the keys s1 and s2, of a hold of 40.00."""
+        self.pay("authorize", amount="40.00")
+        self.defer("settle", "s1", amount="10.00")
+        self.defer("settle", "s2", amount="5.00")
+        self.clock.on(hours=2)
+
     def card(self, id: str = "c1", amount: str = "100.00") -> Shop:
         for command, args in (
             ("create", {"form": "electronic", "currency": "BRL"}), ("allocate", {}), ("activate", {}),
@@ -613,10 +620,7 @@ def test_what_follows_counts_among_the_many_that_are_run_at_once(shop: Shop) -> 
 
 def test_two_deferred_shipments_of_one_payment_are_both_settled(shop: Shop) -> None:
     """What follows the first, a new hold, comes before the second."""
-    shop.payment(amount="40.00")
-    shop.defer("settle", "s1", amount="10.00")
-    shop.defer("settle", "s2", amount="5.00")
-    shop.clock.on(hours=2)
+    shop.payment().two_shipments_are_due()
     assert [(each.key, each.applied) for each in shop.engine.run_due()] == [
         ("s1", True), ("s1>hold_again", True), ("s2", True), ("s2>hold_again", True),
     ]  # fmt: skip
@@ -624,10 +628,7 @@ def test_two_deferred_shipments_of_one_payment_are_both_settled(shop: Shop) -> N
 
 
 def test_a_deferred_shipment_waits_for_the_hold_that_follows_the_one_before(afar: Shop) -> None:
-    afar.pay("authorize", amount="40.00")
-    afar.defer("settle", "s1", amount="10.00")
-    afar.defer("settle", "s2", amount="5.00")
-    afar.clock.on(hours=2)
+    afar.two_shipments_are_due()
     afar.scripted.answers += [CONFIRMED, UNAVAILABLE]
     results = [each.result for each in afar.engine.run_due()]
     assert results == [Ended.APPLIED, Ended.UNAVAILABLE, Ended.REFUSED]
@@ -638,10 +639,7 @@ def test_a_deferred_shipment_waits_for_the_hold_that_follows_the_one_before(afar
 
 
 def test_a_deferred_shipment_does_not_wait_for_a_hold_that_is_declined(afar: Shop) -> None:
-    afar.pay("authorize", amount="40.00")
-    afar.defer("settle", "s1", amount="10.00")
-    afar.defer("settle", "s2", amount="5.00")
-    afar.clock.on(hours=2)
+    afar.two_shipments_are_due()
     afar.scripted.answers += [CONFIRMED, DECLINED]
     assert [each.result for each in afar.engine.run_due()] == [Ended.APPLIED, Ended.DECLINED, Ended.REFUSED]
     assert {key: row.state for key, row in afar.queue().items()} == {
