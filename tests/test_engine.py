@@ -1587,6 +1587,7 @@ def test_an_answer_that_comes_late_is_not_believed_if_another_call_accounts_for_
     assert receipt.applied is believed, "a provider that is quick may name two things alike"
     if not believed:
         assert "is what call call-" in receipt.why
+        assert not receipt.replayed, "it is told for the first time"
         afar.scripted.meanwhile = lambda call: None
         afar.recover()
         assert [each.id for each in afar.scripted.performed][1:] == [receipt.call] * 2, "so it was not done: once more"
