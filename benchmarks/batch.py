@@ -6,7 +6,7 @@ from random import Random
 
 from benchmarks.fixture import Rivals, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
-from tallystick.receipt import Command
+from tallystick.engine.receipt import Command
 
 PART = "a batch of 1,000, SQLite FULL"
 CARDS = 10_000

@@ -14,12 +14,12 @@ from benchmarks import by_hand
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
 from tallystick import Machines, load, to_transitions
 from tallystick import open as open_books
-from tallystick.decide import decide
-from tallystick.entity import Entity, Ref, Request
-from tallystick.provider import Call, CardFacts
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, Ref, Request
+from tallystick.core.resolve import complete, create
+from tallystick.engine.receipt import Command
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Command
-from tallystick.resolve import complete, create
+from tallystick.provider.protocol import Call, CardFacts
 
 PART = "decide in memory"
 PAGE = Path(__file__).parent / "tender.yaml"

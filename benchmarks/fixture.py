@@ -15,10 +15,10 @@ from benchmarks.by_hand_sqlite import Books
 from benchmarks.measure import Setting
 from tallystick import Engine, load
 from tallystick import open as open_books
+from tallystick.engine.receipt import Command
+from tallystick.engine.verify import verify
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Command
-from tallystick.store import open_store
-from tallystick.verify import verify
+from tallystick.store.open import open_store
 
 BALANCE = 10**12
 

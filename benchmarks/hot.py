@@ -7,7 +7,7 @@ from random import Random
 
 from benchmarks.fixture import Rivals, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
-from tallystick.receipt import Command
+from tallystick.engine.receipt import Command
 
 PART = "hot cards"
 HOT, CARDS = 10, 10_000

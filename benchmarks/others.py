@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 from benchmarks.fixture import Rivals, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
-from tallystick.receipt import Command
+from tallystick.engine.receipt import Command
 
 PART = "against today's choices, SQLite FULL"
 CARDS = 1000

@@ -32,15 +32,15 @@ from typing import Any
 
 import attrs
 
-from tallystick import reader
-from tallystick.engine import Engine
-from tallystick.errors import Declined, InDoubt, Refused, Unavailable
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.settings import ClutchSettings
-from tallystick.provider.clutch.transport import Answer, HttpTransport
-from tallystick.store import open_store
-from tallystick.stored_value import StoredValue
-from tallystick.told import outcome_told
+from tallystick.books.books import StoredValue
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.settings import ClutchSettings
+from tallystick.clutch.transport import Answer, HttpTransport
+from tallystick.definition import reader
+from tallystick.engine.engine import Engine
+from tallystick.engine.old_receipt import outcome_told
+from tallystick.engine.receipt import Declined, InDoubt, Refused, Unavailable
+from tallystick.store.open import open_store
 
 FAULTS = ("lost_before", "lost_after", "slow", "500_before", "500_after", "429", "broken_json", "truncated",
           "short_approval", "wrong_currency", "other_channel", "duplicate")  # fmt: skip
@@ -198,7 +198,7 @@ def _served(state: Path, requests: int, faults: float, seed: int) -> subprocess.
     spec = ",".join(f"{fault}={faults / len(FAULTS)}{':900ms' if fault == 'slow' else ''}" for fault in FAULTS)
     cards = max(100, requests // 5)
     return subprocess.Popen(
-        [sys.executable, "-m", "tallystick.provider.clutch.sandbox", "--port", "0", "--card-set", f"GIFT:{cards}",
+        [sys.executable, "-m", "tallystick.clutch.sandbox", "--port", "0", "--card-set", f"GIFT:{cards}",
          "--seed", str(seed), "--faults", spec, "--state", str(state)],
         stdout=subprocess.PIPE, encoding="utf-8",
     )  # fmt: skip

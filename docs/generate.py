@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tallystick import load
 from tallystick.check import TITLES
-from tallystick.diagram import draw, to_mermaid
+from tallystick.diagram.mermaid import to_mermaid
+from tallystick.diagram.model import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/findings/README.md"]

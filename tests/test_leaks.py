@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from leaks import LISTENER, Listener
+from tallystick.clutch.sandbox import Sandbox
 from tallystick.errors import Invalid
-from tallystick.provider.clutch.sandbox import Sandbox
 
 LOG = logging.getLogger("tallystick.clutch")
 

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tallystick
+from tallystick.books.books import StoredValue
+from tallystick.cli.run_lines import Summary, run_lines
 from tallystick.money import parse, to_text
-from tallystick.run_lines import Summary, run_lines
-from tallystick.store import Reading
-from tallystick.stored_value import StoredValue
+from tallystick.store.protocol import Reading
 
 CURRENCY = "BRL"
 CARD_SET = "Voucher"

@@ -9,57 +9,62 @@ heavy is loaded when it is first used, so importing this costs little.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from tallystick.errors import (
-    Declined,
-    InDoubt,
-    Invalid,
-    KeyReused,
-    MachineChanged,
-    MachineError,
-    MoneyError,
-    Refused,
-    StoreError,
-    TallystickError,
-    Unavailable,
-)
-from tallystick.money import Money
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tallystick.engine import Engine
-    from tallystick.machine import Machine, Machines, to_transitions
-    from tallystick.opening import open
-    from tallystick.reader import load
-    from tallystick.receipt import Answer, Command, Ended, Receipt
-    from tallystick.refusal import Refusal
-    from tallystick.stored_value import StoredValue
-    from tallystick.verify import Finding, Report
-    from tallystick.views import Card, Payment, Sale, Tender
+    from tallystick.books.books import StoredValue
+    from tallystick.books.open import open
+    from tallystick.books.views import Card, Payment, Sale, Tender
+    from tallystick.core.refusal import Refusal
+    from tallystick.definition.machine import Machine, Machines, to_transitions
+    from tallystick.definition.reader import load
+    from tallystick.engine.engine import Engine
+    from tallystick.engine.receipt import Answer, Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
+    from tallystick.engine.verify import Finding, Report
+    from tallystick.errors import (
+        Invalid,
+        KeyReused,
+        MachineChanged,
+        MachineError,
+        MoneyError,
+        StoreError,
+        TallystickError,
+    )
+    from tallystick.money import Money
+else:  # at run time each is loaded when it is first named
+    # fmt: off
+    _LATE = {
+        "core.refusal": ["Refusal"],
+        "definition.machine": ["Machine", "Machines", "to_transitions"],
+        "definition.reader": ["load"],
+        "engine.engine": ["Engine"],
+        "engine.receipt": ["Answer", "Command", "Declined", "Ended", "InDoubt", "Receipt", "Refused", "Unavailable"],
+        "engine.verify": ["Finding", "Report"],
+        "books.books": ["StoredValue"],
+        "books.open": ["open"],
+        "books.views": ["Card", "Payment", "Sale", "Tender"],
+        "errors": [
+            "Invalid",
+            "KeyReused",
+            "MachineChanged",
+            "MachineError",
+            "MoneyError",
+            "StoreError",
+            "TallystickError",
+        ],
+        "money": ["Money"],
+    }
+    # fmt: on
+    _WHERE = {name: module for module, names in _LATE.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        if name not in _WHERE:
+            raise AttributeError(f"module 'tallystick' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"tallystick.{_WHERE[name]}"), name)
+        return value
+
 
 __version__ = "0.1.0"
-
-_LATE = {
-    "engine": ["Engine"],
-    "machine": ["Machine", "Machines", "to_transitions"],
-    "reader": ["load"],
-    "receipt": ["Answer", "Command", "Ended", "Receipt"],
-    "refusal": ["Refusal"],
-    "opening": ["open"],
-    "stored_value": ["StoredValue"],
-    "verify": ["Finding", "Report"],
-    "views": ["Card", "Payment", "Sale", "Tender"],
-}
-_WHERE = {name: module for module, names in _LATE.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'tallystick' has no attribute {name!r}")
-    value = getattr(import_module(f"tallystick.{_WHERE[name]}"), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """`python -m tallystick`: the command line, where no script is installed."""
 
-from tallystick.cli import main
+from tallystick.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="tallystick")

@@ -21,12 +21,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
 
 import attrs
-
-if TYPE_CHECKING:
-    from tallystick.receipt import Receipt
 
 
 class TallystickError(Exception):
@@ -68,30 +64,6 @@ class KeyReused(Invalid):
     def __init__(self, key: str, *, before: str) -> None:
         self.key = key
         super().__init__(f"key {key!r} already stands for {before}; a new intention needs a new key")
-
-
-class Answered(TallystickError):
-    """A command that was considered and did not end as applied; `receipt` says everything known."""
-
-    def __init__(self, receipt: Receipt) -> None:
-        self.receipt = receipt
-        super().__init__(receipt.why)
-
-
-class Refused(Answered):
-    """The machine says no. Nothing changed and the key is still free; see `receipt.refusal`."""
-
-
-class Declined(Answered):
-    """The provider says no. The value is back where it was; see `receipt.outcome`."""
-
-
-class Unavailable(Answered):
-    """The provider was not reached and surely did nothing. The same key may be sent again."""
-
-
-class InDoubt(Answered):
-    """The request was sent and its answer is not known. `recover()` or a person will end it."""
 
 
 class StoreError(TallystickError):

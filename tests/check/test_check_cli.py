@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from core import PAGES
-from tallystick.cli import main
+from core_world import PAGES
+from tallystick.cli.main import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

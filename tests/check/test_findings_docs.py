@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tallystick import reader
 from tallystick.check import TITLES, Finding
 from tallystick.check.structure import structure
-from tallystick.machine import Machines
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 FINDINGS = DOCS / "findings"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tallystick import reader
 from tallystick.check.finding import Finding
 from tallystick.check.model import explore
+from tallystick.definition import reader
 
 ROD = """
 machine: rod_{number}

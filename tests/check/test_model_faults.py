@@ -6,16 +6,16 @@ import json
 
 import pytest
 
-from core import PAGES
-from tallystick import reader
+from core_world import PAGES
 from tallystick.check.finding import Finding
 from tallystick.check.model import explore
-from tallystick.engine import Engine
-from tallystick.machine import Machines
+from tallystick.cli.run_lines import Summary, run_lines
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import Engine
+from tallystick.engine.verify import verify
 from tallystick.provider.scripted import ScriptedProvider
-from tallystick.run_lines import Summary, run_lines
-from tallystick.store import open_store
-from tallystick.verify import verify
+from tallystick.store.open import open_store
 
 REVERSE = """  reverse:
     from: authorized

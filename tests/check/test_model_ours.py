@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core import MACHINES
+from core_world import MACHINES
 from tallystick.check.model import explore
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tallystick import reader
 from tallystick.check.finding import TITLES, Finding
 from tallystick.check.model import explore
+from tallystick.definition import reader
 
 DOCS = Path(__file__).parents[2] / "docs/findings"
 CODES = sorted(code for code in TITLES if code.startswith("TS2"))

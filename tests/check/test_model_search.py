@@ -8,16 +8,16 @@ from random import Random
 import attrs
 import pytest
 
-from core import MACHINES
-from tallystick import reader
+from core_world import MACHINES
 from tallystick.check.holds import entities
 from tallystick.check.model import explore
 from tallystick.check.search import CALLS, MASK, Search
 from tallystick.check.seen import Seen
 from tallystick.check.story import around, tale
 from tallystick.check.world import World, worlds
-from tallystick.entity import Entity, Ref
-from tallystick.machine import Machines
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 
 STATES = 1500
 JAR = reader.read(

@@ -8,8 +8,7 @@ from functools import cache
 import pytest
 from planted import PLANTED, Planted
 
-from core import MACHINES, PAGES
-from tallystick import reader
+from core_world import MACHINES, PAGES
 from tallystick.check import Finding
 from tallystick.check.model import explore
 from tallystick.check.proofs.everything import Proof, near
@@ -17,7 +16,9 @@ from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.halves import halves
 from tallystick.check.proofs.invariants import invariants
 from tallystick.check.structure import structure
-from tallystick.machine import Machine, Machines
+from tallystick.definition import reader
+from tallystick.definition.behaviour import behaviour, digest_of
+from tallystick.definition.machine import Machine, Machines
 
 
 def planted(fault: Planted) -> tuple[Machines, Machine]:
@@ -27,7 +28,7 @@ def planted(fault: Planted) -> tuple[Machines, Machine]:
     changed = text.replace(fault.old, fault.new, 1)
     machines = reader.read({**PAGES, fault.page: changed})
     machine = machines[fault.page.removesuffix(".yaml")]
-    assert machine.digest != MACHINES[machine.name].digest
+    assert digest_of(machine) != digest_of(MACHINES[machine.name])
     return machines, machine
 
 
@@ -39,7 +40,7 @@ def ours() -> Mapping[str, Known]:
 
 def lives(machine: Machine) -> dict[str, object]:
     """What a machine's behaviour is, apart from what is asked of it across machines."""
-    return {key: value for key, value in machine.behaviour().items() if key != "invariants"}
+    return {key: value for key, value in behaviour(machine).items() if key != "invariants"}
 
 
 def proved(machines: Machines) -> list[Finding]:

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from core import MACHINES, PAGES, changed
-from tallystick import reader
+from core_world import MACHINES, PAGES, changed
 from tallystick.check.proof import prove
 from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.life import Life, Point
+from tallystick.definition import reader
 from tallystick.errors import Invalid
 
 KINDS = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick import reader
 from tallystick.check.finding import Finding
 from tallystick.check.proof import prove
+from tallystick.definition import reader
 
 PURSE = """
 machine: purse

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick import reader
 from tallystick.check.finding import Finding
 from tallystick.check.proof import prove
 from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.life import Life, Point
+from tallystick.definition import reader
 
 FEES = """
 machine: stall

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tallystick import reader
 from tallystick.check.proof import prove
+from tallystick.definition import reader
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples/own_machine/machines"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from core import MACHINES, changed
-from tallystick import reader
+from core_world import MACHINES, changed
 from tallystick.check import Finding, check
 from tallystick.check.finding import finding
+from tallystick.definition import reader
 from tallystick.errors import Invalid
 
 

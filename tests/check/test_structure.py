@@ -12,12 +12,12 @@ import sys
 
 import pytest
 
-from core import MACHINES, changed
-from tallystick import reader
+from core_world import MACHINES, changed
 from tallystick.check import check
 from tallystick.check.finding import Finding
 from tallystick.check.structure import structure
-from tallystick.machine import Machine
+from tallystick.definition import reader
+from tallystick.definition.machine import Machine
 
 # fmt: off
 # machine · what stands there · what is written instead · the codes that are found
@@ -250,7 +250,7 @@ def test_what_is_found_and_said_does_not_depend_on_the_order_of_sets() -> None:
     """The same page gives the same words in processes that hash otherwise."""
     page = changed("payment.yaml", "when: amount > held > 0", "when: held > 0 and amount > held + uncovered")
     code = (
-        "import sys, json; from tallystick import reader; from tallystick.check import check\n"
+        "import sys, json; from tallystick.definition import reader; from tallystick.check import check\n"
         "pages = json.load(sys.stdin)\n"
         "print([(str(each), each.story) for each in check(reader.read(pages), model=False).findings])"
     )

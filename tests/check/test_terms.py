@@ -9,10 +9,10 @@ import pytest
 import z3
 from hypothesis import given, settings
 
+from expressions import ACCEPTED, NARROWED, SCOPE, A, F, V, amounts, counts, flags, read_if_not_idle, sums, values
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.terms import Value
-from tallystick.expression import Expression, read
-from test_expression import ACCEPTED, NARROWED, SCOPE, A, F, V, amounts, counts, flags, read_if_not_idle, sums, values
+from tallystick.definition.expression import Expression, read
 
 VARIABLES = {name: terms.fresh(name, each.type) for name, each in SCOPE.items()}
 PLACES = dict.fromkeys("vfa", VARIABLES) | {"s": VARIABLES["state"]}

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from world import Command, Ended, World, insisted
 
-from tallystick.provider.clutch.sandbox import Settings
-from tallystick.told import ids_of
+from clutch_world import Command, Ended, World, insisted
+from tallystick.clutch.sandbox import Settings
+from tallystick.engine.old_receipt import ids_of
 
 Scene = Callable[[World], Command]
 

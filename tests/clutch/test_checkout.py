@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 import pytest
-from world import settings_of
 
-from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Result
-from tallystick.provider.clutch.checkout import Basket, Bought, Checkout, Checkouts, Product, _fit
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.sandbox import Sandbox, Settings
-from tallystick.provider.clutch.transport import Answer, InProcess
+from clutch_world import settings_of
+from tallystick.clutch.checkout import Basket, Bought, Checkout, Checkouts, Product, _fit
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.sandbox import Sandbox, Settings
+from tallystick.clutch.transport import Answer, InProcess
+from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Result
 
 LOST = ["lost_after", "500_after", "broken_json", "truncated", "slow:900ms"]
 NOT_DONE = ["lost_before", "500_before"]

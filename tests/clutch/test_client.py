@@ -17,15 +17,15 @@ from typing import Any
 import attrs
 import pytest
 
+from tallystick.clutch import wire
+from tallystick.clutch.answers import NotRead
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket, admitted, failed, poured
+from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
+from tallystick.clutch.settings import ClutchSettings
+from tallystick.clutch.transport import Answer, InProcess, Lost, NotSent
 from tallystick.errors import Invalid
-from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Reason, Result
-from tallystick.provider.clutch import wire
-from tallystick.provider.clutch.answers import NotRead
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket, admitted, failed, poured
-from tallystick.provider.clutch.sandbox import CardSet, Sandbox, Settings
-from tallystick.provider.clutch.settings import ClutchSettings
-from tallystick.provider.clutch.transport import Answer, InProcess, Lost, NotSent
+from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Reason, Result
 
 START = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)
 SETS: dict[str, int | CardSet] = {"GIFT": 40, "PLASTIC": CardSet(9, physical=True), "LEGACY": CardSet(3, pins=False)}
@@ -513,7 +513,7 @@ def test_whose_card_it_is() -> None:
 def served() -> Iterator[tuple[Sandbox, str]]:
     pytest.importorskip("httpx2")
     pytest.importorskip("uvicorn")
-    from tallystick.provider.clutch.sandbox.server import Server
+    from tallystick.clutch.sandbox.server import Server
 
     with Sandbox(card_sets={"GIFT": 400}, seed=6) as sandbox, Server(sandbox) as server:
         yield sandbox, server.url

@@ -12,20 +12,21 @@ from typing import Any
 
 import attrs
 import pytest
-from world import settings_of
 
 import tallystick
-from tallystick import reader
-from tallystick.balance import BalanceSettings, Said
-from tallystick.errors import Invalid, MoneyError, Unavailable
+from clutch_world import settings_of
+from tallystick.books.balance import BalanceSettings, Said
+from tallystick.books.books import StoredValue
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.limits import Breaker, LeakyBucket
+from tallystick.clutch.sandbox import Sandbox
+from tallystick.clutch.settings import ClutchSettings, Rule
+from tallystick.clutch.transport import InProcess, NotSent
+from tallystick.definition import reader
+from tallystick.engine.receipt import Unavailable
+from tallystick.errors import Invalid, MoneyError
 from tallystick.money import Money
-from tallystick.provider import Call, CardFacts, NotSeen, Outcome, Reason, Result, Sharing
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.limits import Breaker, LeakyBucket
-from tallystick.provider.clutch.sandbox import Sandbox
-from tallystick.provider.clutch.settings import ClutchSettings, Rule
-from tallystick.provider.clutch.transport import InProcess, NotSent
-from tallystick.stored_value import StoredValue
+from tallystick.provider.protocol import Call, CardFacts, NotSeen, Outcome, Reason, Result, Sharing
 
 SECRET = "hush-4711-secret"
 ACCESS = {
@@ -251,6 +252,6 @@ def test_a_balance_is_told_by_the_books() -> None:
 
 def test_a_provider_that_was_opened_by_name_is_closed_with_the_books(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = Told()
-    monkeypatch.setattr("tallystick.opening.provider_named", lambda name: provider)
+    monkeypatch.setattr("tallystick.books.open.provider_named", lambda name: provider)
     tallystick.open("memory:", provider="told").close()
     assert provider.closed

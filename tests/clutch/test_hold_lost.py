@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from world import World
 
-from tallystick.engine import Engine
+from clutch_world import World
+from tallystick.books.books import StoredValue
+from tallystick.books.reconcile import Code, reconcile
+from tallystick.cli.run_lines import Summary, run_lines
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import Invalid
-from tallystick.receipt import Command, Ended, Receipt
-from tallystick.reconcile import Code, reconcile
-from tallystick.run_lines import Summary, run_lines
-from tallystick.stored_value import StoredValue
 
 
 @pytest.fixture

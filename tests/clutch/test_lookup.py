@@ -9,10 +9,10 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick.provider import Call, CardFacts, NotSeen, Outcome, Result
-from tallystick.provider.clutch.answers import Balance, Card, Entry, History, Strange, card_of, entries_of
-from tallystick.provider.clutch.lookup import Case, Found, decide, short_of, unanswerable
-from tallystick.provider.clutch.settings import ClutchSettings
+from tallystick.clutch.answers import Balance, Card, Entry, History, Strange, card_of, entries_of
+from tallystick.clutch.lookup import Case, Found, decide, short_of, unanswerable
+from tallystick.clutch.settings import ClutchSettings
+from tallystick.provider.protocol import Call, CardFacts, NotSeen, Outcome, Result
 
 NUMBER = "483139334361914"
 OPENED = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)

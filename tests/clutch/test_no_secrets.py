@@ -18,17 +18,17 @@ from pathlib import Path
 
 import pytest
 from test_traffic import Traffic
-from world import Command, Crash, World
 
+from clutch_world import Command, Crash, World
+from tallystick.books.books import StoredValue
+from tallystick.books.reconcile import reconcile
+from tallystick.clutch.answers import NotRead
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.sandbox import Sandbox, Settings
+from tallystick.clutch.settings import ClutchSettings
 from tallystick.errors import TallystickError
-from tallystick.provider import Call, Outcome
-from tallystick.provider.clutch.answers import NotRead
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.sandbox import Sandbox, Settings
-from tallystick.provider.clutch.settings import ClutchSettings
-from tallystick.reconcile import reconcile
-from tallystick.store import open_store
-from tallystick.stored_value import StoredValue
+from tallystick.provider.protocol import Call, Outcome
+from tallystick.store.open import open_store
 
 PIN_LENGTH = 9  # long enough to be found by chance nowhere
 SANDBOX = Settings(pin_length=PIN_LENGTH)

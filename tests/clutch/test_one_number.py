@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from world import MACHINES, World
 
-from tallystick.entity import Entity
+from clutch_world import MACHINES, World
+from tallystick.core.entity import Entity
+from tallystick.core.refusal import Code
+from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import StoreError
-from tallystick.provider import Outcome, Result
-from tallystick.receipt import Command, Ended, Receipt
-from tallystick.refusal import Code
-from tallystick.store import Changes, Store, open_store
+from tallystick.provider.protocol import Outcome, Result
+from tallystick.store.open import open_store
+from tallystick.store.protocol import Store
+from tallystick.store.rows import Changes
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -125,7 +127,7 @@ def test_a_drawn_number_that_another_card_has_is_not_believed(world: World) -> N
 
 
 def test_many_in_one_transaction_are_told_apart(world: World) -> None:
-    from tallystick.engine import Engine
+    from tallystick.engine.engine import Engine
     from tallystick.provider.local import LocalProvider
 
     engine = Engine(MACHINES, world.store, LocalProvider())

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from world import MACHINES, World
 
-from tallystick.engine import Engine
+from clutch_world import MACHINES, World
+from tallystick.books.books import StoredValue
+from tallystick.core.refusal import Code
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command, Ended
+from tallystick.engine.verify import verify
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Command, Ended
-from tallystick.refusal import Code
-from tallystick.store import open_store
-from tallystick.stored_value import StoredValue
-from tallystick.verify import verify
+from tallystick.store.open import open_store
 
 
 @pytest.fixture(params=["memory", "sqlite"])

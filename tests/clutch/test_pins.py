@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from world import World
 
+from clutch_world import World
 from tallystick import Declined, InDoubt, Unavailable
-from tallystick.cli_parts import keeper
-from tallystick.errors import Answered
-from tallystick.stored_value import StoredValue
+from tallystick.books.books import StoredValue
+from tallystick.cli.options import keeper
+from tallystick.engine.receipt import Answered
 
 
 class Shop:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from world import World
-
+from clutch_world import World
+from tallystick.engine.old_receipt import card_facts
 from tallystick.money import to_text
-from tallystick.provider import CardFacts
+from tallystick.provider.protocol import CardFacts
 from tallystick.testing.contracts import Played, provider_contract
-from tallystick.told import card_facts
 
 # What the sandbox does so that a call ends like this.
 FAULTS = {

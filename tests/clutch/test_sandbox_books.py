@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.provider.clutch.sandbox import Refused, Response, Sandbox, Settings
+from tallystick.clutch.sandbox import Refused, Response, Sandbox, Settings
 
 USD = {"balanceType": "Currency", "balanceCode": "USD"}
 

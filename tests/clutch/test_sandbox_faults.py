@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.provider.clutch.sandbox import ConnectionLost, Fault, Faults, Response, Sandbox, Settings
+from tallystick.clutch.sandbox import ConnectionLost, Fault, Faults, Response, Sandbox, Settings
 
 USD = {"balanceType": "Currency", "balanceCode": "USD"}
 

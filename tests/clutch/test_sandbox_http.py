@@ -20,8 +20,8 @@ httpx2 = pytest.importorskip("httpx2")
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
-from tallystick.provider.clutch.sandbox import CardSet, Sandbox  # noqa: E402
-from tallystick.provider.clutch.sandbox.server import Server  # noqa: E402
+from tallystick.clutch.sandbox import CardSet, Sandbox  # noqa: E402
+from tallystick.clutch.sandbox.server import Server  # noqa: E402
 
 USD = {"balanceType": "Currency", "balanceCode": "USD"}
 SETS: dict[str, int | CardSet] = {"EGIFT": 200, "PLASTIC": CardSet(2, physical=True)}
@@ -140,7 +140,7 @@ def test_threads_in_process_add_up() -> None:
 
 
 def start(*options: str) -> tuple[subprocess.Popen[str], dict[str, str]]:
-    command = [sys.executable, "-m", "tallystick.provider.clutch.sandbox", *options]
+    command = [sys.executable, "-m", "tallystick.clutch.sandbox", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
@@ -214,7 +214,7 @@ def test_killed_in_the_middle_of_work_it_keeps_every_answered_request(tmp_path: 
 
 def test_options_that_cannot_be_read() -> None:
     """Of its own module; `tallystick sandbox` reads the same ones and has a test of each."""
-    command = [sys.executable, "-m", "tallystick.provider.clutch.sandbox", "--faults", "nonsense=1"]
+    command = [sys.executable, "-m", "tallystick.clutch.sandbox", "--faults", "nonsense=1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 2

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from tallystick.provider.clutch.sandbox import Sandbox, Settings
+from tallystick.clutch.sandbox import Sandbox, Settings
 
 USD = {"balanceType": "Currency", "balanceCode": "USD"}
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-import tallystick.provider.clutch.sandbox as sandbox_package
-from tallystick.provider.clutch.sandbox import CardSet, Response, Sandbox, Settings
+import tallystick.clutch.sandbox as sandbox_package
+from tallystick.clutch.sandbox import CardSet, Response, Sandbox, Settings
 
 CLOCK = 1_515_950_890.036  # 2018-01-14 17:28:10 UTC
 USD = {"balanceType": "Currency", "balanceCode": "USD"}

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import pytest
 from test_traffic import Traffic
-from world import Ended, World
 
-from tallystick.balance import BalanceDesk, BalanceSettings, Said
+from clutch_world import Ended, World
+from tallystick.books.balance import BalanceDesk, BalanceSettings, Said
+from tallystick.books.books import StoredValue
+from tallystick.books.reconcile import Code, reconcile
+from tallystick.clutch.sandbox import CardSet
+from tallystick.core.refusal import Code as No
+from tallystick.engine.sealing import READABLE, Numbers, SealedNumbers, new_key
 from tallystick.errors import StoreError
-from tallystick.provider.clutch.sandbox import CardSet
-from tallystick.reconcile import Code, reconcile
-from tallystick.refusal import Code as No
-from tallystick.sealing import READABLE, Numbers, SealedNumbers, new_key
-from tallystick.store import Store, open_store
-from tallystick.stored_value import StoredValue
+from tallystick.store.open import open_store
+from tallystick.store.protocol import Store
 
 NUMBERS = SealedNumbers(new_key())
 

@@ -22,14 +22,14 @@ from typing import Any
 
 import attrs
 import pytest
-from world import MACHINES, Command, Crash, Ended, World
 
 import tallystick
-from tallystick.entity import Entity
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider, Result
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.sandbox import CardSet, Refused, Settings, ValueType
-from tallystick.stored_value import StoredValue
+from clutch_world import MACHINES, Command, Crash, Ended, World
+from tallystick.books.books import StoredValue
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.sandbox import CardSet, Refused, Settings, ValueType
+from tallystick.core.entity import Entity
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data" / "olist_vouchers"

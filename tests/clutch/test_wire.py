@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tallystick import money
+from tallystick.clutch import checkout, wire
+from tallystick.clutch import settings as settings_module
+from tallystick.clutch.answers import Strange, balances, dumps, exactly, loads, number
+from tallystick.clutch.settings import ClutchSettings, Rule, page
+from tallystick.clutch.variables import variable
+from tallystick.clutch.wire import Request, Unsaid
 from tallystick.errors import Invalid
-from tallystick.provider import VERBS, Call, CardFacts, Outcome, Reason, Result
-from tallystick.provider.clutch import checkout, wire
-from tallystick.provider.clutch import settings as settings_module
-from tallystick.provider.clutch.answers import Strange, balances, dumps, exactly, loads, number
-from tallystick.provider.clutch.settings import ClutchSettings, Rule, page
-from tallystick.provider.clutch.variables import variable
-from tallystick.provider.clutch.wire import Request, Unsaid
+from tallystick.provider.protocol import Call, CardFacts, Outcome, Reason, Result
+from tallystick.provider.verbs import VERBS
 
 NUMBER = "483139334361914"
 PLAIN = ClutchSettings(

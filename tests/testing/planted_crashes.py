@@ -13,10 +13,11 @@ from typing import Any
 
 import attrs
 
-from tallystick import engine, reader
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Result
-from tallystick.receipt import Ended, Receipt
-from tallystick.store import Changes
+from tallystick.definition import reader
+from tallystick.engine import engine
+from tallystick.engine.receipt import Ended, Receipt
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
+from tallystick.store.rows import Changes
 from tallystick.store.sqlite import SqliteTransaction
 from tallystick.testing import story
 from tallystick.testing.counterpart import Counterpart

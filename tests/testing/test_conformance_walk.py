@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tallystick import reader
-from tallystick.machine import Machine
+from tallystick.definition import reader
+from tallystick.definition.machine import Machine
 from tallystick.testing.walking import alone
 
 MACHINES = reader.load(reader.packaged_folder())

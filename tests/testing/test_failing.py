@@ -14,16 +14,16 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick import reader
-from tallystick.engine import Engine
+from tallystick.definition import reader
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command
+from tallystick.engine.verify import verify
 from tallystick.errors import StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Command
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.failing import COMMIT, FAULTS, Fails, failing_calls
 from tallystick.testing.points import watched
 from tallystick.testing.stories import STEPS, stories
-from tallystick.verify import verify
 
 MACHINES = reader.load()
 CARD = Command("gift_card", "c1", "create", {"form": "electronic", "currency": "BRL"}, "k1")

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from hypothesis import seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tallystick import reader
-from tallystick.cli import main
-from tallystick.machine import Machines
+from tallystick.cli.main import main
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 from tallystick.testing.fuzz import QUIET, fuzz, state_machine, write
 from tallystick.testing.walking.shrink import replay
 from tallystick.testing.walking.world import World, story

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core import MACHINES
-from tallystick import reader
-from tallystick.machine import Machines
+from core_world import MACHINES
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 from tallystick.testing.crash import blank, undisturbed
 from tallystick.testing.page_crashes import compose, page_crashes
 
@@ -107,7 +107,7 @@ def test_a_planted_fault_is_found_without_a_story_of_ones_own(fault: str, says: 
 
 NEVER_IN_DOUBT = """
 import sys
-from tallystick import reader
+from tallystick.definition import reader
 from tallystick.testing.page_crashes import page_crashes
 
 def never_in_doubt(view):

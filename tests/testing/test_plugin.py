@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tallystick import reader
 from tallystick.check import check
-from tallystick.cli import main
+from tallystick.cli.main import main
+from tallystick.definition import reader
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/own_machine"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from tallystick.provider import CardFacts
 from tallystick.provider.local import LocalProvider
+from tallystick.provider.protocol import CardFacts
 from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.testing.contracts import Played, provider_contract
 

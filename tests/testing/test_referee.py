@@ -21,14 +21,16 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick import reader
-from tallystick.engine import Engine
-from tallystick.provider.clutch.client import ClutchProvider
-from tallystick.provider.clutch.sandbox import Sandbox
-from tallystick.provider.clutch.settings import ClutchSettings
-from tallystick.provider.clutch.transport import InProcess
-from tallystick.receipt import Command
-from tallystick.store import Record, Store, chained, open_store
+from tallystick.clutch.client import ClutchProvider
+from tallystick.clutch.sandbox import Sandbox
+from tallystick.clutch.settings import ClutchSettings
+from tallystick.clutch.transport import InProcess
+from tallystick.definition import reader
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command
+from tallystick.store.open import open_store
+from tallystick.store.protocol import Store
+from tallystick.store.rows import Record, chained
 from tallystick.testing import referee
 from tallystick.testing.fuzz import fuzz
 from tallystick.testing.referee import Provided, Rows, Told, judge

@@ -20,14 +20,16 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from tallystick import reader, resolve, work
-from tallystick.cli import main
-from tallystick.entity import Entity, Plan, Posting
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider, Result
+from tallystick.cli.main import main
+from tallystick.core import resolve
+from tallystick.core.entity import Entity, Plan, Posting
+from tallystick.definition import reader
+from tallystick.engine import steps
+from tallystick.engine.unit_of_work import Unit
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.figures import Figures
 from tallystick.testing.simulate import simulate, simulate_many, world_of
-from tallystick.unit import Unit
 
 MACHINES = reader.load(reader.packaged_folder())
 SEEDS = range(1, 20)
@@ -260,7 +262,7 @@ def a_key_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
 
 def a_card_is_not_driven(patch: pytest.MonkeyPatch) -> None:
     """A payment settles and its card does not."""
-    real = work.decide
+    real = steps.decide
 
     def decide(*args: Any) -> Any:
         intent = real(*args)
@@ -268,12 +270,12 @@ def a_card_is_not_driven(patch: pytest.MonkeyPatch) -> None:
             intent.steps = intent.steps[:1]
         return intent
 
-    patch.setattr(work, "decide", decide)
+    patch.setattr(steps, "decide", decide)
 
 
 def half_of_it_moves(patch: pytest.MonkeyPatch) -> None:
     """An amount is computed wrong, and everything that follows from it fits."""
-    real = work.decide
+    real = steps.decide
 
     def decide(machines: Any, request: Any, world: Any) -> Any:
         intent = real(machines, request, world)
@@ -283,7 +285,7 @@ def half_of_it_moves(patch: pytest.MonkeyPatch) -> None:
                 step.after = step.row.post(step.entity.accounts, step.amounts)
         return intent
 
-    patch.setattr(work, "decide", decide)
+    patch.setattr(steps, "decide", decide)
 
 
 WRONG = [

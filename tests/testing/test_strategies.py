@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import MACHINES, World, entity
-from tallystick import arguments as typed
-from tallystick.decide import decide
-from tallystick.entity import Request
+from core_world import MACHINES, World, entity
+from tallystick.core import arguments as typed
+from tallystick.core.decide import decide
+from tallystick.core.entity import Request
+from tallystick.core.refusal import Code, Refusal
 from tallystick.money import LIMIT
-from tallystick.refusal import Code, Refusal
 from tallystick.testing.strategies import amounts, arguments, entities, facts
 from tallystick.testing.walking import boundaries
 

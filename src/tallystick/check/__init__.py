@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tallystick.check.finding import TITLES, Finding
+from tallystick.definition.machine import Machines
 from tallystick.errors import Invalid, nearest
-from tallystick.machine import Machines
 
 if TYPE_CHECKING:
     from tallystick.check.holds import Wanted

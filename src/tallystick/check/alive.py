@@ -20,8 +20,8 @@ import attrs
 from tallystick.check.memo import Kind
 from tallystick.check.search import MASK, Search
 from tallystick.check.seen import Seen
-from tallystick.entity import Entity
-from tallystick.machine import IN_DOUBT, Machine
+from tallystick.core.entity import Entity
+from tallystick.definition.machine import IN_DOUBT, Machine
 
 TRIES = 20  # states that seem stuck, looked at with more money until one really is
 SAVING = 2_000  # states of that look

@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 
-from tallystick.expression import Expression
-from tallystick.machine import Machine, Transition
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import Machine, Transition
 
 
 @attrs.define

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.machine import Machines, Transition
+from tallystick.definition.machine import Machines, Transition
 
 
 def asks(machines: Machines, transition: Transition) -> bool:

@@ -16,9 +16,9 @@ import attrs
 
 from tallystick.check import calls
 from tallystick.check.values import NUMERIC, Sign, Variable, domains, read_by, sign, texts, tracked, variables, written
-from tallystick.expression import Expression
-from tallystick.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
-from tallystick.provider import Outcome, Result
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
+from tallystick.provider.protocol import Outcome, Result
 
 Kind = TypeVar("Kind")
 ANSWERS = [Outcome(Result.CONFIRMED, reference=text, number=text) for text in (None, "a")]

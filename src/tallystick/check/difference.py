@@ -17,10 +17,10 @@ from typing import Any
 
 import attrs
 
-from tallystick.behaviour import behaviour
 from tallystick.check.words import joined
+from tallystick.definition.behaviour import behaviour
+from tallystick.definition.machine import Command, Machine, Transition
 from tallystick.errors import Invalid
-from tallystick.machine import Command, Machine, Transition
 
 KEYS = {
     "command": "answers", "from": "leaves", "to": "leads to", "else": "leads, declined, to", "when": "happens when",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from tallystick.machine import Machine
+from tallystick.definition.machine import Machine
 
 TITLES: Mapping[str, str] = {
     # Structure

@@ -15,8 +15,8 @@ from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
 from tallystick.check.values import Variable, domains, variables, written
 from tallystick.check.words import joined, told
-from tallystick.expression import Expression
-from tallystick.machine import IN_DOUBT, Machine, Row
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import IN_DOUBT, Machine, Row
 
 LONGEST = 40  # follow-ups of follow-ups; with amounts as small as these, nothing sensible goes on that long
 

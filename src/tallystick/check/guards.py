@@ -15,7 +15,7 @@ from tallystick.check.cases import Answer, Before, Case, Seen
 from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
 from tallystick.check.words import joined
-from tallystick.machine import Row
+from tallystick.definition.machine import Row
 
 WORDS: dict[object, object] = {None: "none", "-": "less than 0", "+": "more than 0", "a": "given"}
 Kinds = dict[tuple[str, ...], Case]

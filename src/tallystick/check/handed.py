@@ -12,7 +12,7 @@ from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
 from tallystick.check.values import handed_on
 from tallystick.check.words import joined
-from tallystick.machine import Machines, Transition
+from tallystick.definition.machine import Machines, Transition
 
 
 def handed(standing: Standing) -> Iterator[Finding]:

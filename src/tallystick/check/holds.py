@@ -9,8 +9,8 @@ import attrs
 from tallystick import money
 from tallystick.check.memo import CURRENCY
 from tallystick.check.search import Search
-from tallystick.entity import Entity, Ref
-from tallystick.machine import Invariant, Machine
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.machine import Invariant, Machine
 
 Wanted = Callable[[Mapping[Ref, Entity]], str | None]  # what is wrong with these entities, or nothing
 

@@ -17,15 +17,15 @@ from typing import Any
 
 import attrs
 
-from tallystick.arguments import typed
 from tallystick.check.seen import Seen
 from tallystick.check.world import Member, World, own_text, requests
-from tallystick.decide import decide
-from tallystick.entity import Entity, InFlight, Intent, Plan, Ref, Request
-from tallystick.machine import Machine
-from tallystick.provider import Outcome, Reason, Result
-from tallystick.refusal import Refusal
-from tallystick.resolve import complete, create, meant, resolve, set_aside
+from tallystick.core.arguments import typed
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, InFlight, Intent, Plan, Ref, Request
+from tallystick.core.refusal import Refusal
+from tallystick.core.resolve import complete, create, meant, resolve, set_aside
+from tallystick.definition.machine import Machine
+from tallystick.provider.protocol import Outcome, Reason, Result
 
 CURRENCY = "BRL"
 Changes = tuple[tuple[int, int], ...]  # (place, form it takes)

@@ -31,8 +31,8 @@ from tallystick.check.seen import Fault, Seen
 from tallystick.check.sometimes import Missing, missing
 from tallystick.check.story import Tale, tale
 from tallystick.check.world import World, worlds
-from tallystick.entity import Request
-from tallystick.machine import Machine, Machines
+from tallystick.core.entity import Request
+from tallystick.definition.machine import Machine, Machines
 
 DEPTH = 2  # amounts up to this many minor units, where nobody says otherwise
 BUDGET = 30_000  # states of one world up to that depth; ten times as many for each one more

@@ -16,8 +16,8 @@ from collections.abc import Collection
 from importlib.util import find_spec
 
 from tallystick.check.finding import Finding
+from tallystick.definition.machine import Machines
 from tallystick.errors import Invalid
-from tallystick.machine import Machines
 
 
 def prove(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Finding], dict[str, int]]:

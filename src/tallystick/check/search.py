@@ -22,7 +22,7 @@ from tallystick.check.bags import Bags, Sort, Sorts
 from tallystick.check.memo import Effect, Kind, Memo
 from tallystick.check.seen import Fault, Seen
 from tallystick.check.world import World
-from tallystick.entity import Request
+from tallystick.core.entity import Request
 
 FIELD = 20  # bits of an entity's form, of the calls, of the queue: a million of each
 MASK = (1 << FIELD) - 1

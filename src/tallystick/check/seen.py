@@ -14,10 +14,10 @@ from typing import Any
 import attrs
 
 from tallystick.check.branches import Branches
-from tallystick.entity import Entity, Entry, InFlight, Intent, Plan, Request
-from tallystick.machine import IN_DOUBT, Machine, Machines
-from tallystick.provider import Outcome
-from tallystick.refusal import Code, Refusal
+from tallystick.core.entity import Entity, Entry, InFlight, Intent, Plan, Request
+from tallystick.core.refusal import Code, Refusal
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines
+from tallystick.provider.protocol import Outcome
 
 # The guard was true, and only the core's last belt holds the command back: the page lets through what it should not.
 BELTS = {

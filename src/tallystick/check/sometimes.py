@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from tallystick.check.seen import Seen
-from tallystick.machine import Machine, Transition
+from tallystick.definition.machine import Machine, Transition
 
 HAPPENED = ("done", "confirmed", "short")
 SAYS = {

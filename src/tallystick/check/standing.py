@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.check.cases import Answer, Before, Cases, Effect, Seen
 from tallystick.check.values import Sign, given, sign
-from tallystick.machine import IN_DOUBT, Row
+from tallystick.definition.machine import IN_DOUBT, Row
 
 Facts = tuple[tuple[str, Sign], ...]
 Afloat = tuple[str, tuple[int, ...]]  # a transition whose answer is out and that changes the state; what it moves

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
 from tallystick.check.words import joined
-from tallystick.machine import Machine, Row
+from tallystick.definition.machine import Machine, Row
 
 
 def states(standing: Standing) -> Iterator[Finding]:

@@ -14,12 +14,12 @@ import attrs
 from tallystick import money
 from tallystick.check.memo import CURRENCY, Effect
 from tallystick.check.search import CALLS, MASK, Search
-from tallystick.decide import decide
-from tallystick.entity import Entity, Entry, InFlight, Intent, Plan, Ref, Request
-from tallystick.expression import MONEY, Type
-from tallystick.provider import Outcome, Result
-from tallystick.refusal import Refusal, shown
-from tallystick.resolve import complete, create, resolve, set_aside
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, Entry, InFlight, Intent, Plan, Ref, Request
+from tallystick.core.refusal import Refusal, shown
+from tallystick.core.resolve import complete, create, resolve, set_aside
+from tallystick.definition.expression import MONEY, Type
+from tallystick.provider.protocol import Outcome, Result
 
 FOLLOWS = ">"  # in the key of a follow-up, between the key of its cause and its command
 

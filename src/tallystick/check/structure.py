@@ -12,7 +12,7 @@ from tallystick.check.handed import handed
 from tallystick.check.standing import Standing
 from tallystick.check.states import states
 from tallystick.check.uses import uses
-from tallystick.machine import Machine, Machines
+from tallystick.definition.machine import Machine, Machines
 
 
 def structure(machines: Machines, machine: Machine) -> Iterator[Finding]:

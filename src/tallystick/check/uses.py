@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from tallystick.check.finding import Finding, finding
 from tallystick.check.standing import Standing
 from tallystick.check.words import joined
-from tallystick.expression import Expression
-from tallystick.machine import Machine, Machines, Transition
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import Machine, Machines, Transition
 
 FOR_PEOPLE = ("text", "number")
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable, Iterator
 
 import attrs
 
-from tallystick.expression import MONEY, Expression, Type
-from tallystick.machine import Machine, Transition
+from tallystick.definition.expression import MONEY, Expression, Type
+from tallystick.definition.machine import Machine, Transition
 
 MOST = 20_000  # cases of one command in one state; with more, fewer numbers are tried
 NUMERIC = ("money", "count")

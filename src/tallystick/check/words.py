@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from tallystick.check.cases import Case
-from tallystick.refusal import shown
+from tallystick.core.refusal import shown
 
 UNIT = "BRL"  # amounts are told in hundredths; what is found holds for every currency
 

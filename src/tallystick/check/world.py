@@ -25,8 +25,8 @@ from typing import Any
 import attrs
 
 from tallystick.check.values import texts, written
-from tallystick.expression import Expression, Type
-from tallystick.machine import Invariant, Machine, Machines, Transition
+from tallystick.definition.expression import Expression, Type
+from tallystick.definition.machine import Invariant, Machine, Machines, Transition
 
 TEXT = "x"  # begins every text
 CROWD = 3  # entities in a world from which on only one call is in flight, one follow-up waits

@@ -18,8 +18,8 @@ from itertools import pairwise
 
 import attrs
 
-from tallystick.expression import Expression
-from tallystick.machine import Machine, Transition
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import Machine, Transition
 
 
 @attrs.frozen

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import attrs
 
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Result
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
 
 DIGITS = 16  # as printed on most cards: 10^16 numbers, too many to try
 

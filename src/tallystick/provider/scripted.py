@@ -25,7 +25,7 @@ import attrs
 
 from tallystick import money
 from tallystick.errors import Invalid, nearest
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
 
 PERFORMED = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
 LOOKED_UP = ("found", "ambiguous", "silent")

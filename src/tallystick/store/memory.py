@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from tallystick.entity import Entity, Ref
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.behaviour import digest_of
+from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
-from tallystick.machine import Machine, Machines
-from tallystick.store import CallRow, Changes, QueueRow, Record
+from tallystick.store.rows import CallRow, Changes, QueueRow, Record
 
 
 class MemoryStore:
@@ -57,7 +58,7 @@ class MemoryStore:
     def machines(self, machines: Machines) -> Machines:
         for machine in machines.all():
             kept = self._machines.get((machine.name, machine.version))
-            if kept is not None and kept is not machine and kept.digest != machine.digest:
+            if kept is not None and kept is not machine and digest_of(kept) != digest_of(machine):
                 raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
                                      "give the changed page a new version")  # fmt: skip
         self._machines |= {(each.name, each.version): each for each in machines.all()}

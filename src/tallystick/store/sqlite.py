@@ -17,11 +17,13 @@ from typing import Any
 
 import attrs
 
-from tallystick.entity import Entity, Ref
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.behaviour import digest_of
+from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreBusy, StoreError
-from tallystick.machine import Machine, Machines
-from tallystick.store import CallRow, Changes, QueueRow, Record, schema
+from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of
+from tallystick.store.rows import CallRow, Changes, QueueRow, Record
 
 TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -168,12 +170,12 @@ class SqliteStore:
         kept = {(name, version): (digest, text) for name, version, digest, text in rows}
         for machine in machines.all():
             digest, _ = kept.get((machine.name, machine.version), (None, None))
-            if digest is not None and digest != machine.digest:
+            if digest is not None and digest != digest_of(machine):
                 raise MachineChanged(
                     f"{machine.file}: {machine.name} version {machine.version} behaves otherwise than the version "
                     f"{machine.version} that {self.path} was opened with before; give the changed page a new version"
                 )
-        return all(kept.get((each.name, each.version)) == (each.digest, each.text) for each in machines.all())
+        return all(kept.get((each.name, each.version)) == (digest_of(each), each.text) for each in machines.all())
 
     def _prepare(self, connection: sqlite3.Connection, machines: Machines) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
@@ -197,7 +199,7 @@ class SqliteStore:
             connection.execute(
                 "INSERT INTO machine (name, version, digest, definition, seen) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (name, version) DO UPDATE SET definition = excluded.definition",
-                (machine.name, machine.version, machine.digest, machine.text, now),
+                (machine.name, machine.version, digest_of(machine), machine.text, now),
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)

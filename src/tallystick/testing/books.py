@@ -24,7 +24,8 @@ from typing import NoReturn
 
 import attrs
 
-from tallystick.provider import REPEATABLE, Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.provider.verbs import REPEATABLE
 from tallystick.testing.referee import Done, Provided
 
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")

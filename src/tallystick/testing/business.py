@@ -9,9 +9,9 @@ from __future__ import annotations
 from random import Random
 from typing import Any, Protocol
 
-from tallystick.entity import Entity
-from tallystick.machine import Machines
-from tallystick.receipt import Receipt
+from tallystick.core.entity import Entity
+from tallystick.definition.machine import Machines
+from tallystick.engine.receipt import Receipt
 from tallystick.testing.half import Half
 from tallystick.testing.simulated import World
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
 from tallystick.testing.referee import Done, Provided
 
 PARTLY = ("hold", "redeem")

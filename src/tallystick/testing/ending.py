@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.entity import Entity
+from tallystick.core.entity import Entity
 from tallystick.testing.half import Half
 from tallystick.testing.office import Office
 from tallystick.testing.simulated import World

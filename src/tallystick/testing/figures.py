@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.machine import Machines
+from tallystick.definition.machine import Machines
 
 YEAR = 365.25 * 86400
 

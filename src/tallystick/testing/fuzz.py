@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from tallystick.machine import Machines
-from tallystick.store import Store
+from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
+from tallystick.store.protocol import Store
 from tallystick.testing.walking.coverage import DONE, Coverage, Goal, goals
 from tallystick.testing.walking.guide import Dice, Guide, Thrown
 from tallystick.testing.walking.shrink import replay, shrunk

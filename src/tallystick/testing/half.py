@@ -12,9 +12,9 @@ from datetime import datetime
 from random import Random
 from typing import Any, Protocol
 
-from tallystick.entity import Entity
-from tallystick.provider import Provider
+from tallystick.core.entity import Entity
 from tallystick.provider.local import LocalProvider
+from tallystick.provider.protocol import Provider
 from tallystick.testing.books import CHANGES_GO_WRONG, Books, Network
 from tallystick.testing.referee import Done, Provided
 from tallystick.testing.simulated import START, World
@@ -198,7 +198,7 @@ class ClutchHalf:
     farthest = 240.0  # a history is understood by its times: see the setting clock_skew
 
     def __init__(self, seed: int, wrapped: Wrapped | None = None) -> None:
-        from tallystick.provider.clutch.sandbox import CardSet, Sandbox, Settings
+        from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 
         self._world: World | None = None
         self._wrapped = wrapped
@@ -213,9 +213,9 @@ class ClutchHalf:
         return START.timestamp() + (self._world.seconds if self._world else 0.0)
 
     def provider(self, world: World, clock: Clock) -> Provider:
-        from tallystick.provider.clutch.client import ClutchProvider
-        from tallystick.provider.clutch.limits import Breaker, LeakyBucket
-        from tallystick.provider.clutch.settings import ClutchSettings
+        from tallystick.clutch.client import ClutchProvider
+        from tallystick.clutch.limits import Breaker, LeakyBucket
+        from tallystick.clutch.settings import ClutchSettings
 
         self._world = world
         known = self.sandbox.credentials
@@ -230,7 +230,7 @@ class ClutchHalf:
         return self._wrapped(provider) if self._wrapped else provider
 
     def spend(self, number: str, currency: str, most: int) -> bool:
-        from tallystick.provider.clutch.sandbox import Refused
+        from tallystick.clutch.sandbox import Refused
 
         balance = self.sandbox.balances(number).get(currency, 0)
         try:
@@ -275,7 +275,7 @@ class _Line:
     """The way to the sandbox: faults as the weather has them."""
 
     def __init__(self, sandbox: Any, world: World, chance: Random) -> None:
-        from tallystick.provider.clutch.transport import InProcess
+        from tallystick.clutch.transport import InProcess
 
         self._inner, self._world, self._chance = InProcess(sandbox, read_timeout=0.2), world, chance
 

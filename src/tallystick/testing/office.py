@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 
-from tallystick.provider import REPEATABLE
-from tallystick.store import CallRow
+from tallystick.engine.old_receipt import outcome_told
+from tallystick.provider.verbs import REPEATABLE
+from tallystick.store.rows import CallRow
 from tallystick.testing.half import Half
 from tallystick.testing.referee import Done
 from tallystick.testing.simulated import World
-from tallystick.told import outcome_told
 
 PARTLY = ("hold", "redeem")
 # What a verb is in Clutch's books, where it has another name there.

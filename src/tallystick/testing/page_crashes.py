@@ -22,12 +22,12 @@ from pathlib import Path
 
 import attrs
 
-from tallystick import reader
-from tallystick.entity import Entity, Ref
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition import reader
+from tallystick.definition.machine import Machine, Machines
+from tallystick.engine.receipt import Command
 from tallystick.errors import Invalid
-from tallystick.machine import Machine, Machines
-from tallystick.receipt import Command
-from tallystick.store import Store
+from tallystick.store.protocol import Store
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.counterpart import PARTLY, Drawn
 from tallystick.testing.crash import crash_points

@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
+from tallystick.definition.machine import Machines
 from tallystick.errors import TallystickError
-from tallystick.machine import Machines
 
 SUFFIXES = (".yaml", ".yml")
 TOLD = "tallystick"  # the property of a report under which a test says what it reached, in lines
@@ -79,7 +79,7 @@ class PageFile(pytest.File):
 @lru_cache(maxsize=64)
 def _loaded(file: Path) -> tuple[Machines, str]:
     """All machines beside this page, and the name of its own."""
-    from tallystick import reader
+    from tallystick.definition import reader
 
     machines = reader.load(file.parent)
     return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == file.resolve())

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from tallystick.provider import Ambiguous, Call, NotSeen, Outcome, Provider
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider
 
 OPEN, CLOSE = "OPEN", "CLOSE"
 LONGEST = 300  # seconds that a child may take

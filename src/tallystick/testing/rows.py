@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
-from tallystick.entity import Entity
-from tallystick.machine import Machines
-from tallystick.store import CallRow, QueueRow, Store
+from tallystick.core.entity import Entity
+from tallystick.definition.machine import Machines
+from tallystick.store.protocol import Store
+from tallystick.store.rows import CallRow, QueueRow
 from tallystick.store.schema import steps
 from tallystick.testing.referee import Rows
 

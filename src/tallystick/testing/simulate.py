@@ -21,8 +21,8 @@ from multiprocessing import get_context, parent_process
 from operator import itemgetter
 from threading import Thread
 
-from tallystick import reader
-from tallystick.machine import Machines
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 from tallystick.testing.ending import Ending
 from tallystick.testing.figures import Failure, Figures
 from tallystick.testing.half import BooksHalf, ClutchHalf, Half, LocalHalf, Wrapped

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tallystick.engine import Engine
-from tallystick.entity import Entity
-from tallystick.machine import Machines
-from tallystick.store import CallRow, Store
+from tallystick.core.entity import Entity
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import Engine
 from tallystick.store.memory import MemoryStore
+from tallystick.store.protocol import Store
+from tallystick.store.rows import CallRow
 
 if TYPE_CHECKING:
     from tallystick.testing.half import Half

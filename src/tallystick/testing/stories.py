@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
-from tallystick import reader
+from tallystick.books.books import StoredValue
+from tallystick.definition import reader
+from tallystick.engine.receipt import Command
 from tallystick.errors import StoreError
 from tallystick.provider.local import LocalProvider
-from tallystick.receipt import Command
 from tallystick.store.sqlite import SqliteStore
-from tallystick.stored_value import StoredValue
 from tallystick.testing.story import START, Step, Story
 
 CURRENCY, PIN = "BRL", "73519"

@@ -20,17 +20,16 @@ from typing import Any
 
 import attrs
 
-from tallystick.engine import LONGEST_WAIT, Engine
-from tallystick.errors import Declined, InDoubt, Refused, Unavailable
-from tallystick.machine import Machines
-from tallystick.provider import Call, Outcome, Provider
-from tallystick.receipt import Command, Receipt, stamp
+from tallystick.books.books import StoredValue
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import LONGEST_WAIT, Engine
+from tallystick.engine.old_receipt import call_of
+from tallystick.engine.receipt import Command, Declined, InDoubt, Receipt, Refused, Unavailable, stamp
+from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.sqlite import SqliteStore
-from tallystick.stored_value import StoredValue
 from tallystick.testing.counterpart import Counterpart
 from tallystick.testing.points import Pointed, Points
 from tallystick.testing.referee import Provided, Rows, Told
-from tallystick.told import call_of
 
 Step = Command | Callable[[StoredValue], object] | timedelta  # a command, something more, or time that passes
 Fault = Callable[[BaseException], bool]

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from tallystick.entity import Entity, Ref
-from tallystick.expression import Type
-from tallystick.machine import IN_DOUBT, Machine, Machines
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines
 from tallystick.money import LIMIT
 from tallystick.testing.walking import boundaries
 from tallystick.testing.walking.world import CURRENCY

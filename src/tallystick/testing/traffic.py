@@ -17,10 +17,10 @@ from typing import Any
 
 import attrs
 
-from tallystick.engine import GRACE
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import GRACE
+from tallystick.engine.receipt import Command, Ended, Receipt, stamp
 from tallystick.errors import Invalid, KeyReused
-from tallystick.machine import Machines
-from tallystick.receipt import Command, Ended, Receipt, stamp
 from tallystick.testing.business import Business
 from tallystick.testing.half import Half
 from tallystick.testing.office import Office

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from tallystick.machine import Machines
-from tallystick.store import Store
+from tallystick.definition.machine import Machines
+from tallystick.store.protocol import Store
 from tallystick.store.schema import steps
 from tallystick.testing.pages import Page, page
 from tallystick.testing.replay import Life, Replay, against

@@ -22,7 +22,7 @@ from tallystick.check.proofs.life import Point, world
 from tallystick.check.proofs.solver import Prover, Undecided, satisfiable, values
 from tallystick.check.proofs.steps import Firing, answers, cut, driven_arguments
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.machine import Drive, Row
+from tallystick.definition.machine import Drive, Row
 
 _ROUNDS = 12  # of steps backwards; whoever needs more has a life that no person follows
 

@@ -13,7 +13,7 @@ from tallystick.check.proofs.invariants import invariants
 from tallystick.check.proofs.keeps import keeps
 from tallystick.check.proofs.life import Life
 from tallystick.check.proofs.solver import Prover, Undecided
-from tallystick.machine import Machine, Machines
+from tallystick.definition.machine import Machine, Machines
 
 
 class Proof:

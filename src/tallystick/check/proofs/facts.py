@@ -20,7 +20,7 @@ from tallystick.check.proofs.life import Life, Point, Step, World
 from tallystick.check.proofs.solver import PATIENCE, Undecided
 from tallystick.check.proofs.steps import Accounts
 from tallystick.check.proofs.terms import Term, Value
-from tallystick.machine import Fact, Machine
+from tallystick.definition.machine import Fact, Machine
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from tallystick.check.proofs.facts import Known
 from tallystick.check.proofs.solver import Prover, values
 from tallystick.check.proofs.steps import refusals
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.machine import Row
+from tallystick.definition.machine import Row
 
 
 @attrs.frozen(eq=False)

@@ -24,7 +24,7 @@ from tallystick.check.proofs.life import Point, World, world
 from tallystick.check.proofs.solver import Prover, amount, satisfiable
 from tallystick.check.proofs.steps import Accounts, Act, Firing, sum_of
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.machine import IN_DOUBT, Invariant, Machine, Machines, Sum
+from tallystick.definition.machine import IN_DOUBT, Invariant, Machine, Machines, Sum
 
 _PART = z3.Int("part")
 _ZERO = z3.IntVal(0)

@@ -17,7 +17,7 @@ from tallystick.check.proofs.life import Point
 from tallystick.check.proofs.solver import Prover, satisfiable, values
 from tallystick.check.proofs.steps import Accounts, Act, Firing
 from tallystick.check.proofs.terms import Term
-from tallystick.machine import IN_DOUBT, Row
+from tallystick.definition.machine import IN_DOUBT, Row
 
 _PART = z3.Int("part")
 

@@ -19,7 +19,7 @@ import z3
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.steps import Accounts, Act, acts
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.machine import IN_DOUBT, Machine, Machines, Row
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
 
 
 class Point(NamedTuple):

@@ -15,8 +15,8 @@ import z3
 from tallystick.check.finding import Finding, finding
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.expression import MONEY, Type
-from tallystick.machine import Machine
+from tallystick.definition.expression import MONEY, Type
+from tallystick.definition.machine import Machine
 
 PATIENCE = 10_000  # thousands of the solver's own steps for one question: it counts work, not time
 _SMALL = (10, 1000, 10**6)  # a counterexample is looked for in cents before it is looked for in millions

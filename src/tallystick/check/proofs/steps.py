@@ -16,9 +16,9 @@ import z3
 
 from tallystick.check.proofs import terms
 from tallystick.check.proofs.terms import Entity, Term, Value
-from tallystick.entity import Posting
-from tallystick.machine import IN_DOUBT, Drive, Machines, RefusedOnPurpose, Row
-from tallystick.resolve import post
+from tallystick.core.entity import Posting
+from tallystick.core.resolve import post
+from tallystick.definition.machine import IN_DOUBT, Drive, Machines, RefusedOnPurpose, Row
 
 Accounts = Mapping[str, Term]
 

@@ -15,8 +15,8 @@ from typing import Any
 import attrs
 import z3
 
-from tallystick.expression import Expression, Type
-from tallystick.machine import Machine
+from tallystick.definition.expression import Expression, Type
+from tallystick.definition.machine import Machine
 
 Term = Any  # z3's own classes have no types
 YES, NO = z3.BoolVal(True), z3.BoolVal(False)

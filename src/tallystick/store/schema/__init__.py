@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tallystick import reader
-from tallystick.entity import CREATE, Entity
+from tallystick.core.entity import CREATE, Entity
+from tallystick.definition import reader
+from tallystick.definition.machine import Fact, Machine, Machines
 from tallystick.errors import StoreError
-from tallystick.machine import Fact, Machine, Machines
 from tallystick.store.connections import code_of
 
 # Files beside this one in the order they are applied, and what each makes.

@@ -18,7 +18,7 @@ pytest.register_assert_rewrite(
     f"{__name__}.entries", f"{__name__}.calls", f"{__name__}.threads", f"{__name__}.provider"
 )
 
-from tallystick.store import Store  # noqa: E402  # pytest has to know first whose asserts it explains
+from tallystick.store.protocol import Store  # noqa: E402  # pytest has to know first whose asserts it explains
 from tallystick.testing.contracts.calls import Calls, Shared  # noqa: E402
 from tallystick.testing.contracts.entries import Entries  # noqa: E402
 from tallystick.testing.contracts.making import MACHINES  # noqa: E402

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from tallystick.store import Changes, Store
+from tallystick.store.protocol import Store
+from tallystick.store.rows import Changes
 from tallystick.testing.contracts.making import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
 
 

@@ -9,8 +9,9 @@ import attrs
 import pytest
 
 from tallystick.errors import StoreError
-from tallystick.store import Changes, Record, Store, facts_of
-from tallystick.testing.contracts.making import (
+from tallystick.store.protocol import Store
+from tallystick.store.rows import Changes, Record, facts_of
+from tallystick.testing.contracts.making import (  # fmt: skip
     AT,
     MACHINES,
     born,
@@ -21,7 +22,7 @@ from tallystick.testing.contracts.making import (
     queue_row,
     snapshot,
     stopped,
-)  # fmt: skip
+)
 
 
 class Entries:

@@ -8,11 +8,13 @@ from typing import Any
 
 import attrs
 
-from tallystick import arguments, reader, resolve
-from tallystick.decide import decide
-from tallystick.entity import Entity, Intent, Plan, Ref, Request
-from tallystick.machine import Machines
-from tallystick.store import CallRow, Changes, QueueRow, Stamp, Store, record
+from tallystick.core import arguments, resolve
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, Intent, Plan, Ref, Request
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
+from tallystick.store.protocol import Store
+from tallystick.store.rows import CallRow, Changes, QueueRow, Stamp, record
 
 MACHINES = reader.load(reader.packaged_folder())
 AT = "2026-03-01T12:00:00.000Z"

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick.provider import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Result
+from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Result
 
 PIN = "83417"
 

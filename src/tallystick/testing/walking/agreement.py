@@ -21,10 +21,10 @@ from typing import Any
 
 import attrs
 
-from tallystick.entity import CREATE
-from tallystick.machine import Machine, Machines, Transition
+from tallystick.core.entity import CREATE
+from tallystick.definition.machine import Machine, Machines, Transition
 from tallystick.provider.scripted import Done
-from tallystick.store import Record
+from tallystick.store.rows import Record
 
 MOST = 8  # accounts on a side: beyond, too many readings
 COMES, GOES = {"issue", "void", "adjust"}, {"hold", "redeem", "redeem_hold", "adjust"}

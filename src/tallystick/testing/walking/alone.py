@@ -12,11 +12,11 @@ from random import Random
 
 import attrs
 
-from tallystick.decide import decide
-from tallystick.entity import Entity, Intent, Request
-from tallystick.machine import Machine, Machines
-from tallystick.refusal import Code, Refusal
-from tallystick.resolve import complete, create
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, Intent, Request
+from tallystick.core.refusal import Code, Refusal
+from tallystick.core.resolve import complete, create
+from tallystick.definition.machine import Machine, Machines
 from tallystick.testing.walking import boundaries
 from tallystick.testing.walking.conformance import Reference
 from tallystick.testing.walking.world import CURRENCY

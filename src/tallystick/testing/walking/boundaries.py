@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import pairwise
 
-from tallystick.entity import Entity, Ref
-from tallystick.expression import Expression, Type
-from tallystick.machine import Machine, Machines, Row
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.expression import Expression, Type
+from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
 
 Values = Mapping[str, object]

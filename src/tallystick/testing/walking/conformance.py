@@ -15,9 +15,9 @@ from typing import Any
 
 import attrs
 
-from tallystick.entity import CREATE
-from tallystick.machine import Machine, Machines, to_transitions
-from tallystick.store import Record
+from tallystick.core.entity import CREATE
+from tallystick.definition.machine import Machine, Machines, to_transitions
+from tallystick.store.rows import Record
 
 
 @attrs.define(slots=False, eq=False)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from tallystick.machine import Machine, Machines, Row
+from tallystick.definition.machine import Machine, Machines, Row
 
 WHOLE = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
 SHORT = "short"

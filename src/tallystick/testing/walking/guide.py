@@ -21,11 +21,11 @@ from typing import Protocol, TypeVar
 
 import attrs
 
-from tallystick.decide import decide
-from tallystick.entity import CREATE, Entity, Ref, Request
-from tallystick.expression import Type
-from tallystick.machine import Drive, Machine, Machines, Row
-from tallystick.refusal import Code, Refusal
+from tallystick.core.decide import decide
+from tallystick.core.entity import CREATE, Entity, Ref, Request
+from tallystick.core.refusal import Code, Refusal
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import Drive, Machine, Machines, Row
 from tallystick.testing.walking import boundaries
 from tallystick.testing.walking.coverage import Goal
 from tallystick.testing.walking.world import CURRENCY

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tallystick.machine import Machines
-from tallystick.store import Store
+from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
+from tallystick.store.protocol import Store
 from tallystick.testing.walking.view import Rule
 from tallystick.testing.walking.watch import Watch
 from tallystick.testing.walking.world import Found, Line, World

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
-from tallystick.entity import Entity, Ref
+from tallystick.core.entity import Entity, Ref
 
 Rule = Callable[[Any], object]  # given a View
 

@@ -10,13 +10,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tallystick.entity import Ref
-from tallystick.machine import Machines
-from tallystick.provider import Call
+from tallystick.core.entity import Ref
+from tallystick.definition.machine import Machines
+from tallystick.engine.rehearsal import Deed
+from tallystick.provider.protocol import Call
 from tallystick.provider.scripted import Reply
-from tallystick.rehearsal import Deed
-from tallystick.store import Store
 from tallystick.store.memory import MemoryStore
+from tallystick.store.protocol import Store
 from tallystick.testing.walking.coverage import DONE, SHORT, WHOLE, Coverage, Goal
 from tallystick.testing.walking.guide import Dice, Guide, Wanted, pick, rarely
 from tallystick.testing.walking.view import Rule

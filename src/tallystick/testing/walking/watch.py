@@ -11,11 +11,12 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from tallystick.entity import Entity, Ref
-from tallystick.machine import IN_DOUBT, Invariant, Machine
-from tallystick.receipt import Receipt
-from tallystick.refusal import Refusal
-from tallystick.store import Record
+from tallystick.core.entity import Entity, Ref
+from tallystick.core.refusal import Refusal
+from tallystick.definition.machine import IN_DOUBT, Invariant, Machine
+from tallystick.engine.receipt import Receipt
+from tallystick.engine.verify import verify
+from tallystick.store.rows import Record
 from tallystick.testing.referee import judge
 from tallystick.testing.rows import rows_of
 from tallystick.testing.walking.agreement import Agreement
@@ -24,7 +25,6 @@ from tallystick.testing.walking.coverage import SHORT, Coverage, Goal
 from tallystick.testing.walking.guide import faulty
 from tallystick.testing.walking.view import Rule, name_of, wrong
 from tallystick.testing.walking.world import Found, World
-from tallystick.verify import verify
 
 
 class Watch:

@@ -12,17 +12,18 @@ from contextlib import suppress
 from random import Random
 from typing import Any
 
-from tallystick import rehearsal
-from tallystick.engine import BATCH, Engine
-from tallystick.entity import CREATE, Entity, Ref
+from tallystick.core.entity import CREATE, Entity, Ref
+from tallystick.definition.machine import Machine, Machines
+from tallystick.engine import rehearsal
+from tallystick.engine.engine import BATCH, Engine
+from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.rehearsal import Deed
 from tallystick.errors import Invalid
-from tallystick.machine import Machine, Machines
 from tallystick.money import to_text
 from tallystick.provider.scripted import Crash, ScriptedProvider
-from tallystick.receipt import Command, Ended, Receipt
-from tallystick.rehearsal import Deed
-from tallystick.store import CallRow, QueueRow, Record, Store
 from tallystick.store.memory import MemoryStore
+from tallystick.store.protocol import Store
+from tallystick.store.rows import CallRow, QueueRow, Record
 from tallystick.testing.referee import Told
 from tallystick.testing.walking.view import View
 

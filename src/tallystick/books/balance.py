@@ -1,0 +1,400 @@
+"""The guard around balance checks: who asks for a balance may learn it, but cannot guess cards or PINs.
+
+    PIN       asked for where a card has one, passed on to the provider, and kept nowhere
+    client    one client may ask so often, and fail so often; after a few failures a captcha is asked for
+    card      the same for one card, whoever asks
+    ask       the provider, or our own books where they are the truth
+    answer    "no such card", "wrong PIN" and every other no are one and the same value
+
+Every answer comes on the next full stroke of `floor` seconds, so that time tells nothing either. A check counts as
+failed from before it is asked until it has succeeded: checks side by side cannot get past the limit. Failures leak
+away one by one and a success forgives only itself, so that nobody can wash failures away with a card of his own.
+
+What is remembered is shared by all processes through the store, under a keyed hash of the card's number or the client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from math import ceil
+from typing import Literal, Protocol, runtime_checkable
+
+import attrs
+
+from tallystick.core.entity import Entity
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command
+from tallystick.errors import Invalid, TallystickError
+from tallystick.money import Money
+from tallystick.provider.protocol import CardFacts, Outcome, Result
+from tallystick.store.rows import encode
+
+_log = logging.getLogger("tallystick.books.balance")
+
+KEY = "TALLYSTICK_KEY"  # the environment variable with the key of the hashes
+SHORTEST_KEY = 16  # characters
+SWEEP = 3600.0  # seconds between two times that a process drops what is over
+LONGEST_NUMBER, LONGEST_PIN = 64, 32  # characters; what is longer is nobody's
+
+
+class Said(StrEnum):
+    FOUND = "found"
+    NOT_FOUND = "not_found"  # no such card, a wrong PIN, a card that is not in use: which of them is not told
+    PIN_NEEDED = "pin_needed"
+    CAPTCHA_NEEDED = "captcha_needed"
+    LATER = "later"  # too many checks, or too many failed ones, of the client or of the card
+    UNAVAILABLE = "unavailable"
+
+
+@attrs.frozen
+class BalanceAnswer:
+    """What the one who asked may be told. All but FOUND are constants: nothing in them depends on the card."""
+
+    said: Said
+    text: str
+    available: Money | None = None
+    held: Money | None = None
+    card: str | None = None  # its id in our books, where they know it
+
+
+NOT_FOUND = BalanceAnswer(Said.NOT_FOUND, "There is no card with this number and PIN.")
+PIN_NEEDED = BalanceAnswer(Said.PIN_NEEDED, "The PIN of the card is needed.")
+CAPTCHA_NEEDED = BalanceAnswer(Said.CAPTCHA_NEEDED, "The captcha has to be solved first.")
+LATER = BalanceAnswer(Said.LATER, "The balance cannot be checked now; try again later.")
+UNAVAILABLE = BalanceAnswer(Said.UNAVAILABLE, "The balance cannot be read at the moment.")
+
+NO = Outcome(Result.DECLINED)
+
+
+@attrs.frozen
+class Limit:
+    """How often one card, or one client, is answered. Times are seconds. Raises: Invalid."""
+
+    checks: int  # at once; they come back evenly over `window`
+    window: float
+    failures: int  # the one that locks
+    lockout: float  # the first; each further failure doubles it
+    longest_lockout: float
+    forget: float  # after this time one failure is forgotten, after twice as long two, …
+
+    def __attrs_post_init__(self) -> None:
+        for name, value in attrs.asdict(self).items():
+            if not value > 0:
+                raise Invalid(f"{name} of a limit has to be more than 0, not {value!r}")
+
+
+CARD = Limit(checks=10, window=600, failures=5, lockout=900, longest_lockout=86_400, forget=21_600)
+CLIENT = Limit(checks=30, window=600, failures=10, lockout=300, longest_lockout=86_400, forget=3_600)
+
+
+@attrs.frozen
+class BalanceSettings:
+    """The limits, and what a successful check does in our books. Raises: Invalid."""
+
+    card: Limit = CARD
+    client: Limit = CLIENT
+    captcha_after: int = 3  # failures of a client
+    floor: float = 1.0  # seconds; answers come after one floor, or two, …: well over what the provider usually takes
+    observe: bool = False  # the provider's balance is posted to a card that our books know
+    recognize: Literal["electronic", "physical"] | None = None  # a card first seen enters our books, in this form
+
+    def __attrs_post_init__(self) -> None:
+        if self.floor < 0 or self.captcha_after < 0 or self.recognize not in (None, "electronic", "physical"):
+            raise Invalid("floor and captcha_after are not below 0; recognize is None, electronic or physical")
+
+
+# What is remembered of a card or a client: a value and pure functions over it
+
+
+@attrs.frozen
+class Tries:
+    checks: float = 0.0  # in the bucket
+    failures: float = 0.0
+    at: float = 0.0  # when these were counted
+    until: float = 0.0  # locked
+
+
+def counted(tries: Tries, now: float, limit: Limit) -> Tries:
+    """As it is by now: checks and failures leak away."""
+    now = max(now, tries.at)  # a clock set back forgets nothing
+    passed = now - tries.at
+    checks = max(0.0, tries.checks - passed * limit.checks / limit.window)
+    return Tries(checks, max(0.0, tries.failures - passed / limit.forget), now, tries.until)
+
+
+def admitted(tries: Tries, now: float, limit: Limit) -> Tries | None:
+    """With one check more, counted as failed until `forgiven`; None if it may not be."""
+    tries = counted(tries, now, limit)
+    if tries.at < tries.until or tries.checks + 1 > limit.checks:
+        return None
+    failures = tries.failures + 1
+    more = ceil(failures - 1e-9) - limit.failures  # a failure that has leaked a little is still one
+    pause = 0.0 if more < 0 else min(limit.longest_lockout, limit.lockout * 2 ** min(more, 64))
+    return Tries(tries.checks + 1, failures, tries.at, tries.at + pause)
+
+
+def forgiven(tries: Tries, now: float, limit: Limit) -> Tries:
+    """After a check that has not failed: its failure is undone, and the lock that it brought."""
+    tries = counted(tries, now, limit)
+    return attrs.evolve(tries, failures=max(0.0, tries.failures - 1), until=0.0)
+
+
+def over(tries: Tries, limit: Limit) -> float:
+    """When nothing of it counts any more."""
+    leaks = max(tries.checks * limit.window / limit.checks, tries.failures * limit.forget)
+    return max(tries.at + leaks, tries.until)
+
+
+# Who is asked
+
+
+class Told(Protocol):
+    """A card as its provider shows it. Amounts are minor units."""
+
+    @property
+    def available(self) -> int: ...
+
+    @property
+    def holds(self) -> dict[str, int]: ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What a provider has to do whose balances can be checked."""
+
+    def balance(self, card: CardFacts, pin: str | None = None) -> Told:
+        """Raises an exception whose `outcome` says declined, unavailable or unknown."""
+
+    def needs_pin(self, number: str) -> bool: ...
+
+
+class BalanceDesk:
+    """Answers balance checks in one currency or value type. Thread-safe; any number of processes share a store.
+
+    `verify_captcha` is given the client and the captcha's answer and says whether it is right.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        currency: str,
+        settings: BalanceSettings | None = None,
+        *,
+        verify_captcha: Callable[[str, str], bool] | None = None,
+        key: str | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Raises: Invalid, if the key is too short or the provider tells no balances; StoreError."""
+        self.settings = settings or BalanceSettings()
+        self.currency = Money.zero(currency).currency
+        self._engine, self._store, self._source = engine, engine.store, _source(engine)
+        self._verify = verify_captcha
+        self._key = _key(engine, key)
+        self._clock, self._sleep = clock, sleep
+        self._swept = 0.0
+
+    def check(self, number: str, pin: str | None = None, *, client: str, captcha: str | None = None) -> BalanceAnswer:
+        """Tell the balance of a card to a client: whoever stands behind it, such as an address or a session.
+
+        Raises:
+            Invalid: an argument is no text, or the client is empty.
+            StoreError: the limits cannot be read, so nothing is answered.
+        """
+        for name, text in (("number", number), ("pin", pin or ""), ("client", client), ("captcha", captcha or "")):
+            if not isinstance(text, str):
+                raise Invalid(f"{name} has to be text, not {type(text).__name__}")
+        if not client:
+            raise Invalid("a client has to be named: checks are counted for each")
+
+        started = self._clock()
+        try:
+            return self._answer("".join(number.split()), pin or None, client, captcha)
+        finally:
+            self._wait(started)
+
+    def _answer(self, number: str, pin: str | None, client: str, captcha: str | None) -> BalanceAnswer:
+        self._sweep()
+        if pin is None and self._source is not None and self._source.needs_pin(number):
+            return PIN_NEEDED
+        caller, card = self._hashed("client", client), self._hashed("card", _bare(number))
+        answer = self._admit(caller, card, client, captcha) or self._ask(number, pin, caller, card)
+        _log.info("balance check: %s; client %s, card %s", answer.said, caller[7:19], card[5:17])
+        return answer
+
+    def _admit(self, caller: str, card: str, client: str, captcha: str | None) -> BalanceAnswer | None:
+        """Count the check for its client and its card; the answer if it goes no further."""
+        if admitted(self._kept(card)[1], self._clock(), self.settings.card) is None:  # nothing is written then
+            return LATER
+        if (mine := self._change(caller, self.settings.client, admitted)) is None:
+            return LATER
+        if mine.failures > self.settings.captcha_after and not self._human(client, captcha):
+            stopped = CAPTCHA_NEEDED
+        elif self._change(card, self.settings.card, admitted) is None:
+            stopped = LATER
+        else:
+            return None
+        self._change(caller, self.settings.client, forgiven)
+        return stopped
+
+    def _human(self, client: str, captcha: str | None) -> bool:
+        try:
+            return self._verify is None or bool(captcha and self._verify(client, captcha) is True)
+        except Exception as error:  # noqa: BLE001  # its text may hold anything
+            _log.warning("the captcha could not be verified: %s", type(error).__name__)
+            return False
+
+    def _ask(self, number: str, pin: str | None, caller: str, card: str) -> BalanceAnswer:
+        """Ask, and forgive what has not failed.
+
+        A request that may have been answered, in a way we could not read, stays with the card: it was a guess.
+        """
+        plausible = _plausible(number, pin)
+        known = self._own(number) if plausible else None
+        told = self._told(number, pin, known) if plausible else NO
+        failed = isinstance(told, Outcome) and told.result is Result.DECLINED
+        if not failed:
+            self._change(caller, self.settings.client, forgiven)
+        if not isinstance(told, Outcome) or told.result is Result.UNAVAILABLE:
+            self._change(card, self.settings.card, forgiven)
+        if isinstance(told, Outcome):
+            return NOT_FOUND if failed else UNAVAILABLE
+        id = self._noted(number, card, known, told)
+        available, held = Money(told.available, self.currency), Money(sum(told.holds.values()), self.currency)
+        return BalanceAnswer(Said.FOUND, f"{available} are available.", available, held, id)
+
+    def _told(self, number: str, pin: str | None, known: Entity | None) -> Told | Outcome:
+        """What the card holds, or how the question ended. Text of an exception may hold a secret; none is kept."""
+        if self._source is None:
+            return _Books(known) if known is not None and known.state == "issued" else NO
+        try:
+            told = self._source.balance(CardFacts("", self.currency, number), pin)
+            return told if known is None or known.state == "issued" else NO  # asked all the same: alike in time
+        except Exception as error:  # noqa: BLE001  # whatever it is, the one who asks hears the same
+            outcome = getattr(error, "outcome", None)
+            return outcome if isinstance(outcome, Outcome) else Outcome(Result.UNKNOWN)
+
+    # Our books
+
+    def _own(self, number: str) -> Entity | None:
+        """The card with this number and our currency, if our books know it."""
+        number = self._engine.numbers.seal(number)  # as it stands in our books
+        with self._store.reading() as reading:
+            found = [reading.entity(*ref) for ref in reading.find(number) if ref[0] == "gift_card"]
+        ours = (each for each in found if each is not None and each.facts.get("number") == number)
+        return next((each for each in ours if each.currency == self.currency), None)
+
+    def _noted(self, number: str, card: str, known: Entity | None, told: Told) -> str | None:
+        """Write down what the provider says, where that is wanted; the card's id. A refusal spoils no answer."""
+        try:
+            if known is None:
+                return self._recognize(number, card, told) if self.settings.recognize else None
+            if self.settings.observe and self._source is not None:
+                self._observe(known, told)
+        except TallystickError as error:
+            _log.warning("a balance was read, but not written down: %s", type(error).__name__)
+        return known.id if known is not None else None
+
+    def _recognize(self, number: str, card: str, told: Told) -> str | None:
+        """Under an id and keys made of the hash: two who see it at once make one card of it."""
+        id = f"seen-{card[5:37]}-{self.currency}"
+        facts = {"form": self.settings.recognize, "currency": self.currency}
+        balance = {"number": number, "balance": Money(told.available, self.currency)}
+        self._engine.attempt(Command("gift_card", id, "create", facts, f"{id}/create"))
+        done = self._engine.attempt(Command("gift_card", id, "recognize", balance, f"{id}/recognize"))
+        return id if done.applied else None
+
+    def _observe(self, known: Entity, told: Told) -> None:
+        """Only if nothing has happened in our books since before the provider was asked: its word may be older."""
+        with self._store.reading() as reading:
+            now = reading.entity(known.machine, known.id)
+        if now is None or now.version != known.version or now.accounts["available"] == told.available:
+            return
+        balance = {"balance": Money(told.available, self.currency)}
+        key = f"{known.id[:100]}/observe/{secrets.token_hex(16)}"
+        self._engine.attempt(Command("gift_card", known.id, "observe", balance, key))
+
+    # What is remembered
+
+    def _change(self, name: str, limit: Limit, how: Callable[[Tries, float, Limit], Tries | None]) -> Tries | None:
+        while True:
+            text, before = self._kept(name)
+            after = how(before, self._clock(), limit)
+            if after is None or self._store.swap(name, text, encode(attrs.astuple(after)), over(after, limit)):
+                return after
+
+    def _kept(self, name: str) -> tuple[str | None, Tries]:
+        text = self._store.load(name)
+        return text, Tries(*json.loads(text)) if text else Tries()
+
+    def _hashed(self, kind: str, text: str) -> str:
+        named = f"{kind}:{text}".encode("utf-8", "surrogatepass")
+        return f"{kind}:{hmac.new(self._key, named, hashlib.sha256).hexdigest()}"
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        if not self._swept <= now < self._swept + SWEEP:
+            self._swept = now
+            self._store.forget(now)
+
+    def _wait(self, started: float) -> None:
+        """Until the next full stroke, also if the clock was set meanwhile."""
+        floor, passed = self.settings.floor, max(0.0, self._clock() - started)
+        if floor:
+            strokes = max(1, ceil(passed / floor - 1e-9))
+            self._sleep(max(0.0, strokes * floor - passed))
+
+
+@attrs.frozen
+class _Books:
+    """A card as our own books show it."""
+
+    card: Entity
+
+    @property
+    def available(self) -> int:
+        return self.card.accounts["available"]
+
+    @property
+    def holds(self) -> dict[str, int]:
+        return {"": self.card.accounts["held"]}
+
+
+def _source(engine: Engine) -> Source | None:
+    """The provider, or None where our own books are the truth."""
+    if engine.provider.local:
+        return None
+    if not isinstance(engine.provider, Source):
+        raise Invalid(f"provider {engine.provider.name} tells no balances: it has no balance and needs_pin")
+    return engine.provider
+
+
+def _key(engine: Engine, given: str | None) -> bytes:
+    """The key of the hashes: given, from the environment, of sealed books, or a random one that the store keeps."""
+    store, text = engine.store, given or os.environ.get(KEY) or engine.numbers.hash_key()
+    if not text:
+        _log.warning("%s is not set: the key of the hashed card numbers is kept beside them, in the store", KEY)
+        if store.load("key") is None:
+            store.swap("key", None, encode(secrets.token_hex(32)))
+        text = str(json.loads(store.load("key") or "null"))
+    if len(text) < SHORTEST_KEY:
+        raise Invalid(f"{KEY} has to have at least {SHORTEST_KEY} characters; `openssl rand -hex 32` makes a good one")
+    return text.encode()
+
+
+def _bare(number: str) -> str:
+    """A number however it is written, so that one card is not tried as many."""
+    return "".join(each for each in number if each.isalnum()).casefold().lstrip("0")
+
+
+def _plausible(number: str, pin: str | None) -> bool:
+    fits = 0 < len(number) <= LONGEST_NUMBER and number.isascii() and number.isprintable()
+    return fits and (pin is None or (0 < len(pin) <= LONGEST_PIN and pin.isprintable()))

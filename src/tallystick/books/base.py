@@ -1,0 +1,133 @@
+"""What every set of verbs stands on: an engine, what an order system asks of the books as a whole, and balance checks.
+
+`stored_value` adds the verbs of the trade. A shop with machines of its own writes its verbs in the same way: each is a
+handful of commands under one key of the caller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from tallystick.core.entity import Entity
+from tallystick.engine.engine import GRACE, Engine
+from tallystick.engine.receipt import Answer, Answered, Command, Receipt
+from tallystick.engine.verify import Report, verify
+from tallystick.errors import Invalid, quoted
+from tallystick.store.rows import Record
+
+if TYPE_CHECKING:
+    from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
+
+
+class OpenBooks:
+    """Opened books. Thread-safe; close them, or use them in a `with`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        balances: BalanceSettings | None = None,
+        verify_captcha: Callable[[str, str], bool] | None = None,
+        closes: Any = None,
+    ) -> None:
+        self.engine = engine
+        self._balances, self._verify_captcha, self._closes = balances, verify_captcha, closes
+        self._desks: dict[str, BalanceDesk] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the store, which opens new ones if it is used again, and a provider made for it."""
+        self.engine.store.close()
+        if hasattr(self._closes, "close"):
+            self._closes.close()
+
+    def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
+        """Whether a command would be taken now, and why not. Writes nothing."""
+        return self.engine.may(machine, id, command, args)
+
+    def history(self, machine: str, id: str) -> list[Record]:
+        """The journal of one entity, oldest first."""
+        with self.engine.store.reading() as reading:
+            return list(reading.journal(machine, id))
+
+    def run_due(self) -> list[Receipt]:
+        """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
+        return self.engine.run_due()
+
+    def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
+        """End what is in doubt, as far as the provider's own record allows."""
+        return self.engine.recover(grace)
+
+    def verify(self) -> Report:
+        """Replay the journal and compare everything; `report.findings` is empty if all is well."""
+        return verify(self.engine.machines, self.engine.store)
+
+    def balance(
+        self, number: str, pin: str | None = None, *, currency: str, client: str, captcha: str | None = None
+    ) -> BalanceAnswer:
+        """What a card carries, told to a customer who may not guess; by the provider, and asked with care.
+
+        `client` is whoever stands behind the question, such as an address. See `tallystick.books.balance`.
+
+        Raises:
+            Invalid: an argument is no text, or the provider tells no balances.   MoneyError: no such currency.
+        """
+        desk = self._desks.get(currency)
+        if desk is None:
+            from tallystick.books.balance import BalanceDesk
+
+            desk = BalanceDesk(self.engine, currency, self._balances, verify_captcha=self._verify_captcha)
+            desk = self._desks.setdefault(currency, desk)
+        return desk.check(number, pin, client=client, captcha=captcha)
+
+    # Inside
+
+    def _do(
+        self,
+        machine: str,
+        id: str,
+        command: str,
+        args: Mapping[str, object],
+        key: str,
+        by: str | None,
+        reason: str | None = None,
+        due: datetime | None = None,
+    ) -> Receipt:
+        receipt = self.engine.attempt(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
+        return self.engine.follow(receipt)
+
+    @contextmanager
+    def _drawn(self, pin: str | None) -> Iterator[str | None]:
+        """What is raised in here has the PIN that was drawn before: who asked has to get it, as nobody keeps it."""
+        try:
+            yield pin
+        except Answered as error:
+            error.receipt = attrs.evolve(error.receipt, pin=error.receipt.pin or pin)
+            raise
+
+    def _command(
+        self, machine: str, id: str, command: str, args: Mapping[str, object], key: str, by: str | None,
+        reason: str | None = None, due: datetime | None = None,
+    ) -> Command:  # fmt: skip
+        given = {name: value for name, value in args.items() if value is not None and value is not False}
+        return Command(machine, id, command, given, key, by, reason, due)
+
+    def _entity(self, machine: str, id: str) -> Entity:
+        with self.engine.store.reading() as reading:
+            found = reading.entity(machine, id)
+        if found is None:
+            raise Invalid(f"there is no {machine} {quoted(id)}")
+        return found

@@ -1,0 +1,341 @@
+"""The verbs an order system calls: sell a card, split a tender, authorize, settle, cancel, refund, replace.
+
+Each verb is a handful of commands under one key of the caller's. Said again with that key, it goes on where it
+stopped: what was done is replayed, what was not is done. The machines decide everything; here is only which
+commands a verb is made of.
+
+    with tallystick.open("sqlite:///books.db") as books:
+        books.sell_electronic("card-1", "50.00", "BRL", order="o-1", key="o-1/card-1")
+        books.authorize("pay-1", "card-1", "40.00", order="o-2", key="o-2/authorize")
+        books.settle("pay-1", "15.00", key="o-2/ship-1")        # an advanced hold covers the other 25.00
+        books.cancel("pay-1", key="o-2/cancel")
+
+Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or
+raises Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a card that was drawn is told
+once, by the sale or, if a later step of it fails, by that receipt; and to `on_pin`, however the card came to be drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from tallystick.books.base import OpenBooks
+from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
+from tallystick.engine.receipt import Receipt
+from tallystick.money import Money
+
+Amount = Money | str
+
+
+class StoredValue(OpenBooks):
+    """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
+
+    # Cards are sold
+
+    def sell_electronic(
+        self,
+        card: str,
+        amount: Amount,
+        currency: str,
+        *,
+        order: str,
+        key: str,
+        card_set: str | None = None,
+        kind: str = "gift",
+        review: bool = False,
+        limits: Mapping[str, Amount] | None = None,
+        by: str | None = None,
+    ) -> Sale:
+        """Sell an electronic card: allocate, activate, issue. With `review`, it waits for `approve`."""
+        facts = {"card_set": card_set, "kind": kind, **(limits or {})}
+        self._line(card, "electronic", amount, currency, order, key, facts, by)
+        if review:
+            receipt = self._do("fulfilment", key, "review", {}, f"{key}/review", by)
+            return Sale(card, receipt)
+        return self._sold(card, key, self._do("fulfilment", key, "allocate", {}, f"{key}/allocate", by))
+
+    def ship_physical(
+        self,
+        card: str,
+        number: str,
+        amount: Amount,
+        currency: str,
+        *,
+        order: str,
+        key: str,
+        kind: str = "gift",
+        limits: Mapping[str, Amount] | None = None,
+        by: str | None = None,
+    ) -> Sale:
+        """Sell a physical card when it ships, with the number scanned: activate, issue."""
+        self._line(card, "physical", amount, currency, order, key, {"kind": kind, **(limits or {})}, by)
+        return self._sold(card, key, self._do("fulfilment", key, "ship", {"number": number}, f"{key}/ship", by))
+
+    def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
+        """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
+        line = self._entity("fulfilment", sale)
+        return self._sold(str(line.facts["card"]), sale, self._do("fulfilment", sale, "approve", {}, key, by, reason))
+
+    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Receipt:
+        """Reject a sale under review; no card is touched."""
+        return self._do("fulfilment", sale, "reject", {}, key, by, reason)
+
+    def _line(
+        self,
+        card: str,
+        form: str,
+        amount: Amount,
+        currency: str,
+        order: str,
+        key: str,
+        facts: Mapping[str, object],
+        by: str | None,
+    ) -> None:
+        """The card and the order line that sells it."""
+        blank = {"form": form, "currency": currency, **facts}
+        self._do("gift_card", card, "create", blank, f"{key}/card", by)
+        line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
+        self._do("fulfilment", key, "create", line, f"{key}/line", by)
+
+    def _sold(self, card: str, sale: str, receipt: Receipt) -> Sale:
+        """What the customer gets, once the line is fulfilled."""
+        with self._drawn(receipt.drawn) as pin:
+            for each in receipt.followed:
+                each.or_raise()
+        return self._sale(card, receipt.last, pin)
+
+    def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
+        return Sale(card, receipt, self.card(card).number, pin)
+
+    def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Add value to an issued gift card."""
+        return self._do("gift_card", card, "reload", {"amount": amount}, key, by)
+
+    def register(
+        self, card: str, owner: Mapping[str, str], *, key: str, alternate: bool = False, enrolls: bool = False,
+        by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
+
+        So nobody but the caller can say it again, should the answer be lost. `alternate`: somebody beside the owner.
+        """
+        return self._do("gift_card", card, "register", {**owner, "alternate": alternate, "enrolls": enrolls}, key, by)
+
+    # Cards are looked at
+
+    def card(self, card: str) -> Card:
+        """A card by id, as our books know it. Raises Invalid if there is none."""
+        return card_view(self._entity("gift_card", card), self.engine.numbers)
+
+    def payment(self, payment: str) -> Payment:
+        """A payment by id. Raises Invalid if there is none."""
+        return payment_view(self._entity("payment", payment))
+
+    def find(self, number: str) -> Card | None:
+        """The card with this number, if our books have it."""
+        number = self.engine.numbers.seal(number)  # as it stands in our books
+        with self.engine.store.reading() as reading:
+            found = [id for machine, id in reading.find(number) if machine == "gift_card"]
+            cards = [each for id in found if (each := reading.entity("gift_card", id)) is not None]
+        matching = [each.id for each in cards if each.facts.get("number") == number]
+        return self.card(matching[0]) if matching else None
+
+    def plan(self, amount: Money, cards: Sequence[str]) -> Tender:
+        """Spread an amount over cards in the given order, each up to what is available on it now.
+
+        A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster.
+        """
+        parts, remaining = [], amount
+        for id in dict.fromkeys(cards):
+            card = self.card(id)
+            part = min(card.available, remaining) if card.state == "issued" else Money.zero(amount.currency)
+            if part.minor > 0:
+                parts.append((id, part))
+                remaining -= part
+        return Tender(tuple(parts), remaining)
+
+    # Orders are paid
+
+    def authorize(
+        self,
+        payment: str,
+        card: str,
+        amount: Amount,
+        *,
+        order: str,
+        key: str,
+        pin: str | None = None,
+        short: bool = False,
+        by: str | None = None,
+    ) -> Receipt:
+        """Hold an amount on a card for an order. With `short`, what there is, if less: `receipt.money("held")`."""
+        self._ask_for(payment, card, order, key, by)
+        return self._do("payment", payment, "authorize", {"amount": amount, "pin": pin, "short": short}, key, by)
+
+    def authorize_all(
+        self,
+        tender: Tender,
+        *,
+        order: str,
+        key: str,
+        pins: Mapping[str, str] | None = None,
+        by: str | None = None,
+    ) -> dict[str, Receipt]:
+        """Hold every part of a tender, or none: payments by id, which is "order/card".
+
+        If a card says no, what was held for this tender is given back and the card's answer is raised. While one
+        is in doubt the others stay held, because it may have been done: recover, then say it again.
+        """
+        receipts: dict[str, Receipt] = {}
+        for card, amount in tender.parts:
+            payment = f"{order}/{card}"
+            pin = (pins or {}).get(card)
+            self._ask_for(payment, card, order, f"{key}/{card}", by)
+            args = {"amount": amount, "pin": pin}
+            receipt = self.engine.attempt(self._command("payment", payment, "authorize", args, f"{key}/{card}", by))
+            if not receipt.applied:
+                if receipt.result != "in_doubt":
+                    for held in receipts:
+                        self._do(
+                            "payment", held, "reverse", {}, f"{key}/{held}/back", by, f"{card}: {receipt.why}"[:1000]
+                        )
+                receipt.or_raise()
+            receipts[payment] = receipt
+        return receipts
+
+    def redeem(
+        self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
+        short: bool = False, by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Take an amount in one step, for goods handed over at once. `void` undoes it whole."""
+        self._ask_for(payment, card, order, key, by)
+        return self._do("payment", payment, "redeem_now", {"amount": amount, "pin": pin, "short": short}, key, by)
+
+    def _ask_for(self, payment: str, card: str, order: str, key: str, by: str | None) -> None:
+        facts = {"order": order, "card": card, "currency": self._entity("gift_card", card).currency}
+        self._do("payment", payment, "create", facts, f"{key}/create", by)
+
+    def settle(
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        last: bool = False,
+        keep: bool = False,
+        invoice: str | None = None,
+        due: datetime | None = None,
+        by: str | None = None,
+    ) -> Receipt:
+        """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
+
+        `keep`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
+        receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
+        """
+        args = {"amount": amount, "last": last, "keep": keep, "invoice": invoice}
+        return self._do("payment", payment, "settle", args, key, by, due=due)
+
+    def cancel(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Give back whatever is still held; what was earned stays earned."""
+        return self._do("payment", payment, "reverse", {}, key, by, reason)
+
+    def hold_again(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
+        return self._do("payment", payment, "hold_again", {"amount": amount}, key, by)
+
+    def hold_lost(self, payment: str, *, key: str, by: str, reason: str) -> Receipt:
+        """A person has seen that a payment's hold is gone at the provider, who would decline it for ever.
+
+        Nobody is asked. What was held is uncovered now, and available on the card as far as our books know: reconcile
+        the card, then `hold_again`, or `cancel`.
+        """
+        return self._do("payment", payment, "hold_lost", {}, key, by, reason)
+
+    def let_go(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+        """Another tender covers this much of what is uncovered."""
+        return self._do("payment", payment, "let_go", {"amount": amount}, key, by)
+
+    def void(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Undo a one-step redemption whole, because the other tender failed."""
+        return self._do("payment", payment, "void", {}, key, by, reason)
+
+    def refund(
+        self, payment: str, amount: Amount, *, key: str, by: str | None = None, reason: str | None = None
+    ) -> Receipt:
+        """Give an amount that was earned back to the card that paid."""
+        return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason)
+
+    def refund_to_new(
+        self, payment: str, amount: Amount, card: str, *, key: str, card_set: str | None = None,
+        by: str | None = None, reason: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Give an amount that was earned as merchandise credit on a new electronic card."""
+        currency = self._entity("payment", payment).currency
+        facts = {"form": "electronic", "kind": "merchandise_credit", "card_set": card_set, "currency": currency}
+        self._do("gift_card", card, "create", facts, f"{key}/card", by)
+        with self._drawn(self._do("gift_card", card, "allocate", {}, f"{key}/allocate", by).drawn) as pin:
+            self._do("gift_card", card, "activate", {}, f"{key}/activate", by)
+            receipt = self._do("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
+        return self._sale(card, receipt, pin)
+
+    # Cards get lost
+
+    def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned.
+
+        Nothing new can be held on it: `settle(…, keep=True)` a partial shipment, so that the rest stays held.
+        """
+        return self._do("gift_card", card, "suspend", {}, key, by, reason)
+
+    def reinstate(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Put a suspended card, with every balance on it, back to where it was."""
+        return self._do("gift_card", card, "reinstate", {}, key, by, reason)
+
+    def replace(
+        self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
+        by: str | None = None, reason: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
+
+        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled; what they
+        give back then is moved by replacing the card again, by the same new one.
+        """
+        old = self._entity("gift_card", card)
+        if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
+            self.suspend(card, key=f"{key}/suspend", by=by, reason=reason)
+        form = "physical" if number else "electronic"
+        if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
+            form = "in_use"
+        else:
+            like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
+            blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
+            self._do("gift_card", new, "create", blank, f"{key}/card", by)
+        facts = {"old": card, "new": new, "form": form, "currency": old.currency}
+        self._do("replacement", key, "create", facts, f"{key}/create", by)
+        begun = self.engine.seen(f"{key}/begin")  # said again, it is about the amount of then
+        amount = begun["amount"] if begun else self.card(card).available
+        receipt = self._do("replacement", key, "begin", {"amount": amount}, f"{key}/begin", by, reason)
+        if form == "physical":
+            receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
+        with self._drawn(receipt.drawn) as pin:
+            for each in receipt.followed:
+                if each.command != "retire":  # that waits until no order holds anything on the old card
+                    each.or_raise()
+        return self._sale(new, receipt.last, pin)
+
+    def _has_replaced(self, card: str, new: str) -> bool:
+        """Whether value of the card went to this one before. Any other that is in use may be somebody else's."""
+        with self.engine.store.reading() as reading:
+            before = reading.linked("replacement", "old", card)
+        return any(each.facts["new"] == new and each.state == "replaced" for each in before)
+
+    def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
+        begun = self.engine.seen(key)  # said again, it is about the amount of then
+        amount = begun["amount"] if begun else self.card(card).available
+        return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason)
+
+    def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:
+        """Correct a balance by hand; an amount below zero takes away."""
+        return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason)

@@ -1,0 +1,89 @@
+"""Opening the books: machines, store and provider put together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from tallystick.books.balance import BalanceSettings
+from tallystick.books.books import StoredValue
+from tallystick.definition import reader
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import Engine, utc_now
+from tallystick.engine.sealing import KEY, numbers_under
+from tallystick.errors import Invalid, TallystickError
+from tallystick.provider.protocol import Provider, Sharing
+from tallystick.store.open import open_store
+from tallystick.store.protocol import Store
+from tallystick.store.shared_text import StoreCell
+
+
+def open(
+    url: str,
+    *,
+    provider: Provider | str = "local",
+    machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    balances: BalanceSettings | None = None,
+    verify_captcha: Callable[[str, str], bool] | None = None,
+    on_pin: Callable[[str, str], object] | None = None,
+    key: str | None = None,
+) -> StoredValue:
+    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
+
+    `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
+    `tallystick.providers`), or an object of the protocol; its circuit breaker and rate limit count for all who open the
+    same books. `machines` are folders of pages beside or instead of the packaged ones. `balances` and `verify_captcha`
+    guard `books.balance`. `on_pin` gets card and PIN as soon as the provider draws one, in `recover` and `run_due` too:
+    nobody else keeps it.
+
+    With a `key`, or TALLYSTICK_SEAL_KEY in the environment, new books are sealed: no card number stands in them, and
+    whoever opens them needs that key. Without one, card numbers stand readable in them, for good. `tallystick key`
+    prints a new key.
+
+    Raises:
+        MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
+        Invalid: no such store or provider; no such key.
+        StoreError: the database cannot be opened; the key is missing, or not the one of these books.
+    """
+    folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
+    answering = provider_named(provider) if isinstance(provider, str) else provider
+    engine = connected(reader.load(*folders), open_store(url), answering, key)
+    engine.on_pin = on_pin
+    ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
+    return StoredValue(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
+
+
+def connected(machines: Machines, store: Store, provider: Provider, key: str | None = None) -> Engine:
+    """The engine; what a fleet has to know of the provider together is kept in the store."""
+    numbers = numbers_under(os.environ.get(KEY) if key is None else key)
+    clock = getattr(provider, "clock", utc_now)  # a rehearsal's own
+    engine = Engine(machines, store, provider, clock=clock, numbers=numbers)
+    if isinstance(provider, Sharing):
+        provider.share(partial(StoreCell, store))
+    return engine
+
+
+def provider_named(name: str) -> Provider:
+    """A provider by the name it is installed under. Raises Invalid if there is none."""
+    if name == "local":
+        from tallystick.provider.local import LocalProvider
+
+        return LocalProvider()
+    if name == "scripted":
+        from tallystick.provider.scripted import ScriptedProvider
+
+        return ScriptedProvider()
+    from importlib.metadata import entry_points
+
+    found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
+    if name not in found:
+        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', 'scripted', *sorted(found)])}.")
+    try:
+        provider: Provider = found[name].load()()
+    except TallystickError:
+        raise
+    except Exception as error:
+        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {error}") from error
+    return provider

@@ -1,0 +1,257 @@
+"""What the command line tells, as plain values: the answer to `--json`, and what its tables are made of.
+
+Amounts are decimal text here, card numbers are masked and secrets are not there at all; so whatever prints these
+values, in whichever form, says nothing it should not. Keys are stable: others read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from tallystick import money
+from tallystick.core.entity import Entity, Posting
+from tallystick.core.refusal import Refusal, allowed, mask
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import Machine, Machines
+from tallystick.diagram.model import Diagram
+from tallystick.engine import end_call
+from tallystick.engine.receipt import Answer, Receipt
+from tallystick.engine.verify import Report
+from tallystick.store.protocol import Reading
+from tallystick.store.rows import CallRow, QueueRow, Record
+
+Plain = dict[str, Any]
+
+
+def amounts(accounts: Mapping[str, int], currency: str | None) -> dict[str, str]:
+    return {name: money.to_text(minor, currency) for name, minor in accounts.items()} if currency else {}
+
+
+def postings(moved: Iterable[Posting | Sequence[Any]], currency: str | None) -> list[Plain]:
+    return [
+        {"source": source, "target": target, "amount": money.to_text(amount, currency or "points")}
+        for source, target, amount in moved
+    ]
+
+
+def value(given: object, type_: Type, currency: str) -> object:
+    """A fact as it may be shown."""
+    if given is None or type_.kind == "flag":
+        return given
+    if type_.kind == "money" and isinstance(given, int):
+        return money.to_text(given, currency)
+    return mask(str(given)) if type_.kind == "number" else given
+
+
+def receipt(of: Receipt) -> Plain:
+    return {
+        "key": of.key,
+        "machine": of.machine,
+        "id": of.id,
+        "command": of.command,
+        "result": of.result.value,
+        "replayed": of.replayed,
+        "transition": of.transition,
+        "state": of.state,
+        "currency": of.currency,
+        "postings": postings(of.postings, of.currency),
+        "accounts": amounts(of.after, of.currency),
+        "call": of.call,
+        "follow_ups": list(of.follow_ups),
+        "why": of.why or None,
+    }
+
+
+def entry(record: Record) -> Plain:
+    return {
+        "seq": record.seq,
+        "at": record.at,
+        "machine": record.machine,
+        "id": record.entity,
+        "version": record.version,
+        "transition": record.transition,
+        "command": record.command,
+        "phase": record.phase,
+        "from": record.from_state,
+        "to": record.to_state,
+        "currency": record.currency,
+        "postings": postings(json.loads(record.postings), record.currency),
+        "accounts": amounts(json.loads(record.after), record.currency),
+        "by": record.by,
+        "reason": record.reason,
+        "key": record.key,
+        "cause": record.cause,
+        "call": record.call,
+    }
+
+
+def call(row: CallRow) -> Plain:
+    asked = end_call.asked_of(row)
+    return {
+        "call": row.id,
+        "verb": row.verb,
+        "amount": None if asked is None else money.to_text(asked, row.currency),
+        "currency": row.currency,
+        "machine": row.machine,
+        "id": row.entity,
+        "key": row.key,
+        "state": row.state,
+        "attempts": row.attempts,
+        "opened": row.opened,
+        "asked": row.asked,
+        "note": row.note,
+    }
+
+
+def queued(row: QueueRow) -> Plain:
+    names = ("key", "machine", "command", "due", "attempts", "state", "why", "by", "reason", "cause", "note")
+    return {"id": row.entity, **{name: getattr(row, name) for name in names}}
+
+
+def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
+    """An entity and all that happened to it."""
+    machine = machines.at(entity.machine, entity.machine_version)
+    calls = [row for row in reading.calls() if (row.machine, row.entity) == entity.ref]
+    again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
+    waiting = [row for state in ("waiting", "parked") for row in reading.queue(state=state)]
+    linked = [
+        {"machine": other.name, "id": each.id, "state": each.state, "as": fact}
+        for other in machines.values()
+        for fact, target in other.links.items()
+        if target == entity.machine
+        for each in reading.linked(other.name, fact, entity.id)
+    ]
+    return {
+        "machine": entity.machine,
+        "id": entity.id,
+        "state": entity.state,
+        "says": machine.states[entity.state].says,
+        "version": entity.version,
+        "machine_version": entity.machine_version,
+        "currency": entity.currency,
+        "accounts": amounts(entity.accounts, entity.currency),
+        "facts": {
+            name: value(entity.facts.get(name), fact.type, entity.currency) for name, fact in machine.facts.items()
+        },
+        "linked": linked,
+        "calls": [call(row) for row in calls],
+        "sent_again": [call(row) for row in again],
+        "queue": [queued(row) for row in waiting if (row.machine, row.entity) == entity.ref],
+        "life": [entry(record) for record in reading.journal(entity.machine, entity.id)],
+    }
+
+
+def answer(of: Answer, machine: str, id: str, command: str, currency: str | None) -> Plain:
+    return {
+        "machine": machine,
+        "id": id,
+        "command": command,
+        "allowed": of.allowed,
+        "transition": of.transition,
+        "state": of.state,
+        "postings": postings(of.postings, currency),
+        "why": str(of.refusal) if of.refusal else None,
+        "refusal": refusal(of.refusal) if of.refusal else None,
+    }
+
+
+def refusal(of: Refusal) -> Plain:
+    return {
+        "code": of.code.value,
+        "machine": of.machine,
+        "id": of.id,
+        "state": of.state,
+        "command": of.command,
+        "candidates": [attrs.asdict(each) for each in of.candidates],
+        "allowed": list(of.allowed),
+        "cause": refusal(of.cause) if of.cause else None,
+    }
+
+
+def prospects(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
+    """What each command of the entity's state would need, and what the state refuses on purpose."""
+    taken = [line for line in diagram.lines if entity.state in line.sources]
+    commands = [
+        {
+            "command": name,
+            "arguments": {key: str(type_) for key, type_ in machine.commands[name].arguments.items()},
+            "transition": line.step.name,
+            "needs": list(line.step.conditions),
+            "to": line.target or entity.state,
+            "money": list(line.step.money),
+        }
+        for name in allowed(machine, entity.state)
+        for line in taken
+        if name in line.step.commands
+    ]
+    driven = [name for line in taken if line.step.driven for name in line.step.commands]
+    refused = {command: says for (state, command), says in machine.on_purpose.items() if state == entity.state}
+    return {
+        "machine": machine.name,
+        "id": entity.id,
+        "state": entity.state,
+        "currency": entity.currency,
+        "accounts": amounts(entity.accounts, entity.currency),
+        "commands": commands,
+        "driven": list(dict.fromkeys(driven)),
+        "refused": refused,
+    }
+
+
+def report(of: Report) -> Plain:
+    return {
+        "clean": of.clean,
+        "findings": [attrs.asdict(finding) for finding in of.findings],
+        "entities": of.entities,
+        "entries": of.entries,
+        "calls": of.calls,
+        "sealed": of.sealed,
+        "money": {
+            machine: {code: money.to_text(minor, code) for code, minor in inside.items()}
+            for machine, inside in of.money.items()
+        },
+    }
+
+
+def page(diagram: Diagram) -> Plain:
+    """A machine: its states and transitions."""
+    return {
+        "machine": diagram.name,
+        "version": diagram.version,
+        "summary": diagram.summary,
+        "states": [
+            {"state": node.name, "start": node.start, "final": node.final, "says": node.says} for node in diagram.nodes
+        ],
+        "transitions": [
+            {
+                "transition": line.step.name,
+                "commands": list(line.step.commands),
+                "from": list(line.sources),
+                "to": line.target,
+                "else": line.otherwise,
+                "when": list(line.step.conditions),
+                "money": list(line.step.money),
+                "calls": [str(each) for each in line.step.calls],
+                "then": list(line.step.follow_ups),
+                "driven": line.step.driven,
+            }
+            for line in diagram.lines
+        ],
+    }
+
+
+def listed(machine: Machine) -> Plain:
+    """A machine in a list of machines."""
+    return {
+        "machine": machine.name,
+        "version": machine.version,
+        "summary": machine.summary,
+        "states": list(machine.states),
+        "commands": list(machine.commands),
+        "transitions": list(machine.transitions),
+        "file": machine.file,
+    }

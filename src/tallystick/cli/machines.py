@@ -1,0 +1,65 @@
+"""Commands about machines: `machines` lists them, `diagram` draws one, `schema` is for editors."""
+
+from __future__ import annotations
+
+import click
+
+from tallystick.cli.options import json_option, machines_option, tell, write, write_json
+
+
+@click.command()
+@click.argument("name", required=False)
+@machines_option
+@json_option
+def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None:
+    """List the machines, or the states and transitions of one."""
+    from tallystick.cli import as_json, as_tables, parameters
+    from tallystick.definition import reader
+    from tallystick.diagram.model import draw
+
+    known = reader.load(*folders)
+    if name is None:
+        told = [as_json.listed(machine) for machine in known.values()]
+        tell(json_out, told, lambda: [as_tables.machines_table(told)])
+    else:
+        drawn = draw(parameters.machine_named(known, name))
+        tell(json_out, as_json.page(drawn), lambda: [as_tables.page_table(drawn)])
+
+
+@click.command()
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(["mermaid", "dot", "table"]), default="mermaid", show_default=True)
+@click.option("--guards", is_flag=True, help="Mermaid: guards on the arrows too. DOT and table always have them.")
+@click.option("--loops", is_flag=True, help="What stays as an arrow to itself, not as a line in its state.")
+@machines_option
+@json_option
+def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str, ...], json_out: bool) -> None:
+    """Draw a machine: Mermaid, Graphviz, or a Markdown table."""
+    from tallystick.cli import as_json, parameters
+    from tallystick.definition import reader
+    from tallystick.diagram.dot import to_dot
+    from tallystick.diagram.mermaid import to_mermaid
+    from tallystick.diagram.model import draw
+    from tallystick.diagram.table import to_table
+
+    drawn = draw(parameters.machine_named(reader.load(*folders), name))
+    match form:
+        case "dot":
+            text = to_dot(drawn, loops=loops)
+        case "table":
+            text = to_table(drawn)
+        case _:
+            text = to_mermaid(drawn, guards=guards, loops=loops)
+    if json_out:
+        write_json({"format": form, "text": text, **as_json.page(drawn)})
+    else:
+        write(text)
+
+
+@click.command()
+@json_option
+def schema(json_out: bool) -> None:
+    """Print the JSON Schema of a machine's page, for editors."""
+    from tallystick.definition.format import json_schema
+
+    write_json(json_schema())

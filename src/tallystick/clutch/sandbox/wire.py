@@ -1,0 +1,156 @@
+"""The door: who calls, which method, one transaction of the books, and the envelope round the answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+from attrs import frozen
+
+from tallystick.clutch.sandbox import changing, reading
+from tallystick.clutch.sandbox.books import Books, Origin
+from tallystick.clutch.sandbox.call import Call, Json
+from tallystick.clutch.sandbox.checkout import checkout
+from tallystick.clutch.sandbox.jsontext import dumps, loads
+from tallystick.clutch.sandbox.moves import Cap
+from tallystick.clutch.sandbox.settings import Refused, WireError
+
+READING: Mapping[str, Callable[[Call], Json]] = {
+    "search": reading.search,
+    "cardHistory": reading.card_history,
+    "checkoutLookup": reading.checkout_lookup,
+}
+CHANGING: Mapping[str, Callable[[Call], Json]] = {
+    "allocate": changing.allocate,
+    "updateBalance": changing.update_balance,
+    "updateAccount": changing.update_account,
+    "voidTransaction": changing.void_transaction,
+    "checkout": checkout,
+}
+
+# The line every recorded response carries.
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": (
+        "Authorization, brand, location, terminal, employee, employeePassword, customRequestId,"
+        " externalTransactionId, note, accept, content-type"
+    ),
+    "Access-Control-Request-Method": "POST, GET, OPTIONS",
+}
+JSON_HEADERS = {**CORS, "Content-Type": "application/json; charset=utf-8"}
+
+
+@frozen
+class Credentials:
+    """What a caller must send, and the two ids it should."""
+
+    api_key: str
+    api_secret: str = attrs.field(repr=False)
+    brand: str
+    location: str
+    terminal: str
+
+    def headers(self) -> dict[str, str]:
+        pair = base64.b64encode(f"{self.api_key}:{self.api_secret}".encode()).decode()
+        return {
+            "Authorization": f"Basic {pair}",
+            "brand": self.brand,
+            "location": self.location,
+            "terminal": self.terminal,
+        }
+
+
+@frozen
+class Answer:
+    """A status and a JSON payload, not yet printed."""
+
+    status: int
+    payload: Json = attrs.field(repr=False)
+
+
+@frozen
+class Wire:
+    books: Books
+    credentials: Credentials
+
+    def answer(self, method: str, headers: Mapping[str, str], body: bytes, *, cap: Cap | None = None) -> Answer:
+        """Do one request. `headers` have lower-case names. A refusal is an answer too."""
+        origin = self._origin(headers)
+        try:
+            self.check_caller(headers)
+            work = CHANGING.get(method) or READING.get(method)
+            if work is None:
+                raise Refused(self.books.settings.errors.unknown_method)
+            call = Call(self.books, origin, self.read(body), cap)
+            if method in CHANGING:
+                return self._change(work, call)
+            return Answer(200, enveloped(work(call), origin))
+        except Refused as refused:
+            return refusal(refused.error, origin)
+        except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and no database can store
+            return refusal(self.books.settings.errors.bad_request, origin)
+
+    def _change(self, work: Callable[[Call], Json], call: Call) -> Answer:
+        key = call.origin.custom_request_id if self.books.settings.deduplicate else None
+        with self.books.transaction():
+            if key is None:
+                return Answer(200, enveloped(work(call), call.origin))
+            if rows := self.books.sql("select status, body from answer where custom_request_id = ?", (key,)):
+                return Answer(rows[0][0], loads(rows[0][1]))
+            answer = Answer(200, enveloped(work(call), call.origin))
+            self.books.sql(
+                "insert into answer (custom_request_id, status, body) values (?, ?, ?)",
+                (key, answer.status, dumps(answer.payload)),
+            )
+            return answer
+
+    def refuse(self, error: WireError, headers: Mapping[str, str]) -> Answer:
+        return refusal(error, self._origin(headers))
+
+    def check_caller(self, headers: Mapping[str, str]) -> None:
+        """Key and secret, the brand, and some location and terminal. Raises: Refused."""
+        errors = self.books.settings.errors
+        scheme, _, pair = headers.get("authorization", "").partition(" ")
+        wanted = f"{self.credentials.api_key}:{self.credentials.api_secret}".encode()
+        try:
+            given = base64.b64decode(pair.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            given = b""
+        if scheme.lower() != "basic" or not hmac.compare_digest(given, wanted):
+            raise Refused(errors.unauthorized)
+        if not (headers.get("brand") and headers.get("location") and headers.get("terminal")):
+            raise Refused(errors.missing_header)
+        if headers["brand"] != self.credentials.brand:
+            raise Refused(errors.unauthorized)
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        """The body as a JSON object, whatever its content type. Raises: Refused."""
+        try:
+            value = loads(body)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise Refused(self.books.settings.errors.bad_request)
+        return value
+
+    def _origin(self, headers: Mapping[str, str]) -> Origin:
+        return Origin(
+            self.books.new_id(),
+            headers.get("location"),
+            headers.get("terminal"),
+            headers.get("customrequestid"),
+            headers.get("externaltransactionid"),
+        )
+
+
+def enveloped(payload: Json, origin: Origin) -> Json:
+    return {**payload, "success": True, "requestRef": origin.request_ref}
+
+
+def refusal(error: WireError, origin: Origin) -> Answer:
+    payload = {"errorMessage": error.text, "errorCode": error.code, "requestRef": origin.request_ref, "success": False}
+    return Answer(error.status, payload)

@@ -1,0 +1,122 @@
+"""What the caller gives, made into what the machine declares: typed, exact, or refused as invalid.
+
+Money is a decimal string (`"50.00"`), a `Money`, or a whole number of minor units; never a float. A secret is
+a text that is passed on and forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tallystick import money
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import Command, Machine
+from tallystick.errors import Invalid, MoneyError, nearest
+from tallystick.money import Money
+
+Seal = Callable[[str], str]  # what makes of a card number the text that stands for it in the books
+
+LONGEST = 1000  # characters of a text; a journal is no place for documents
+
+
+class Kept(str):
+    """A text out of the books, which is sealed already. Nobody outside can give one."""
+
+    __slots__ = ()
+
+
+def typed(
+    machine: Machine, command: Command, given: Mapping[str, object], currency: str, seal: Seal = str
+) -> dict[str, object]:
+    """The arguments of a command: every declared name with its value; left-out flags are false, optionals none.
+
+    Raises:
+        Invalid: an unknown, missing or ill-typed argument.
+    """
+    wanted = command.arguments
+    for name in given:
+        if name not in wanted:
+            raise Invalid(f"{machine.name}.{command.name} takes no argument {name!r}.{nearest(name, list(wanted))}")
+    return {
+        name: value(f"{machine.name}.{command.name}({name}=…)", type_, given.get(name), currency, seal)
+        for name, type_ in wanted.items()
+    }
+
+
+def created(machine: Machine, given: Mapping[str, object], seal: Seal = str) -> tuple[str, dict[str, object]]:
+    """Currency and facts of a new entity.
+
+    Raises:
+        Invalid: an unknown, missing or ill-typed fact; a fact that only a transition sets; no currency.
+    """
+    currency = given.get("currency")
+    if not isinstance(currency, str):
+        raise Invalid(f'{machine.name}.create needs the argument \'currency\', such as "BRL", or "points"')
+    try:
+        money.exponent(currency)
+    except MoneyError as error:
+        raise Invalid(f"{machine.name}.create(currency=…): {error}") from None
+    facts = machine.facts
+    for name in given:
+        if name != "currency" and name not in facts:
+            raise Invalid(f"{machine.name}.create takes no argument {name!r}.{nearest(name, ['currency', *facts])}")
+        if name in facts and facts[name].later:
+            raise Invalid(f"{machine.name}.create takes no {name!r}: a transition sets it later")
+    values = {}
+    for name, fact in facts.items():
+        if given.get(name) is None and (fact.default is not None or fact.later):
+            values[name] = fact.default
+        else:
+            values[name] = value(f"{machine.name}.create({name}=…)", fact.type, given.get(name), currency, seal)
+    return currency, values
+
+
+def value(where: str, type_: Type, given: object, currency: str, seal: Seal = str) -> object:
+    """One value of the wanted type. Amounts become minor units, card numbers what stands for them in the books."""
+    if given is None:
+        if type_.kind == "flag":
+            return False
+        if type_.optional:
+            return None
+        raise Invalid(f"{where} is missing; it is {type_}")
+    match type_.kind:
+        case "money":
+            return _minor(where, given, currency)
+        case "flag" if isinstance(given, bool):
+            return given
+        case "count" if isinstance(given, int) and not isinstance(given, bool) and abs(given) <= money.LIMIT:
+            return given
+        case "choice" if isinstance(given, str):
+            if given not in type_.choices:
+                raise Invalid(f"{where}: {given!r} is not one of its choices.{nearest(given, type_.choices)}")
+            return given
+        case "number" if isinstance(given, str):
+            return str(given) if isinstance(given, Kept) else seal(_text(where, given, secret=True))
+        case "text" | "link" | "secret" if isinstance(given, str):
+            return _text(where, given, secret=type_.kind == "secret")
+    said = type(given).__name__ if type_.kind in ("secret", "number") else repr(given)[:60]
+    raise Invalid(f"{where} is {type_}, not {said}")
+
+
+def _minor(where: str, given: object, currency: str) -> int:
+    if type(given) is int:
+        if abs(given) > money.LIMIT:
+            raise Invalid(f"{where}: {given} minor units are more than the limit of {money.LIMIT}")
+        return given
+    if isinstance(given, Money):
+        if given.currency != currency:
+            raise Invalid(f"{where}: {given} is not in {currency}; currencies are never mixed")
+        return given.minor
+    try:
+        return money.parse(given, currency)  # type: ignore[arg-type]  # it refuses all that is no text
+    except MoneyError as error:
+        raise Invalid(f"{where}: {error}") from None
+
+
+def _text(where: str, given: str, *, secret: bool) -> str:
+    said = "the text" if secret else repr(given[:40])
+    if not given or len(given) > LONGEST:
+        raise Invalid(f"{where}: {'it is empty' if not given else f'{said} is longer than {LONGEST} characters'}")
+    if not given.isprintable():
+        raise Invalid(f"{where}: {said} has characters that cannot be printed")
+    return given

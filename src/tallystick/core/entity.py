@@ -1,0 +1,128 @@
+"""What the core speaks of: entities, what is asked of them, and what happened to them.
+
+Entities and entries are small mutable classes because making them is most of what the core does, and a frozen
+one costs twice as much to make (measured in `benchmarks/`). Nothing changes one after it was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import attrs
+
+from tallystick.definition.machine import Amounts, Row
+from tallystick.provider.protocol import Outcome, Result
+
+Ref = tuple[str, str]  # machine, id
+CREATE = "create"
+NO_CALL = Outcome(Result.CONFIRMED)
+
+
+class Posting(NamedTuple):
+    """Value that moved, in minor units of the entity's currency; always more than 0."""
+
+    source: str
+    target: str
+    amount: int
+
+
+@attrs.define
+class Entity:
+    """One card, one payment. Values are replaced, never changed in place."""
+
+    machine: str
+    id: str
+    state: str
+    version: int
+    machine_version: int
+    currency: str
+    facts: Mapping[str, object] = attrs.field(repr=False)  # a card number is among them
+    accounts: Mapping[str, int]
+    calls: int = 0  # calls in flight
+    changing: str | None = None  # the transition in flight that will change the state
+    hash: str = ""  # of its last entry
+
+    @property
+    def ref(self) -> Ref:
+        return self.machine, self.id
+
+
+@attrs.define
+class Entry:
+    """A transition that fired, or a step of it. `phase`: done, asked, confirmed, declined or unavailable."""
+
+    machine: str
+    entity: str
+    version: int
+    machine_version: int
+    transition: str
+    command: str
+    phase: str
+    from_state: str | None
+    to_state: str
+    args: Mapping[str, object] = attrs.field(repr=False)  # without secrets, and without what was left out
+    postings: tuple[Posting, ...]
+    facts: Mapping[str, object] = attrs.field(repr=False)  # those that changed
+    after: Mapping[str, int]
+    call: str | None = None
+
+
+@attrs.define
+class Step:
+    """One transition of one entity that a command would fire."""
+
+    entity: Entity
+    row: Row
+    command: str
+    args: Mapping[str, object] = attrs.field(repr=False)  # with secrets; cut to `upto`
+    amounts: Amounts = ()
+    after: Mapping[str, int] = attrs.field(factory=dict)  # accounts once all moves are done
+    partial: str | None = None  # the argument of which less may be confirmed
+
+
+@attrs.define
+class Asked:
+    """The provider's part of an intent."""
+
+    entity: Entity
+    verb: str
+    args: Mapping[str, object] = attrs.field(repr=False)  # with secrets
+
+
+@attrs.define
+class Intent:
+    steps: list[Step]
+    asked: Asked | None = None
+
+
+@attrs.frozen
+class Request:
+    """What is asked of an entity. Arguments are typed already; amounts are minor units."""
+
+    machine: str
+    id: str
+    command: str
+    args: Mapping[str, object] = attrs.field(repr=False)
+
+
+@attrs.define
+class Plan:
+    """What to write: entities as they are now, the entries that made them so, and commands to queue."""
+
+    entities: list[Entity]
+    entries: list[Entry]
+    then: list[Request] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class InFlight:
+    """One step of an open call, as it was set aside."""
+
+    machine: str
+    id: str
+    transition: str
+    command: str
+    args: Mapping[str, object] = attrs.field(repr=False)
+    amounts: Amounts
+    partial: str | None

@@ -1,0 +1,195 @@
+"""A refusal: the machine says no, nothing changed, and this is why.
+
+It is a value, not an exception: it carries the state and the command, every transition that might have
+answered with its guard in words and the actual numbers, which part of the guard failed, and what would be
+allowed instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tallystick import money
+from tallystick.definition.expression import MONEY, Expression, Type
+from tallystick.definition.machine import IN_DOUBT, Machine, Row
+from tallystick.errors import quoted
+
+if TYPE_CHECKING:
+    from tallystick.core.entity import Entity
+
+
+class Code(StrEnum):
+    """Why, as a stable word, in the order in which the core looks."""
+
+    NO_SUCH_ENTITY = "no_such_entity"
+    EXISTS_ALREADY = "exists_already"
+    DRIVEN_ONLY = "driven_only"  # only another machine's transition may give this command
+    NOT_NOW = "not_now"  # the state does not answer this command
+    GUARD = "guard"  # the state answers it, but not with these numbers
+    AMBIGUOUS = "ambiguous"  # two guards are true at once: a fault of the machine
+    IN_DOUBT = "in_doubt"  # a call that may end this entity or change its state is not answered yet
+    OVERDRAWN = "overdrawn"  # an account would fall below zero
+    TOO_MUCH = "too_much"  # an account would pass 10^15 minor units
+    NOT_EMPTY = "not_empty"  # a final state would hold value
+    CURRENCY = "currency"  # two currencies would meet
+    LINKED = "linked"  # the entity it drives refuses
+    TWICE = "twice"  # one entity would be driven twice by one command
+    TAKEN = "taken"  # another entity has that card number, or whatever may be there once
+    MOVED_ON = "moved_on"  # sent again under its key, it would be another transition by now
+    PROVIDER = "provider"  # a local provider did not do its part
+
+
+@attrs.frozen
+class Candidate:
+    """A transition that might have answered."""
+
+    transition: str
+    guard: str  # as written
+    prose: str
+    failed: str  # the part that is not true
+    values: Mapping[str, str]  # the actual numbers, as a person reads them
+
+
+@attrs.frozen
+class Refusal:
+    code: Code
+    machine: str
+    id: str = attrs.field(repr=quoted)
+    state: str | None
+    command: str
+    why: str
+    candidates: tuple[Candidate, ...] = ()
+    allowed: tuple[str, ...] = ()  # commands that this state answers
+    cause: Refusal | None = None  # what the driven entity said
+
+    @property
+    def waits(self) -> bool:
+        """Whether only an unanswered call is in the way, so that the same command may be taken later."""
+        return self.code is Code.IN_DOUBT or (self.cause is not None and self.cause.waits)
+
+    @property
+    def by_amounts(self) -> bool:
+        """Whether the state would answer, but a guard is not true: its own, or one of what it drives."""
+        return self.code is Code.GUARD or (self.cause is not None and self.cause.by_amounts)
+
+    def __str__(self) -> str:
+        return self.why
+
+
+def mask(number: str) -> str:
+    """A card number as people may see it: …0281."""
+    return f"…{number[-4:]}" if len(number) > 4 else "…"
+
+
+def shown(value: object, type_: Type, currency: str) -> str:
+    """A value as a person reads it: amounts in units of the currency, card numbers masked, secrets never."""
+    match type_.kind:
+        case "secret":
+            return "•••"
+        case _ if value is None:
+            return "none"
+        case "money" if isinstance(value, int):
+            return money.to_text(value, currency)
+        case "number":
+            return mask(str(value))
+        case "flag":
+            return "yes" if value else "no"
+    return str(value)
+
+
+def missing(machine: str, id: str, command: str) -> Refusal:
+    why = f"there is no {machine} {quoted(id)}; create it first"
+    return Refusal(Code.NO_SUCH_ENTITY, machine, id, None, command, why, allowed=("create",))
+
+
+def unaided(machine: str, id: str, command: str, why: str) -> Refusal:
+    """A local provider, which answers inside the transaction, did not confirm: nothing is written."""
+    return Refusal(Code.PROVIDER, machine, id, None, command, why)
+
+
+def of(entity: Entity, machine: Machine, command: str, code: Code, because: str, **more: object) -> Refusal:
+    """A refusal of `command` by `entity`, with what its state would answer."""
+    why = f"{machine.name} {entity.id!r} is {entity.state} and refuses {command}: {because}"
+    refusal = Refusal(code, machine.name, entity.id, entity.state, command, why, allowed=allowed(machine, entity.state))
+    return attrs.evolve(refusal, **more) if more else refusal  # type: ignore[arg-type]
+
+
+def allowed(machine: Machine, state: str) -> tuple[str, ...]:
+    """The commands that a state answers to a caller, in the order of the page."""
+    commands = machine.commands.values()
+    return tuple(each.name for each in commands if not each.driven and (state, each.name) in machine.table)
+
+
+def not_now(entity: Entity, machine: Machine, command: str) -> Refusal:
+    says = machine.on_purpose.get((entity.state, command), "this state does not answer it")
+    would = allowed(machine, entity.state)
+    instead = f" It would take: {', '.join(would)}." if would else " It takes no command any more."
+    return of(entity, machine, command, Code.NOT_NOW, f"{says}{'' if says.endswith('.') else '.'}{instead}")
+
+
+def by_page(entity: Entity, machine: Machine, command: str, args: Mapping[str, object]) -> Refusal | None:
+    """The refusal that the page declares for these values: its sentence, and the numbers it looked at."""
+    for each in machine.refused.get((entity.state, command), ()):
+        if each.guard is None or not each.fires(entity.accounts, entity.facts, args, entity.state, None):
+            continue
+        values = _values(entity, machine, command, args, each.guard)
+        numbers = ", ".join(f"{name} {value}" for name, value in values.items())
+        candidates = tuple(
+            _candidate(entity, machine, command, row, args) for row in machine.table.get((entity.state, command), ())
+        )
+        why = f"{each.says.removesuffix('.')} (here {numbers})" if numbers else each.says
+        return of(entity, machine, command, Code.GUARD, why, candidates=candidates)
+    return None
+
+
+def by_guard(
+    entity: Entity, machine: Machine, command: str, rows: tuple[Row, ...], args: Mapping[str, object]
+) -> Refusal:
+    """No guard is true: which part of which guard fails, and the numbers it looked at."""
+    candidates = tuple(_candidate(entity, machine, command, row, args) for row in rows)
+    failing: dict[str, list[str]] = {}
+    values: dict[str, str] = {}
+    for candidate in candidates:
+        failing.setdefault(candidate.failed, []).append(candidate.transition)
+        values |= candidate.values
+    needs = "; ".join(
+        f"{' and '.join(names)} need{'' if len(names) > 1 else 's'} '{part}'" for part, names in failing.items()
+    )
+    numbers = ", ".join(f"{name} {value}" for name, value in sorted(values.items()))
+    return of(entity, machine, command, Code.GUARD, f"{needs} (here {numbers})", candidates=candidates)
+
+
+def _candidate(entity: Entity, machine: Machine, command: str, row: Row, args: Mapping[str, object]) -> Candidate:
+    guard = row.transition.guard
+    failed = ""
+    for part, true in row.conjuncts:
+        if not true(entity.accounts, entity.facts, args, entity.state, None):
+            failed = part.source
+            break
+    values = _values(entity, machine, command, args, guard) if guard else {}
+    return Candidate(row.name, guard.source if guard else "", guard.prose if guard else "", failed, values)
+
+
+def _values(
+    entity: Entity, machine: Machine, command: str, args: Mapping[str, object], guard: Expression
+) -> dict[str, str]:
+    """What a guard looks at, as a person reads it."""
+    found = {name: _value(entity, machine, command, args, name) for name in sorted(guard.names)}
+    return {name: shown(value, type_, entity.currency) for name, (value, type_) in found.items()}
+
+
+def _value(
+    entity: Entity, machine: Machine, command: str, args: Mapping[str, object], name: str
+) -> tuple[object, Type]:
+    arguments = machine.commands[command].arguments
+    if name in arguments:
+        return args.get(name), arguments[name]
+    if name in machine.accounts or name == IN_DOUBT:
+        return entity.accounts[name], MONEY
+    if name in machine.facts:
+        return entity.facts.get(name), machine.facts[name].type
+    return entity.state, Type("text")

@@ -1,0 +1,81 @@
+"""A page without what is said for people: two pages with equal behaviour run alike.
+
+Plain values, made for comparing. The digest by which a store knows that a page changed is taken of them, and the
+difference between two versions is told from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import Command, Machine, Transition
+
+
+def digest_of(machine: Machine) -> str:
+    """SHA-256 of the behaviour: it does not change with comments, order of keys or wording."""
+    return hashlib.sha256(json.dumps(behaviour(machine), sort_keys=True).encode()).hexdigest()
+
+
+def behaviour(machine: Machine) -> dict[str, Any]:
+    """What a machine does, as plain values by the keys of its page."""
+    return {
+        "machine": machine.name,
+        "facts": {
+            name: [str(fact.type), fact.default, fact.later, fact.unique] for name, fact in machine.facts.items()
+        },
+        "accounts": {name: account.kept for name, account in machine.accounts.items()},
+        "outside": sorted(machine.outside),
+        "states": {name: [state.start, state.final] for name, state in machine.states.items()},
+        "commands": {
+            name: [{key: str(type_) for key, type_ in command.arguments.items()}, *_kinds(command)]
+            for name, command in machine.commands.items()
+        },
+        "transitions": {name: _transition(each) for name, each in machine.transitions.items()},
+        "refuse": _refused(machine),
+        "invariants": {
+            name: [{key: attrs.astuple(total) for key, total in each.sums.items()}, each.always.code]
+            for name, each in machine.invariants.items()
+        },
+    }
+
+
+def _kinds(command: Command) -> list[str]:
+    return [kind for kind in ("driven", "patient", "signed") if getattr(command, kind)]
+
+
+def _refused(machine: Machine) -> list[str]:
+    """`state command`, and when, if not always."""
+    always = [f"{state} {command}" for state, command in machine.on_purpose]
+    sometimes = [
+        f"{state} {command}: {each.guard.code}"
+        for (state, command), refusals in machine.refused.items()
+        for each in refusals
+        if each.guard
+    ]
+    return sorted(always + sometimes)
+
+
+def _transition(transition: Transition) -> dict[str, Any]:
+    def code(expressions: Mapping[str, Expression]) -> dict[str, str]:
+        return {name: expression.code for name, expression in expressions.items()}
+
+    return {
+        "command": list(transition.commands),
+        "from": list(transition.sources),
+        "to": transition.target,
+        "else": transition.otherwise,
+        "when": transition.guard and transition.guard.code,
+        "drive": [[drive.link, drive.command, code(drive.arguments)] for drive in transition.drives],
+        "ask": transition.ask and [transition.ask.verb, code(transition.ask.arguments)],
+        "partial": [transition.partial, transition.upto and transition.upto.code],
+        "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
+        "set": code(transition.sets),
+        "alike": transition.alike,
+        "then": [[then.command, code(then.arguments)] for then in transition.then],
+    }

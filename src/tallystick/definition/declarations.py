@@ -1,0 +1,188 @@
+"""The first pass over a page: what it declares, without what happens to it."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from tallystick.definition.expression import KINDS, UNKNOWN, Type
+from tallystick.definition.format import At, Faults
+from tallystick.definition.machine import IN_DOUBT, Account, Command, Fact, State
+from tallystick.errors import nearest
+
+# Columns that every machine's table has, and words of the expressions.
+# fmt: off
+RESERVED = frozenset([
+    "id", "state", "version", "machine_version", "currency", "calls", "changing", "hash", "created", "updated",
+    "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
+])
+# Tables every store has, and types: no machine may take their names.
+TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
+# fmt: on
+KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # lists of commands, each true or false of a Command
+
+
+class Declared:
+    """The first pass: what a page declares."""
+
+    def __init__(self, page: At, text: str, faults: Faults) -> None:
+        self.page: dict[str, At] = page.value
+        self.at = page
+        self.text = text
+        self.faults = faults
+        self.file = faults.file
+        self.name: str = self.page["machine"].value
+        self.facts: dict[str, Fact] = {}
+        self.accounts: dict[str, Account] = {}
+        self.outside: dict[str, str] = {}
+        self.moved_by: dict[str, tuple[str, ...]] = {}
+        self.states: dict[str, State] = {}
+        self.commands: dict[str, Command] = {}
+
+    def pairs(self, key: str) -> list[tuple[At, At]]:
+        at = self.page.get(key)
+        return at.value if at else []
+
+    def listed(self, key: str) -> list[At]:
+        at = self.page.get(key)
+        return at.value if at else []
+
+    def answering(self, command: str) -> list[dict[str, At]]:
+        """The transitions, as written, that answer a command."""
+        found = []
+        for key, at in self.pairs("transitions"):
+            named = [each.value for each in at.value["command"].value] if "command" in at.value else [key.value]
+            if command in named:
+                found.append(at.value)
+        return found
+
+    def declare(self, machines: Mapping[str, Declared]) -> None:
+        for key, at in self.pairs("states"):
+            record = at.value
+            says = record["says"].value if "says" in record else ""
+            if key.value == "stay":
+                self.faults.add(key, "'stay' means that the state does not change; choose another name")
+            self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
+        self._check_states()
+        if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
+            self.faults.add(self.page["machine"], f"{self.name!r} is a word of its own here; choose another name")
+        for key, at in self.pairs("accounts"):
+            self._fresh(key)
+            record = at.value if isinstance(at.value, dict) else {"says": at}
+            says = record["says"].value if "says" in record else ""
+            self.accounts[key.value] = Account(key.value, says, flag(record, "kept"))
+        for key, at in self.pairs("outside"):
+            record = at.value if isinstance(at.value, dict) else {"says": at}
+            self.outside[key.value] = record["says"].value if "says" in record else ""
+            if "by" in record:
+                self.moved_by[key.value] = tuple(each.value for each in record["by"].value)
+            if key.value in self.accounts or key.value == IN_DOUBT:
+                self.faults.add(key, f"{key.value!r} is an account inside already")
+        for key, at in self.pairs("facts"):
+            self._fresh(key)
+            self.facts[key.value] = self._fact(key, at, machines)
+        for key, at in self.pairs("commands"):
+            self.commands[key.value] = self._command(key, at, machines)
+        for at in self._named():
+            if at.value not in self.commands:
+                hint = nearest(at.value, list(self.commands))
+                self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
+
+    def _named(self) -> Iterator[At]:
+        """Commands that are named in lists."""
+        for kind in KINDS_OF_COMMANDS:
+            yield from self.listed(kind)
+        for _, at in self.pairs("outside"):
+            yield from at.value["by"].value if isinstance(at.value, dict) and "by" in at.value else ()
+
+    def _check_states(self) -> None:
+        starts = [state for state in self.states.values() if state.start]
+        if len(starts) != 1:
+            say = "no state has start: true" if not starts else f"{len(starts)} states have start: true"
+            self.faults.add(self.page["states"], f"{say}; exactly one is where an entity begins")
+
+    def _fresh(self, key: At) -> None:
+        name = key.value
+        if name in RESERVED or name == IN_DOUBT or keyword.iskeyword(name):
+            self.faults.add(key, f"{name!r} is a word of its own here; choose another name")
+        elif name in self.accounts or name in self.facts:
+            self.faults.add(key, f"{name!r} is declared already")
+
+    def _fact(self, key: At, at: At, machines: Mapping[str, Declared]) -> Fact:
+        record = at.value if isinstance(at.value, dict) else {"is": at}
+        type_ = self.type(record["is"], machines) if "is" in record else Type("text")
+        if type_.kind == "secret":
+            self.faults.add(record["is"], f"{key.value!r} would store a secret; a secret may only be passed on")
+        if flag(record, "optional"):
+            type_ = attrs.evolve(type_, optional=True)
+        later, default = flag(record, "later"), None
+        if "default" in record:
+            default = self._default(record["default"], type_)
+        elif later and not type_.optional:
+            self.faults.add(key, f"{key.value!r} is set later, so it has to be optional ('?') or have a default")
+        if "default" in record and later and type_.optional:
+            self.faults.add(record["default"], "an optional fact is none until it is set; it needs no default")
+        unique = flag(record, "unique")
+        if unique and type_.kind not in ("number", "text", UNKNOWN):
+            self.faults.add(record["unique"], f"{key.value!r} is {type_}; only a number or a text may be unique")
+        if unique and any(fact.unique for fact in self.facts.values()):
+            self.faults.add(record["unique"], f"one fact of a machine may be unique, and {key.value!r} is another")
+        says = record["says"].value if "says" in record else ""
+        return Fact(key.value, type_, default, later, says, unique)
+
+    def _default(self, at: At, type_: Type) -> object:
+        if type_.kind == "choice":
+            if at.value not in type_.choices:
+                self.faults.add(at, f"{at.value!r} is not one of its choices.{nearest(at.value, type_.choices)}")
+            return at.value
+        if type_.kind == "flag" and at.value in ("true", "false"):
+            return bool(at.value == "true")
+        if type_.kind == "count" and re.fullmatch(r"[0-9]{1,15}", at.value):
+            return int(at.value)
+        if type_.kind == "money" and at.value == "0":
+            return 0
+        if type_.kind not in ("text", UNKNOWN):
+            self.faults.add(at, f"{at.value!r} is no default for {type_}")
+        return at.value
+
+    def _command(self, key: At, at: At, machines: Mapping[str, Declared]) -> Command:
+        arguments: dict[str, Type] = {}
+        for name, type_at in at.value:
+            type_ = self.type(type_at, machines)
+            fact = self.facts.get(name.value)
+            if name.value in RESERVED | {IN_DOUBT} or keyword.iskeyword(name.value):
+                self.faults.add(name, f"{name.value!r} is a word of its own here; choose another name")
+            elif name.value in self.accounts:
+                self.faults.add(name, f"argument {name.value!r} has the name of an account")
+            elif (
+                fact
+                and UNKNOWN not in (fact.type.kind, type_.kind)
+                and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True)
+            ):
+                self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
+            arguments[name.value] = type_
+        if key.value == "create":
+            self.faults.add(key, "'create' is built in: it makes an entity in its start state")
+        elif key.value in RESERVED:
+            self.faults.add(key, f"{key.value!r} is a word of its own here; choose another name")
+        kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
+        return Command(key.value, arguments, **kinds)
+
+    def type(self, at: At, machines: Mapping[str, Declared]) -> Type:
+        """A type as written: money, text?, [a, b], gift_card."""
+        if isinstance(at.value, list):
+            return Type("choice", choices=tuple(item.value for item in at.value))
+        name, optional = at.value.removesuffix("?"), at.value.endswith("?")
+        if name in KINDS:
+            return Type(name, optional)
+        if name in machines:
+            return Type("link", optional, machine=name)
+        self.faults.add(at, f"{name!r} is neither a type nor a machine.{nearest(name, [*KINDS, *machines])}")
+        return Type(UNKNOWN, optional)
+
+
+def flag(record: Mapping[str, At], key: str) -> bool:
+    return key in record and record[key].value is True

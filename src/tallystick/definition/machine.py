@@ -1,0 +1,383 @@
+"""A machine in memory: what its page declares, and the table that runs.
+
+The declarations below are plain frozen values, in the order of the page. `Machine.table` is what the core
+looks things up in: (state, command) → the rows that may answer. It is compiled from a real
+`transitions.Machine` (`to_transitions`): every declared transition is registered there with its guard as
+condition and its moves as effect, and the table is read back from that Machine's
+`events[command].transitions[state]`. The Machine is the reference; the table is the same thing without
+its dispatch, which costs about a hundred dictionary look-ups an event.
+
+Each row carries small functions generated from the checked expressions, over
+v (accounts), f (facts), a (arguments), s (state), o (outcome):
+
+    fires     the guard                              amounts   one amount for each move
+    post      accounts after all moves at once       cut       the bound of a partial argument
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from tallystick.definition.expression import Expression, Type
+
+if TYPE_CHECKING:
+    import transitions
+
+IN_DOUBT = "in_doubt"
+Amounts = tuple[int, ...]
+
+
+@attrs.frozen
+class State:
+    name: str
+    says: str
+    start: bool = False
+    final: bool = False
+    goes_on: Expression | None = None  # who comes here with this true has a follow-up queued; for `check`
+
+
+@attrs.frozen
+class Fact:
+    name: str
+    type: Type
+    default: object = None
+    later: bool = False  # not given at creation: a transition sets it
+    says: str = ""
+    unique: bool = False  # no two entities of one value type have the same
+
+
+@attrs.frozen
+class Account:
+    name: str
+    says: str
+    kept: bool = False  # value may stay here in a final state
+
+
+@attrs.frozen
+class Command:
+    name: str
+    arguments: Mapping[str, Type]
+    driven: bool = False  # only another machine's transition may give it
+    patient: bool = False  # queued, and refused by amounts, it waits until they are others
+    signed: bool = False  # only with who gives it (by) and why (reason)
+    kept: tuple[str, ...] = attrs.field(init=False)  # arguments that may be stored: all but secrets
+
+    def __attrs_post_init__(self) -> None:
+        kept = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
+        object.__setattr__(self, "kept", kept)
+
+
+@attrs.frozen
+class Move:
+    source: str
+    target: str
+    amount: Expression
+
+
+@attrs.frozen
+class Drive:
+    """A command given to the entity that the fact or argument `link` names, in the same commit."""
+
+    link: str
+    machine: str
+    by_argument: bool
+    command: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Ask:
+    verb: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Then:
+    command: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Transition:
+    name: str
+    commands: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: str | None  # None: the state stays
+    otherwise: str | None  # where a declined call leads; None: the state stays
+    guard: Expression | None
+    drives: tuple[Drive, ...]
+    ask: Ask | None
+    partial: str | None
+    upto: Expression | None
+    moves: tuple[Move, ...]
+    sets: Mapping[str, Expression]
+    then: tuple[Then, ...]
+    line: int = 0
+    alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
+
+
+@attrs.frozen
+class RefusedOnPurpose:
+    says: str
+    states: tuple[str, ...]
+    commands: tuple[str, ...]
+    guard: Expression | None = None  # refused when this is true; None: always
+    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        guard = self.guard.compiled() if self.guard else lambda *_: True
+        object.__setattr__(self, "fires", guard)
+
+
+@attrs.frozen
+class Sum:
+    """An account summed over all entities of `machine` whose `fact` names this one."""
+
+    machine: str
+    fact: str
+    account: str
+
+
+@attrs.frozen
+class Invariant:
+    name: str
+    says: str
+    sums: Mapping[str, Sum]
+    always: Expression
+
+
+@attrs.define
+class Row:
+    """A transition, ready to run."""
+
+    transition: Transition
+    name: str
+    target: str | None
+    changes: bool  # the state, if it is confirmed or if it is declined
+    final: bool  # it leads to a final state
+    ends: bool  # it may lead to one, confirmed or declined
+    fires: Callable[[Any, Any, Any, Any], bool]
+    amounts: Callable[[Any, Any, Any, Any], Amounts]
+    post: Callable[[Any, Amounts], dict[str, int]]
+    cut: Callable[..., object] | None
+    sets: tuple[tuple[str, Callable[..., object]], ...]
+    drives: tuple[tuple[Drive, tuple[tuple[str, Callable[..., object]], ...]], ...]
+    ask: tuple[str, tuple[tuple[str, Callable[..., object]], ...]] | None
+    then: tuple[tuple[str, tuple[tuple[str, Callable[..., object]], ...]], ...]
+    lines: tuple[tuple[str, str], ...]  # (source, target) of each move
+    conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]
+    local: bool  # nothing is driven, asked, set or queued: the entity alone changes
+
+
+@attrs.frozen(eq=False)
+class Machine:
+    name: str
+    version: int
+    summary: str
+    facts: Mapping[str, Fact]
+    accounts: Mapping[str, Account]  # without in_doubt
+    outside: Mapping[str, str]
+    states: Mapping[str, State]
+    commands: Mapping[str, Command]
+    transitions: Mapping[str, Transition]
+    refuse: tuple[RefusedOnPurpose, ...]
+    invariants: Mapping[str, Invariant]
+    text: str = attrs.field(repr=False)  # the page as written
+    file: str = ""
+    places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
+    moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
+    start: str = attrs.field(init=False)
+    rows: Mapping[str, Row] = attrs.field(init=False, repr=False)
+    table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)
+    on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)  # always refused, and why
+    refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
+    links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → machine
+    unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
+    holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
+
+    def __attrs_post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "start", next(state.name for state in self.states.values() if state.start))
+        put(self, "rows", {name: _row(self, each) for name, each in self.transitions.items()})
+        put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
+        refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
+        for pair, each in _refusals(self):
+            if each.guard is not None:
+                refused[pair] = (*refused.get(pair, ()), each)
+        put(self, "refused", refused)
+        put(self, "table", _table(to_transitions(self)))
+        put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
+        put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
+        put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The accounts as stored: the declared ones and `in_doubt`."""
+        return (*self.accounts, IN_DOUBT) if self.accounts else ()
+
+
+class Machines(Mapping[str, Machine]):
+    """The newest version of each machine by name, and every version this process knows."""
+
+    def __init__(self, machines: list[Machine]) -> None:
+        self._newest = {machine.name: machine for machine in sorted(machines, key=lambda each: each.version)}
+        self._all = {(machine.name, machine.version): machine for machine in machines}
+
+    def __getitem__(self, name: str) -> Machine:
+        return self._newest[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._newest)
+
+    def __len__(self) -> int:
+        return len(self._newest)
+
+    def at(self, name: str, version: int) -> Machine:
+        """The machine as it was in `version`: an entity runs on the version it was made with."""
+        return self._all[name, version]
+
+    def versions(self, name: str) -> list[Machine]:
+        """Every version of a machine, the oldest first."""
+        return [self._all[key] for key in sorted(self._all) if key[0] == name]
+
+    def all(self) -> list[Machine]:
+        return list(self._all.values())
+
+
+def _refusals(machine: Machine) -> Iterator[tuple[tuple[str, str], RefusedOnPurpose]]:
+    for each in machine.refuse:
+        for state in each.states:
+            for command in each.commands:
+                yield (state, command), each
+
+
+# The table
+
+
+def to_transitions(machine: Machine) -> transitions.Machine:
+    """The machine as a `transitions.Machine` without a model.
+
+    A model added to it needs `state`, and `accounts` and `facts` as dicts; arguments of a command are passed
+    by keyword. Guards are its conditions, refusals with a guard its `unless`, moves its effects. Calls, drives and
+    follow-ups are not in it.
+    """
+    import transitions
+
+    reference = transitions.Machine(
+        model=None,
+        states=list(machine.states),
+        initial=machine.start,
+        auto_transitions=False,
+        send_event=True,
+    )
+    refused = {command for _, command in machine.refused}
+    for row in machine.rows.values():
+        for command in row.transition.commands:
+            reference.add_transition(
+                command,
+                list(row.transition.sources),
+                row.target,
+                conditions=[_Guard(row)],
+                unless=[_Refused(machine, command)] if command in refused else None,
+                before=[_Effect(row)],
+            )
+    return reference
+
+
+@attrs.frozen
+class _Guard:
+    """A condition of the reference machine; carries its row back into the table."""
+
+    row: Row
+
+    def __call__(self, event: Any) -> bool:
+        return self.row.fires(event.model.accounts, event.model.facts, event.kwargs, event.state.name)
+
+
+@attrs.frozen
+class _Refused:
+    """What keeps the reference machine from a transition: a refusal of its command that is declared with a guard."""
+
+    machine: Machine
+    command: str
+
+    def __call__(self, event: Any) -> bool:
+        model, state = event.model, event.state.name
+        refusals = self.machine.refused.get((state, self.command), ())
+        return any(each.fires(model.accounts, model.facts, event.kwargs, state, None) for each in refusals)
+
+
+@attrs.frozen
+class _Effect:
+    row: Row
+
+    def __call__(self, event: Any) -> None:
+        model = event.model
+        args = dict(event.kwargs)
+        if self.row.cut is not None and self.row.transition.partial is not None:
+            most: Any = self.row.cut(model.accounts, model.facts, args, event.state.name, None)
+            args[self.row.transition.partial] = min(args[self.row.transition.partial], most)
+        amounts = self.row.amounts(model.accounts, model.facts, args, event.state.name)
+        model.accounts = self.row.post(model.accounts, amounts)
+
+
+def _table(reference: transitions.Machine) -> dict[tuple[str, str], tuple[Row, ...]]:
+    def rows(registered: list[transitions.Transition]) -> tuple[Row, ...]:
+        return tuple(guard.row for each in registered if isinstance(guard := each.conditions[0].func, _Guard))
+
+    return {
+        (state, command): rows(registered)
+        for command, event in reference.events.items()
+        for state, registered in event.transitions.items()
+    }
+
+
+def _row(machine: Machine, transition: Transition) -> Row:
+    guard = transition.guard
+    parts = (guard.parts or (guard,)) if guard else ()
+    return Row(
+        transition=transition,
+        name=transition.name,
+        target=transition.target,
+        changes=bool(transition.target or transition.otherwise),
+        final=_final(machine, transition.target),
+        ends=_final(machine, transition.target) or _final(machine, transition.otherwise),
+        fires=_function("v, f, a, s", guard.code if guard else "True"),
+        amounts=_function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
+        post=_function("v, x", _posted(machine, transition)),
+        cut=transition.upto.compiled() if transition.upto else None,
+        sets=_functions(transition.sets),
+        drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
+        ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
+        then=tuple((then.command, _functions(then.arguments)) for then in transition.then),
+        lines=tuple((move.source, move.target) for move in transition.moves),
+        conjuncts=tuple((part, part.compiled()) for part in parts),
+        local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
+    )
+
+
+def _final(machine: Machine, state: str | None) -> bool:
+    return state is not None and machine.states[state].final
+
+
+def _posted(machine: Machine, transition: Transition) -> str:
+    """Python source of a dict display: every account of `v` with all moves `x` done at once."""
+    terms = {name: f"v[{name!r}]" for name in machine.columns}
+    for index, move in enumerate(transition.moves):
+        if move.source in terms:
+            terms[move.source] += f" - x[{index}]"
+        if move.target in terms:
+            terms[move.target] += f" + x[{index}]"
+    return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
+
+
+def _function(parameters: str, code: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
+    return function
+
+
+def _functions(expressions: Mapping[str, Expression]) -> tuple[tuple[str, Callable[..., object]], ...]:
+    return tuple((name, expression.compiled()) for name, expression in expressions.items())

@@ -1,0 +1,148 @@
+"""Group commit: one transaction for all who wait.
+
+A commit costs a wait for the disk, whatever is in it. While one thread commits, the jobs of others gather and
+go into the next transaction together, in the order they came; each is decided on what the one before it left.
+Whoever comes while nobody leads takes the lead and runs all that is waiting; done, it hands the lead to the first
+who came meanwhile and only then wakes those it has served, each by a lock of its own, so that the next commit does
+not wait for them to wake. There is no writer thread to start, stop, fork or lose, and a single caller pays nothing
+for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import attrs
+
+from tallystick.engine.receipt import Command
+from tallystick.engine.unit_of_work import Unit
+from tallystick.errors import Invalid, StoreBusy
+from tallystick.store.protocol import Store, Transaction
+
+Job = Callable[[Unit], Any]
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """What one thread has given to the next transaction, and what came of it."""
+
+    jobs: Sequence[Job]
+    commands: Sequence[Command] = ()
+    results: list[Any] | None = None
+    error: Exception | None = None
+    leads: bool = False  # it is to run all that is waiting
+    turn: threading.Lock = attrs.field(factory=_held, init=False)  # held until it leads or is served
+
+    @property
+    def served(self) -> bool:
+        return self.results is not None or self.error is not None
+
+
+class SharedCommits:
+    def __init__(self, store: Store, unit: Callable[[Transaction], Unit]) -> None:
+        self._store = store
+        self._unit = unit
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._gathering = threading.Lock()
+        self._waiting: list[_Waiting] = []
+        self._led = False  # somebody has the lead
+
+    def one(self, job: Job, commands: Sequence[Command] = ()) -> Any:
+        """The result of one job; an invalid command is raised."""
+        (result,) = self.submit([job], commands)
+        if isinstance(result, Invalid):
+            raise result
+        return result
+
+    def submit(self, jobs: Sequence[Job], commands: Sequence[Command]) -> list[Any]:
+        """Run jobs in a transaction, shared with whatever other threads gave meanwhile."""
+        if self._process != os.getpid():  # a fork took these locks along, perhaps held
+            self._begin()
+        mine = _Waiting(jobs, commands)
+        with self._gathering:
+            self._waiting.append(mine)
+            mine.leads, self._led = not self._led, True
+        if not mine.leads:
+            self._wait(mine)
+        if mine.leads:
+            self._serve(mine)
+        if mine.error is not None:
+            raise mine.error
+        assert mine.results is not None
+        return mine.results
+
+    def _wait(self, mine: _Waiting) -> None:
+        """Until it is served or has the lead."""
+        try:
+            mine.turn.acquire()
+        except BaseException:  # this thread is told to stop: nobody may count on it
+            with self._gathering:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+                if mine.leads:
+                    self._hand_on()
+            raise
+
+    def _serve(self, mine: _Waiting) -> None:
+        """Run all that is waiting, hand the lead on, and wake who was served."""
+        with self._gathering:
+            taken, self._waiting = self._waiting, []
+        try:
+            self._lead(taken)
+        finally:
+            with self._gathering:
+                # Told to stop in the middle, this thread goes; what others gave is still to be done.
+                self._waiting[:0] = [each for each in taken if not each.served and each is not mine]
+                self._hand_on()
+            for each in taken:
+                if each.served and each is not mine:
+                    each.turn.release()
+
+    def _hand_on(self) -> None:
+        """The lead to the first who waits. Called while gathering is held."""
+        self._led = bool(self._waiting)
+        if self._waiting:
+            self._waiting[0].leads = True
+            self._waiting[0].turn.release()
+
+    def _lead(self, taken: list[_Waiting]) -> None:
+        try:
+            self._transact(taken)
+        except Exception as error:  # noqa: BLE001  # each of those who wait has to hear of it
+            if len(taken) == 1 or isinstance(error, StoreBusy):
+                for each in taken:
+                    each.error = error
+                return
+            for each in taken:  # one of them is at fault: let it fail alone
+                self._lead([each])
+
+    def _transact(self, taken: list[_Waiting]) -> None:
+        with self._store.transaction() as transaction:
+            unit = self._unit(transaction)
+            unit.load([command for each in taken for command in each.commands])
+            results = [[or_invalid(job, unit) for job in each.jobs] for each in taken]
+            unit.write()
+        for each, result in zip(taken, results, strict=True):
+            each.results = result
+
+
+def or_invalid(deed: Callable[[Given], Result], given: Given) -> Result | Invalid:
+    """An invalid command is an answer of its own and no reason to undo the others."""
+    try:
+        return deed(given)
+    except Invalid as error:
+        return error

@@ -1,0 +1,181 @@
+"""What goes into the engine and what comes out: a command, and its receipt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from tallystick.core.arguments import LONGEST
+from tallystick.core.entity import Posting
+from tallystick.core.refusal import Refusal
+from tallystick.errors import Invalid, TallystickError, nearest, quoted
+from tallystick.money import Money
+from tallystick.provider.protocol import Outcome
+from tallystick.store.rows import encode
+
+LONGEST_NAME = 200  # characters of a key, an id, a name
+FOLLOWS = ">"  # in a follow-up's key: the key it follows, this, and the command
+
+
+class Ended(StrEnum):
+    """How a command ended, as far as is known."""
+
+    APPLIED = "applied"
+    DEFERRED = "deferred"  # it waits in the queue for its time
+    REFUSED = "refused"  # by the machine; nothing was written, the key is free
+    DECLINED = "declined"  # by the provider; the value is back
+    UNAVAILABLE = "unavailable"  # surely not done; the same key may be sent again
+    IN_DOUBT = "in_doubt"  # the answer is not known; the value stands in `in_doubt`
+
+
+@attrs.frozen
+class Command:
+    """One intention of the caller. `key` names it for ever; `args` are as the caller has them."""
+
+    machine: str
+    id: str = attrs.field(repr=quoted)
+    command: str
+    args: Mapping[str, object] = attrs.field(factory=dict, repr=False)  # a PIN may be among them
+    key: str = ""
+    by: str | None = None
+    reason: str | None = None
+    due: datetime | None = None  # later: it is queued, not executed
+
+
+@attrs.frozen
+class Receipt:
+    """What became of a command. Amounts are minor units of `currency`, of the entity it was given to."""
+
+    result: Ended
+    key: str = attrs.field(repr=quoted)
+    machine: str
+    id: str = attrs.field(repr=quoted)
+    command: str
+    state: str | None = None
+    currency: str | None = None
+    before: Mapping[str, int] = attrs.field(factory=dict)
+    after: Mapping[str, int] = attrs.field(factory=dict)
+    postings: tuple[Posting, ...] = ()
+    transition: str | None = None
+    outcome: Outcome | None = None
+    call: str | None = None  # the call to the provider, if one was made
+    follow_ups: tuple[str, ...] = ()  # keys of the commands queued by this one
+    refusal: Refusal | None = None
+    why: str = ""
+    replayed: bool = False  # the key was seen before; this is what became of it then
+    pin: str | None = attrs.field(default=None, repr=False)  # handed out once, never stored
+    followed: tuple[Receipt, ...] = ()  # of the follow-ups that were executed at once, in their order
+
+    @property
+    def last(self) -> Receipt:
+        """The receipt of the last thing that happened: a follow-up's, or this one."""
+        return next((each for each in self.followed[::-1] if each.applied), self)
+
+    @property
+    def drawn(self) -> str | None:
+        """The PIN of a card that was drawn, by this command or by what followed it at once."""
+        return next((each.pin for each in (self, *self.followed) if each.pin), None)
+
+    def money(self, account: str) -> Money:
+        """What stands on an account after the command."""
+        if account not in self.after or self.currency is None:
+            raise Invalid(f"this receipt has no account {account!r}.{nearest(account, list(self.after))}")
+        return Money(self.after[account], self.currency)
+
+    @property
+    def applied(self) -> bool:
+        return self.result is Ended.APPLIED
+
+    def or_raise(self) -> Receipt:
+        """The receipt of what was applied or deferred; anything else as its exception."""
+        match self.result:
+            case Ended.REFUSED:
+                raise Refused(self)
+            case Ended.DECLINED:
+                raise Declined(self)
+            case Ended.UNAVAILABLE:
+                raise Unavailable(self)
+            case Ended.IN_DOUBT:
+                raise InDoubt(self)
+        return self
+
+
+class Answered(TallystickError):
+    """A command that was considered and did not end as applied; `receipt` says everything known."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+        super().__init__(receipt.why)
+
+
+class Refused(Answered):
+    """The machine says no. Nothing changed and the key is still free; see `receipt.refusal`."""
+
+
+class Declined(Answered):
+    """The provider says no. The value is back where it was; see `receipt.outcome`."""
+
+
+class Unavailable(Answered):
+    """The provider was not reached and surely did nothing. The same key may be sent again."""
+
+
+class InDoubt(Answered):
+    """The request was sent and its answer is not known. `recover()` or a person will end it."""
+
+
+@attrs.frozen
+class Answer:
+    """What `may()` says: whether a command would be taken now, what it would move, or why not."""
+
+    allowed: bool
+    state: str | None = None  # after it
+    transition: str | None = None
+    postings: tuple[Posting, ...] = ()
+    refusal: Refusal | None = None
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+
+def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object]) -> str:
+    """What a key stands for. Secrets are left out: even the digest of a PIN would give it away."""
+    return hashlib.sha256(encode([machine, id, command, args]).encode()).hexdigest()
+
+
+def checked(command: Command) -> None:
+    """Refuse what can be no command.
+
+    Raises:
+        Invalid: no key, id or name; a key of the form kept for follow-ups; text that is too long or unprintable.
+    """
+    _text("machine", command.machine)
+    _text("id", command.id)
+    _text("command", command.command)
+    _text("key", command.key)
+    if FOLLOWS in command.key:
+        raise Invalid(f"key {command.key!r} has a {FOLLOWS!r}, which marks the keys of follow-ups")
+    if command.by is not None:
+        _text("by", command.by)
+    if command.reason is not None:
+        _text("reason", command.reason, longest=LONGEST)
+    if not isinstance(command.args, Mapping) or not all(isinstance(name, str) for name in command.args):
+        raise Invalid("args has to be a mapping of names to values")
+
+
+def _text(name: str, text: object, longest: int = LONGEST_NAME) -> None:
+    if not isinstance(text, str) or not 0 < len(text) <= longest or not text.isprintable():
+        raise Invalid(f"{name} has to be a printable text of 1 to {longest} characters, not {text!r:.60}")
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as the store keeps it: UTC to the millisecond, so that text sorts as time does."""
+    if moment.tzinfo is None:
+        raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
+    from datetime import timezone
+
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -1,0 +1,90 @@
+"""What an entity has for itself: the one unique fact of its machine, such as a card number, in its value type.
+
+Two cards with one number would be one card at the provider, and what was done for one could be taken for the other's.
+So a number is refused that another entity of the currency has. While a call that gives a number is not answered, it is
+refused to everybody, in any currency: the provider's record does not say for which of them it was done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tallystick.core import refusal
+from tallystick.core.entity import NO_CALL, Entity, Intent, Request
+from tallystick.core.refusal import Code, Refusal, mask
+from tallystick.definition.machine import Machine, Row
+from tallystick.engine.unit_of_work import Unit
+from tallystick.provider.protocol import Outcome
+
+
+def given(machine: Machine, row: Row, entity: Entity, args: object, outcome: Outcome = NO_CALL) -> str | None:
+    """The value of its unique fact that a transition gives its entity, if it gives one."""
+    for name, value in row.sets:
+        if name == machine.unique:
+            found = value(None, entity.facts, args, entity.state, outcome)
+            return str(found) if found is not None else None
+    return None
+
+
+def refused(unit: Unit, intent: Intent, outcome: Outcome = NO_CALL) -> Refusal | None:
+    """The refusal of a command that would give an entity what another has."""
+    first = intent.steps[0]
+    for step in intent.steps:
+        if not step.row.sets:
+            continue
+        machine = unit.machines.at(step.entity.machine, step.entity.machine_version)
+        value = given(machine, step.row, step.entity, step.args, outcome)
+        found = taken(unit, machine, step.entity.id, step.entity.currency, value) if value is not None else None
+        if found is None:
+            continue
+        refused = refusal.of(step.entity, machine, step.command, *found)
+        if step is first:
+            return refused
+        driver = unit.machines.at(first.entity.machine, first.entity.machine_version)
+        return refusal.of(first.entity, driver, first.command, Code.LINKED, refused.why, cause=refused)
+    return None
+
+
+def taken(unit: Unit, machine: Machine, id: str, currency: str, value: str) -> tuple[Code, str] | None:
+    """Why an entity cannot have this value: another has it, or may have it by now."""
+    says = f"the {machine.unique} {mask(value)}"
+    for other in unit.having(machine.name, value):
+        if other.id != id and other.currency == currency:
+            return Code.TAKEN, f"{says} is that of {machine.name} {other.id!r}, which is in {currency} too"
+    row = unit.taking(_named(machine, value))
+    if row is not None and (row.machine, row.entity) != (machine.name, id):
+        return Code.IN_DOUBT, f"{says} is being given to {row.machine} {row.entity!r}, by a call not answered yet"
+    return None
+
+
+def reach_alike(unit: Unit, request: Request) -> None:
+    """Load those who do the same, because they have the same unique fact: a card's other balances."""
+    entity = unit.world[request.machine, request.id]
+    machine = unit.machines.at(entity.machine, entity.machine_version)
+    if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
+        value = entity.facts.get(str(machine.unique))
+        unit.reach(each.ref for each in (unit.having(machine.name, str(value)) if value is not None else ()))
+
+
+def takes(unit: Unit, intent: Intent) -> str | None:
+    """What the call of an intent takes until it is answered."""
+    for step in intent.steps:
+        machine = unit.machines.at(step.entity.machine, step.entity.machine_version)
+        value = given(machine, step.row, step.entity, step.args)
+        if value is not None:
+            return _named(machine, value)
+    return None
+
+
+def odd(unit: Unit, steps: Iterable[tuple[Machine, Row, Entity, object]], outcome: Outcome) -> str:
+    """Why a confirmation cannot be believed: it gives an entity what another has."""
+    for machine, row, entity, args in steps:
+        value = given(machine, row, entity, args, outcome)
+        for other in unit.having(machine.name, value) if value is not None else ():
+            if other.id != entity.id and other.currency == entity.currency:
+                return f"it gives {machine.name} {entity.id!r} the {machine.unique} {mask(str(value))} of {other.id!r}"
+    return ""
+
+
+def _named(machine: Machine, value: str) -> str:
+    return f"{machine.name} {value}"

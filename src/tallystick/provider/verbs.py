@@ -1,0 +1,30 @@
+"""What a machine may ask of a provider: the verbs, and the type of each of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+# The verbs a machine may `ask:` for, with the type of each argument. `?` may be left out.
+# fmt: off
+VERBS: Mapping[str, Mapping[str, str]] = {
+    "allocate":     {},
+    "activate":     {"number": "number?"},
+    "issue":        {"amount": "money", "return_related": "flag"},
+    "hold":         {"amount": "money", "pin": "secret?", "short": "flag"},
+    "redeem":       {"amount": "money", "pin": "secret?", "short": "flag"},
+    "redeem_hold":  {"amount": "money", "release": "money", "hold": "text?", "held": "money?"},
+    "release_hold": {"amount": "money", "hold": "text?"},
+    "void":         {"amount": "money", "transaction": "text?"},
+    "adjust":       {"amount": "money"},
+    "suspend":      {},
+    "reinstate":    {},
+    "update_account": {
+        "first_name": "secret?", "last_name": "secret?", "email": "secret?", "phone": "secret?", "address1": "secret?",
+        "address2": "secret?", "city": "secret?", "region": "secret?", "postal": "secret?", "country": "secret?",
+        "alternate": "flag", "enrolls": "flag",
+    },
+}
+# fmt: on
+
+# Verbs that move no value: what the provider has not seen of them may simply be said again.
+REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_account"])
