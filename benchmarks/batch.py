@@ -38,7 +38,7 @@ def _redeem(both: Rivals, cards: int) -> Contestant:
         ]
 
         def work() -> int:
-            assert all(receipt.applied for receipt in both.engine.attempt_many(commands))  # type: ignore[union-attr]
+            assert all(receipt.applied for receipt in both.engine.try_execute_many(commands))  # type: ignore[union-attr]
             return BATCH
 
         return work
@@ -76,7 +76,7 @@ def _pay(both: Rivals, cards: int) -> Contestant:
         ]  # fmt: skip
 
         def work() -> int:
-            assert all(receipt.applied for receipt in both.engine.attempt_many(commands))  # type: ignore[union-attr]
+            assert all(receipt.applied for receipt in both.engine.try_execute_many(commands))  # type: ignore[union-attr]
             return len(commands)
 
         return work

@@ -35,7 +35,7 @@ def make_books(path: Path, cards: int) -> None:
             created = {"form": "electronic", "currency": "USD"}
             commands.append(Command("gift_card", id, "create", created, f"{id}/create"))
             commands.append(Command("gift_card", id, "recognize", {"number": id, "balance": BALANCE}, f"{id}/issue"))
-        assert all(receipt.applied for receipt in books.engine.attempt_many(commands))  # type: ignore[union-attr]
+        assert all(receipt.applied for receipt in books.engine.try_execute_many(commands))  # type: ignore[union-attr]
     _checkpoint(path)
 
 
@@ -62,7 +62,7 @@ class Rivals:
             Command("payment", id, "create", {"order": "o", "card": on, "currency": "USD"}, f"{id}/create")
             for id, on in made
         ]
-        assert all(receipt.applied for receipt in self.engine.attempt_many(created))  # type: ignore[union-attr]
+        assert all(receipt.applied for receipt in self.engine.try_execute_many(created))  # type: ignore[union-attr]
         self.by_hand.pay_many([("create", id, on, 0, f"{id}/create") for id, on in made])
         return [id for id, _ in made]
 
@@ -118,12 +118,12 @@ def _by_tallystick(path: Path) -> None:
         Command("payment", id, "create", {"order": "o", "card": card(i), "currency": "USD"}, id)
         for id, i in (("p1", 0), ("p2", 1), ("p3", 0))
     ]
-    engine.attempt(redeem[0])
-    engine.attempt_many(created[:2])
+    engine.try_execute(redeem[0])
+    engine.try_execute_many(created[:2])
     engine.execute("payment", "p1", "authorize", {"amount": 500}, key="a1")
     engine.execute("payment", "p1", "settle", {"amount": 500}, key="s1")
-    engine.attempt_many(redeem[1:])
-    engine.attempt_many([
+    engine.try_execute_many(redeem[1:])
+    engine.try_execute_many([
         created[2], Command("payment", "p3", "authorize", {"amount": 70}, "a3"),
         Command("payment", "p3", "settle", {"amount": 70}, "s3"),
         Command("payment", "p2", "authorize", {"amount": 50}, "a2"),

@@ -36,7 +36,7 @@ def _batch(both: Rivals, cards: int) -> Contestant:
     def ready() -> Work:
         ids = [card(random.randrange(cards)) for _ in range(BATCH)]
         commands = [Command("gift_card", id, "redeem", {"amount": 100}, both.key()) for id in ids]
-        return lambda: len(both.engine.attempt_many(commands))
+        return lambda: len(both.engine.try_execute_many(commands))
 
     return ready
 

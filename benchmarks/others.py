@@ -83,7 +83,7 @@ def _tallystick_batch(both: Rivals) -> Contestant:
         ]
 
         def work() -> int:
-            assert all(receipt.applied for receipt in both.engine.attempt_many(commands))  # type: ignore[union-attr]
+            assert all(receipt.applied for receipt in both.engine.try_execute_many(commands))  # type: ignore[union-attr]
             return BATCH
 
         return work

@@ -32,7 +32,7 @@ from typing import Any
 
 import attrs
 
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport
@@ -108,7 +108,7 @@ class Counting:
 Step = Callable[[], object]
 
 
-def life(books: StoredValue, id: str, chance: Random) -> Iterator[Step]:
+def life(books: Books, id: str, chance: Random) -> Iterator[Step]:
     """One card, from its sale to the last of its orders: each step is said until it is answered."""
     card = f"card-{id}"
     worth = chance.randint(2000, 20000)
@@ -142,7 +142,7 @@ def money(minor: int) -> str:
     return f"{minor // 100}.{minor % 100:02}"
 
 
-def work(books: StoredValue, name: str, seed: int, more: Callable[[], bool], ended: Counter[str]) -> None:
+def work(books: Books, name: str, seed: int, more: Callable[[], bool], ended: Counter[str]) -> None:
     """Lives side by side, a step of each in turn; who is in doubt or was turned away waits for its next turn."""
     chance, count, seen = Random(f"{seed}:{name}"), 0, Counter[str]()
     lives: deque[tuple[float, Iterator[Step], Step | None]] = deque()
@@ -214,7 +214,7 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
     transport = Counting(HttpTransport(settings))
     provider = ClutchProvider(settings, transport)
     store = open_store(f"sqlite:///{folder / 'books.db'}")
-    books = StoredValue(Engine(reader.load(), store, provider))
+    books = Books(Engine(reader.load(), store, provider))
     ended, memory, failed = Counter[str](), [], list[BaseException]()
 
     def more() -> bool:
@@ -258,7 +258,7 @@ def _resident() -> int:
         return 1
 
 
-def _ended(books: StoredValue, theirs: Path) -> int:
+def _ended(books: Books, theirs: Path) -> int:
     """Recover until nothing moves; then a person decides. Returns how often one had to."""
     persons = 0
     for turn in range(40):
@@ -275,7 +275,7 @@ def _ended(books: StoredValue, theirs: Path) -> int:
     return persons
 
 
-def _person(books: StoredValue, theirs: Path, row: Any) -> None:
+def _person(books: Books, theirs: Path, row: Any) -> None:
     with books.engine.store.reading() as reading:
         claimed = {told.reference for each in reading.all_calls() if (told := outcome_told(each.outcome))}
     found = next((line for line in _lines(theirs) if line.call == row.id and line.id not in claimed), None)
@@ -325,7 +325,7 @@ def _doubles(lines: list[Line], claimed: Container[str]) -> list[Line]:
     return [line for each in several for line in each if line.id not in claimed]
 
 
-def _compared(books: StoredValue, theirs: Path) -> tuple[list[str], int, int, int, int]:
+def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int]:
     """What differs; and how many calls there were, how many a look-up ended, how many doubles, how many cards."""
     wrong, here = list[str](), Counter[tuple[object, ...]]()
     with books.engine.store.reading() as reading:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tallystick
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.cli.run_lines import Summary, run_lines
 from tallystick.money import parse, to_text
 from tallystick.store.protocol import Reading
@@ -253,7 +253,7 @@ def _line(
 # What the books say
 
 
-def run(books: StoredValue, commands: Iterable[str]) -> Counter[str]:
+def run(books: Books, commands: Iterable[str]) -> Counter[str]:
     """Execute the lines as `tallystick run` does; how many ended how. What was not done is told."""
     summary = Summary()
     for answer in run_lines(books.engine, (command.encode() for command in commands), summary):
@@ -313,7 +313,7 @@ def main() -> None:
             show(books, commands)
 
 
-def show(books: StoredValue, commands: Iterable[str]) -> None:
+def show(books: Books, commands: Iterable[str]) -> None:
     """Run the commands and print how they ended, what the books say, and whether they hold."""
     ended = run(books, commands)
     print(", ".join(f"{count} {result}" for result, count in sorted(ended.items())), end="\n\n")

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tallystick.books.books import StoredValue
+    from tallystick.books.books import Books
     from tallystick.books.open import open
     from tallystick.books.views import Card, Payment, Sale, Tender
     from tallystick.core.refusal import Refusal
@@ -40,7 +40,7 @@ else:  # at run time each is loaded when it is first named
         "engine.engine": ["Engine"],
         "engine.receipt": ["Answer", "Command", "Declined", "Ended", "InDoubt", "Receipt", "Refused", "Unavailable"],
         "engine.verify": ["Finding", "Report"],
-        "books.books": ["StoredValue"],
+        "books.books": ["Books"],
         "books.open": ["open"],
         "books.views": ["Card", "Payment", "Sale", "Tender"],
         "errors": [
@@ -73,6 +73,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Answer",
+    "Books",
     "Card",
     "Command",
     "Declined",
@@ -95,7 +96,6 @@ __all__ = [
     "Report",
     "Sale",
     "StoreError",
-    "StoredValue",
     "TallystickError",
     "Tender",
     "Unavailable",

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick import Invalid, Money, StoredValue, StoreError
+from tallystick import Books, Invalid, Money, StoreError
 from tallystick.books.balance import (
     CAPTCHA_NEEDED,
     LATER,
@@ -188,7 +188,7 @@ def test_a_card_without_pin_is_known_by_its_number(store: Store) -> None:
 def test_a_card_that_is_not_in_use_is_not_told_whoever_knows_of_it(store: Store) -> None:
     """Ours is suspended in our books only; another is shown as suspended by search. Each sounds like a wrong PIN."""
     shop = Shop(store)
-    books = StoredValue(shop.engine)
+    books = Books(shop.engine)
     sale = books.sell_electronic("c1", "50.00", "USD", order="o", key="sell", card_set="GIFT")
     number, pin = str(sale.number), str(sale.pin)
     assert shop.check(number, pin, client="bob").available == usd("50.00")
@@ -223,11 +223,11 @@ def test_our_own_books_answer_where_they_are_the_truth(store: Store) -> None:
     assert euros.check(sale.number or "", client="ann") is NOT_FOUND
 
 
-def local(store: Store, settings: BalanceSettings = PLAIN, **more: Any) -> tuple[BalanceDesk, StoredValue]:
+def local(store: Store, settings: BalanceSettings = PLAIN, **more: Any) -> tuple[BalanceDesk, Books]:
     engine = Engine(MACHINES, store, LocalProvider())
     time = Time()
     given = {"key": KEY, "clock": time, "sleep": time.sleep, **more}
-    return BalanceDesk(engine, "USD", settings, **given), StoredValue(engine)
+    return BalanceDesk(engine, "USD", settings, **given), Books(engine)
 
 
 @pytest.mark.parametrize(
@@ -561,20 +561,20 @@ def test_a_captcha_can_be_asked_for_always(store: Store) -> None:
 
 
 def available(shop: Shop, id: str) -> Money:
-    return StoredValue(shop.engine).card(id).available
+    return Books(shop.engine).card(id).available
 
 
 def test_a_card_first_seen_enters_our_books_if_wanted(store: Store) -> None:
     shop = Shop(store, attrs.evolve(PLAIN, recognize="physical"))
     shop.fail(1)
-    assert StoredValue(shop.engine).find(shop.number) is None
+    assert Books(shop.engine).find(shop.number) is None
     first = shop.check(pin=shop.pin)
     again = shop.check(pin=shop.pin)
     assert first == again
-    card = StoredValue(shop.engine).card(first.card or "")
+    card = Books(shop.engine).card(first.card or "")
     assert (card.available, card.number, card.form, card.state) == (usd("30.00"), shop.number, "physical", "issued")
     assert shop.number not in (first.card or "")
-    assert StoredValue(shop.engine).verify().findings == ()
+    assert Books(shop.engine).verify().findings == ()
 
 
 def test_two_who_see_a_card_at_once_make_one_of_it(store: Store) -> None:
@@ -598,8 +598,8 @@ def test_a_known_card_is_observed_if_wanted(store: Store) -> None:
     for _ in range(2):
         assert shop.check(pin=shop.pin).card == id
         assert available(shop, id) == usd("25.00")
-    assert len(StoredValue(shop.engine).history("gift_card", id)) == 3  # created, recognized, observed once
-    assert StoredValue(shop.engine).verify().findings == ()
+    assert len(Books(shop.engine).history("gift_card", id)) == 3  # created, recognized, observed once
+    assert Books(shop.engine).verify().findings == ()
 
 
 def test_a_balance_older_than_our_books_is_not_observed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -610,7 +610,7 @@ def test_a_balance_older_than_our_books_is_not_observed(store: Store, monkeypatc
 
     def slow(card: CardFacts, pin: str | None = None) -> object:
         told = read(card, pin)
-        StoredValue(shop.engine).redeem("p", id, "10.00", order="o", key="redeem", pin=shop.pin)
+        Books(shop.engine).redeem("p", id, "10.00", order="o", key="redeem", pin=shop.pin)
         return told
 
     monkeypatch.setattr(shop.provider, "balance", slow)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 import tallystick
-from tallystick import Invalid, KeyReused, Money, Refused, StoredValue
+from tallystick import Books, Invalid, KeyReused, Money, Refused
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Ended
 from tallystick.provider.local import LocalProvider
@@ -16,7 +16,7 @@ from tallystick.store.open import open_store
 
 
 @pytest.fixture
-def books() -> Iterator[StoredValue]:
+def books() -> Iterator[Books]:
     with tallystick.open("memory:") as books:
         books.sell_electronic("c1", "100.00", "BRL", order="o1", key="sell")
         yield books
@@ -27,7 +27,7 @@ def brl(text: str) -> Money:
     return Money.parse(text, "BRL")
 
 
-def test_an_electronic_card_is_sold_and_its_number_is_handed_out(books: StoredValue) -> None:
+def test_an_electronic_card_is_sold_and_its_number_is_handed_out(books: Books) -> None:
     sale = books.sell_electronic("c2", "50.00", "BRL", order="o2", key="sell-2", card_set="Virtual")
     assert sale.number is not None
     assert sale.number not in repr(sale)
@@ -40,7 +40,7 @@ def test_an_electronic_card_is_sold_and_its_number_is_handed_out(books: StoredVa
     assert books.find("0000") is None
 
 
-def test_a_sale_said_again_is_the_same_sale(books: StoredValue) -> None:
+def test_a_sale_said_again_is_the_same_sale(books: Books) -> None:
     first = books.sell_electronic("c2", "50.00", "BRL", order="o2", key="sell-2")
     again = books.sell_electronic("c2", "50.00", "BRL", order="o2", key="sell-2")
     assert (again.number, again.receipt.state) == (first.number, "fulfilled")
@@ -50,7 +50,7 @@ def test_a_sale_said_again_is_the_same_sale(books: StoredValue) -> None:
         books.sell_electronic("c2", "51.00", "BRL", order="o2", key="sell-2")
 
 
-def test_a_sale_that_stopped_half_way_goes_on(books: StoredValue) -> None:
+def test_a_sale_that_stopped_half_way_goes_on(books: Books) -> None:
     """A crash after the first command: nobody has run the follow-ups. Said again, they run."""
     engine = books.engine
     blank = {"form": "electronic", "kind": "gift", "currency": "BRL"}
@@ -63,7 +63,7 @@ def test_a_sale_that_stopped_half_way_goes_on(books: StoredValue) -> None:
     assert books.card("c2").state == "issued"
 
 
-def test_a_sale_under_review_waits_for_a_person(books: StoredValue) -> None:
+def test_a_sale_under_review_waits_for_a_person(books: Books) -> None:
     books.sell_electronic("c2", "50.00", "BRL", order="o2", key="k", review=True)
     assert books.card("c2").state == "inventory"
     sale = books.approve("k", key="k/approve", by="rui")
@@ -73,13 +73,13 @@ def test_a_sale_under_review_waits_for_a_person(books: StoredValue) -> None:
     assert books.card("c3").state == "inventory"
 
 
-def test_a_physical_card_is_activated_with_the_scanned_number(books: StoredValue) -> None:
+def test_a_physical_card_is_activated_with_the_scanned_number(books: Books) -> None:
     sale = books.ship_physical("c2", "6036280000000281", "25.00", "BRL", order="o2", key="ship")
     assert (sale.number, sale.receipt.state) == ("6036280000000281", "fulfilled")
     assert (books.card("c2").masked, books.card("c2").available) == ("…0281", brl("25.00"))
 
 
-def test_a_split_tender_holds_all_or_nothing(books: StoredValue) -> None:
+def test_a_split_tender_holds_all_or_nothing(books: Books) -> None:
     books.sell_electronic("c2", "30.00", "BRL", order="o2", key="sell-2")
     tender = books.plan(brl("120.00"), ["c2", "c1"])
     assert tender.parts == (("c2", brl("30.00")), ("c1", brl("90.00")))
@@ -94,7 +94,7 @@ def test_a_split_tender_holds_all_or_nothing(books: StoredValue) -> None:
     assert books.card("c1").held == brl("90.00")
 
 
-def test_a_split_tender_that_came_too_late_gives_everything_back(books: StoredValue) -> None:
+def test_a_split_tender_that_came_too_late_gives_everything_back(books: Books) -> None:
     books.sell_electronic("c2", "30.00", "BRL", order="o2", key="sell-2")
     tender = books.plan(brl("120.00"), ["c2", "c1"])
     books.authorize("other", "c1", "50.00", order="o8", key="o8")
@@ -105,7 +105,7 @@ def test_a_split_tender_that_came_too_late_gives_everything_back(books: StoredVa
     assert books.payment("o9/c2").state == "reversed"
 
 
-def test_partial_shipments_with_advanced_holds(books: StoredValue) -> None:
+def test_partial_shipments_with_advanced_holds(books: Books) -> None:
     assert books.authorize("p", "c1", "60.00", order="o2", key="a").money("held") == brl("60.00")
     shipped = books.settle("p", "20.00", key="s1", invoice="i-1")
     assert (shipped.state, shipped.last.state) == ("partially_settled", "advanced_hold")
@@ -118,7 +118,7 @@ def test_partial_shipments_with_advanced_holds(books: StoredValue) -> None:
     assert (card.available, card.held) == (brl("50.00"), brl("0.00"))
 
 
-def test_a_short_advanced_hold_is_reported(books: StoredValue) -> None:
+def test_a_short_advanced_hold_is_reported(books: Books) -> None:
     """Another checkout took the money between the shipment and the new hold."""
     engine = books.engine
     books.authorize("p", "c1", "80.00", order="o2", key="a")
@@ -132,7 +132,7 @@ def test_a_short_advanced_hold_is_reported(books: StoredValue) -> None:
     assert books.settle("p", "30.00", key="s2").state == "closed"
 
 
-def test_an_advanced_hold_on_an_empty_card_is_refused_and_the_payment_can_be_closed(books: StoredValue) -> None:
+def test_an_advanced_hold_on_an_empty_card_is_refused_and_the_payment_can_be_closed(books: Books) -> None:
     engine = books.engine
     books.authorize("p", "c1", "80.00", order="o2", key="a")
     engine.execute("payment", "p", "settle", {"amount": "20.00"}, key="s1")
@@ -146,7 +146,7 @@ def test_an_advanced_hold_on_an_empty_card_is_refused_and_the_payment_can_be_clo
 def test_a_settlement_can_wait_for_the_job() -> None:
     now = [datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc)]
     store = open_store("memory:")
-    books = StoredValue(Engine(tallystick.load(), store, LocalProvider(), clock=lambda: now[0]))
+    books = Books(Engine(tallystick.load(), store, LocalProvider(), clock=lambda: now[0]))
     books.sell_electronic("c1", "100.00", "BRL", order="o1", key="sell")
     books.authorize("p", "c1", "60.00", order="o2", key="a")
     tonight = now[0] + timedelta(hours=8)
@@ -159,7 +159,7 @@ def test_a_settlement_can_wait_for_the_job() -> None:
     assert books.payment("p").held == brl("40.00")
 
 
-def test_one_step_and_its_void(books: StoredValue) -> None:
+def test_one_step_and_its_void(books: Books) -> None:
     assert books.redeem("p", "c1", "40.00", order="o2", key="r").state == "closed"
     assert books.card("c1").available == brl("60.00")
     books.void("p", key="v", reason="the credit card failed")
@@ -168,7 +168,7 @@ def test_one_step_and_its_void(books: StoredValue) -> None:
         books.void("p", key="v2")
 
 
-def test_refunds_stop_at_what_was_earned(books: StoredValue) -> None:
+def test_refunds_stop_at_what_was_earned(books: Books) -> None:
     books.authorize("p", "c1", "60.00", order="o2", key="a")
     books.settle("p", "60.00", key="s")
     books.refund("p", "10.00", key="r1")
@@ -181,7 +181,7 @@ def test_refunds_stop_at_what_was_earned(books: StoredValue) -> None:
     assert books.card("c1").available == brl("50.00")
 
 
-def test_a_suspended_card_spends_nothing_and_honours_its_holds(books: StoredValue) -> None:
+def test_a_suspended_card_spends_nothing_and_honours_its_holds(books: Books) -> None:
     books.authorize("p", "c1", "60.00", order="o2", key="a")
     books.suspend("c1", key="lost", by="ana", reason="lost")
     with pytest.raises(Refused) as refused:
@@ -192,7 +192,7 @@ def test_a_suspended_card_spends_nothing_and_honours_its_holds(books: StoredValu
     assert books.card("c1").available == brl("40.00")
 
 
-def test_a_lost_card_is_replaced_and_its_value_is_never_on_both(books: StoredValue) -> None:
+def test_a_lost_card_is_replaced_and_its_value_is_never_on_both(books: Books) -> None:
     sale = books.replace("c1", "c2", key="rep", by="ana", reason="stolen")
     old, new = books.card("c1"), books.card("c2")
     assert (old.state, old.available, new.state, new.available) == ("replaced", brl("0.00"), "issued", brl("100.00"))
@@ -201,7 +201,7 @@ def test_a_lost_card_is_replaced_and_its_value_is_never_on_both(books: StoredVal
     assert (again.number, books.card("c2").available) == (sale.number, brl("100.00"))
 
 
-def test_a_replaced_card_keeps_what_orders_hold_on_it(books: StoredValue) -> None:
+def test_a_replaced_card_keeps_what_orders_hold_on_it(books: Books) -> None:
     books.authorize("p", "c1", "60.00", order="o2", key="a")
     books.replace("c1", "c2", key="rep", number="6036280000000281", reason="lost")
     assert (books.card("c1").state, books.card("c1").held, books.card("c2").available) == (
@@ -212,7 +212,7 @@ def test_a_replaced_card_keeps_what_orders_hold_on_it(books: StoredValue) -> Non
     assert books.card("c1").state == "replaced"
 
 
-def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card(books: StoredValue) -> None:
+def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card(books: Books) -> None:
     books.authorize("p", "c1", "60.00", order="o2", key="a")
     first = books.replace("c1", "c2", key="rep", reason="lost")
     books.cancel("p", key="x")
@@ -228,7 +228,7 @@ def test_what_an_order_gives_back_after_the_replacement_follows_to_the_same_card
 
 
 @pytest.mark.parametrize("number", [None, "6036280000000281"])
-def test_a_card_in_use_that_is_not_its_replacement_takes_nothing(books: StoredValue, number: str | None) -> None:
+def test_a_card_in_use_that_is_not_its_replacement_takes_nothing(books: Books, number: str | None) -> None:
     """A wrong id, and the value would be somebody else's."""
     books.sell_electronic("other", "5.00", "BRL", order="o9", key="other")
     with pytest.raises(Refused, match="it exists already"):
@@ -236,7 +236,7 @@ def test_a_card_in_use_that_is_not_its_replacement_takes_nothing(books: StoredVa
     assert (books.card("c1").available, books.card("other").available) == (brl("100.00"), brl("5.00"))
 
 
-def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back(books: StoredValue) -> None:
+def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back(books: Books) -> None:
     books.authorize("p", "c1", "100.00", order="o2", key="a")
     with pytest.raises(Refused, match="what orders hold on the old card stays there until they ship or give it back"):
         books.replace("c1", "c2", key="rep", reason="lost")
@@ -246,7 +246,7 @@ def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back
     assert (books.card("c1").state, books.card("c2").available) == ("replaced", brl("100.00"))
 
 
-def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: StoredValue) -> None:
+def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: Books) -> None:
     """The lost card is not retired while value of it is on its way."""
     brl_card = {"form": "physical", "currency": "BRL"}
     books.suspend("c1", key="lost", by="ana", reason="lost")
@@ -265,7 +265,7 @@ def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: Stor
     assert books.verify().clean
 
 
-def test_cash_out_reload_adjust(books: StoredValue) -> None:
+def test_cash_out_reload_adjust(books: Books) -> None:
     with pytest.raises(Refused):
         books.cash_out("c1", key="no limit")
     books.sell_electronic(
@@ -278,7 +278,7 @@ def test_cash_out_reload_adjust(books: StoredValue) -> None:
     assert books.cash_out("c2", key="cash").money("available") == Money.parse("0.00", "USD")
 
 
-def test_currencies_never_meet(books: StoredValue) -> None:
+def test_currencies_never_meet(books: Books) -> None:
     books.sell_electronic("usd", "50.00", "USD", order="o2", key="k")
     with pytest.raises(Invalid, match="never mixed"):
         books.authorize("p", "usd", brl("1.00"), order="o3", key="a")
@@ -289,7 +289,7 @@ def test_currencies_never_meet(books: StoredValue) -> None:
         books.plan(brl("1.00"), ["usd"])
 
 
-def test_points_have_no_decimals(books: StoredValue) -> None:
+def test_points_have_no_decimals(books: Books) -> None:
     books.sell_electronic("pts", "500", "points", order="o2", key="k")
     assert str(books.card("pts").available) == "500 points"
     with pytest.raises(Invalid):
@@ -297,13 +297,13 @@ def test_points_have_no_decimals(books: StoredValue) -> None:
 
 
 @pytest.mark.parametrize("amount", [1.0, True, None, b"1", "1,00", "1e2", "-1.00", "0.001", "٣"])
-def test_odd_amounts_are_refused(books: StoredValue, amount: object) -> None:
+def test_odd_amounts_are_refused(books: Books, amount: object) -> None:
     with pytest.raises((Invalid, Refused)):
         books.authorize("p", "c1", amount, order="o2", key="a")  # type: ignore[arg-type]
     assert books.card("c1").available == brl("100.00")
 
 
-def test_what_is_not_there_is_said(books: StoredValue) -> None:
+def test_what_is_not_there_is_said(books: Books) -> None:
     with pytest.raises(Invalid, match="no gift_card 'c9'"):
         books.card("c9")
     with pytest.raises(Invalid, match="no gift_card 'c9'"):
@@ -320,7 +320,7 @@ def test_what_is_not_there_is_said(books: StoredValue) -> None:
     assert books.may("gift_card", "c1", "redeem", amount="1.00").state == "issued"
 
 
-def test_a_card_gets_an_owner_and_the_books_know_nothing_of_it(books: StoredValue) -> None:
+def test_a_card_gets_an_owner_and_the_books_know_nothing_of_it(books: Books) -> None:
     receipt = books.register("c1", {"first_name": "Ada", "email": "ada@example.com"}, key="owner", enrolls=True)
     assert (receipt.applied, receipt.state, receipt.postings) == (True, "issued", ())
     assert books.register("c1", {"first_name": "Bea"}, key="owner", enrolls=True).replayed  # nobody can compare

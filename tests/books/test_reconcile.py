@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.reconcile import Code, Finding, OurHold, OurLine, Ours, compare, our_half, reconcile
 from tallystick.books.waiting import holds_older_than, release, stuck
 from tallystick.clutch.client import ClutchProvider
@@ -158,7 +158,7 @@ class Shop:
         self.provider = ClutchProvider(self.settings, self.wire, clock=self.tick, sleep=lambda seconds: None)
         ids = (f"id-{number}" for number in count(1))
         self.engine = Engine(MACHINES, open_store(url), self.provider, clock=self.tick, ids=lambda: next(ids))
-        self.books = StoredValue(self.engine)
+        self.books = Books(self.engine)
         sale = self.books.sell_electronic("c", "50.00", "USD", order="o1", key="sell", card_set="GIFT")
         assert sale.number
         self.number, self.pin = sale.number, sale.pin
@@ -438,7 +438,7 @@ def test_books_that_move_while_they_are_compared_are_read_anew(shop: Shop) -> No
 def test_what_comes_in_just_before_the_posting_is_set_right(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hold is placed after the last look and before the observation, which so observes an old balance."""
     shop.spend(700)
-    attempt, first = shop.engine.attempt, [True]
+    attempt, first = shop.engine.try_execute, [True]
 
     def late(command: Any, **more: Any) -> Any:
         if command.command == "observe" and first:
@@ -579,7 +579,7 @@ def test_a_hold_is_as_old_as_the_entry_that_put_it_in_force(shop: Shop) -> None:
     (failed,) = release(shop.engine, [old], by="anna", reason="old")
     assert failed.result == "unavailable"
     (still,) = holds_older_than(shop.engine, 9 * day, now=shop.now)
-    assert (still.since, still.version > old.version) == (old.since, True)
+    assert (still.since, still.revision > old.revision) == (old.since, True)
     shop.books.settle("p", "5.00", key="ship 2")
     assert holds_older_than(shop.engine, 9 * day, now=shop.now) == []
     (young,) = holds_older_than(shop.engine, timedelta(), now=shop.tick())

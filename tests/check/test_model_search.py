@@ -55,7 +55,7 @@ def searched(of: World, budget: int = STATES) -> Search:
 
 
 def bare(entity: Entity) -> tuple[object, ...]:
-    """An entity without what the search leaves out: version and hash."""
+    """An entity without what the search leaves out: revision and hash."""
     return entity.state, dict(entity.accounts), entity.calls, entity.changing, dict(entity.facts)
 
 

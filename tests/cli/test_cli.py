@@ -80,7 +80,7 @@ def tallystick(books: str, monkeypatch: pytest.MonkeyPatch) -> Tallystick:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Books in which the orders were run, to be copied."""
+    """BooksOptions in which the orders were run, to be copied."""
     path = tmp_path_factory.mktemp("books") / "books.db"
     result = CliRunner().invoke(main, ["run", "-", "--store", str(path)], input="\n".join(ORDERS))
     assert result.exit_code == 0, result.output
@@ -332,7 +332,7 @@ class Silent:
 def in_doubt(sold: Tallystick, books: str) -> str:
     """A call that was sent and not answered; its id."""
     engine = Engine(MACHINES, open_store(books), Silent())
-    receipt = engine.attempt(Command("payment", "p", "refund", {"amount": "5.00"}, "return"))
+    receipt = engine.try_execute(Command("payment", "p", "refund", {"amount": "5.00"}, "return"))
     engine.store.close()
     assert receipt.result == "in_doubt"
     return str(receipt.call)

@@ -22,7 +22,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from tallystick.books.balance import BalanceSettings
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.open import provider_named
 from tallystick.cli.main import Sentences, main
 from tallystick.cli.provider import balance, holds, reconcile, sandbox, stuck
@@ -90,12 +90,12 @@ def tallystick(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def books(tallystick: Tallystick, tmp_path: Path) -> Iterator[StoredValue]:
+def books(tallystick: Tallystick, tmp_path: Path) -> Iterator[Books]:
     """Card c with 50.00, of which payment p holds 20.00; made 40 days ago by the clock of these books."""
     then = datetime.now(timezone.utc) - timedelta(days=40)
     with closing(ClutchProvider(from_environment().settings, clock=lambda: then)) as provider:
         store = open_store(f"sqlite:///{tmp_path}/books.db")
-        opened = StoredValue(Engine(MACHINES, store, provider, clock=lambda: then))
+        opened = Books(Engine(MACHINES, store, provider, clock=lambda: then))
         sale = opened.sell_electronic("c", "50.00", "USD", order="o1", key="sell", card_set="GIFT")
         PINS[str(sale.number)] = str(sale.pin)
         opened.authorize("p", "c", "20.00", order="o2", key="pay", pin=sale.pin)
@@ -103,7 +103,7 @@ def books(tallystick: Tallystick, tmp_path: Path) -> Iterator[StoredValue]:
         store.close()
 
 
-def number_of(books: StoredValue) -> str:
+def number_of(books: Books) -> str:
     number = books.card("c").number
     assert number
     return number
@@ -117,7 +117,7 @@ def told(result: Result) -> Any:
 
 
 def test_a_balance_is_told_to_who_has_the_pin(
-    books: StoredValue, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+    books: Books, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tallystick.books.balance.BalanceSettings", partial(BalanceSettings, floor=0))
     number = number_of(books)
@@ -152,13 +152,13 @@ def test_a_balance_is_told_to_who_has_the_pin(
 # --- reconcile
 
 
-def test_books_that_agree(books: StoredValue, tallystick: Tallystick) -> None:
+def test_books_that_agree(books: Books, tallystick: Tallystick) -> None:
     assert tallystick("reconcile").stdout == "clean: 1 card compared\n"
     found = told(tallystick("reconcile", "--card", number_of(books), "--json"))
     assert found == {"clean": True, "cards": 1, "findings": [], "remaining": 0, "posted": []}
 
 
-def test_a_difference_is_told_posted_and_gone(books: StoredValue, server: Server, tallystick: Tallystick) -> None:
+def test_a_difference_is_told_posted_and_gone(books: Books, server: Server, tallystick: Tallystick) -> None:
     number = number_of(books)
     transaction = server.sandbox.spend_elsewhere(number, 700)
     found = told(tallystick("reconcile", "--json", code=1))
@@ -178,7 +178,7 @@ def test_a_difference_is_told_posted_and_gone(books: StoredValue, server: Server
     assert books.verify().clean
 
 
-def test_what_apply_does_not_post_ends_in_1(books: StoredValue, server: Server, tallystick: Tallystick) -> None:
+def test_what_apply_does_not_post_ends_in_1(books: Books, server: Server, tallystick: Tallystick) -> None:
     value = {"balanceType": "Currency", "balanceCode": "USD", "amount": 5}
     server.sandbox.post("updateBalance", {"cardNumber": number_of(books), "action": "hold", "amount": value})
     found = told(tallystick("reconcile", "--apply", *WHO, "--json", code=1))
@@ -186,7 +186,7 @@ def test_what_apply_does_not_post_ends_in_1(books: StoredValue, server: Server, 
     assert (found["remaining"], found["posted"][0]["transition"]) == (1, "observe_less")
 
 
-def test_how_reconcile_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -> None:
+def test_how_reconcile_is_used_wrongly(books: Books, tallystick: Tallystick) -> None:
     for args in (("--apply",), ("--apply", "--by", "anna"), ("--apply", "--reason", "why")):
         assert "--apply changes the books: say who" in tallystick("reconcile", *args, code=2).stderr
     assert "nothing with the id or card number" in tallystick("reconcile", "--card", "x", code=1).stderr
@@ -199,7 +199,7 @@ def test_how_reconcile_is_used_wrongly(books: StoredValue, tallystick: Tallystic
 # --- holds
 
 
-def test_old_holds(books: StoredValue, server: Server, tallystick: Tallystick) -> None:
+def test_old_holds(books: Books, server: Server, tallystick: Tallystick) -> None:
     number = number_of(books)
     (hold,) = server.sandbox.holds(number)
     assert "no hold is that old" in tallystick("holds", "--older-than", "6w").stdout
@@ -223,7 +223,7 @@ def test_old_holds(books: StoredValue, server: Server, tallystick: Tallystick) -
     assert tallystick("reconcile").stdout.startswith("clean")
 
 
-def test_a_hold_that_could_not_be_released(books: StoredValue, server: Server, tallystick: Tallystick) -> None:
+def test_a_hold_that_could_not_be_released(books: Books, server: Server, tallystick: Tallystick) -> None:
     (hold,) = server.sandbox.holds(number_of(books))
     value = {"balanceType": "Currency", "balanceCode": "USD", "amount": 0}
     body = {"cardNumber": number_of(books), "action": "redeem", "amount": value}
@@ -233,7 +233,7 @@ def test_a_hold_that_could_not_be_released(books: StoredValue, server: Server, t
         assert [(each["result"], each["replayed"]) for each in found["released"]] == [("declined", False)]
 
 
-def test_how_holds_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -> None:
+def test_how_holds_is_used_wrongly(books: Books, tallystick: Tallystick) -> None:
     forgotten = tallystick("holds", "--older-than", "30d", "--release", *WHO, "--provider", "local", code=1).stderr
     assert "name its provider" in forgotten
     assert books.payment("p").state == "authorized"
@@ -247,7 +247,7 @@ def test_how_holds_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -
 
 
 def test_what_waits_for_a_person(
-    books: StoredValue, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+    books: Books, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "nothing waits for a person" in tallystick("stuck").stdout
     assert told(tallystick("stuck", "--json")) == {"calls": [], "queue": [], "uncovered": []}
@@ -282,7 +282,7 @@ def test_what_waits_for_a_person(
         assert word in shown
 
 
-def test_what_was_refused_is_tried_again_or_dismissed(books: StoredValue, tallystick: Tallystick) -> None:
+def test_what_was_refused_is_tried_again_or_dismissed(books: Books, tallystick: Tallystick) -> None:
     past = datetime.now(timezone.utc) - timedelta(days=50)
     for key in ("early", "late"):
         books.engine.execute("payment", "p", "settle", {"amount": "21.00"}, key=key, due=past)
@@ -299,7 +299,7 @@ def test_what_was_refused_is_tried_again_or_dismissed(books: StoredValue, tallys
 
 
 def test_a_card_that_may_have_been_drawn_for_nobody_is_told(
-    books: StoredValue, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+    books: Books, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its number was in the answer that was lost, so another card is drawn: a person reads that one may be left."""
     with monkeypatch.context() as patch:
@@ -316,7 +316,7 @@ def test_a_card_that_may_have_been_drawn_for_nobody_is_told(
     assert "a card of set GIFT may have been drawn" in CliRunner().invoke(main, ["show", "d"]).stdout
 
 
-def test_how_stuck_is_used_wrongly(books: StoredValue, tallystick: Tallystick) -> None:
+def test_how_stuck_is_used_wrongly(books: Books, tallystick: Tallystick) -> None:
     for deed in ("--again", "--dismiss"):
         for who in ((), WHO[:2], WHO[2:], ("--by", "", *WHO[2:])):
             assert "say who (--by) and why" in tallystick("stuck", deed, "k", *who, code=2).stderr

@@ -202,7 +202,7 @@ def test_a_record_that_cannot_be_read_decides_nothing(scene: str, lost: str) -> 
     world = World()
     command = SCENES[scene](world)
     world.line.faults = [lost]
-    assert world.attempt(command).result is Ended.IN_DOUBT
+    assert world.try_execute(command).result is Ended.IN_DOUBT
     world.clock.on(minutes=2)
     unread = scene not in ("allocate", "update_account")  # which nothing can be read about
     for fault in UNREADABLE if unread else ():
@@ -223,12 +223,12 @@ def test_whoever_is_impatient_learns_nothing_and_breaks_nothing(scene: str) -> N
     world = World()
     command = SCENES[scene](world)
     world.line.faults = ["late:20000ms"]
-    assert world.attempt(command).result is Ended.IN_DOUBT
+    assert world.try_execute(command).result is Ended.IN_DOUBT
     for _ in range(2):
         world.clock.on(seconds=5)
         (receipt,) = world.engine.recover(grace=-world.clock.now.resolution)
         assert receipt.result is Ended.IN_DOUBT
-        assert world.attempt(command).result is Ended.IN_DOUBT
+        assert world.try_execute(command).result is Ended.IN_DOUBT
     insisted(world, command)
     world.end()
     world.agree()
@@ -309,7 +309,7 @@ def test_what_was_answered_as_done_for_less_than_it_may_be_is_never_sent_again(r
     world = World(sandbox=Settings(adjustment_field="unknown here"))
     world.card()
     world.line.faults.append("short_approval:0.75")
-    receipt = world.attempt(Command("gift_card", "c1", "adjust", {"amount": "-1.00"}, "it", "ann", "goodwill"))
+    receipt = world.try_execute(Command("gift_card", "c1", "adjust", {"amount": "-1.00"}, "it", "ann", "goodwill"))
     number = str(world.entity("gift_card", "c1").facts["number"])
     done = world.sandbox.history(number)[0].transaction_id
     assert done in receipt.why

@@ -16,7 +16,7 @@ import pytest
 import tallystick
 from clutch_world import settings_of
 from tallystick.books.balance import BalanceSettings, Said
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.limits import Breaker, LeakyBucket
 from tallystick.clutch.sandbox import Sandbox
@@ -61,7 +61,7 @@ def provider_of(line: Line, **more: Any) -> ClutchProvider:
     return ClutchProvider(attrs.evolve(found, **more), line)
 
 
-def opened(path: Path, line: Line, **more: Any) -> StoredValue:
+def opened(path: Path, line: Line, **more: Any) -> Books:
     return tallystick.open(f"sqlite:///{path}", provider=provider_of(line, **more))
 
 

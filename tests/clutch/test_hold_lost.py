@@ -7,7 +7,7 @@ import json
 import pytest
 
 from clutch_world import World
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.reconcile import Code, reconcile
 from tallystick.cli.run_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
@@ -27,7 +27,7 @@ def world() -> World:
 
 def lost(world: World, key: str = "lost") -> Receipt:
     command = Command("payment", "p1", "hold_lost", {}, key, by="ann", reason="released in the portal")
-    return world.engine.attempt(command)
+    return world.engine.try_execute(command)
 
 
 def accounts(world: World, machine: str = "payment", id: str = "p1") -> tuple[str, dict[str, int]]:
@@ -117,7 +117,7 @@ def test_it_is_a_verb_and_a_line_of_run(world: World) -> None:
     said = [json.dumps(each).encode() for each in (line, {**line, "by": "ann", "reason": "in the portal"})]
     answers = list(run_lines(world.engine, said, Summary()))
     assert [each["result"] for each in answers] == ["invalid", "applied"]
-    books = StoredValue(world.engine)
+    books = Books(world.engine)
     assert books.hold_again("p1", "40.00", key="again").money("held").minor == 4000
     assert books.hold_lost("p1", key="lost2", by="ann", reason="and again").state == "partially_settled"
     assert isinstance(books.engine, Engine)

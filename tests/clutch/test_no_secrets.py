@@ -20,7 +20,7 @@ import pytest
 from test_traffic import Traffic
 
 from clutch_world import Command, Crash, World
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.reconcile import reconcile
 from tallystick.clutch.answers import NotRead
 from tallystick.clutch.client import ClutchProvider
@@ -192,7 +192,7 @@ def test_a_card_number_that_is_taken_for_a_name_is_masked() -> None:
     world = World()
     world.card()
     number = str(world.entity("gift_card", "c1").facts["number"])
-    books = StoredValue(world.engine)
+    books = Books(world.engine)
     said = []
     for wrong in (
         lambda: books.card(number), lambda: books.payment(number), lambda: books.settle(number, "1.00", key="w1"),

@@ -135,7 +135,7 @@ def test_many_in_one_transaction_are_told_apart(world: World) -> None:
     commands = [Command("gift_card", id, "create", facts, f"new {id}") for id in "abc"]
     commands += [Command("gift_card", id, "activate", {"number": number}, f"on {id}")
                  for id, number in zip("abc", "778", strict=True)]  # fmt: skip
-    told = [each.result for each in engine.attempt_many(commands) if isinstance(each, Receipt)]
+    told = [each.result for each in engine.try_execute_many(commands) if isinstance(each, Receipt)]
     assert told[3:] == [Ended.APPLIED, Ended.REFUSED, Ended.APPLIED]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from clutch_world import MACHINES, World
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.core.refusal import Code
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended
@@ -108,12 +108,12 @@ def test_a_balance_that_does_not_answer_is_left_as_it_is(world: World) -> None:
 
 
 def test_the_verbs_and_our_own_store_credit_do_so_too(tmp_path: Path) -> None:
-    with StoredValue(Engine(MACHINES, open_store(str(tmp_path / "books.db")), LocalProvider())) as books:
+    with Books(Engine(MACHINES, open_store(str(tmp_path / "books.db")), LocalProvider())) as books:
         sale = books.sell_electronic("c1", "50.00", "USD", order="o", key="sell")
         facts = {"form": "electronic", "currency": "points"}
         numbered = {"number": sale.number, "balance": "10"}
         for command, args in (("create", facts), ("recognize", numbered)):
-            assert books.engine.attempt(Command("gift_card", "points", command, args, command)).applied
+            assert books.engine.try_execute(Command("gift_card", "points", command, args, command)).applied
         books.suspend("c1", key="lost", by="ann", reason="stolen")
         assert books.card("points").state == "suspended"
         assert books.history("gift_card", "points")[-1].by == "ann"
@@ -131,7 +131,7 @@ def test_many_in_one_transaction(tmp_path: Path) -> None:
         args = {"number": "6006490281", "balance": "0"}
         commands.append(Command("gift_card", id, "recognize", args, f"see {id}"))
     commands.append(Command("gift_card", "a", "suspend", {}, "s"))
-    assert [each.result for each in engine.attempt_many(commands)] == [Ended.APPLIED] * 5  # type: ignore[union-attr]
+    assert [each.result for each in engine.try_execute_many(commands)] == [Ended.APPLIED] * 5  # type: ignore[union-attr]
     with engine.store.reading() as reading:
         found = reading.entity("gift_card", "b")
     assert found is not None

@@ -11,7 +11,7 @@ import pytest
 
 from clutch_world import World
 from tallystick import Declined, InDoubt, Unavailable
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.cli.options import keeper
 from tallystick.engine.receipt import Answered
 
@@ -19,7 +19,7 @@ from tallystick.engine.receipt import Answered
 class Shop:
     def __init__(self) -> None:
         self.world = World()
-        self.books = StoredValue(self.world.engine)
+        self.books = Books(self.world.engine)
         self.told: list[tuple[str, str]] = []
         self.world.engine.on_pin = lambda card, pin: self.told.append((card, pin))
 

@@ -13,7 +13,7 @@ from test_traffic import Traffic
 
 from clutch_world import Ended, World
 from tallystick.books.balance import BalanceDesk, BalanceSettings, Said
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.reconcile import Code, reconcile
 from tallystick.clutch.sandbox import CardSet
 from tallystick.core.refusal import Code as No
@@ -170,7 +170,7 @@ def test_a_number_that_somebody_changed_goes_nowhere(world: World, file: Path) -
         assert "nothing was sent: a card number in the books cannot be opened" in turned_away.why
         assert len(world.line.sent) == sent
         with pytest.raises(StoreError, match="cannot be opened"):
-            StoredValue(world.engine).card("c1")
+            Books(world.engine).card("c1")
     connection.close()
 
 
@@ -224,7 +224,7 @@ def test_a_card_first_seen_enters_sealed(file: Path) -> None:
     assert first.card is not None
     assert first.card == second.card
     assert ours.entity("gift_card", first.card).facts["number"] == number
-    found = StoredValue(ours.engine).find(number)
+    found = Books(ours.engine).find(number)
     assert found is not None
     assert (found.id, found.number, found.masked) == (first.card, number, f"…{number[-4:]}")
     assert left_in(file, store, [number]) == []
@@ -238,7 +238,7 @@ def test_the_same_story_in_readable_books_has_the_same_entries() -> None:
         run.run(30)
         with run.world.store.reading() as reading:
             return [
-                (each.machine, each.entity, each.version, each.transition, each.phase, each.to_state, each.postings)
+                (each.machine, each.entity, each.revision, each.transition, each.phase, each.to_state, each.postings)
                 for each in reading.journal()
             ]
 

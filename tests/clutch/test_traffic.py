@@ -25,7 +25,7 @@ import pytest
 
 import tallystick
 from clutch_world import MACHINES, Command, Crash, Ended, World
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Refused, Settings, ValueType
 from tallystick.core.entity import Entity
@@ -118,7 +118,7 @@ class Traffic:
 
     def say(self, command: Command) -> None:
         def attempt() -> None:
-            receipt = self.world.attempt(command)
+            receipt = self.world.try_execute(command)
             self.ended[f"{command.command} {receipt.result}"] += 1
             if receipt.result in (Ended.UNAVAILABLE, Ended.IN_DOUBT):
                 self.pending.append(command)
@@ -355,10 +355,10 @@ def test_real_voucher_orders_end_as_in_our_own_books(outside: None) -> None:
         sandbox=Settings(value_types=(ValueType("Currency", "BRL", 2),)), sets={"Voucher": 1000}, currency="BRL"
     )  # fmt: skip
     with tallystick.open("memory:") as local:
-        for books in (local, StoredValue(world.engine)):
+        for books in (local, Books(world.engine)):
             assert set(orders.run(books, lines)) == {"applied"}
             books.run_due()
-        ours, through = told(local), told(StoredValue(world.engine))
+        ours, through = told(local), told(Books(world.engine))
     assert ours.keys() == through.keys()
     assert len(ours) > 1000
     for entity, story in ours.items():
@@ -370,7 +370,7 @@ def test_real_voucher_orders_end_as_in_our_own_books(outside: None) -> None:
 PROVIDERS_OWN = {"hold", "redemption", "number"}  # names that only a provider gives
 
 
-def told(books: StoredValue) -> dict[tuple[str, str], tuple[object, ...]]:
+def told(books: Books) -> dict[tuple[str, str], tuple[object, ...]]:
     """What became of every entity: its state, accounts, facts, the transitions that fired and what they moved."""
     with books.engine.store.reading() as reading:
         entities = {each.ref: each for machine in MACHINES for each in reading.all(machine)}

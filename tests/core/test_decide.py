@@ -299,7 +299,7 @@ def assert_entries_tell_it(before: Any, plan: Plan, phases: list[str]) -> None:
     for entity, entry in zip(plan.entities, plan.entries, strict=True):
         was = before[entity.ref]
         assert (entry.machine, entry.entity, entry.phase) == (*entity.ref, *phases)
-        assert entry.version == entity.version == was.version + 1
+        assert entry.revision == entity.revision == was.revision + 1
         assert (entry.from_state, entry.to_state) == (was.state, entity.state)
         assert entry.after == entity.accounts
         moved = net(list(entry.postings))
@@ -1164,7 +1164,7 @@ def test_what_a_new_entity_is_not_told() -> None:
     }
     world = World()
     world.create("gift_card", "c", form="electronic")
-    assert (str(world), world["c"].version) == ("c inventory", 1)
+    assert (str(world), world["c"].revision) == ("c inventory", 1)
     assert [
         (entry.transition, entry.phase, entry.from_state, entry.to_state, entry.postings) for entry in world.entries
     ] == [("create", "done", None, "inventory", ())]

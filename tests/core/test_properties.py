@@ -74,7 +74,7 @@ class Story:
         self.world = going_on.world.copy() if going_on else World(GIVEN)
         self.begun = going_on.begun if going_on else dict(self.world.entities)
         self.moved: dict[Ref, Counter[str]] = {ref: Counter() for ref in self.begun}
-        self.versions: Counter[Ref] = Counter(dict.fromkeys(self.begun, 1))
+        self.revisions: Counter[Ref] = Counter(dict.fromkeys(self.begun, 1))
         self.read = 0  # entries
         self.queue: list[tuple[str, str]] = []  # what was queued: whose, and the command
         self.refused: Counter[Code] = Counter()
@@ -168,8 +168,8 @@ class Story:
         world = self.world
         for entry in world.entries[self.read :]:
             ref = entry.machine, entry.entity
-            self.versions[ref] += 1
-            assert entry.version == self.versions[ref], "versions have no gaps"
+            self.revisions[ref] += 1
+            assert entry.revision == self.revisions[ref], "versions have no gaps"
             for name, amount in net(list(entry.postings)).items():
                 self.moved[ref][name] += amount
         self.read = len(world.entries)
@@ -195,7 +195,7 @@ class Story:
             )
             assert entity.accounts.get(IN_DOUBT, 0) == aside[ref], "in doubt stands what open calls have set aside"
             assert (entity.calls, entity.changing) == (calls[ref], changing.get(ref))
-            assert entity.version == self.versions[ref]
+            assert entity.revision == self.revisions[ref]
             if machine.states[entity.state].final:
                 assert not any(entity.accounts[name] for name in machine.holding), "a final state holds nothing"
             if entity.machine == "gift_card":

@@ -144,7 +144,7 @@ def run(engine: Engine, list_: list[Command]) -> None:
     if isinstance(engine.provider, Bank):
         person(engine, engine.provider)
     for command in list_:
-        engine.attempt(command)
+        engine.try_execute(command)
         engine.run_due()
 
 
@@ -178,14 +178,14 @@ class Days:
 
 
 @attrs.frozen
-class Books:
+class Settled:
     """Where everything stands, and what has moved; what only passed through `in_doubt` is left out."""
 
     stands: dict[tuple[str, str], tuple[str, dict[str, int]]]
     moved: dict[tuple[str, str], dict[str, int]]
 
     @classmethod
-    def of(cls, store: Store) -> Books:
+    def of(cls, store: Store) -> Settled:
         stands = {}
         moved: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         with store.reading() as look:
@@ -205,7 +205,7 @@ def steps(store: Store) -> dict[tuple[str, str], list[tuple[object, ...]]]:
     with store.reading() as look:
         for record in look.journal():
             found[record.machine, record.entity].append(
-                (record.version, record.transition, record.phase, record.to_state, record.postings, record.key)
+                (record.revision, record.transition, record.phase, record.to_state, record.postings, record.key)
             )
     return found
 
@@ -236,7 +236,7 @@ def whole(store: Store, bank: Bank | None) -> None:
             assert ours[id] == theirs[id] + back
 
 
-def settle(store: Store, provider: Provider, list_: list[Command], day: int) -> Books:
+def settle(store: Store, provider: Provider, list_: list[Command], day: int) -> Settled:
     """Pass after pass, until one changes nothing any more."""
     days = Days(day)
     engine = Engine(MACHINES, store, provider, clock=days)
@@ -246,7 +246,7 @@ def settle(store: Store, provider: Provider, list_: list[Command], day: int) -> 
         with store.reading() as look:
             length = len(list(look.journal()))
         if length == before:
-            return Books.of(store)
+            return Settled.of(store)
         before = length
         days.day += 1
     raise AssertionError("it never ends")
@@ -351,7 +351,7 @@ def test_stopped_at_its_steps_it_ends_in_the_same_books(
     store, provider, bank = make(kind, tmp_path, "undisturbed")
     counted = Steps(0)
     assert not stopped(store, provider, counted, list_)
-    books = Books.of(store)
+    books = Settled.of(store)
     whole(store, bank)
     store.close()
     names = Counter(counted.names)
@@ -408,7 +408,7 @@ def kill(kind: str, folder: str, seed: str, wanted: str) -> None:
             def runs(day: int, writes: int = writes) -> None:
                 one = engine(day)
                 for command in list_:
-                    receipt = one.attempt(command)
+                    receipt = one.try_execute(command)
                     if receipt.applied and not receipt.replayed:
                         os.write(writes, b".")
                     one.run_due()
@@ -469,7 +469,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_books(kind: str, tmp_path:
     for each in rounds:
         disturbed, _, bank = make(kind, tmp_path, each["round"])
         whole(disturbed, bank)
-        assert Books.of(disturbed) == books
+        assert Settled.of(disturbed) == books
         if bank is None:
             assert steps(disturbed) == steps(store), "entry for entry"
         disturbed.close()

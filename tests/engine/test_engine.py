@@ -107,7 +107,7 @@ class Shop:
     def do(self, machine: str, id: str, command: str, key: str = "", **args: object) -> Receipt:
         """Attempt a command under its own key."""
         self.count += 1
-        return self.engine.attempt(Command(machine, id, command, args, key or f"k{self.count}"))
+        return self.engine.try_execute(Command(machine, id, command, args, key or f"k{self.count}"))
 
     def pay(self, command: str, key: str = "", **args: object) -> Receipt:
         return self.do("payment", "p1", command, key, **args)
@@ -115,7 +115,7 @@ class Shop:
     def defer(self, command: str, key: str, **args: object) -> Receipt:
         """A command of p1 for in an hour."""
         due = self.clock.now + timedelta(hours=1)
-        return self.engine.attempt(Command("payment", "p1", command, args, key, due=due))
+        return self.engine.try_execute(Command("payment", "p1", command, args, key, due=due))
 
     def two_shipments_are_due(self) -> None:
         """Of 10.00 and 5.00, under the keys s1 and s2, of a hold of 40.00."""
@@ -239,13 +239,13 @@ def test_a_receipt_says_what_became_of_a_command(shop: Shop) -> None:
     shop.sound()
 
 
-def test_create_is_entry_version_1(store: Store) -> None:
+def test_create_is_revision_1(store: Store) -> None:
     shop = Shop(store, LocalProvider())
     receipt = shop.do("gift_card", "c1", "create", form="physical", currency="JPY", limit="5000")
     assert (receipt.state, receipt.transition, receipt.currency) == ("inventory", "create", "JPY")
     assert receipt.before == receipt.after == {"available": 0, "held": 0, "leaving": 0, "in_doubt": 0}
     (entry,) = shop.journal()
-    assert (entry.version, entry.from_state, entry.to_state, entry.phase) == (1, None, "inventory", "done")
+    assert (entry.revision, entry.from_state, entry.to_state, entry.phase) == (1, None, "inventory", "done")
 
 
 def test_what_was_not_applied_is_raised_by_execute_and_told_by_attempt(afar: Shop) -> None:
@@ -364,7 +364,7 @@ def test_no_command(shop: Shop, wrong: dict[str, object]) -> None:
     before = shop.everything()
     command = Command("gift_card", "c1", "reload", {"amount": "1.00"}, "k", "ann", "because")
     with pytest.raises(Invalid):
-        shop.engine.attempt(attrs.evolve(command, **wrong))
+        shop.engine.try_execute(attrs.evolve(command, **wrong))
     assert shop.everything() == before
 
 
@@ -397,8 +397,8 @@ def test_a_key_answers_again_with_what_became_of_it(shop: Shop) -> None:
 
 def test_who_asks_again_and_why_does_not_matter(shop: Shop) -> None:
     command = Command("gift_card", "c1", "reload", {"amount": "1.00"}, "r", "ann", "first")
-    shop.engine.attempt(command)
-    assert shop.engine.attempt(attrs.evolve(command, by="bob", reason=None)).replayed
+    shop.engine.try_execute(command)
+    assert shop.engine.try_execute(attrs.evolve(command, by="bob", reason=None)).replayed
     assert shop.c1 == {"available": 10100}
 
 
@@ -456,7 +456,7 @@ def test_a_create_answers_again(shop: Shop) -> None:
 
 def test_a_key_is_known_within_its_own_batch(shop: Shop) -> None:
     reload = Command("gift_card", "c1", "reload", {"amount": "5.00"}, "r")
-    first, again, other = shop.engine.attempt_many([reload, reload, attrs.evolve(reload, args={"amount": "6.00"})])
+    first, again, other = shop.engine.try_execute_many([reload, reload, attrs.evolve(reload, args={"amount": "6.00"})])
     assert isinstance(first, Receipt)
     assert isinstance(again, Receipt)
     assert (first.replayed, again.replayed, again.after) == (False, True, first.after)
@@ -487,7 +487,7 @@ def test_many_commands_are_answered_in_their_order(shop: Shop) -> None:
     def of(command: str, key: str, **args: object) -> Command:
         return Command("payment", "p1", command, args, key)
 
-    answers = shop.engine.attempt_many(iter([
+    answers = shop.engine.try_execute_many(iter([
         of("create", "1", order="o", card="c1", currency="BRL"), of("settle", "2", amount="1.00"),
         of("authorize", "3", amount=1.5), of("nothing", "4"), of("authorize", "5", amount="40.00"),
         of("settle", "6", amount="10.00"), of("authorize", "3", amount="1.00"), of("settle", "", amount="1.00"),
@@ -499,13 +499,13 @@ def test_many_commands_are_answered_in_their_order(shop: Shop) -> None:
 
 
 def test_no_commands_have_no_answers(shop: Shop) -> None:
-    assert shop.engine.attempt_many([]) == []
-    assert shop.engine.attempt_many([Command("gift_card", "c1", "nothing", {}, "k")])[0].args
+    assert shop.engine.try_execute_many([]) == []
+    assert shop.engine.try_execute_many([Command("gift_card", "c1", "nothing", {}, "k")])[0].args
 
 
 def test_more_commands_than_one_transaction_takes(shop: Shop) -> None:
     reloads = [Command("gift_card", "c1", "reload", {"amount": 1}, f"r{number}") for number in range(2100)]
-    answers = shop.engine.attempt_many(reloads)
+    answers = shop.engine.try_execute_many(reloads)
     assert [each.after["available"] for each in answers if isinstance(each, Receipt)] == [*range(10001, 12101)]
 
 
@@ -513,7 +513,7 @@ def test_many_commands_with_a_provider_are_given_one_after_the_other(store: Stor
     shop = Shop(store, Scripted())
     drawn = attrs.evolve(CONFIRMED, number="6000000000000001")
     shop.scripted.answers += [drawn, CONFIRMED, DECLINED, CONFIRMED]
-    answers = shop.engine.attempt_many([
+    answers = shop.engine.try_execute_many([
         Command("gift_card", "c1", "create", {"form": "electronic", "currency": "BRL"}, "1"),
         Command("gift_card", "c1", "allocate", {}, "2"), Command("gift_card", "c1", "activate", {}, "3"),
         Command("gift_card", "c1", "activate", {"number": 7}, "4"),
@@ -553,7 +553,7 @@ def test_who_asks_again_is_told_what_follows(shop: Shop) -> None:
 def test_what_follows_an_answer_was_wanted_by_who_asked(afar: Shop) -> None:
     afar.pay("authorize", amount="40.00")
     command = Command("payment", "p1", "settle", {"amount": "10.00"}, "s", "ann", "parcel 7 left")
-    assert afar.engine.attempt(command).follow_ups == ("s>hold_again",)
+    assert afar.engine.try_execute(command).follow_ups == ("s>hold_again",)
     row = afar.queue()["s>hold_again"]
     assert (row.by, row.reason, row.cause) == ("ann", "parcel 7 left", "s")
     assert {(each.by, each.reason) for each in afar.journal() if each.transition == "settle_part"} == {
@@ -604,7 +604,7 @@ def test_what_follows_counts_among_the_many_that_are_run_at_once(shop: Shop) -> 
     for number in range(3):
         shop.payment(f"p{number}", "10.00")
         due = shop.clock.now + timedelta(hours=1)
-        shop.engine.attempt(Command("payment", f"p{number}", "settle", {"amount": "1.00"}, f"s{number}", due=due))
+        shop.engine.try_execute(Command("payment", f"p{number}", "settle", {"amount": "1.00"}, f"s{number}", due=due))
     shop.clock.on(hours=2)
     assert [each.key for each in shop.engine.run_due(4)] == ["s0", "s0>hold_again", "s1", "s1>hold_again"]
     assert [each.key for each in shop.engine.run_due()] == ["s2", "s2>hold_again"]
@@ -830,7 +830,7 @@ def test_what_cannot_be_deferred(shop: Shop) -> None:
         shop.defer("create", "a", order="o", card="c1", currency="BRL")
     with pytest.raises(Invalid, match="missing"):
         shop.defer("settle", "a")
-    refused = shop.engine.attempt(Command("payment", "nobody", "close", {}, "a", due=shop.clock.now))
+    refused = shop.engine.try_execute(Command("payment", "nobody", "close", {}, "a", due=shop.clock.now))
     assert refused.result is Ended.REFUSED
     assert shop.everything() == before
 
@@ -1033,7 +1033,7 @@ def test_a_call_is_opened_in_the_callers_transaction_and_sent_after_it(
 ) -> None:
     shop, connection = asking
     command = Command("payment", "p1", "authorize", {"amount": "40.00", "pin": PIN}, "a")
-    receipt = shop.engine.attempt(command, connection=connection)
+    receipt = shop.engine.try_execute(command, connection=connection)
     assert (receipt.result, receipt.state, receipt.after["in_doubt"]) == (Ended.IN_DOUBT, "requested", 4000)
     assert shop.scripted.performed == []
     connection.execute("COMMIT")
@@ -1059,7 +1059,7 @@ def test_a_call_is_opened_in_the_callers_transaction_and_sent_after_it(
 def test_a_call_that_was_rolled_back_was_never_there(asking: tuple[Shop, sqlite3.Connection]) -> None:
     shop, connection = asking
     command = Command("payment", "p1", "authorize", {"amount": "40.00"}, "a")
-    receipt = shop.engine.attempt(command, connection=connection)
+    receipt = shop.engine.try_execute(command, connection=connection)
     connection.execute("ROLLBACK")
     assert receipt.call is not None
     with pytest.raises(Invalid, match="there is no call"):
@@ -1069,7 +1069,7 @@ def test_a_call_that_was_rolled_back_was_never_there(asking: tuple[Shop, sqlite3
 
 def test_a_call_whose_caller_forgot_to_send_it_is_sent_by_recover(asking: tuple[Shop, sqlite3.Connection]) -> None:
     shop, connection = asking
-    shop.engine.attempt(Command("payment", "p1", "authorize", {"amount": "40.00"}, "a"), connection=connection)
+    shop.engine.try_execute(Command("payment", "p1", "authorize", {"amount": "40.00"}, "a"), connection=connection)
     connection.execute("COMMIT")
     assert [each.state for each in shop.recover()] == ["authorized"]
     assert shop.scripted.looked_up == [], "it was surely never sent"
@@ -1079,12 +1079,12 @@ def test_a_call_whose_caller_forgot_to_send_it_is_sent_by_recover(asking: tuple[
 def test_a_call_with_a_secret_that_was_never_sent_is_given_back(asking: tuple[Shop, sqlite3.Connection]) -> None:
     shop, connection = asking
     command = Command("payment", "p1", "authorize", {"amount": "40.00", "pin": PIN}, "a")
-    shop.engine.attempt(command, connection=connection)
+    shop.engine.try_execute(command, connection=connection)
     connection.execute("COMMIT")
     assert [each.result for each in shop.recover()] == [Ended.UNAVAILABLE]
     assert shop.scripted.performed == []
     assert (shop.p1, shop.c1) == (("requested", {}), {"available": 10000})
-    assert shop.engine.attempt(command).applied, "only its caller can send it again"
+    assert shop.engine.try_execute(command).applied, "only its caller can send it again"
 
 
 # A provider's answers
@@ -2073,13 +2073,13 @@ def test_the_file_is_free_while_the_provider_is_asked(file: Path) -> None:
     shop.recover()
     shop.payment("p2").payment("p3")
     hold = {"amount": "5.00"}
-    shop.engine.attempt_many([Command("payment", id, "authorize", hold, f"m-{id}") for id in ("p2", "p3")])
+    shop.engine.try_execute_many([Command("payment", id, "authorize", hold, f"m-{id}") for id in ("p2", "p3")])
     shop.defer("refund", "r", amount="1.00")
     shop.clock.on(hours=1)
     shop.engine.run_due()
     caller = sqlite3.connect(file, isolation_level=None)
     caller.execute("BEGIN IMMEDIATE")
-    opened = shop.engine.attempt(Command("payment", "p2", "reverse", {}, "v"), connection=caller)
+    opened = shop.engine.try_execute(Command("payment", "p2", "reverse", {}, "v"), connection=caller)
     caller.execute("COMMIT")
     caller.close()
     assert opened.call is not None
@@ -2134,8 +2134,8 @@ def test_a_pin_is_nowhere(file: Path, caplog: pytest.LogCaptureFixture) -> None:
             shop.scripted.answers.append(answer)
             command = Command("payment", f"p{number}", "authorize", {"amount": "1.00", "pin": PIN}, f"a{number}")
             keep(command)
-            keep(shop.engine.attempt(command))
-            keep(shop.engine.attempt(attrs.evolve(command, args={"amount": "1.00"})))
+            keep(shop.engine.try_execute(command))
+            keep(shop.engine.try_execute(attrs.evolve(command, args={"amount": "1.00"})))
         shop.scripted.found += [RuntimeError(PIN), NotSeen(), Ambiguous("?")]
         for receipt in shop.recover():
             keep(receipt)
@@ -2154,7 +2154,7 @@ def test_a_pin_is_nowhere(file: Path, caplog: pytest.LogCaptureFixture) -> None:
         keep(shop.engine.may("gift_card", "c1", "redeem", refused))
         caller = sqlite3.connect(file, isolation_level=None)
         caller.execute("BEGIN IMMEDIATE")
-        opened = shop.engine.attempt(
+        opened = shop.engine.try_execute(
             Command("gift_card", "c1", "redeem", {"amount": 1, "pin": PIN}, "j"), connection=caller
         )
         caller.execute("COMMIT")

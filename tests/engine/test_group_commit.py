@@ -100,7 +100,7 @@ class Shop:
         return results
 
     def reload(self, key: str, amount: object = "1.00", id: str = "c1") -> Callable[[], Receipt]:
-        return lambda: self.engine.attempt(Command("gift_card", id, "reload", {"amount": amount}, key))
+        return lambda: self.engine.try_execute(Command("gift_card", id, "reload", {"amount": amount}, key))
 
     @property
     def available(self) -> int:
@@ -156,7 +156,7 @@ def test_all_are_answered_each_with_its_own(shop: Shop) -> None:
 
 def test_each_is_decided_on_what_the_one_before_it_left(shop: Shop) -> None:
     def redeem(number: int) -> Callable[[], Receipt]:
-        return lambda: shop.engine.attempt(Command("gift_card", "c1", "redeem", {"amount": "10.00"}, f"s{number}"))
+        return lambda: shop.engine.try_execute(Command("gift_card", "c1", "redeem", {"amount": "10.00"}, f"s{number}"))
 
     receipts = shop.together([redeem(number) for number in range(16)])
     assert sorted(receipt.result for receipt in receipts) == [Ended.APPLIED] * 10 + [Ended.REFUSED] * 6
@@ -240,8 +240,8 @@ def test_many_commands_of_one_caller_keep_their_order_among_others(shop: Shop) -
     mine.insert(7, Command("gift_card", "c1", "reload", {"amount": 0.5}, "wrong"))
     mine.insert(3, Command("gift_card", "c1", "relaod", {}, "wrong"))
     results = shop.together([
-        shop.reload("r1"), shop.reload("r2"), lambda: shop.engine.attempt_many(mine), shop.reload("r3"),
-        lambda: shop.engine.attempt_many([]), lambda: shop.engine.attempt_many(mine[10:20]),
+        shop.reload("r1"), shop.reload("r2"), lambda: shop.engine.try_execute_many(mine), shop.reload("r3"),
+        lambda: shop.engine.try_execute_many([]), lambda: shop.engine.try_execute_many(mine[10:20]),
     ])  # fmt: skip
     answers = results[2]
     assert [each.key if isinstance(each, Receipt) else type(each) for each in answers] == [
@@ -275,9 +275,9 @@ def test_a_leader_told_to_stop_leaves_the_lead_to_those_who_wait(shop: Shop) -> 
 
 
 def test_a_batch_of_one_is_a_batch(shop: Shop) -> None:
-    (answer,) = shop.engine.attempt_many([Command("gift_card", "c1", "reload", {"amount": 1.5}, "k")])
+    (answer,) = shop.engine.try_execute_many([Command("gift_card", "c1", "reload", {"amount": 1.5}, "k")])
     assert isinstance(answer, Invalid)
-    (answer,) = shop.engine.attempt_many([Command("gift_card", "c1", "reload", {"amount": "1.50"}, "k")])
+    (answer,) = shop.engine.try_execute_many([Command("gift_card", "c1", "reload", {"amount": "1.50"}, "k")])
     assert isinstance(answer, Receipt)
     assert answer.applied
 

@@ -46,7 +46,7 @@ class Worker:
         self.count = 0
 
     def give(self, command: Command) -> Receipt:
-        receipt = self.engine.attempt(command)
+        receipt = self.engine.try_execute(command)
         self.told.append((command, receipt))
         return receipt
 
@@ -97,7 +97,9 @@ class Worker:
                 same = [(each.state, each.after, each.postings, each.transition) for each in (receipt, told)]
                 assert same[0] == same[1]
                 try:
-                    self.engine.attempt(attrs.evolve(command, id="c0", machine="gift_card", command="suspend", args={}))
+                    self.engine.try_execute(
+                        attrs.evolve(command, id="c0", machine="gift_card", command="suspend", args={})
+                    )
                 except KeyReused:
                     continue
                 raise AssertionError(f"{command.key} stands for two intentions")
@@ -277,15 +279,15 @@ def test_no_cent_was_lost_or_made(aftermath: Aftermath) -> None:
 
 
 def test_every_history_is_whole(aftermath: Aftermath) -> None:
-    rows = aftermath.sql("SELECT machine, entity, version, from_state, to_state FROM entry ORDER BY 1, 2, 3")
+    rows = aftermath.sql("SELECT machine, entity, revision, from_state, to_state FROM entry ORDER BY 1, 2, 3")
     before: dict[tuple[str, str], tuple[int, str | None]] = {}
-    for machine, entity, version, from_state, to_state in rows:
+    for machine, entity, revision, from_state, to_state in rows:
         last, state = before.get((machine, entity), (0, None))
-        assert (version, from_state) == (last + 1, state)
-        before[machine, entity] = version, to_state
+        assert (revision, from_state) == (last + 1, state)
+        before[machine, entity] = revision, to_state
     for machine in ("gift_card", "payment"):
-        for id, version, state in aftermath.sql(f"SELECT id, version, state FROM {machine}"):
-            assert before[machine, id] == (version, state)
+        for id, revision, state in aftermath.sql(f"SELECT id, revision, state FROM {machine}"):
+            assert before[machine, id] == (revision, state)
 
 
 def test_nothing_waits_and_nothing_is_in_flight(aftermath: Aftermath) -> None:

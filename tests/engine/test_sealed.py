@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 import tallystick
 from tallystick.books.balance import BalanceSettings, Said
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.cli.main import main
 from tallystick.core.refusal import mask
 from tallystick.definition import reader
@@ -52,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def books(file: Path) -> Iterator[StoredValue]:
+def books(file: Path) -> Iterator[Books]:
     with tallystick.open(str(file), key=ONE, balances=BalanceSettings(floor=0)) as opened:
         yield opened
 
@@ -62,7 +62,7 @@ def bytes_of(file: Path) -> bytes:
     return b"".join(each.read_bytes() for each in sorted(file.parent.iterdir()))
 
 
-def physical(books: StoredValue, id: str, number: str, amount: str = "50.00") -> str:
+def physical(books: Books, id: str, number: str, amount: str = "50.00") -> str:
     return str(books.ship_physical(id, number, amount, "BRL", order=f"o-{id}", key=f"sell-{id}").number)
 
 
@@ -163,7 +163,7 @@ def test_without_what_seals_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         tallystick.open("memory:", key=ONE)
 
 
-def test_sealed_books_open_with_their_key_only(books: StoredValue, file: Path) -> None:
+def test_sealed_books_open_with_their_key_only(books: Books, file: Path) -> None:
     physical(books, "c", SCANNED[0])
     before = bytes_of(file)
     for key, said in ((None, f"are sealed; give their key, as {KEY} or open"), (OTHER, "sealed with another key than")):
@@ -211,7 +211,7 @@ def test_of_two_who_begin_books_with_their_own_keys_one_wins() -> None:
         Engine(MACHINES, store, LocalProvider(), numbers=OTHERS)
 
 
-def test_no_key_shows(books: StoredValue, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_key_shows(books: Books, caplog: pytest.LogCaptureFixture) -> None:
     raw = base64.b64decode(ONE)
     shown = [repr(books), repr(books.engine), repr(books.engine.numbers), repr(vars(books.engine.numbers)), caplog.text]
     for secret in (ONE, raw.hex(), repr(raw)[2:-1], ONE[:40]):
@@ -221,7 +221,7 @@ def test_no_key_shows(books: StoredValue, caplog: pytest.LogCaptureFixture) -> N
 # The verbs of the trade
 
 
-def test_every_verb_works_and_no_number_is_left_behind(books: StoredValue, file: Path) -> None:
+def test_every_verb_works_and_no_number_is_left_behind(books: Books, file: Path) -> None:
     numbers = [physical(books, "c", SCANNED[0])]
     sale = books.sell_electronic("e", "30.00", "BRL", order="o", key="sell-e")
     assert sale.number is not None
@@ -258,13 +258,13 @@ def test_every_verb_works_and_no_number_is_left_behind(books: StoredValue, file:
         assert NUMBERS.seal(number).encode() in bytes_of(file)
 
 
-def test_a_sale_said_again_is_replayed_and_another_number_is_another_intention(books: StoredValue) -> None:
+def test_a_sale_said_again_is_replayed_and_another_number_is_another_intention(books: Books) -> None:
     assert physical(books, "c", SCANNED[0]) == physical(books, "c", SCANNED[0]) == SCANNED[0]
     with pytest.raises(KeyReused):
         physical(books, "c", SCANNED[1])
 
 
-def test_a_number_belongs_to_one_card_of_a_currency(books: StoredValue, file: Path) -> None:
+def test_a_number_belongs_to_one_card_of_a_currency(books: Books, file: Path) -> None:
     physical(books, "c", SCANNED[0])
     create = {"form": "physical", "currency": "BRL"}
     books.engine.execute("gift_card", "d", "create", create, key="d")
@@ -297,7 +297,7 @@ def test_who_opened_new_books_without_the_key_before_they_were_sealed_is_seen_by
             books.card("d")
 
 
-def test_what_is_sealed_is_no_ones_number(books: StoredValue) -> None:
+def test_what_is_sealed_is_no_ones_number(books: Books) -> None:
     """Who has seen the database has the sealed texts: they must open nothing."""
     physical(books, "c", SCANNED[0])
     sealed = NUMBERS.seal(SCANNED[0])
@@ -308,7 +308,7 @@ def test_what_is_sealed_is_no_ones_number(books: StoredValue) -> None:
     assert books.card("d").number == sealed  # a number like any other
 
 
-def test_a_number_is_checked_as_in_readable_books(books: StoredValue) -> None:
+def test_a_number_is_checked_as_in_readable_books(books: Books) -> None:
     books.engine.execute("gift_card", "d", "create", {"form": "physical", "currency": "BRL"}, key="d")
     for wrong, said in (
         ("", "it is empty"),
@@ -324,7 +324,7 @@ def test_a_number_is_checked_as_in_readable_books(books: StoredValue) -> None:
     assert books.card("d").number == longest
 
 
-def test_a_changed_row_is_told_and_not_believed(books: StoredValue, file: Path) -> None:
+def test_a_changed_row_is_told_and_not_believed(books: Books, file: Path) -> None:
     physical(books, "c", SCANNED[0])
     with sqlite3.connect(file) as connection:
         connection.execute("update gift_card set number = ?", (OTHERS.seal(SCANNED[1]),))
@@ -334,11 +334,11 @@ def test_a_changed_row_is_told_and_not_believed(books: StoredValue, file: Path) 
     assert {each.code for each in books.verify().findings} == {"fact"}
 
 
-def test_many_commands_in_one_transaction_and_in_the_callers_own(books: StoredValue, file: Path) -> None:
+def test_many_commands_in_one_transaction_and_in_the_callers_own(books: Books, file: Path) -> None:
     create = {"form": "physical", "currency": "BRL"}
     made = [Command("gift_card", f"c{n}", "create", create, f"c{n}") for n in range(4)]
     scanned = [Command("gift_card", f"c{n}", "activate", {"number": SCANNED[n]}, f"a{n}") for n in range(3)]
-    answers = books.engine.attempt_many([*made, *scanned])
+    answers = books.engine.try_execute_many([*made, *scanned])
     assert [each.applied for each in answers if not isinstance(each, Invalid)] == [True] * 7
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("begin immediate")
@@ -360,7 +360,7 @@ def test_a_provider_hears_numbers_and_only_it_does(file: Path) -> None:
     ]  # fmt: skip
     provider.told([Reply("lost_after")] * 2)
     for key in ("r1", "r2"):
-        engine.attempt(Command("gift_card", "c", "reload", {"amount": "1.00"}, key))
+        engine.try_execute(Command("gift_card", "c", "reload", {"amount": "1.00"}, key))
     provider.wait(1000)
     engine.recover()
     looked_up = [call for call, reply in provider.said if reply.kind == "found"]
@@ -379,9 +379,11 @@ def test_an_odd_answer_of_the_provider_is_kept_out_as_in_readable_books(file: Pa
     engine = Engine(MACHINES, open_store(str(file)), Odd(), numbers=NUMBERS)
     for key in ("a", "b", "c"):
         engine.execute("gift_card", key, "create", {"form": "electronic", "currency": "BRL"}, key=key)
-    results = [engine.attempt(Command("gift_card", key, "allocate", {}, f"{key}/a")).result for key in ("a", "b", "c")]
+    results = [
+        engine.try_execute(Command("gift_card", key, "allocate", {}, f"{key}/a")).result for key in ("a", "b", "c")
+    ]
     assert results == [Ended.IN_DOUBT, Ended.IN_DOUBT, Ended.APPLIED]
-    assert StoredValue(engine).card("c").number == SCANNED[0]
+    assert Books(engine).card("c").number == SCANNED[0]
     engine.store.close()
 
 
@@ -530,7 +532,7 @@ def python(code: str, *args: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_another_process_opens_them(books: StoredValue, file: Path) -> None:
+def test_another_process_opens_them(books: Books, file: Path) -> None:
     physical(books, "c", SCANNED[0])
     code = "import sys, tallystick; print(tallystick.open(sys.argv[1]).find(sys.argv[2]).id)"
     assert python(code, str(file), SCANNED[0], **{KEY: ONE}) == "c"
@@ -546,7 +548,7 @@ def test_readable_books_load_nothing_that_seals(file: Path) -> None:
 
 
 def test_hashes_of_balance_checks_are_made_with_a_key_that_is_not_in_the_books(
-    books: StoredValue, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    books: Books, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("TALLYSTICK_KEY", raising=False)
     physical(books, "c", SCANNED[0])

@@ -19,7 +19,7 @@ Tamper = Callable[[sqlite3.Connection], object]
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[tallystick.StoredValue]:
+def books(tmp_path: Path) -> Iterator[tallystick.Books]:
     """A card sold, an order shipped in two parts, a refund, a second order still held."""
     with tallystick.open(str(tmp_path / "books.db")) as books:
         books.sell_electronic("c1", "100.00", "BRL", order="o1", key="sell")
@@ -31,7 +31,7 @@ def books(tmp_path: Path) -> Iterator[tallystick.StoredValue]:
         yield books
 
 
-def tampered(books: tallystick.StoredValue, tamper: Tamper) -> dict[str, str]:
+def tampered(books: tallystick.Books, tamper: Tamper) -> dict[str, str]:
     """Findings by code after somebody with the file has lifted every trigger and changed something."""
     store = books.engine.store
     assert isinstance(store, SqliteStore)
@@ -49,7 +49,7 @@ def sql(statement: str) -> Tamper:
     return lambda connection: connection.execute(statement)
 
 
-def test_books_that_nobody_touched_are_clean(books: tallystick.StoredValue) -> None:
+def test_books_that_nobody_touched_are_clean(books: tallystick.Books) -> None:
     report = books.verify()
     assert report.findings == ()
     assert report.clean
@@ -72,7 +72,7 @@ TAMPERED = [
     ("UPDATE entry SET from_state = 'requested' WHERE key = 'ship-1'",                      "from_state", "ended in authorized"),
     ("UPDATE entry SET currency = 'USD' WHERE key = 'ship-1'",                              "currency",   "USD"),
     ("DELETE FROM entry WHERE key = 'ship-1'",                                              "gap",        "1 entries are missing"),
-    ("DELETE FROM entry WHERE key = 'refund'",                                              "version",    "its row says version"),
+    ("DELETE FROM entry WHERE key = 'refund'",                                              "revision",   "its row says revision"),
     ("DELETE FROM entry WHERE key = 'ship-1'",                                              "missing",    "missing from the journal"),
     ("DELETE FROM entry WHERE entity = 'p2'",                                               "no_journal", "p2"),
     ("DELETE FROM payment WHERE id = 'p2'",                                                 "no_row",     "p2"),
@@ -92,13 +92,13 @@ TAMPERED = [
 @pytest.mark.parametrize(
     ("statement", "code", "said"), TAMPERED, ids=[f"{row[1]}-{n}" for n, row in enumerate(TAMPERED)]
 )
-def test_what_was_tampered_with_is_found(books: tallystick.StoredValue, statement: str, code: str, said: str) -> None:
+def test_what_was_tampered_with_is_found(books: tallystick.Books, statement: str, code: str, said: str) -> None:
     findings = tampered(books, sql(statement))
     assert code in findings, findings
     assert said in " ".join(str(each) for each in books.verify().findings if each.code == code)
 
 
-def test_a_forger_who_mends_the_chain_is_found_by_the_amounts(books: tallystick.StoredValue) -> None:
+def test_a_forger_who_mends_the_chain_is_found_by_the_amounts(books: tallystick.Books) -> None:
     """All hashes made anew after a change: the machine itself says what the amounts have to be."""
 
     def forge(connection: sqlite3.Connection) -> None:
@@ -133,7 +133,7 @@ def test_a_hold_that_no_payment_has_asked_for_is_found() -> None:
         "driven: [receive, credit, hold, ", "driven: [receive, credit, "
     )
     engine = Engine(reader.read(pages), open_store("memory:"), LocalProvider())
-    books = tallystick.StoredValue(engine)
+    books = tallystick.Books(engine)
     books.sell_electronic("c1", "50.00", "BRL", order="o1", key="sell")
     assert books.verify().clean
     engine.execute("gift_card", "c1", "hold", {"amount": "20.00"}, key="hold")

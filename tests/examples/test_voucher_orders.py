@@ -277,7 +277,7 @@ def test_each_seller_is_settled_apart_with_a_new_hold_between(books: sqlite3.Con
         for seller, cents in settled.items():
             assert abs(cents - Fraction(sum(settled.values()) * fair[seller], fair.total())) < 1
         steps = books.execute(
-            "SELECT transition FROM entry WHERE machine = 'payment' AND entity = ? ORDER BY version", (id,)
+            "SELECT transition FROM entry WHERE machine = 'payment' AND entity = ? ORDER BY revision", (id,)
         )
         assert [step for (step,) in steps] == ["create", "authorize", "settle_part", "hold_again", "settle_last"]
 
@@ -400,12 +400,12 @@ def _entries(books: Path) -> int:
 
 # All that the books say but what differs by nature: numbers, names of holds, moments, and so the hashes.
 STORY = (
-    "SELECT id, state, version, currency, available, held, in_doubt, form, kind, card_set FROM gift_card ORDER BY id",
-    'SELECT id, state, version, currency, held, uncovered, redeemed, in_doubt, "order", card FROM payment ORDER BY id',
+    "SELECT id, state, revision, currency, available, held, in_doubt, form, kind, card_set FROM gift_card ORDER BY id",
+    'SELECT id, state, revision, currency, held, uncovered, redeemed, in_doubt, "order", card FROM payment ORDER BY id',
     """
-    SELECT machine, entity, version, transition, command, phase, from_state, to_state, json_remove(args, '$.hold'),
+    SELECT machine, entity, revision, transition, command, phase, from_state, to_state, json_remove(args, '$.hold'),
            postings, after, currency, key, cause, fingerprint, by, reason
-    FROM entry ORDER BY machine, entity, version
+    FROM entry ORDER BY machine, entity, revision
     """,
     "SELECT key, machine, entity, command, args, state, cause FROM queue ORDER BY key",
     "SELECT key, verb, machine, entity, state FROM call ORDER BY key",

@@ -160,14 +160,14 @@ class World:
     # What an order system does
 
     def do(self, machine: str, id: str, command: str, key: str = "", **args: object) -> Receipt:
-        return self.attempt(Command(machine, id, command, args, key or f"k{next(self._keys)}"))
+        return self.try_execute(Command(machine, id, command, args, key or f"k{next(self._keys)}"))
 
-    def attempt(self, command: Command) -> Receipt:
+    def try_execute(self, command: Command) -> Receipt:
         if FOLLOWS in command.key:  # it is in the queue
             cause = Receipt(Ended.APPLIED, "cause", *attrs.astuple(command)[:3], follow_ups=(command.key,))
             (receipt,) = self.engine.follow(cause).followed
         else:
-            receipt = self.engine.attempt(command)
+            receipt = self.engine.try_execute(command)
         self.receipts.append(receipt)
         if receipt.pin:
             self.pins[command.id] = receipt.pin
@@ -381,15 +381,15 @@ def _may_be(line: Done, row: CallRow) -> bool:
 
 def insisted(world: World, command: Command, times: int = 4) -> Receipt:
     """A command said again under its key while Clutch turns it away."""
-    receipt = world.attempt(command)
+    receipt = world.try_execute(command)
     for _ in range(times):
         if receipt.result is Ended.IN_DOUBT:
             world.end()
-            receipt = world.attempt(command)
+            receipt = world.try_execute(command)
         if receipt.result is not Ended.UNAVAILABLE:
             break
         world.clock.on(minutes=1)
-        receipt = world.attempt(command)
+        receipt = world.try_execute(command)
     return receipt
 
 

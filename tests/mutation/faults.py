@@ -60,7 +60,7 @@ FAULTS = [
     Fault("call_stays_counted", "core/resolve.py", "calls=entity.calls - 1, ", "", CORE + ENGINE),
     Fault("change_stays_open", "core/resolve.py", "changing=None if row.changes else entity.changing)", "changing=entity.changing)", CORE + ENGINE),
     Fault("nothing_confirmed_is_yes", "core/resolve.py", "outcome.result is Result.CONFIRMED and outcome.amount == 0:", "outcome.result is Result.DECLINED and outcome.amount == 0:", CORE + ENGINE),
-    Fault("version_stands_still", "core/resolve.py", "facts, accounts, entity.calls, entity.changing, entity.hash,", "entity.facts, accounts, entity.calls, entity.changing, entity.hash,", CORE + ENGINE),
+    Fault("revision_stands_still", "core/resolve.py", "facts, accounts, entity.calls, entity.changing, entity.hash,", "entity.facts, accounts, entity.calls, entity.changing, entity.hash,", CORE + ENGINE),
     Fault("zero_postings", "core/resolve.py", "zip(row.lines, step.amounts, strict=True) if amount]", "zip(row.lines, step.amounts, strict=True)]", CORE + ENGINE),
     Fault("state_changes_when_asked", "core/resolve.py", "changing=row.name if row.changes else entity.changing,", "changing=entity.changing,", CORE + ENGINE),
     Fault("follow_up_with_old_amounts", "core/resolve.py", "value(accounts, facts, args, state, outcome) for key, value in parameters", "value(entity.accounts, facts, args, state, outcome) for key, value in parameters", CORE + ENGINE),

@@ -115,9 +115,9 @@ def test_a_choice_is_one_of_its_choices(sql: sqlite3.Connection) -> None:
     refused(sql, "UPDATE gift_card SET kind = 'present'", says="CHECK")
 
 
-def test_no_entity_twice_and_no_version_below_one(sql: sqlite3.Connection) -> None:
+def test_no_entity_twice_and_no_revision_below_one(sql: sqlite3.Connection) -> None:
     refused(sql, "INSERT INTO gift_card SELECT * FROM gift_card", says="UNIQUE|there already")
-    refused(sql, "UPDATE payment SET version = 0", says="CHECK")
+    refused(sql, "UPDATE payment SET revision = 0", says="CHECK")
     refused(sql, "UPDATE payment SET calls = -1", says="CHECK")
 
 
@@ -135,7 +135,7 @@ def test_a_link_leads_somewhere_where_foreign_keys_are_asked_for(books: Path) ->
 # The journal
 
 COLUMNS = [
-    "seq", "machine", "entity", "version", "machine_version", "transition", "command", "phase", "from_state",
+    "seq", "machine", "entity", "revision", "machine_version", "transition", "command", "phase", "from_state",
     "to_state", "args", "postings", "facts", "after", "currency", "call", "key", "cause", "fingerprint", "by", "reason",
     "at", "hash",
 ]  # fmt: skip
@@ -171,7 +171,7 @@ def test_no_entry_is_replaced(books: Path, verb: str, kept: str) -> None:
     sql.close()
 
 
-@pytest.mark.parametrize("what", ["(seq)", "(machine, entity, version)", "(key) WHERE key IS NOT NULL"])
+@pytest.mark.parametrize("what", ["(seq)", "(machine, entity, revision)", "(key) WHERE key IS NOT NULL"])
 def test_no_entry_is_rewritten_as_an_upsert(sql: sqlite3.Connection, what: str) -> None:
     statement = "INSERT INTO entry SELECT * FROM entry WHERE key = 'k3'"
     refused(sql, f"{statement} ON CONFLICT {what} DO UPDATE SET postings = '[]'", says="entries are never")
@@ -183,11 +183,11 @@ def next_entry(
     """The INSERT of an entry that would follow the last one of an entity; `given` is what is wrong with it."""
     sql.row_factory = sqlite3.Row
     last = dict(sql.execute(
-        "SELECT * FROM entry WHERE machine = ? AND entity = ? ORDER BY version DESC LIMIT 1", (machine, entity)
+        "SELECT * FROM entry WHERE machine = ? AND entity = ? ORDER BY revision DESC LIMIT 1", (machine, entity)
     ).fetchone())  # fmt: skip
     sql.row_factory = None
     follows = {
-        **last, "seq": None, "version": last["version"] + 1, "from_state": last["to_state"], "key": "fresh",
+        **last, "seq": None, "revision": last["revision"] + 1, "from_state": last["to_state"], "key": "fresh",
         "cause": None, "phase": "done", "postings": "[]", "args": "{}", "facts": "{}", **NEXT[machine], **given,
     }  # fmt: skip
     columns = ", ".join(follows)
@@ -238,21 +238,21 @@ def test_no_step_that_no_page_declares(
 
 @BOTH
 @pytest.mark.parametrize("ahead", [1, 2, 1000])
-def test_no_version_is_left_out(sql: sqlite3.Connection, machine: str, entity: str, ahead: int) -> None:
-    (version,) = sql.execute(
-        "SELECT max(version) FROM entry WHERE machine = ? AND entity = ?", (machine, entity)
+def test_no_revision_is_left_out(sql: sqlite3.Connection, machine: str, entity: str, ahead: int) -> None:
+    (revision,) = sql.execute(
+        "SELECT max(revision) FROM entry WHERE machine = ? AND entity = ?", (machine, entity)
     ).fetchone()
-    statement, values = next_entry(sql, machine, entity, version=version + 1 + ahead)
+    statement, values = next_entry(sql, machine, entity, revision=revision + 1 + ahead)
     refused(sql, statement, *values, says="follow the one before it")
 
 
 @BOTH
-def test_no_version_stands_twice(sql: sqlite3.Connection, machine: str, entity: str) -> None:
-    (version,) = sql.execute(
-        "SELECT max(version) FROM entry WHERE machine = ? AND entity = ?", (machine, entity)
+def test_no_revision_stands_twice(sql: sqlite3.Connection, machine: str, entity: str) -> None:
+    (revision,) = sql.execute(
+        "SELECT max(revision) FROM entry WHERE machine = ? AND entity = ?", (machine, entity)
     ).fetchone()
-    for again in (0, 1, version - 1, version):
-        statement, values = next_entry(sql, machine, entity, version=again)
+    for again in (0, 1, revision - 1, revision):
+        statement, values = next_entry(sql, machine, entity, revision=again)
         refused(sql, statement, *values)
 
 
@@ -281,11 +281,11 @@ def test_no_entity_begins_twice_or_in_the_middle(sql: sqlite3.Connection, machin
     begin = {"transition": "create", "command": "create", "from_state": None, "to_state": MACHINES[machine].start}
     statement, values = next_entry(sql, machine, entity, **begin)
     refused(sql, statement, *values, says="follow the one before it")
-    statement, values = next_entry(sql, machine, entity, **begin, version=1)
+    statement, values = next_entry(sql, machine, entity, **begin, revision=1)
     refused(sql, statement, *values, says="UNIQUE|there already")
-    statement, values = next_entry(sql, machine, entity, **begin, version=2, entity="fresh")
+    statement, values = next_entry(sql, machine, entity, **begin, revision=2, entity="fresh")
     refused(sql, statement, *values, says="follow the one before it")
-    statement, values = next_entry(sql, machine, entity, **begin, version=1, entity="fresh")
+    statement, values = next_entry(sql, machine, entity, **begin, revision=1, entity="fresh")
     sql.execute(statement, values)
 
 
@@ -299,11 +299,11 @@ def test_no_key_stands_for_two_entries(sql: sqlite3.Connection, machine: str, en
 # Names that others read
 
 PROMISED = {
-    "gift_card": ["id", "state", "version", "currency", "available", "held", "in_doubt", "number", "card_set", "form"],
-    "payment": ["id", "state", "version", "currency", "held", "uncovered", "redeemed", "in_doubt", "order", "card"],
-    "fulfilment": ["id", "state", "version", "currency", "order", "card", "form"],
-    "replacement": ["id", "state", "version", "currency", "old", "new", "moving", "in_doubt"],
-    "entry": ["seq", "machine", "entity", "version", "transition", "command", "from_state", "to_state", "args", "key",
+    "gift_card": ["id", "state", "revision", "currency", "available", "held", "in_doubt", "number", "card_set", "form"],
+    "payment": ["id", "state", "revision", "currency", "held", "uncovered", "redeemed", "in_doubt", "order", "card"],
+    "fulfilment": ["id", "state", "revision", "currency", "order", "card", "form"],
+    "replacement": ["id", "state", "revision", "currency", "old", "new", "moving", "in_doubt"],
+    "entry": ["seq", "machine", "entity", "revision", "transition", "command", "from_state", "to_state", "args", "key",
               "by", "reason", "at", "hash"],
     "call": ["id", "key", "verb", "state"],
     "queue": ["key", "machine", "entity", "command", "args", "due"],

@@ -42,7 +42,7 @@ def place(folder: Path, statement: str) -> int:
     """Where the last such statement of creating a card in a new file is, counted in calls to the database."""
     watch = Fails(0, None, folder / "counted.db")
     with opened(folder / "counted.db", watch) as engine:
-        engine.attempt(CARD)
+        engine.try_execute(CARD)
     return max(number for number, name in enumerate(watch.calls, 1) if name.startswith(statement))
 
 
@@ -66,7 +66,7 @@ def test_the_error_says_what_is_known_and_the_command_can_be_said_again(
     watch = Fails(place(tmp_path, statement), NAMED[fault], path)
     with opened(path, watch) as engine:
         with pytest.raises(StoreError, match=says) as raised:
-            engine.attempt(CARD)
+            engine.try_execute(CARD)
         assert isinstance(raised.value, StoreBusy) == busy
         assert watch.failed[0].startswith(statement)
         with sqlite3.connect(path, timeout=0, isolation_level=None) as other:  # while the error is still in hand
@@ -75,8 +75,8 @@ def test_the_error_says_what_is_known_and_the_command_can_be_said_again(
         other.close()
         for _ in range(NAMED[fault].times - 1):  # those that are left to fail
             with suppress(StoreError):
-                engine.attempt(CARD)
-        assert engine.attempt(CARD).applied
+                engine.try_execute(CARD)
+        assert engine.try_execute(CARD).applied
         assert verify(engine.machines, engine.store).clean
 
 
@@ -90,7 +90,7 @@ def test_books_that_cannot_be_opened_say_so_and_open_later(statement: str, fault
     with pytest.raises(StoreError), opened(path, Fails(at, NAMED[fault], path)):
         pass
     with opened(path, Fails(0, None, path)) as engine:
-        assert engine.attempt(CARD).applied
+        assert engine.try_execute(CARD).applied
 
 
 def test_what_fails_on_the_connection_of_the_caller_is_a_store_error(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_what_fails_on_the_connection_of_the_caller_is_a_store_error(tmp_path: P
             theirs = sqlite3.connect(path, isolation_level=None, factory=watched(watch))
             theirs.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreError, match="roll your transaction back, and say it again"):
-                engine.attempt(CARD, connection=theirs)
+                engine.try_execute(CARD, connection=theirs)
             assert watch.failed
             theirs.close()
-        assert engine.attempt(CARD).applied
+        assert engine.try_execute(CARD).applied
 
 
 class Small(sqlite3.Connection):
@@ -118,7 +118,7 @@ class Small(sqlite3.Connection):
 
 def fill(engine: Engine) -> None:
     for number in range(1000):
-        assert engine.attempt(attrs.evolve(CARD, id=f"c{number}", key=f"k{number}")).applied
+        assert engine.try_execute(attrs.evolve(CARD, id=f"c{number}", key=f"k{number}")).applied
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert 0 < done < 1000
     full.close()
     with opened(tmp_path / "books.db", Fails(0, None, tmp_path / "books.db")) as engine:
-        assert engine.attempt(attrs.evolve(CARD, id=f"c{done}", key=f"k{done}")).applied
+        assert engine.try_execute(attrs.evolve(CARD, id=f"c{done}", key=f"k{done}")).applied
         assert verify(engine.machines, engine.store).clean
 
 

@@ -93,7 +93,7 @@ def test_nothing_is_found_in_a_page_that_is_well() -> None:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("two transactions", "its row says version"),
+        ("two transactions", "its row says revision"),
         ("sent again blindly", "was done 2 times by the provider"),
         ("taken for not done", "was done 2 times by the provider"),
     ],

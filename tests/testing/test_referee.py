@@ -111,7 +111,7 @@ def run(store: Store) -> Run:
             case _:
                 line.fault = fault
                 key = "again" if command == "redeem_now" and id == "r" else f"k{number}"
-                receipt = engine.attempt(Command(machine, id, command, args, key, due=due))
+                receipt = engine.try_execute(Command(machine, id, command, args, key, due=due))
                 told.append(Told(receipt.key, machine, id, command, str(receipt.result)))
     provided = Provided.of_sandbox_db(sandbox._books._db)
     sandbox.close()
@@ -176,7 +176,7 @@ class Bench:
     def chained(self) -> None:
         """Make every hash right again."""
         hashes: dict[tuple[str, str], str] = {}
-        for each in sorted(self.entries, key=lambda each: (each["machine"], each["entity"], each["version"])):
+        for each in sorted(self.entries, key=lambda each: (each["machine"], each["entity"], each["revision"])):
             ref = each["machine"], each["entity"]
             each["hash"] = hashes[ref] = chained(hashes.get(ref, ""), tuple(each[name] for name in Record._fields[:-2]))
         for each in self.entities:
@@ -307,11 +307,11 @@ def key_twice(b: Bench) -> None:
 def effect_twice(b: Bench) -> None:
     """The same shipment is posted again under the key of the first."""
     first = [b.entry("p", "settle_part", phase) for phase in ("asked", "confirmed")]
-    version, seq = b.entity("p")["version"], len(b.entries)
+    version, seq = b.entity("p")["revision"], len(b.entries)
     for number, each in enumerate(first, 1):
-        again = {**each, "version": version + number, "seq": seq + number, "key": None, "cause": first[0]["key"]}
+        again = {**each, "revision": version + number, "seq": seq + number, "key": None, "cause": first[0]["key"]}
         b.entries.append(again)
-    b.entity("p")["version"] += 2
+    b.entity("p")["revision"] += 2
     b.chained()
 
 
@@ -441,7 +441,7 @@ DAMAGE: dict[Callable[[Bench], None], str] = {
     fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold']",
     another_reference: "keeps hold 'another hold', call call-",
     driven_with_more: "drives redeem_hold of its card with {'amount': 1500, 'release': 2500",
-    lost_entry: "it follows version 0; an entry is missing",
+    lost_entry: "it follows revision 0; an entry is missing",
     changed_reason: "its hash is not that of its content",
     lost_posting: "its answer takes 0 from there",
     more_than_came: "its postings make it",
@@ -566,7 +566,7 @@ def passed_on() -> Rows:
     ]  # fmt: skip
     for number, (name, command, args) in enumerate(told):
         machine, _, id = name.partition("/")
-        engine.attempt(Command(machine, id, command, args, f"k{number}")).or_raise()
+        engine.try_execute(Command(machine, id, command, args, f"k{number}")).or_raise()
     return rows_of(engine.store)
 
 

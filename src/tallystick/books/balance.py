@@ -308,19 +308,19 @@ class BalanceDesk:
         id = f"seen-{card[5:37]}-{self.currency}"
         facts = {"form": self.settings.recognize, "currency": self.currency}
         balance = {"number": number, "balance": Money(told.available, self.currency)}
-        self._engine.attempt(Command("gift_card", id, "create", facts, f"{id}/create"))
-        done = self._engine.attempt(Command("gift_card", id, "recognize", balance, f"{id}/recognize"))
+        self._engine.try_execute(Command("gift_card", id, "create", facts, f"{id}/create"))
+        done = self._engine.try_execute(Command("gift_card", id, "recognize", balance, f"{id}/recognize"))
         return id if done.applied else None
 
     def _observe(self, known: Entity, told: Told) -> None:
         """Only if nothing has happened in our books since before the provider was asked: its word may be older."""
         with self._store.reading() as reading:
             now = reading.entity(known.machine, known.id)
-        if now is None or now.version != known.version or now.accounts["available"] == told.available:
+        if now is None or now.revision != known.revision or now.accounts["available"] == told.available:
             return
         balance = {"balance": Money(told.available, self.currency)}
         key = f"{known.id[:100]}/observe/{secrets.token_hex(16)}"
-        self._engine.attempt(Command("gift_card", known.id, "observe", balance, key))
+        self._engine.try_execute(Command("gift_card", known.id, "observe", balance, key))
 
     # What is remembered
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
 
 
-class OpenBooks:
+class BaseBooks:
     """Opened books. Thread-safe; close them, or use them in a `with`."""
 
     def __init__(
@@ -106,7 +106,7 @@ class OpenBooks:
         reason: str | None = None,
         due: datetime | None = None,
     ) -> Receipt:
-        receipt = self.engine.attempt(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
+        receipt = self.engine.try_execute(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
         return self.engine.follow(receipt)
 
     @contextmanager

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from tallystick.books.base import OpenBooks
+from tallystick.books.base import BaseBooks
 from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
 from tallystick.engine.receipt import Receipt
 from tallystick.money import Money
@@ -28,7 +28,7 @@ from tallystick.money import Money
 Amount = Money | str
 
 
-class StoredValue(OpenBooks):
+class Books(BaseBooks):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are sold
@@ -193,7 +193,7 @@ class StoredValue(OpenBooks):
             pin = (pins or {}).get(card)
             self._ask_for(payment, card, order, f"{key}/{card}", by)
             args = {"amount": amount, "pin": pin}
-            receipt = self.engine.attempt(self._command("payment", payment, "authorize", args, f"{key}/{card}", by))
+            receipt = self.engine.try_execute(self._command("payment", payment, "authorize", args, f"{key}/{card}", by))
             if not receipt.applied:
                 if receipt.result != "in_doubt":
                     for held in receipts:

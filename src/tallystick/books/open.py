@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from tallystick.books.balance import BalanceSettings
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
@@ -29,7 +29,7 @@ def open(
     verify_captcha: Callable[[str, str], bool] | None = None,
     on_pin: Callable[[str, str], object] | None = None,
     key: str | None = None,
-) -> StoredValue:
+) -> Books:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
 
     `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
@@ -52,7 +52,7 @@ def open(
     engine = connected(reader.load(*folders), open_store(url), answering, key)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
-    return StoredValue(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
+    return Books(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
 
 
 def connected(machines: Machines, store: Store, provider: Provider, key: str | None = None) -> Engine:

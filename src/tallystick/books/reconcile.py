@@ -136,7 +136,7 @@ class Ours:
     """A card as our books have it. `mark` names the newest line that an observation has taken in."""
 
     card: CardFacts
-    version: int
+    revision: int
     available: int
     holds: tuple[OurHold, ...] = ()
     lines: tuple[OurLine, ...] = ()
@@ -164,13 +164,13 @@ def our_half(engine: Engine, id: str) -> Ours:
         calls = reading.calls_on(CARD, id)
         records = list(reading.journal(CARD, id))
         holds = tuple(_our_holds(reading, id))
-    last = [(each.version, each.hash, json.loads(each.after)) for each in records[-1:]]
+    last = [(each.revision, each.hash, json.loads(each.after)) for each in records[-1:]]
     seen = [each for each in records if each.command in ("observe", "recognize") and each.phase == "done"]
     return Ours(
-        card_facts(card), card.version, card.accounts["available"], holds,
+        card_facts(card), card.revision, card.accounts["available"], holds,
         tuple(_our_line(row) for row in calls if row.state == "confirmed" and row.verb not in REPEATABLE),
         blank=card.state == engine.machines.at(CARD, card.machine_version).start,
-        sound=last == [(card.version, card.hash, dict(card.accounts))],
+        sound=last == [(card.revision, card.hash, dict(card.accounts))],
         in_doubt=card.accounts["in_doubt"],
         open_calls=tuple(row.id for row in calls if row.state == "open"),
         taken_in=datetime.fromisoformat(seen[-1].at) if seen else None,
@@ -362,7 +362,7 @@ def _card(engine: Engine, observer: Observer, id: str, person: Person | None, po
         if isinstance(theirs, Unread):
             return [*before, _found(mine, Code.UNREAD, f"it was not judged: {theirs.why}")]
         seen, mine = mine, our_half(engine, id)
-        if mine.version != seen.version:
+        if mine.revision != seen.revision:
             continue
         found = list(compare(seen, theirs))
         codes = {finding.code for finding in found}
@@ -376,7 +376,7 @@ def _card(engine: Engine, observer: Observer, id: str, person: Person | None, po
             if _alone(engine, receipt, seen):
                 return [*before, *found]
             before += [each for each in found if each.posted]  # something came in between: look again
-        elif mine.version == seen.version:
+        elif mine.revision == seen.revision:
             return [*before, *found, _found(seen, Code.NOT_POSTED, f"it cannot be posted: {receipt.why}")]
     return [*before, _found(mine, Code.BUSY, "it was not judged: it moved each time it was read")]
 
@@ -389,12 +389,12 @@ def _doubtful(card: Ours) -> Finding:
 
 def _observe(engine: Engine, card: Ours, theirs: Observed, person: Person) -> Receipt:
     """Have the card observe the provider's balance; the key names the newest line that was seen."""
-    key = f"{KEY}/{_digest(card.card.id)}/{card.version}/{_digest(theirs.lines[0].id) if theirs.lines else '-'}"
+    key = f"{KEY}/{_digest(card.card.id)}/{card.revision}/{_digest(theirs.lines[0].id) if theirs.lines else '-'}"
     balance = Money(theirs.available, card.card.currency)
-    return engine.attempt(Command(CARD, card.card.id, "observe", {"balance": balance}, key, *person))
+    return engine.try_execute(Command(CARD, card.card.id, "observe", {"balance": balance}, key, *person))
 
 
 def _alone(engine: Engine, receipt: Receipt, card: Ours) -> bool:
     """Whether the observation is the very next thing that happened to the card."""
     with engine.store.reading() as reading:
-        return reading.keyed([receipt.key])[receipt.key].version == card.version + 1
+        return reading.keyed([receipt.key])[receipt.key].revision == card.revision + 1

@@ -38,7 +38,7 @@ class OldHold:
     amount: Money
     hold: str | None  # the provider's name for it
     since: datetime
-    version: int  # of the payment, when this was seen
+    revision: int  # of the payment, when this was seen
 
 
 @attrs.frozen
@@ -85,7 +85,7 @@ def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = N
 def _hold(reading: Reading, payment: Entity) -> OldHold:
     since = _since(list(reading.journal(PAYMENT, payment.id)))
     amount, hold = Money(payment.accounts["held"], payment.currency), payment.facts.get("hold")
-    return OldHold(*_named(reading, payment), amount, str(hold) if hold else None, since, payment.version)
+    return OldHold(*_named(reading, payment), amount, str(hold) if hold else None, since, payment.revision)
 
 
 def _named(reading: Reading, payment: Entity) -> tuple[str, str, str, str, str]:
@@ -127,8 +127,8 @@ def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -
 
 def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
     named = hashlib.sha256(hold.payment.encode()).hexdigest()[:16]  # an id may be too long or too odd for a key
-    key = f"release/{named}/{hold.version}"
-    return engine.follow(engine.attempt(Command(PAYMENT, hold.payment, "reverse", {}, key, by, reason)))
+    key = f"release/{named}/{hold.revision}"
+    return engine.follow(engine.try_execute(Command(PAYMENT, hold.payment, "reverse", {}, key, by, reason)))
 
 
 def stuck(engine: Engine) -> Stuck:

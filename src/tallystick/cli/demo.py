@@ -18,7 +18,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from tallystick.books.balance import BalanceDesk, BalanceSettings
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.books.reconcile import reconcile
 from tallystick.books.views import Sale
 from tallystick.cli.as_tables import grid
@@ -50,7 +50,7 @@ class Beat:
         return attrs.asdict(self)
 
 
-def story(books: StoredValue) -> Iterator[Beat]:
+def story(books: Books) -> Iterator[Beat]:
     """The story, beat by beat, as it is lived. Only the store of the books is used where Clutch is the provider."""
     with _provided(books) as shop:
         yield from _told(shop)
@@ -104,7 +104,7 @@ def _told(shop: _Shop) -> Iterator[Beat]:
 class _Teller:
     """Words the answers, with the balance of the card the story is about."""
 
-    def __init__(self, books: StoredValue) -> None:
+    def __init__(self, books: Books) -> None:
         self._books = books
         self.card = "card-1"
 
@@ -173,13 +173,13 @@ class _Clutch:
 
 @attrs.frozen
 class _Shop:
-    books: StoredValue
+    books: Books
     plastic: str  # the number of a physical card on the shelf
     clutch: _Clutch | None = None
 
 
 @contextmanager
-def _provided(books: StoredValue) -> Iterator[_Shop]:
+def _provided(books: Books) -> Iterator[_Shop]:
     """The books with Clutch as their provider, while its sandbox is served; as they are, where that is not there."""
     try:
         import httpx2  # noqa: F401  # the transport needs it
@@ -205,7 +205,7 @@ def _provided(books: StoredValue) -> Iterator[_Shop]:
             clutch = _Clutch(server.url, HttpTransport(settings))
         with closing(ClutchProvider(settings, clutch, clock=clock)) as provider:
             engine = Engine(books.engine.machines, books.engine.store, provider, clock=clock)
-            yield _Shop(StoredValue(engine), sandbox.inventory("PLASTIC")[0], clutch)
+            yield _Shop(Books(engine), sandbox.inventory("PLASTIC")[0], clutch)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tallystick.cli.options import (
 from tallystick.errors import Invalid, TallystickError, quoted
 
 if TYPE_CHECKING:
-    from tallystick.cli.parameters import Books
+    from tallystick.cli.parameters import BooksOptions
     from tallystick.engine.engine import Engine
     from tallystick.engine.receipt import Receipt
 
@@ -104,7 +104,7 @@ def demo(ctx: click.Context, json_out: bool) -> None:
 @pins_option
 @books_options
 @click.pass_context
-def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: Books, json_out: bool) -> None:
+def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: BooksOptions, json_out: bool) -> None:
     """Execute JSON Lines: a command a line in, an answer a line out.
 
     FILE may be - for stdin. Run again, the same file replays. The exit code is 1 if a line was invalid; refusals are
@@ -132,7 +132,7 @@ def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: Bo
 @pins_option
 @books_options
 @click.pass_context
-def due(ctx: click.Context, pins: str | None, books: Books, json_out: bool) -> None:
+def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: bool) -> None:
     """Run what is due: deferred commands, follow-ups, retries.
 
     The exit code is 1 if one of them waits for a person now; see stuck.
@@ -160,7 +160,7 @@ def due(ctx: click.Context, pins: str | None, books: Books, json_out: bool) -> N
               help="Seconds for which a call may still be on its way.")  # fmt: skip
 @pins_option
 @books_options
-def recover(grace: int, pins: str | None, books: Books, json_out: bool) -> None:
+def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
     """End what is in doubt by the provider's own record."""
     from datetime import timedelta
 
@@ -188,7 +188,7 @@ def recover(grace: int, pins: str | None, books: Books, json_out: bool) -> None:
 @books_options
 def resolve(
     call: str, result: str, reference: str | None, number: str | None, amount: str | None, by: str, reason: str,
-    books: Books, json_out: bool,
+    books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """Say what became of CALL, when only a person can.
 
@@ -219,7 +219,7 @@ def _tell_receipts(json_out: bool, receipts: list[Receipt], nothing: str) -> Non
 @main.command()
 @click.argument("id")
 @books_options
-def show(id: str, books: Books, json_out: bool) -> None:
+def show(id: str, books: BooksOptions, json_out: bool) -> None:
     """Show the life of a card or a payment.
 
     ID is its id, machine/id, or a full card number.
@@ -236,7 +236,7 @@ def show(id: str, books: Books, json_out: bool) -> None:
 @click.argument("command", required=False)
 @click.argument("arguments", metavar="[ARG=VALUE]...", nargs=-1)
 @books_options
-def may(id: str, command: str | None, arguments: tuple[str, ...], books: Books, json_out: bool) -> None:
+def may(id: str, command: str | None, arguments: tuple[str, ...], books: BooksOptions, json_out: bool) -> None:
     """Say whether ID would take COMMAND now, and why not.
 
     Nothing is done. Without a command: what each command of its state would need. To try a creation: machine/id
@@ -279,7 +279,7 @@ def _tell_answer(engine: Engine, id: str, command: str, arguments: tuple[str, ..
 @click.argument("id", required=False)
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many entries.")
 @books_options
-def history(id: str | None, last: int, books: Books, json_out: bool) -> None:
+def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> None:
     """Show the newest entries of the journal, or those of ID."""
     from tallystick.cli import as_json, as_tables, parameters
 
@@ -295,7 +295,7 @@ def history(id: str | None, last: int, books: Books, json_out: bool) -> None:
 @main.command()
 @books_options
 @click.pass_context
-def verify(ctx: click.Context, books: Books, json_out: bool) -> None:
+def verify(ctx: click.Context, books: BooksOptions, json_out: bool) -> None:
     """Replay the journal and compare everything.
 
     The exit code is 1 if anything is wrong.

@@ -33,7 +33,7 @@ def option(*names: str, **more: Any) -> Callable[[Any], Any]:
 
 
 def books_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Options that say which books are meant, given on as one `Books`."""
+    """Options that say which books are meant, given on as one `BooksOptions`."""
 
     @option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
     @machines_option
@@ -41,9 +41,9 @@ def books_options(function: Callable[..., None]) -> Callable[..., None]:
     @json_option
     @functools.wraps(function)
     def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
-        from tallystick.cli.parameters import Books
+        from tallystick.cli.parameters import BooksOptions
 
-        function(*args, books=Books(url, folders, provider), **options)
+        function(*args, books=BooksOptions(url, folders, provider), **options)
 
     decorated: Callable[..., None] = with_books
     return decorated

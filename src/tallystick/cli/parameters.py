@@ -23,7 +23,7 @@ FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0":
 
 
 @attrs.frozen
-class Books:
+class BooksOptions:
     """Which books are meant: where they are, whose machines run there, and who performs calls."""
 
     url: str

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.reconcile import Finding, Report
     from tallystick.books.waiting import OldHold, Stuck, Uncovered
-    from tallystick.cli.parameters import Books
+    from tallystick.cli.parameters import BooksOptions
     from tallystick.engine.engine import Engine
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -65,7 +65,7 @@ def _of_person(deed: str) -> Callable[[Callable[..., None]], Callable[..., None]
               help="Cards in stock; may be repeated.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of numbers, PINs, credentials and faults.")
 @click.option("--faults", metavar="SPEC", default="", help="Chances, such as lost_after=0.02,slow=0.01:250ms.")
-@click.option("--state", metavar="FILE", help="Books that survive a restart; without, they are in memory.")
+@click.option("--state", metavar="FILE", help="BooksOptions that survive a restart; without, they are in memory.")
 @click.option("--set", "settings", metavar="SETTING=VALUE", multiple=True,
               help="What it does where Clutch's public record is silent.")  # fmt: skip
 def sandbox(
@@ -107,7 +107,7 @@ def balance(
     currency: str | None,
     client: str | None,
     pin_stdin: bool,
-    books: Books,
+    books: BooksOptions,
     json_out: bool,
 ) -> None:
     """Ask what the card with this NUMBER carries; - reads the number from stdin.
@@ -160,7 +160,7 @@ def reconcile(
     apply: bool,
     by: str | None,
     reason: str | None,
-    books: Books,
+    books: BooksOptions,
     json_out: bool,
 ) -> None:
     """Compare our books with the provider's, card by card.
@@ -199,7 +199,7 @@ def holds(
     release: bool,
     by: str | None,
     reason: str | None,
-    books: Books,
+    books: BooksOptions,
     json_out: bool,
 ) -> None:
     """List holds of forgotten orders; a provider's holds never expire.
@@ -229,7 +229,7 @@ def holds(
 @books_options
 def stuck(
     dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, pins: str | None,
-    books: Books, json_out: bool,
+    books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """List everything that waits for a person.
 

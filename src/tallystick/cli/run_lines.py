@@ -233,7 +233,7 @@ def answer(engine: Engine, line: Line) -> tuple[dict[str, Any], bool]:
             _prompted(engine, line)
         if line.command is None:
             return _performed(engine, line), False
-        receipt = engine.attempt(line.command)
+        receipt = engine.try_execute(line.command)
     except Crash as crash:
         return _crashed(line, crash), False
     except Invalid as error:

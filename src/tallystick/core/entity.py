@@ -34,7 +34,7 @@ class Entity:
     machine: str
     id: str
     state: str
-    version: int
+    revision: int
     machine_version: int
     currency: str
     facts: Mapping[str, object] = attrs.field(repr=False)  # a card number is among them
@@ -54,7 +54,7 @@ class Entry:
 
     machine: str
     entity: str
-    version: int
+    revision: int
     machine_version: int
     transition: str
     command: str

@@ -12,7 +12,7 @@ from tallystick.provider.protocol import Outcome, Reason, Result
 
 
 def create(machine: Machine, id: str, currency: str, facts: Mapping[str, object]) -> Plan:
-    """A new entity in its start state, entry version 1."""
+    """A new entity in its start state, revision 1."""
     accounts = dict.fromkeys(machine.columns, 0)
     entity = Entity(machine.name, id, machine.start, 1, machine.version, currency, facts, accounts)
     known = {name: value for name, value in facts.items() if value is not None}
@@ -51,7 +51,7 @@ def set_aside(machines: Machines, intent: Intent, call: str) -> tuple[Plan, list
         args = {name: step.args[name] for name in machine.commands[step.command].kept}
         after = attrs.evolve(
             entity,
-            version=entity.version + 1,
+            revision=entity.revision + 1,
             accounts=accounts,
             calls=entity.calls + 1,
             changing=row.name if row.changes else entity.changing,
@@ -141,7 +141,7 @@ def _give_back(plan: Plan, entity: Entity, row: Row, step: InFlight, outcome: Ou
     lines = zip(row.lines, step.amounts, strict=True)
     postings = tuple([Posting(IN_DOUBT, source, amount) for (source, _), amount in lines if amount])
     state = row.transition.otherwise if declined and row.transition.otherwise else entity.state
-    after = attrs.evolve(entity, state=state, version=entity.version + 1, accounts=post(entity.accounts, postings))
+    after = attrs.evolve(entity, state=state, revision=entity.revision + 1, accounts=post(entity.accounts, postings))
     phase = "declined" if declined else "unavailable"
     plan.entities.append(after)
     said = {name: value for name, value in step.args.items() if value is not None and value is not False}
@@ -168,7 +168,7 @@ def _advance(
         facts = {**facts, **changed}
     state = row.target or entity.state
     after = Entity(
-        entity.machine, entity.id, state, entity.version + 1, entity.machine_version, entity.currency,
+        entity.machine, entity.id, state, entity.revision + 1, entity.machine_version, entity.currency,
         facts, accounts, entity.calls, entity.changing, entity.hash,
     )  # fmt: skip
     given = kept(machines.at(entity.machine, entity.machine_version), command, args)
@@ -191,7 +191,7 @@ def _entry(
     call: str | None,
 ) -> Entry:
     return Entry(
-        after.machine, after.id, after.version, after.machine_version, row.name, command, phase,
+        after.machine, after.id, after.revision, after.machine_version, row.name, command, phase,
         before.state, after.state, args, postings, facts, after.accounts, call,
     )  # fmt: skip
 

@@ -111,9 +111,9 @@ class Engine:
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
         wanted = Command(machine, id, command, args or {}, key, by, reason, due)
-        return self.attempt(wanted, connection=connection).or_raise()
+        return self.try_execute(wanted, connection=connection).or_raise()
 
-    def attempt(self, command: Command, *, connection: Any = None) -> Receipt:
+    def try_execute(self, command: Command, *, connection: Any = None) -> Receipt:
         """As `execute`, but every answer is a receipt, a refusal too. Raises only Invalid and StoreError."""
         self._consider(command)
         if connection is None:
@@ -124,11 +124,11 @@ class Engine:
             unit.write()
         return receipt
 
-    def attempt_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
+    def try_execute_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
         """Many commands in their order, each answered on its own; with a local provider in few transactions."""
         wanted = list(commands)
         if not self.provider.local:
-            return [or_invalid(self.attempt, command) for command in wanted]
+            return [or_invalid(self.try_execute, command) for command in wanted]
         results: list[Receipt | Invalid] = []
         for start in range(0, len(wanted), BATCH):
             part = wanted[start : start + BATCH]

@@ -62,7 +62,7 @@ class _Replayed:
     """An entity as its journal makes it, and what came in from each outside account."""
 
     state: str | None = None
-    version: int = 0
+    revision: int = 0
     currency: str = ""
     hash: str = ""
     facts: dict[str, object] = attrs.field(factory=dict)
@@ -119,7 +119,7 @@ class _Verifier:
             self._entries += 1
             self._seen.add(record.seq)
             for code, what in self._entry(record, so_far):
-                self._find(code, f"entry {record.seq}, {ref[0]} {ref[1]!r} version {record.version}", what)
+                self._find(code, f"entry {record.seq}, {ref[0]} {ref[1]!r} revision {record.revision}", what)
         self._outside[ref] = so_far.outside
         if entity is None:
             self._find("no_row", ref, f"the journal has {len(records)} entries of it, but its table does not have it")
@@ -140,10 +140,10 @@ class _Verifier:
 
     def _entry(self, record: Record, so_far: _Replayed) -> Iterator[tuple[str, str]]:
         """What is wrong with one entry; moves the replay on by it."""
-        if record.version != so_far.version + 1:
+        if record.revision != so_far.revision + 1:
             yield (
                 "gap",
-                f"it follows version {so_far.version}: {record.version - so_far.version - 1} entries are missing",
+                f"it follows revision {so_far.revision}: {record.revision - so_far.revision - 1} entries are missing",
             )
         elif record.from_state != so_far.state:
             yield "from_state", f"it begins in {record.from_state}, but the entry before it ended in {so_far.state}"
@@ -165,7 +165,11 @@ class _Verifier:
 
     def _amounts(self, record: Record, so_far: _Replayed) -> Iterator[tuple[str, str]]:
         """Compute a transition's amounts again: its guard must be true, its postings must be these."""
-        if record.transition == CREATE or record.phase not in ("done", "asked") or so_far.version + 1 != record.version:
+        if (
+            record.transition == CREATE
+            or record.phase not in ("done", "asked")
+            or so_far.revision + 1 != record.revision
+        ):
             return
         machine = self._machines.at(record.machine, record.machine_version)
         row = machine.rows[record.transition]
@@ -261,14 +265,14 @@ def _advance(record: Record, so_far: _Replayed, postings: list[Posting]) -> Iter
                 "after",
                 f"it says {name} is {shown(after.get(name, 0))} afterwards; the postings make it {shown(value)}",
             )
-    so_far.state, so_far.version, so_far.hash = record.to_state, record.version, record.hash
+    so_far.state, so_far.revision, so_far.hash = record.to_state, record.revision, record.hash
     so_far.facts |= json.loads(record.facts)
 
 
 def _differences(so_far: _Replayed, entity: Entity) -> Iterator[tuple[str, str]]:
     """Where the row is not what the journal makes of the entity."""
     shown = _shown(entity.currency)
-    for name in ("state", "version", "currency", "hash"):
+    for name in ("state", "revision", "currency", "hash"):
         if getattr(entity, name) != getattr(so_far, name):
             yield name, f"its row says {name} {getattr(entity, name)}, its journal {getattr(so_far, name)}"
     for name, value in entity.accounts.items():

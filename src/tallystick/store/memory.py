@@ -152,8 +152,8 @@ class MemoryStore:
     def _append(self, record: Record) -> None:
         ref = record.machine, record.entity
         before = self._by_entity.setdefault(ref, [])
-        if record.key in self._by_key or record.version != len(before) + 1:
-            raise StoreError(f"entry {record.version} of {ref[0]} {ref[1]!r} is there already, or its key is")
+        if record.key in self._by_key or record.revision != len(before) + 1:
+            raise StoreError(f"entry {record.revision} of {ref[0]} {ref[1]!r} is there already, or its key is")
         kept = record._replace(seq=len(self._records) + 1)
         self._records.append(kept)
         before.append(kept)

@@ -71,7 +71,7 @@ class Reading(Protocol):
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
 
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
-        """Entries by machine, entity and version; of one machine or one entity if named."""
+        """Entries by machine, entity and revision; of one machine or one entity if named."""
 
     def chronicle(self, last: int) -> list[Record]:
         """The newest `last` entries, oldest first."""

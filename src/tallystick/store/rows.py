@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
     machine: str
     entity: str
-    version: int
+    revision: int
     machine_version: int
     transition: str
     command: str
@@ -43,7 +43,7 @@ class Record(NamedTuple):
     def __repr__(self) -> str:
         """Without what was said and set: a card number may be among it."""
         did = f"{self.transition} {self.phase}, {self.from_state} → {self.to_state}"
-        return f"<Record {self.version} of {self.machine} {self.entity!r}: {did}>"
+        return f"<Record {self.revision} of {self.machine} {self.entity!r}: {did}>"
 
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -69,11 +69,11 @@ class Stamp:
 def record(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> Record:
     """The entry as it is kept; moves the entity's hash on. `first`: it carries the command's key."""
     fields = (
-        entry.machine, entry.entity, entry.version, entry.machine_version, entry.transition, entry.command, entry.phase,
-        entry.from_state, entry.to_state, encode(entry.args) if entry.args else "{}", _postings(entry.postings),
-        encode(entry.facts) if entry.facts else "{}", _amounts(entry.after), entity.currency, entry.call,
-        stamp.key if first else None, None if first else stamp.key, stamp.fingerprint if first else None,
-        stamp.by, stamp.reason, stamp.at,
+        entry.machine, entry.entity, entry.revision, entry.machine_version, entry.transition, entry.command,
+        entry.phase, entry.from_state, entry.to_state, encode(entry.args) if entry.args else "{}",
+        _postings(entry.postings), encode(entry.facts) if entry.facts else "{}", _amounts(entry.after),
+        entity.currency, entry.call, stamp.key if first else None, None if first else stamp.key,
+        stamp.fingerprint if first else None, stamp.by, stamp.reason, stamp.at,
     )  # fmt: skip
     entity.hash = chained(entity.hash, fields)
     return Record(*fields, entity.hash)

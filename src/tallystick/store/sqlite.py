@@ -293,7 +293,7 @@ class SqliteReading:
         cursor = self._cursor.connection.cursor()
         cursor.row_factory = None
         given = [value for value in (machine, id) if value is not None]
-        for row in cursor.execute(f"SELECT {_RECORD}, seq FROM entry{where} ORDER BY machine, entity, version", given):
+        for row in cursor.execute(f"SELECT {_RECORD}, seq FROM entry{where} ORDER BY machine, entity, revision", given):
             yield Record._make(row)
 
     def chronicle(self, last: int) -> list[Record]:

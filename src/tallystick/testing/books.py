@@ -1,9 +1,9 @@
 """A provider in memory with books of its own: for simulations of millions of operations.
 
-`Books` is the provider's half: cards, what is available and held on them, and a line for everything that was done,
-under our id of the call where we did it. It does what it is asked each time it is asked: a request sent twice is done
-twice, as at a provider that promises nothing. `Network` stands between: it is a `Provider`, and what goes wrong with a
-request is told to it by a function, one fault for each request:
+`ProviderBooks` is the provider's half: cards, what is available and held on them, and a line for everything that was
+done, under our id of the call where we did it. It does what it is asked each time it is asked: a request sent twice is
+done twice, as at a provider that promises nothing. `Network` stands between: it is a `Provider`, and what goes wrong
+with a request is told to it by a function, one fault for each request:
 
     lost_before, refused, 429, 500_before     nothing is done; told as unknown or as surely not done
     lost_after, 500_after, slow, broken_json, truncated, wrong_currency, raises, unreadable
@@ -50,7 +50,7 @@ class Declined(Exception):
         self.reason = reason
 
 
-class Books:
+class ProviderBooks:
     """The provider's half."""
 
     def __init__(self, chance: Random) -> None:
@@ -190,7 +190,7 @@ class Network:
 
     def __init__(
         self,
-        books: Books,
+        books: ProviderBooks,
         chance: Random,
         *,
         fault: Callable[[str], str],

@@ -1,6 +1,6 @@
 """The provider's half of a simulated world: light books in memory, all of Clutch, or nobody.
 
-Most seeds run on `BooksHalf`: what is simulated then is our half, millions of times. Some run on `ClutchHalf`: the
+Most seeds run on `LightHalf`: what is simulated then is our half, millions of times. Some run on `ClutchHalf`: the
 adapter with its wire, limits and look-up, against the sandbox and its own books. And some on `LocalHalf`, as a shop
 does that issues its own store credit: no call leaves the house, and processes still die and meet.
 """
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from tallystick.core.entity import Entity
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Provider
-from tallystick.testing.books import CHANGES_GO_WRONG, Books, Network
+from tallystick.testing.books import CHANGES_GO_WRONG, Network, ProviderBooks
 from tallystick.testing.referee import Done, Provided
 from tallystick.testing.simulated import START, World
 
@@ -69,7 +69,7 @@ class Half(Protocol):
     def close(self) -> None: ...
 
 
-class BooksHalf:
+class LightHalf:
     kind = "books"
     kinds = CHANGES_GO_WRONG
     currencies = ("USD", "EUR", "JPY", "BHD")
@@ -77,7 +77,7 @@ class BooksHalf:
 
     def __init__(self, seed: int, wrapped: Wrapped | None = None) -> None:
         self._chance = Random(f"{seed}:books")  # noqa: S311  # to be repeatable
-        self._books = Books(self._chance)
+        self._books = ProviderBooks(self._chance)
         self._wrapped = wrapped
 
     def provider(self, world: World, clock: Clock) -> Provider:

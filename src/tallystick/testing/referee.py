@@ -36,7 +36,7 @@ __all__ = ["Done", "Provided", "Rows", "Told", "judge"]
 
 Row = Mapping[str, Any]
 Ref = tuple[str, str]
-_FIXED = ("id", "state", "version", "machine_version", "currency", "calls", "changing", "hash")
+_FIXED = ("id", "state", "revision", "machine_version", "currency", "calls", "changing", "hash")
 
 
 @attrs.frozen
@@ -154,7 +154,7 @@ class _Judged:
     # Entities
 
     def _entity(self, ref: Ref) -> Iterator[str]:
-        entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["version"], each["seq"]))
+        entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["revision"], each["seq"]))
         life = self.lives[ref] = Life()
         for entry in entries:
             yield from self._replay.go_on(life, entry)

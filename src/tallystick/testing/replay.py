@@ -23,7 +23,7 @@ Step = tuple[object, ...]
 
 # What is hashed, in this order; an entry's hash covers the hash before it.
 HASHED = (
-    "machine", "entity", "version", "machine_version", "transition", "command", "phase", "from_state", "to_state",
+    "machine", "entity", "revision", "machine_version", "transition", "command", "phase", "from_state", "to_state",
     "args", "postings", "facts", "after", "currency", "call", "key", "cause", "fingerprint", "by", "reason", "at",
 )  # fmt: skip
 _hashed = itemgetter(*HASHED)
@@ -37,7 +37,7 @@ class Life:
 
     name: str = ""
     state: str | None = None
-    version: int = 0
+    revision: int = 0
     machine_version: int = 0
     currency: str = ""
     hash: str = ""
@@ -62,12 +62,12 @@ class Replay:
     def go_on(self, life: Life, entry: Row) -> list[str]:
         """One entry more."""
         found = list(self._entry(life, entry))
-        where = f"{entry['machine']} {entry['entity']!r} version {entry['version']}" if found else ""
+        where = f"{entry['machine']} {entry['entity']!r} revision {entry['version']}" if found else ""
         return [f"{where}: {what}" for what in found]
 
     def _entry(self, life: Life, entry: Row) -> Iterator[str]:
-        if entry["version"] != life.version + 1:
-            yield f"it follows version {life.version}; an entry is missing or stands there twice"
+        if entry["revision"] != life.revision + 1:
+            yield f"it follows revision {life.revision}; an entry is missing or stands there twice"
         if entry["seq"] <= life.seq:
             yield f"it was written as number {entry['seq']}, before the entry it follows, number {life.seq}"
         if self.steady and entry["at"] < life.at:
@@ -86,7 +86,7 @@ class Replay:
         if page is None:
             yield f"it runs on version {entry['machine_version']} of {entry['machine']}, whose page is not kept"
             return
-        if life.version == 0:
+        if life.revision == 0:
             life.name = f"{entry['machine']} {entry['entity']!r}"
             life.accounts = dict.fromkeys((*page.accounts, *([IN_DOUBT] if page.accounts else [])), 0)
             life.facts = dict.fromkeys(page.facts)
@@ -100,7 +100,7 @@ class Replay:
         yield from _posted(life, entry, page, postings)
         yield from _in_flight(life, entry, postings, made.flight)
         life.facts |= facts
-        life.state, life.version, life.hash = entry["to_state"], entry["version"], entry["hash"]
+        life.state, life.revision, life.hash = entry["to_state"], entry["revision"], entry["hash"]
         life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
         if entry["phase"] in ("done", "confirmed"):
             key = entry["key"] or entry["cause"] or ""
@@ -134,7 +134,7 @@ def _posted(life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iter
 
 def against(row: Row, life: Life, page: Page) -> Iterator[str]:
     """Where the row of an entity is not what its journal makes of it."""
-    for fact in ("state", "version", "machine_version", "currency", "hash", "accounts"):
+    for fact in ("state", "revision", "machine_version", "currency", "hash", "accounts"):
         if row[fact] != getattr(life, fact):
             yield f"{life.name}: its row says {fact} {row[fact]}, its journal {getattr(life, fact)}"
     for fact, value in row["facts"].items():

@@ -25,7 +25,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.testing.ending import Ending
 from tallystick.testing.figures import Failure, Figures
-from tallystick.testing.half import BooksHalf, ClutchHalf, Half, LocalHalf, Wrapped
+from tallystick.testing.half import ClutchHalf, Half, LightHalf, LocalHalf, Wrapped
 from tallystick.testing.referee import Rows, judge
 from tallystick.testing.rows import rows_of
 from tallystick.testing.simulated import World
@@ -38,7 +38,7 @@ LOCAL_EVERY = 4  # of so many, one runs where nobody is asked
 CLUTCH_SHARE = 4  # and does this much less, as it costs more
 
 HALVES: Mapping[str, Callable[[int, Wrapped | None], Half]] = {
-    "books": BooksHalf, "clutch": ClutchHalf, "local": LocalHalf,
+    "books": LightHalf, "clutch": ClutchHalf, "local": LocalHalf,
 }  # fmt: skip
 
 Progress = Callable[[Figures], object]

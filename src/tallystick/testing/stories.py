@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.engine.receipt import Command
 from tallystick.errors import StoreError
@@ -71,7 +71,7 @@ def _moved(id: str, old: str, new: str, form: str) -> Command:
 def _elsewhere(name: str, card: str, minor: int) -> Step:
     """Another channel moves value on the card."""
 
-    def step(books: StoredValue) -> None:
+    def step(books: Books) -> None:
         with books.engine.store.reading() as look:
             entity = look.entity("gift_card", card)
         assert entity is not None
@@ -83,13 +83,13 @@ def _elsewhere(name: str, card: str, minor: int) -> Step:
 def _let_go_elsewhere(payment: str) -> Step:
     """Somebody releases the payment's hold at the provider, and then tells our books."""
 
-    def step(books: StoredValue) -> None:
+    def step(books: Books) -> None:
         with books.engine.store.reading() as look:
             entity = look.entity("payment", payment)
         assert entity is not None
         if entity.facts["hold"] is not None and entity.state == "authorized":
             books.engine.provider.let_go(entity.facts["hold"])  # type: ignore[attr-defined]
-        books.engine.attempt(_do("payment", payment, "hold_lost")).or_raise()
+        books.engine.try_execute(_do("payment", payment, "hold_lost")).or_raise()
 
     return step
 
@@ -106,7 +106,7 @@ def _their_own() -> Iterator[None]:
 def _with_the_order(command: Command) -> Step:
     """An order system that writes the command into its own transaction, and sends the call after its commit."""
 
-    def step(books: StoredValue) -> None:
+    def step(books: Books) -> None:
         store = books.engine.store
         assert isinstance(store, SqliteStore)
         with _their_own():
@@ -114,7 +114,7 @@ def _with_the_order(command: Command) -> Step:
         with closing(connection):
             with _their_own():
                 connection.execute("BEGIN IMMEDIATE")
-            receipt = books.engine.attempt(command, connection=connection)
+            receipt = books.engine.try_execute(command, connection=connection)
             with _their_own():
                 connection.execute("COMMIT")
         if receipt.call is not None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import attrs
 
-from tallystick.books.books import StoredValue
+from tallystick.books.books import Books
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import LONGEST_WAIT, Engine
 from tallystick.engine.old_receipt import call_of
@@ -31,7 +31,7 @@ from tallystick.testing.counterpart import Counterpart
 from tallystick.testing.points import Pointed, Points
 from tallystick.testing.referee import Provided, Rows, Told
 
-Step = Command | Callable[[StoredValue], object] | timedelta  # a command, something more, or time that passes
+Step = Command | Callable[[Books], object] | timedelta  # a command, something more, or time that passes
 Fault = Callable[[BaseException], bool]
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
@@ -71,8 +71,8 @@ class _Engine(Engine):
 
     told_to: Path
 
-    def attempt(self, command: Command, *, connection: Any = None) -> Receipt:
-        receipt = super().attempt(command, connection=connection)
+    def try_execute(self, command: Command, *, connection: Any = None) -> Receipt:
+        receipt = super().try_execute(command, connection=connection)
         if connection is None:
             write_told(self.told_to, receipt)
         return receipt
@@ -105,7 +105,7 @@ class Telling:
             random=Random(life),  # noqa: S311  # the same waits in every run
         )  # fmt: skip
         self.engine.told_to = folder / TOLD
-        self.books = StoredValue(self.engine)
+        self.books = Books(self.engine)
 
     def tell(self) -> None:
         """The whole story, from its start."""
@@ -117,7 +117,7 @@ class Telling:
             else:
                 self.insist(step)
 
-    def insist(self, step: Command | Callable[[StoredValue], object]) -> None:
+    def insist(self, step: Command | Callable[[Books], object]) -> None:
         """Say it until it is answered."""
         for _ in range(TRIES):
             answered = self._said(step)
@@ -126,11 +126,11 @@ class Telling:
                 return
         raise AssertionError(f"{step} is not answered")
 
-    def _said(self, step: Command | Callable[[StoredValue], object]) -> bool:
+    def _said(self, step: Command | Callable[[Books], object]) -> bool:
         self.clock.now += next(self._jumps, timedelta())
         try:
             if isinstance(step, Command):
-                self.engine.attempt(step).or_raise()
+                self.engine.try_execute(step).or_raise()
             else:
                 step(self.books)
         except (Refused, Declined):

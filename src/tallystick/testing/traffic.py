@@ -95,7 +95,7 @@ class Traffic:
 
         def attempt() -> None:
             try:
-                answers.append(self.world.engine.attempt(command))
+                answers.append(self.world.engine.try_execute(command))
             except Invalid as error:
                 self.ended["invalid"] += 1
                 self.world.story.append(("invalid", str(error)))
@@ -150,7 +150,7 @@ class Traffic:
 
     def _refused(self, command: Command) -> None:
         try:
-            receipt = self.world.engine.attempt(command)
+            receipt = self.world.engine.try_execute(command)
         except (KeyReused, Invalid):
             self.ended["invalid"] += 1
             return

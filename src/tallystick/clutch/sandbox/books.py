@@ -1,6 +1,6 @@
 """The provider's books: card sets, cards, balances, holds and history, in one SQLite database.
 
-Value enters and leaves only through `Books.record`, which writes the history entry with its signed updates, while
+Value enters and leaves only through `Ledger.record`, which writes the history entry with its signed updates, while
 `add` and `set_hold` move what is available and held. `audit` proves for every card that the three agree. Balances
 and holds cannot go below zero: the schema refuses it, whatever the code above does.
 
@@ -100,7 +100,7 @@ ENTRY = (
 )
 
 
-class Books:
+class Ledger:
     def __init__(self, settings: Settings, *, seed: int, state: Path | None, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.lock = threading.RLock()

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from tallystick.clutch.sandbox.books import Books, Card, Origin, Update
+from tallystick.clutch.sandbox.books import Card, Ledger, Origin, Update
 from tallystick.clutch.sandbox.moves import Cap
 from tallystick.clutch.sandbox.settings import Errors, Refused, Settings, ValueType
 
@@ -22,7 +22,7 @@ MAX_DIGITS = 12
 
 @frozen
 class Call:
-    books: Books
+    books: Ledger
     origin: Origin
     body: Json = attrs.field(repr=False)
     cap: Cap | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from tallystick.clutch.sandbox.books import Books, Card, Entry, Hold, Operation, Origin, Update
+from tallystick.clutch.sandbox.books import Card, Entry, Hold, Ledger, Operation, Origin, Update
 from tallystick.clutch.sandbox.settings import Refused, ValueType
 
 # Lowers an approval below what was asked, as the fault short_approval does.
@@ -38,7 +38,7 @@ class Done:
     short: bool = False
 
 
-def issue(books: Books, origin: Origin, card: Card, order: Order) -> Done:
+def issue(books: Ledger, origin: Origin, card: Card, order: Order) -> Done:
     _check_status(books, card, "issue")
     _check_amount(books, order)
     _check_limits(books, card, order.value, order.minor)
@@ -46,7 +46,7 @@ def issue(books: Books, origin: Origin, card: Card, order: Order) -> Done:
     return _move(books, origin, card, "issue", order, order.minor)
 
 
-def redeem(books: Books, origin: Origin, card: Card, order: Order) -> Done:
+def redeem(books: Ledger, origin: Origin, card: Card, order: Order) -> Done:
     _check_status(books, card, "redeem")
     _check_amount(books, order)
     approved = _approve(books, card, order, partial=order.most_possible)
@@ -56,7 +56,7 @@ def redeem(books: Books, origin: Origin, card: Card, order: Order) -> Done:
     return _move(books, origin, card, "redeem", order, -approved)
 
 
-def hold(books: Books, origin: Origin, card: Card, order: Order) -> Done:
+def hold(books: Ledger, origin: Origin, card: Card, order: Order) -> Done:
     settings = books.settings
     _check_status(books, card, "hold")
     _check_amount(books, order)
@@ -72,7 +72,7 @@ def hold(books: Books, origin: Origin, card: Card, order: Order) -> Done:
     return Done(transaction_id, approved, approved < order.minor)
 
 
-def adjust(books: Books, origin: Origin, card: Card, order: Order) -> Done:
+def adjust(books: Ledger, origin: Origin, card: Card, order: Order) -> Done:
     """An administrative correction: either sign, of what is available, no limits, suspended cards too."""
     _check_status(books, card, "adjustment")
     if books.available(card.number, order.value) + order.minor < 0:
@@ -81,7 +81,7 @@ def adjust(books: Books, origin: Origin, card: Card, order: Order) -> Done:
     return _move(books, origin, card, "adjustment", order, order.minor)
 
 
-def redeem_from_hold(books: Books, origin: Origin, card: Card, order: Order) -> Done:
+def redeem_from_hold(books: Ledger, origin: Origin, card: Card, order: Order) -> Done:
     """Redeem out of a hold, or with amount 0 and the release flag give the whole hold back."""
     settings = books.settings
     releasing = order.release_rest or (order.minor == 0 and settings.zero_from_hold == "release")
@@ -105,7 +105,7 @@ def redeem_from_hold(books: Books, origin: Origin, card: Card, order: Order) -> 
     return Done(transaction_id, taken + extra, taken + extra < order.minor)
 
 
-def void(books: Books, origin: Origin, entry: Entry) -> str:
+def void(books: Ledger, origin: Origin, entry: Entry) -> str:
     """Undo one line of history, once; returns the transactionId of the void."""
     settings, card = books.settings, books.card(entry.number or "")
     if entry.voided_by is not None:
@@ -128,19 +128,19 @@ def void(books: Books, origin: Origin, entry: Entry) -> str:
 # --- The checks
 
 
-def _check_status(books: Books, card: Card, work: str) -> None:
+def _check_status(books: Ledger, card: Card, work: str) -> None:
     if card.status == "inventory":
         raise Refused(books.settings.errors.not_activated)
     if card.status == "suspended" and work in books.settings.suspended_refuses:
         raise Refused(books.settings.errors.card_suspended)
 
 
-def _check_amount(books: Books, order: Order) -> None:
+def _check_amount(books: Ledger, order: Order) -> None:
     if order.minor < 0 or (order.minor == 0 and books.settings.zero_amount == "error"):
         raise Refused(books.settings.errors.bad_amount)
 
 
-def _check_limits(books: Books, card: Card, value: ValueType, minor: int) -> None:
+def _check_limits(books: Ledger, card: Card, value: ValueType, minor: int) -> None:
     settings = books.settings
     held = sum(hold.amount for hold in books.open_holds(card.number) if hold.value == value)
     after = books.available(card.number, value) + held + minor
@@ -150,7 +150,7 @@ def _check_limits(books: Books, card: Card, value: ValueType, minor: int) -> Non
         raise Refused(settings.errors.over_limit)
 
 
-def _approve(books: Books, card: Card, order: Order, *, partial: bool) -> int:
+def _approve(books: Ledger, card: Card, order: Order, *, partial: bool) -> int:
     """How much of what is available the caller gets."""
     available = books.available(card.number, order.value)
     wanted = order.minor if order.cap is None else min(order.minor, order.cap(order.minor, order.value))
@@ -159,14 +159,14 @@ def _approve(books: Books, card: Card, order: Order, *, partial: bool) -> int:
     return min(wanted, available)
 
 
-def _open_hold(books: Books, card: Card, order: Order) -> Hold:
+def _open_hold(books: Ledger, card: Card, order: Order) -> Hold:
     held = books.hold(order.hold_id or "")
     if held is None or held.number != card.number or held.value != order.value or not held.amount:
         raise Refused(books.settings.errors.unknown_hold)
     return held
 
 
-def _beyond_hold(books: Books, card: Card, order: Order, extra: int) -> int:
+def _beyond_hold(books: Ledger, card: Card, order: Order, extra: int) -> int:
     """What a redemption takes from the available balance, its hold being too small."""
     settings = books.settings
     if not extra:
@@ -181,7 +181,7 @@ def _beyond_hold(books: Books, card: Card, order: Order, extra: int) -> int:
     return min(extra, available)
 
 
-def _voidable(books: Books, entry: Entry) -> bool:
+def _voidable(books: Ledger, entry: Entry) -> bool:
     settings = books.settings
     late = settings.void_within_seconds is not None and books.now() - entry.time > settings.void_within_seconds * 1000
     if late or entry.operation in ("allocate", "account", "void", "release", "checkout_setup"):
@@ -191,7 +191,7 @@ def _voidable(books: Books, entry: Entry) -> bool:
     return entry.operation != "hold" or (settings.void_of_hold == "release" and _untouched(books, entry))
 
 
-def _untouched(books: Books, entry: Entry) -> bool:
+def _untouched(books: Ledger, entry: Entry) -> bool:
     held = books.hold(entry.hold_id or "")
     return held is not None and held.amount == held.placed
 
@@ -199,7 +199,7 @@ def _untouched(books: Books, entry: Entry) -> bool:
 # --- The deeds
 
 
-def _move(books: Books, origin: Origin, card: Card, operation: Operation, order: Order, minor: int) -> Done:
+def _move(books: Ledger, origin: Origin, card: Card, operation: Operation, order: Order, minor: int) -> Done:
     books.add(card.number, order.value, minor)
     transaction_id = books.record(
         origin,
@@ -212,7 +212,7 @@ def _move(books: Books, origin: Origin, card: Card, operation: Operation, order:
     return Done(transaction_id, abs(minor), operation == "redeem" and -minor < order.minor)
 
 
-def _keep_rest(books: Books, origin: Origin, held: Hold, rest: int) -> None:
+def _keep_rest(books: Ledger, origin: Origin, held: Hold, rest: int) -> None:
     if rest in (0, held.amount) or books.settings.remainder_keeps_id:
         books.set_hold(held.id, rest)
     else:
@@ -220,7 +220,7 @@ def _keep_rest(books: Books, origin: Origin, held: Hold, rest: int) -> None:
         books.place_hold(books.next_transaction_id(origin), held.number, held.value, rest)
 
 
-def _void_hold(books: Books, entry: Entry) -> list[Update]:
+def _void_hold(books: Ledger, entry: Entry) -> list[Update]:
     held = books.hold(entry.hold_id or "")
     assert held is not None
     books.set_hold(held.id, 0)
@@ -228,7 +228,7 @@ def _void_hold(books: Books, entry: Entry) -> list[Update]:
     return [Update(held.value, 0)]
 
 
-def _refill_hold(books: Books, entry: Entry) -> list[Update]:
+def _refill_hold(books: Ledger, entry: Entry) -> list[Update]:
     """Give a redemption back to its hold; what it took beyond the hold goes to the available balance."""
     held = books.hold(entry.hold_id or "")
     assert held is not None
@@ -239,7 +239,7 @@ def _refill_hold(books: Books, entry: Entry) -> list[Update]:
     return [Update(held.value, redeemed)]
 
 
-def _void_updates(books: Books, entry: Entry) -> list[Update]:
+def _void_updates(books: Ledger, entry: Entry) -> list[Update]:
     number = entry.number or ""
     for update in entry.updates:
         if books.available(number, update.value) < update.minor:

@@ -18,7 +18,7 @@ import attrs
 from attrs import frozen
 
 from tallystick.clutch.sandbox import moves
-from tallystick.clutch.sandbox.books import Books, Entry, Origin
+from tallystick.clutch.sandbox.books import Entry, Ledger, Origin
 from tallystick.clutch.sandbox.faults import FAULT_HEADER, Fault, Faults, Plan, seconds
 from tallystick.clutch.sandbox.jsontext import dumps
 from tallystick.clutch.sandbox.settings import CardSet, Refused, Settings, ValueType, WireError
@@ -76,7 +76,7 @@ class Sandbox:
         self.settings = settings or Settings()
         self.faults = Faults.parse(faults) if isinstance(faults, str) else faults or Faults()
         self._clock = clock
-        self._books = Books(self.settings, seed=seed, state=Path(state) if state else None, clock=clock)
+        self._books = Ledger(self.settings, seed=seed, state=Path(state) if state else None, clock=clock)
         for name, cards in (card_sets or {}).items():
             self._books.add_set(name, CardSet(cards) if isinstance(cards, int) else cards)
         self.credentials = _credentials(self._books)
@@ -311,7 +311,7 @@ def _dump_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _credentials(books: Books) -> Credentials:
+def _credentials(books: Ledger) -> Credentials:
     settings, rng = books.settings, random.Random(f"{books.seed}:credentials")  # noqa: S311 - to be repeatable
     key, secret = f"{rng.getrandbits(64):016x}", f"{rng.getrandbits(128):032x}"
     return Credentials(

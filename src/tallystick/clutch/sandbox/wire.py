@@ -12,7 +12,7 @@ import attrs
 from attrs import frozen
 
 from tallystick.clutch.sandbox import changing, reading
-from tallystick.clutch.sandbox.books import Books, Origin
+from tallystick.clutch.sandbox.books import Ledger, Origin
 from tallystick.clutch.sandbox.call import Call, Json
 from tallystick.clutch.sandbox.checkout import checkout
 from tallystick.clutch.sandbox.jsontext import dumps, loads
@@ -74,7 +74,7 @@ class Answer:
 
 @frozen
 class Wire:
-    books: Books
+    books: Ledger
     credentials: Credentials
 
     def answer(self, method: str, headers: Mapping[str, str], body: bytes, *, cap: Cap | None = None) -> Answer:

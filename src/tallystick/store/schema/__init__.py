@@ -120,7 +120,7 @@ def table(versions: Sequence[Machine]) -> str:
     lines = [
         "id TEXT PRIMARY KEY",
         f"state TEXT NOT NULL CHECK (state IN ({_quoted(states)}))",
-        "version INTEGER NOT NULL CHECK (version > 0)",
+        "revision INTEGER NOT NULL CHECK (revision > 0)",
         "machine_version INTEGER NOT NULL",
         "currency TEXT NOT NULL",
         *(_fact(fact, choices[fact.name]) for fact in facts.values()),
@@ -193,7 +193,7 @@ class Table:
         self.facts = list(facts_over(versions))
         self.flags = {name for name, fact in facts_over(versions).items() if fact.type.kind == "flag"}
         self.accounts = accounts_over(versions)
-        fixed = ["id", "state", "version", "machine_version", "currency", "calls", "changing", "hash"]
+        fixed = ["id", "state", "revision", "machine_version", "currency", "calls", "changing", "hash"]
         columns = [*fixed, *self.facts, *self.accounts]
         listed = ", ".join(f'"{column}"' for column in columns)
         self.select = f'SELECT {listed} FROM "{self.name}"'
@@ -206,7 +206,7 @@ class Table:
         )
 
     def entity(self, row: tuple[Any, ...]) -> Entity:
-        id, state, version, machine_version, currency, calls, changing, hash = row[:8]
+        id, state, revision, machine_version, currency, calls, changing, hash = row[:8]
         try:
             machine = self.machines.at(self.name, machine_version)
         except KeyError:
@@ -218,11 +218,11 @@ class Table:
         accounts = dict(zip(self.accounts, row[8 + len(self.facts) :], strict=True))
         if len(accounts) != len(machine.columns):
             accounts = {name: accounts[name] for name in machine.columns}
-        return Entity(self.name, id, state, version, machine_version, currency, facts, accounts, calls, changing, hash)
+        return Entity(self.name, id, state, revision, machine_version, currency, facts, accounts, calls, changing, hash)
 
     def row(self, entity: Entity, at: str) -> tuple[Any, ...]:
         return (
-            entity.id, entity.state, entity.version, entity.machine_version, entity.currency, entity.calls,
+            entity.id, entity.state, entity.revision, entity.machine_version, entity.currency, entity.calls,
             entity.changing, entity.hash,
             *[entity.facts.get(name) for name in self.facts],
             *[entity.accounts.get(name, 0) for name in self.accounts],

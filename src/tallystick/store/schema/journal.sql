@@ -27,7 +27,7 @@ CREATE TABLE entry (
   seq             INTEGER PRIMARY KEY,
   machine         TEXT NOT NULL,
   entity          TEXT NOT NULL,
-  version         INTEGER NOT NULL CHECK (version > 0),
+  revision        INTEGER NOT NULL CHECK (revision > 0),
   machine_version INTEGER NOT NULL,
   transition      TEXT NOT NULL,
   command         TEXT NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE entry (
   reason          TEXT,
   at              TEXT NOT NULL,
   hash            TEXT NOT NULL,      -- SHA-256 of the entity's previous hash and this row
-  UNIQUE (machine, entity, version)
+  UNIQUE (machine, entity, revision)
 ) STRICT;
 
 CREATE UNIQUE INDEX entry_key ON entry (key) WHERE key IS NOT NULL;
@@ -66,15 +66,15 @@ BEGIN SELECT RAISE(ABORT, 'an entry has to be a step that its machine declares')
 
 -- INSERT OR REPLACE would delete the row in its way without firing the trigger on DELETE.
 CREATE TRIGGER entry_is_new BEFORE INSERT ON entry
-WHEN EXISTS (SELECT 1 FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND version = NEW.version)
+WHEN EXISTS (SELECT 1 FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND revision = NEW.revision)
   OR EXISTS (SELECT 1 FROM entry WHERE seq = NEW.seq)
   OR (NEW.key IS NOT NULL AND EXISTS (SELECT 1 FROM entry WHERE key = NEW.key))
 BEGIN SELECT RAISE(ABORT, 'an entry is there already, or its key; entries are never replaced'); END;
 
 CREATE TRIGGER entry_follows BEFORE INSERT ON entry
-WHEN (SELECT to_state FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND version = NEW.version - 1)
+WHEN (SELECT to_state FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND revision = NEW.revision - 1)
      IS NOT NEW.from_state
-  OR (NEW.version = 1) IS NOT (NEW.from_state IS NULL)
+  OR (NEW.revision = 1) IS NOT (NEW.from_state IS NULL)
 BEGIN SELECT RAISE(ABORT, 'an entry has to follow the one before it'); END;
 
 CREATE TRIGGER entry_stays BEFORE UPDATE ON entry

@@ -71,8 +71,8 @@ class Entries:
         assert card is not None
         assert payment is not None
         assert card.accounts == {"available": 4000, "held": 1000, "leaving": 0, "in_doubt": 0}
-        assert (card.state, card.version, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
-        assert [each.version for each in journal] == [1, 2, 3, 4, 5]
+        assert (card.state, card.revision, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
+        assert [each.revision for each in journal] == [1, 2, 3, 4, 5]
         assert journal[-1].hash == card.hash
         assert [(each.machine, each.transition, each.key, each.cause) for each in both] == [
             ("gift_card", "hold", None, "c1/hold")
@@ -87,7 +87,7 @@ class Entries:
             transaction.write(done(world, "gift_card", "c1", "allocate", key="c1/allocate"), AT)
 
         def names(records: Iterable[Record]) -> list[tuple[str, str, int, int]]:
-            return [(each.machine, each.entity, each.version, each.seq) for each in records]
+            return [(each.machine, each.entity, each.revision, each.seq) for each in records]
 
         with store.reading() as look:
             assert names(look.journal()) == [

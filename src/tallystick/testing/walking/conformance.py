@@ -149,4 +149,4 @@ def _arguments(machine: Machine, record: Record) -> dict[str, Any]:
 
 
 def _where(record: Record) -> str:
-    return f"{record.machine} {record.entity!r} version {record.version}"
+    return f"{record.machine} {record.entity!r} revision {record.revision}"

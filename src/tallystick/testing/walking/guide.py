@@ -287,7 +287,7 @@ class _Plan:
     @property
     def fresh(self) -> int:
         """A number that was not there before: every step makes it larger."""
-        return 1 + sum(each.version for each in self.world.values())
+        return 1 + sum(each.revision for each in self.world.values())
 
     def _ids(self, machine: str) -> list[str]:
         return [ref[1] for ref in self.world if ref[0] == machine]

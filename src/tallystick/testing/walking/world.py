@@ -108,7 +108,7 @@ class World(View):
         line = {name: value for name, value in line.items() if name != "provider"}
         ended: list[Receipt] = []
         with suppress(Invalid):
-            self._recorded(line, lambda: ended.append(self.engine.attempt(command_of(line))))
+            self._recorded(line, lambda: ended.append(self.engine.try_execute(command_of(line))))
         for each in ended:
             self._tell(each)
         return ended[0] if ended else None
