@@ -438,15 +438,15 @@ def test_books_that_move_while_they_are_compared_are_read_anew(shop: Shop) -> No
 def test_what_comes_in_just_before_the_posting_is_set_right(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hold is placed after the last look and before the observation, which so observes an old balance."""
     shop.spend(700)
-    attempt, first = shop.engine.try_execute, [True]
+    try_execute, first = shop.engine.try_execute, [True]
 
     def late(command: Any, **more: Any) -> Any:
         if command.command == "observe" and first:
             first.pop()
             shop.books.authorize("q", "c", "5.00", order="o3", key="late")
-        return attempt(command, **more)
+        return try_execute(command, **more)
 
-    monkeypatch.setattr(shop.engine, "attempt", late)
+    monkeypatch.setattr(shop.engine, "try_execute", late)
     report = reconcile(shop.engine, apply=True, **WHO)
     assert (len(report.posted), report.remaining) == (2, ())
     assert (shop.available(), shop.agree()) == (1800, True)

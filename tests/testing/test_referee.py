@@ -307,9 +307,9 @@ def key_twice(b: Bench) -> None:
 def effect_twice(b: Bench) -> None:
     """The same shipment is posted again under the key of the first."""
     first = [b.entry("p", "settle_part", phase) for phase in ("asked", "confirmed")]
-    version, seq = b.entity("p")["revision"], len(b.entries)
+    revision, seq = b.entity("p")["revision"], len(b.entries)
     for number, each in enumerate(first, 1):
-        again = {**each, "revision": version + number, "seq": seq + number, "key": None, "cause": first[0]["key"]}
+        again = {**each, "revision": revision + number, "seq": seq + number, "key": None, "cause": first[0]["key"]}
         b.entries.append(again)
     b.entity("p")["revision"] += 2
     b.chained()

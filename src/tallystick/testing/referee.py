@@ -9,7 +9,7 @@ the rules of a page, its expressions and the provider's books are read again wit
     conservation    what came in from outside stands on accounts; none is below nothing; invariants hold
     amounts         each transition moved, set and drove what its page says, computed from the values before it
     keys            one command per key, one effect per key and entity, follow-ups queued and their cause known
-    order           versions and numbers without a gap, each entry follows the one before, hashes chained
+    order           revisions and numbers without a gap, each entry follows the one before, hashes chained
     replay          the row of every entity is what its journal makes of it
     told            what a caller was told once is so still: applied stays applied, declined stays declined
     the halves      each call done once, as asked; holds and balances equal on both sides

@@ -62,7 +62,7 @@ class Replay:
     def go_on(self, life: Life, entry: Row) -> list[str]:
         """One entry more."""
         found = list(self._entry(life, entry))
-        where = f"{entry['machine']} {entry['entity']!r} revision {entry['version']}" if found else ""
+        where = f"{entry['machine']} {entry['entity']!r} revision {entry['revision']}" if found else ""
         return [f"{where}: {what}" for what in found]
 
     def _entry(self, life: Life, entry: Row) -> Iterator[str]:
