@@ -9,7 +9,7 @@ import pytest
 from core_world import PAGES
 from tallystick.check.finding import Finding
 from tallystick.check.model import explore
-from tallystick.cli.run_lines import Summary, run_lines
+from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine

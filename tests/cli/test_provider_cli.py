@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -24,8 +23,7 @@ pytest.importorskip("uvicorn")
 from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
 from tallystick.books.open import provider_named
-from tallystick.cli.main import Sentences, main
-from tallystick.cli.provider import balance, holds, reconcile, sandbox, stuck
+from tallystick.cli.main import main
 from tallystick.clutch.client import ClutchProvider, from_environment
 from tallystick.clutch.sandbox import Faults, Sandbox
 from tallystick.clutch.sandbox.server import Server
@@ -40,23 +38,10 @@ from tallystick.store.open import open_store
 load = reader.load
 MACHINES = load()
 WHO = ("--by", "anna", "--reason", "month's end")
-PROGRAM = """
-from tallystick.cli import provider as provider_cli
-from tallystick.books.balance import BalanceSettings
-from tallystick.cli.main import Sentences
-Sentences("tallystick", commands=[provider_cli.sandbox])()
-"""
 
 PINS: dict[str, str] = {}  # as their customers know them
 
 Tallystick = Callable[..., Result]
-
-
-def group() -> click.Group:
-    found = Sentences("tallystick")
-    for command in (sandbox, balance, reconcile, holds, stuck):
-        found.add_command(command)
-    return found
 
 
 def environment(connection: Mapping[str, str]) -> dict[str, str]:
@@ -81,7 +66,7 @@ def tallystick(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(reader, "load", lambda *folders: load(*folders) if folders else MACHINES)
 
     def run(*args: str, code: int = 0, stdin: str = "") -> Result:
-        result = CliRunner().invoke(group(), args, input=stdin)
+        result = CliRunner().invoke(main, args, input=stdin)
         assert result.exit_code == code, (result.exit_code, result.output)
         assert "Traceback" not in result.output
         return result
@@ -343,7 +328,7 @@ def test_the_sandbox_serves_until_it_is_stopped(tmp_path: Path) -> None:
     import httpx2
 
     state = tmp_path / "books.db"
-    command = [sys.executable, "-W", "error", "-c", PROGRAM, "sandbox", "--port", "0", "--seed", "4"]
+    command = [sys.executable, "-W", "error", "-m", "tallystick", "sandbox", "--port", "0", "--seed", "4"]
     command += ["--card-set", "GIFT:2", "--card-set", "PLASTIC:1:physical", "--state", str(state), "--faults", "slow=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
         try:
@@ -367,7 +352,7 @@ def test_the_sandbox_serves_until_it_is_stopped(tmp_path: Path) -> None:
     "args", [("--card-set", "GIFT"), ("--faults", "nonsense=1"), ("--set", "nonsense=1"), ("--port", "-1")]
 )
 def test_how_the_sandbox_is_used_wrongly(args: tuple[str, ...]) -> None:
-    result = CliRunner().invoke(group(), ["sandbox", *args])
+    result = CliRunner().invoke(main, ["sandbox", *args])
     assert result.exit_code == 2, result.output
     assert "Error: " in result.stderr
 
@@ -375,7 +360,7 @@ def test_how_the_sandbox_is_used_wrongly(args: tuple[str, ...]) -> None:
 def test_the_sandbox_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "tallystick.clutch.sandbox.server", raising=False)
-    result = CliRunner().invoke(group(), ["sandbox"])
+    result = CliRunner().invoke(main, ["sandbox"])
     assert (result.exit_code, "pip install 'tallystick[sandbox]'" in result.stderr) == (1, True)
 
 

@@ -9,7 +9,7 @@ import pytest
 from clutch_world import World
 from tallystick.books.books import Books
 from tallystick.books.reconcile import Code, reconcile
-from tallystick.cli.run_lines import Summary, run_lines
+from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import Invalid

@@ -12,7 +12,7 @@ import pytest
 from clutch_world import World
 from tallystick import Declined, InDoubt, Unavailable
 from tallystick.books.books import Books
-from tallystick.cli.options import keeper
+from tallystick.cli.options import write_pins_to
 from tallystick.engine.receipt import Answered
 
 
@@ -110,12 +110,12 @@ def test_a_decline_without_a_card_has_no_pin(shop: Shop) -> None:
 def test_the_command_line_keeps_pins_in_a_file_of_its_owner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "pins.jsonl"
     for card in ("c1", "c2"):
-        keeper(str(file))(card, "0123")
+        write_pins_to(str(file))(card, "0123")
     assert [json.loads(line) for line in file.read_text().splitlines()] == [
         {"card": "c1", "pin": "0123"}, {"card": "c2", "pin": "0123"},
     ]  # fmt: skip
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    keeper(None)("c3", "0123")
+    write_pins_to(None)("c3", "0123")
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "a PIN was drawn for card c3, and nobody has kept it: name a file for them with --pins\n"
+    assert said.err == "card c3 was drawn with a PIN, and nobody has kept it: name a file for PINs with --pins\n"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.cli.main import main
-from tallystick.cli.run_lines import Summary, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider

@@ -1,4 +1,4 @@
-"""What the command line tells, as plain values: the answer to `--json`, and what its tables are made of.
+"""What the command line answers, as plain values: they are printed for `--json`, and the tables are made of them.
 
 Amounts are decimal text here, card numbers are masked and secrets are not there at all; so whatever prints these
 values, in whichever form, says nothing it should not. Keys are stable: others read them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -20,9 +20,15 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
 from tallystick.engine import end_call
 from tallystick.engine.receipt import Answer, Receipt
-from tallystick.engine.verify import Report
+from tallystick.engine.verify import Report as VerifyReport
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, QueueRow, Record
+
+if TYPE_CHECKING:
+    from tallystick.books.balance import BalanceAnswer
+    from tallystick.books.reconcile import Finding as Difference
+    from tallystick.books.reconcile import Report as Reconciliation
+    from tallystick.books.waiting import OldHold, Stuck, Uncovered
 
 Plain = dict[str, Any]
 
@@ -38,13 +44,13 @@ def postings(moved: Iterable[Posting | Sequence[Any]], currency: str | None) -> 
     ]
 
 
-def value(given: object, type_: Type, currency: str) -> object:
+def fact(value: object, type_: Type, currency: str) -> object:
     """A fact as it may be shown."""
-    if given is None or type_.kind == "flag":
-        return given
-    if type_.kind == "money" and isinstance(given, int):
-        return money.to_text(given, currency)
-    return mask(str(given)) if type_.kind == "number" else given
+    if value is None or type_.kind == "flag":
+        return value
+    if type_.kind == "money" and isinstance(value, int):
+        return money.to_text(value, currency)
+    return mask(str(value)) if type_.kind == "number" else value
 
 
 def receipt(of: Receipt) -> Plain:
@@ -119,11 +125,11 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
     again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
     waiting = [row for state in ("waiting", "parked") for row in reading.queue(state=state)]
     linked = [
-        {"machine": other.name, "id": each.id, "state": each.state, "as": fact}
+        {"machine": other.name, "id": each.id, "state": each.state, "as": link}
         for other in machines.values()
-        for fact, target in other.links.items()
+        for link, target in other.links.items()
         if target == entity.machine
-        for each in reading.linked(other.name, fact, entity.id)
+        for each in reading.linked(other.name, link, entity.id)
     ]
     return {
         "machine": entity.machine,
@@ -135,7 +141,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         "currency": entity.currency,
         "accounts": amounts(entity.accounts, entity.currency),
         "facts": {
-            name: value(entity.facts.get(name), fact.type, entity.currency) for name, fact in machine.facts.items()
+            name: fact(entity.facts.get(name), each.type, entity.currency) for name, each in machine.facts.items()
         },
         "linked": linked,
         "calls": [call(row) for row in calls],
@@ -172,10 +178,10 @@ def refusal(of: Refusal) -> Plain:
     }
 
 
-def prospects(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
+def commands(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
     """What each command of the entity's state would need, and what the state refuses on purpose."""
     taken = [line for line in diagram.lines if entity.state in line.sources]
-    commands = [
+    open_commands = [
         {
             "command": name,
             "arguments": {key: str(type_) for key, type_ in machine.commands[name].arguments.items()},
@@ -196,13 +202,13 @@ def prospects(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
         "state": entity.state,
         "currency": entity.currency,
         "accounts": amounts(entity.accounts, entity.currency),
-        "commands": commands,
+        "commands": open_commands,
         "driven": list(dict.fromkeys(driven)),
         "refused": refused,
     }
 
 
-def report(of: Report) -> Plain:
+def verify_report(of: VerifyReport) -> Plain:
     return {
         "clean": of.clean,
         "findings": [attrs.asdict(finding) for finding in of.findings],
@@ -217,7 +223,81 @@ def report(of: Report) -> Plain:
     }
 
 
-def page(diagram: Diagram) -> Plain:
+# What waits, and the provider's half
+
+
+def stuck(of: Stuck) -> Plain:
+    """Everything that waits for a person."""
+    return {
+        "calls": [call(row) for row in of.calls],
+        "queue": [queued(row) for row in of.queue],
+        "uncovered": [_payment(each) for each in of.uncovered],
+    }
+
+
+def hold(of: OldHold) -> Plain:
+    return {**_payment(of), "hold": of.hold, "since": f"{of.since:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _payment(of: OldHold | Uncovered) -> Plain:
+    return {
+        "payment": of.payment,
+        "order": of.order,
+        "card": of.card,
+        "number": of.number,
+        "state": of.state,
+        "currency": of.amount.currency,
+        "amount": _amount(of.amount.minor, of.amount.currency),
+    }
+
+
+def balance(of: BalanceAnswer) -> Plain:
+    plain = {"said": of.said.value, "text": of.text}
+    if of.available is None or of.held is None:
+        return plain
+    currency = of.available.currency
+    return {
+        **plain,
+        "available": _amount(of.available.minor, currency),
+        "held": _amount(of.held.minor, currency),
+        "currency": currency,
+        "card": of.card,
+    }
+
+
+def reconciliation(of: Reconciliation) -> Plain:
+    """What differs between our books and the provider's."""
+    return {
+        "clean": of.clean,
+        "cards": of.cards,
+        "findings": [_difference(each) for each in of.findings],
+        "remaining": len(of.remaining),
+        "posted": [receipt(each) for each in of.posted],
+    }
+
+
+def _difference(finding: Difference) -> Plain:
+    return {
+        "code": finding.code.value,
+        "card": finding.card,
+        "number": finding.number,
+        "currency": finding.currency,
+        "ours": _amount(finding.ours, finding.currency),
+        "theirs": _amount(finding.theirs, finding.currency),
+        "reference": finding.reference,
+        "what": finding.what,
+        "posted": finding.posted,
+    }
+
+
+def _amount(minor: int | None, currency: str) -> str | None:
+    return None if minor is None else money.to_text(minor, currency)
+
+
+# Machines
+
+
+def machine(diagram: Diagram) -> Plain:
     """A machine: its states and transitions."""
     return {
         "machine": diagram.name,
@@ -244,8 +324,8 @@ def page(diagram: Diagram) -> Plain:
     }
 
 
-def listed(machine: Machine) -> Plain:
-    """A machine in a list of machines."""
+def machine_row(machine: Machine) -> Plain:
+    """A machine as one row of a list."""
     return {
         "machine": machine.name,
         "version": machine.version,

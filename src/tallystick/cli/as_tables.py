@@ -128,7 +128,7 @@ def answer_table(plain: Plain) -> RenderableType:
     return Group(*why, grid("transition", "is taken if", "what fails", rows=rows)) if rows else why[0]
 
 
-def prospects_table(plain: Plain) -> RenderableType:
+def commands_table(plain: Plain) -> RenderableType:
     head = Text.assemble((f"{plain['machine']} {plain['id']}", "bold"), " is ", (plain["state"], STATE),
                          *[f", {name} {amount}" for name, amount in plain["accounts"].items()])  # fmt: skip
     rows = [
@@ -145,7 +145,7 @@ def prospects_table(plain: Plain) -> RenderableType:
     return Group(head, table if rows else Text("It takes no command any more."), *driven, *refused)
 
 
-def report_table(plain: Plain) -> RenderableType:
+def verify_table(plain: Plain) -> RenderableType:
     """Clean, or each finding."""
     inside = [
         f"{name} {amount} {code}"
@@ -164,6 +164,78 @@ def report_table(plain: Plain) -> RenderableType:
     )
 
 
+# What waits, and the provider's half
+
+
+def stuck_tables(plain: Plain) -> list[RenderableType]:
+    """Everything that waits for a person; and what was just tried again, if anything was."""
+    tables: list[RenderableType] = [receipts_table(plain["tried"])] if plain.get("tried") else []
+    some = bool(tables)
+    if plain["calls"]:
+        rows = [
+            [each["call"], each["verb"], f"{each['amount']} {each['currency']}" if each["amount"] else "",
+             f"{each['machine']} {each['id']}", each["asked"], str(each["attempts"]), each["note"] or "not looked up"]
+            for each in plain["calls"]
+        ]  # fmt: skip
+        columns = ("call in doubt", "verb", "amount", "of", "last asked", "times", "evidence")
+        tables.append(grid(*columns, rows=rows, right=("amount", "times")))
+    if plain["queue"]:
+        rows = [
+            [each["key"], each["state"], f"{each['machine']} {each['id']}", each["command"], each["why"] or "",
+             each["note"] or ""]
+            for each in plain["queue"]
+        ]  # fmt: skip
+        tables.append(grid("queued", "state", "of", "command", "why", "tried again by", rows=rows))
+    if plain["uncovered"]:
+        rows = [
+            [each["payment"], each["order"], _card(each), each["state"], _money(each)] for each in plain["uncovered"]
+        ]
+        tables.append(grid("payment", "order", "card", "state", "uncovered", rows=rows, right=("uncovered",)))
+    return tables if len(tables) > some else [*tables, "nothing waits for a person"]
+
+
+def holds_tables(plain: Plain) -> list[RenderableType]:
+    """Old holds; and the receipts of those that were released."""
+    rows = [
+        [moment(each["since"]), each["payment"], each["order"], _card(each), each["state"], _money(each),
+         each["hold"] or ""]
+        for each in plain["holds"]
+    ]  # fmt: skip
+    columns = ("since", "payment", "order", "card", "state", "held", "hold")
+    holds = grid(*columns, rows=rows, right=("held",)) if rows else "no hold is that old"
+    return [holds, *([receipts_table(plain["released"])] if plain["released"] else [])]
+
+
+def _card(plain: Plain) -> str:
+    return f"{plain['card']} {plain['number']}"
+
+
+def _money(plain: Plain) -> str:
+    return f"{plain['amount']} {plain['currency']}"
+
+
+def balance_text(plain: Plain) -> str:
+    held = plain.get("held", "").strip("0.")
+    return f"{plain['text']} {plain['held']} {plain['currency']} are held." if held else plain["text"]
+
+
+def reconciliation_table(plain: Plain) -> RenderableType:
+    """Clean, or each difference."""
+    compared = f"{plain['cards']} {'card' if plain['cards'] == 1 else 'cards'} compared"
+    if plain["clean"]:
+        return Text.assemble(("clean", "green"), f": {compared}")
+    posted = f", {len(plain['posted'])} posted, {plain['remaining']} remain" if plain["posted"] else ""
+    head = Text.assemble((f"{len(plain['findings'])} found", "bold red"), f": {compared}{posted}")
+    rows = [
+        [each["what"], each["ours"] or "", each["theirs"] or "", "posted" if each["posted"] else "", each["code"]]
+        for each in plain["findings"]
+    ]
+    return Group(head, grid("what", "ours", "theirs", "done", "code", rows=rows, right=("ours", "theirs")))
+
+
+# Machines
+
+
 def machines_table(plain: Sequence[Plain]) -> RenderableType:
     rows = [
         [
@@ -180,7 +252,7 @@ def machines_table(plain: Sequence[Plain]) -> RenderableType:
                 right=("version", "states", "transitions"))  # fmt: skip
 
 
-def page_table(diagram: Diagram) -> RenderableType:
+def machine_table(diagram: Diagram) -> RenderableType:
     """A machine's states and transitions."""
     head = Text.assemble((diagram.name, "bold"), f" version {diagram.version}: {diagram.summary}")
     states = [

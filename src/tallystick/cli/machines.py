@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tallystick.cli.options import json_option, machines_option, tell, write, write_json
+from tallystick.cli.options import json_option, machines_option
+from tallystick.cli.printing import print_answer, print_json, write
 
 
 @click.command()
@@ -19,11 +20,11 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
 
     known = reader.load(*folders)
     if name is None:
-        told = [as_json.listed(machine) for machine in known.values()]
-        tell(json_out, told, lambda: [as_tables.machines_table(told)])
+        rows = [as_json.machine_row(machine) for machine in known.values()]
+        print_answer(json_out, rows, lambda: [as_tables.machines_table(rows)])
     else:
-        drawn = draw(parameters.machine_named(known, name))
-        tell(json_out, as_json.page(drawn), lambda: [as_tables.page_table(drawn)])
+        picture = draw(parameters.machine_named(known, name))
+        print_answer(json_out, as_json.machine(picture), lambda: [as_tables.machine_table(picture)])
 
 
 @click.command()
@@ -42,16 +43,16 @@ def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str,
     from tallystick.diagram.model import draw
     from tallystick.diagram.table import to_table
 
-    drawn = draw(parameters.machine_named(reader.load(*folders), name))
+    picture = draw(parameters.machine_named(reader.load(*folders), name))
     match form:
         case "dot":
-            text = to_dot(drawn, loops=loops)
+            text = to_dot(picture, loops=loops)
         case "table":
-            text = to_table(drawn)
+            text = to_table(picture)
         case _:
-            text = to_mermaid(drawn, guards=guards, loops=loops)
+            text = to_mermaid(picture, guards=guards, loops=loops)
     if json_out:
-        write_json({"format": form, "text": text, **as_json.page(drawn)})
+        print_json({"format": form, "text": text, **as_json.machine(picture)})
     else:
         write(text)
 
@@ -62,4 +63,4 @@ def schema(json_out: bool) -> None:
     """Print the JSON Schema of a machine's page, for editors."""
     from tallystick.definition.format import json_schema
 
-    write_json(json_schema())
+    print_json(json_schema())

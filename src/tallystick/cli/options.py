@@ -1,18 +1,26 @@
-"""What the commands have in common: the options that say which books are meant, and how an answer is printed."""
+"""The options that commands share: which books are meant, where PINs go, and who answers for a change.
+
+Nothing heavy is imported before a command uses it, so that `--help` is quick.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
+from tallystick.errors import StoreError
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from tallystick.engine.engine import Engine
+    from tallystick.store.protocol import Store
 
 STORE = "sqlite:///tallystick.db"
 
@@ -32,8 +40,65 @@ def option(*names: str, **more: Any) -> Callable[[Any], Any]:
     return click.option(*names, envvar=envvar, show_default=True, show_envvar=True, **more)
 
 
+# Which books
+
+
+@attrs.frozen
+class BooksOptions:
+    """Which books are meant: where they are, which machines run there, and who performs calls."""
+
+    url: str
+    folders: tuple[str, ...] = ()
+    provider: str = "local"
+
+    @contextmanager
+    def opened(self, *, make: bool = False) -> Iterator[Engine]:
+        """The engine on books that exist; with `make`, on books that are made if they do not exist."""
+        from tallystick.books.open import connected, provider_named
+        from tallystick.definition import reader
+        from tallystick.store.open import open_store
+
+        machines = reader.load(*self.folders)
+        store = open_store(self.url)
+        if not make:
+            _require_store(store)
+        provider = provider_named(self.provider)
+        try:
+            yield connected(machines, store, provider)
+        finally:
+            store.close()
+            close = getattr(provider, "close", None)  # its connections, if it has any
+            if close is not None:
+                close()
+
+
+def _require_store(store: Store) -> None:
+    """A command that only looks must not make a store: neither a file, nor tables in somebody else's database.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    import sqlite3
+
+    path = getattr(store, "path", None)
+    if path is None:  # in memory
+        return
+    if not Path(path).is_file():
+        raise StoreError(f"there is no store at {store.url}; `tallystick run FILE --store {store.url}` makes one")
+    connection = sqlite3.connect(path)
+    try:
+        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('machine', 'entry', 'call')")
+        ours = found.fetchone()[0] == 3
+    except sqlite3.DatabaseError as error:
+        raise StoreError(f"there is no store at {store.url}: {error}") from error
+    finally:
+        connection.close()
+    if not ours:
+        raise StoreError(f"there is no store at {store.url}: it is another database")
+
+
 def books_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Options that say which books are meant, given on as one `BooksOptions`."""
+    """The options that say which books are meant; the command gets them as one `BooksOptions`."""
 
     @option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
     @machines_option
@@ -41,52 +106,50 @@ def books_options(function: Callable[..., None]) -> Callable[..., None]:
     @json_option
     @functools.wraps(function)
     def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
-        from tallystick.cli.parameters import BooksOptions
-
         function(*args, books=BooksOptions(url, folders, provider), **options)
 
     decorated: Callable[..., None] = with_books
     return decorated
 
 
+# Where PINs go
+
 pins_option = option("--pins", metavar="FILE", type=click.Path(dir_okay=False),
-                     help="Where PINs of cards that are drawn go, a line each; nobody else keeps them.")  # fmt: skip
+                     help="The file for the PINs of new cards, one a line. Without it they are lost.")  # fmt: skip
 
 
-def keeper(file: str | None) -> Callable[[str, str], None]:
-    """Takes the PINs that a provider hands out; without a file, only says that one is lost."""
+def write_pins_to(file: str | None) -> Callable[[str, str], None]:
+    """A function that writes the PINs which a provider hands out; without a file it only says that one is lost."""
 
-    def keep(card: str, pin: str) -> None:
+    def write_pin(card: str, pin: str) -> None:
         if file is None:
-            told = f"a PIN was drawn for card {card}, and nobody has kept it: name a file for them with --pins"
-            click.echo(told, err=True)
+            lost = f"card {card} was drawn with a PIN, and nobody has kept it: name a file for PINs with --pins"
+            click.echo(lost, err=True)
             return
         line = json.dumps({"card": card, "pin": pin}, ensure_ascii=False) + "\n"
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as kept:
-            kept.write(line)
-            kept.flush()
-            os.fsync(kept.fileno())
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as pins:
+            pins.write(line)
+            pins.flush()
+            os.fsync(pins.fileno())
 
-    return keep
-
-
-def tell(json_out: bool, told: object, shown: Callable[[], list[RenderableType]]) -> None:
-    """Print plain values as JSON, or what is shown of them."""
-    if json_out:
-        write_json(told)
-        return
-    from tallystick.cli.as_tables import console
-
-    out = console()
-    for each in shown():
-        out.print(each)
+    return write_pin
 
 
-def write_json(told: object) -> None:
-    write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
+# Who answers for a change
 
 
-def write(text: str) -> None:
-    """To stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
-    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
-    sys.stdout.buffer.flush()
+def by_and_reason(flag: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options --by and --reason, which a command needs as soon as its `flag` makes it change the books."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--by", help=f"Who has it done; needed with --{flag}.")
+        @click.option("--reason", help=f"Why; needed with --{flag}.")
+        @functools.wraps(function)
+        def checked(*args: Any, by: str | None, reason: str | None, **options: Any) -> None:
+            if options[flag] and not (by and reason):
+                raise click.UsageError(f"--{flag} changes the books: say who (--by) and why (--reason)")
+            function(*args, by=by, reason=reason, **options)
+
+        return checked
+
+    return decorate

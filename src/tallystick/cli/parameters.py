@@ -1,73 +1,18 @@
-"""What a command line gives, made into what the engine wants: opened books, an entity, typed arguments."""
+"""What the words of a command line mean: an ID, the name of a machine, and ARG=VALUE."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-import attrs
 import click
 
-from tallystick.books.open import connected, provider_named
 from tallystick.core.entity import CREATE, Entity, Ref
-from tallystick.definition import reader
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.engine import Engine
-from tallystick.errors import Invalid, StoreError, nearest, quoted
-from tallystick.store.open import open_store
-from tallystick.store.protocol import Reading, Store
+from tallystick.errors import Invalid, nearest, quoted
+from tallystick.store.protocol import Reading
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
-
-
-@attrs.frozen
-class BooksOptions:
-    """Which books are meant: where they are, whose machines run there, and who performs calls."""
-
-    url: str
-    folders: tuple[str, ...] = ()
-    provider: str = "local"
-
-    @contextmanager
-    def opened(self, *, make: bool = False) -> Iterator[Engine]:
-        """The engine on books that are there; or, with `make`, that are made."""
-        machines = reader.load(*self.folders)
-        store = open_store(self.url)
-        if not make:
-            _there(store)
-        provider = provider_named(self.provider)
-        try:
-            yield connected(machines, store, provider)
-        finally:
-            store.close()
-            close = getattr(provider, "close", None)  # its connections, if it has any
-            if close is not None:
-                close()
-
-
-def _there(store: Store) -> None:
-    """Who only looks must not make a store: neither a file nor tables in somebody else's database.
-
-    Raises:
-        StoreError: there is no store.
-    """
-    path = getattr(store, "path", None)
-    if path is None:  # in memory
-        return
-    if not Path(path).is_file():
-        raise StoreError(f"there is no store at {store.url}; `tallystick run FILE --store {store.url}` makes one")
-    connection = sqlite3.connect(path)
-    try:
-        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('machine', 'entry', 'call')")
-        ours = found.fetchone()[0] == 3
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"there is no store at {store.url}: {error}") from error
-    finally:
-        connection.close()
-    if not ours:
-        raise StoreError(f"there is no store at {store.url}: it is another database")
 
 
 def machine_named(machines: Machines, name: str) -> Machine:

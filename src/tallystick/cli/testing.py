@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tallystick.cli.options import json_option, machines_option, tell, write, write_json
+from tallystick.cli.options import json_option, machines_option
+from tallystick.cli.printing import print_answer, print_json, write
 from tallystick.errors import Invalid, MachineError, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tallystick.definition.machine import Machines
-    from tallystick.engine.engine import Engine
     from tallystick.testing.figures import Figures
     from tallystick.testing.walking.coverage import Coverage
 
@@ -58,7 +58,7 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
     sys.stderr.write("\n")
     machines = reader.load(reader.packaged_folder())
     if json_out:
-        write_json(figures.plain(machines))
+        print_json(figures.plain(machines))
     else:
         write("".join(f"{line}\n" for line in figures.lines(machines)))
     if figures.failures:
@@ -98,7 +98,7 @@ def fuzz(
     report = fuzzing.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
     sys.stderr.write("\n")
     plain = report.plain(machines)
-    tell(json_out, plain, lambda: [coverage_table(plain)])
+    print_answer(json_out, plain, lambda: [coverage_table(plain)])
     if report.found is not None:
         path = Path(out) / f"{name}.fuzz.jsonl"
         fuzzing.write(report.found.lines, path)
@@ -132,20 +132,6 @@ def _with_those_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, 
         if any(Path(fault.file).resolve() == path.resolve() for fault in error.faults):
             raise
     return reader.load(*folders, path), [*folders, str(path)]
-
-
-def judged(engine: Engine) -> list[str]:
-    """What is wrong with the books after a rehearsal, as sentences; nothing is said of real ones."""
-    from tallystick.provider.scripted import ScriptedProvider
-
-    if not isinstance(engine.provider, ScriptedProvider):
-        return []
-    from tallystick.engine.verify import verify
-    from tallystick.testing.referee import judge
-    from tallystick.testing.rows import rows_of
-
-    found = [str(finding) for finding in verify(engine.machines, engine.store).findings]
-    return found + judge(rows_of(engine.store), settled=False)
 
 
 def coverage_table(plain: dict[str, Any]) -> RenderableType:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.cli.run_lines import RESULTS, Summary, cleared, parse, run_lines
+from tallystick.cli.json_lines import RESULTS, Summary, cleared, parse, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider

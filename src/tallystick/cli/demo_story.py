@@ -1,4 +1,4 @@
-"""A story for `tallystick demo`: two cards, their orders, and a card that is lost, told by a real store.
+"""The story that `tallystick demo` tells: two cards, their orders, and a card that is lost, told by a real store.
 
 Everything is done through the verbs an order system calls, on SQLite; each beat looks the books up again. Where the
 extras are installed, the provider is the Clutch adapter, over HTTP with a sandbox that is served while the story lasts.

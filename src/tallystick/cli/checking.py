@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from tallystick.cli.options import json_option, write_json
+from tallystick.cli.options import json_option
+from tallystick.cli.printing import print_json
 from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def check(
 def _tell(json_out: bool, plain: object, shown: Callable[[], list[Text]]) -> None:
     """As JSON, or in lines that are not broken: an editor reads file:line:column from their start."""
     if json_out:
-        write_json(plain)
+        print_json(plain)
         return
     from tallystick.cli.as_tables import console
 

@@ -1,0 +1,107 @@
+"""Commands that only look at the books: `show`, `may`, `history`, `verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tallystick.cli.options import books_options
+from tallystick.cli.printing import print_answer
+
+if TYPE_CHECKING:
+    from tallystick.cli.options import BooksOptions
+    from tallystick.engine.engine import Engine
+
+
+@click.command()
+@click.argument("id")
+@books_options
+def show(id: str, books: BooksOptions, json_out: bool) -> None:
+    """Show the life of a card or a payment.
+
+    ID is its id, machine/id, or a full card number.
+    """
+    from tallystick.cli import as_json, as_tables, parameters
+
+    with books.opened() as engine, engine.store.reading() as reading:
+        life = as_json.life(engine.machines, reading, parameters.entity_named(engine, reading, id))
+    print_answer(json_out, life, lambda: [as_tables.life_table(life)])
+
+
+@click.command()
+@click.argument("id")
+@click.argument("command", required=False)
+@click.argument("arguments", metavar="[ARG=VALUE]...", nargs=-1)
+@books_options
+def may(id: str, command: str | None, arguments: tuple[str, ...], books: BooksOptions, json_out: bool) -> None:
+    """Say whether ID would take COMMAND now, and why not.
+
+    Nothing is done. Without a command: what each command of its state would need. To try a creation: machine/id
+    create ARG=VALUE...
+    """
+    with books.opened() as engine:
+        if command is None:
+            _print_commands(engine, id, json_out)
+        else:
+            _print_may(engine, id, command, arguments, json_out)
+
+
+def _print_commands(engine: Engine, id: str, json_out: bool) -> None:
+    from tallystick.cli import as_json, as_tables, parameters
+    from tallystick.diagram.model import draw
+
+    with engine.store.reading() as reading:
+        entity = parameters.entity_named(engine, reading, id)
+    machine = engine.machines.at(entity.machine, entity.machine_version)
+    commands = as_json.commands(machine, draw(machine), entity)
+    print_answer(json_out, commands, lambda: [as_tables.commands_table(commands)])
+
+
+def _print_may(engine: Engine, id: str, command: str, arguments: tuple[str, ...], json_out: bool) -> None:
+    from tallystick.cli import as_json, as_tables, parameters
+
+    currency = None
+    if command == "create":
+        machine, id = parameters.new_entity(engine.machines, id)
+    else:
+        with engine.store.reading() as reading:
+            entity = parameters.entity_named(engine, reading, id)
+        machine, id, currency = engine.machines.at(entity.machine, entity.machine_version), entity.id, entity.currency
+    may = engine.may(machine.name, id, command, parameters.arguments(machine, command, arguments))
+    answer = as_json.answer(may, machine.name, id, command, currency)
+    print_answer(json_out, answer, lambda: [as_tables.answer_table(answer)])
+
+
+@click.command()
+@click.argument("id", required=False)
+@click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many entries.")
+@books_options
+def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> None:
+    """Show the newest entries of the journal, or those of ID."""
+    from tallystick.cli import as_json, as_tables, parameters
+
+    with books.opened() as engine, engine.store.reading() as reading:
+        if id is None:
+            records = reading.chronicle(last)
+        else:
+            records = list(reading.journal(*parameters.entity_named(engine, reading, id).ref))[-last:]
+    entries = [as_json.entry(record) for record in records]
+    print_answer(json_out, entries, lambda: [as_tables.history_table(entries)])
+
+
+@click.command()
+@books_options
+@click.pass_context
+def verify(ctx: click.Context, books: BooksOptions, json_out: bool) -> None:
+    """Replay the journal and compare everything.
+
+    The exit code is 1 if anything is wrong.
+    """
+    from tallystick.cli import as_json, as_tables
+    from tallystick.engine.verify import verify as verify_books
+
+    with books.opened() as engine:
+        report = as_json.verify_report(verify_books(engine.machines, engine.store))
+    print_answer(json_out, report, lambda: [as_tables.verify_table(report)])
+    ctx.exit(0 if report["clean"] else 1)

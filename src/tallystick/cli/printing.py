@@ -1,0 +1,34 @@
+"""How an answer is printed: as JSON, or as tables. Always as UTF-8, and to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def print_answer(json_out: bool, answer: object, tables: Callable[[], list[RenderableType]]) -> None:
+    """Print the plain values of an answer as JSON; or, without `json_out`, its tables."""
+    if json_out:
+        print_json(answer)
+        return
+    from tallystick.cli.as_tables import console
+
+    out = console()
+    for each in tables():
+        out.print(each)
+
+
+def print_json(answer: object) -> None:
+    """Print plain values as indented JSON."""
+    write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
+
+
+def write(text: str) -> None:
+    """Write to stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()

@@ -1,0 +1,146 @@
+"""Commands that execute: `run` a file, what is `due`, `recover` what is in doubt, and `resolve` a call by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from tallystick.cli.options import books_options, pins_option, write_pins_to
+from tallystick.cli.printing import print_answer, write
+from tallystick.errors import Invalid, quoted
+
+if TYPE_CHECKING:
+    from tallystick.cli.options import BooksOptions
+    from tallystick.engine.engine import Engine
+    from tallystick.engine.receipt import Receipt
+
+
+@click.command()
+@click.argument("file", type=click.Path(allow_dash=True))
+@click.option("--strict", is_flag=True, help="Stop at the first invalid line.")
+@pins_option
+@books_options
+@click.pass_context
+def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: BooksOptions, json_out: bool) -> None:
+    """Execute JSON Lines: a command a line in, an answer a line out.
+
+    FILE may be - for stdin. If you run the same file again, it replays. The exit code is 1 if a line was invalid;
+    refusals are answers. The summary goes to stderr, with --json as JSON. With --provider scripted it is a rehearsal:
+    lines may say what the provider replies, and the books are verified at the end.
+    """
+    from tallystick.cli import as_tables, json_lines
+
+    summary = json_lines.Summary()
+    with click.open_file(file, "rb") as source, books.opened(make=True) as engine, as_tables.progress(source) as lines:
+        engine.on_pin = write_pins_to(pins)
+        for answer in json_lines.run_lines(engine, lines, summary, strict=strict):
+            write(json.dumps(answer, ensure_ascii=False) + "\n")
+        faults = _verified_rehearsal(engine)
+    if json_out:
+        click.echo(json.dumps(summary.plain()), err=True)
+    else:
+        as_tables.console(stderr=True).print(as_tables.summary_table(summary.plain()))
+    for sentence in faults:
+        click.echo(sentence, err=True)
+    ctx.exit(1 if faults or summary.lines[json_lines.INVALID] else 0)
+
+
+def _verified_rehearsal(engine: Engine) -> list[str]:
+    """What is wrong with the books after a rehearsal, as sentences; nothing is said of real ones."""
+    from tallystick.provider.scripted import ScriptedProvider
+
+    if not isinstance(engine.provider, ScriptedProvider):
+        return []
+    from tallystick.engine.verify import verify
+    from tallystick.testing.referee import judge
+    from tallystick.testing.rows import rows_of
+
+    found = [str(finding) for finding in verify(engine.machines, engine.store).findings]
+    return found + judge(rows_of(engine.store), settled=False)
+
+
+@click.command()
+@pins_option
+@books_options
+@click.pass_context
+def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: bool) -> None:
+    """Run what is due: deferred commands, follow-ups, retries.
+
+    The exit code is 1 if one of them waits for a person now; see stuck.
+    """
+    from tallystick.engine.by_hand import ENDED
+    from tallystick.engine.engine import BATCH
+
+    receipts: list[Receipt] = []
+    with books.opened() as engine:
+        engine.on_pin = write_pins_to(pins)
+        while ran := engine.run_due():
+            receipts += ran
+            if len(ran) < BATCH:
+                break
+        with engine.store.reading() as reading:
+            left = [row for row in reading.queued({each.key for each in receipts}).values() if row.state in ENDED]
+    _print_receipts(json_out, receipts, "nothing is due")
+    if left:
+        click.echo(f"{len(left)} of them will not be tried again by themselves: see tallystick stuck", err=True)
+        ctx.exit(1)
+
+
+@click.command()
+@click.option("--grace", type=click.IntRange(0), default=60, show_default=True,
+              help="Seconds for which a call may still be on its way.")  # fmt: skip
+@pins_option
+@books_options
+def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
+    """End what is in doubt by the provider's own record."""
+    from datetime import timedelta
+
+    with books.opened() as engine:
+        engine.on_pin = write_pins_to(pins)
+        with engine.store.reading() as reading:
+            calls = reading.calls()
+        if calls and engine.provider.local:  # it answers at once: it cannot have left a call open
+            raise Invalid(
+                f"{len(calls)} calls are open, and the local provider did not make them: name their provider with "
+                f"--provider, or say what became of each, beginning with tallystick resolve {calls[0].id}"
+            )
+        receipts = engine.recover(timedelta(seconds=grace))
+    _print_receipts(json_out, receipts, "nothing is in doubt for that long")
+
+
+@click.command()
+@click.argument("call")
+@click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable"]))
+@click.option("--reference", help="The provider's id of what it did: needed where value moved.")
+@click.option("--number", help="The card that was drawn, of an allocation.")
+@click.option("--amount", help="The confirmed amount, if less than was asked.")
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="On what evidence.")
+@books_options
+def resolve(
+    call: str, result: str, reference: str | None, number: str | None, amount: str | None, by: str, reason: str,
+    books: BooksOptions, json_out: bool,
+) -> None:  # fmt: skip
+    """Say what became of CALL, when only a person can.
+
+    Declined is the end of it; unavailable was surely not done, and may be sent again under its key.
+    """
+    from tallystick import money
+
+    with books.opened() as engine:
+        with engine.store.reading() as reading:
+            row = reading.call(call)
+        if row is None:
+            raise Invalid(f"there is no call {quoted(call)}")
+        minor = money.parse(amount, row.currency) if amount is not None else None
+        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
+    _print_receipts(json_out, [receipt], "")
+
+
+def _print_receipts(json_out: bool, receipts: list[Receipt], if_none: str) -> None:
+    from tallystick.cli import as_json, as_tables
+
+    plain = [as_json.receipt(each) for each in receipts]
+    print_answer(json_out, plain, lambda: [as_tables.receipts_table(plain) if plain else if_none])

@@ -1,0 +1,88 @@
+"""Commands about what waits for a person: `stuck` calls and commands, and `holds` of forgotten orders."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from tallystick.cli.options import books_options, by_and_reason, pins_option, write_pins_to
+from tallystick.cli.printing import print_answer
+
+if TYPE_CHECKING:
+    from tallystick.cli.options import BooksOptions
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.command()
+@click.option("--dismiss", metavar="KEY", multiple=True, help="Seen: this queued command is not tried any more.")
+@click.option("--again", metavar="KEY", multiple=True, help="Try this queued command again, now.")
+@click.option("--by", help="Who decides; needed with --dismiss and --again.")
+@click.option("--reason", help="Why; needed with --dismiss and --again.")
+@pins_option
+@books_options
+def stuck(
+    dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, pins: str | None,
+    books: BooksOptions, json_out: bool,
+) -> None:  # fmt: skip
+    """List everything that waits for a person.
+
+    Calls whose answer nobody knows, with what was found of them; commands refused, declined, or parked after too many
+    tries; payments of which a part is not covered any more. Calls are ended by resolve, commands by --dismiss or
+    --again.
+    """
+    from tallystick.books.waiting import stuck as waiting_for_a_person
+    from tallystick.cli import as_json, as_tables
+
+    if (dismiss or again) and not (by and reason):
+        raise click.UsageError("--dismiss and --again are decisions: say who (--by) and why (--reason)")
+    with books.opened() as engine:
+        engine.on_pin = write_pins_to(pins)
+        for key in dismiss:
+            engine.dismiss(key, by=by or "", reason=reason or "")
+        tried = [as_json.receipt(engine.again(key, by=by or "", reason=reason or "")) for key in again]
+        answer = as_json.stuck(waiting_for_a_person(engine))
+    if again:
+        answer["tried"] = tried
+    print_answer(json_out, answer, lambda: as_tables.stuck_tables(answer))
+
+
+def _age(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:
+    """A length of time, such as 30d."""
+    found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text, re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{text[:40]!r} is no length of time: write 45m, 12h, 30d or 4w", ctx, param)
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+@click.command()
+@click.option("--older-than", "age", metavar="AGE", callback=_age, required=True, help="45m, 12h, 30d or 4w.")
+@click.option("--release", "release", is_flag=True, help="Give them back.")
+@by_and_reason("release")
+@books_options
+@click.pass_context
+def holds(
+    ctx: click.Context,
+    age: timedelta,
+    release: bool,
+    by: str | None,
+    reason: str | None,
+    books: BooksOptions,
+    json_out: bool,
+) -> None:
+    """List holds of forgotten orders; a provider's holds never expire.
+
+    With --release each payment is reversed: what is held goes back to its card. The exit code is 1 if one was not.
+    """
+    from tallystick.books import waiting
+    from tallystick.cli import as_json, as_tables
+
+    with books.opened() as engine:
+        old = waiting.holds_older_than(engine, age)
+        receipts = waiting.release(engine, old, by=by or "", reason=reason or "") if release else []
+    answer = {"holds": [as_json.hold(each) for each in old], "released": [as_json.receipt(each) for each in receipts]}
+    print_answer(json_out, answer, lambda: as_tables.holds_tables(answer))
+    ctx.exit(0 if all(each.applied for each in receipts) else 1)
