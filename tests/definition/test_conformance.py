@@ -25,7 +25,7 @@ from tallystick.core.resolve import complete, create
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines, to_transitions
 from tallystick.provider.protocol import Outcome, Result
-from tallystick.testing.walking.alone import alone
+from tallystick.testing.fuzzing.conformance_walk import alone
 
 STEPS = 4000
 MOST = 20  # cents: small, so that amounts meet

@@ -35,7 +35,7 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Prov
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
-from tallystick.testing.simulated import Dying
+from tallystick.testing.simulation.world import Dying
 
 MACHINES = reader.load()
 PIN = "73519"

@@ -38,9 +38,9 @@ from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow
-from tallystick.testing.referee import Provided, judge
-from tallystick.testing.rows import rows_of
-from tallystick.testing.simulated import Crash, Dying
+from tallystick.testing.referee.verdict import Provided, judge
+from tallystick.testing.simulation.world import Crash, Dying
+from tallystick.testing.store_rows import rows_of
 
 MACHINES = reader.load()
 START = datetime(2026, 3, 2, 12, 0, tzinfo=timezone.utc)

@@ -19,12 +19,12 @@ from tallystick.engine.receipt import Ended, Receipt
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
 from tallystick.store.rows import Changes
 from tallystick.store.sqlite import SqliteTransaction
-from tallystick.testing import story
-from tallystick.testing.counterpart import Counterpart
-from tallystick.testing.crash import crash_points
-from tallystick.testing.page_crashes import page_crashes
-from tallystick.testing.ran import Ran
-from tallystick.testing.stories import STEPS, stories
+from tallystick.testing.faults import story
+from tallystick.testing.faults.crash import crash_points
+from tallystick.testing.faults.file_provider import Counterpart
+from tallystick.testing.faults.our_stories import STEPS, stories
+from tallystick.testing.faults.page_crashes import page_crashes
+from tallystick.testing.faults.report import Ran
 
 
 def two_transactions() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
-from tallystick.testing.walking import alone
+from tallystick.testing.fuzzing import conformance_walk as alone
 
 MACHINES = reader.load(reader.packaged_folder())
 

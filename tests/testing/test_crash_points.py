@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tallystick.testing.crash import blank, undisturbed
-from tallystick.testing.referee import Rows
-from tallystick.testing.stories import stories
-from tallystick.testing.story import BOOKS, Telling
+from tallystick.testing.faults.crash import blank, undisturbed
+from tallystick.testing.faults.our_stories import stories
+from tallystick.testing.faults.story import BOOKS, Telling
+from tallystick.testing.referee.verdict import Rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted_crashes.py")
@@ -57,7 +57,7 @@ def test_the_example_in_the_docs_runs() -> None:
 
 
 def test_killed_at_a_sample_of_points_the_books_end_the_same() -> None:
-    code, said, errors = run("-m", "tallystick.testing.crash", "--points", "30", "--json", "--story", "answers")
+    code, said, errors = run("-m", "tallystick.testing.faults.crash", "--points", "30", "--json", "--story", "answers")
     assert (code, said["findings"]) == (0, []), errors
     assert said["crash points"] == 30
     assert said["killed before a point"] >= 10

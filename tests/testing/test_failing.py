@@ -21,9 +21,9 @@ from tallystick.engine.verify import verify
 from tallystick.errors import StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
 from tallystick.store.sqlite import SqliteStore
-from tallystick.testing.failing import COMMIT, FAULTS, Fails, failing_calls
-from tallystick.testing.points import watched
-from tallystick.testing.stories import STEPS, stories
+from tallystick.testing.faults.failing_database import COMMIT, FAULTS, Fails, failing_calls
+from tallystick.testing.faults.our_stories import STEPS, stories
+from tallystick.testing.faults.points import watched
 
 MACHINES = reader.load()
 CARD = Command("gift_card", "c1", "create", {"form": "electronic", "currency": "BRL"}, "k1")
@@ -142,7 +142,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 def test_a_sample_of_failing_calls_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.failing", "--json", "--calls", "28", "--story", "order"],
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.failing_database", "--json", "--calls", "28", "--story", "order"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = json.loads(done.stdout)

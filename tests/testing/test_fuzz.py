@@ -13,9 +13,9 @@ from hypothesis.stateful import run_state_machine_as_test
 from tallystick.cli.main import main
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.testing.fuzz import QUIET, fuzz, state_machine, write
-from tallystick.testing.walking.shrink import replay
-from tallystick.testing.walking.world import World, story
+from tallystick.testing.fuzzing.fuzzer import QUIET, fuzz, state_machine, write
+from tallystick.testing.fuzzing.shrink import replay
+from tallystick.testing.fuzzing.world import World, story
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "examples/own_machine/machines/travel_voucher.yaml"

@@ -13,8 +13,8 @@ import pytest
 from core_world import MACHINES
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.testing.crash import blank, undisturbed
-from tallystick.testing.page_crashes import compose, page_crashes
+from tallystick.testing.faults.crash import blank, undisturbed
+from tallystick.testing.faults.page_crashes import compose, page_crashes
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples/own_machine/machines"
@@ -82,7 +82,7 @@ def test_follow_ups_without_an_end_do_not_keep_it_for_ever() -> None:
 
 
 def test_nothing_is_found_in_a_page_that_is_well() -> None:
-    code, said, errors = run("-m", "tallystick.testing.page_crashes", str(EXAMPLE / "travel_voucher.yaml"),
+    code, said, errors = run("-m", "tallystick.testing.faults.page_crashes", str(EXAMPLE / "travel_voucher.yaml"),
                              "--points", "20", "--json")  # fmt: skip
     assert (code, said["findings"]) == (0, []), errors
     assert said["crash points"] == 20
@@ -108,7 +108,7 @@ def test_a_planted_fault_is_found_without_a_story_of_ones_own(fault: str, says: 
 NEVER_IN_DOUBT = """
 import sys
 from tallystick.definition import reader
-from tallystick.testing.page_crashes import page_crashes
+from tallystick.testing.faults.page_crashes import page_crashes
 
 def never_in_doubt(view):
     for voucher in view.entities("travel_voucher"):

@@ -9,12 +9,12 @@ from datetime import timedelta
 from itertools import islice
 from random import Random
 
-from tallystick.testing.recoverers import _jumps
+from tallystick.testing.faults.recovery_races import _jumps
 
 
 def test_a_sample_of_races_and_jumps_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.recoverers",
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.recovery_races",
          "--json", "--races", "10", "--jumps", "2", "--story", "covered"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -28,8 +28,8 @@ from tallystick.engine import steps
 from tallystick.engine.unit_of_work import Unit
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
-from tallystick.testing.figures import Figures
-from tallystick.testing.simulate import simulate, simulate_many, world_of
+from tallystick.testing.simulation.report import Figures
+from tallystick.testing.simulation.simulate import simulate, simulate_many, world_of
 
 MACHINES = reader.load(reader.packaged_folder())
 SEEDS = range(1, 20)
@@ -127,7 +127,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path: Any) -> None:
 
 KILLED = """
 import os, signal, time
-from tallystick.testing.simulate import workers
+from tallystick.testing.simulation.simulate import workers
 
 if __name__ == "__main__":
     pool = workers(2)

@@ -12,8 +12,8 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.money import LIMIT
-from tallystick.testing.strategies import amounts, arguments, entities, facts
-from tallystick.testing.walking import boundaries
+from tallystick.testing.fuzzing import boundaries
+from tallystick.testing.fuzzing.strategies import amounts, arguments, entities, facts
 
 WORLD = World("p authorized held=700 | c issued available=5000 held=700 limit=9000")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tallystick.testing import torn
-from tallystick.testing.stories import STEPS, stories
-from tallystick.testing.torn import FRAME_HEAD, HEAD, TEARS, intact, tears, torn_logs
+from tallystick.testing.faults import torn_log as torn
+from tallystick.testing.faults.our_stories import STEPS, stories
+from tallystick.testing.faults.torn_log import FRAME_HEAD, HEAD, TEARS, intact, tears, torn_logs
 
 PAGE = 512
 LOG = (
@@ -44,7 +44,7 @@ def test_a_tear_leaves_what_is_before_it_and_not_what_is_after(how: str) -> None
 
 def test_a_sample_of_torn_logs_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.torn", "--json", "--tears", "30", "--story", "covered"],
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.torn_log", "--json", "--tears", "30", "--story", "covered"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = json.loads(done.stdout)

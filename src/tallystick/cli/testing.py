@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tallystick.definition.machine import Machines
-    from tallystick.testing.figures import Figures
-    from tallystick.testing.walking.coverage import Coverage
+    from tallystick.testing.fuzzing.coverage import Coverage
+    from tallystick.testing.simulation.report import Figures
 
 
 @click.command()
@@ -44,7 +44,7 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
     weather clears and everything in doubt has to end. Exits with 1 if a seed is wrong, and says how to see it again.
     """
     from tallystick.definition import reader
-    from tallystick.testing.simulate import simulate_many
+    from tallystick.testing.simulation.simulate import simulate_many
 
     begun = time.monotonic()
 
@@ -84,8 +84,8 @@ def fuzz(
     for `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
     """
     from tallystick.cli import as_tables
-    from tallystick.testing import fuzz as fuzzing
-    from tallystick.testing.told import told_of
+    from tallystick.testing.fuzzing import fuzzer
+    from tallystick.testing.fuzzing.report import told_of
 
     machines, name, needed = _named(machine, folders)
 
@@ -95,13 +95,13 @@ def fuzz(
                          f"{told['reached']} of {told['of']} transitions")  # fmt: skip
         sys.stderr.flush()
 
-    report = fuzzing.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
+    report = fuzzer.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
     sys.stderr.write("\n")
     plain = report.plain(machines)
     print_answer(json_out, plain, lambda: [coverage_table(plain)])
     if report.found is not None:
         path = Path(out) / f"{name}.fuzz.jsonl"
-        fuzzing.write(report.found.lines, path)
+        fuzzer.write(report.found.lines, path)
         as_tables.console(stderr=True).print(told_of(report.found, path, needed), highlight=False, soft_wrap=True)
         ctx.exit(1)
 
@@ -140,7 +140,7 @@ def coverage_table(plain: dict[str, Any]) -> RenderableType:
     from rich.text import Text
 
     from tallystick.cli.as_tables import grid
-    from tallystick.testing.told import PARTS
+    from tallystick.testing.fuzzing.report import PARTS
 
     rows, missed = [], []
     for name, told in plain["machines"].items():

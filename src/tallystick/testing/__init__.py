@@ -1,35 +1,74 @@
-"""What proves machines, stores and providers: a referee with eyes of its own, simulation, faults, a fuzz kit.
+"""What proves machines, stores and providers: a fuzz kit, crashes and other faults, contracts, simulation, a referee.
 
-    fuzz.fuzz(machines, "payment", examples=500, invariants=[…])  stories, judged after every step
+    fuzz(machines, "payment", examples=500, invariants=[…])       stories, judged after every step
     state_machine(machines, ["payment"])                          the same, for Hypothesis to run, and to be subclassed
     replay(machines, lines)                                       a story again
     strategies                                                    amounts, facts and arguments worth trying
+    page_crashes(machines, "payment", points=500)                 processes killed while entities of a page live
+    crash_points(story)                                           processes killed at points of a story of your own
     store_contract(make_store), provider_contract(make_provider)  tests of whatever promises to be one
 
-Loaded when it is first used: it needs `pip install 'tallystick[testing]'`.
+Each is loaded when it is first used: it needs `pip install 'tallystick[testing]'`.
+
+The rooms inside, in reading order: `referee` judges what any of the others did and shares no code with it; `store_rows`
+reads a store for it. `fuzzing` writes stories about any page. `faults` kills processes and breaks databases.
+`simulation` runs the whole system from one seed. `contracts` are the tests of a store and of a provider. `plugin` is
+what pytest loads for `pytest --tallystick machines/`.
+
+Only the command line and tests call this room; it may call every other room.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_WHERE = {
-    "Found": "walking.world",
-    "Played": "contracts",
-    "Report": "fuzz",
-    "World": "walking.world",
-    "provider_contract": "contracts",
-    "replay": "walking.shrink",
-    "state_machine": "fuzz",
-    "store_contract": "contracts",
-}
+if TYPE_CHECKING:
+    from tallystick.testing.contracts import Played, provider_contract, store_contract
+    from tallystick.testing.faults.crash import crash_points
+    from tallystick.testing.faults.page_crashes import page_crashes
+    from tallystick.testing.faults.story import Story
+    from tallystick.testing.fuzzing import strategies
+    from tallystick.testing.fuzzing.fuzzer import Report, fuzz, state_machine
+    from tallystick.testing.fuzzing.shrink import replay
+    from tallystick.testing.fuzzing.world import Found, World
+else:  # at run time each is loaded when it is first named
+    _LATE = {
+        "contracts": ["Played", "provider_contract", "store_contract"],
+        "faults.crash": ["crash_points"],
+        "faults.page_crashes": ["page_crashes"],
+        "faults.story": ["Story"],
+        "fuzzing.fuzzer": ["Report", "fuzz", "state_machine"],
+        "fuzzing.shrink": ["replay"],
+        "fuzzing.world": ["Found", "World"],
+    }
+    _WHERE = {name: module for module, names in _LATE.items() for name in names}
 
-__all__ = ["Found", "Played", "Report", "World", "provider_contract", "replay", "state_machine", "store_contract"]
+    def __getattr__(name: str) -> object:
+        if name == "strategies":
+            return import_module("tallystick.testing.fuzzing.strategies")
+        if name not in _WHERE:
+            raise AttributeError(f"module 'tallystick.testing' has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"tallystick.testing.{_WHERE[name]}"), name)
+        return value
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from the module it lives in."""
-    if name not in _WHERE:
-        raise AttributeError(f"module 'tallystick.testing' has no attribute {name!r}")
-    return getattr(import_module(f"tallystick.testing.{_WHERE[name]}"), name)
+def __dir__() -> list[str]:
+    return __all__
+
+
+__all__ = [
+    "Found",
+    "Played",
+    "Report",
+    "Story",
+    "World",
+    "crash_points",
+    "fuzz",
+    "page_crashes",
+    "provider_contract",
+    "replay",
+    "state_machine",
+    "store_contract",
+    "strategies",
+]

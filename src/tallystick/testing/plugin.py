@@ -123,7 +123,7 @@ class PageItem(pytest.Item):
 
 def _check(item: PageItem, machines: Machines, name: str) -> None:
     from tallystick.check import check
-    from tallystick.testing.walking.view import in_model
+    from tallystick.testing.fuzzing.invariants import in_model
 
     prove = item.config.getoption("tallystick_prove") or item.config.getini("tallystick_prove")
     wanted = [in_model(each) for each in item.invariants(name)]
@@ -141,13 +141,13 @@ def _check(item: PageItem, machines: Machines, name: str) -> None:
 
 def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
     from tallystick.store.memory import MemoryStore
-    from tallystick.testing import fuzz
-    from tallystick.testing.told import reached, told_of
+    from tallystick.testing.fuzzing import fuzzer
+    from tallystick.testing.fuzzing.report import reached, told_of
 
-    report = fuzz.fuzz(
+    report = fuzzer.fuzz(
         machines,
         name,
-        examples=item.number("examples", fuzz.EXAMPLES) or fuzz.EXAMPLES,
+        examples=item.number("examples", fuzzer.EXAMPLES) or fuzzer.EXAMPLES,
         seed=item.number("seed", 0) or 0,
         invariants=item.invariants(name),
         make_store=item.ihook.pytest_tallystick_store(machine=name) or MemoryStore,
@@ -155,12 +155,12 @@ def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
     item.reached(*reached(report.plain(machines)))
     if report.found is not None:
         path = item.beside("fuzz")
-        fuzz.write(report.found.lines, path)
+        fuzzer.write(report.found.lines, path)
         raise Wrong(told_of(report.found, path, [str(item.path.parent)]))
 
 
 def _crash(item: PageItem, machines: Machines, name: str) -> None:
-    from tallystick.testing import page_crashes
+    from tallystick.testing.faults import page_crashes
 
     ran = page_crashes.page_crashes(
         machines,
@@ -175,7 +175,7 @@ def _crash(item: PageItem, machines: Machines, name: str) -> None:
 
 
 def _conformance(item: PageItem, machines: Machines, name: str) -> None:
-    from tallystick.testing.walking.alone import side_by_side
+    from tallystick.testing.fuzzing.conformance_walk import side_by_side
 
     found = side_by_side(machines[name], seed=item.number("seed", 0) or 0)
     if found is not None:

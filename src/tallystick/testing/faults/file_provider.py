@@ -1,0 +1,175 @@
+"""The other half of the stick, for crashes: a provider whose books are a file that no crash of ours takes away.
+
+Every line is one write of one line, so it is there or it is not. What it does depends on the amount only, and on what
+stands in its books; so it does the same in every run, however often that is disturbed. What it is asked for twice it
+does twice: that is for its callers to know. By the last digit:
+
+    1   declined
+    2   of a hold or redemption, about half is confirmed, if that is something
+    3   done, and the answer is lost
+    4   turned away the first time it is asked for, and done the second
+    6   done, the answer is lost, and its record does not show it: only a person can say
+    else done
+
+`Drawn` does the same for pages that nobody has chosen amounts for: what it does to a call is drawn from a seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
+from tallystick.testing.referee.verdict import Done, Provided
+
+PARTLY = ("hold", "redeem")
+
+
+class Counterpart:
+    name = "counterpart"
+    local = False
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self.partly: Collection[str] = PARTLY
+
+    # What the engine asks
+
+    def perform(self, call: Call) -> Outcome:
+        digit = self._digit(call)
+        if digit == 4 and not self._lines("turned away", call.id):
+            self._write("turned away", call)
+            return Outcome(Result.UNAVAILABLE, text="too many requests")
+        self._write("declined" if digit == 1 else "done", call)  # again, if it is asked for again
+        if digit in (3, 6):
+            return Outcome(Result.UNKNOWN, text="the connection was lost")
+        return self._told(call)
+
+    def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
+        known = self._known(call)
+        if known is not None and self._digit(call) == 6:
+            return Ambiguous("the record shows two that are alike")
+        return known or NotSeen("no trace of it")
+
+    def _digit(self, call: Call) -> int:
+        """What is done about a call, by the words above."""
+        amount = call.args.get("amount")
+        return abs(amount) % 10 if isinstance(amount, int) else 0
+
+    # What a person sees and does in the provider's own office
+
+    def by_hand(self, call: Call) -> Outcome:
+        """Do what was surely not done, and say what became of the call."""
+        if self._known(call) is None:
+            self._write("declined" if self._digit(call) == 1 else "done", call)
+        return self._told(call)
+
+    def elsewhere(self, name: str, number: str, currency: str, amount: int) -> None:
+        """Another channel moves value on a card, once under this name."""
+        if not self._lines("elsewhere", name):
+            line = {"what": "elsewhere", "call": name, "verb": "issue" if amount > 0 else "redeem", "number": number,
+                    "currency": currency, "amount": amount, "change": amount}  # fmt: skip
+            self._append(line)
+
+    def let_go(self, hold: str) -> None:
+        """Somebody releases a hold in the provider's own office, once."""
+        placed = next(each for each in self._all() if each.get("id") == hold)
+        if not self._lines("elsewhere", f"let go {hold}"):
+            self._append({**placed, "what": "elsewhere", "call": f"let go {hold}", "id": f"x-{hold}", "verb": "release",
+                          "hold": hold, "ends": placed["amount"], "amount": 0, "change": 0})  # fmt: skip
+
+    # The books
+
+    def done(self) -> Counter[str]:
+        """How often each call was done."""
+        return Counter(each["call"] for each in self._all() if each["what"] == "done")
+
+    def provided(self) -> Provided:
+        """As the referee reads them."""
+        done = [each for each in self._all() if each["what"] in ("done", "elsewhere")]
+        available: dict[tuple[str, str], int] = {}
+        holds: dict[tuple[str, str], dict[str, int]] = {}
+        for each in done:
+            card = each["number"], each["currency"]
+            open_ = holds.setdefault(card, {})
+            if each["verb"] == "hold":
+                open_[each["id"]] = each["amount"]
+            if each.get("hold") in open_:
+                open_[each["hold"]] -= each["ends"]
+            available[card] = available.get(card, 0) + each["change"]
+        open_holds = {card: {id: left for id, left in each.items() if left} for card, each in holds.items()}
+        net = {card: amount - sum(open_holds[card].values()) for card, amount in available.items()}
+        lines = [
+            Done(each.get("id") or each["call"], each["call"] if each["what"] == "done" else None, each["verb"],
+                 each["number"], each["currency"], each["amount"], each["change"])
+            for each in done
+        ]  # fmt: skip
+        return Provided(lines, net, open_holds)
+
+    def _write(self, what: str, call: Call) -> None:
+        digit = self._digit(call)
+        amount, release = (int(str(call.args.get(name) or 0)) for name in ("amount", "release"))
+        if call.verb in self.partly and digit == 2:
+            amount = amount // 20 * 10 or amount
+        self._append({
+            "what": what, "call": call.id, "id": f"r-{call.id}", "verb": call.verb, "card": call.card.id,
+            "number": _number(call), "currency": call.card.currency, "hold": call.args.get("hold"),
+            "ends": amount + release,
+            "amount": {"redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
+            "change": {"hold": 0, "redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
+        })  # fmt: skip
+
+    def _append(self, line: dict[str, Any]) -> None:
+        file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+        try:
+            os.write(file, f"{json.dumps(line)}\n".encode())
+        finally:
+            os.close(file)
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        if self._path.exists():
+            yield from map(json.loads, self._path.read_text(encoding="utf-8").splitlines())
+
+    def _lines(self, what: str, call: str) -> list[dict[str, Any]]:
+        return [each for each in self._all() if each["what"] == what and each["call"] == call]
+
+    def _known(self, call: Call) -> Outcome | None:
+        if self._lines("declined", call.id):
+            return Outcome(Result.DECLINED, reason=Reason.OTHER, text="no")
+        for each in self._lines("done", call.id):
+            number = each["number"] if call.verb == "allocate" else None
+            part = each["amount"] if call.verb == "hold" else -each["amount"] if call.verb == "redeem" else None
+            return Outcome(Result.CONFIRMED, reference=each["id"], amount=part, number=number)
+        return None
+
+    def _told(self, call: Call) -> Outcome:
+        known = self._known(call)
+        assert known is not None, call.id
+        return known
+
+
+class Drawn(Counterpart):
+    """What it does to the first, second, … call about a card is the seed's choice; most of it is done and said."""
+
+    def __init__(self, path: str | os.PathLike[str], seed: int, partly: Collection[str]) -> None:
+        super().__init__(path)
+        self.partly = partly  # verbs of which less may be confirmed
+        self._seed = seed
+
+    def _digit(self, call: Call) -> int:
+        about = list(dict.fromkeys(each["call"] for each in self._all() if each.get("card") == call.card.id))
+        number = about.index(call.id) if call.id in about else len(about)
+        chance = Random(f"{self._seed} {call.card.id} {number}")  # noqa: S311  # the same in every run
+        return chance.choices((0, 1, 2, 3, 4, 6), (8, 2, 2, 3, 2, 1))[0]
+
+
+def _number(call: Call) -> str:
+    """The card's number; one that is drawn depends on the card only."""
+    given = call.card.number or call.args.get("number")
+    return str(given) if given else f"60{int(hashlib.sha256(call.card.id.encode()).hexdigest()[:12], 16):014}"[:16]

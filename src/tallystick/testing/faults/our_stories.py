@@ -1,0 +1,266 @@
+"""Our machines' own stories: every command of every page, each to its end, with the answers that nobody wants.
+
+Amounts say what the counterpart does: see there. A test holds that no transition of our pages is missing here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import timedelta
+
+from tallystick.books.books import Books
+from tallystick.definition import reader
+from tallystick.engine.receipt import Command
+from tallystick.errors import StoreError
+from tallystick.provider.local import LocalProvider
+from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.faults.story import START, Step, Story
+
+CURRENCY, PIN = "BRL", "73519"
+NUMBERS = {"plastic-1": "6000000000000001", "plastic-2": "6000000000000002", "seen": "6000000000000003"}
+
+
+def _sell(card: str, amount: str, review: bool = False, **limits: str) -> Step:
+    return lambda books: books.sell_electronic(
+        card, amount, CURRENCY, order="o-1", key=f"sell/{card}", card_set="GIFT", review=review, limits=limits
+    )
+
+
+def _ship(card: str, amount: str) -> Step:
+    return lambda books: books.ship_physical(
+        card, NUMBERS[card], amount, CURRENCY, order="o-1", key=f"sell/{card}", by="ann"
+    )
+
+
+def _authorize(payment: str, card: str, amount: str, pin: str | None = None) -> Step:
+    return lambda books: books.authorize(payment, card, amount, order="o-2", key=f"authorize/{payment}", pin=pin)
+
+
+def _settle(payment: str, amount: str, number: int, *, last: bool = False, keep: bool = False) -> Step:
+    return lambda books: books.settle(
+        payment, amount, key=f"settle/{payment}/{number}", last=last, keep=keep, invoice=f"i-{number}"
+    )
+
+
+def _cancel(payment: str) -> Step:
+    return lambda books: books.cancel(payment, key=f"cancel/{payment}", by="ann", reason="called off")
+
+
+def _do(machine: str, id: str, command: str, nth: int = 1, /, **args: object) -> Command:
+    return Command(machine, id, command, args, f"{command}/{id}/{nth}", "ann", "so")
+
+
+def _blank(id: str, form: str = "electronic", **facts: object) -> Command:
+    return _do("gift_card", id, "create", 1, form=form, currency=CURRENCY, **facts)
+
+
+def _asked_for(payment: str, card: str) -> Command:
+    return _do("payment", payment, "create", order="o-2", card=card, currency=CURRENCY)
+
+
+def _line(id: str, card: str, form: str) -> Command:
+    return _do("fulfilment", id, "create", order="o-1", card=card, form=form, amount="20.00", currency=CURRENCY)
+
+
+def _moved(id: str, old: str, new: str, form: str) -> Command:
+    return _do("replacement", id, "create", old=old, new=new, form=form, currency=CURRENCY)
+
+
+def _elsewhere(name: str, card: str, minor: int) -> Step:
+    """Another channel moves value on the card."""
+
+    def step(books: Books) -> None:
+        with books.engine.store.reading() as look:
+            entity = look.entity("gift_card", card)
+        assert entity is not None
+        books.engine.provider.elsewhere(name, str(entity.facts["number"]), CURRENCY, minor)  # type: ignore[attr-defined]
+
+    return step
+
+
+def _let_go_elsewhere(payment: str) -> Step:
+    """Somebody releases the payment's hold at the provider, and then tells our books."""
+
+    def step(books: Books) -> None:
+        with books.engine.store.reading() as look:
+            entity = look.entity("payment", payment)
+        assert entity is not None
+        if entity.facts["hold"] is not None and entity.state == "authorized":
+            books.engine.provider.let_go(entity.facts["hold"])  # type: ignore[attr-defined]
+        books.engine.try_execute(_do("payment", payment, "hold_lost")).or_raise()
+
+    return step
+
+
+@contextmanager
+def _their_own() -> Iterator[None]:
+    """What the order system itself asks of its database may fail; it says so as we do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the order's own transaction: {error}") from error
+
+
+def _with_the_order(command: Command) -> Step:
+    """An order system that writes the command into its own transaction, and sends the call after its commit."""
+
+    def step(books: Books) -> None:
+        store = books.engine.store
+        assert isinstance(store, SqliteStore)
+        with _their_own():
+            connection = sqlite3.connect(store.path, isolation_level=None, factory=store.connections)
+        with closing(connection):
+            with _their_own():
+                connection.execute("BEGIN IMMEDIATE")
+            receipt = books.engine.try_execute(command, connection=connection)
+            with _their_own():
+                connection.execute("COMMIT")
+        if receipt.call is not None:
+            receipt = books.engine.send(receipt.call)
+        receipt.or_raise()
+
+    return step
+
+
+def _due(payment: str, amount: str, after: timedelta) -> Step:
+    return lambda books: books.settle(payment, amount, key=f"due/{payment}", due=START + after)
+
+
+STEPS: Mapping[str, tuple[Step, ...]] = {
+    "opened": (),
+    "shipped in parts": (
+        _sell("c1", "90.00", cash_out_limit="100.00"),
+        _authorize("p1", "c1", "60.00", PIN),
+        _settle("p1", "10.00", 1),
+        _settle("p1", "5.00", 2, keep=True),
+        _settle("p1", "15.00", 3, last=True),
+        lambda books: books.refund("p1", "5.00", key="refund/p1", reason="broken"),
+        lambda books: books.reload("c1", "10.00", key="reload/c1"),
+        lambda books: books.cash_out("c1", key="cash/c1"),
+    ),
+    "covered in part": (  # 20.12 is held again by 10.00, and 10.12 by 5.00
+        _sell("c1", "80.00"),
+        _authorize("p1", "c1", "40.20"),
+        _settle("p1", "20.08", 1),
+        _settle("p1", "10.00", 2),
+        lambda books: books.let_go("p1", "1.12", key="let_go/p1"),
+        _cancel("p1"),
+        _authorize("p2", "c1", "20.00"),
+        _settle("p2", "8.99", 1),  # the other 11.01 are declined
+        _do("payment", "p2", "close"),
+    ),
+    "settled, or called off": (
+        _ship("plastic-1", "50.00"),
+        _authorize("p1", "plastic-1", "20.00"),
+        _settle("p1", "20.00", 1),
+        _authorize("p2", "plastic-1", "10.00"),
+        _cancel("p2"),
+        _asked_for("p3", "plastic-1"),
+        _cancel("p3"),
+        lambda books: books.refund_to_new("p1", "15.00", "credit", key="credit/p1", card_set="GIFT"),
+    ),
+    "in one step": (
+        _sell("c1", "50.00"),
+        lambda books: books.redeem("p1", "c1", "20.00", order="o-2", key="redeem/p1", pin=PIN),
+        lambda books: books.void("p1", key="void/p1"),
+        lambda books: books.redeem("p2", "c1", "10.02", order="o-3", key="redeem/p2", short=True),
+        _do("gift_card", "c1", "redeem", amount="3.00"),
+        _authorize("p3", "c1", "5.01", PIN),  # declined
+    ),
+    "looked at first": (
+        _sell("c1", "20.00", review=True),
+        lambda books: books.approve("sell/c1", key="approve/c1", by="ann"),
+        _sell("c2", "20.00", review=True),
+        lambda books: books.reject("sell/c2", key="reject/c2", by="ann", reason="stolen"),
+        _blank("plastic-1", "physical"),
+        _line("l1", "plastic-1", "physical"),
+        _do("fulfilment", "l1", "review"),
+        _do("fulfilment", "l1", "approve"),
+        _do("fulfilment", "l1", "ship", number=NUMBERS["plastic-1"]),
+        _blank("c3"),
+        _line("l2", "c3", "electronic"),
+        _do("fulfilment", "l2", "cancel"),
+    ),
+    "suspended and corrected": (
+        _blank("c1", cash_out_limit="50.00"),
+        _do("gift_card", "c1", "allocate"),
+        _do("gift_card", "c1", "suspend", 1),
+        _do("gift_card", "c1", "reinstate", 1),
+        _do("gift_card", "c1", "activate"),
+        _do("gift_card", "c1", "suspend", 2),
+        _do("gift_card", "c1", "reinstate", 2),
+        _do("gift_card", "c1", "issue", amount="40.00"),
+        _do("gift_card", "c1", "suspend", 3),
+        _do("gift_card", "c1", "adjust", 1, amount="-5.00"),
+        _do("gift_card", "c1", "reinstate", 3),
+        _do("gift_card", "c1", "adjust", 2, amount="2.50"),
+    ),
+    "moved elsewhere": (
+        _blank("seen"),
+        _do("gift_card", "seen", "recognize", number=NUMBERS["seen"], balance="30.00"),
+        _elsewhere("sold", "seen", 3000),
+        _do("gift_card", "seen", "observe", 1, balance="30.00"),
+        _elsewhere("spent", "seen", -750),
+        _do("gift_card", "seen", "observe", 2, balance="22.50"),
+        _elsewhere("added", "seen", 1000),
+        _do("gift_card", "seen", "observe", 3, balance="32.50"),
+        _do("gift_card", "seen", "register", first_name="Ana", email="ana@example.com"),
+        _authorize("p1", "seen", "20.00"),
+        _let_go_elsewhere("p1"),
+        _do("payment", "p1", "hold_again", amount="20.00"),
+        _settle("p1", "20.00", 1, last=True),
+    ),
+    "replaced": (
+        _sell("c1", "40.00"),
+        _authorize("p1", "c1", "10.00"),
+        lambda books: books.replace("c1", "c2", key="replace/c1", card_set="GIFT"),
+        _settle("p1", "4.00", 1, last=True),
+        lambda books: books.replace("c1", "c2", key="replace/rest"),  # the 6.00 that came back
+        timedelta(days=9),  # the first replacement finds it retired
+        lambda books: books.replace("c2", "plastic-1", number=NUMBERS["plastic-1"], key="replace/c2"),
+        _blank("c3"),
+        _moved("m1", "plastic-1", "c3", "electronic"),
+        _do("replacement", "m1", "cancel"),
+        _do("gift_card", "plastic-1", "suspend"),
+        _blank("plastic-2", "physical"),
+        _moved("m2", "plastic-1", "plastic-2", "physical"),
+        _do("replacement", "m2", "begin", amount="5.00"),
+        _do("replacement", "m2", "cancel"),
+    ),
+    "answers that nobody wants": (
+        _sell("c1", "90.03"),  # lost
+        _authorize("p1", "c1", "30.03", PIN),
+        _settle("p1", "10.03", 1),
+        _authorize("p2", "c1", "20.04"),  # turned away
+        _settle("p2", "5.04", 1),
+        _authorize("p3", "c1", "10.06"),  # done, and nowhere to be seen
+        lambda books: books.refund("p1", "5.01", key="refund/p1"),  # declined
+    ),
+    "done later": (
+        _sell("c1", "50.00"),
+        _authorize("p1", "c1", "30.00"),
+        _due("p1", "7.04", timedelta(days=1)),  # turned away then, and tried again
+        timedelta(days=2),
+        _settle("p1", "22.96", 1),
+    ),
+    "with the order": (
+        _sell("c1", "60.00"),
+        _asked_for("p1", "c1"),
+        _with_the_order(_do("payment", "p1", "authorize", amount="20.00")),
+        _with_the_order(_do("payment", "p1", "settle", amount="10.03")),
+        _with_the_order(_asked_for("p2", "c1")),
+    ),
+}
+
+
+def stories() -> list[Story]:
+    """All of them; two are told with our own books as the provider, too."""
+    machines = reader.load()
+    told = [Story(name, steps, machines) for name, steps in STEPS.items()]
+    own = [
+        Story(f"{name}, own books", STEPS[name], machines, lambda path: LocalProvider(), provided=lambda path: None)
+        for name in ("shipped in parts", "replaced")
+    ]
+    return [*told, *own]

@@ -1,0 +1,181 @@
+"""What has to be true after every step, and at the end: each by a name, so that a failure can be found again.
+
+After a step, for all that it wrote: no account below nothing, nothing left in a final state, no refusal that says the
+machine is at fault, every transition as the library `transitions` would fire it, the page's invariants, the user's.
+At the end, when everything in doubt was ended: `verify`, the referee, and the provider's books beside ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from tallystick.core.entity import Entity, Ref
+from tallystick.core.refusal import Refusal
+from tallystick.definition.machine import IN_DOUBT, Invariant, Machine
+from tallystick.engine.receipt import Receipt
+from tallystick.engine.verify import verify
+from tallystick.store.rows import Record
+from tallystick.testing.fuzzing.conformance import Conformance
+from tallystick.testing.fuzzing.coverage import SHORT, Coverage, Goal
+from tallystick.testing.fuzzing.guide import faulty
+from tallystick.testing.fuzzing.invariants import Rule, name_of, wrong
+from tallystick.testing.fuzzing.provider_agreement import Agreement
+from tallystick.testing.fuzzing.world import Found, World
+from tallystick.testing.referee.verdict import judge
+from tallystick.testing.store_rows import rows_of
+
+
+class Watch:
+    """Looks at a world after each of its steps."""
+
+    def __init__(self, world: World, invariants: Sequence[Rule] = (), coverage: Coverage | None = None) -> None:
+        self.world = world
+        self.coverage = coverage if coverage is not None else Coverage()
+        self._invariants = tuple(invariants)
+        self._conformance = Conformance(world.machines)
+        self._agreement = Agreement(world.machines)
+        self._outside: dict[Ref, Counter[str]] = {}
+        self._asked: dict[str, dict[Ref, tuple[str, str]]] = {}  # call → who asked, in which state, by what
+        self._seen = 0  # entries
+        self._said = 0  # contacts with the provider
+
+    # After a step
+
+    def look(self, receipts: Sequence[Receipt | None] = ()) -> None:
+        """Raises Found."""
+        self.coverage.steps += 1
+        for record in self._news():
+            self._entry(record)
+        self._contacts()
+        for receipt in receipts:
+            if receipt is not None and receipt.refusal is not None:
+                self._refused(receipt.refusal)
+        entities = self.world.everything()
+        for entity in entities.values():
+            self._entity(entity)
+        for machine in self.world.machines.values():
+            for invariant in machine.invariants.values():
+                self._declared(machine, invariant, entities)
+        self._users()
+
+    def _news(self) -> list[Record]:
+        last = 64
+        while True:
+            records = self.world.journal(last)
+            if len(records) < last or records[0].seq <= self._seen + 1:
+                break
+            last *= 4
+        news = [each for each in records if each.seq > self._seen]
+        self._seen = records[-1].seq if records else 0
+        return news
+
+    def _entry(self, record: Record) -> None:
+        for why in self._conformance.take(record):
+            self._fail("conformance", why)
+        for why in self._agreement.take(record, self.world.provider.done):
+            self._fail("provider", why)
+        self.coverage.states[record.machine, record.to_state] += 1
+        if record.phase in ("done", "confirmed"):
+            self.coverage.transitions[record.machine, str(record.from_state), record.transition] += 1
+        if record.phase == "asked":
+            step = str(record.from_state), record.transition
+            self._asked.setdefault(str(record.call), {})[record.machine, record.entity] = step
+        outside = self._outside.setdefault((record.machine, record.entity), Counter())
+        accounts = json.loads(record.after)
+        for source, target, amount in json.loads(record.postings):
+            for name, change in ((source, -amount), (target, amount)):
+                if name not in accounts:
+                    outside[name] += change
+
+    def _contacts(self) -> None:
+        """What the provider said, counted for every transition of the call."""
+        said = self.world.provider.said
+        for call, reply in said[self._said :]:
+            if reply.kind in ("found", "ambiguous", "silent"):
+                self.coverage.look_ups[reply.kind] += 1
+                continue
+            kind = SHORT if reply.kind == "confirmed" and reply.amount is not None else reply.kind
+            for (machine, _), (state, transition) in self._asked[call.id].items():
+                self.coverage.replies[Goal(machine, state, transition, kind)] += 1
+        self._said = len(said)
+
+    def _refused(self, refusal: Refusal) -> None:
+        self.coverage.refusals[refusal.machine, refusal.code.value] += 1
+        if faulty(refusal):
+            innermost = refusal
+            while innermost.cause is not None:
+                innermost = innermost.cause
+            self._fail(f"refusal:{innermost.code}", refusal.why)
+
+    def _entity(self, entity: Entity) -> None:
+        machine = self.world.machines.at(entity.machine, entity.machine_version)
+        for name, value in entity.accounts.items():
+            if value < 0:
+                self._fail(f"negative:{name}", f"{name} of {entity.machine} {entity.id!r} is {value}")
+        if machine.states[entity.state].final:
+            left = {name: entity.accounts[name] for name in machine.holding if entity.accounts[name]}
+            if left:
+                self._fail("final", f"{entity.machine} {entity.id!r} is {entity.state} and still holds {left}")
+
+    def _declared(self, machine: Machine, invariant: Invariant, entities: Mapping[Ref, Entity]) -> None:
+        always = invariant.always.compiled()
+        for entity in entities.values():
+            if entity.machine != machine.name:
+                continue
+            outside = dict.fromkeys(machine.outside, 0) | dict(self._outside.get(entity.ref, {}))
+            sums = {
+                name: sum(
+                    each.accounts[total.account]
+                    for each in entities.values()
+                    if each.machine == total.machine and each.facts.get(total.fact) == entity.id
+                )
+                for name, total in invariant.sums.items()
+            }
+            values = {**outside, **entity.accounts, **sums}
+            if not always(values, {}, {}, entity.state, None):
+                numbers = ", ".join(f"{name} {values[name]}" for name in sorted(invariant.always.names))
+                why = f"{machine.name} {entity.id!r}: '{invariant.always.source}' is not true ({numbers})"
+                self._fail(f"invariant:{invariant.name}", f"{why}. {invariant.says}")
+
+    def _users(self) -> None:
+        for each in self._invariants:
+            why = wrong(each, self.world)
+            if why is not None:
+                self._fail(f"invariant:{name_of(each)}", why)
+
+    # At the end
+
+    def end(self) -> None:
+        """Let everything in doubt end, then look at the whole. Raises Found."""
+        self.world.end()
+        self.look()
+        for row in self.world.open_calls():
+            self._fail("in_doubt", f"call {row.id} ({row.verb} on {row.entity}) never ends: {row.note}")
+        for entity in self.world.everything().values():
+            if entity.accounts.get(IN_DOUBT):
+                self._fail("in_doubt", f"{entity.machine} {entity.id!r} has value in doubt, and no call is open")
+        for finding in verify(self.world.machines, self.world.store).findings:
+            self._fail(f"verify:{finding.code}", str(finding))
+        for why in judge(rows_of(self.world.store), None, self.world.told):
+            self._fail("referee", why)
+        for why in self._halves():
+            self._fail("provider", why)
+
+    def _halves(self) -> Iterator[str]:
+        """Every confirmed call was done once, and nothing else was."""
+        with self.world.store.reading() as look:
+            rows = {row.id: row for row in look.all_calls()}
+        done = self.world.provider.done
+        for id, row in rows.items():
+            known = done.get(id)
+            if (row.state == "confirmed") != (known is not None) and not (known and known.amount == 0):
+                yield f"call {id} ({row.verb} on {row.entity}) is {row.state}; the provider did it {known or 'never'}"
+            if known is not None and known.times > 1:
+                yield f"call {id} ({row.verb} on {row.entity}) was done {known.times} times"
+        for id in done.keys() - rows.keys():
+            yield f"the provider did {done[id]}, which no call of ours asked for"
+
+    def _fail(self, code: str, why: str) -> None:
+        raise Found(code, why, self.world.lines)

@@ -1,0 +1,107 @@
+"""Hypothesis strategies for any machine: amounts where its guards turn, facts, arguments, of every declared type.
+
+    @given(amounts(machines, card, "hold"))            amounts worth trying as an argument of a command
+    @given(arguments(machines, payment, "settle"))     all of its arguments, in minor units
+    @given(facts(machines["gift_card"]))               what an entity is made with, as `create` takes it
+    @given(entities(machines["gift_card"]))            an entity in any of its states, for properties of the core
+
+An entity is as `decide` takes it. What a page does not bound is drawn up to the largest amount there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hypothesis import strategies as st
+
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines
+from tallystick.money import LIMIT
+from tallystick.testing.fuzzing import boundaries
+from tallystick.testing.fuzzing.world import CURRENCY
+
+IDS: Mapping[str, Sequence[str]] = {}
+
+
+def amounts(
+    machines: Machines,
+    entity: Entity,
+    command: str,
+    argument: str = "amount",
+    world: Mapping[Ref, Entity] | None = None,
+) -> st.SearchStrategy[int]:
+    """Amounts worth trying: nothing, one, where a guard turns and its two neighbours, all there is, and any other.
+
+    `world` has what the entity links to: the guards of what it drives are looked at too.
+    """
+    known = {entity.ref: entity} if world is None else world
+    turning = boundaries.amounts(machines, entity, command, argument, known)
+    return st.one_of(st.sampled_from(turning), st.integers(-LIMIT, LIMIT))
+
+
+def values(type_: Type, ids: Mapping[str, Sequence[str]] = IDS) -> st.SearchStrategy[object]:
+    """Values of a type. `ids` names the entities that a link may lead to, by machine."""
+    inner: st.SearchStrategy[object]
+    match type_.kind:
+        case "money" | "count":
+            inner = st.one_of(st.sampled_from([0, 1, 100, LIMIT]), st.integers(0, LIMIT))
+        case "flag":
+            inner = st.booleans()
+        case "choice":
+            inner = st.sampled_from(type_.choices)
+        case "link":
+            inner = st.sampled_from(list(ids.get(type_.machine, ())) or ["nobody"])
+        case "number":
+            inner = st.from_regex(r"6006[0-9]{12}", fullmatch=True)
+        case "secret":
+            inner = st.from_regex(r"[0-9]{4,8}", fullmatch=True)
+        case _:
+            inner = st.text(st.characters(categories=("L", "N", "P")), min_size=1, max_size=20)
+    return st.one_of(st.none(), inner) if type_.optional else inner
+
+
+def arguments(
+    machines: Machines,
+    entity: Entity,
+    command: str,
+    world: Mapping[Ref, Entity] | None = None,
+    ids: Mapping[str, Sequence[str]] = IDS,
+) -> st.SearchStrategy[dict[str, object]]:
+    """All arguments of a command, in minor units: amounts from where guards turn, anything else of its type."""
+    machine = machines.at(entity.machine, entity.machine_version)
+    each: dict[str, st.SearchStrategy[object]] = {}
+    for name, type_ in machine.commands[command].arguments.items():
+        if type_.kind in ("money", "count"):
+            drawn: st.SearchStrategy[object] = amounts(machines, entity, command, name, world)
+            each[name] = st.one_of(st.none(), drawn) if type_.optional else drawn
+        else:
+            each[name] = values(type_, ids)
+    return st.fixed_dictionaries(each)
+
+
+def facts(
+    machine: Machine, ids: Mapping[str, Sequence[str]] = IDS, currency: str = CURRENCY
+) -> st.SearchStrategy[dict[str, object]]:
+    """What `create` is given: every fact that is not set later, and the currency."""
+    given = {name: values(fact.type, ids) for name, fact in machine.facts.items() if not fact.later}
+    return st.fixed_dictionaries({**given, "currency": st.just(currency)})
+
+
+def entities(
+    machine: Machine, id: str = "x", ids: Mapping[str, Sequence[str]] = IDS, most: int = 1000
+) -> st.SearchStrategy[Entity]:
+    """An entity in any of its states, with up to `most` on each account; nothing is left in an end, nor in doubt."""
+
+    def made(state: str) -> st.SearchStrategy[Entity]:
+        final = machine.states[state].final
+        empty = {name for name in machine.columns if name == IN_DOUBT or (final and name in machine.holding)}
+        accounts = {name: st.just(0) if name in empty else st.integers(0, most) for name in machine.columns}
+        known = {name: values(fact.type, ids) for name, fact in machine.facts.items()}
+        return st.builds(
+            lambda accounts, facts: Entity(machine.name, id, state, 1, machine.version, CURRENCY, facts, accounts),
+            st.fixed_dictionaries(accounts),
+            st.fixed_dictionaries(known),
+        )
+
+    return st.sampled_from(list(machine.states)).flatmap(made)

@@ -1,0 +1,301 @@
+"""A referee over a finished run: reads only the rows of the store and the provider's books, and trusts neither.
+
+It shares no code with what it judges; an import contract holds that. The chain of hashes, the replay of postings,
+the rules of a page, its expressions and the provider's books are read again with code of its own (`pages`, `worth`,
+`effects`, `replay`, `provided`), so that a mistake in the library cannot excuse itself.
+
+    judge(rows, provided, told) → sentences, none if all is well
+
+    conservation    what came in from outside stands on accounts; none is below nothing; invariants hold
+    amounts         each transition moved, set and drove what its page says, computed from the values before it
+    keys            one command per key, one effect per key and entity, follow-ups queued and their cause known
+    order           revisions and numbers without a gap, each entry follows the one before, hashes chained
+    replay          the row of every entity is what its journal makes of it
+    told            what a caller was told once is so still: applied stays applied, declined stays declined
+    the halves      each call done once, as asked; holds and balances equal on both sides
+    settled         nothing is in doubt
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import attrs
+
+from tallystick.testing.referee.definition_reader import Page, page
+from tallystick.testing.referee.effects import IN_DOUBT, Driven
+from tallystick.testing.referee.journal_replay import Life, Replay, against
+from tallystick.testing.referee.reconciliation import Done, Provided, halves
+
+__all__ = ["Done", "Provided", "Rows", "Told", "judge"]
+
+Row = Mapping[str, Any]
+Ref = tuple[str, str]
+_FIXED = ("id", "state", "revision", "machine_version", "currency", "calls", "changing", "hash")
+
+
+@attrs.frozen
+class Told:
+    """What a caller was told of a command: acknowledged, and so never to be lost."""
+
+    key: str
+    machine: str
+    id: str
+    command: str
+    result: str
+
+
+@attrs.frozen
+class Rows:
+    """Everything a store holds, as plain rows. Arguments, postings and the like are JSON, as they are kept."""
+
+    entities: Sequence[Row]  # with `machine`, `facts` and `accounts`
+    entries: Sequence[Row]
+    calls: Sequence[Row]
+    queue: Sequence[Row]
+    pages: Mapping[tuple[str, int], str]
+    steps: frozenset[tuple[object, ...]]  # what the pages declare, as the store keeps it
+
+    @classmethod
+    def of_sqlite(cls, path: str) -> Rows:
+        """The rows of a SQLite store, by SQL of the referee's own."""
+        with closing(sqlite3.connect(path)) as connection:
+            pages = {
+                (name, version): text
+                for name, version, text in connection.execute("SELECT name, version, definition FROM machine")
+            }
+            return cls(
+                entities=[
+                    _entity(name, row, pages)
+                    for name in sorted({name for name, _ in pages})
+                    for row in _rows(connection, f'SELECT * FROM "{name}"')
+                ],
+                entries=_rows(connection, "SELECT * FROM entry ORDER BY seq"),
+                calls=_rows(connection, "SELECT * FROM call"),
+                queue=_rows(connection, "SELECT * FROM queue"),
+                pages=pages,
+                steps=frozenset(connection.execute("SELECT * FROM transition")),
+            )
+
+
+def _rows(connection: sqlite3.Connection, sql: str) -> list[dict[str, Any]]:
+    found = connection.execute(sql)
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _entity(machine: str, row: Mapping[str, Any], pages: Mapping[tuple[str, int], str]) -> dict[str, Any]:
+    declared = page(pages[machine, row["machine_version"]])
+    accounts = (*declared.accounts, *([IN_DOUBT] if declared.accounts else []))
+    return {
+        "machine": machine,
+        **{name: row[name] for name in _FIXED},
+        "facts": {name: row[name] for name in declared.facts},
+        "accounts": {name: row[name] for name in accounts},
+    }
+
+
+def judge(
+    rows: Rows,
+    provided: Provided | None = None,
+    told: Iterable[Told] = (),
+    *,
+    settled: bool = True,
+    steady: bool = True,
+) -> list[str]:
+    """What is wrong, as sentences. `settled`: nothing may be in doubt; `steady`: no clock was ever set back."""
+    return [*_Judged(rows, steady).found(provided, tuple(told), settled=settled)]
+
+
+class _Judged:
+    def __init__(self, rows: Rows, steady: bool) -> None:
+        self.rows = rows
+        self.pages: dict[tuple[str, int], Page] = {name: page(text) for name, text in rows.pages.items()}
+        self.entities: dict[Ref, Row] = {(each["machine"], each["id"]): each for each in rows.entities}
+        self.entries: dict[Ref, list[Row]] = {}
+        self.journal = sorted(rows.entries, key=lambda each: each["seq"])
+        for entry in self.journal:
+            self.entries.setdefault((entry["machine"], entry["entity"]), []).append(entry)
+        self.by_key = {each["key"]: each for each in self.journal if each["key"] is not None}
+        self.calls = {each["id"]: each for each in rows.calls}
+        self.queue = {each["key"]: each for each in rows.queue}
+        self.lives: dict[Ref, Life] = {}
+        self._replay = Replay(self.pages, rows.steps, steady)
+
+    def found(self, provided: Provided | None, told: Sequence[Told], *, settled: bool) -> Iterator[str]:
+        yield from self._numbers()
+        for ref in sorted(self.entries.keys() | self.entities.keys()):
+            yield from self._entity(ref)
+        yield from self._invariants()
+        yield from self._keys()
+        yield from self._driven()
+        yield from self._calls()
+        yield from self._followed()
+        for each in told:
+            yield from self._told(each)
+        if settled:
+            yield from (f"call {id} is in doubt: {each['note']}" for id, each in self.calls.items()
+                        if each["state"] == "open")  # fmt: skip
+        if provided is not None:
+            cards = [each for each in self.rows.entities if each["facts"].get("number") and each["accounts"]]
+            payments = [each for each in self.rows.entities if {"card", "hold"} <= each["facts"].keys()]
+            yield from halves(provided, cards, payments, self.rows.calls, self.rows.entries, settled=settled)
+
+    def _numbers(self) -> Iterator[str]:
+        numbers = sorted(each["seq"] for each in self.rows.entries)
+        if numbers != list(range(1, len(numbers) + 1)):
+            yield f"{len(numbers)} entries are numbered to {numbers[-1]}: one is missing or stands there twice"
+
+    # Entities
+
+    def _entity(self, ref: Ref) -> Iterator[str]:
+        entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["revision"], each["seq"]))
+        life = self.lives[ref] = Life()
+        for entry in entries:
+            yield from self._replay.go_on(life, entry)
+        row = self.entities.get(ref)
+        if row is None or not entries:
+            yield f"{ref[0]} {ref[1]!r} has {len(entries)} entries and {'a' if row else 'no'} row"
+            return
+        yield from against(row, life, self.pages[ref[0], row["machine_version"]])
+
+    def _invariants(self) -> Iterator[str]:
+        newest = dict(sorted(self.pages))
+        for name, version in newest.items():
+            for always in self.pages[name, version].invariants:
+                sums = {each: self._summed(*path) for each, path in always.sums.items()}
+                for ref, row in self.entities.items():
+                    if ref[0] != name:
+                        continue
+                    outside = {each: self.lives[ref].outside[each] for each in self.pages[name, version].outside}
+                    linked = {each: by_id[ref[1]] for each, by_id in sums.items()}
+                    values = {**outside, **row["accounts"], **linked, "state": row["state"]}
+                    if not always.holds(values):
+                        yield f"{name} {ref[1]!r}: {always.name}, '{always.source}', is not so: {values}"
+
+    def _summed(self, machine: str, fact: str, account: str) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for each in self.rows.entities:
+            if each["machine"] == machine and each["facts"].get(fact) is not None:
+                total[str(each["facts"][fact])] += each["accounts"][account]
+        return total
+
+    # Commands
+
+    def _keys(self) -> Iterator[str]:
+        for key, times in Counter(each["key"] for each in self.rows.entries if each["key"] is not None).items():
+            if times > 1:
+                yield f"the key {key!r} stands on {times} entries"
+        for entry in self.journal:
+            where = f"entry {entry['seq']} ({entry['transition']} of {entry['machine']} {entry['entity']!r})"
+            if (entry["key"] is None) == (entry["cause"] is None):
+                yield f"{where} has to have either a key or a cause"
+            if entry["cause"] is not None and entry["cause"] not in self.by_key:
+                yield f"{where} was caused by key {entry['cause']!r}, which no entry has"
+
+    def _driven(self) -> Iterator[str]:
+        """What a transition drives stands in the same journal, under the same key, with the arguments that it gives."""
+        found: dict[tuple[object, ...], list[Row]] = {}
+        for each in self.journal:
+            what = (each["key"] or each["cause"], each["machine"], each["entity"], each["command"], each["phase"])
+            found.setdefault(what, []).append(each)
+        for drive in self._replay.driven:
+            rows = found.get((drive.key, drive.machine, drive.id, drive.command, drive.phase), [])
+            if not rows:
+                yield f"entry {drive.seq} drives {drive.command} of its {drive.link}, but that did not happen with it"
+            elif drive.args is not None and not any(self._given(drive, each) for each in rows):
+                yield (
+                    f"entry {drive.seq} drives {drive.command} of its {drive.link} with {dict(drive.args)}, "
+                    f"but that happened with {rows[-1]['args']}"
+                )
+
+    def _given(self, drive: Driven, row: Row) -> bool:
+        """Whether an entry has the arguments that it was driven with, less what is never kept."""
+        kinds = self.pages[row["machine"], row["machine_version"]].commands[drive.command]
+        kept = {name: value for name, value in (drive.args or {}).items()
+                if value is not None and value is not False and kinds.get(name) != "secret"}  # fmt: skip
+        return bool(json.loads(row["args"]) == kept)
+
+    def _calls(self) -> Iterator[str]:
+        ended: dict[str, set[str]] = {}
+        for entry in self.journal:
+            if entry["call"] is None:
+                continue
+            if entry["call"] not in self.calls:
+                yield f"entry {entry['seq']} is of call {entry['call']}, which is not kept"
+            ended.setdefault(entry["call"], set())
+            if entry["phase"] == "asked":
+                ended[entry["call"]].clear()
+            ended[entry["call"]].add(entry["phase"])
+            if entry["phase"] == "confirmed":
+                yield from self._referred(entry)
+        for id, call in self.calls.items():
+            last = ended.get(id, set()) - {"asked"}
+            wanted = set() if call["state"] == "open" else {call["state"]}
+            if last != wanted or id not in ended:
+                yield f"call {id} is {call['state']}, the journal says {', '.join(sorted(last)) or 'it is open'}"
+            opener = self.by_key.get(call["key"])
+            if opener is None or opener["call"] != id:
+                yield f"call {id} was opened under key {call['key']!r}, whose entry is not of this call"
+
+    def _referred(self, entry: Row) -> Iterator[str]:
+        """What an entry keeps as the provider's name of what it did is what the call was told."""
+        transition = self.pages[entry["machine"], entry["machine_version"]].transitions.get(entry["transition"])
+        call = self.calls.get(entry["call"])
+        if transition is None or call is None or not transition.references or not call["outcome"]:
+            return
+        told, facts = json.loads(call["outcome"]).get("reference"), json.loads(entry["facts"])
+        for fact in transition.references:
+            if facts.get(fact) != told:
+                yield f"entry {entry['seq']} keeps {fact} {facts.get(fact)!r}, call {entry['call']} was told {told!r}"
+
+    def _followed(self) -> Iterator[str]:
+        following: dict[str, list[Row]] = {}
+        for row in self.rows.queue:
+            if row["cause"] is not None:
+                following.setdefault(row["cause"], []).append(row)
+            entry = self.by_key.get(row["key"])
+            if row["state"] == "done" and entry is None:
+                yield f"queued {row['command']} ({row['key']}) is done, but the journal does not have it"
+            if entry is not None and row["state"] == "waiting" and self._effects(row["key"]):
+                yield f"queued {row['command']} ({row['key']}) was done, and waits to be done again"
+        expected: Counter[tuple[str, str]] = Counter()
+        for entry in self.rows.entries:
+            transition = self.pages[entry["machine"], entry["machine_version"]].transitions.get(entry["transition"])
+            for command in transition.then if transition and entry["phase"] in ("done", "confirmed") else ():
+                expected[entry["key"] or entry["cause"], command] += 1
+        queued = Counter((cause, row["command"]) for cause, rows in following.items() for row in rows)
+        for each in expected | queued:
+            if expected[each] != queued[each]:
+                yield f"key {each[0]!r} has {each[1]} follow {expected[each]} times, queued it is {queued[each]}"
+
+    def _effects(self, key: str) -> int:
+        entry = self.by_key[key]
+        return self.lives[entry["machine"], entry["entity"]].fired[key]
+
+    # What was told
+
+    def _told(self, told: Told) -> Iterator[str]:
+        entry, queued = self.by_key.get(told.key), self.queue.get(told.key)
+        said = f"{told.command} of {told.machine} {told.id!r} (key {told.key!r}) was told as {told.result}"
+        if told.result == "deferred":
+            if queued is None:
+                yield f"{said}, but nothing waits or has waited under its key"
+            return
+        if told.result not in ("applied", "declined", "in_doubt"):
+            return
+        if entry is None:
+            yield f"{said}, but the journal does not have it"
+            return
+        if (entry["machine"], entry["entity"], entry["command"]) != (told.machine, told.id, told.command):
+            yield f"{said}, but its key stands for {entry['command']} of {entry['machine']} {entry['entity']!r}"
+        effects = self._effects(told.key)
+        if told.result == "applied" and effects != 1:
+            yield f"{said}, but it had {effects} effects"
+        if told.result == "declined" and effects:
+            yield f"{said}, but it had its effect all the same"

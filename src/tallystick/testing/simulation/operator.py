@@ -1,0 +1,63 @@
+"""The person who is asked when no record tells: somebody who looks into the provider's office.
+
+There our own id of a call is shown beside what was done. Of two calls that are alike, a look-up may have given each the
+line of the other; so where a call's own line is taken, one that fits it as well will do.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tallystick.engine.old_receipt import outcome_told
+from tallystick.provider.verbs import REPEATABLE
+from tallystick.store.rows import CallRow
+from tallystick.testing.referee.verdict import Done
+from tallystick.testing.simulation.provider_double import Half
+from tallystick.testing.simulation.world import World
+
+PARTLY = ("hold", "redeem")
+# What a verb is in Clutch's books, where it has another name there.
+THERE = {"activate": "allocate", "suspend": "account", "reinstate": "account", "update_account": "account"}
+
+
+class Office:
+    def __init__(self, world: World, half: Half) -> None:
+        self._world, self._half = world, half
+
+    def decide(self, call: CallRow) -> None:
+        """Look a call up and say what became of it."""
+        world = self._world
+        world.counts["decided by a person"] += 1
+        card = world.entity(call.machine, call.entity)
+        number = (card.facts.get("number") if card else None) or json.loads(call.args).get("number")
+        line = self._line(call, str(number)) if number else None
+        if line is None:
+            world.engine.resolve(call.id, "declined", by="ann", reason="it is not in their books")
+            return
+        asked = json.loads(call.args).get("amount")
+        amount = abs(line.amount) if call.verb in PARTLY and abs(line.amount) != asked else None
+        world.engine.resolve(
+            call.id, "confirmed", by="ann", reason="it is in their books", reference=line.id, amount=amount
+        )
+
+    def _line(self, call: CallRow, number: str) -> Done | None:
+        with self._world.store.reading() as reading:
+            calls = reading.calls_on(call.machine, call.entity)
+        outcomes = (outcome_told(each.outcome) for each in calls if each.state == "confirmed")
+        claimed = {outcome.reference for outcome in outcomes if outcome is not None}
+        known = {each.id for each in calls}
+        free = [each for each in self._half.lines(number) if each.id not in claimed and each.call in known]
+        fitting = [each for each in free if _fits(each, call)]
+        own = [each for each in fitting if each.call == call.id]
+        return next(iter(own or fitting), None)
+
+
+def _fits(line: Done, call: CallRow) -> bool:
+    """Whether a line is what a call asked for; of a hold or a redemption perhaps a part."""
+    if line.verb not in (call.verb, THERE.get(call.verb)):
+        return False
+    if call.verb in REPEATABLE:
+        return True
+    asked = json.loads(call.args).get("amount", 0)
+    wanted = {"redeem": -asked, "redeem_hold": -asked, "release_hold": 0}.get(call.verb, asked)
+    return line.amount == wanted or (call.verb in PARTLY and 0 < abs(line.amount) < asked)
