@@ -1,4 +1,4 @@
-"""A thousand commands in one transaction: against bulk statements by hand writing the same rows."""
+"""A thousand commands in one transaction, against bulk statements by hand that write the same rows."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _redeem_by_hand(both: Rivals, cards: int) -> Contestant:
 
 
 def _payments(both: Rivals, random: Random, cards: int) -> list[tuple[str, str, str, int, str]]:
-    """(command, payment, card, amount, key): 333 payments, made, authorized and settled."""
+    """333 payments that are created, authorized and settled, as (command, payment, card, amount, key)."""
     wanted = []
     for _ in range(BATCH // 3):
         id, on = both.key(), card(random.randrange(cards))

@@ -1,7 +1,7 @@
-"""What a good engineer would write by hand, in memory: slots, if and elif, whole numbers, a guard at each event.
+"""What a good engineer would write by hand, in memory: slots, if and elif, whole numbers, a guard for each event.
 
-`Tender` is changed in place and remembers nothing, the least that can be done. `Told` does what tallystick's core
-does: the old value stays whole, and an entry says what happened. `Pair` is a payment that draws on a card.
+`Tender` is changed in place and remembers nothing. Less cannot be done. `Told` does what tallystick's core does: it
+makes a new value and an entry that says what happened. `Pair` is a payment that draws on a card.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Card:
 
 
 class Pair:
-    """A payment and the card it draws on, by hand: the packaged pair as far as this flow goes."""
+    """A payment and the card it draws on, by hand: as much of the packaged machines as this flow needs."""
 
     __slots__ = ("card", "held", "redeemed", "state", "uncovered")
 

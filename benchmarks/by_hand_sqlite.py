@@ -1,11 +1,12 @@
 """What a good engineer would write by hand for SQLite: the same tables, rows and guarantees, for four commands.
 
-The same guarantees are: one transaction for a command; its key looked up first, and a repeat answered from the
-journal; every guard; an entry with arguments, postings, changed facts and accounts afterwards, chained by SHA-256; an
-entity row replaced only if nobody replaced it meanwhile; commits on disk. Statements are constant, so sqlite3 keeps
-them prepared; JSON of names and numbers is written out, any other made by one encoder. What is left out is all that
-makes it general: no page, no table of transitions, no currencies to parse, no other commands, no provider, no refusal
-with numbers in it.
+The guarantees are these. A command is one transaction. Its key is looked up first, and a repeat is answered from the
+journal. Every guard is checked. An entry has arguments, postings, changed facts and accounts afterwards, chained by
+SHA-256. The row of an entity is replaced only if nobody has replaced it meanwhile. Commits are on disk.
+
+Statements are constant, so sqlite3 keeps them prepared. JSON of names and numbers is written out; one encoder makes the
+rest. Everything that makes tallystick general is left out: there is no page, no table of transitions, no currency to
+parse, no other command, no provider, and no refusal with numbers in it.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ class Payment:
 
 
 class Done(NamedTuple):
-    """What the caller is told; the accounts as JSON."""
+    """What the caller gets. The accounts are JSON."""
 
     key: str
     state: str
@@ -117,7 +118,7 @@ class Done(NamedTuple):
 
 
 class Books:
-    """One connection and a lock: commands of many threads follow one another."""
+    """One connection and a lock: commands of many threads are executed one after the other."""
 
     def __init__(
         self, path: str, *, clock: Callable[[], datetime] | None = None, ids: Callable[[], str] | None = None
@@ -187,7 +188,7 @@ class Books:
     # Many commands, one commit
 
     def redeem_many(self, wanted: Sequence[tuple[str, int, str]]) -> list[Done]:
-        """(card, amount, key) of each: all read in bulk, decided in Python, written in bulk."""
+        """Redeem many (card, amount, key): read all in bulk, decide in Python, write all in bulk."""
         done = []
         with self._lock:
             self.connection.execute("BEGIN IMMEDIATE")
@@ -215,7 +216,7 @@ class Books:
         return done
 
     def pay_many(self, wanted: Sequence[tuple[str, str, str, int, str]]) -> list[Done]:
-        """(command, payment, card, amount, key) of each; the commands are create, authorize and settle."""
+        """Execute many (command, payment, card, amount, key). The commands are create, authorize and settle."""
         done = []
         with self._lock:
             self.connection.execute("BEGIN IMMEDIATE")
@@ -302,7 +303,7 @@ def _entry(
     machine: str, entity: Card | Payment, transition: str, command: str, before: str | None, args: str, postings: str,
     facts: str, key: str | None, cause: str | None, fingerprint: str | None, at: str,
 ) -> tuple[object, ...]:  # fmt: skip
-    """The row of an entry; moves the version and the hash of the entity on."""
+    """Make the row of an entry, and give the entity its new revision and hash."""
     entity.version += 1
     after = entity.after()
     chained = (
@@ -356,7 +357,7 @@ def _authorize(
 def _settle(
     payment: Payment, card: Card, amount: int, key: str, fingerprint: str, at: str, ids: Callable[[], str]
 ) -> list[tuple[object, ...]]:
-    """All that is held, and nothing else to ship: the one way to settle that is measured."""
+    """Settle all that is held, with nothing else to ship. No other way to settle is measured."""
     if payment.state not in ("authorized", "partially_settled", "advanced_hold"):
         raise Refused(f"payment {payment.id!r} is {payment.state}")
     if not 0 < amount == payment.held or payment.uncovered != 0 or card.currency != payment.currency:

@@ -1,7 +1,7 @@
 """The core in memory: decide and complete, against a class by hand and against `transitions`' own dispatch.
 
-The work, one flow of six events: authorize 100.00, settle 30, hold again 70, settle 20, hold again 50, settle 50; a
-guard and integer bookkeeping at each. What the flow runs on is made before the clock starts.
+The work is a flow of six events: authorize 100.00, settle 30, hold again 70, settle 20, hold again 50, settle 50. Each
+has a guard and whole-number bookkeeping. What the flow runs on is made before the clock starts.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _Model:
 
 
 def _transitions(machines: Machines) -> Contestant:
-    """One shared Machine, models added beforehand: that is slow there, and not what is measured."""
+    """One shared Machine. Models are added before the clock starts, because that is slow and is not measured."""
     reference = to_transitions(machines["tender"])
     models: list[Any] = [_Model() for _ in range(FLOWS // 10)]
     reference.add_model(models)

@@ -1,8 +1,8 @@
-"""One command, one commit, on disk: against sqlite3 by hand writing the same rows.
+"""One command with one commit on disk, against sqlite3 by hand that writes the same rows.
 
-A card is redeemed (one entry, one row), and a payment authorized and settled (two entries and two rows a command). On
-a disk, most of that is waiting for the commit. So it is measured once more where a commit costs nothing, in memory:
-that is work against work, and the number to watch while making it faster.
+A card is redeemed (one entry, one row), and a payment is authorized and settled (two entries and two rows a command).
+On a disk, most of the time is spent waiting for the commit. So it is measured again in memory, where a commit costs
+nothing. That compares work with work: watch this number when you make it faster.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Books with cards in them, and the proof that who writes by hand writes the same rows."""
+"""Books with cards in them, and the proof that the code by hand writes the same rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def card(number: int) -> str:
 
 
 def make_books(path: Path, cards: int) -> None:
-    """A store with so many cards, issued, each with 10^12 minor units on it."""
+    """Make a store with so many issued cards, each with 10^12 minor units on it."""
     with open_books(str(path)) as books:
         commands = []
         for id in map(card, range(cards)):
@@ -46,7 +46,7 @@ def _checkpoint(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Rivals:
-    """Two copies of the same books: one for tallystick, one for who writes by hand."""
+    """Two copies of the same books: one for tallystick, one for the code by hand."""
 
     engine: Engine
     by_hand: Books
@@ -56,7 +56,7 @@ class Rivals:
         return f"k{next(self.keys)}"
 
     def payments(self, how_many: int, cards: int) -> list[str]:
-        """Payments just created, in both books, on cards in turn."""
+        """Create payments in both books, on one card after the other."""
         made = [(self.key(), card(i % cards)) for i in range(how_many)]
         created = [
             Command("payment", id, "create", {"order": "o", "card": on, "currency": "USD"}, f"{id}/create")
@@ -83,7 +83,7 @@ def rivals(setting: Setting, cards: int, *, folder: str | None = None) -> Iterat
 
 
 def _same_rows(scratch: Path) -> None:
-    """Both do a few of everything with the same clock and names: every table has to end up equal."""
+    """Let both do a few of everything, with the same clock and names. Every table has to be equal in the end."""
     start, ours, theirs = scratch / "start.db", scratch / "a.db", scratch / "b.db"
     make_books(start, 3)
     for path in (ours, theirs):

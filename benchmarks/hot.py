@@ -1,4 +1,4 @@
-"""Ten cards that everybody uses, against ten thousand used alike: no row may become a bottleneck."""
+"""Ten cards that everybody uses, against ten thousand used equally: no row may become a bottleneck."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Two or more ways to do the same work, in turns, and what comes of the comparison.
+"""Measure two or more ways to do the same work, in turns, and compare them.
 
-A shared machine is slow for seconds at a time. So the contestants take turns within each round, the order turns
-with the rounds, and the ratio is the median of the rounds' own ratios, beside its quartiles. Beside it stands the
-ratio of the best rounds of each: what is left when nobody else is in the way. Work that never waits is measured in
-time of the processor, which others can only make a little longer.
+A shared machine is slow for seconds at a time. So the contestants take turns within each round, in another order each
+round. The ratio is the median of the ratios of all rounds, with its quartiles. Beside it is the ratio of each one's
+best round, when nobody else was in the way. Work that never waits is measured in processor time, because others can
+make that only a little longer.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Setting:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """A folder for databases, on the disk that is measured."""
+        """A folder for databases on the disk that is measured."""
         with tempfile.TemporaryDirectory(prefix="tallystick-bench-", dir=self.folder) as folder:
             yield Path(folder)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What our targets asks for: `at most` so many times the time, or `at least` so many times the speed."""
+    """What we want: `at most` so many times the time, or `at least` so many times the speed."""
 
     kind: str
     number: float
@@ -79,7 +79,7 @@ class Line:
 
 @dataclass
 class Times:
-    """Seconds an operation, one for each round."""
+    """Seconds for one operation, one number for each round."""
 
     by_name: dict[str, list[float]] = field(default_factory=dict)
 
@@ -101,7 +101,7 @@ class Times:
 
 
 def in_turns(contestants: Mapping[str, Contestant], rounds: int, *, warm: int = 1, waits: bool = True) -> Times:
-    """Let each do its work once a round; the first `warm` rounds do not count. `waits`: for a disk, or a lock."""
+    """Let each do its work once a round. The first `warm` rounds do not count. `waits`: for a disk or a lock."""
     clock = perf_counter if waits else process_time
     names = list(contestants)
     times = Times({name: [] for name in names})

@@ -1,8 +1,8 @@
-"""Against what is used today: the same payment, authorized and settled on a card, by an ORM and by event sourcing.
+"""The same payment, authorized and settled on a card, by an ORM and by event sourcing, as is usual today.
 
-SQLAlchemy keeps a row for the payment and one for the card with a version each, entries beside them, and looks a key
-up first. eventsourcing keeps events only, and its aggregates are read again for each command; it has no keys. Neither
-chains hashes or checks steps in the database, which tallystick does; all wait for the disk at each commit.
+SQLAlchemy keeps a row with a version for the payment and one for the card, and entries beside them. It looks the key up
+first. eventsourcing keeps events only, has no keys, and reads its aggregates again for each command. tallystick also
+chains hashes and checks steps in the database; the others do not. All wait for the disk at each commit.
 """
 
 from __future__ import annotations

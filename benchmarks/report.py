@@ -1,4 +1,4 @@
-"""What came of a run: a table for people, JSON for programs, a page for `docs/`."""
+"""Report a run: a table for people, JSON for programs, a page for `docs/`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = ("attrs", "transitions", "SQLAlchemy", "eventsourcing")
 
 
 def machine(setting: Setting) -> Machine:
-    """Where it ran, and what a commit costs there."""
+    """Where the run was, and what a commit costs there."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "processor": f"{_processor()}, {os.cpu_count()} cores",

@@ -1,7 +1,7 @@
 """Run all benchmarks: `python -m benchmarks [--quick] [--json FILE] [--write-docs]`, or `python benchmarks/run.py`.
 
-Everything is measured against what a good engineer would write by hand, in the same process and the same minute,
-in turns; what is told is the ratio. Absolute times on a shared machine say little.
+Everything is compared with what a good engineer would write by hand. Both take turns in one process, within the same
+minute, and the result is a ratio. Absolute times on a shared machine say little.
 """
 
 from __future__ import annotations

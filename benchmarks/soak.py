@@ -1,15 +1,15 @@
-"""Thousands of calls over HTTP, some of which go wrong: is anything lost, doubled or left in doubt; does memory grow?
+"""Make thousands of calls over HTTP, with faults. Is anything lost, done twice or left in doubt? Does memory grow?
 
     python benchmarks/soak.py 20000
 
-A sandbox serves in a process of its own and keeps its books in a file. Here, an engine on SQLite sells cards, pays
-orders with them, ships in parts, cancels and refunds, in several threads; whoever was left in doubt or turned away
-says it again later. Meanwhile the jobs of an operator run: recover and run_due. In the end a person decides what the
-record leaves open, from the sandbox's own file, and every card is compared there and here.
+A sandbox runs in a process of its own and keeps its books in a file. An engine on SQLite sells cards, pays orders with
+them, ships in parts, cancels and refunds, in several threads. If a command ends in doubt or unavailable, its caller
+gives it again later. Meanwhile the jobs of an operator run: recover and run_due. In the end a person decides what the
+record leaves open, by the sandbox's own file, and every card is compared there and here.
 
-A provider may also do a thing twice for one request. To tell that from a request of ours that was sent twice, every
-HTTP request comes from a terminal of its own: two lines from one terminal are the provider's double, which counts as
-what another channel did; two lines of one call from two terminals are ours, and wrong.
+A provider may do a thing twice for one request, and we may send a request twice. To tell these apart, every HTTP
+request comes from a terminal of its own. Two lines from one terminal are the provider's double, and count as what
+another channel did. Two lines of one call from two terminals are our mistake.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ OPERATION = {"issue": "issue", "hold": "hold", "redeem": "redeem", "redeem_hold"
 
 @attrs.frozen
 class Measured:
-    """What came of a soak. `wrong` has a line for everything that is not as it should be."""
+    """The result of a soak. `wrong` has a line for everything that is not as it should be."""
 
     requests: int
     calls: int
@@ -69,7 +69,7 @@ class Measured:
 
     @property
     def growth(self) -> float:
-        """How much more memory at the end than after three tenths, as a share."""
+        """How much more memory there is at the end than after three tenths of the run, as a share."""
         return self.memory[-1] / self.memory[len(self.memory) * 3 // 10] - 1
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Measured:
 
 
 class Counting:
-    """Counts the requests of a transport, and sends each from a terminal of its own."""
+    """Count the requests of a transport, and send each from a terminal of its own."""
 
     def __init__(self, inner: HttpTransport) -> None:
         self.inner, self.count = inner, 0
@@ -109,7 +109,7 @@ Step = Callable[[], object]
 
 
 def life(books: Books, id: str, chance: Random) -> Iterator[Step]:
-    """One card, from its sale to the last of its orders: each step is said until it is answered."""
+    """One card, from its sale to the last of its orders. Each step is repeated until it is answered."""
     card = f"card-{id}"
     worth = chance.randint(2000, 20000)
     pins: list[str | None] = []
@@ -143,7 +143,7 @@ def money(minor: int) -> str:
 
 
 def work(books: Books, name: str, seed: int, more: Callable[[], bool], ended: Counter[str]) -> None:
-    """Lives side by side, a step of each in turn; who is in doubt or was turned away waits for its next turn."""
+    """Live several lives, one step of each in turn. After in doubt or unavailable, a life waits for its next turn."""
     chance, count, seen = Random(f"{seed}:{name}"), 0, Counter[str]()
     lives: deque[tuple[float, Iterator[Step], Step | None]] = deque()
     while more():
@@ -166,7 +166,7 @@ def work(books: Books, name: str, seed: int, more: Callable[[], bool], ended: Co
 
 
 def _said(step: Step) -> tuple[str, bool]:
-    """How a step ended, and whether it has to be said again."""
+    """How a step ended, and whether it has to be repeated."""
     try:
         step()
     except (InDoubt, Unavailable) as error:
@@ -251,7 +251,7 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
 
 
 def _resident() -> int:
-    """KB of memory this process has now; where the system does not tell, nothing."""
+    """KB of memory that this process has now, or 1 if the system does not tell."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4
     except OSError:
@@ -259,7 +259,7 @@ def _resident() -> int:
 
 
 def _ended(books: Books, theirs: Path) -> int:
-    """Recover until nothing moves; then a person decides. Returns how often one had to."""
+    """Recover until nothing moves, then let a person decide. Returns how often that was necessary."""
     persons = 0
     for turn in range(40):
         time.sleep(1.1)
@@ -288,7 +288,7 @@ def _person(books: Books, theirs: Path, row: Any) -> None:
 
 @attrs.frozen
 class Line:
-    """What a request of ours did, by the sandbox's own file; of a hold, what it was placed with."""
+    """What a request of ours did, by the sandbox's own file. For a hold: the amount it began with."""
 
     call: str
     id: str
@@ -317,7 +317,7 @@ def _lines(theirs: Path) -> list[Line]:
 
 
 def _doubles(lines: list[Line], claimed: Container[str]) -> list[Line]:
-    """What the provider did once more for a request that it had done already, and nobody here has taken for his own."""
+    """What the provider did a second time for one request, and no call of ours has claimed."""
     by_request: dict[str, list[Line]] = {}
     for line in lines:
         by_request.setdefault(line.terminal, []).append(line)
@@ -326,7 +326,7 @@ def _doubles(lines: list[Line], claimed: Container[str]) -> list[Line]:
 
 
 def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int]:
-    """What differs; and how many calls there were, how many a look-up ended, how many doubles, how many cards."""
+    """What differs, and the numbers of calls, of calls that a look-up ended, of doubles, and of cards."""
     wrong, here = list[str](), Counter[tuple[object, ...]]()
     with books.engine.store.reading() as reading:
         cards = {each.id: each for each in reading.all("gift_card")}
@@ -357,7 +357,7 @@ def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int
 
 
 def _holds(theirs: Path, payments: list[Any], doubles: Container[str]) -> list[str]:
-    """Every open hold there, but the provider's doubles, against every payment that holds something here."""
+    """Compare every open hold there, without the provider's doubles, with every payment here that holds something."""
     with closing(sqlite3.connect(theirs)) as books:
         open_ = dict(books.execute("select id, amount from hold where amount > 0").fetchall())
     held = {str(each.facts["hold"]): each.accounts["held"] for each in payments if each.accounts["held"]}
@@ -369,7 +369,7 @@ def _holds(theirs: Path, payments: list[Any], doubles: Container[str]) -> list[s
 
 
 def _balances(theirs: Path, cards: list[Any], doubles: list[Line]) -> list[str]:
-    """What is available on every card there and here, less what other channels, and the provider itself, did."""
+    """Compare what is available on every card there and here, without what others and the provider itself did."""
     with closing(sqlite3.connect(theirs)) as books:
         available = dict(books.execute("select number, available from balance").fetchall())
         others = Counter[str]()

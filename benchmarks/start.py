@@ -1,7 +1,7 @@
-"""How long it takes to begin, in fresh processes: to import, and to open books that exist.
+"""How long it takes a new process to import tallystick and to open books.
 
-Bytecode is there already, as it is after an installation. Each number is what a process takes beyond one that does
-less: median of 15, in turns.
+Bytecode is there already, as after an installation. Each number is what a process needs more than one that does less.
+It is the median of 15, measured in turns.
 """
 
 from __future__ import annotations

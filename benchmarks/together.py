@@ -1,4 +1,4 @@
-"""64 callers at once: group commit, against one commit each by hand on one connection with a lock."""
+"""64 callers at once with group commit, against one commit each by hand, on one connection with a lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payment authorized and settled on a card, as events of two aggregates, saved together."""
+"""A payment is authorized and settled on a card, as events of two aggregates that are saved together."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Payment(Aggregate):
 
 
 def event_sourced(path: Path, cards: int, each: int) -> Contestant:
-    """Aggregates are read again for each command, as another process may have added to them."""
+    """Aggregates are read again for each command, because another process may have added to them."""
     application: Any = Application({"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(path)})
     made = [Card(10**12) for _ in range(cards)]
     application.save(*made)

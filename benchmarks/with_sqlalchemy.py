@@ -1,4 +1,4 @@
-"""A payment authorized and settled on a card, as it is often written: mapped classes with a version counter each."""
+"""A payment is authorized and settled on a card, as it is often written: mapped classes with version counters."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Entry(Base):
 
 
 class Orm:
-    """One session a command, or one for a batch."""
+    """One session for each command, or one for a batch."""
 
     def __init__(self, path: Path, cards: int, each: int, batch: int) -> None:
         engine = create_engine(f"sqlite:///{path}")
