@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tallystick
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("README.md"))]
 
 
 def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -41,6 +46,30 @@ def test_the_machine_in_the_docs_is_a_machine(tmp_path: Path) -> None:
         for state in machine.states
         for command in machine.commands
     )
+
+
+def named(name: str) -> bool:
+    """Whether a dotted name, such as `tallystick.errors.Invalid`, is something that can be imported."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            thing = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        return all(hasattr(thing, part) and (thing := getattr(thing, part)) is not None for part in parts[count:])
+    return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_or_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    paths = re.findall(r"`((?:\w+/)+\w+\.\w+)`", text)
+    bases = [page.parent, ROOT, ROOT / "src/tallystick"]
+    assert [path for path in paths if not any((base / path).exists() for base in bases)] == []
+    names = re.findall(r"\btallystick(?:\.[a-zA-Z_]+)+", text.replace("tallystick.db", ""))
+    assert [name for name in names if not named(name)] == []
 
 
 def test_public_names_are_there_and_listed() -> None:
