@@ -24,13 +24,13 @@ from expressions import (
 )
 from tallystick.definition.expression import (
     FLAG,
-    LONGEST,
+    MAX_CHARACTERS,
     Expression,
     ExpressionError,
     Name,
     Type,
-    accounts_facts_arguments,
     read,
+    scope_of,
 )
 from tallystick.provider.protocol import Outcome, Result
 
@@ -187,9 +187,9 @@ REFUSED: list[tuple[str, str, str]] = [
 
 
 def test_the_longest_expression_is_one() -> None:
-    assert read("last".ljust(LONGEST), SCOPE).type == FLAG
+    assert read("last".ljust(MAX_CHARACTERS), SCOPE).type == FLAG
     with pytest.raises(ExpressionError, match="at most 500 characters"):
-        read("last".ljust(LONGEST + 1), SCOPE)
+        read("last".ljust(MAX_CHARACTERS + 1), SCOPE)
 
 
 @pytest.mark.parametrize(("source", "type_", "wanted", "prose"), ACCEPTED)
@@ -234,7 +234,7 @@ def test_the_outcome_is_known_where_it_is_in_scope() -> None:
 
 
 def test_an_argument_hides_the_fact_it_sets() -> None:
-    scope = accounts_facts_arguments({}, {"number": Type("number", optional=True)}, {"number": Type("number")}, ())
+    scope = scope_of({}, {"number": Type("number", optional=True)}, {"number": Type("number")}, ())
     found = read("number", scope)
     assert found.type == Type("number")
     assert found.compiled()({}, {"number": "old"}, {"number": "new"}, "", None) == "new"

@@ -159,17 +159,17 @@ MARK = "¦"  # where the fault is; taken out before the page is read
 
 
 SOUND = {*PAGES.values(), CARD, TENDER}
-sound = lru_cache(lambda text: format.compose(text, format.Faults("")))
+sound = lru_cache(lambda text: format.parse(text, format.FileFaults("")))
 
 
 def read(pages: dict[str, str]) -> Machines:
     """As `reader.read`; pages that are as they were are composed once, because that takes most of the time."""
 
-    def composed(text: str, faults: format.Faults) -> Any:
-        return sound(text) if text in SOUND else format.compose(text, faults)
+    def parse(text: str, faults: format.FileFaults) -> Any:
+        return sound(text) if text in SOUND else format.parse(text, faults)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "composed", composed)
+        patch.setattr(reader, "parse", parse)
         return reader.read(pages)
 
 
@@ -988,8 +988,8 @@ UNFIT: list[tuple[str, Any]] = [
 def test_the_schema_and_the_reader_refuse_alike(path: str, value: Any) -> None:
     data = put(plain(CARD), path, value)
     assert not VALID.is_valid(data)
-    collected = format.Faults("card.yaml")
-    format.compose(written(data), collected)
+    collected = format.FileFaults("card.yaml")
+    format.parse(written(data), collected)
     assert collected.found
 
 

@@ -11,13 +11,13 @@ from tallystick.definition.expression import (
     Expression,
     ExpressionError,
     Type,
-    accounts_facts_arguments,
     read,
+    scope_of,
 )
 
 KIND = Type("choice", choices=("gift", "promo", "credit"))
 
-SCOPE = accounts_facts_arguments(
+SCOPE = scope_of(
     accounts=dict.fromkeys(["held", "spare"]),
     facts={
         "limit": Type("money", optional=True),

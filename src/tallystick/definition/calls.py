@@ -1,36 +1,89 @@
-"""What a transition may ask of the provider: one call in a command, and what may be confirmed in part.
+"""A call of a transition, `link.name(argument=expression)`: how it is written, and how many there may be.
 
-One call, so that one answer ends the command. Confirmed in part means that much moved on and the rest moved
-back; that is only so simple if every move of every step is of the one argument that is cut.
+A command may make one call, so that one answer ends it. If a call is confirmed in part, that part moves on and the rest
+moves back. This is so simple only because every move is then of the one argument that is cut.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Mapping
 
-from tallystick.definition.declarations import Declared
-from tallystick.definition.expression import UNKNOWN, Type
-from tallystick.definition.format import At
+import attrs
+
+from tallystick.definition.declarations import Declarations
+from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
+from tallystick.definition.format import FileFaults, Located
 from tallystick.definition.machine import Drive, Transition
 from tallystick.errors import nearest
 
 
+@attrs.frozen
+class ParsedCall:
+    """What stands in `drive:`, `ask:` or `then:`, taken apart."""
+
+    at: Located
+    link: str  # the fact or argument before the dot; empty without a dot
+    name: str  # the command, or the verb
+    arguments: Mapping[str, Located]
+    bare: bool  # only a name stands there, without parentheses
+
+
+def parse_call(text: Located, faults: FileFaults) -> ParsedCall | None:
+    """Take `link.name(argument=value)`, `name(argument=value)` or a bare `name` apart."""
+    source = text.value.strip()
+    try:
+        node = ast.parse(source[:MAX_CHARACTERS], mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        node = None
+    call = node if isinstance(node, ast.Call) else None
+    match call.func if call else node:
+        case ast.Name(name):
+            link = ""
+        case ast.Attribute(ast.Name(link), name):
+            pass
+        case _:
+            faults.add(text, f"'{text.value}' is no command: write name(argument=value) or link.name(argument=value)")
+            return None
+    if call and (call.args or any(each.arg is None for each in call.keywords)):
+        faults.add(text, f"in '{text.value}': every argument is given by name")
+        return None
+    arguments: dict[str, Located] = {}
+    for each in call.keywords if call else []:
+        if each.arg in arguments:
+            faults.add(text, f"in '{text.value}': argument {each.arg!r} is given twice")
+        value = ast.get_source_segment(source, each.value) or ast.unparse(each.value)
+        column = text.column + each.value.col_offset if text.exact else text.column  # folded: it is in another line
+        arguments[str(each.arg)] = Located(value, text.line, column, text.exact)
+    return ParsedCall(text, link, name, arguments, bare=call is None)
+
+
+# One call in a command
+
+
 def check_calls(
-    page: Declared, machines: Mapping[str, Declared], key: At, record: Mapping[str, At], transition: Transition
+    page: Declarations,
+    machines: Mapping[str, Declarations],
+    key: Located,
+    record: Mapping[str, Located],
+    transition: Transition,
 ) -> None:
+    """A command makes one call at most; only a transition that makes one may have `else`."""
     calls = (1 if transition.ask else 0) + sum(
         _calls(page, machines, drive.machine, drive.command, (page.name,)) for drive in transition.drives
     )
     if calls > 1:
         at = record.get("drive") or record["ask"]
         page.faults.add(at, f"{key.value!r} makes {calls} calls; a command may make one, so that one answer ends it")
-    written = record["drive"].value if "drive" in record else []
-    if transition.otherwise and not calls and len(written) == len(transition.drives):
+    drives = record["drive"].value if "drive" in record else []
+    if transition.otherwise and not calls and len(drives) == len(transition.drives):
         page.faults.add(record["else"], f"{key.value!r} makes no call, so nothing can be declined")
 
 
-def _calls(page: Declared, machines: Mapping[str, Declared], machine: str, command: str, path: tuple[str, ...]) -> int:
+def _calls(
+    page: Declarations, machines: Mapping[str, Declarations], machine: str, command: str, path: tuple[str, ...]
+) -> int:
     """The most calls that a driven command can make."""
     if machine in path:
         cycle = " → ".join((*path, machine))
@@ -44,11 +97,14 @@ def _calls(page: Declared, machines: Mapping[str, Declared], machine: str, comma
     return most
 
 
+# Confirmed in part
+
+
 def check_partial(
-    page: Declared,
-    machines: Mapping[str, Declared],
-    key: At,
-    record: Mapping[str, At],
+    page: Declarations,
+    machines: Mapping[str, Declarations],
+    key: Located,
+    record: Mapping[str, Located],
     transition: Transition,
     arguments: Mapping[str, Type],
 ) -> None:
@@ -80,7 +136,9 @@ def check_partial(
             page.faults.add(record["move"], why)
 
 
-def _driven_cut(page: Declared, machines: Mapping[str, Declared], record: Mapping[str, At], drive: Drive) -> str | None:
+def _driven_cut(
+    page: Declarations, machines: Mapping[str, Declarations], record: Mapping[str, Located], drive: Drive
+) -> str | None:
     """The argument of this transition that the driven one may cut, if it may."""
     for partial in _cuttable(machines, drive.machine, drive.command, (page.name,)):
         given = drive.arguments.get(partial)
@@ -91,29 +149,29 @@ def _driven_cut(page: Declared, machines: Mapping[str, Declared], record: Mappin
     return None
 
 
-def _cuttable(machines: Mapping[str, Declared], machine: str, command: str, path: tuple[str, ...]) -> set[str]:
+def _cuttable(machines: Mapping[str, Declarations], machine: str, command: str, path: tuple[str, ...]) -> set[str]:
     """Arguments of a command that may be cut: by its own transitions, or by what these drive."""
     found = set()
     for record in machines[machine].answering(command) if machine not in path else ():
         if "partial" in record:
             found.add(record["partial"].value)
-        for at, (other, driven) in _drives(machines[machine], record, machines):
+        for text, (other, driven) in _drives(machines[machine], record, machines):
             for partial in _cuttable(machines, other, driven, (*path, machine)):
-                given = re.search(rf"\b{partial}\s*=\s*(\w+)\s*[,)]", at.value)
+                given = re.search(rf"\b{partial}\s*=\s*(\w+)\s*[,)]", text.value)
                 found |= {given[1]} if given else set()
     return found
 
 
 def _drives(
-    declared: Declared, record: Mapping[str, At], machines: Mapping[str, Declared]
-) -> list[tuple[At, tuple[str, str]]]:
-    """(machine, command) of each drive of a transition as written; what is wrong there is told elsewhere."""
-    types = {name: fact.type for name, fact in declared.facts.items()}
-    types |= {name: type_ for each in declared.commands.values() for name, type_ in each.arguments.items()}
+    page: Declarations, record: Mapping[str, Located], machines: Mapping[str, Declarations]
+) -> list[tuple[Located, tuple[str, str]]]:
+    """(machine, command) of each drive of a transition as written. What is wrong there is reported elsewhere."""
+    types = {name: fact.type for name, fact in page.facts.items()}
+    types |= {name: type_ for each in page.commands.values() for name, type_ in each.arguments.items()}
     found = []
-    for at in record["drive"].value if "drive" in record else []:
-        link, _, command = (part.strip() for part in at.value.partition("(")[0].partition("."))
+    for text in record["drive"].value if "drive" in record else []:
+        link, _, command = (part.strip() for part in text.value.partition("(")[0].partition("."))
         type_ = types.get(link)
         if type_ is not None and type_.kind == "link" and command in machines[type_.machine].commands:
-            found.append((at, (type_.machine, command)))
+            found.append((text, (type_.machine, command)))
     return found

@@ -1,4 +1,4 @@
-"""The first pass over a page: what it declares, without what happens to it."""
+"""The first pass over a page: the facts, accounts, states and commands that it declares, without its transitions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from tallystick.definition.expression import KINDS, UNKNOWN, Type
-from tallystick.definition.format import At, Faults
+from tallystick.definition.format import FileFaults, Located
 from tallystick.definition.machine import IN_DOUBT, Account, Command, Fact, State
 from tallystick.errors import nearest
 
@@ -25,12 +25,11 @@ TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue"
 KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # lists of commands, each true or false of a Command
 
 
-class Declared:
-    """The first pass: what a page declares."""
+class Declarations:
+    """What one page declares. The second pass reads transitions against the declarations of all pages."""
 
-    def __init__(self, page: At, text: str, faults: Faults) -> None:
-        self.page: dict[str, At] = page.value
-        self.at = page
+    def __init__(self, page: Located, text: str, faults: FileFaults) -> None:
+        self.page: dict[str, Located] = page.value
         self.text = text
         self.faults = faults
         self.file = faults.file
@@ -42,26 +41,27 @@ class Declared:
         self.states: dict[str, State] = {}
         self.commands: dict[str, Command] = {}
 
-    def pairs(self, key: str) -> list[tuple[At, At]]:
-        at = self.page.get(key)
-        return at.value if at else []
+    def pairs(self, key: str) -> list[tuple[Located, Located]]:
+        """What the page declares under this key: each name with its value."""
+        return self.page[key].value if key in self.page else []
 
-    def listed(self, key: str) -> list[At]:
-        at = self.page.get(key)
-        return at.value if at else []
+    def listed(self, key: str) -> list[Located]:
+        """The items of the list under this key."""
+        return self.page[key].value if key in self.page else []
 
-    def answering(self, command: str) -> list[dict[str, At]]:
+    def answering(self, command: str) -> list[dict[str, Located]]:
         """The transitions, as written, that answer a command."""
         found = []
-        for key, at in self.pairs("transitions"):
-            named = [each.value for each in at.value["command"].value] if "command" in at.value else [key.value]
+        for key, body in self.pairs("transitions"):
+            named = [each.value for each in body.value["command"].value] if "command" in body.value else [key.value]
             if command in named:
-                found.append(at.value)
+                found.append(body.value)
         return found
 
-    def declare(self, machines: Mapping[str, Declared]) -> None:
-        for key, at in self.pairs("states"):
-            record = at.value
+    def declare(self, machines: Mapping[str, Declarations]) -> None:
+        """Read all declarations, and report what is wrong with them. A type may name any of the machines."""
+        for key, body in self.pairs("states"):
+            record = body.value
             says = record["says"].value if "says" in record else ""
             if key.value == "stay":
                 self.faults.add(key, "'stay' means that the state does not change; choose another name")
@@ -69,34 +69,34 @@ class Declared:
         self._check_states()
         if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
             self.faults.add(self.page["machine"], f"{self.name!r} is a word of its own here; choose another name")
-        for key, at in self.pairs("accounts"):
-            self._fresh(key)
-            record = at.value if isinstance(at.value, dict) else {"says": at}
+        for key, body in self.pairs("accounts"):
+            self._check_name(key)
+            record = body.value if isinstance(body.value, dict) else {"says": body}
             says = record["says"].value if "says" in record else ""
             self.accounts[key.value] = Account(key.value, says, flag(record, "kept"))
-        for key, at in self.pairs("outside"):
-            record = at.value if isinstance(at.value, dict) else {"says": at}
+        for key, body in self.pairs("outside"):
+            record = body.value if isinstance(body.value, dict) else {"says": body}
             self.outside[key.value] = record["says"].value if "says" in record else ""
             if "by" in record:
                 self.moved_by[key.value] = tuple(each.value for each in record["by"].value)
             if key.value in self.accounts or key.value == IN_DOUBT:
                 self.faults.add(key, f"{key.value!r} is an account inside already")
-        for key, at in self.pairs("facts"):
-            self._fresh(key)
-            self.facts[key.value] = self._fact(key, at, machines)
-        for key, at in self.pairs("commands"):
-            self.commands[key.value] = self._command(key, at, machines)
-        for at in self._named():
-            if at.value not in self.commands:
-                hint = nearest(at.value, list(self.commands))
-                self.faults.add(at, f"command {at.value!r} is not declared.{hint}")
+        for key, body in self.pairs("facts"):
+            self._check_name(key)
+            self.facts[key.value] = self._fact(key, body, machines)
+        for key, body in self.pairs("commands"):
+            self.commands[key.value] = self._command(key, body, machines)
+        for name in self._listed_commands():
+            if name.value not in self.commands:
+                hint = nearest(name.value, list(self.commands))
+                self.faults.add(name, f"command {name.value!r} is not declared.{hint}")
 
-    def _named(self) -> Iterator[At]:
+    def _listed_commands(self) -> Iterator[Located]:
         """Commands that are named in lists."""
         for kind in KINDS_OF_COMMANDS:
             yield from self.listed(kind)
-        for _, at in self.pairs("outside"):
-            yield from at.value["by"].value if isinstance(at.value, dict) and "by" in at.value else ()
+        for _, body in self.pairs("outside"):
+            yield from body.value["by"].value if isinstance(body.value, dict) and "by" in body.value else ()
 
     def _check_states(self) -> None:
         starts = [state for state in self.states.values() if state.start]
@@ -104,16 +104,17 @@ class Declared:
             say = "no state has start: true" if not starts else f"{len(starts)} states have start: true"
             self.faults.add(self.page["states"], f"{say}; exactly one is where an entity begins")
 
-    def _fresh(self, key: At) -> None:
+    def _check_name(self, key: Located) -> None:
+        """A fact or an account needs a name that nothing else has."""
         name = key.value
         if name in RESERVED or name == IN_DOUBT or keyword.iskeyword(name):
             self.faults.add(key, f"{name!r} is a word of its own here; choose another name")
         elif name in self.accounts or name in self.facts:
             self.faults.add(key, f"{name!r} is declared already")
 
-    def _fact(self, key: At, at: At, machines: Mapping[str, Declared]) -> Fact:
-        record = at.value if isinstance(at.value, dict) else {"is": at}
-        type_ = self.type(record["is"], machines) if "is" in record else Type("text")
+    def _fact(self, key: Located, body: Located, machines: Mapping[str, Declarations]) -> Fact:
+        record = body.value if isinstance(body.value, dict) else {"is": body}
+        type_ = self._type(record["is"], machines) if "is" in record else Type("text")
         if type_.kind == "secret":
             self.faults.add(record["is"], f"{key.value!r} would store a secret; a secret may only be passed on")
         if flag(record, "optional"):
@@ -133,25 +134,26 @@ class Declared:
         says = record["says"].value if "says" in record else ""
         return Fact(key.value, type_, default, later, says, unique)
 
-    def _default(self, at: At, type_: Type) -> object:
+    def _default(self, written: Located, type_: Type) -> object:
+        text = written.value
         if type_.kind == "choice":
-            if at.value not in type_.choices:
-                self.faults.add(at, f"{at.value!r} is not one of its choices.{nearest(at.value, type_.choices)}")
-            return at.value
-        if type_.kind == "flag" and at.value in ("true", "false"):
-            return bool(at.value == "true")
-        if type_.kind == "count" and re.fullmatch(r"[0-9]{1,15}", at.value):
-            return int(at.value)
-        if type_.kind == "money" and at.value == "0":
+            if text not in type_.choices:
+                self.faults.add(written, f"{text!r} is not one of its choices.{nearest(text, type_.choices)}")
+            return text
+        if type_.kind == "flag" and text in ("true", "false"):
+            return bool(text == "true")
+        if type_.kind == "count" and re.fullmatch(r"[0-9]{1,15}", text):
+            return int(text)
+        if type_.kind == "money" and text == "0":
             return 0
         if type_.kind not in ("text", UNKNOWN):
-            self.faults.add(at, f"{at.value!r} is no default for {type_}")
-        return at.value
+            self.faults.add(written, f"{text!r} is no default for {type_}")
+        return text
 
-    def _command(self, key: At, at: At, machines: Mapping[str, Declared]) -> Command:
+    def _command(self, key: Located, body: Located, machines: Mapping[str, Declarations]) -> Command:
         arguments: dict[str, Type] = {}
-        for name, type_at in at.value:
-            type_ = self.type(type_at, machines)
+        for name, written in body.value:
+            type_ = self._type(written, machines)
             fact = self.facts.get(name.value)
             if name.value in RESERVED | {IN_DOUBT} or keyword.iskeyword(name.value):
                 self.faults.add(name, f"{name.value!r} is a word of its own here; choose another name")
@@ -171,18 +173,19 @@ class Declared:
         kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
         return Command(key.value, arguments, **kinds)
 
-    def type(self, at: At, machines: Mapping[str, Declared]) -> Type:
+    def _type(self, written: Located, machines: Mapping[str, Declarations]) -> Type:
         """A type as written: money, text?, [a, b], gift_card."""
-        if isinstance(at.value, list):
-            return Type("choice", choices=tuple(item.value for item in at.value))
-        name, optional = at.value.removesuffix("?"), at.value.endswith("?")
+        if isinstance(written.value, list):
+            return Type("choice", choices=tuple(item.value for item in written.value))
+        name, optional = written.value.removesuffix("?"), written.value.endswith("?")
         if name in KINDS:
             return Type(name, optional)
         if name in machines:
             return Type("link", optional, machine=name)
-        self.faults.add(at, f"{name!r} is neither a type nor a machine.{nearest(name, [*KINDS, *machines])}")
+        self.faults.add(written, f"{name!r} is neither a type nor a machine.{nearest(name, [*KINDS, *machines])}")
         return Type(UNKNOWN, optional)
 
 
-def flag(record: Mapping[str, At], key: str) -> bool:
+def flag(record: Mapping[str, Located], key: str) -> bool:
+    """Whether a flag is there and true."""
     return key in record and record[key].value is True

@@ -24,10 +24,10 @@ import attrs
 from tallystick.errors import nearest
 from tallystick.money import LIMIT
 
-LONGEST = 500  # characters: nobody reads a longer guard, and a parser has to end
-DEEPEST = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
+MAX_CHARACTERS = 500  # characters: nobody reads a longer guard, and a parser has to end
+MAX_DEPTH = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
 KINDS = ("money", "count", "text", "flag", "secret", "number")
-UNKNOWN = "unknown"  # the kind of a type that is none: told where it is declared, and nothing more is told for it
+UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, where it is declared
 
 
 @attrs.frozen
@@ -78,8 +78,8 @@ class ExpressionError(Exception):
         super().__init__(message)
 
 
-class Untold(ExpressionError):
-    """Nothing can be said of this, because a name in it has no type. That was told already."""
+class AlreadyReported(ExpressionError):
+    """A name in it has an unknown type. That is reported where the name is declared, so nothing more is reported."""
 
 
 @attrs.frozen
@@ -107,7 +107,7 @@ class Expression:
         return function
 
 
-def accounts_facts_arguments(
+def scope_of(
     accounts: Mapping[str, object], facts: Mapping[str, Type], arguments: Mapping[str, Type], states: tuple[str, ...]
 ) -> dict[str, Name]:
     """The names a guard may use. An argument may share the name of the fact that it sets: it hides it."""
@@ -120,18 +120,18 @@ def accounts_facts_arguments(
 
 def read(source: str, scope: Mapping[str, Name]) -> Expression:
     """Check `source` against the names in `scope`. Raises ExpressionError with the offset of what is wrong."""
-    if len(source) > LONGEST:
-        raise ExpressionError(f"an expression has at most {LONGEST} characters")
+    if len(source) > MAX_CHARACTERS:
+        raise ExpressionError(f"an expression has at most {MAX_CHARACTERS} characters")
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
         raise ExpressionError(f"{source!r} is no expression", max(0, offset)) from None
-    if _depth(tree) > DEEPEST:
+    if _depth(tree) > MAX_DEPTH:
         raise ExpressionError("it is nested too deep")
     try:
         return _whole(tree, source, scope)
-    except Untold:
+    except AlreadyReported:
         raise
     except ExpressionError as error:  # ast counts bytes, people count characters
         offset = len(source.encode()[: error.offset].decode(errors="ignore"))
@@ -153,7 +153,7 @@ def _whole(tree: ast.expr, source: str, scope: Mapping[str, Name]) -> Expression
     return Expression(source, code, type_, frozenset(reader.names), _prose(tree), tuple(parts))
 
 
-_WORDS_OF_OURS = {"true": True, "false": False, "none": None}
+_CONSTANTS = {"true": True, "false": False, "none": None}
 
 
 def _constant(value: object, node: ast.expr) -> tuple[Type, str]:
@@ -179,8 +179,8 @@ class _Reader:
     def visit(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
         """`known`: names that may be missing but were found present on the way here."""
         match node:
-            case ast.Name(name) if name in _WORDS_OF_OURS:
-                return _constant(_WORDS_OF_OURS[name], node)
+            case ast.Name(name) if name in _CONSTANTS:
+                return _constant(_CONSTANTS[name], node)
             case ast.Name(name):
                 return self._name(name, node, known)
             case ast.Attribute(ast.Name("outcome"), field):
@@ -205,7 +205,7 @@ class _Reader:
         if found is None:
             raise ExpressionError(f"{name!r} is not declared.{nearest(name, list(self.scope))}", node.col_offset)
         if found.type.kind == UNKNOWN:
-            raise Untold(name, node.col_offset)
+            raise AlreadyReported(name, node.col_offset)
         self.names.add(name)
         return (attrs.evolve(found.type, optional=False) if name in known else found.type), found.code
 

@@ -21,39 +21,45 @@ NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
 @attrs.frozen
-class At:
-    """A value and where it stands: `line` and `column` count from 1."""
+class Located:
+    """A value of the page and its place: `line` and `column` count from 1."""
 
-    value: Any
+    value: Any  # a text, a number, a flag; or Located values in a list, in a list of pairs, or in a dict
     line: int
     column: int
-    exact: bool = True  # an offset into the value is one into the line: it stands there in one piece, unfolded
+    exact: bool = True  # the value stands in one piece: an offset into it is an offset into the line
 
 
 @attrs.define
-class Faults:
-    """Collects what is wrong with one file, so that all of it is told in one go."""
+class FileFaults:
+    """Collects the faults of one file, so that all of them are reported together."""
 
     file: str
     found: list[Fault] = attrs.field(factory=list)
 
-    def add(self, at: At | Any, message: str, offset: int = 0) -> None:
-        if not isinstance(at, At):
-            at = _at(at, None)
+    def add(self, at: Located | Any, message: str, offset: int = 0) -> None:
+        """Report a fault at a value of the page, or at a node of YAML; `offset` characters to the right of it."""
+        if not isinstance(at, Located):
+            at = _located(at, None)
         self.found.append(Fault(self.file, at.line, at.column + offset, message))
 
 
-def _at(node: Any, value: Any) -> At:
-    return At(value, node.start_mark.line + 1, node.start_mark.column + 1)
+def _located(node: Any, value: Any) -> Located:
+    return Located(value, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 class Shape(Protocol):
-    def read(self, node: Any, faults: Faults) -> At | None: ...
-    def schema(self) -> dict[str, Any]: ...
+    """What may stand at one place of the page."""
+
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        """The value of a node of YAML; None, and a fault, if it has another shape."""
+
+    def schema(self) -> dict[str, Any]:
+        """The shape as JSON Schema."""
 
 
-def _tagged(node: Any) -> bool:
-    """Whether a tag is written before it; every node is resolved to some tag, which is of no interest."""
+def _is_tagged(node: Any) -> bool:
+    """Whether the page has a tag before it. YAML gives every node some tag; only a written one counts."""
     mark = node.start_mark
     return bool(mark.buffer[mark.index] == "!")
 
@@ -62,11 +68,11 @@ def _kind(node: Any) -> str:
     return {"ScalarNode": "a single value", "SequenceNode": "a list", "MappingNode": "a mapping"}[type(node).__name__]
 
 
-def _plain(node: Any, wanted: str, faults: Faults) -> bool:
+def _fits(node: Any, wanted: str, faults: FileFaults) -> bool:
     """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
     if node.anchor:
         faults.add(node, f"&{node.anchor}: anchors are not used here; write the value out")
-    elif _tagged(node):
+    elif _is_tagged(node):
         faults.add(node, f"{node.tag}: tags are not used here")
     elif _kind(node) != wanted:
         faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
@@ -79,13 +85,13 @@ def _plain(node: Any, wanted: str, faults: Faults) -> bool:
 class Text:
     """A sentence, a type or an expression: any single value, as written."""
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a single value", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a single value", faults):
             return None
         if not node.value.strip():
             faults.add(node, "a value is missing here")
             return None
-        at = _at(node, node.value)
+        at = _located(node, node.value)
         quotes = 1 if node.style in ("'", '"') else 0
         length = node.end_mark.index - node.start_mark.index - 2 * quotes
         return attrs.evolve(at, column=at.column + quotes, exact=length == len(node.value))
@@ -98,13 +104,13 @@ class Text:
 class Name:
     """A name: lower case letters, digits and underscores, starting with a letter."""
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a single value", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a single value", faults):
             return None
         if not NAME.match(node.value):
             faults.add(node, f"{node.value!r} is no name: lower case letters, digits and _ , a letter first")
             return None
-        return _at(node, node.value)
+        return _located(node, node.value)
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
@@ -114,13 +120,13 @@ class Name:
 class Whole:
     """A whole number from 1 up, not in quotes."""
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a single value", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a single value", faults):
             return None
         if node.style in ("'", '"') or not re.match(r"[1-9][0-9]{0,8}\Z", node.value):
             faults.add(node, f"{node.value!r} is no whole number from 1 up")
             return None
-        return _at(node, int(node.value))
+        return _located(node, int(node.value))
 
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": 1}
@@ -130,13 +136,13 @@ class Whole:
 class Flag:
     """`true` or `false`, nothing else."""
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a single value", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a single value", faults):
             return None
         if node.style in ("'", '"') or node.value not in ("true", "false"):
             faults.add(node, f"{node.value!r} is neither true nor false")
             return None
-        return _at(node, node.value == "true")
+        return _located(node, node.value == "true")
 
     def schema(self) -> dict[str, Any]:
         return {"type": "boolean"}
@@ -148,13 +154,13 @@ class ListOf:
 
     item: Shape
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a list", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a list", faults):
             return None
         if not node.value:
             faults.add(node, "the list is empty")
             return None
-        return _at(node, [at for at in (self.item.read(each, faults) for each in node.value) if at])
+        return _located(node, [at for at in (self.item.read(each, faults) for each in node.value) if at])
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "items": self.item.schema(), "minItems": 1}
@@ -166,7 +172,7 @@ class OneOrMore:
 
     item: Shape
 
-    def read(self, node: Any, faults: Faults) -> At | None:
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
         if _kind(node) == "a list":
             return ListOf(self.item).read(node, faults)
         at = self.item.read(node, faults)
@@ -183,15 +189,15 @@ class MapOf:
     key: Shape
     value: Shape
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a mapping", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a mapping", faults):
             return None
         pairs = []
         for key, value in _pairs(node, faults):
             at_key, at_value = self.key.read(key, faults), self.value.read(value, faults)
             if at_key and at_value:
                 pairs.append((at_key, at_value))
-        return _at(node, pairs)
+        return _located(node, pairs)
 
     def schema(self) -> dict[str, Any]:
         schema = {"type": "object", "additionalProperties": self.value.schema()}
@@ -213,10 +219,10 @@ class Record:
 
     keys: Mapping[str, Key]
 
-    def read(self, node: Any, faults: Faults) -> At | None:
-        if not _plain(node, "a mapping", faults):
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
+        if not _fits(node, "a mapping", faults):
             return None
-        values: dict[str, At] = {}
+        values: dict[str, Located] = {}
         for key, value in _pairs(node, faults):
             name = key.value if _kind(key) == "a single value" else "?"
             if name not in self.keys:
@@ -229,7 +235,7 @@ class Record:
         for name, key in self.keys.items():
             if key.required and name not in present:
                 faults.add(node, f"the key {name!r} is missing: {key.says}")
-        return _at(node, values)
+        return _located(node, values)
 
     def schema(self) -> dict[str, Any]:
         properties = {name: key.shape.schema() | {"description": key.says} for name, key in self.keys.items()}
@@ -246,7 +252,7 @@ class Either:
     many: Shape | None = None
     mapping: Shape | None = None
 
-    def read(self, node: Any, faults: Faults) -> At | None:
+    def read(self, node: Any, faults: FileFaults) -> Located | None:
         shape = {"a single value": self.single, "a list": self.many, "a mapping": self.mapping}[_kind(node)]
         if shape is None:
             kinds = [("a single value", self.single), ("a list", self.many), ("a mapping", self.mapping)]
@@ -259,15 +265,15 @@ class Either:
         return {"anyOf": [shape.schema() for shape in (self.single, self.many, self.mapping) if shape is not None]}
 
 
-def _pairs(node: Any, faults: Faults) -> list[tuple[Any, Any]]:
-    """The pairs of a mapping; a key that stands twice is a fault and its first stand counts."""
+def _pairs(node: Any, faults: FileFaults) -> list[tuple[Any, Any]]:
+    """The pairs of a mapping. A key that stands there twice is a fault, and the first one counts."""
     seen: dict[str, int] = {}
     pairs = []
     for key, value in node.value:
         name = str(key.value) if _kind(key) == "a single value" else ""
         if key.anchor:
             faults.add(key, f"&{key.anchor}: anchors are not used here; write the value out")
-        if _tagged(key):
+        if _is_tagged(key):
             faults.add(key, f"{key.tag}: tags are not used here")
         if name in seen:
             faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
@@ -306,7 +312,7 @@ TRANSITION = Record({
     "alike":   Key(Flag(), "given to every entity with the same unique fact too; the provider is asked once"),
     "then":    Key(_CALL, "command(s) for the same entity, queued in the same commit"),
 })
-PAGE = Record({
+DEFINITION = Record({
     "machine":     Key(Name(), "its name", required=True),
     "version":     Key(Whole(), "counts up whenever the behaviour changes", required=True),
     "summary":     Key(Text(), "one sentence", required=True),
@@ -346,8 +352,8 @@ PAGE = Record({
 # fmt: on
 
 
-def compose(text: str, faults: Faults) -> At | None:
-    """The page in `text`, checked against its format; faults are collected, the page may still be usable."""
+def parse(text: str, faults: FileFaults) -> Located | None:
+    """The page in `text`, checked against the format. Faults are collected; the page may still be usable."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -358,18 +364,18 @@ def compose(text: str, faults: Faults) -> At | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        faults.add(At(None, line, column), f"no YAML: {error.problem or error.context}")
+        faults.add(Located(None, line, column), f"no YAML: {error.problem or error.context}")
         return None
     except (YAMLError, RecursionError) as error:
-        faults.add(At(None, 1, 1), f"no YAML: {' '.join(str(error).split())}")
+        faults.add(Located(None, 1, 1), f"no YAML: {' '.join(str(error).split())}")
         return None
     if node is None:
-        faults.add(At(None, 1, 1), "the page is empty")
+        faults.add(Located(None, 1, 1), "the page is empty")
         return None
-    return PAGE.read(node, faults)
+    return DEFINITION.read(node, faults)
 
 
 def json_schema() -> dict[str, Any]:
     """The format of a page as JSON Schema (draft 2020-12), for editors."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "tallystick machine"}
-    return head | PAGE.schema()
+    return head | DEFINITION.schema()

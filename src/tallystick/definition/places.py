@@ -1,4 +1,4 @@
-"""Where each part of a page stands, for what is found out about it later.
+"""Where each part of a page stands, so that a later finding can say so.
 
 A place is named by what it is about: `("transition", "settle_part", "when")`, `("state", "closed")`,
 `("refuse", "0")`. A declared thing stands where its name does, a key of a transition where its value does.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tallystick.definition.format import At
+from tallystick.definition.format import Located
 
 Places = dict[tuple[str, ...], tuple[int, int]]
 
@@ -18,7 +18,7 @@ _DECLARED = {
 }  # fmt: skip
 
 
-def places(page: Mapping[str, At]) -> Places:
+def places(page: Mapping[str, Located]) -> Places:
     """Line and column of every part of a page."""
     found: Places = {}
     if "machine" in page:
@@ -39,7 +39,7 @@ def places(page: Mapping[str, At]) -> Places:
     return found
 
 
-def _transition(name: str, record: Mapping[str, At]) -> Places:
+def _transition(name: str, record: Mapping[str, Located]) -> Places:
     found: Places = {("transition", name, key): _place(at) for key, at in record.items()}
     for key, _ in record["move"].value if "move" in record else ():
         source, _, target = (part.strip() for part in key.value.partition("->"))
@@ -47,5 +47,5 @@ def _transition(name: str, record: Mapping[str, At]) -> Places:
     return found
 
 
-def _place(at: At) -> tuple[int, int]:
+def _place(at: Located) -> tuple[int, int]:
     return at.line, at.column

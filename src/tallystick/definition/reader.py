@@ -12,11 +12,16 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tallystick.definition.declarations import Declared
-from tallystick.definition.format import Faults
-from tallystick.definition.machine import Machines
-from tallystick.definition.page_cache import composed
-from tallystick.definition.transitions import Wiring
+import attrs
+
+from tallystick.definition.cache import parse
+from tallystick.definition.declarations import Declarations
+from tallystick.definition.format import FileFaults
+from tallystick.definition.machine import Machine, Machines, State
+from tallystick.definition.places import places
+from tallystick.definition.rules import read_invariants, read_refusals
+from tallystick.definition.scope import Scope
+from tallystick.definition.transitions import TransitionReader
 from tallystick.errors import Fault, Invalid, MachineError
 
 
@@ -52,7 +57,7 @@ def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
         MachineError: with all faults of the page, and what no longer fits to it.
     """
     file, text = _shown(Path(path)), _text(Path(path))
-    page = composed(text, Faults(file))
+    page = parse(text, FileFaults(file))
     name = page.value["machine"].value if page and "machine" in page.value else None
     return read({**{each.file: each.text for each in machines.values() if each.name != name}, file: text})
 
@@ -80,17 +85,17 @@ def read(pages: Mapping[str, str]) -> Machines:
 
 def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
     """Machines of all layers; one of a later layer stands for that of its name in an earlier one."""
-    declared: dict[str, Declared] = {}
-    collected: list[Faults] = []
+    declared: dict[str, Declarations] = {}
+    collected: list[FileFaults] = []
     for pages in layers:
-        own: dict[str, Declared] = {}
+        own: dict[str, Declarations] = {}
         for file, text in pages.items():
-            faults = Faults(file)
+            faults = FileFaults(file)
             collected.append(faults)
-            page = composed(text, faults)
+            page = parse(text, faults)
             if page is None or not {"machine", "states"} <= page.value.keys():
                 continue
-            one = Declared(page, text, faults)
+            one = Declarations(page, text, faults)
             if one.name in own:
                 faults.add(page.value["machine"], f"machine {one.name!r} is declared in {own[one.name].file} too")
             else:
@@ -100,8 +105,48 @@ def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
         declared |= own
     for one in declared.values():
         one.declare(declared)
-    machines = [Wiring(one, declared).machine() for one in declared.values()]
+    machines = [_machine(one, declared) for one in declared.values()]
     found = [fault for faults in collected for fault in faults.found]
     if found:
         raise MachineError(sorted(found, key=lambda fault: (fault.file, fault.line, fault.column)))
     return Machines([machine for machine in machines if machine is not None])
+
+
+def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machine | None:
+    """The machine of one page: the second pass over it. None if the page has a fault."""
+    scope = Scope(page)
+    reader = TransitionReader(scope, machines)
+    read = {key.value: reader.read(key, body) for key, body in page.pairs("transitions")}
+    transitions = {name: each for name, each in read.items() if each is not None}
+    refusals = read_refusals(scope, transitions.values())
+    invariants = read_invariants(scope, machines)
+    states = _states(scope)
+    if page.faults.found:
+        return None
+    return Machine(
+        name=page.name,
+        version=page.page["version"].value,
+        summary=page.page["summary"].value,
+        facts=page.facts,
+        accounts=page.accounts,
+        outside=page.outside,
+        states=states,
+        commands=page.commands,
+        transitions=transitions,
+        refuse=refusals,
+        invariants=invariants,
+        text=page.text,
+        file=page.file,
+        places=places(page.page),
+        moved_by=page.moved_by,
+    )
+
+
+def _states(scope: Scope) -> dict[str, State]:
+    """The states, each with its guard of `goes_on`."""
+    states = dict(scope.page.states)
+    for key, body in scope.page.pairs("states"):
+        if "goes_on" in body.value:
+            goes_on = scope.guard(body.value["goes_on"], scope.names({}, (key.value,)))
+            states[key.value] = attrs.evolve(states[key.value], goes_on=goes_on)
+    return states

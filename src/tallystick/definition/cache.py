@@ -1,8 +1,8 @@
-"""Pages that were read before: parsing YAML takes most of the time it takes to open the books.
+"""Pages that were parsed before. Parsing YAML takes most of the time that it takes to open the books.
 
 A page without faults is kept as JSON, under the digest of its text and of the format, in the user's cache folder
-(`TALLYSTICK_CACHE`, else `XDG_CACHE_HOME`, else `~/.cache`). A cache that cannot be read or written is no error,
-and `TALLYSTICK_CACHE=off` does without.
+(`TALLYSTICK_CACHE`, else `XDG_CACHE_HOME`, else `~/.cache`). A cache that cannot be read or written is no error.
+`TALLYSTICK_CACHE=off` turns it off.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tallystick.definition.format import At, Faults, compose, json_schema
+from tallystick.definition import format
+from tallystick.definition.format import FileFaults, Located
 
-READER = 2  # counts up when the reader becomes stricter in what the format does not show
+READER_VERSION = 2  # counts up when the reader becomes stricter in a way that the format does not show
 
 
-def composed(text: str, faults: Faults) -> At | None:
-    """As `page.compose`, from the cache if the same text was read before."""
+def parse(text: str, faults: FileFaults) -> Located | None:
+    """As `format.parse`, but from the cache if the same text was read before."""
     folder = _folder()
     if folder is None:
-        return compose(text, faults)
+        return format.parse(text, faults)
     path = folder / f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json"
     try:
         return _unpacked(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, AttributeError):
         pass
-    page = compose(text, faults)
+    page = format.parse(text, faults)
     if page is not None and not faults.found:
-        _keep(path, json.dumps(_packed(page), separators=(",", ":")))
+        _write(path, json.dumps(_packed(page), separators=(",", ":")))
     return page
 
 
@@ -47,10 +48,10 @@ def _folder() -> Path | None:
 @cache
 def _format() -> bytes:
     """The format of a page: a page is read anew when that has changed."""
-    return json.dumps([READER, json_schema()], sort_keys=True).encode()
+    return json.dumps([READER_VERSION, format.json_schema()], sort_keys=True).encode()
 
 
-def _keep(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> None:
     """Write it whole or not at all: other processes may be reading."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
@@ -62,10 +63,10 @@ def _keep(path: Path, text: str) -> None:
             part.unlink(missing_ok=True)
 
 
-# A page is nested `At`s over lists of values, lists of pairs and dicts. Each is [line, column, exact, kind, value].
+# Every Located value of a page is kept as [line, column, exact, kind, value].
 
 
-def _packed(at: At) -> list[Any]:
+def _packed(at: Located) -> list[Any]:
     value: Any = at.value
     if isinstance(value, dict):
         kind, value = "record", {key: _packed(each) for key, each in value.items()}
@@ -78,7 +79,7 @@ def _packed(at: At) -> list[Any]:
     return [at.line, at.column, at.exact, kind, value]
 
 
-def _unpacked(packed: list[Any]) -> At:
+def _unpacked(packed: list[Any]) -> Located:
     line, column, exact, kind, value = packed
     if kind == "record":
         value = {key: _unpacked(each) for key, each in value.items()}
@@ -86,4 +87,4 @@ def _unpacked(packed: list[Any]) -> At:
         value = [(_unpacked(key), _unpacked(each)) for key, each in value]
     elif kind == "list":
         value = [_unpacked(each) for each in value]
-    return At(value, line, column, exact)
+    return Located(value, line, column, exact)

@@ -1,0 +1,98 @@
+"""The second pass over a page: what it refuses on purpose, and what has to be true across machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from tallystick.definition import expression
+from tallystick.definition.declarations import Declarations
+from tallystick.definition.expression import UNKNOWN, Expression, Type
+from tallystick.definition.format import Located
+from tallystick.definition.machine import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
+from tallystick.definition.scope import Scope
+from tallystick.errors import nearest
+
+
+def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[RefusedOnPurpose, ...]:
+    """What the page refuses on purpose. Always, or by a `when`; always only what no transition answers."""
+    answered = {(state, command): each.name for each in transitions for state in each.sources
+                for command in each.commands}  # fmt: skip
+    refusals = []
+    always: set[tuple[str, str]] = set()
+    sometimes: set[tuple[str, str]] = set()
+    for each in scope.page.listed("refuse"):
+        if not {"in", "commands", "says"} <= each.value.keys():
+            continue
+        states = [state for state in each.value["in"].value if scope.state(state)]
+        commands = scope.commands(each.value["commands"].value)
+        guard = _refusal_guard(scope, each.value["when"], commands) if "when" in each.value else None
+        for state in states:
+            for command in commands:
+                pair = (state.value, command)
+                if pair in answered and "when" not in each.value:
+                    scope.faults.add(state, f"{command!r} in {state.value!r} is answered by {answered[pair]!r}; "
+                                     "it cannot be refused on purpose too, unless by a 'when'")  # fmt: skip
+                if pair in always or (pair in sometimes and "when" not in each.value):
+                    scope.faults.add(state, f"{command!r} in {state.value!r} is refused already")
+                (sometimes if "when" in each.value else always).add(pair)
+        says = each.value["says"].value
+        refusals.append(RefusedOnPurpose(says, tuple(state.value for state in states), commands, guard))
+    return tuple(refusals)
+
+
+def _refusal_guard(scope: Scope, text: Located, commands: tuple[str, ...]) -> Expression | None:
+    """The guard of a refusal: it may look at arguments that all of its commands take."""
+    taken = [scope.page.commands[command].arguments for command in commands]
+    known = {name: type_ for each in taken for name, type_ in each.items()}
+    shared = {name: type_ for name, type_ in known.items() if all(each.get(name) == type_ for each in taken)}
+    names = scope.names(shared, ())
+    for name in known.keys() - shared.keys():
+        names.pop(name, None)  # what is an argument of some of them, and a fact elsewhere, has no one meaning
+    return scope.guard(text, names)
+
+
+def read_invariants(scope: Scope, machines: Mapping[str, Declarations]) -> dict[str, Invariant]:
+    """What has to be true of an entity and of those that link to it, between any two commands."""
+    page = scope.page
+    invariants = {}
+    for key, body in page.pairs("invariants"):
+        record = body.value
+        if "always" not in record or "says" not in record:
+            continue
+        written = record["sum"].value if "sum" in record else []
+        sums = {}
+        for name, path in written:
+            if name.value in (*page.accounts, *page.outside, IN_DOUBT):
+                scope.faults.add(name, f"{name.value!r} is an account already; the sum needs a name of its own")
+            total = _sum(page, path, machines)
+            if total:
+                sums[name.value] = total
+        accounts = dict.fromkeys([*page.accounts, IN_DOUBT, *page.outside, *(name.value for name, _ in written)])
+        names = expression.scope_of(accounts, {}, {}, tuple(page.states))
+        always = scope.expression(record["always"], names, Type("flag"), "a statement")
+        if always is not None:
+            invariants[key.value] = Invariant(key.value, record["says"].value, sums, always)
+    return invariants
+
+
+def _sum(page: Declarations, path: Located, machines: Mapping[str, Declarations]) -> Sum | None:
+    parts = path.value.split(".")
+    if len(parts) != 3 or parts[0] not in machines:
+        page.faults.add(
+            path, f"'{path.value}' is no sum: write machine.fact.account.{nearest(parts[0], list(machines))}"
+        )
+        return None
+    machine, fact, account = parts
+    other = machines[machine]
+    if fact in other.facts and other.facts[fact].type.kind == UNKNOWN:
+        return None
+    if fact not in other.facts or other.facts[fact].type.machine != page.name:
+        links = [name for name, each in other.facts.items() if each.type.machine == page.name]
+        page.faults.add(path, f"{machine} has no fact {fact!r} that names a {page.name}.{nearest(fact, links)}")
+        return None
+    if account not in other.accounts:
+        page.faults.add(
+            path, f"account {account!r} is not declared in {machine}.{nearest(account, list(other.accounts))}"
+        )
+        return None
+    return Sum(machine, fact, account)

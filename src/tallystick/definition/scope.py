@@ -1,0 +1,60 @@
+"""What the second pass looks up on one page: its states, its commands, and the names its expressions may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tallystick.definition import expression
+from tallystick.definition.declarations import Declarations
+from tallystick.definition.expression import AlreadyReported, Expression, ExpressionError, Name, Type
+from tallystick.definition.format import Located
+from tallystick.definition.machine import IN_DOUBT
+from tallystick.errors import nearest
+
+
+class Scope:
+    """The declarations of one page, asked by name. A name that is not declared is reported."""
+
+    def __init__(self, page: Declarations) -> None:
+        self.page = page
+        self.faults = page.faults
+
+    def names(self, arguments: Mapping[str, Type], states: tuple[str, ...]) -> dict[str, Name]:
+        """The names that an expression may use, in a command with these arguments, in these states."""
+        facts = {name: fact.type for name, fact in self.page.facts.items()}
+        accounts = [*self.page.accounts, *([IN_DOUBT] if self.page.accounts else [])]
+        return expression.scope_of(dict.fromkeys(accounts), facts, arguments, states)
+
+    def expression(self, text: Located, names: Mapping[str, Name], wanted: Type, what: str) -> Expression | None:
+        """The expression, if it is one of the wanted type; else it is reported."""
+        try:
+            found = expression.read(text.value, names)
+        except AlreadyReported:
+            return None
+        except ExpressionError as error:
+            self.faults.add(text, f"in '{text.value}': {error}", error.offset if text.exact else 0)
+            return None
+        if not wanted.accepts(found.type):
+            self.faults.add(text, f"'{text.value}' is {found.type}; {what} is needed, which is {wanted}")
+        return found
+
+    def guard(self, text: Located, names: Mapping[str, Name]) -> Expression | None:
+        """A guard: an expression that is true or false."""
+        return self.expression(text, names, Type("flag"), "a guard")
+
+    def state(self, name: Located) -> str | None:
+        """The state of this name."""
+        if name.value in self.page.states:
+            return str(name.value)
+        self.faults.add(name, f"state {name.value!r} is not declared.{nearest(name.value, list(self.page.states))}")
+        return None
+
+    def commands(self, names: list[Located]) -> tuple[str, ...]:
+        """The commands of these names, each once."""
+        known = self.page.commands
+        for name in names:
+            if name.value not in known:
+                self.faults.add(name, f"command {name.value!r} is not declared.{nearest(name.value, list(known))}")
+            if [other.value for other in names].count(name.value) > 1:
+                self.faults.add(name, f"{name.value!r} is listed twice")
+        return tuple(dict.fromkeys(name.value for name in names if name.value in known))
