@@ -1,13 +1,12 @@
-"""The other half of the stick: who performs a call, and what may come back.
+"""The provider: who performs a call, and what may come back.
 
-Keeps: a call is sent by `perform` alone, and every end of it is an `Outcome`, never an exception.
+Keeps: only `perform` sends a call, and every end of it is an `Outcome`, never an exception.
 
-Read in this order: `verbs` (what may be asked), `protocol` (what a provider promises), `local` (no provider: our own
-books are the truth), `scripted` (says what a test or a rehearsal wants it to say).
+Read in this order: `verbs` (what a page may ask for), `protocol` (what a provider promises), `local` (our own books are
+the truth), `scripted` (does what a test or a rehearsal wants).
 
-Knows money and errors only. The definition checks pages against the verbs; the engine performs the calls. A provider
-of somebody else's implements `Provider` and registers under the entry-point group `tallystick.providers`, as `clutch`
-does.
+Knows money and errors only. The definition checks pages against the verbs. The engine performs the calls. To add a
+provider, implement `Provider` and register it in the entry-point group `tallystick.providers`, as `clutch` does.
 """
 
 from tallystick.provider.protocol import (

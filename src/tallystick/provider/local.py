@@ -1,7 +1,7 @@
-"""No provider: our own books are the truth. For a shop that issues its own store credit.
+"""The local provider: our own books are the truth. For a shop that issues its own store credit.
 
-It answers at once and inside the transaction, so nothing is ever in doubt. An electronic card gets a number
-here; there is no PIN, because a PIN that is never stored could never be checked.
+It answers at once, inside the transaction, so nothing is ever in doubt. It draws the numbers of electronic cards. There
+is no PIN: it would not be stored, so it could not be checked. A PIN that is given is ignored.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ def random_number() -> str:
 
 @attrs.frozen
 class LocalProvider:
+    """Confirms every call. `number` draws the number of an electronic card."""
+
     number: Callable[[], str] = random_number
     name: str = "local"
     local: bool = True

@@ -1,16 +1,16 @@
-"""The other half of the stick: who performs a call, and what may come back.
+"""What a provider promises: it performs calls, and says what became of them.
 
-A *call* is a request to the provider, opened by an entry and resolved by an entry. `perform` sends it once
-and turns every possible end into an `Outcome`, never into an exception:
+A *call* is one request to the provider. An entry opens it and another entry closes it. `perform` sends it once. Every
+possible end is an `Outcome`, never an exception:
 
-    confirmed     done, perhaps for less than asked (`amount`)
+    confirmed     done, perhaps for less than was asked (`amount`)
     declined      the provider said no; nothing was done
-    unavailable   surely not done: never connected, or turned away before processing
+    unavailable   surely not done: never connected, or turned away before it was processed
     unknown       it may have been done; only `look_up`, or a person, can say
 
-`look_up` asks the provider's own record what became of a call; it never repeats the call. Where the whole record of
-a card can be read, the provider is an `Observer` too, and both halves can be laid side by side. Who goes easy on
-the other side together with a fleet is `Sharing`.
+`look_up` reads the provider's own record to say what became of a call. It never repeats the call. A provider whose
+whole record of a card can be read is an `Observer` too: then our books can be compared with it. A provider whose limits
+count for all processes together is `Sharing` too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ import attrs
 
 
 class Result(StrEnum):
+    """How a call ended: see the head of this file."""
+
     CONFIRMED = "confirmed"
     DECLINED = "declined"
     UNAVAILABLE = "unavailable"
@@ -31,7 +33,7 @@ class Result(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a provider declined, in our words; its own code and text stay beside it."""
+    """Why a provider declined, in our words. Its own code and text are kept too."""
 
     INSUFFICIENT_FUNDS = "insufficient_funds"
     WRONG_PIN = "wrong_pin"
@@ -48,57 +50,57 @@ class Outcome:
     """What became of a call. Amounts are minor units of the card's currency."""
 
     result: Result
-    reference: str | None = None  # the provider's transaction id: names a hold or a redemption later
+    reference: str | None = None  # the provider's transaction id; it names a hold or a redemption later
     request: str | None = None  # the provider's id of the request
-    amount: int | None = None  # confirmed amount, where the provider says one; None: as asked
-    available: int | None = None  # the card's spendable balance afterwards, where the provider says it
+    amount: int | None = None  # the confirmed amount, if the provider says one; None: as asked
+    available: int | None = None  # what is available on the card afterwards, if the provider says it
     number: str | None = attrs.field(default=None, repr=False)  # allocate: the card number
-    pin: str | None = attrs.field(default=None, repr=False)  # allocate: handed on once, never stored
-    reason: Reason | None = None
-    code: str | None = None
-    text: str | None = None
+    pin: str | None = attrs.field(default=None, repr=False)  # allocate: the PIN; it is handed on once and never stored
+    reason: Reason | None = None  # why it was declined, in our words
+    code: str | None = None  # the same as the provider's own code
+    text: str | None = None  # and as its own text; for a person
 
 
 @attrs.frozen
 class CardFacts:
     """The card a call is about, as our books know it."""
 
-    id: str
+    id: str  # in our books
     currency: str
     number: str | None = attrs.field(default=None, repr=False)
-    card_set: str | None = None
-    form: str | None = None
-    kind: str | None = None
+    card_set: str | None = None  # the set that an electronic card is drawn from
+    form: str | None = None  # electronic or physical
+    kind: str | None = None  # gift, promo or merchandise_credit
 
 
 @attrs.frozen
 class Call:
-    """One request to the provider. `id` is ours, unique, and the same on every attempt of it."""
+    """One request to the provider. The `id` is ours. All attempts of the call have the same one."""
 
     id: str
-    verb: str
+    verb: str  # one of `VERBS`
     card: CardFacts
     args: Mapping[str, object] = attrs.field(repr=False)  # money as minor units; a scanned number
     secrets: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # a PIN; in memory only
-    order: str | None = None
+    order: str | None = None  # the order that it is for
     opened_at: datetime | None = None
     asked_at: datetime | None = None  # the last time it was sent
-    attempt: int = 1
-    # Of a call whose answer is not known, what else our books know of the card:
-    claimed: Collection[str] = ()  # references and request ids that are accounted for already
-    in_doubt: Sequence[Call] = ()  # the other calls whose answer is not known
+    attempt: int = 1  # which sending of it this is
+    # What else our books know of the card, if the outcome of the call is unknown:
+    claimed: Collection[str] = ()  # references and request ids that belong to other calls
+    in_doubt: Sequence[Call] = ()  # the other calls whose outcome is unknown
 
 
 @attrs.frozen
 class NotSeen:
     """The provider's record shows no trace of the call."""
 
-    evidence: str = ""
+    evidence: str = ""  # what was read, for a person
 
 
 @attrs.frozen
 class Ambiguous:
-    """The provider's record fits the call in more than one way: a person decides on `evidence`."""
+    """The provider's record does not decide: a person does, by the `evidence`."""
 
     evidence: str
 
@@ -107,48 +109,50 @@ class Provider(Protocol):
     """What a provider must do. `local` providers answer inside the transaction, from our own books."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called in messages."""
 
     @property
-    def local(self) -> bool: ...
+    def local(self) -> bool:
+        """Whether it answers from our own books."""
 
     def perform(self, call: Call) -> Outcome:
-        """Send the call once. Every failure is an outcome; nothing is raised."""
+        """Send the call once. Every failure is an outcome. Raises nothing."""
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
-        """Say from the provider's own record what became of the call, less what `call.claimed` accounts for."""
+        """Say what became of the call, by the provider's own record without what `call.claimed` names."""
 
 
-# The provider's record of one card, for whom it can be read
+# The provider's record of one card, if it can be read
 
 
 @attrs.frozen
 class Line:
-    """One line of a card's history. `amount`: what the card became worth more or less; a hold is 0, None not shown."""
+    """One line of a card's history. `amount`: how the card's worth changed. A hold is 0. None: it is not shown."""
 
-    id: str
-    request: str | None
+    id: str  # the provider's transaction id
+    request: str | None  # the provider's id of the request
     at: datetime
     amount: int | None
-    moves: bool = True  # it is about money; not, such as a change of address
-    place: str | None = None  # where it was asked for, in the provider's words
-    ours: bool | None = None  # whether that is where we ask from; None: not said
+    moves: bool = True  # False: it is not about money, such as a change of address
+    place: str | None = None  # where the request came from, in the provider's words
+    ours: bool | None = None  # whether that is our location; None: it is not shown
 
 
 @attrs.frozen
 class Observed:
     """A card as the provider has it. Amounts are minor units of the currency it was asked about."""
 
-    available: int = 0  # net of holds
-    holds: Mapping[str, int] = attrs.field(factory=dict)  # open ones: their id to what they hold
+    available: int = 0  # without what is held
+    holds: Mapping[str, int] = attrs.field(factory=dict)  # the open holds: id → amount
     lines: Sequence[Line] = ()  # the newest first
-    complete: bool = True  # not: lines older than these were not read
-    known: bool = True  # not: the provider has no such card
+    complete: bool = True  # False: older lines were not read
+    known: bool = True  # False: the provider has no such card
 
 
 @attrs.frozen
 class Unread:
-    """The record could not be read; it says nothing, then, not even that there is nothing."""
+    """The record could not be read. That says nothing, also not that the card has no lines."""
 
     why: str
 
@@ -158,32 +162,33 @@ class Observer(Protocol):
     """A provider whose record of a card can be read whole."""
 
     def observe(self, card: CardFacts) -> Observed | Unread:
-        """Read what a card carries, and then what happened on it. Changes nothing, raises nothing."""
+        """Read what a card carries, then what happened on it. Changes nothing and raises nothing."""
 
 
-# What the processes of a fleet know together
+# What the processes of a fleet share
 
 State = TypeVar("State")
 
 
 class Cell(Protocol[State]):
-    """Where a small value is kept, by one process or for all of them."""
+    """A place for a small value, in one process or shared by all."""
 
-    def load(self) -> State: ...
+    def load(self) -> State:
+        """The value now."""
 
     def swap(self, old: State, new: State) -> bool:
-        """Put `new` in place of `old`; False if it is not `old` any more."""
+        """Put `new` in place of `old`. False if the value is not `old` any more."""
 
 
 class Cells(Protocol):
-    """Cells by name, of all processes on the same books. The values are flat attrs classes."""
+    """Gives a cell by its name. All processes with the same books share it. Values are flat attrs classes."""
 
     def __call__(self, name: str, initial: State) -> Cell[State]: ...
 
 
 @runtime_checkable
 class Sharing(Protocol):
-    """A provider that a fleet goes easy on together, such as by one circuit breaker."""
+    """A provider whose limits count for all processes together, such as one circuit breaker."""
 
     def share(self, cells: Cells) -> None:
-        """Keep what is to be known by all in these cells from now on."""
+        """From now on, keep in these cells what all processes have to know."""

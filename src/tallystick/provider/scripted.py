@@ -1,18 +1,18 @@
 """A provider that does what it is told: for rehearsals, fuzzing, and replaying what went wrong.
 
-Each *reply* says what it does with the next call and what is heard of it:
+Each *reply* says what it does with the next call, and what it answers:
 
-    confirmed     done, and said; `{"confirmed": "3.00"}` for less than was asked
-    declined      not done, and said
-    unavailable   turned away before anything was looked at
-    lost_before   not done, and no answer came
-    lost_after    done, and no answer came; `{"lost_after": "3.00"}` for less than was asked
-    crash_before  as lost_before, and whoever asked dies waiting (`Crash`)
-    crash_after   as lost_after, and whoever asked dies waiting
+    confirmed     does it and says so; `{"confirmed": "3.00"}`: this much of it
+    declined      does nothing and says so
+    unavailable   turns the request away and does nothing
+    lost_before   does nothing, and no answer comes
+    lost_after    does it, and no answer comes; `{"lost_after": "3.00"}`: this much of it
+    crash_before  as lost_before, and the caller dies while it waits (`Crash`)
+    crash_after   as lost_after, and the caller dies while it waits
 
-and with the next look-up: `found` (its books say), `ambiguous`, `silent` (no answer). Without a reply a call is
-confirmed and a look-up finds. Its books are its own and true: `done` has what was done, however it was told, so
-that a judge can lay them beside ours. It brings its own time too, which stands still until it is moved.
+Replies to the next look-up are `found` (what its books say), `ambiguous` and `silent` (no answer). Without a reply it
+confirms a call, and a look-up finds it. It has true books of its own: `done` lists what was done, whatever it answered.
+So a test can compare them with ours. It has a clock of its own too, which stands still until somebody moves it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reas
 
 PERFORMED = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
 LOOKED_UP = ("found", "ambiguous", "silent")
-IN_PART = ("confirmed", "lost_after", "crash_after")  # replies to calls that are done, perhaps for less
+IN_PART = ("confirmed", "lost_after", "crash_after")  # replies to calls that it does, perhaps for less
 BEGINS = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 class Crash(BaseException):
-    """Whoever asked has died: no handler of errors may take this for an answer."""
+    """The caller has died. No handler of errors may take this for an answer."""
 
 
 class Silent(Exception):
@@ -43,14 +43,14 @@ class Silent(Exception):
 
 @attrs.frozen
 class Reply:
-    """What the provider does next. `amount`: less than asked; a text until the currency is known."""
+    """What the provider does next. `amount`: less than was asked; text until the currency is known."""
 
     kind: str
     amount: int | str | None = None
 
     @classmethod
     def read(cls, given: object) -> Reply:
-        """A reply as a script has it. Raises Invalid."""
+        """Read a reply as it stands in a script. Raises Invalid."""
         kind, amount = given, None
         if isinstance(given, dict) and len(given) == 1:
             ((kind, amount),) = given.items()
@@ -63,7 +63,7 @@ class Reply:
         return cls(kind, amount)
 
     def plain(self, currency: str) -> object:
-        """As a script has it."""
+        """The reply as it stands in a script."""
         if self.amount is None:
             return self.kind
         return {self.kind: self.amount if isinstance(self.amount, str) else money.to_text(self.amount, currency)}
@@ -87,7 +87,7 @@ class Done:
 
 
 class ScriptedProvider:
-    """Replies from `script`, or from `next_reply` if whoever drives it sets that."""
+    """Replies from `script`, or from `next_reply` if that is set."""
 
     name = "scripted"
     local = False
@@ -111,7 +111,7 @@ class ScriptedProvider:
     # Script
 
     def told(self, replies: Iterable[Reply]) -> None:
-        """What comes next, in place of what was left of the script."""
+        """Replace the rest of the script."""
         self.script.clear()
         self.look_ups.clear()
         for reply in replies:
@@ -149,7 +149,7 @@ class ScriptedProvider:
         return _outcome(known) if known else NotSeen("it is not in the books")
 
     def _do(self, call: Call, amount: int | None) -> Done:
-        """Write it into the books. The same call done again is a second effect, and is counted."""
+        """Write it into the books. If the same call is done again, that is counted."""
         before = self.done.get(call.id)
         if before is not None:
             done = attrs.evolve(before, times=before.times + 1)

@@ -26,5 +26,5 @@ VERBS: Mapping[str, Mapping[str, str]] = {
 }
 # fmt: on
 
-# Verbs that move no value: what the provider has not seen of them may simply be said again.
+# Verbs that move no value. If the provider's record does not show such a call, it may be sent again.
 REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_account"])
