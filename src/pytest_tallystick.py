@@ -1,7 +1,7 @@
-"""pytest's door to `tallystick.testing`: options, and nothing else until one of them is used.
+"""The door for pytest to `tallystick.testing`: options, and nothing else until one of them is used.
 
-pytest imports the entry points of every installed plugin, so this stands outside the package and imports nothing of it:
-who does not ask for `--tallystick` (or has `tallystick =` in the configuration) pays nothing.
+pytest imports the entry points of every installed plugin. So this file is outside the package and imports nothing of
+it. Without `--tallystick`, or `tallystick =` in the configuration, it costs nothing.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import pytest
 
 
 class Hooks:
-    """What a `conftest.py` may say."""
+    """Functions that a `conftest.py` may have."""
 
     @pytest.hookspec
     def pytest_tallystick_invariants(self, machine: str) -> list[Callable[..., object]] | None:
-        """Functions that are given entities as they stand, and raise, or give False or a sentence, if that is wrong."""
+        """Functions that look at all entities. If these are wrong, they raise, or return False or a sentence."""
 
     @pytest.hookspec(firstresult=True)
     def pytest_tallystick_store(self, machine: str) -> Callable[[], Any] | None:
-        """What makes a new store for every fuzzed story, instead of one in memory."""
+        """A function that makes a new store for every fuzzed story, instead of one in memory."""
 
 
 NUMBERS = {

@@ -1,6 +1,7 @@
-"""DOT, for Graphviz. Left to right; the usual way bold, a declined call dashed, final states with a double line.
+"""DOT, for Graphviz, from left to right.
 
-A transition is written out once, on the usual way if it is there; from other states its name and money are repeated.
+The usual way is bold, a declined call is dashed, and final states have a double line. A transition is written out once,
+on the usual way if it is part of it. From other states only its name and money are repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _DECLINED = 'color="#b3403a", style=dashed'
 
 
 def to_dot(diagram: Diagram, *, loops: bool = False) -> str:
-    """The diagram as DOT. `loops`: what stays is drawn as an arrow to itself, not listed in its state."""
+    """The diagram as DOT. `loops`: a transition that stays is an arrow to the same state, and not a line inside it."""
     whole = first_drawn(diagram)
     title = f"<B>{_html(diagram.name)}</B>  {_html(diagram.summary)}{_NEWLINE}{_LEGEND}{_NEWLINE}"
     starts = [node.name for node in diagram.nodes if node.start]

@@ -1,8 +1,9 @@
 """Mermaid `stateDiagram-v2`: text that GitHub, GitLab and many editors draw.
 
-Mermaid has no HTML tables and no dashed lines here, so it says less than DOT: commands, money and what follows on
-the arrows; guards on request; what stays as lines inside the state; the usual way and declined states by colour. A
-transition is written out once, on the usual way if it is there; from other states only its name is repeated.
+Mermaid has no HTML tables and no dashed lines here, so it shows less than DOT. Commands, money and follow-ups are on
+the arrows, and guards too if asked for. Transitions that stay are lines inside their state. The usual way and declined
+states have colours. A transition is written out once, on the usual way if it is part of it. From other states only its
+name is repeated.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from tallystick.diagram.model import Arrow, Diagram, Node, Step, first_drawn
 
 WIDTH = 34  # characters in a line of a label
 _BREAK = "<br/>"
-# Words that Mermaid's grammar reads as something else where a state's name is wanted (tried with Mermaid 11).
+# Words that Mermaid's grammar does not accept as the name of a state (tried with Mermaid 11).
 _TAKEN = {
     "as", "choice", "class", "click", "default", "direction", "end", "fork", "hide", "join", "note", "root", "scale",
     "state", "style", "title",
@@ -26,14 +27,14 @@ _CLASSES = (
 
 
 def to_mermaid(diagram: Diagram, *, guards: bool = False, loops: bool = False, brief: bool = False) -> str:
-    """The diagram as Mermaid. `guards`: in words on the arrows. `loops`: what stays as an arrow, not in its state.
+    """The diagram as Mermaid. `guards`: in words on the arrows. `loops`: a transition that stays is an arrow.
 
     `brief`: only which command leads where, for a first look.
     """
     ids = _ids(diagram)
     lines = ["stateDiagram-v2", "  direction LR"]
     lines += [f"  [*] --> {ids[node.name]}" for node in diagram.nodes if node.start]
-    for node in diagram.nodes:  # all before the first arrow: the layout starts from the first named
+    for node in diagram.nodes:  # all of them before the first arrow: the layout starts from the first one named
         lines += _node(node, ids[node.name], () if loops or brief else node.stays)
     whole = first_drawn(diagram)
     for arrow in diagram.arrows:
@@ -57,7 +58,7 @@ def _coloured(diagram: Diagram, ids: Mapping[str, str]) -> list[str]:
 
 
 def _ids(diagram: Diagram) -> dict[str, str]:
-    """A name for each state that Mermaid takes as one; mostly its own."""
+    """A name that Mermaid accepts for each state. Mostly it is the state's own."""
     ids: dict[str, str] = {}
     used = {node.name for node in diagram.nodes} | _TAKEN
     for node in diagram.nodes:

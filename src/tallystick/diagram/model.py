@@ -1,14 +1,13 @@
-"""What a picture of a machine shows, before any format: states, and what happens between and on them.
+"""What a picture of a machine shows, whatever its format: states, and what happens between them and in them.
 
-Everything comes from the declaration; nothing is drawn that cannot happen. Three things are worked out here, for
-readers:
+Everything comes from the definition. Three things are worked out here for the reader:
 
-* *Arrows.* All transitions between the same two states are one arrow: a machine with four ways to settle has one
-  line between two boxes, not four.
-* *Stays.* What leaves the state as it is belongs to its box, not to a loop beside it: an issued card has many.
-* *The way.* From the start on, each time to the state that stands next on the page among those one step away.
-  The page tells the usual life in order. A step that moves no value and can be taken back (suspend, reinstate)
-  is a pause and not on the way.
+* *Arrows.* All transitions between the same two states are one arrow. A machine with four ways to settle has one line
+  between two boxes, not four.
+* *Stays.* A transition that keeps the state is a line in its box, not a loop beside it. An issued card has many.
+* *The way.* It begins at the start. From each state it goes to the one that comes next on the page, among those one
+  step away, because a page tells the usual life in order. A step that moves no value and can be undone (suspend,
+  reinstate) is a pause and not on the way.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tallystick.definition.machine import Machine, Transition
 
 @attrs.frozen
 class Call:
-    """What a transition needs from elsewhere: it asks the provider, or drives another machine's entity."""
+    """What a transition needs from others: it asks the provider, or drives an entity of another machine."""
 
     does: str  # asks, drives
     what: str  # hold, card.hold
@@ -50,7 +49,7 @@ class Step:
 
     @property
     def title(self) -> str:
-        """The command, and the transition's name where that says more: settle · part, cancel (withdraw)."""
+        """The command, with the transition's name if that says more: settle · part, cancel (withdraw)."""
         if self.name in self.commands:
             return " or ".join(self.commands)
         first, rest = self.commands[0], self.name.removeprefix(f"{self.commands[0]}_")
@@ -61,6 +60,8 @@ class Step:
 
 @attrs.frozen
 class Node:
+    """A state. `stays` are the transitions that keep it."""
+
     name: str
     says: str
     start: bool
@@ -71,7 +72,7 @@ class Node:
 
 @attrs.frozen
 class Arrow:
-    """What leads from one state to another. `declined`: where the provider's no leads."""
+    """What leads from one state to another. `declined`: where it leads when the provider declines."""
 
     source: str
     target: str
@@ -82,7 +83,7 @@ class Arrow:
 
 @attrs.frozen
 class Line:
-    """A transition whole: from where, to where (None: it stays), and where a declined call leads."""
+    """A whole transition: from where, to where (None: it stays), and where a declined call leads."""
 
     step: Step
     sources: tuple[str, ...]
@@ -172,7 +173,7 @@ def _step(machine: Machine, transition: Transition) -> Step:
 
 
 def _given(arguments: Mapping[str, Expression]) -> str:
-    """What is passed on; an argument under its own name is said once."""
+    """What is passed on. An argument with its own name is named once."""
     said = [value.prose if value.prose == name else f"{name} = {value.prose}" for name, value in arguments.items()]
     return ", ".join(said)
 
@@ -182,7 +183,7 @@ def _called(name: str, given: str) -> str:
 
 
 def first_drawn(diagram: Diagram) -> dict[str, tuple[str, str]]:
-    """Where each transition is written out: on the usual way if it is there, else on its first arrow."""
+    """Where each transition is written out: on the usual way if it is part of it, else on its first arrow."""
     drawn: dict[str, tuple[str, str]] = {}
     for arrow in sorted(diagram.arrows, key=lambda arrow: not arrow.usual):
         if not arrow.declined:

@@ -1,4 +1,4 @@
-"""A Markdown table of a machine's states, and one of its transitions: the page as a reader of prose wants it."""
+"""Two Markdown tables: one of a machine's states, and one of its transitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COLUMNS = ("command", "from", "to", "when", "money", "calls", "then", "transitio
 
 
 def to_table(diagram: Diagram) -> str:
-    """The diagram as Markdown; rows in the order of the page."""
+    """The diagram as Markdown, with rows in the order of the page."""
     states = _markdown(("state", "", "says"), [_state(node) for node in diagram.nodes])
     transitions = _markdown(COLUMNS, [[_joined(cell, "<br>") for cell in _cells(line)] for line in diagram.lines])
     head = f"## {_cell(diagram.name)} (version {diagram.version})\n\n{_cell(diagram.summary)}"
@@ -18,7 +18,7 @@ def to_table(diagram: Diagram) -> str:
 
 
 def _cells(line: Line) -> tuple[Sequence[str], ...]:
-    """A transition's cells under COLUMNS, each as lines."""
+    """The cells of a transition, one for each of COLUMNS, as lists of lines."""
     step = line.step
     target = [line.target or "stays", *([f"{line.otherwise} if declined"] if line.otherwise else [])]
     return (
@@ -43,7 +43,7 @@ def _joined(lines: Iterable[str], separator: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text that Markdown shows as it is, on one line of a table."""
+    """Text in one line of a table, so that Markdown shows it as it is."""
     for sign in "\\`*[<|":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
