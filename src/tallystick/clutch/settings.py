@@ -66,7 +66,7 @@ def _said(part: str, known: Known, says: str) -> dict[str, str]:
 _access = partial(_said, "Who calls")
 _headers = partial(_said, "Headers")
 _http = partial(_said, "The connection")
-_limit = partial(_said, "Going easy on Clutch")
+_limit = partial(_said, "Limits")
 _ask = partial(_said, "Requests")
 _answer = partial(_said, "Answers")
 _record = partial(_said, "Looking up what happened")
@@ -78,130 +78,137 @@ class ClutchSettings:
 
     # fmt: off
     base_url: str = attrs.field(metadata=_access("client",
-        "Such as `https://api.clutch.com/merchant`; the method's name is added to it."))
+        "Such as `https://api.clutch.com/merchant`. The name of the method is added to it."))
     api_key: str = attrs.field(repr=False, metadata=_access("documented",
-        "Made in Clutch's portal, together with its secret."))
-    api_secret: str = attrs.field(repr=False, metadata=_access("documented", "Shown once when it is made."))
+        "Is made in Clutch's portal, together with its secret."))
+    api_secret: str = attrs.field(repr=False, metadata=_access("documented",
+        "Is shown once, when it is made."))
     brand: str = attrs.field(metadata=_access("recorded", "Header `brand`."))
     location: str = attrs.field(metadata=_access("recorded",
-        "Header `location`. History shows it, so look-ups tell our requests by it: give the OMS one of its own."))
+        "Header `location`. History shows it, and look-ups recognize our requests by it. Give the order system a "
+        "location of its own."))
     terminal: str = attrs.field(metadata=_access("recorded", "Header `terminal`."))
     employee: str | None = attrs.field(default=None, metadata=_access("recorded",
-        "Header `employee`, where the brand wants one."))
+        "Header `employee`, if the brand wants one."))
     employee_password: str | None = attrs.field(default=None, repr=False, metadata=_access("recorded",
         "Header `employeePassword`."))
 
     request_id_header: str = attrs.field(default="customRequestId", metadata=_headers("recorded",
-        "Carries our call's id. Nothing public says that Clutch makes a repeat harmless by it, and nothing here "
-        "relies on it."))
+        "The header with our call's id. Nothing public says that Clutch makes a repeat harmless by it, and nothing "
+        "here relies on it."))
     order_header: str | None = attrs.field(default="externalTransactionId", metadata=_headers("inferred",
-        "Carries the order's id. The header is recorded, that it is the one meant for orders is not."))
+        "The header with the order's id. The header is recorded. That it is meant for orders is inferred."))
 
     connect_timeout: float = attrs.field(default=5.0, metadata=_http("ours",
-        "Seconds. Nothing was sent when it runs out."))
+        "Seconds. After that, nothing was sent."))
     read_timeout: float = attrs.field(default=30.0, metadata=_http("ours",
-        "Seconds without a byte. What was sent is in doubt when it runs out."))
+        "Seconds without a byte. After that, the call is in doubt."))
     total_timeout: float = attrs.field(default=60.0, metadata=_http("ours",
-        "Seconds for a whole answer, however slowly it drips."))
+        "Seconds for a whole answer, however slowly it comes."))
     pool_timeout: float = attrs.field(default=5.0, metadata=_http("ours",
         "Seconds to wait for a free connection of the pool."))
-    pool_size: int = attrs.field(default=20, metadata=_http("ours", "Connections at most."))
+    pool_size: int = attrs.field(default=20, metadata=_http("ours",
+        "Connections at the same time."))
     keep_alive: float = attrs.field(default=15.0, metadata=_http("ours",
-        "Seconds an idle connection is kept: well under nginx's 75, so that it is seldom Clutch who closes it "
-        "under a request."))
+        "Seconds that an idle connection is kept. Well below nginx's 75, so that Clutch seldom closes it while we "
+        "send."))
     largest_answer: int = attrs.field(default=5_000_000, metadata=_http("ours",
-        "Bytes; a longer answer counts as broken."))
+        "Bytes. A longer answer counts as broken."))
     ca_file: str | None = attrs.field(default=None, metadata=_http("ours",
         "Certificates to trust instead of the system's. TLS is always verified."))
     allow_plain_http: bool = attrs.field(default=False, metadata=_http("ours",
-        "`http://` to another machine. To this one it is always allowed, for the sandbox."))
+        "Allow `http://` to another machine. To this machine it is always allowed, for the sandbox."))
     read_attempts: int = attrs.field(default=3, metadata=_http("ours",
-        "Tries of a request that only reads. One that moves money is never sent again by the adapter."))
+        "How often a request is tried that only reads. The adapter never repeats a request that moves money."))
     read_pause: float = attrs.field(default=0.2, metadata=_http("ours",
-        "Seconds before reading again; doubles each time."))
+        "Seconds before the second try. Each further pause is twice as long."))
 
     rate: float = attrs.field(default=10.0, metadata=_limit("unknown",
-        "Requests a second in the long run. Clutch has a leaky bucket; its numbers are not public."))
-    burst: int = attrs.field(default=20, metadata=_limit("unknown", "Requests at once before the rate counts."))
+        "Requests a second in the long run. Clutch has a limit too, but its numbers are not public."))
+    burst: int = attrs.field(default=20, metadata=_limit("unknown",
+        "Requests at once before the rate counts."))
     longest_wait: float = attrs.field(default=5.0, metadata=_limit("ours",
-        "Seconds a request may wait for its turn; then it counts as not sent. With `pool_timeout` and "
-        "`connect_timeout` less than `quiet_period`."))
+        "Seconds that a request may wait for its turn. After that it counts as not sent. Together with "
+        "`pool_timeout` and `connect_timeout` it must be less than `quiet_period`."))
     breaker_failures: int = attrs.field(default=8, metadata=_limit("ours",
-        "Failures in a row (no connection, no answer, HTTP 5xx) after which nothing is sent for a while."))
+        "After so many failures in a row (no connection, no answer, HTTP 5xx) nothing is sent for a while."))
     breaker_pause: float = attrs.field(default=30.0, metadata=_limit("ours",
-        "Seconds of that while; then one request tries."))
+        "Seconds of that while. Then one request tries."))
     share_limits: bool = attrs.field(default=True, metadata=_limit("ours",
-        "All processes on the same books count as one: the bucket and the failures are kept in their store. It costs a "
+        "All processes with the same books count together: rate and failures are kept in their store. This costs a "
         "small transaction for each request."))
 
     value_types: Mapping[str, tuple[str, str | None]] = attrs.field(
         factory=lambda: {"points": ("Points", None), "punches": ("Punches", None)}, metadata=_ask("client",
-        "Our code to `balanceType` and `balanceCode`. Any other code is `Currency` with itself (recorded for "
-        "USD)."))
+        "Our code to `balanceType` and `balanceCode`. Any other code is `Currency` with the code itself (recorded "
+        "for USD)."))
     card_sets: Mapping[str, str] = attrs.field(factory=dict, metadata=_ask("ours",
-        "The set to draw from by kind of card (gift, promo, merchandise_credit), for cards that name none."))
+        "For cards that name no card set: the set to draw from, for each kind of card (gift, promo, "
+        "merchandise_credit)."))
     numbers_as: Literal["string", "number"] = attrs.field(default="string", metadata=_ask("recorded",
-        "How card numbers are sent; both are recorded. One with a leading 0 is always a string."))
+        "How card numbers are sent. Both are recorded. A number with a leading 0 is always a string."))
     pins_as: Literal["string", "number"] = attrs.field(default="string", metadata=_ask("recorded",
-        "How PINs are sent; both are recorded. One with a leading 0 is always a string."))
+        "How PINs are sent. Both are recorded. A PIN with a leading 0 is always a string."))
     pin_length: int = attrs.field(default=4, metadata=_ask("recorded",
-        "A PIN that comes as a number is filled with zeros up to this. Other lengths: unknown."))
+        "If a PIN comes as a number, it is filled with zeros up to this length. Other lengths are unknown."))
     pinless_numbers: str | None = attrs.field(default=None, metadata=_ask("ours",
-        "Pattern of the numbers of legacy cards without PIN; for these none is sent. None: every card may have "
+        "A pattern for the numbers of old cards without a PIN. For these none is sent. None: every card may have "
         "one."))
     return_balances: bool = attrs.field(default=True, metadata=_ask("client",
-        "Ask for balances with every change (`returnBalances`): they tell how much a hold really holds."))
+        "Ask for balances with every change (`returnBalances`). They tell how much a hold really holds."))
     activate_physical: Activation = attrs.field(default="allocate", metadata=_ask("unknown",
-        "What MAO's Activate is for a physical card. Allocating by number is documented as its activation."))
+        "What Manhattan's Activate does for a physical card. Allocating by number is documented as its activation."))
     activate_electronic: Activation = attrs.field(default="nothing", metadata=_ask("unknown",
-        "What it is for an electronic card after allocate, which leaves it active (documented)."))
+        "What it does for an electronic card after allocate, which makes the card active (documented)."))
     overdraw_field: str = attrs.field(default="redeemMaxOnOverdraw", metadata=_ask("client",
-        "Take what there is if it is less than asked."))
+        "The field that says: take what there is, if it is less than asked."))
     overdraw_on_hold: bool = attrs.field(default=True, metadata=_ask("unknown",
-        "Send that with a hold too. That less may be approved on a hold is documented, how it is asked for is "
-        "not."))
+        "Send that field with a hold too. It is documented that less may be approved on a hold, but not how to ask "
+        "for it."))
     short_unless_said: bool = attrs.field(default=True, metadata=_ask("documented",
-        "Take what there is where the call does not say. MAO does for holds; one-step redemption does."))
+        "Take what there is if the call does not say. Manhattan does so for holds, and one-step redemption does."))
     adjustment_field: str = attrs.field(default="isAdjustment", metadata=_ask("unknown",
-        "Flag of a correction of balance. That there is one is documented, its name is not."))
+        "The flag of a correction of a balance. That there is one is documented, but not its name."))
     adjust_down: Literal["redeem", "negative_issue"] = attrs.field(default="redeem", metadata=_ask("unknown",
-        "How a correction takes away. A client knows of negative amounts in adjustments."))
+        "How a correction takes away. One client knows of negative amounts in adjustments."))
     void_as: Literal["void", "return"] = attrs.field(default="void", metadata=_ask("unknown",
-        "`voidTransaction` (documented in words only), or an issue with `isReturnRelated`, as the public clients "
-        "do."))
+        "`voidTransaction` (documented in words only), or an issue with `isReturnRelated`, as public clients do."))
     void_field: str = attrs.field(default="transactionId", metadata=_ask("unknown", "Names the transaction to void."))
     void_card_field: str | None = attrs.field(default="cardNumber", metadata=_ask("unknown",
-        "Names the card beside it; None: not sent."))
+        "Names the card beside it. None: not sent."))
     status_field: str = attrs.field(default="status", metadata=_ask("unknown",
-        "The card's status in updateAccount, and the return field of search that shows it."))
+        "The card's status in updateAccount. Also the return field of search that shows it."))
     status_suspended: str = attrs.field(default="Suspended", metadata=_ask("documented",
         "The word for a suspended card."))
-    status_active: str = attrs.field(default="Active", metadata=_ask("unknown", "The word for a card that is not."))
+    status_active: str = attrs.field(default="Active", metadata=_ask("unknown",
+        "The word for a card that is not suspended."))
     reinstate_method: Literal["updateAccount", "reactivate"] = attrs.field(
         default="updateAccount", metadata=_ask("unknown",
-        "`reactivate` exists; its body is unknown, only the card's number would be sent."))
+        "`reactivate` exists. Its body is unknown, so only the card's number would be sent."))
     alternate_field: str = attrs.field(default="alternateCustomer", metadata=_ask("unknown",
-        "The second set of demographics in updateAccount; the name is that of answers."))
+        "The second set of demographics in updateAccount. Answers use this name."))
     checkout_setup_field: str = attrs.field(default="checkoutTransactionId", metadata=_ask("unknown",
-        "How the second stage of a checkout names the first; the name is checkoutLookup's."))
+        "How the second stage of a checkout names the first. checkoutLookup uses this name."))
 
     not_done_statuses: tuple[int, ...] = attrs.field(default=(429, 503), metadata=_answer("documented",
-        "HTTP statuses that promise nothing was done. 429 by a third party; 503 is our reading of HTTP."))
+        "HTTP statuses that promise that nothing was done. A third party says so of 429, and HTTP of 503, as we "
+        "read it."))
     auth_statuses: tuple[int, ...] = attrs.field(default=(401, 403), metadata=_answer("unknown",
-        "HTTP statuses of a key that is not accepted: surely not done, whatever the body says."))
+        "HTTP statuses for a key that is not accepted. Then surely nothing was done, whatever the body says."))
     rules: tuple[Rule, ...] = attrs.field(default=RULES, metadata=_answer("unknown",
-        "errorCode and errorMessage to our reasons, the first that fits. Codes 6 and 10 are recorded; of all "
-        "others only words are known."))
+        "errorCode and errorMessage to our reasons. The first rule that fits counts. Codes 6 and 10 are recorded. "
+        "Of all others only the words are known."))
     approved_field: str | None = attrs.field(default=None, metadata=_answer("unknown",
-        "Field of updateBalance's answer with the amount really held or redeemed."))
+        "The field of updateBalance's answer with the amount that was really held or redeemed."))
     due_field: str | None = attrs.field(default=None, metadata=_answer("unknown",
-        "Field with what was not. Without either, holds tell by their balance entry, redemptions by history."))
+        "The field with the amount that was not. Without either field, holds tell by their balance entry and "
+        "redemptions by history."))
     several_currencies: bool = attrs.field(default=False, metadata=_answer("inferred",
-        "A card may carry more than one currency. If not, an answer that names only others than ours is not "
-        "believed."))
+        "Whether a card may carry more than one currency. If not, an answer that names only other currencies than "
+        "ours is not believed."))
 
     include_inactive: bool = attrs.field(default=True, metadata=_record("client",
-        "Search with `includeInactive`, so that a suspended card is found; what it includes is inferred."))
+        "Search with `includeInactive`, so that a suspended card is found. What it includes is inferred."))
     type_allocate: str = attrs.field(default="ALLOCATE", metadata=_record("recorded", "callType of allocate."))
     type_update: str = attrs.field(default="UPDATE_BALANCE", metadata=_record("recorded",
         "callType of updateBalance."))
@@ -210,25 +217,26 @@ class ClutchSettings:
         "callType of a checkout that was applied."))
     types_of_others: tuple[str, ...] = attrs.field(
         default=("UPDATE_ACCOUNT", "CHECKOUT_SETUP"), metadata=_record("unknown",
-        "callTypes that can be none of our changes of balance; an unknown one may be a void."))
+        "callTypes that can be none of our changes of a balance. A type that is in no setting may be a void."))
     history_location: str | None = attrs.field(default=None, metadata=_record("unknown",
-        "What history calls our location; None: what the header says."))
+        "What history calls our location. None: the same as the header."))
     history_request_id: str | None = attrs.field(default=None, metadata=_record("unknown",
-        "Field of a history entry that repeats our call's id. None is recorded; with one, look-ups are certain."))
+        "The field of a history entry that has our call's id. No such field is recorded. With one, look-ups are "
+        "certain."))
     history_begin_date: bool = attrs.field(default=False, metadata=_record("client",
-        "Ask history for entries since `beginDate` only. Without it, pages are read until they are old enough."))
+        "Ask history only for entries since `beginDate`. Without it, pages are read until they are old enough."))
     history_page: int = attrs.field(default=100, metadata=_record("recorded",
-        "Entries in a page; the largest allowed is unknown."))
+        "Entries in a page. The largest number that is allowed is unknown."))
     history_pages: int = attrs.field(default=20, metadata=_record("ours",
-        "Pages read at most; a history not read far enough decides nothing."))
+        "Pages that are read at most. A history that was not read far enough decides nothing."))
     quiet_period: float = attrs.field(default=30.0, metadata=_record("ours",
-        "Seconds after a request before not seeing it means that it was not done. A request that would begin later is "
-        "not sent."))
+        "Seconds after a request. Only after them does a look-up believe that what it does not see was not done. A "
+        "request that would start later is not sent."))
     window: float = attrs.field(default=3600.0, metadata=_record("ours",
-        "Seconds after the first request within which an entry is surely no later business; later ones a person "
-        "has to look at."))
+        "Seconds after the first request. An entry within them belongs to this call and not to later business. "
+        "About later entries a person decides."))
     clock_skew: float = attrs.field(default=300.0, metadata=_record("ours",
-        "Seconds Clutch's clock may be behind ours."))
+        "Seconds that Clutch's clock may be behind ours."))
     # fmt: on
 
     def __attrs_post_init__(self) -> None:
@@ -291,18 +299,18 @@ class ClutchSettings:
         return self.pinless_numbers is not None and re.fullmatch(self.pinless_numbers, number) is not None
 
 
-# What section 7 of the notes on Clutch's wire lists as unknown, and why no setting answers for it.
+# What else is unknown about Clutch's wire, and why there is no setting for it.
 WITHOUT_SETTING = (
-    "De-duplication by `customRequestId`: a repeat is taken to count twice, always.",
-    "`listRequests`, `requestLookup`, `transfer`, `allocateChildCard`, `returnMerchandise`, merge: not used.",
-    "What a suspended card refuses, and further statuses: our own machine refuses first; Clutch's answer decides.",
-    "A hold's remainder with `releaseHoldRemainder` false: taken to stay held under the same id. Where that is not so, "
-    "settle without keeping the rest. Redeeming more than a hold holds, or 0 without releasing: never asked for.",
-    "Whether holds can be voided, and until when anything can: only one-step redemptions are voided, and a refusal is "
-    "an answer.",
-    "Errors for closed holds, allocating twice, limits, excess precision: refusals, mapped by `rules`.",
-    "The PIN when allocating by number: taken if it comes.",
-    "Expiry and return flags in search: not read.",
+    "Whether Clutch recognizes a repeat by its `customRequestId`. We always take it that a repeat counts twice.",
+    "`listRequests`, `requestLookup`, `transfer`, `allocateChildCard`, `returnMerchandise`, merge: we do not use them.",
+    "What a suspended card refuses, and which other statuses there are. Our machine refuses first, Clutch decides.",
+    "What becomes of the rest of a hold if `releaseHoldRemainder` is false. We take it that the same id holds it. If "
+    "that is not so, settle without keeping the rest. We redeem no more than a hold holds, and never 0 alone.",
+    "Whether holds can be voided, and until when anything can. We void only one-step redemptions, and a refusal is an "
+    "answer.",
+    "Errors for closed holds, allocating twice, limits, too many decimals. They are refusals, and `rules` map them.",
+    "Whether allocating by number gives a PIN. If it comes, it is taken.",
+    "Expiry and return flags in search. We do not read them.",
 )
 
 
@@ -326,17 +334,20 @@ def page() -> str:
 
 
 _INTRODUCTION = """\
-Nobody has tried this adapter against Clutch itself. What is known of the wire comes from public text, public clients
-and recorded traffic; every other point is a setting, with how it is known:
+Nobody has tried this adapter against Clutch itself. What we know of the wire comes from public text, public clients and
+recorded traffic. Every point that could be different is a setting. The column *known* says how we know its default:
 
-* **recorded**: seen in real traffic; **documented**: Clutch's or Manhattan's text says so; **client**: a public client
-  relies on it; **inferred**: follows from those; **unknown**: nobody says, ask Clutch before going live;
-  **ours**: no fact about Clutch but a choice of the shop.
+* **recorded**: it was seen in real traffic
+* **documented**: a text of Clutch or Manhattan says so
+* **client**: a public client relies on it
+* **inferred**: it follows from the three above
+* **unknown**: nobody says so. Ask Clutch before you go live
+* **ours**: it is no fact about Clutch, but a choice of the shop
 
-`ClutchSettings.from_environment()`, and so `--provider clutch`, reads each from the variable `CLUTCH_` and its name in
-capitals: `CLUTCH_RATE=5`, `CLUTCH_RETURN_BALANCES=no`, and JSON for what has parts: `CLUTCH_CARD_SETS={"gift": "G1"}`.
-In a program, `attrs.evolve(settings, rate=5.0)` changes any of them. This page is made from the class, by
-`tallystick.clutch.settings.page()`."""
+Each setting can be given as a variable, `CLUTCH_` and its name in capitals: `CLUTCH_RATE=5`,
+`CLUTCH_RETURN_BALANCES=no`. A setting with several parts is JSON: `CLUTCH_CARD_SETS={"gift": "G1"}`. A program reads
+these variables with `ClutchSettings.from_environment()`, as `--provider clutch` does, and changes a setting with
+`attrs.evolve(settings, rate=5.0)`. This page is made from the class, by `tallystick.clutch.settings.page()`."""
 
 
 def _default(field: attrs.Attribute[Any]) -> str:
