@@ -109,16 +109,17 @@ def _begun(standing: Standing, row: Row) -> Iterator[tuple[Case, Taken]]:
     wanted = variables(machine, command, looked, {*machine.accounts, *doubted})
     facts = {name for name in standing.cases.facts if name not in {each.name for each in wanted}}
     wanted += [Variable("f", name, machine.facts[name].type) for name in sorted(facts)]
+    v: dict[str, Any] = dict.fromkeys(machine.columns, 0)
+    f: dict[str, Any] = dict.fromkeys(machine.facts)
+    a: dict[str, Any] = dict.fromkeys(machine.commands[command].arguments)
+    places = [({"v": v, "f": f, "a": a}[variable.place], variable.name) for variable in wanted]
+    sources = [state for state in row.transition.sources if (state, row.name) in standing.happens]
     for values in product(*domains(wanted, written(looked), standing.cases.texts)):
-        case = Case(tuple(zip(wanted, values, strict=True)))
-        v: dict[str, Any] = dict.fromkeys(machine.columns, 0)
-        f: dict[str, Any] = dict.fromkeys(machine.facts)
-        a: dict[str, Any] = dict.fromkeys(machine.commands[command].arguments)
-        for variable, value in case.values:
-            {"v": v, "f": f, "a": a}[variable.place][variable.name] = value
-        for state in row.transition.sources:
-            if (state, row.name) in standing.happens and standing.may_stand(state, v, f) and row.fires(v, f, a, state):
-                yield case, (state, v, f, a, row)
+        for (place, name), value in zip(places, values, strict=True):
+            place[name] = value
+        for state in sources:
+            if row.fires(v, f, a, state) and standing.may_stand(state, v, f):
+                yield Case(tuple(zip(wanted, values, strict=True))), (state, dict(v), dict(f), dict(a), row)
 
 
 def _looked(machine: Machine, row: Row) -> Iterator[Expression]:
