@@ -10,7 +10,6 @@ facts that are not nothing. Commands are written the same way: `settle amount=40
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from tallystick.core import arguments
@@ -22,7 +21,6 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.provider.protocol import Outcome, Result
 
-os.environ["TALLYSTICK_CACHE"] = "off"  # hundreds of spoilt pages are nothing to keep in somebody's home
 PACKAGED = reader.packaged_folder()
 MACHINES = reader.load(PACKAGED)  # named, so that TALLYSTICK_MACHINES of the one who runs the tests has no say
 PAGES = {f"{name}.yaml": machine.text for name, machine in MACHINES.items()}
