@@ -9,11 +9,14 @@ import shutil
 import tempfile
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 os.environ.pop("COLUMNS", None)
 pytest_plugins = ["leaks"]
-settings.register_profile("unshrunk", phases=[Phase.explicit, Phase.generate])  # where that it fails is all one asks
+# How long an example takes depends on what else the machine does. "unshrunk": where that it fails is all one asks.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("unshrunk", settings.get_profile("ours"), phases=[Phase.explicit, Phase.generate])
+settings.load_profile("ours")
 
 PAGES = pytest.StashKey[str]()  # the folder where the run keeps the pages it has read
 
