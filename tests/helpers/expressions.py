@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tallystick.definition.expression import (
     FLAG,
+    MAX_CHARACTERS,
     MONEY,
     Expression,
     ExpressionError,
@@ -179,7 +180,11 @@ values = st.fixed_dictionaries({
 })  # fmt: skip
 
 def read_if_not_idle(source: str) -> Expression:
-    """Asking a second time whether a value is there, once it surely is, is refused as idle: such examples are skipped."""
+    """An expression that is too long is no example, and neither is one that asks again whether a value is there.
+
+    The second question is idle once the value surely is there, and is refused.
+    """
+    assume(len(source) <= MAX_CHARACTERS)
     try:
         return read(source, SCOPE)
     except ExpressionError as error:
