@@ -5,7 +5,7 @@ commit, before and after each call. Then real processes are killed with SIGKILL 
 byte of the file on. After either, a new engine recovers, the same list of commands is said again from its start,
 and the books are compared with those of a run that nobody disturbed.
 
-At every statement and every call they are killed by `tallystick.testing.faults.crash`; see tests/testing/test_crash_points.py.
+At every statement and every call they are killed by `tallystick.testing.faults.crash`; see tests/testing/faults/test_crash_points.py.
 
 The provider keeps a book of its own, which no crash takes from it. What it does depends only on the amount and on
 how often it was asked: 1 cent at the end is declined, 2 is confirmed for half, of 3 the answer is lost, of 4 the

@@ -17,7 +17,7 @@ from tallystick.testing.fuzzing.fuzzer import QUIET, fuzz, state_machine, write
 from tallystick.testing.fuzzing.shrink import replay
 from tallystick.testing.fuzzing.world import World, story
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "examples/own_machine/machines/travel_voucher.yaml"
 PACKAGED = reader.load(reader.packaged_folder())
 VOUCHER = PAGE.read_text(encoding="utf-8")

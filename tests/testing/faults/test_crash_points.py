@@ -16,7 +16,7 @@ from tallystick.testing.faults.our_stories import stories
 from tallystick.testing.faults.story import BOOKS, Telling
 from tallystick.testing.referee.verdict import Rows
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 PLANTED = Path(__file__).with_name("planted_crashes.py")
 
 

@@ -70,7 +70,7 @@ def ours() -> Ran:
 
 
 def page() -> Ran:
-    machines = reader.load(Path(__file__).resolve().parents[2] / "examples/own_machine/machines")
+    machines = reader.load(Path(__file__).resolve().parents[3] / "examples/own_machine/machines")
     return page_crashes(machines, "travel_voucher", points=30)
 
 

@@ -16,7 +16,7 @@ from tallystick.definition.machine import Machines
 from tallystick.testing.faults.crash import blank, undisturbed
 from tallystick.testing.faults.page_crashes import compose, page_crashes
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples/own_machine/machines"
 PLANTED = Path(__file__).with_name("planted_crashes.py")
 VOUCHER = reader.load(EXAMPLE)
