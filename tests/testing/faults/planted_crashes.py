@@ -21,10 +21,10 @@ from tallystick.store.rows import Changes
 from tallystick.store.sqlite import SqliteTransaction
 from tallystick.testing.faults import story
 from tallystick.testing.faults.crash import crash_points
-from tallystick.testing.faults.file_provider import Counterpart
+from tallystick.testing.faults.file_provider import FileProvider
 from tallystick.testing.faults.our_stories import STEPS, stories
 from tallystick.testing.faults.page_crashes import page_crashes
-from tallystick.testing.faults.report import Ran
+from tallystick.testing.faults.report import FaultReport
 
 
 def two_transactions() -> None:
@@ -40,12 +40,12 @@ def two_transactions() -> None:
     SqliteTransaction._write = in_two  # type: ignore[method-assign]
 
 
-def sent_again_blindly(provider: Counterpart, call: Call) -> Outcome | NotSeen | Ambiguous:
+def sent_again_blindly(provider: FileProvider, call: Call) -> Outcome | NotSeen | Ambiguous:
     """Its record shows nothing, so what was done is asked for again."""
     return NotSeen("nothing")
 
 
-def taken_for_not_done(provider: Counterpart, call: Call) -> Outcome | NotSeen | Ambiguous:
+def taken_for_not_done(provider: FileProvider, call: Call) -> Outcome | NotSeen | Ambiguous:
     """What it cannot say at once it calls not done."""
     return Outcome(Result.UNAVAILABLE, text="not found at once")
 
@@ -59,32 +59,32 @@ def answered_before_the_commit() -> None:
         with self.store.reading() as look:
             new = command.command == "create" and not look.keyed([command.key])
         if new:
-            story.write_told(self.told_to, receipt)
+            story.acknowledge(self.acknowledgements, receipt)
         return one(self, command)
 
     engine.Engine._attempt = told_first  # type: ignore[method-assign]
 
 
-def ours() -> Ran:
+def ours() -> FaultReport:
     return crash_points(attrs.evolve(stories()[0], name="short", steps=STEPS["in one step"][:2]), 30)
 
 
-def page() -> Ran:
+def page() -> FaultReport:
     machines = reader.load(Path(__file__).resolve().parents[3] / "examples/own_machine/machines")
     return page_crashes(machines, "travel_voucher", points=30)
 
 
-def main(fault: str, run: Callable[[], Ran] = ours) -> int:
+def main(fault: str, run: Callable[[], FaultReport] = ours) -> int:
     match fault:
         case "two transactions":
             two_transactions()
         case "sent again blindly":
-            Counterpart.look_up = sent_again_blindly  # type: ignore[method-assign]
+            FileProvider.look_up = sent_again_blindly  # type: ignore[method-assign]
         case "taken for not done":
-            Counterpart.look_up = taken_for_not_done  # type: ignore[method-assign]
+            FileProvider.look_up = taken_for_not_done  # type: ignore[method-assign]
         case "answered before the commit":
             answered_before_the_commit()
-    return run().say(as_json=True)
+    return run().print(as_json=True)
 
 
 if __name__ == "__main__":

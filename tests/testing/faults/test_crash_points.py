@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tallystick.testing.faults.crash import blank, undisturbed
 from tallystick.testing.faults.our_stories import stories
-from tallystick.testing.faults.story import BOOKS, Telling
+from tallystick.testing.faults.story import BOOKS, StoryRun
+from tallystick.testing.faults.trial import new_books, undisturbed
 from tallystick.testing.referee.verdict import Rows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,10 +29,8 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
 def test_the_stories_miss_no_transition_of_our_machines(tmp_path: Path) -> None:
     fired: set[tuple[str, str]] = set()
     for number, story in enumerate(stories()):
-        folder = blank(story, tmp_path / str(number))
-        telling = Telling(story, folder, 0)
-        telling.tell()
-        telling.close()
+        folder = new_books(story, tmp_path / str(number))
+        StoryRun(story, folder).finish()
         fired |= {(each["machine"], each["transition"]) for each in Rows.of_sqlite(str(folder / BOOKS)).entries}
     declared = {(machine.name, name) for machine in stories()[0].machines.all() for name in machine.transitions}
     assert declared - fired == set()
@@ -40,10 +38,10 @@ def test_the_stories_miss_no_transition_of_our_machines(tmp_path: Path) -> None:
 
 def test_a_story_told_twice_has_the_same_shape_and_the_same_points(tmp_path: Path) -> None:
     story = next(each for each in stories() if each.name == "answers that nobody wants")
-    one, two = (undisturbed(story, blank(story, tmp_path / name)) for name in ("one", "two"))
-    assert one.shape.differences(two.shape) == []
-    assert one.names == two.names
-    assert {name.partition(" ")[0] for name in one.names} == {"before", "after"}
+    one, two = (undisturbed(story, new_books(story, tmp_path / name)) for name in ("one", "two"))
+    assert one.books.differences(two.books) == []
+    assert one.points == two.points
+    assert {name.partition(" ")[0] for name in one.points} == {"before", "after"}
 
 
 def test_the_example_in_the_docs_runs() -> None:
@@ -57,7 +55,9 @@ def test_the_example_in_the_docs_runs() -> None:
 
 
 def test_killed_at_a_sample_of_points_the_books_end_the_same() -> None:
-    code, said, errors = run("-m", "tallystick.testing.faults.crash", "--points", "30", "--json", "--story", "answers")
+    code, said, errors = run(
+        "-m", "tallystick.testing.faults", "crash", "--points", "30", "--json", "--story", "answers"
+    )
     assert (code, said["findings"]) == (0, []), errors
     assert said["crash points"] == 30
     assert said["killed before a point"] >= 10

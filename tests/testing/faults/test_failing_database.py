@@ -21,9 +21,9 @@ from tallystick.engine.verify import verify
 from tallystick.errors import StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
 from tallystick.store.sqlite import SqliteStore
-from tallystick.testing.faults.failing_database import COMMIT, FAULTS, Fails, failing_calls
+from tallystick.testing.faults.connection_watch import watched_connection
+from tallystick.testing.faults.failing_database import COMMIT, FAULTS, FailingDatabase, failing_calls
 from tallystick.testing.faults.our_stories import STEPS, stories
-from tallystick.testing.faults.points import watched
 
 MACHINES = reader.load()
 CARD = Command("gift_card", "c1", "create", {"form": "electronic", "currency": "BRL"}, "k1")
@@ -32,15 +32,15 @@ SHORT = attrs.evolve(stories()[0], name="short", steps=STEPS["in one step"][:2])
 
 
 @contextmanager
-def opened(path: Path, watch: Fails) -> Iterator[Engine]:
-    store = SqliteStore(path, connections=watched(watch))
+def opened(path: Path, watch: FailingDatabase) -> Iterator[Engine]:
+    store = SqliteStore(path, connections=watched_connection(watch))
     yield Engine(MACHINES, store, LocalProvider())
     store.close()
 
 
 def place(folder: Path, statement: str) -> int:
     """Where the last such statement of creating a card in a new file is, counted in calls to the database."""
-    watch = Fails(0, None, folder / "counted.db")
+    watch = FailingDatabase(0, None, folder / "counted.db")
     with opened(folder / "counted.db", watch) as engine:
         engine.try_execute(CARD)
     return max(number for number, name in enumerate(watch.calls, 1) if name.startswith(statement))
@@ -63,7 +63,7 @@ def test_the_error_says_what_is_known_and_the_command_can_be_said_again(
     statement: str, fault: str, says: str, busy: bool, tmp_path: Path
 ) -> None:
     path = tmp_path / "books.db"
-    watch = Fails(place(tmp_path, statement), NAMED[fault], path)
+    watch = FailingDatabase(place(tmp_path, statement), NAMED[fault], path)
     with opened(path, watch) as engine:
         with pytest.raises(StoreError, match=says) as raised:
             engine.try_execute(CARD)
@@ -83,22 +83,22 @@ def test_the_error_says_what_is_known_and_the_command_can_be_said_again(
 @pytest.mark.parametrize("fault", ["locked", "I/O error", "disk full", "connection lost"])
 @pytest.mark.parametrize("statement", ["PRAGMA foreign_keys = ON", "SELECT name, version", "CREATE TABLE", COMMIT])
 def test_books_that_cannot_be_opened_say_so_and_open_later(statement: str, fault: str, tmp_path: Path) -> None:
-    watch = Fails(place(tmp_path, COMMIT), None, tmp_path / "books.db")
+    watch = FailingDatabase(place(tmp_path, COMMIT), None, tmp_path / "books.db")
     with opened(tmp_path / "counted-opening.db", watch):
         at = next(number for number, name in enumerate(watch.calls, 1) if name.startswith(statement))
     path = tmp_path / "books.db"
-    with pytest.raises(StoreError), opened(path, Fails(at, NAMED[fault], path)):
+    with pytest.raises(StoreError), opened(path, FailingDatabase(at, NAMED[fault], path)):
         pass
-    with opened(path, Fails(0, None, path)) as engine:
+    with opened(path, FailingDatabase(0, None, path)) as engine:
         assert engine.try_execute(CARD).applied
 
 
 def test_what_fails_on_the_connection_of_the_caller_is_a_store_error(tmp_path: Path) -> None:
     path = tmp_path / "books.db"
-    with opened(path, Fails(0, None, path)) as engine:
+    with opened(path, FailingDatabase(0, None, path)) as engine:
         for at in (3, 4, 5):  # after OPEN and BEGIN: the file, the key, the queue
-            watch = Fails(at, NAMED["I/O error"], path)
-            theirs = sqlite3.connect(path, isolation_level=None, factory=watched(watch))
+            watch = FailingDatabase(at, NAMED["I/O error"], path)
+            theirs = sqlite3.connect(path, isolation_level=None, factory=watched_connection(watch))
             theirs.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreError, match="roll your transaction back, and say it again"):
                 engine.try_execute(CARD, connection=theirs)
@@ -122,7 +122,7 @@ def fill(engine: Engine) -> None:
 
 
 def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
-    with opened(tmp_path / "books.db", Fails(0, None, tmp_path / "books.db")):
+    with opened(tmp_path / "books.db", FailingDatabase(0, None, tmp_path / "books.db")):
         pass
     full = SqliteStore(tmp_path / "books.db", connections=Small)
     engine = Engine(MACHINES, full, LocalProvider())
@@ -132,7 +132,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     assert verify(engine.machines, full).clean
     assert 0 < done < 1000
     full.close()
-    with opened(tmp_path / "books.db", Fails(0, None, tmp_path / "books.db")) as engine:
+    with opened(tmp_path / "books.db", FailingDatabase(0, None, tmp_path / "books.db")) as engine:
         assert engine.try_execute(attrs.evolve(CARD, id=f"c{done}", key=f"k{done}")).applied
         assert verify(engine.machines, engine.store).clean
 
@@ -142,7 +142,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
 
 def test_a_sample_of_failing_calls_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.failing_database", "--json", "--calls", "28", "--story", "order"],
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults", "failing-database", "--json", "--calls", "28", "--story", "order"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = json.loads(done.stdout)

@@ -13,8 +13,8 @@ import pytest
 from core_world import MACHINES
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.testing.faults.crash import blank, undisturbed
 from tallystick.testing.faults.page_crashes import compose, page_crashes
+from tallystick.testing.faults.trial import new_books, undisturbed
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "examples/own_machine/machines"
@@ -71,9 +71,9 @@ def test_stories_are_composed_that_fire_what_a_page_declares(machines: Machines,
 
 def test_a_composed_story_has_one_end(tmp_path: Path) -> None:
     for number, story in enumerate(compose(MACHINES, "payment", 3).stories):
-        one, two = (undisturbed(story, blank(story, tmp_path / f"{number}{name}")) for name in "ab")
-        assert one.shape.differences(two.shape) == []
-        assert one.names == two.names
+        one, two = (undisturbed(story, new_books(story, tmp_path / f"{number}{name}")) for name in "ab")
+        assert one.books.differences(two.books) == []
+        assert one.points == two.points
 
 
 def test_follow_ups_without_an_end_do_not_keep_it_for_ever() -> None:
@@ -82,7 +82,7 @@ def test_follow_ups_without_an_end_do_not_keep_it_for_ever() -> None:
 
 
 def test_nothing_is_found_in_a_page_that_is_well() -> None:
-    code, said, errors = run("-m", "tallystick.testing.faults.page_crashes", str(EXAMPLE / "travel_voucher.yaml"),
+    code, said, errors = run("-m", "tallystick.testing.faults", "page-crashes", str(EXAMPLE / "travel_voucher.yaml"),
                              "--points", "20", "--json")  # fmt: skip
     assert (code, said["findings"]) == (0, []), errors
     assert said["crash points"] == 20
@@ -115,7 +115,7 @@ def never_in_doubt(view):
         assert not voucher.accounts["in_doubt"], f"{voucher.id} has {voucher.accounts['in_doubt']} in doubt"
 
 found = page_crashes(reader.load(sys.argv[1]), "travel_voucher", points=40, invariants=[never_in_doubt])
-sys.exit(found.say(as_json=True))
+sys.exit(found.print(as_json=True))
 """
 
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 from itertools import islice
 from random import Random
 
-from tallystick.testing.faults.recovery_races import _jumps
+from tallystick.testing.faults.recovery_races import clock_jumps
 
 
 def test_a_sample_of_races_and_jumps_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.recovery_races",
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults", "recovery-races",
          "--json", "--races", "10", "--jumps", "2", "--story", "covered"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -27,7 +27,7 @@ def test_a_sample_of_races_and_jumps_ends_in_the_same_books() -> None:
 
 def test_the_clock_jumps_far_and_never_before_the_beginning() -> None:
     taken: list[timedelta] = []
-    jumps = list(islice(_jumps(Random(1), taken), 200))
+    jumps = list(islice(clock_jumps(Random(1), taken), 200))
     assert jumps == taken
     assert max(jumps) > timedelta(days=3000)
     assert min(jumps) < -timedelta(days=3000)

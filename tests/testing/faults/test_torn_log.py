@@ -44,26 +44,25 @@ def test_a_tear_leaves_what_is_before_it_and_not_what_is_after(how: str) -> None
 
 def test_a_sample_of_torn_logs_ends_in_the_same_books() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults.torn_log", "--json", "--tears", "30", "--story", "covered"],
+        [sys.executable, "-W", "error", "-m", "tallystick.testing.faults", "torn-log", "--json", "--tears", "30", "--story", "covered"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = json.loads(done.stdout)
     assert (done.returncode, said["findings"]) == (0, []), done.stderr
     assert said["torn logs"] == 30
-    assert said["told on to the end"] >= 20
+    assert said["run on to the end"] >= 20
 
 
 def test_commits_that_are_not_in_the_log_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that holds its own commits back: what it has acknowledged is not there after a tear."""
-    laid_out = torn._Torn._laid_out
+    lay_out = torn._TornLogs._lay_out
 
-    def one_commit_less(self: torn._Torn, log: bytes, number: int) -> Path:
-        folder = laid_out(self, log, number)
+    def one_commit_less(self: torn._TornLogs, folder: Path, log: bytes, number: int) -> None:
+        lay_out(self, folder, log, number)
         if number > 1:
             (folder / torn.WAL).write_bytes(log[: self._moments[number].log - 1])
-        return folder
 
-    monkeypatch.setattr(torn._Torn, "_laid_out", one_commit_less)
+    monkeypatch.setattr(torn._TornLogs, "_lay_out", one_commit_less)
     found = torn_logs(SHORT, 12).findings
     assert any("the books are not those of that commit, but of commit" in each for each in found)
     assert any("but the journal does not have it" in each for each in found)

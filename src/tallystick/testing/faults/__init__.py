@@ -1,12 +1,13 @@
-"""Kills processes, breaks databases, tears files and sets clocks while a story is told; then compares the books.
+"""Kills processes, breaks databases, tears files and sets clocks while stories run; then compares the books.
 
-Keeps: whatever happened on the way, at its end a story leaves the books of a run that nobody disturbed.
+Keeps: whatever happens on the way, a story ends with the books of an undisturbed run.
 
-Read in this order: `story` (what is said, and what "the same books" means), `our_stories`, `file_provider` (a provider
-whose books no crash takes), `points` (where a process may die), then what is done: `crash`, `torn_log`,
-`failing_database`, `recovery_races`, and `page_crashes`, which composes stories for any page. `report` and `harness`
-are what their command lines share.
+Read in this order: `story` (what is said, and a process that runs it) with `our_stories` and `file_provider` (a
+provider whose books no crash takes); `trial` (how a story ends undisturbed, and copies of its files) with `comparison`
+and `report`; `kill_points`, `connection_watch` and `child_process`, with which a run is disturbed. Then what is done:
+`crash`, `torn_log`, `failing_database`, `recovery_races`, and `page_crashes`, for which `story_composer` makes up
+stories about any page.
 
-The command line of Python (`python -m tallystick.testing.faults.crash`), pytest's plugin and tests call it. It runs
-the books on SQLite, takes the fuzz kit's guide to compose stories, and lets the referee judge.
+`python -m tallystick.testing.faults`, pytest's plugin and tests call this room. It runs the books on SQLite, asks the
+fuzz kit's guide where a story could go, and lets the referee judge.
 """

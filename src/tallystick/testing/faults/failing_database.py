@@ -1,33 +1,37 @@
-"""The n-th call to the database fails, for every n, in every way a database fails; and the process goes on.
+"""Lets the n-th call to the database fail, for every n, in every way a database fails; and the process goes on.
 
-    python -m tallystick.testing.faults.failing_database --calls 400     # spread over all stories and faults
-    python -m tallystick.testing.faults.failing_database --calls all
+    python -m tallystick.testing.faults failing-database --calls 400     # spread over all stories and faults
 
-After each: the error was one of ours and true in what it says; nothing is half-written, no lock is left; the same
-command said again by the same process is done, and at the end the books are those of an undisturbed run.
+After each failure: the error is one of ours, and what it says is true; nothing is half-written, and no lock is left.
+The same process gives the same command again, and that works. At the end the books are those of an undisturbed run.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import attrs
 
 from tallystick.errors import StoreBusy, StoreError
-from tallystick.testing.faults.crash import Undisturbed, blank, undisturbed, wrong_at_the_end
-from tallystick.testing.faults.harness import options, over_stories
-from tallystick.testing.faults.points import CLOSE, watched
-from tallystick.testing.faults.report import Progress, Ran, room, spread, to_stderr
-from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, Telling, copy, remove, told
-from tallystick.testing.referee.verdict import Rows, judge
+from tallystick.testing.faults.connection_watch import CLOSE, watched_connection
+from tallystick.testing.faults.report import FaultReport, Progress
+from tallystick.testing.faults.story import BOOKS, Story, StoryRun
+from tallystick.testing.faults.trial import Trial, rows_if_any, sample, trial
 
 NOTHING = "nothing was written"
 BEGIN, COMMIT = "BEGIN IMMEDIATE", "COMMIT"
 OPENINGS = 5  # a process that cannot open its books tries again
+
+
+def failing_calls(story: Story, calls: int | None = None, progress: Progress | None = None) -> FaultReport:
+    """Let so many calls to the database fail, or all, in all ways, and judge what comes of it."""
+    with trial(story) as opened:
+        _Failures(opened).run(calls, progress or (lambda line: None))
+    return opened.report
 
 
 # The ways in which a database fails
@@ -70,29 +74,29 @@ FAULTS = (
 )
 
 
-class Fails:
-    """A watch under which the database fails at one call."""
+class FailingDatabase:
+    """Watches connections, and lets the database fail at one call: the first is 1, and 0 is none."""
 
-    def __init__(self, at: int, fault: Fault | None, path: Path) -> None:
-        self._at, self._fault, self._path = at, fault, path
-        self.calls: list[str] = []
-        self.failed: list[str] = []
-        self.committed: object = None  # before it failed
+    def __init__(self, number: int, fault: Fault | None, path: Path) -> None:
+        self._number, self._fault, self._path = number, fault, path
+        self.calls: list[str] = []  # all that were made, by the first line of their SQL
+        self.failed: list[str] = []  # those that failed
+        self.committed: object = None  # what stood in the books before the failure
 
     def before(self, connection: sqlite3.Connection, sql: str) -> None:
         if sql != CLOSE:
             self.calls.append(sql.partition("\n")[0])
-            if len(self.calls) == self._at:
+            if len(self.calls) == self._number:
                 self.committed = committed(self._path)
-            self._perhaps(connection, done=False)
+            self._fail(connection, done=False)
 
     def after(self, connection: sqlite3.Connection, sql: str) -> None:
         if sql != CLOSE:
-            self._perhaps(connection, done=True)
+            self._fail(connection, done=True)
 
-    def _perhaps(self, connection: sqlite3.Connection, *, done: bool) -> None:
+    def _fail(self, connection: sqlite3.Connection, *, done: bool) -> None:
         fault = self._fault
-        if fault is None or fault.done != done or not self._at <= len(self.calls) < self._at + fault.times:
+        if fault is None or fault.done != done or not self._number <= len(self.calls) < self._number + fault.times:
             return
         fault.first(connection)
         self.failed.append(self.calls[-1])
@@ -115,74 +119,61 @@ def committed(path: Path) -> object:
 
 
 class _Failures:
-    def __init__(self, story: Story, folder: Path) -> None:
-        self._story, self._room = story, folder
-        self._blank = blank(story, folder / "blank")
-        aside = copy(self._blank, folder / "undisturbed")
-        self._undisturbed: Undisturbed = undisturbed(story, aside)
-        remove(aside)
-        self._ran = Ran()
+    def __init__(self, opened: Trial) -> None:
+        self._trial, self._story = opened, opened.story
+        self._figures = opened.report.figures
 
-    def run(self, calls: int | None, progress: Progress) -> Ran:
-        counted = self._told(Fails(0, None, self._room), "undisturbed", self._room / "counted")
-        names = counted.calls
+    def run(self, calls: int | None, progress: Progress) -> None:
+        names = self._run_with(0, None, "undisturbed").calls
         share = None if calls is None else -(-calls // len(FAULTS))
         for fault in FAULTS:
-            places = [n for n, name in enumerate(names, 1) if fault.only in (None, name)]
-            progress(f"{self._story.name}: {fault}, {len(places)} places, {len(self._ran.findings)} findings")
-            for index in spread(share, len(places)):
-                n = places[index - 1]
-                self._at(n, fault, names[n - 1])
-        self._ran.figures["stories"] += 1
-        self._ran.figures["calls to the database in them"] += len(names)
-        return self._ran
+            places = [number for number, name in enumerate(names, 1) if fault.only in (None, name)]
+            found = len(self._trial.report.findings)
+            progress(f"{self._story.name}: {fault}, {len(places)} places, {found} findings")
+            for index in sample(share, len(places)):
+                self._at(places[index - 1], fault, names[places[index - 1] - 1])
+        self._figures["calls to the database in them"] += len(names)
 
-    def _at(self, n: int, fault: Fault, name: str) -> None:
-        where = f"{self._story.name}, call {n}, {name[:60]}: {fault}"
-        folder = self._room / f"{n}"
-        fails = self._told(Fails(n, fault, folder / BOOKS), where, folder)
-        self._ran.figures[f"failed: {fault}"] += 1
-        if not fails.failed:
-            self._find(where, ["it was not reached"])
+    def _at(self, number: int, fault: Fault, name: str) -> None:
+        where = f"call {number}, {name[:60]}: {fault}"
+        self._figures["failed calls"] += 1
+        self._figures[f"failed: {fault}"] += 1
+        if not self._run_with(number, fault, where).failed:
+            self._trial.find(where, ["it was not reached"])
 
-    def _told(self, fails: Fails, where: str, folder: Path) -> Fails:
-        copy(self._blank, folder)
+    def _run_with(self, number: int, fault: Fault | None, where: str) -> FailingDatabase:
+        """The whole story, by one process, while this call fails."""
+        with self._trial.copy() as folder:
+            database = FailingDatabase(number, fault, folder / BOOKS)
 
-        def tolerated(error: BaseException) -> bool:
-            if not isinstance(error, StoreError):
-                return False
-            self._find(where, self._after(error, fails, folder))
-            return True
+            def tolerated(error: BaseException) -> bool:
+                if not isinstance(error, StoreError):
+                    return False
+                self._trial.find(where, self._after(error, database, folder))
+                return True
 
-        try:
-            telling = self._opened(fails, folder, tolerated)
-            telling.tell()
-            telling.close()
-            self._find(where, wrong_at_the_end(self._story, folder, self._undisturbed.shape))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
-            self._find(where, [f"it ends with {type(error).__name__}: {error}"])
-        remove(folder)
-        return fails
+            self._trial.finish(where, folder, partial(self._opened, database, folder, tolerated))
+        return database
 
-    def _opened(self, fails: Fails, folder: Path, tolerated: Callable[[BaseException], bool]) -> Telling:
+    def _opened(self, database: FailingDatabase, folder: Path, tolerated: Callable[[BaseException], bool]) -> StoryRun:
         for _ in range(OPENINGS):
             try:
-                return Telling(self._story, folder, 0, connections=watched(fails), fault=tolerated)
+                return StoryRun(self._story, folder, connections=watched_connection(database), tolerated=tolerated)
             except StoreError as error:
                 tolerated(error)
         raise AssertionError(f"the books were not opened in {OPENINGS} tries")
 
-    def _after(self, error: StoreError, fails: Fails, folder: Path) -> Iterable[str]:
+    def _after(self, error: StoreError, database: FailingDatabase, folder: Path) -> Iterable[str]:
         """What is wrong at the moment in which the caller has the error."""
-        self._ran.figures["errors that reached the caller"] += 1
+        self._figures["errors that reached the caller"] += 1
         path, said = folder / BOOKS, str(error)
-        if not fails.failed:
+        if not database.failed:
             yield f"nothing has failed, but the caller is told: {said}"
             return
         theirs = "the order's own" in said
-        if isinstance(error, StoreBusy) != (fails.failed[0] == BEGIN and "locked" in said) and not theirs:
+        if isinstance(error, StoreBusy) != (database.failed[0] == BEGIN and "locked" in said) and not theirs:
             yield f"it is raised as {type(error).__name__}: {said}"
-        if NOTHING in said and len(fails.failed) == 1 and committed(path) != fails.committed:
+        if NOTHING in said and len(database.failed) == 1 and committed(path) != database.committed:
             yield f"the caller is told that nothing was written, but it was: {said}"
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
             try:
@@ -190,26 +181,6 @@ class _Failures:
                 other.execute("ROLLBACK")
             except sqlite3.OperationalError as locked:
                 yield f"a lock is left: {locked}"
-        if committed(path) is not None:
-            rows = Rows.of_sqlite(str(path))
-            yield from judge(rows, self._story.provided(folder / OTHER_BOOKS), told(folder), settled=False)
-
-    def _find(self, where: str, sentences: Iterable[str]) -> None:
-        self._ran.findings += [f"{where}: {sentence}" for sentence in sentences]
-
-
-def failing_calls(story: Story, calls: int | None = None, progress: Progress | None = None) -> Ran:
-    """Let the database fail at calls of a story, all or so many, in all ways; judge what comes of it."""
-    with room() as folder:
-        return _Failures(story, folder).run(calls, progress or (lambda line: None))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    about = "Let the database fail at calls of our machines' own stories."
-    given = options("failing", about, "calls", 400).parse_args(arguments)
-    return over_stories(given, lambda story, calls: failing_calls(story, calls, to_stderr),
-                        total="failed calls", of="failed: ")  # fmt: skip
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        rows = rows_if_any(folder)
+        if rows is not None:
+            yield from self._trial.wrong_now(folder, rows)

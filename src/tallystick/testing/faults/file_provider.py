@@ -1,17 +1,17 @@
-"""The other half of the stick, for crashes: a provider whose books are a file that no crash of ours takes away.
+"""A provider whose books are a file that no crash takes away.
 
-Every line is one write of one line, so it is there or it is not. What it does depends on the amount only, and on what
-stands in its books; so it does the same in every run, however often that is disturbed. What it is asked for twice it
-does twice: that is for its callers to know. By the last digit:
+Every line of the file is one write, so it is there or it is not. What the provider does depends only on the amount and
+on what stands in its books, so it does the same in every run, however often that is disturbed. If it is asked twice it
+does it twice; its callers have to know. The last digit of the amount says what happens:
 
     1   declined
     2   of a hold or redemption, about half is confirmed, if that is something
     3   done, and the answer is lost
-    4   turned away the first time it is asked for, and done the second
+    4   unavailable the first time it is asked, and done the second time
     6   done, the answer is lost, and its record does not show it: only a person can say
     else done
 
-`Drawn` does the same for pages that nobody has chosen amounts for: what it does to a call is drawn from a seed.
+`RandomFileProvider` does the same for pages whose amounts nobody has chosen: a seed says what it does to a call.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ from tallystick.testing.referee.verdict import Done, Provided
 PARTLY = ("hold", "redeem")
 
 
-class Counterpart:
-    name = "counterpart"
+class FileProvider:
+    """See above. `path` is the file with its books."""
+
+    name = "file"
     local = False
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        self.partly: Collection[str] = PARTLY
+        self.partly: Collection[str] = PARTLY  # verbs of which less may be confirmed
 
     # What the engine asks
 
     def perform(self, call: Call) -> Outcome:
         digit = self._digit(call)
-        if digit == 4 and not self._lines("turned away", call.id):
-            self._write("turned away", call)
+        if digit == 4 and not self._lines("unavailable", call.id):
+            self._write("unavailable", call)
             return Outcome(Result.UNAVAILABLE, text="too many requests")
         self._write("declined" if digit == 1 else "done", call)  # again, if it is asked for again
         if digit in (3, 6):
             return Outcome(Result.UNKNOWN, text="the connection was lost")
-        return self._told(call)
+        return self._answer(call)
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
         known = self._known(call)
@@ -58,17 +60,17 @@ class Counterpart:
         return known or NotSeen("no trace of it")
 
     def _digit(self, call: Call) -> int:
-        """What is done about a call, by the words above."""
+        """What is done about a call, by the table above."""
         amount = call.args.get("amount")
         return abs(amount) % 10 if isinstance(amount, int) else 0
 
-    # What a person sees and does in the provider's own office
+    # What a person sees and does at the provider's
 
     def by_hand(self, call: Call) -> Outcome:
         """Do what was surely not done, and say what became of the call."""
         if self._known(call) is None:
             self._write("declined" if self._digit(call) == 1 else "done", call)
-        return self._told(call)
+        return self._answer(call)
 
     def elsewhere(self, name: str, number: str, currency: str, amount: int) -> None:
         """Another channel moves value on a card, once under this name."""
@@ -77,16 +79,17 @@ class Counterpart:
                     "currency": currency, "amount": amount, "change": amount}  # fmt: skip
             self._append(line)
 
-    def let_go(self, hold: str) -> None:
-        """Somebody releases a hold in the provider's own office, once."""
+    def release_by_hand(self, hold: str) -> None:
+        """A person releases a hold at the provider's, once."""
         placed = next(each for each in self._all() if each.get("id") == hold)
-        if not self._lines("elsewhere", f"let go {hold}"):
-            self._append({**placed, "what": "elsewhere", "call": f"let go {hold}", "id": f"x-{hold}", "verb": "release",
-                          "hold": hold, "ends": placed["amount"], "amount": 0, "change": 0})  # fmt: skip
+        if not self._lines("elsewhere", f"release {hold}"):
+            line = {"what": "elsewhere", "call": f"release {hold}", "id": f"x-{hold}", "verb": "release", "hold": hold,
+                    "ends": placed["amount"], "amount": 0, "change": 0}  # fmt: skip
+            self._append({**placed, **line})
 
     # The books
 
-    def done(self) -> Counter[str]:
+    def times_done(self) -> Counter[str]:
         """How often each call was done."""
         return Counter(each["call"] for each in self._all() if each["what"] == "done")
 
@@ -148,18 +151,18 @@ class Counterpart:
             return Outcome(Result.CONFIRMED, reference=each["id"], amount=part, number=number)
         return None
 
-    def _told(self, call: Call) -> Outcome:
+    def _answer(self, call: Call) -> Outcome:
         known = self._known(call)
         assert known is not None, call.id
         return known
 
 
-class Drawn(Counterpart):
-    """What it does to the first, second, … call about a card is the seed's choice; most of it is done and said."""
+class RandomFileProvider(FileProvider):
+    """What it does to the first, second, … call about a card is the seed's choice; most of it is done and answered."""
 
     def __init__(self, path: str | os.PathLike[str], seed: int, partly: Collection[str]) -> None:
         super().__init__(path)
-        self.partly = partly  # verbs of which less may be confirmed
+        self.partly = partly
         self._seed = seed
 
     def _digit(self, call: Call) -> int:

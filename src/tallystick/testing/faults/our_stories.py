@@ -1,6 +1,6 @@
-"""Our machines' own stories: every command of every page, each to its end, with the answers that nobody wants.
+"""Our machines' own stories: every command of every page, with every kind of answer, each to its end.
 
-Amounts say what the counterpart does: see there. A test holds that no transition of our pages is missing here.
+The amounts say what the provider does: see `file_provider`. A test holds that no transition of our pages is missing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _elsewhere(name: str, card: str, minor: int) -> Step:
     return step
 
 
-def _let_go_elsewhere(payment: str) -> Step:
+def _hold_released_elsewhere(payment: str) -> Step:
     """Somebody releases the payment's hold at the provider, and then tells our books."""
 
     def step(books: Books) -> None:
@@ -88,7 +88,7 @@ def _let_go_elsewhere(payment: str) -> Step:
             entity = look.entity("payment", payment)
         assert entity is not None
         if entity.facts["hold"] is not None and entity.state == "authorized":
-            books.engine.provider.let_go(entity.facts["hold"])  # type: ignore[attr-defined]
+            books.engine.provider.release_by_hand(entity.facts["hold"])  # type: ignore[attr-defined]
         books.engine.try_execute(_do("payment", payment, "hold_lost")).or_raise()
 
     return step
@@ -208,7 +208,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "seen", "observe", 3, balance="32.50"),
         _do("gift_card", "seen", "register", first_name="Ana", email="ana@example.com"),
         _authorize("p1", "seen", "20.00"),
-        _let_go_elsewhere("p1"),
+        _hold_released_elsewhere("p1"),
         _do("payment", "p1", "hold_again", amount="20.00"),
         _settle("p1", "20.00", 1, last=True),
     ),

@@ -1,18 +1,15 @@
-"""A story: what a caller says, from its start to its end, and what the books are worth at any moment of it.
+"""A story: what a caller says from beginning to end, and a process that runs it.
 
-A story is told one step after the other; before the next one, what is in doubt is recovered and what is due is done,
-as an operator's jobs would. Told again from its start with the same keys, by another process on the same files, it
-goes on where it was broken off. So whatever happened in between, at its end the books are the same, and `Shape` is
-what "the same" means: not the ids and the times, but everything else.
+A story runs one step after the other. Before the next step, what is in doubt is recovered and what is due is done, as
+an operator's jobs would. Run again from its start with the same keys, by another process on the same files, it goes on
+where it was broken off. So whatever happens in between, at its end the books are the same.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
@@ -27,12 +24,12 @@ from tallystick.engine.old_receipt import call_of
 from tallystick.engine.receipt import Command, Declined, InDoubt, Receipt, Refused, Unavailable, stamp
 from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.sqlite import SqliteStore
-from tallystick.testing.faults.file_provider import Counterpart
-from tallystick.testing.faults.points import Pointed, Points
-from tallystick.testing.referee.verdict import Provided, Rows, Told
+from tallystick.testing.faults.file_provider import FileProvider
+from tallystick.testing.faults.kill_points import KillPoints, ProviderWithPoints
+from tallystick.testing.referee.verdict import Provided, Told
 
-Step = Command | Callable[[Books], object] | timedelta  # a command, something more, or time that passes
-Fault = Callable[[BaseException], bool]
+Act = Command | Callable[[Books], object]
+Step = Act | timedelta  # something a caller does, or time that passes
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 LIFE = timedelta(days=30)  # from one process to the next: no wait of the one before is left over
@@ -40,7 +37,7 @@ TURN = timedelta(minutes=10)
 TRIES, TURNS = 6, 40
 ENDLESS = 200  # commands that follow each other at once: no story of sense has so many
 
-BOOKS, OTHER_BOOKS, TOLD = "books.db", "provider", "told"
+BOOKS, OTHER_BOOKS, ACKNOWLEDGED = "books.db", "provider", "acknowledged"  # files in the folder of a run
 
 
 @attrs.frozen
@@ -50,10 +47,13 @@ class Story:
     name: str
     steps: Sequence[Step]
     machines: Machines
-    provider: Callable[[Path], Provider] = Counterpart
+    provider: Callable[[Path], Provider] = FileProvider
+    # What became of a call that recovery could not close: a person asks the provider.
     by_hand: Callable[[Provider, Call], Outcome] = lambda provider, call: provider.by_hand(call)  # type: ignore[attr-defined]
-    provided: Callable[[Path], Provided | None] = lambda path: Counterpart(path).provided()
-    wrong: Callable[[Path], Iterable[str]] = lambda folder: ()  # what else is, with the files of a folder at any moment
+    # The provider's books for the referee, if they can be read.
+    provided: Callable[[Path], Provided | None] = lambda path: FileProvider(path).provided()
+    # What else is wrong, as sentences, with the files of a folder at any moment.
+    wrong: Callable[[Path], Iterable[str]] = lambda folder: ()
 
 
 class Clock:
@@ -69,45 +69,62 @@ class Clock:
 class _Engine(Engine):
     """Writes down what its callers were told, beside the books: a crash does not make it unsaid."""
 
-    told_to: Path
+    acknowledgements: Path
 
     def try_execute(self, command: Command, *, connection: Any = None) -> Receipt:
         receipt = super().try_execute(command, connection=connection)
         if connection is None:
-            write_told(self.told_to, receipt)
+            acknowledge(self.acknowledgements, receipt)
         return receipt
 
 
-def write_told(path: Path, receipt: Receipt) -> None:
+def acknowledge(path: Path, receipt: Receipt) -> None:
+    """Keep what a caller was told."""
     line = json.dumps([receipt.key, receipt.machine, receipt.id, receipt.command, str(receipt.result)])
     with path.open("a", encoding="utf-8") as file:
         file.write(f"{line}\n")
 
 
-class Telling:
-    """One process that tells a story, on the files in a folder. `life`: how many processes were there before it."""
+def acknowledged(folder: Path) -> list[Told]:
+    """What callers were told by every process so far."""
+    path = folder / ACKNOWLEDGED
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [Told(*json.loads(line)) for line in lines]
+
+
+class StoryRun:
+    """One process that runs a story, on the files in a folder."""
 
     def __init__(
-        self, story: Story, folder: Path, life: int, points: Points | None = None,
-        connections: type[sqlite3.Connection] = sqlite3.Connection, fault: Fault = lambda error: False,
+        self, story: Story, folder: Path, process: int = 0, *, points: KillPoints | None = None,
+        connections: type[sqlite3.Connection] = sqlite3.Connection,
+        tolerated: Callable[[BaseException], bool] = lambda error: False,
         jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2,
     ) -> None:  # fmt: skip
-        """`fault` says which errors are borne; `jumps` are of the clock; a `twin` does the same at the same time."""
+        """`process`: how many were there before it. A `twin` does the same at the same time.
+
+        `tolerated` says which errors are no end of it; `jumps` are of the clock; `timeout`, in seconds, of a lock.
+        """
         self.story = story
-        self.clock = Clock(START + life * LIFE)
-        self._fault = fault
+        self.clock = Clock(START + process * LIFE)
+        self._tolerated = tolerated
         self._jumps = jumps or iter(())
         ids = iter(range(1, 1 << 30))
         self.engine = _Engine(
             story.machines, SqliteStore(folder / BOOKS, connections=connections, timeout=timeout),
-            Pointed(story.provider(folder / OTHER_BOOKS), points or Points()),
-            clock=self.clock, ids=lambda: f"call-{life}{twin}-{next(ids)}",
-            random=Random(life),  # noqa: S311  # the same waits in every run
+            ProviderWithPoints(story.provider(folder / OTHER_BOOKS), points or KillPoints()),
+            clock=self.clock, ids=lambda: f"call-{process}{twin}-{next(ids)}",
+            random=Random(process),  # noqa: S311  # the same waits in every run
         )  # fmt: skip
-        self.engine.told_to = folder / TOLD
+        self.engine.acknowledgements = folder / ACKNOWLEDGED
         self.books = Books(self.engine)
 
-    def tell(self) -> None:
+    def finish(self) -> None:
+        """The whole story, from its start, and close the books."""
+        self.run()
+        self.close()
+
+    def run(self) -> None:
         """The whole story, from its start."""
         self.rest()
         for step in self.story.steps:
@@ -117,16 +134,16 @@ class Telling:
             else:
                 self.insist(step)
 
-    def insist(self, step: Command | Callable[[Books], object]) -> None:
-        """Say it until it is answered."""
+    def insist(self, step: Act) -> None:
+        """Do it until it is answered. Raises AssertionError if it never is."""
         for _ in range(TRIES):
-            answered = self._said(step)
+            answered = self._answered(step)
             self.rest()
             if answered:
                 return
         raise AssertionError(f"{step} is not answered")
 
-    def _said(self, step: Command | Callable[[Books], object]) -> bool:
+    def _answered(self, step: Act) -> bool:
         self.clock.now += next(self._jumps, timedelta())
         try:
             if isinstance(step, Command):
@@ -138,7 +155,7 @@ class Telling:
         except (InDoubt, Unavailable):
             return False
         except Exception as error:
-            if not self._fault(error):
+            if not self._tolerated(error):
                 raise
             return False
         return True
@@ -153,9 +170,9 @@ class Telling:
                     return
                 self.clock.now = max(self.clock.now, self._asked()) + TURN
                 self.engine.recover()
-                self._people()
+                self._resolve_by_hand()
             except Exception as error:
-                if not self._fault(error):
+                if not self._tolerated(error):
                     raise
         raise AssertionError("it does not come to rest")
 
@@ -165,12 +182,12 @@ class Telling:
             return not look.calls() and not any(row.due <= soon for row in look.queue(state="waiting"))
 
     def _asked(self) -> datetime:
-        """When the last call was sent; what a clock that ran ahead has stamped is recovered when that time has come."""
+        """When the last call was sent. If a clock ran ahead then, the call is recovered when that time has come."""
         with self.engine.store.reading() as look:
             return max((datetime.fromisoformat(row.asked) for row in look.calls()), default=START)
 
-    def _people(self) -> None:
-        """What recovery has left to them: they look where the provider lets people look, and say what became of it."""
+    def _resolve_by_hand(self) -> None:
+        """A person asks the provider about what recovery could not close, and says what became of it."""
         with self.engine.store.reading() as look:
             open_ = [(row, look.entity(row.machine, row.entity)) for row in look.calls() if row.note]
         for row, card in open_:
@@ -183,94 +200,3 @@ class Telling:
 
     def close(self) -> None:
         self.books.close()
-
-
-def told(folder: Path) -> list[Told]:
-    """What was acknowledged by every process so far."""
-    if not (folder / TOLD).exists():
-        return []
-    return [Told(*json.loads(line)) for line in (folder / TOLD).read_text(encoding="utf-8").splitlines()]
-
-
-# What is compared
-
-
-@attrs.frozen
-class Shape:
-    """The books, without what is different in every run: ids, references, numbers drawn, times and hashes.
-
-    What was asked for and did not happen is left out too; what happened stands in its order.
-    """
-
-    entities: Mapping[str, object]
-    entries: Mapping[str, object]
-    queue: Mapping[str, str]
-    calls: Mapping[str, int]
-
-    @classmethod
-    def of(cls, rows: Rows, machines: Machines) -> Shape:
-        names = _names(rows)
-        entries: dict[str, list[object]] = {}
-        for each in rows.entries:
-            if each["phase"] in ("done", "confirmed", "declined"):
-                entries.setdefault(f"{each['machine']} {each['entity']}", []).append(
-                    (
-                        each["transition"],
-                        each["phase"],
-                        each["to_state"],
-                        each["postings"],
-                        each["key"] or each["cause"],
-                    )
-                )
-        ended = Counter(f"{each['verb']} for {each['key']}: {each['state']}" for each in rows.calls)
-        return cls(
-            {f"{each['machine']} {each['id']}": _entity(each, names, machines) for each in rows.entities},
-            entries,
-            {each["key"]: each["state"] for each in rows.queue},
-            ended,
-        )
-
-    def differences(self, other: Shape) -> list[str]:
-        """Where the other is not like this one, as sentences."""
-        found = []
-        for part in ("entities", "entries", "queue", "calls"):
-            mine, others = getattr(self, part), getattr(other, part)
-            found += [
-                f"{part}: {name} is {others.get(name)}; undisturbed it is {mine.get(name)}"
-                for name in sorted(mine.keys() | others.keys())
-                if mine.get(name) != others.get(name)
-            ]
-        return found
-
-
-def _names(rows: Rows) -> dict[str, str]:
-    """The provider's references, by what they stand for."""
-    found = {}
-    for call in rows.calls:
-        reference = json.loads(call["outcome"] or "{}").get("reference")
-        if reference is not None:
-            found[reference] = f"{call['verb']} for {call['key']}"
-    return found
-
-
-def _entity(row: Mapping[str, Any], names: Mapping[str, str], machines: Machines) -> tuple[object, ...]:
-    declared = machines.at(row["machine"], row["machine_version"]).facts
-    facts = {
-        name: value is not None if declared[name].type.kind == "number" else names.get(str(value), value)
-        for name, value in row["facts"].items()
-    }
-    return row["state"], dict(row["accounts"]), facts, row["calls"], row["changing"]
-
-
-def copy(folder: Path, to: Path) -> Path:
-    """The files of a folder as they stand, as a crash leaves them."""
-    to.mkdir()
-    for file in folder.iterdir():
-        (to / file.name).write_bytes(file.read_bytes())
-    return to
-
-
-def remove(folder: Path) -> None:
-    for file in folder.iterdir():
-        os.unlink(file)
-    folder.rmdir()

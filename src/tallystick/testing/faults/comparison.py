@@ -1,0 +1,74 @@
+"""When the books of two runs are the same."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from tallystick.definition.machine import Machines
+from tallystick.testing.referee.verdict import Rows
+
+
+@attrs.frozen
+class ComparableBooks:
+    """The books, without what is different in every run: ids, references, numbers drawn, times and hashes.
+
+    Calls that were asked and did not happen leave no entry here. What happened stands in its order.
+    """
+
+    entities: Mapping[str, object]
+    entries: Mapping[str, object]  # by entity
+    queue: Mapping[str, str]  # key → state
+    calls: Mapping[str, int]  # how often each ended in which way
+
+    @classmethod
+    def of(cls, rows: Rows, machines: Machines) -> ComparableBooks:
+        references = _references(rows)
+        entries: dict[str, list[object]] = {}
+        for each in rows.entries:
+            if each["phase"] in ("done", "confirmed", "declined"):
+                what = (each["transition"], each["phase"], each["to_state"], each["postings"])
+                entries.setdefault(f"{each['machine']} {each['entity']}", []).append(
+                    (*what, each["key"] or each["cause"])
+                )
+        return cls(
+            {f"{each['machine']} {each['id']}": _entity(each, references, machines) for each in rows.entities},
+            entries,
+            {each["key"]: each["state"] for each in rows.queue},
+            Counter(f"{each['verb']} for {each['key']}: {each['state']}" for each in rows.calls),
+        )
+
+    def differences(self, other: ComparableBooks) -> list[str]:
+        """Where the other books are not like these of the undisturbed run, as sentences."""
+        found = []
+        for part in ("entities", "entries", "queue", "calls"):
+            mine, others = getattr(self, part), getattr(other, part)
+            found += [
+                f"{part}: {name} is {others.get(name)}; undisturbed it is {mine.get(name)}"
+                for name in sorted(mine.keys() | others.keys())
+                if mine.get(name) != others.get(name)
+            ]
+        return found
+
+
+def _references(rows: Rows) -> dict[str, str]:
+    """The provider's references, and what each stands for."""
+    found = {}
+    for call in rows.calls:
+        reference = json.loads(call["outcome"] or "{}").get("reference")
+        if reference is not None:
+            found[reference] = f"{call['verb']} for {call['key']}"
+    return found
+
+
+def _entity(row: Mapping[str, Any], references: Mapping[str, str], machines: Machines) -> tuple[object, ...]:
+    declared = machines.at(row["machine"], row["machine_version"]).facts
+    facts = {
+        name: value is not None if declared[name].type.kind == "number" else references.get(str(value), value)
+        for name, value in row["facts"].items()
+    }
+    return row["state"], dict(row["accounts"]), facts, row["calls"], row["changing"]

@@ -1,0 +1,195 @@
+"""Composes short stories about any page, for processes to be killed in.
+
+A story is composed by running it: the fuzz kit's guide says what to do next, towards a transition that no story has
+fired yet. It runs on real books, with a provider whose answers are drawn (`RandomFileProvider`). What was refused is
+left out, because it might be accepted once the story goes on; and the story ends before a command that waits for
+others. So, run again with the same keys, it can end in one way only.
+
+Beside what the referee asks, each call has to be done once if our books say it was, and never if they say it was not;
+and users' invariants have to hold, also in what a crash has left.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.machine import Machine, Machines
+from tallystick.engine.receipt import Command
+from tallystick.errors import Invalid
+from tallystick.store.protocol import Store
+from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
+from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun
+from tallystick.testing.faults.trial import temporary_folder
+from tallystick.testing.fuzzing.coverage import DONE, Goal
+from tallystick.testing.fuzzing.guide import Guide, Thrown, Wanted, pick
+from tallystick.testing.fuzzing.invariants import Rule, View, name_of, wrong
+from tallystick.testing.fuzzing.world import command_of, line_of
+
+STEPS = 8  # of a story that are the machine's own, beside what follows by itself
+LOOKS = 40  # at what might come next, in one story
+PATIENCE = 12  # looks, after which something else is tried
+IDLE = 6  # stories in a row that fire nothing new
+
+Step = tuple[str, str]  # a state, and a transition out of it
+
+
+@attrs.frozen
+class Composed:
+    """Stories about one machine, and what they fire of what it declares."""
+
+    stories: Sequence[Story]
+    fired: frozenset[Step]
+    declared: frozenset[Step]
+
+
+def compose(
+    machines: Machines, name: str, most: int | None = None, *, seed: int = 0, invariants: Sequence[Rule] = ()
+) -> Composed:
+    """Stories that fire all transitions of a machine, as far as a way is found; at most so many of them."""
+    composer = _Composer(machines, machines[name], seed, invariants)
+    stories: list[Story] = []
+    number = idle = 0
+    while composer.missing and idle < IDLE and (most is None or len(stories) < most):
+        before = len(composer.missing)
+        story = composer.story(number)
+        number += 1
+        idle = idle + 1 if len(composer.missing) == before else 0
+        if not idle:
+            stories.append(story)
+    return Composed(stories, composer.declared - composer.missing, composer.declared)
+
+
+class _Composer:
+    def __init__(self, machines: Machines, machine: Machine, seed: int, invariants: Sequence[Rule]) -> None:
+        self._machines, self._machine, self._seed = machines, machine, seed
+        self._invariants = invariants
+        self._guide = Guide(machines)
+        self._partly = _partly(machines, machine)
+        self.declared = frozenset(
+            (state, row.name) for row in machine.rows.values() for state in row.transition.sources
+        )
+        self.missing = set(self.declared)
+        self._tried: Counter[Step] = Counter()
+
+    def story(self, number: int) -> Story:
+        """Another story, towards what is missing."""
+        seed = self._seed * 1000 + number
+        empty = Story(
+            f"{self._machine.name}, story {number + 1}", [], self._machines,
+            lambda path: RandomFileProvider(path, seed, self._partly),
+            provided=lambda path: None, wrong=self._wrong,
+        )  # fmt: skip
+        with temporary_folder() as folder, closing(StoryRun(empty, folder)) as run:
+            return attrs.evolve(empty, steps=list(self._steps(run, Thrown(seed))))
+
+    def _steps(self, run: StoryRun, dice: Thrown) -> Iterator[Command]:
+        goal: Goal | None = None
+        given = patience = 0
+        for look in range(LOOKS):
+            world = _everything(run.engine.store, self._machines)
+            if goal is None or not patience or (goal.state, goal.transition) not in self.missing:
+                goal, patience = self._nearest(world, dice), PATIENCE
+            patience -= 1
+            wanted = self._guide.step(world, goal, dice) if goal else None
+            if wanted is None:
+                goal = None
+                continue
+            command = self._command(wanted, world, look)
+            try:
+                run.insist(command)
+            except Invalid:
+                continue  # the guide tries what no caller can say
+            except AssertionError:
+                return  # somebody has to do more than these stories know
+            if _waits(run):
+                return  # for others, and it would not in the next process, which begins a month later
+            if self._written(run, command):
+                yield command
+                given += command.machine == self._machine.name
+            if given == STEPS or not self.missing:
+                return
+
+    def _nearest(self, world: Mapping[Ref, Entity], dice: Thrown) -> Goal | None:
+        """Something missing, out of a state that is not far; what was tried in vain waits."""
+        stand = [each.state for each in world.values() if each.machine == self._machine.name]
+        far: dict[Step, int] = {}
+        for state, transition in self.missing:
+            ways = self._guide.ways(self._machine.name, state)
+            reached = [ways[each] for each in (*stand, self._machine.start) if each in ways]
+            if reached:
+                far[state, transition] = min(reached) + self._tried[state, transition]
+        if not far:
+            return None
+        chosen = pick(dice, sorted(step for step, steps in far.items() if steps == min(far.values())))
+        self._tried[chosen] += 1
+        return Goal(self._machine.name, *chosen, DONE)
+
+    def _command(self, wanted: Wanted, world: Mapping[Ref, Entity], number: int) -> Command:
+        count = sum(1 for machine, _ in world if machine == wanted.machine)
+        id = wanted.id or f"{wanted.machine}-{count + 1}"
+        return command_of(line_of(self._machines[wanted.machine], id, wanted.command, wanted.args, f"k{number + 1}"))
+
+    def _written(self, run: StoryRun, command: Command) -> bool:
+        """Whether the journal has it; what else came of it is not missing any more."""
+        with run.engine.store.reading() as look:
+            fired = {(str(each.from_state), each.transition) for each in look.journal(self._machine.name)
+                     if each.phase in ("done", "confirmed")}  # fmt: skip
+            self.missing -= fired
+            return bool(look.keyed([command.key]))
+
+    def _wrong(self, folder: Path) -> Iterator[str]:
+        """What is wrong in the files of a story, at whatever moment."""
+        done = RandomFileProvider(folder / OTHER_BOOKS, 0, ()).times_done()
+        with closing(SqliteStore(folder / BOOKS)) as store:
+            view = View(_everything(store, store.machines(self._machines)))
+            with store.reading() as look:
+                calls = {row.id: row for row in look.all_calls()}
+        for id, row in calls.items():
+            if done[id] > 1:
+                yield f"call {id} ({row.verb} on {row.entity}) was done {done[id]} times by the provider"
+            if row.state != "open" and (row.state == "confirmed") != bool(done[id]):
+                yield f"call {id} ({row.verb} on {row.entity}) is {row.state}, the provider did it {done[id]} times"
+        for id in done.keys() - calls.keys():
+            yield f"the provider did {id}, which no call of ours asked for"
+        for rule in self._invariants:
+            why = wrong(rule, view)
+            if why is not None:
+                yield f"{name_of(rule)}: {why}"
+
+
+def _waits(run: StoryRun) -> bool:
+    with run.engine.store.reading() as look:
+        return bool(look.queue(state="waiting"))
+
+
+def _everything(store: Store, machines: Machines) -> dict[Ref, Entity]:
+    with store.reading() as look:
+        return {each.ref: each for name in machines for each in look.all(name)}
+
+
+def _partly(machines: Machines, machine: Machine) -> frozenset[str]:
+    """The verbs of which less may be confirmed to every transition that asks for them, here or in what is linked to."""
+    asking = [
+        row.transition
+        for each in _near(machines, machine, {})
+        for row in each.rows.values()
+        if row.transition.ask is not None
+    ]
+    whole = {each.ask.verb for each in asking if each.ask is not None and each.partial is None}
+    return frozenset(PARTLY) - whole
+
+
+def _near(machines: Machines, machine: Machine, known: dict[str, Machine]) -> list[Machine]:
+    """A machine and all that it links to."""
+    if machine.name not in known:
+        known[machine.name] = machine
+        for other in machine.links.values():
+            _near(machines, machines[other], known)
+    return list(known.values())

@@ -1,0 +1,142 @@
+"""One story that is disturbed many times: how it ends undisturbed, copies of its files, and what was found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import attrs
+
+from tallystick.testing.faults.comparison import ComparableBooks
+from tallystick.testing.faults.connection_watch import watched_connection
+from tallystick.testing.faults.kill_points import KillPoints
+from tallystick.testing.faults.report import FaultReport
+from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun, acknowledged
+from tallystick.testing.referee.verdict import Rows, judge
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
+
+
+@attrs.frozen
+class Undisturbed:
+    """How a story ends if nobody disturbs it, and the points on its way."""
+
+    points: Sequence[str]
+    books: ComparableBooks
+
+
+class Trial:
+    """Opened with `trial`. Its report is what the run is for."""
+
+    def __init__(self, story: Story, folder: Path) -> None:
+        self.story = story
+        self.report = FaultReport()
+        self._folder, self._folders = folder, 0
+        self._start = new_books(story, folder / "start")
+        with self.copy() as aside:
+            self.undisturbed = undisturbed(story, aside)
+        self.report.figures["stories"] += 1
+
+    @contextmanager
+    def empty_folder(self) -> Iterator[Path]:
+        """A folder for a while."""
+        self._folders += 1
+        made = self._folder / str(self._folders)
+        made.mkdir()
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made)
+
+    @contextmanager
+    def copy(self, folder: Path | None = None) -> Iterator[Path]:
+        """The files of a folder as a crash leaves them, or of new books, in a folder of their own for a while."""
+        with self.empty_folder() as made:
+            shutil.copytree(folder or self._start, made, copy_function=shutil.copyfile, dirs_exist_ok=True)
+            yield made
+
+    @contextmanager
+    def guarded(self, where: str) -> Iterator[None]:
+        """Whatever is raised is a finding."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self.find(where, [f"it ends with {type(error).__name__}: {error}"])
+
+    def find(self, where: str, sentences: Iterable[str]) -> None:
+        self.report.find(f"{self.story.name}, {where}", sentences)
+
+    def wrong_now(self, folder: Path, rows: Rows) -> Iterator[str]:
+        """What is wrong with unfinished books."""
+        yield from judge(rows, self.story.provided(folder / OTHER_BOOKS), acknowledged(folder), settled=False)
+        yield from self.story.wrong(folder)
+
+    def finish(self, where: str, folder: Path, run: Callable[[], StoryRun], *, steady: bool = True) -> None:
+        """Run the story to its end, and compare it with the undisturbed run. `steady`: no clock was set back."""
+        with self.guarded(where):
+            run().finish()
+            rows = Rows.of_sqlite(str(folder / BOOKS))
+            self.find(where, _wrong_at_the_end(self.story, folder, rows, steady=steady))
+            books = ComparableBooks.of(rows, self.story.machines)
+            self.find(where, self.undisturbed.books.differences(books))
+
+
+@contextmanager
+def trial(story: Story) -> Iterator[Trial]:
+    """Run the story undisturbed, in files that are gone afterwards. Raises AssertionError if it does not go well."""
+    with temporary_folder() as folder:
+        yield Trial(story, folder)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """In memory where there is such a place: a process is killed here, never the machine."""
+    with tempfile.TemporaryDirectory(
+        prefix="tallystick-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None
+    ) as folder:
+        yield Path(folder)
+
+
+def new_books(story: Story, folder: Path) -> Path:
+    """Books with their tables and nothing in them; without tables for a story without steps, which is about these."""
+    folder.mkdir()
+    if story.steps:
+        StoryRun(story, folder).close()
+    return folder
+
+
+def undisturbed(story: Story, folder: Path) -> Undisturbed:
+    """Run it to its end. Raises AssertionError if that does not go well already."""
+    points = KillPoints()
+    StoryRun(story, folder, points=points, connections=watched_connection(points)).finish()
+    rows = Rows.of_sqlite(str(folder / BOOKS))
+    wrong = list(_wrong_at_the_end(story, folder, rows))
+    assert not wrong, f"{story.name}, undisturbed: {wrong}"
+    return Undisturbed(points.names, ComparableBooks.of(rows, story.machines))
+
+
+def rows_if_any(folder: Path) -> Rows | None:
+    """The rows in the books of a folder; None before they have tables."""
+    if not (folder / BOOKS).exists():
+        return None
+    with closing(sqlite3.connect(folder / BOOKS)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'machine'").fetchone():
+            return None
+    return Rows.of_sqlite(str(folder / BOOKS))
+
+
+def sample(wanted: int | None, of: int) -> list[int]:
+    """So many numbers from 1 to `of`, evenly, odd and even ones by turns; all of them for None."""
+    if wanted is None or wanted >= of:
+        return list(range(1, of + 1))
+    return [min(1 + index * of // wanted | 1, of) - index % 2 or 1 for index in range(wanted)]
+
+
+def _wrong_at_the_end(story: Story, folder: Path, rows: Rows, *, steady: bool = True) -> Iterator[str]:
+    yield from judge(rows, story.provided(folder / OTHER_BOOKS), acknowledged(folder), steady=steady)
+    yield from story.wrong(folder)
