@@ -53,14 +53,14 @@ ACCEPTED: list[tuple[str, str, object, str]] = [
     # amounts
     ("amount",                              "money", 40,    "amount"),
     ("0",                                   "zero",  0,     "0"),
-    ("7",                                   "whole", 7,     "7"),
+    ("7",                                   "a bare number", 7,     "7"),
     ("-amount",                             "money", -40,   "−amount"),
     ("held - amount",                       "money", 60,    "held − amount"),
     ("held - amount + spare",               "money", 60,    "held − amount + spare"),
     ("held + 0",                            "money", 100,   "held + 0"),
     ("0 - held",                            "money", -100,  "0 − held"),
     ("tries + 1",                           "count", 4,     "tries + 1"),
-    ("2 + 3",                               "whole", 5,     "2 + 3"),
+    ("2 + 3",                               "a bare number", 5,     "2 + 3"),
     ("0 + 0",                               "zero",  0,     "0 + 0"),
     # comparisons
     ("amount > 0",                          "flag",  True,  "amount is more than 0"),

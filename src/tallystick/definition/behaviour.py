@@ -1,7 +1,7 @@
-"""A page without what is said for people: two pages with equal behaviour run alike.
+"""What a machine does, without wording and comments. Two machines with equal behaviour do the same.
 
-Plain values, made for comparing. The digest by which a store knows that a page changed is taken of them, and the
-difference between two versions is told from them.
+The behaviour is plain values. A store takes their digest to know whether a page changed, and `tallystick diff` compares
+them to say how two versions differ.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def behaviour(machine: Machine) -> dict[str, Any]:
         "outside": sorted(machine.outside),
         "states": {name: [state.start, state.final] for name, state in machine.states.items()},
         "commands": {
-            name: [{key: str(type_) for key, type_ in command.arguments.items()}, *_kinds(command)]
+            name: [{key: str(type_) for key, type_ in command.arguments.items()}, *_flags(command)]
             for name, command in machine.commands.items()
         },
         "transitions": {name: _transition(each) for name, each in machine.transitions.items()},
-        "refuse": _refused(machine),
+        "refuse": _refusals(machine),
         "invariants": {
             name: [{key: attrs.astuple(total) for key, total in each.sums.items()}, each.always.code]
             for name, each in machine.invariants.items()
@@ -45,11 +45,11 @@ def behaviour(machine: Machine) -> dict[str, Any]:
     }
 
 
-def _kinds(command: Command) -> list[str]:
+def _flags(command: Command) -> list[str]:
     return [kind for kind in ("driven", "patient", "signed") if getattr(command, kind)]
 
 
-def _refused(machine: Machine) -> list[str]:
+def _refusals(machine: Machine) -> list[str]:
     """`state command`, and when, if not always."""
     always = [f"{state} {command}" for state, command in machine.on_purpose]
     sometimes = [

@@ -44,10 +44,10 @@ def parse_call(text: Located, faults: FileFaults) -> ParsedCall | None:
         case ast.Attribute(ast.Name(link), name):
             pass
         case _:
-            faults.add(text, f"'{text.value}' is no command: write name(argument=value) or link.name(argument=value)")
+            faults.add(text, f"'{text.value}' is not a call: write name(argument=value) or link.name(argument=value)")
             return None
     if call and (call.args or any(each.arg is None for each in call.keywords)):
-        faults.add(text, f"in '{text.value}': every argument is given by name")
+        faults.add(text, f"in '{text.value}': give every argument by its name, such as amount=held")
         return None
     arguments: dict[str, Located] = {}
     for each in call.keywords if call else []:
@@ -75,10 +75,12 @@ def check_calls(
     )
     if calls > 1:
         at = record.get("drive") or record["ask"]
-        page.faults.add(at, f"{key.value!r} makes {calls} calls; a command may make one, so that one answer ends it")
+        page.faults.add(
+            at, f"{key.value!r} makes {calls} calls; a command may make only one, so that one answer ends it"
+        )
     drives = record["drive"].value if "drive" in record else []
     if transition.otherwise and not calls and len(drives) == len(transition.drives):
-        page.faults.add(record["else"], f"{key.value!r} makes no call, so nothing can be declined")
+        page.faults.add(record["else"], f"{key.value!r} makes no call, so nothing can be declined; leave 'else' out")
 
 
 def _calls(
@@ -87,7 +89,7 @@ def _calls(
     """The most calls that a driven command can make."""
     if machine in path:
         cycle = " → ".join((*path, machine))
-        page.faults.add(page.page["machine"], f"{cycle}: a machine would drive itself")
+        page.faults.add(page.page["machine"], f"{cycle}: a machine must not drive itself")
         return 0
     most = 0
     for record in machines[machine].answering(command):
@@ -110,20 +112,20 @@ def check_partial(
 ) -> None:
     """A call confirmed in part scales every move of its own entity and of those that drive it."""
     if transition.upto and not transition.partial:
-        page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names; name it")
+        page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names, and there is no 'partial'")
     cut = transition.partial
     if cut is not None:
         if cut not in arguments or arguments[cut].kind not in ("money", UNKNOWN):
             hint = nearest(cut, [name for name, type_ in arguments.items() if type_.kind == "money"])
-            page.faults.add(record["partial"], f"{cut!r} is no amount among the arguments.{hint}")
+            page.faults.add(record["partial"], f"{cut!r} is not an argument of type money.{hint}")
             return
         if not transition.ask:
-            page.faults.add(record["partial"], "'partial' belongs to a transition that asks")
+            page.faults.add(record["partial"], "'partial' needs an 'ask': only a provider can confirm less")
     else:
         for drive in transition.drives:
             cut = _driven_cut(page, machines, record, drive) or cut
         if cut and len(transition.drives) > 1:
-            why = f"{key.value!r} drives one that may be confirmed in part, so it drives that one alone"
+            why = f"{key.value!r} drives a command that may be confirmed in part, so it must not drive another"
             page.faults.add(record["drive"], why)
     if cut and transition.target and page.states[transition.target].final:
         holding = {name for name, account in page.accounts.items() if not account.kept}
@@ -132,8 +134,8 @@ def check_partial(
             page.faults.add(record["move"], why)
     for move in transition.moves if cut else ():
         if move.amount.source.strip() != cut:
-            why = f"{key.value!r} may be confirmed in part, so every move is of {cut!r}, not of '{move.amount.source}'"
-            page.faults.add(record["move"], why)
+            why = f"so every move must be of {cut!r}, not of '{move.amount.source}'"
+            page.faults.add(record["move"], f"{key.value!r} may be confirmed in part, {why}")
 
 
 def _driven_cut(
@@ -145,7 +147,7 @@ def _driven_cut(
         if given is not None and given.source.strip().isidentifier() and given.code.startswith("a["):
             return given.source.strip()
         page.faults.add(record["drive"], f"{drive.machine}.{drive.command} may be confirmed in part: its {partial!r} "
-                        "has to be an argument of this command itself")  # fmt: skip
+                        "has to be an argument of this command")  # fmt: skip
     return None
 
 

@@ -68,7 +68,7 @@ class Declarations:
             self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
         self._check_states()
         if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
-            self.faults.add(self.page["machine"], f"{self.name!r} is a word of its own here; choose another name")
+            self.faults.add(self.page["machine"], f"{self.name!r} is a reserved word; choose another name")
         for key, body in self.pairs("accounts"):
             self._check_name(key)
             record = body.value if isinstance(body.value, dict) else {"says": body}
@@ -80,7 +80,7 @@ class Declarations:
             if "by" in record:
                 self.moved_by[key.value] = tuple(each.value for each in record["by"].value)
             if key.value in self.accounts or key.value == IN_DOUBT:
-                self.faults.add(key, f"{key.value!r} is an account inside already")
+                self.faults.add(key, f"{key.value!r} is an account inside the machine already; choose another name")
         for key, body in self.pairs("facts"):
             self._check_name(key)
             self.facts[key.value] = self._fact(key, body, machines)
@@ -102,15 +102,15 @@ class Declarations:
         starts = [state for state in self.states.values() if state.start]
         if len(starts) != 1:
             say = "no state has start: true" if not starts else f"{len(starts)} states have start: true"
-            self.faults.add(self.page["states"], f"{say}; exactly one is where an entity begins")
+            self.faults.add(self.page["states"], f"{say}; an entity begins in exactly one state")
 
     def _check_name(self, key: Located) -> None:
         """A fact or an account needs a name that nothing else has."""
         name = key.value
         if name in RESERVED or name == IN_DOUBT or keyword.iskeyword(name):
-            self.faults.add(key, f"{name!r} is a word of its own here; choose another name")
+            self.faults.add(key, f"{name!r} is a reserved word; choose another name")
         elif name in self.accounts or name in self.facts:
-            self.faults.add(key, f"{name!r} is declared already")
+            self.faults.add(key, f"{name!r} is declared already; choose another name")
 
     def _fact(self, key: Located, body: Located, machines: Mapping[str, Declarations]) -> Fact:
         record = body.value if isinstance(body.value, dict) else {"is": body}
@@ -125,12 +125,12 @@ class Declarations:
         elif later and not type_.optional:
             self.faults.add(key, f"{key.value!r} is set later, so it has to be optional ('?') or have a default")
         if "default" in record and later and type_.optional:
-            self.faults.add(record["default"], "an optional fact is none until it is set; it needs no default")
+            self.faults.add(record["default"], "an optional fact is none until it is set; leave the default out")
         unique = flag(record, "unique")
         if unique and type_.kind not in ("number", "text", UNKNOWN):
             self.faults.add(record["unique"], f"{key.value!r} is {type_}; only a number or a text may be unique")
         if unique and any(fact.unique for fact in self.facts.values()):
-            self.faults.add(record["unique"], f"one fact of a machine may be unique, and {key.value!r} is another")
+            self.faults.add(record["unique"], f"a machine may have one unique fact, and {key.value!r} is a second one")
         says = record["says"].value if "says" in record else ""
         return Fact(key.value, type_, default, later, says, unique)
 
@@ -147,7 +147,7 @@ class Declarations:
         if type_.kind == "money" and text == "0":
             return 0
         if type_.kind not in ("text", UNKNOWN):
-            self.faults.add(written, f"{text!r} is no default for {type_}")
+            self.faults.add(written, f"the default {text!r} does not fit the type, which is {type_}")
         return text
 
     def _command(self, key: Located, body: Located, machines: Mapping[str, Declarations]) -> Command:
@@ -156,7 +156,7 @@ class Declarations:
             type_ = self._type(written, machines)
             fact = self.facts.get(name.value)
             if name.value in RESERVED | {IN_DOUBT} or keyword.iskeyword(name.value):
-                self.faults.add(name, f"{name.value!r} is a word of its own here; choose another name")
+                self.faults.add(name, f"{name.value!r} is a reserved word; choose another name")
             elif name.value in self.accounts:
                 self.faults.add(name, f"argument {name.value!r} has the name of an account")
             elif (
@@ -169,7 +169,7 @@ class Declarations:
         if key.value == "create":
             self.faults.add(key, "'create' is built in: it makes an entity in its start state")
         elif key.value in RESERVED:
-            self.faults.add(key, f"{key.value!r} is a word of its own here; choose another name")
+            self.faults.add(key, f"{key.value!r} is a reserved word; choose another name")
         kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
         return Command(key.value, arguments, **kinds)
 

@@ -1,13 +1,12 @@
 """Guards, amounts and arguments: a closed subset of Python, checked before it ever runs.
 
-An expression may name what its machine declares (accounts, facts, arguments of the command, `state`), whole
-numbers, declared choices in quotes, `true`, `false`, `none`, and join them with `+ -`, comparisons (chained
-too), `and or not in`. There are no calls, attributes, subscripts or floats, so an expression cannot do
-anything but look.
+An expression may name what its machine declares: accounts, facts, arguments of the command, `state`. It may use whole
+numbers, declared choices in quotes, `true`, `false` and `none`, and join all this with `+ -`, comparisons (chained
+too), `and or not in`. There are no calls, attributes, subscripts or floats, so an expression can only look.
 
-Reading one gives three things: its type, Python source over the four places where values live, and its text
-for people. Units are types: money goes with money and with 0, never with a bare number, a text or a flag.
-A value that may be missing (`limit: money?`) must be asked about first: `limit == none or amount <= limit`.
+An expression that was read has a type, Python source, and a text for people. Units are types: money goes with money and
+with 0, never with a bare number, a text or a flag. Ask first about a value that may be missing (`limit: money?`):
+`limit == none or amount <= limit`. The Python source finds values in five places:
 
     v   accounts of the entity, minor units        f   its facts
     a   arguments of the command                   s   its state
@@ -32,15 +31,25 @@ UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, wh
 
 @attrs.frozen
 class Type:
-    """What a value is. `choices` for a choice, `machine` for a link to another entity."""
+    """What a value is."""
 
-    kind: str
-    optional: bool = False
-    choices: tuple[str, ...] = ()
-    machine: str = ""
+    kind: str  # one of KINDS, or choice, link; of expressions also literal, none, zero, whole
+    optional: bool = False  # it may be missing
+    choices: tuple[str, ...] = ()  # of a choice
+    machine: str = ""  # of a link: the machine of the other entity
 
     def __str__(self) -> str:
-        name = {"choice": f"one of {', '.join(self.choices)}", "link": self.machine}.get(self.kind, self.kind)
+        match self.kind:
+            case "choice":
+                name = f"one of {', '.join(self.choices)}"
+            case "literal":
+                name = f"the choice {self.choices[0]!r}"
+            case "link":
+                name = self.machine
+            case "whole":
+                name = "a bare number"
+            case _:
+                name = self.kind
         return f"{name}, if any" if self.optional else name
 
     def accepts(self, other: Type) -> bool:
@@ -71,7 +80,7 @@ ZERO, WHOLE = Type("zero"), Type("whole")
 
 
 class ExpressionError(Exception):
-    """`offset` counts characters from the start of the expression."""
+    """What is wrong with an expression. `offset` counts characters from its start."""
 
     def __init__(self, message: str, offset: int = 0) -> None:
         self.offset = offset
@@ -84,21 +93,21 @@ class AlreadyReported(ExpressionError):
 
 @attrs.frozen
 class Name:
-    """Where a declared name lives (`code`) and what it is."""
+    """A name that an expression may use."""
 
-    code: str
+    code: str  # Python source that finds its value
     type: Type
 
 
 @attrs.frozen
 class Expression:
-    """A checked expression: `source` as written, `code` as Python over v, f, a, s, o, `prose` for people."""
+    """A checked expression."""
 
-    source: str
-    code: str
+    source: str  # as written
+    code: str  # as Python source over v, f, a, s, o
     type: Type
-    names: frozenset[str]
-    prose: str
+    names: frozenset[str]  # that it uses
+    prose: str  # in words, for people
     parts: tuple[Expression, ...] = ()  # the conjuncts of a guard, to say which one failed
 
     def compiled(self) -> Callable[..., object]:
@@ -110,7 +119,7 @@ class Expression:
 def scope_of(
     accounts: Mapping[str, object], facts: Mapping[str, Type], arguments: Mapping[str, Type], states: tuple[str, ...]
 ) -> dict[str, Name]:
-    """The names a guard may use. An argument may share the name of the fact that it sets: it hides it."""
+    """The names that a guard may use. An argument with the name of the fact that it sets hides that fact."""
     scope = {"state": Name("s", Type("choice", choices=states))}
     scope |= {name: Name(f"v[{name!r}]", MONEY) for name in accounts}
     scope |= {name: Name(f"f[{name!r}]", type_) for name, type_ in facts.items()}
@@ -119,16 +128,20 @@ def scope_of(
 
 
 def read(source: str, scope: Mapping[str, Name]) -> Expression:
-    """Check `source` against the names in `scope`. Raises ExpressionError with the offset of what is wrong."""
+    """Check an expression against the names it may use.
+
+    Raises:
+        ExpressionError: with the offset of what is wrong.
+    """
     if len(source) > MAX_CHARACTERS:
         raise ExpressionError(f"an expression has at most {MAX_CHARACTERS} characters")
     try:
         tree = ast.parse(source, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         offset = (getattr(error, "offset", None) or 1) - 1
-        raise ExpressionError(f"{source!r} is no expression", max(0, offset)) from None
+        raise ExpressionError(f"{source!r} is not an expression", max(0, offset)) from None
     if _depth(tree) > MAX_DEPTH:
-        raise ExpressionError("it is nested too deep")
+        raise ExpressionError("it is nested too deeply; use fewer parentheses")
     try:
         return _whole(tree, source, scope)
     except AlreadyReported:
@@ -212,7 +225,7 @@ class _Reader:
     def _flag(self, node: ast.expr, known: frozenset[str]) -> str:
         type_, code = self.visit(node, known)
         if type_ != FLAG:
-            raise ExpressionError(f"{_shown(node)} is {type_}; a yes or no is needed here", node.col_offset)
+            raise ExpressionError(f"{_shown(node)} is {type_}; true or false is needed here", node.col_offset)
         return code
 
     def _amount(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
@@ -298,10 +311,12 @@ def _same_unit(left: ast.expr, left_type: Type, right: ast.expr, right_type: Typ
     kinds = {left_type.kind, right_type.kind}
     if kinds == {"money", "whole"}:
         number = left if left_type.kind == "whole" else right
-        raise ExpressionError(f"money is compared or added with the bare number {_shown(number)}; only 0 has no unit",
-                              number.col_offset)  # fmt: skip
+        why = f"money cannot be compared with or added to the bare number {_shown(number)}; only 0 has no unit"
+        raise ExpressionError(why, number.col_offset)
     if kinds == {"money", "count"}:
-        raise ExpressionError(f"{_shown(left)} is {left_type}, {_shown(right)} is {right_type}", left.col_offset)
+        raise ExpressionError(
+            f"{_shown(left)} is {left_type}, and {_shown(right)} is {right_type}: their units differ", left.col_offset
+        )
 
 
 def _comparable(left: ast.expr, left_type: Type, right: ast.expr, right_type: Type) -> None:

@@ -71,11 +71,11 @@ def _kind(node: Any) -> str:
 def _fits(node: Any, wanted: str, faults: FileFaults) -> bool:
     """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
     if node.anchor:
-        faults.add(node, f"&{node.anchor}: anchors are not used here; write the value out")
+        faults.add(node, f"&{node.anchor}: a page has no anchors; write the value itself")
     elif _is_tagged(node):
-        faults.add(node, f"{node.tag}: tags are not used here")
+        faults.add(node, f"{node.tag}: a page has no tags; leave it out")
     elif _kind(node) != wanted:
-        faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
+        faults.add(node, f"this is {_kind(node)}, but {wanted} is needed here")
     else:
         return True
     return False
@@ -108,7 +108,7 @@ class Name:
         if not _fits(node, "a single value", faults):
             return None
         if not NAME.match(node.value):
-            faults.add(node, f"{node.value!r} is no name: lower case letters, digits and _ , a letter first")
+            faults.add(node, f"{node.value!r} is not a name: use lower case letters, digits and _, a letter first")
             return None
         return _located(node, node.value)
 
@@ -124,7 +124,7 @@ class Whole:
         if not _fits(node, "a single value", faults):
             return None
         if node.style in ("'", '"') or not re.match(r"[1-9][0-9]{0,8}\Z", node.value):
-            faults.add(node, f"{node.value!r} is no whole number from 1 up")
+            faults.add(node, f"{node.value!r} is not a whole number: write 1 or more, without quotes")
             return None
         return _located(node, int(node.value))
 
@@ -158,7 +158,7 @@ class ListOf:
         if not _fits(node, "a list", faults):
             return None
         if not node.value:
-            faults.add(node, "the list is empty")
+            faults.add(node, "the list is empty; it needs at least one item")
             return None
         return _located(node, [at for at in (self.item.read(each, faults) for each in node.value) if at])
 
@@ -257,7 +257,7 @@ class Either:
         if shape is None:
             kinds = [("a single value", self.single), ("a list", self.many), ("a mapping", self.mapping)]
             wanted = " or ".join(kind for kind, shape in kinds if shape is not None)
-            faults.add(node, f"here stands {_kind(node)}; {wanted} is needed")
+            faults.add(node, f"this is {_kind(node)}, but {wanted} is needed here")
             return None
         return shape.read(node, faults)
 
@@ -272,11 +272,11 @@ def _pairs(node: Any, faults: FileFaults) -> list[tuple[Any, Any]]:
     for key, value in node.value:
         name = str(key.value) if _kind(key) == "a single value" else ""
         if key.anchor:
-            faults.add(key, f"&{key.anchor}: anchors are not used here; write the value out")
+            faults.add(key, f"&{key.anchor}: a page has no anchors; write the value itself")
         if _is_tagged(key):
-            faults.add(key, f"{key.tag}: tags are not used here")
+            faults.add(key, f"{key.tag}: a page has no tags; leave it out")
         if name in seen:
-            faults.add(key, f"duplicate key {name!r}: it stands in line {seen[name]} already")
+            faults.add(key, f"the key {name!r} is there twice, first in line {seen[name]}")
             continue
         seen[name] = key.start_mark.line + 1
         if not value.end_mark.index > value.start_mark.index:  # nothing stands there: its place is its key's
@@ -364,10 +364,10 @@ def parse(text: str, faults: FileFaults) -> Located | None:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        faults.add(Located(None, line, column), f"no YAML: {error.problem or error.context}")
+        faults.add(Located(None, line, column), f"this is not YAML: {error.problem or error.context}")
         return None
     except (YAMLError, RecursionError) as error:
-        faults.add(Located(None, 1, 1), f"no YAML: {' '.join(str(error).split())}")
+        faults.add(Located(None, 1, 1), f"this is not YAML: {' '.join(str(error).split())}")
         return None
     if node is None:
         faults.add(Located(None, 1, 1), "the page is empty")

@@ -1,13 +1,12 @@
 """A machine in memory: what its page declares, and the table that runs.
 
-The declarations below are plain frozen values, in the order of the page. `Machine.table` is what the core
-looks things up in: (state, command) → the rows that may answer. It is compiled from a real
-`transitions.Machine` (`to_transitions`): every declared transition is registered there with its guard as
-condition and its moves as effect, and the table is read back from that Machine's
-`events[command].transitions[state]`. The Machine is the reference; the table is the same thing without
-its dispatch, which costs about a hundred dictionary look-ups an event.
+The declarations below are plain frozen values, in the order of the page. The core looks everything up in
+`Machine.table`: (state, command) → the rows that may answer. The table is made from a real `transitions.Machine`
+(`to_transitions`). Every declared transition is registered there with its guard as condition and its moves as effect,
+and the table is read back from that machine's `events[command].transitions[state]`. That machine is the reference. The
+table is the same without its dispatch, which costs about a hundred dictionary look-ups for an event.
 
-Each row carries small functions generated from the checked expressions, over
+Each row carries small functions, generated from the checked expressions. They are called with
 v (accounts), f (facts), a (arguments), s (state), o (outcome):
 
     fires     the guard                              amounts   one amount for each move
@@ -27,23 +26,27 @@ if TYPE_CHECKING:
     import transitions
 
 IN_DOUBT = "in_doubt"
-Amounts = tuple[int, ...]
+Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
 
 
 @attrs.frozen
 class State:
+    """Where an entity is in its machine."""
+
     name: str
-    says: str
-    start: bool = False
-    final: bool = False
-    goes_on: Expression | None = None  # who comes here with this true has a follow-up queued; for `check`
+    says: str  # what it means, for people; so in the other declarations
+    start: bool = False  # an entity begins here
+    final: bool = False  # no transition leads out, and every account that is not `kept` is empty
+    goes_on: Expression | None = None  # if true, whoever comes here has a follow-up queued; only `check` asks
 
 
 @attrs.frozen
 class Fact:
+    """What an entity knows besides its state and its money."""
+
     name: str
     type: Type
-    default: object = None
+    default: object = None  # what it is if it is not given at creation
     later: bool = False  # not given at creation: a transition sets it
     says: str = ""
     unique: bool = False  # no two entities of one value type have the same
@@ -51,6 +54,8 @@ class Fact:
 
 @attrs.frozen
 class Account:
+    """Where value stands inside an entity; never below zero."""
+
     name: str
     says: str
     kept: bool = False  # value may stay here in a final state
@@ -58,6 +63,8 @@ class Account:
 
 @attrs.frozen
 class Command:
+    """What may be asked of an entity."""
+
     name: str
     arguments: Mapping[str, Type]
     driven: bool = False  # only another machine's transition may give it
@@ -72,6 +79,8 @@ class Command:
 
 @attrs.frozen
 class Move:
+    """Value that goes from one account to another; one of the two may be outside the machine."""
+
     source: str
     target: str
     amount: Expression
@@ -79,53 +88,61 @@ class Move:
 
 @attrs.frozen
 class Drive:
-    """A command given to the entity that the fact or argument `link` names, in the same commit."""
+    """A command that a transition gives to a linked entity, in the same commit."""
 
-    link: str
+    link: str  # the fact or the argument that names the entity
     machine: str
-    by_argument: bool
+    by_argument: bool  # `link` is an argument
     command: str
     arguments: Mapping[str, Expression]
 
 
 @attrs.frozen
 class Ask:
+    """A call to the provider that a transition makes."""
+
     verb: str
     arguments: Mapping[str, Expression]
 
 
 @attrs.frozen
 class Then:
+    """A follow-up: a command for the same entity that a transition queues in its commit."""
+
     command: str
     arguments: Mapping[str, Expression]
 
 
 @attrs.frozen
 class Transition:
+    """One declared row: from some states, for some commands, under a guard, to a state."""
+
     name: str
     commands: tuple[str, ...]
     sources: tuple[str, ...]
     target: str | None  # None: the state stays
     otherwise: str | None  # where a declined call leads; None: the state stays
-    guard: Expression | None
+    guard: Expression | None  # None: always
     drives: tuple[Drive, ...]
     ask: Ask | None
-    partial: str | None
-    upto: Expression | None
+    partial: str | None  # the argument of which the provider may confirm less
+    upto: Expression | None  # `partial` is cut down to this before anything is asked
     moves: tuple[Move, ...]
-    sets: Mapping[str, Expression]
+    sets: Mapping[str, Expression]  # facts that change
     then: tuple[Then, ...]
-    line: int = 0
+    line: int = 0  # of the page
     alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
 
 
 @attrs.frozen
 class RefusedOnPurpose:
-    says: str
+    """Commands that some states refuse on purpose, and why."""
+
+    says: str  # the reason that the caller reads
     states: tuple[str, ...]
     commands: tuple[str, ...]
     guard: Expression | None = None  # refused when this is true; None: always
-    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)
+    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)  # the guard, as a function
 
     def __attrs_post_init__(self) -> None:
         guard = self.guard.compiled() if self.guard else lambda *_: True
@@ -143,20 +160,22 @@ class Sum:
 
 @attrs.frozen
 class Invariant:
+    """What is true of an entity and of those that link to it, between any two commands."""
+
     name: str
     says: str
-    sums: Mapping[str, Sum]
+    sums: Mapping[str, Sum]  # by the names that `always` uses
     always: Expression
 
 
 @attrs.define
 class Row:
-    """A transition, ready to run."""
+    """A transition, ready to run: its expressions are functions."""
 
     transition: Transition
     name: str
     target: str | None
-    changes: bool  # the state, if it is confirmed or if it is declined
+    changes: bool  # the state changes, if it is confirmed or if it is declined
     final: bool  # it leads to a final state
     ends: bool  # it may lead to one, confirmed or declined
     fires: Callable[[Any, Any, Any, Any], bool]
@@ -168,18 +187,20 @@ class Row:
     ask: tuple[str, tuple[tuple[str, Callable[..., object]], ...]] | None
     then: tuple[tuple[str, tuple[tuple[str, Callable[..., object]], ...]], ...]
     lines: tuple[tuple[str, str], ...]  # (source, target) of each move
-    conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]
+    conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]  # the parts of the guard that `and` joins
     local: bool  # nothing is driven, asked, set or queued: the entity alone changes
 
 
 @attrs.frozen(eq=False)
 class Machine:
+    """A declared lifecycle: what its page says, and the table that runs."""
+
     name: str
-    version: int
+    version: int  # of the page: counts up whenever the behaviour changes
     summary: str
     facts: Mapping[str, Fact]
     accounts: Mapping[str, Account]  # without in_doubt
-    outside: Mapping[str, str]
+    outside: Mapping[str, str]  # outside account → what it means
     states: Mapping[str, State]
     commands: Mapping[str, Command]
     transitions: Mapping[str, Transition]
@@ -189,12 +210,13 @@ class Machine:
     file: str = ""
     places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
-    start: str = attrs.field(init=False)
-    rows: Mapping[str, Row] = attrs.field(init=False, repr=False)
-    table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)
+    # What follows from it:
+    start: str = attrs.field(init=False)  # the state in which an entity begins
+    rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row
+    table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)  # by (state, command)
     on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)  # always refused, and why
     refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
-    links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → machine
+    links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → the machine that it links to
     unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
 
@@ -205,8 +227,7 @@ class Machine:
         put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
         refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
         for pair, each in _refusals(self):
-            if each.guard is not None:
-                refused[pair] = (*refused.get(pair, ()), each)
+            refused |= {pair: (*refused.get(pair, ()), each)} if each.guard is not None else {}
         put(self, "refused", refused)
         put(self, "table", _table(to_transitions(self)))
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
@@ -236,7 +257,7 @@ class Machines(Mapping[str, Machine]):
         return len(self._newest)
 
     def at(self, name: str, version: int) -> Machine:
-        """The machine as it was in `version`: an entity runs on the version it was made with."""
+        """The machine as it was in `version`: an entity runs on the version it was made with. Raises KeyError."""
         return self._all[name, version]
 
     def versions(self, name: str) -> list[Machine]:
@@ -244,6 +265,7 @@ class Machines(Mapping[str, Machine]):
         return [self._all[key] for key in sorted(self._all) if key[0] == name]
 
     def all(self) -> list[Machine]:
+        """Every version of every machine."""
         return list(self._all.values())
 
 
@@ -266,12 +288,9 @@ def to_transitions(machine: Machine) -> transitions.Machine:
     """
     import transitions
 
+    states = list(machine.states)
     reference = transitions.Machine(
-        model=None,
-        states=list(machine.states),
-        initial=machine.start,
-        auto_transitions=False,
-        send_event=True,
+        model=None, states=states, initial=machine.start, auto_transitions=False, send_event=True
     )
     refused = {command for _, command in machine.refused}
     for row in machine.rows.values():
@@ -338,13 +357,14 @@ def _table(reference: transitions.Machine) -> dict[tuple[str, str], tuple[Row, .
 def _row(machine: Machine, transition: Transition) -> Row:
     guard = transition.guard
     parts = (guard.parts or (guard,)) if guard else ()
+    finals = {state.name for state in machine.states.values() if state.final}
     return Row(
         transition=transition,
         name=transition.name,
         target=transition.target,
         changes=bool(transition.target or transition.otherwise),
-        final=_final(machine, transition.target),
-        ends=_final(machine, transition.target) or _final(machine, transition.otherwise),
+        final=transition.target in finals,
+        ends=bool(finals & {transition.target, transition.otherwise}),
         fires=_function("v, f, a, s", guard.code if guard else "True"),
         amounts=_function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
         post=_function("v, x", _posted(machine, transition)),
@@ -357,10 +377,6 @@ def _row(machine: Machine, transition: Transition) -> Row:
         conjuncts=tuple((part, part.compiled()) for part in parts),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
-
-
-def _final(machine: Machine, state: str | None) -> bool:
-    return state is not None and machine.states[state].final
 
 
 def _posted(machine: Machine, transition: Transition) -> str:

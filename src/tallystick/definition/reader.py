@@ -44,7 +44,7 @@ def load(*folders: str | os.PathLike[str]) -> Machines:
     layers: list[dict[str, str]] = []
     for folder in [packaged_folder(), *(Path(name) for name in named if name)]:
         if not folder.exists():
-            raise Invalid(f"{folder} is no folder of machines: it does not exist")
+            raise Invalid(f"{folder} does not exist: name a folder of machines, or a page")
         found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
         layers.append({_shown(path): _text(path) for path in found})
     return _read(layers)
@@ -97,7 +97,7 @@ def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
                 continue
             one = Declarations(page, text, faults)
             if one.name in own:
-                faults.add(page.value["machine"], f"machine {one.name!r} is declared in {own[one.name].file} too")
+                faults.add(page.value["machine"], f"machine {one.name!r} is declared in {own[one.name].file} already")
             else:
                 own[one.name] = one
         replaced = [declared[name].faults for name in own if name in declared]

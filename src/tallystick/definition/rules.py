@@ -31,7 +31,7 @@ def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[Refu
                 pair = (state.value, command)
                 if pair in answered and "when" not in each.value:
                     scope.faults.add(state, f"{command!r} in {state.value!r} is answered by {answered[pair]!r}; "
-                                     "it cannot be refused on purpose too, unless by a 'when'")  # fmt: skip
+                                     "to refuse some values of it, give the refusal a 'when'")  # fmt: skip
                 if pair in always or (pair in sometimes and "when" not in each.value):
                     scope.faults.add(state, f"{command!r} in {state.value!r} is refused already")
                 (sometimes if "when" in each.value else always).add(pair)
@@ -63,7 +63,7 @@ def read_invariants(scope: Scope, machines: Mapping[str, Declarations]) -> dict[
         sums = {}
         for name, path in written:
             if name.value in (*page.accounts, *page.outside, IN_DOUBT):
-                scope.faults.add(name, f"{name.value!r} is an account already; the sum needs a name of its own")
+                scope.faults.add(name, f"{name.value!r} is an account already; the sum needs another name")
             total = _sum(page, path, machines)
             if total:
                 sums[name.value] = total
@@ -79,7 +79,7 @@ def _sum(page: Declarations, path: Located, machines: Mapping[str, Declarations]
     parts = path.value.split(".")
     if len(parts) != 3 or parts[0] not in machines:
         page.faults.add(
-            path, f"'{path.value}' is no sum: write machine.fact.account.{nearest(parts[0], list(machines))}"
+            path, f"'{path.value}' is not a sum: write machine.fact.account.{nearest(parts[0], list(machines))}"
         )
         return None
     machine, fact, account = parts
@@ -88,7 +88,7 @@ def _sum(page: Declarations, path: Located, machines: Mapping[str, Declarations]
         return None
     if fact not in other.facts or other.facts[fact].type.machine != page.name:
         links = [name for name, each in other.facts.items() if each.type.machine == page.name]
-        page.faults.add(path, f"{machine} has no fact {fact!r} that names a {page.name}.{nearest(fact, links)}")
+        page.faults.add(path, f"{machine} has no fact {fact!r} that links to a {page.name}.{nearest(fact, links)}")
         return None
     if account not in other.accounts:
         page.faults.add(

@@ -35,7 +35,8 @@ class Scope:
             self.faults.add(text, f"in '{text.value}': {error}", error.offset if text.exact else 0)
             return None
         if not wanted.accepts(found.type):
-            self.faults.add(text, f"'{text.value}' is {found.type}; {what} is needed, which is {wanted}")
+            needed = "true or false" if wanted.kind == "flag" else wanted
+            self.faults.add(text, f"'{text.value}' is {found.type}, but {what} has to be {needed}")
         return found
 
     def guard(self, text: Located, names: Mapping[str, Name]) -> Expression | None:

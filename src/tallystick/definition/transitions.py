@@ -81,7 +81,7 @@ class TransitionReader:
         signatures = [self.page.commands[command].arguments for command in commands]
         for other in signatures[1:]:
             if other != signatures[0]:
-                self.faults.add(key, "the commands it answers take different arguments")
+                self.faults.add(key, "its commands take different arguments; write a transition for each")
         return dict(signatures[0]) if signatures else {}
 
     def _check_final(
@@ -100,14 +100,14 @@ class TransitionReader:
         if not transition.alike:
             return
         if not any(fact.unique for fact in self.page.facts.values()):
-            self.faults.add(record["alike"], f"{self.page.name} has no unique fact that others could share")
+            self.faults.add(record["alike"], f"{self.page.name} has no unique fact; 'alike' needs one")
         for command in transition.commands:
             types = self.page.commands[command].arguments.values()
             if transition.moves or any(type_.kind == "money" for type_ in types):
-                why = f"{transition.name!r} is about an amount, which is of one currency; what is alike moves nothing"
+                why = f"{transition.name!r} has an amount, which is of one currency; with 'alike' it must not have one"
                 self.faults.add(record["alike"], why)
             if self.page.commands[command].driven:
-                why = f"{command!r} is driven, and nobody would drive it in the others"
+                why = f"{command!r} is driven, and nobody drives it in the other entities"
                 self.faults.add(record["alike"], why)
 
     # What it asks, drives and queues
@@ -139,7 +139,7 @@ class TransitionReader:
             return None
         if call.link not in links:
             hint = nearest(call.link, list(links)) or " None is declared."
-            self.faults.add(text, f"{call.link or call.name!r} names no linked entity, a fact or argument.{hint}")
+            self.faults.add(text, f"{call.link or call.name!r} is not a fact or argument that is a link.{hint}")
             return None
         target = self.machines[links[call.link].machine]
         if call.name not in target.commands:
@@ -176,7 +176,7 @@ class TransitionReader:
             wanted = commands[call.name].arguments
             arguments = self._fitting(call, wanted, names, call.name)
             if commands[call.name].driven:
-                self.faults.add(text, f"{call.name!r} is driven: only another machine may give it, and no queue")
+                self.faults.add(text, f"{call.name!r} is driven: only another machine gives it, so it cannot be queued")
             for name in arguments:
                 if wanted[name].kind == "secret":
                     self.faults.add(text, f"{call.name}({name}=…) would store a secret in the queue")
@@ -191,18 +191,18 @@ class TransitionReader:
         for key, text in record["move"].value if "move" in record else []:
             source, arrow, target = (part.strip() for part in key.value.partition("->"))
             if not arrow or not source or not target:
-                self.faults.add(key, f"'{key.value}' is no move: write source -> target: amount")
+                self.faults.add(key, f"'{key.value}' is not a move: write source -> target: amount")
                 continue
             known = [*self.page.accounts, *self.page.outside]
             for name in (source, target):
                 if name == IN_DOUBT:
-                    self.faults.add(key, "in_doubt is kept by the core: value stands there while a call is open")
+                    self.faults.add(key, "no page moves in_doubt: value stands there only while a call is open")
                 elif name not in known:
                     self.faults.add(key, f"account {name!r} is not declared in {self.page.name}.{nearest(name, known)}")
             if source == target:
-                self.faults.add(key, f"'{key.value}' moves nothing")
+                self.faults.add(key, f"'{key.value}' moves nothing: source and target are the same")
             elif source not in self.page.accounts and target not in self.page.accounts:
-                self.faults.add(key, f"'{key.value}' leaves the machine's accounts: one side has to be inside")
+                self.faults.add(key, f"'{key.value}' touches no account of the machine; one side has to be inside")
             amount = self.scope.expression(text, names, Type("money"), "an amount")
             if amount is not None:
                 moves.append(Move(source, target, amount))
