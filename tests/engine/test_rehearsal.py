@@ -115,9 +115,9 @@ def test_time_passes_only_when_the_script_says(engine: Engine) -> None:
         (deed("wait", seconds="60"), "'seconds' of wait cannot be"),
         (deed("resolve", key="nobody", result="confirmed"), "no call of 'nobody' is open"),
         (deed("due", more=1), "a field too many, 'more'"),
-        (line("payment", "p", "authorize", "perhaps", amount="1.00"), "no reply of a provider"),
-        (line("payment", "p", "authorize", {"declined": "1.00"}, amount="1.00"), "goes with confirmed or"),
-        (line("payment", "p", "authorize", {"confirmed": 1}, amount="1.00"), "an amount is a text"),
+        (line("payment", "p", "authorize", "perhaps", amount="1.00"), "not a reply of a provider"),
+        (line("payment", "p", "authorize", {"declined": "1.00"}, amount="1.00"), "only with confirmed or"),
+        (line("payment", "p", "authorize", {"confirmed": 1}, amount="1.00"), "write the amount as a text"),
     ],
 )
 def test_what_is_no_rehearsal_is_said(engine: Engine, given: bytes, why: str) -> None:

@@ -355,15 +355,15 @@ def test_a_provider_hears_numbers_and_only_it_does(file: Path) -> None:
     engine.execute("gift_card", "c", "create", {"form": "physical", "currency": "BRL"}, key="c")
     engine.execute("gift_card", "c", "activate", {"number": SCANNED[0]}, key="a")
     engine.execute("gift_card", "c", "issue", {"amount": "5.00"}, key="i")
-    assert [(call.args.get("number"), call.card.number) for call, _ in provider.said] == [
+    assert [(call.args.get("number"), call.card.number) for call, _ in provider.contacts] == [
         (SCANNED[0], None), (None, SCANNED[0]),
     ]  # fmt: skip
-    provider.told([Reply("lost_after")] * 2)
+    provider.reply_with([Reply("lost_after")] * 2)
     for key in ("r1", "r2"):
         engine.try_execute(Command("gift_card", "c", "reload", {"amount": "1.00"}, key))
     provider.wait(1000)
     engine.recover()
-    looked_up = [call for call, reply in provider.said if reply.kind == "found"]
+    looked_up = [call for call, reply in provider.contacts if reply.kind == "found"]
     assert [each.card.number for each in looked_up] == [SCANNED[0]] * 2
     assert [each.card.number for call in looked_up for each in call.in_doubt] == [SCANNED[0]]
     assert SCANNED[0].encode() not in bytes_of(file)

@@ -277,7 +277,7 @@ def _leads(line: Line) -> Text:
 
 
 def _happens(line: Line) -> Text:
-    calls = [f"{call.does} {call.what}{', perhaps for less' if call.less else ''}" for call in line.step.calls]
+    calls = [f"{call.does} {call.what}{', perhaps for less' if call.partial else ''}" for call in line.step.calls]
     rest = [*calls, *[f"then {each}" for each in line.step.follow_ups]]
     return Text("\n").join([*[Text(each, "green") for each in line.step.money], *[Text(each) for each in rest]])
 

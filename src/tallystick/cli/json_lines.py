@@ -245,7 +245,7 @@ def _prompted(engine: Engine, line: Line) -> None:
     """The provider knows its replies to this line, and a second has passed."""
     provider = rehearsal.scripted(engine, "what the provider replies" if line.deed is None else "'do'")
     provider.wait(1)
-    provider.told(line.replies or ())
+    provider.reply_with(line.replies or ())
 
 
 def _performed(engine: Engine, line: Line) -> dict[str, Any]:

@@ -27,11 +27,11 @@ class Call:
 
     does: str  # asks, drives
     what: str  # hold, card.hold
-    given: str  # "amount, pin"
-    less: bool = False  # the provider may confirm less
+    arguments: str  # "amount, pin"
+    partial: bool = False  # the provider may confirm less
 
     def __str__(self) -> str:
-        return f"{self.does} {_called(self.what, self.given)}{', perhaps less' if self.less else ''}"
+        return f"{self.does} {_call_text(self.what, self.arguments)}{', perhaps less' if self.partial else ''}"
 
 
 @attrs.frozen
@@ -39,12 +39,12 @@ class Step:
     """A transition, in words."""
 
     name: str
-    commands: tuple[str, ...]
+    commands: tuple[str, ...]  # that it answers
     conditions: tuple[str, ...]  # the guard: all of them have to be true
     money: tuple[str, ...]  # "held → redeemed: amount"
     calls: tuple[Call, ...]
-    sets: tuple[str, ...]
-    follow_ups: tuple[str, ...]  # commands queued in the same commit, with what they are given
+    sets: tuple[str, ...]  # "hold = outcome.reference"
+    follow_ups: tuple[str, ...]  # commands queued in the same commit, with their arguments
     driven: bool  # only another machine gives the command
 
     @property
@@ -157,9 +157,10 @@ def _way(machine: Machine) -> list[str]:
 
 def _step(machine: Machine, transition: Transition) -> Step:
     guard, ask = transition.guard, transition.ask
-    less = transition.partial is not None
-    calls = [Call("asks", ask.verb, _given(ask.arguments), less)] if ask else []
-    calls += [Call("drives", f"{each.link}.{each.command}", _given(each.arguments)) for each in transition.drives]
+    calls = [Call("asks", ask.verb, _arguments_text(ask.arguments), transition.partial is not None)] if ask else []
+    calls += [
+        Call("drives", f"{each.link}.{each.command}", _arguments_text(each.arguments)) for each in transition.drives
+    ]
     return Step(
         name=transition.name,
         commands=transition.commands,
@@ -167,19 +168,20 @@ def _step(machine: Machine, transition: Transition) -> Step:
         money=tuple(f"{move.source} → {move.target}: {move.amount.prose}" for move in transition.moves),
         calls=tuple(calls),
         sets=tuple(f"{fact} = {value.prose}" for fact, value in transition.sets.items()),
-        follow_ups=tuple(_called(each.command, _given(each.arguments)) for each in transition.then),
+        follow_ups=tuple(_call_text(each.command, _arguments_text(each.arguments)) for each in transition.then),
         driven=all(machine.commands[command].driven for command in transition.commands),
     )
 
 
-def _given(arguments: Mapping[str, Expression]) -> str:
+def _arguments_text(arguments: Mapping[str, Expression]) -> str:
     """What is passed on. An argument with its own name is named once."""
-    said = [value.prose if value.prose == name else f"{name} = {value.prose}" for name, value in arguments.items()]
-    return ", ".join(said)
+    return ", ".join(
+        value.prose if value.prose == name else f"{name} = {value.prose}" for name, value in arguments.items()
+    )
 
 
-def _called(name: str, given: str) -> str:
-    return f"{name}({given})" if given else name
+def _call_text(name: str, arguments: str) -> str:
+    return f"{name}({arguments})" if arguments else name
 
 
 def first_drawn(diagram: Diagram) -> dict[str, tuple[str, str]]:

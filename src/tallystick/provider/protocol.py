@@ -159,7 +159,7 @@ class Unread:
 
 @runtime_checkable
 class Observer(Protocol):
-    """A provider whose record of a card can be read whole."""
+    """A provider that can read the whole record of a card."""
 
     def observe(self, card: CardFacts) -> Observed | Unread:
         """Read what a card carries, then what happened on it. Changes nothing and raises nothing."""

@@ -1,4 +1,4 @@
-"""A provider that does what it is told: for rehearsals, fuzzing, and replaying what went wrong.
+"""A provider that follows a script: for rehearsals, fuzzing, and replaying what went wrong.
 
 Each *reply* says what it does with the next call, and what it answers:
 
@@ -43,10 +43,10 @@ class Silent(Exception):
 
 @attrs.frozen
 class Reply:
-    """What the provider does next. `amount`: less than was asked; text until the currency is known."""
+    """What the provider does next."""
 
-    kind: str
-    amount: int | str | None = None
+    kind: str  # one of PERFORMED or LOOKED_UP
+    amount: int | str | None = None  # if less than was asked: minor units, or text until the currency is known
 
     @classmethod
     def read(cls, given: object) -> Reply:
@@ -57,9 +57,11 @@ class Reply:
         known = (*PERFORMED, *LOOKED_UP)
         if not isinstance(kind, str) or kind not in known:
             hint = nearest(kind, known) if isinstance(kind, str) else ""
-            raise Invalid(f"{given!r:.60} is no reply of a provider.{hint} It is one of: {', '.join(known)}.")
+            raise Invalid(f"{given!r:.60} is not a reply of a provider.{hint} It is one of: {', '.join(known)}.")
         if isinstance(given, dict) and (kind not in IN_PART or not isinstance(amount, str)):
-            raise Invalid(f'{given!r:.60}: an amount is a text such as "3.00", and goes with {" or ".join(IN_PART)}')
+            raise Invalid(
+                f'{given!r:.60}: write the amount as a text such as "3.00", and only with {" or ".join(IN_PART)}'
+            )
         return cls(kind, amount)
 
     def plain(self, currency: str) -> object:
@@ -69,21 +71,22 @@ class Reply:
         return {self.kind: self.amount if isinstance(self.amount, str) else money.to_text(self.amount, currency)}
 
     def minor(self, currency: str) -> int | None:
+        """The amount in minor units; None for as much as was asked."""
         return money.parse(self.amount, currency) if isinstance(self.amount, str) else self.amount
 
 
 @attrs.frozen
 class Done:
-    """One line of the provider's books: what was done for a call, and how often."""
+    """One line of the provider's books: what was done for a call."""
 
-    call: str
+    call: str  # its id
     verb: str
-    card: str
+    card: str  # the card's id
     args: Mapping[str, object]
-    amount: int | None
+    amount: int | None  # minor units; None if the call has no amount
     reference: str
-    number: str | None = None
-    times: int = 1
+    number: str | None = None  # of a new card
+    times: int = 1  # how often it was done; more than once is a fault of ours
 
 
 class ScriptedProvider:
@@ -93,25 +96,27 @@ class ScriptedProvider:
     local = False
 
     def __init__(self) -> None:
-        self.done: dict[str, Done] = {}
-        self.script: deque[Reply] = deque()
-        self.look_ups: deque[Reply] = deque()
-        self.next_reply: Callable[[Call, bool], Reply | None] = self._from_script
-        self.said: list[tuple[Call, Reply]] = []  # every contact, in order
+        self.done: dict[str, Done] = {}  # its books: by the id of the call
+        self.script: deque[Reply] = deque()  # its replies to the next calls
+        self.look_ups: deque[Reply] = deque()  # its replies to the next look-ups
+        self.next_reply: Callable[[Call, bool], Reply | None] = self._from_script  # of a call, or a look-up (True)
+        self.contacts: list[tuple[Call, Reply]] = []  # every call and look-up so far, with the reply to it
         self._now = BEGINS
 
     # Time
 
     def clock(self) -> datetime:
+        """The time, which stands still until `wait` moves it."""
         return self._now
 
     def wait(self, seconds: float) -> None:
+        """Move the time on."""
         self._now += timedelta(seconds=seconds)
 
     # Script
 
-    def told(self, replies: Iterable[Reply]) -> None:
-        """Replace the rest of the script."""
+    def reply_with(self, replies: Iterable[Reply]) -> None:
+        """Take these replies for the next calls and look-ups, in place of the rest of the script."""
         self.script.clear()
         self.look_ups.clear()
         for reply in replies:
@@ -125,7 +130,7 @@ class ScriptedProvider:
 
     def perform(self, call: Call) -> Outcome:
         reply = self.next_reply(call, False) or Reply("confirmed")
-        self.said.append((call, reply))
+        self.contacts.append((call, reply))
         known = self._do(call, reply.minor(call.card.currency)) if reply.kind in IN_PART else None
         match reply.kind:
             case "confirmed" if known is not None:
@@ -140,7 +145,7 @@ class ScriptedProvider:
 
     def look_up(self, call: Call) -> Outcome | NotSeen | Ambiguous:
         reply = self.next_reply(call, True) or Reply("found")
-        self.said.append((call, reply))
+        self.contacts.append((call, reply))
         if reply.kind == "silent":
             raise Silent
         if reply.kind == "ambiguous":

@@ -19,7 +19,7 @@ def card(amount: int) -> CardFacts:
 
 def scripted(folder: Path) -> Played:
     provider = ScriptedProvider()
-    faults = {kind: lambda kind=kind: provider.told([Reply(kind)]) for kind in
+    faults = {kind: lambda kind=kind: provider.reply_with([Reply(kind)]) for kind in
               ("lost_before", "lost_after", "declined", "unavailable")}  # fmt: skip
     return Played(provider, card, effects=lambda: len(provider.done), faults=faults, clock=provider.clock)
 

@@ -91,7 +91,7 @@ class Watch:
 
     def _contacts(self) -> None:
         """What the provider said, counted for every transition of the call."""
-        said = self.world.provider.said
+        said = self.world.provider.contacts
         for call, reply in said[self._said :]:
             if reply.kind in ("found", "ambiguous", "silent"):
                 self.coverage.look_ups[reply.kind] += 1

@@ -132,7 +132,7 @@ class World(View):
     def replayed(self, line: Line) -> list[Receipt]:
         """A line as a file has it, with the replies that it names; the receipts of what it did."""
         given = line.get("provider")
-        self.provider.told(() if given is None else rehearsal.read_replies(given))
+        self.provider.reply_with(() if given is None else rehearsal.read_replies(given))
         if "do" not in line:
             receipt = self.say(line)
             return [receipt] if receipt else []
@@ -144,7 +144,7 @@ class World(View):
         """Do it a second later, and keep it with what the provider replied, as far as that was not the usual."""
         self.lines.append(line)
         self.provider.wait(1)
-        before = len(self.provider.said)
+        before = len(self.provider.contacts)
         try:
             deed()
         except Crash:
@@ -155,7 +155,7 @@ class World(View):
             why = f"{type(error).__name__}: {error}"
             raise Found(f"error:{type(error).__name__}", why, self.lines) from error
         finally:
-            said = [reply.plain(call.card.currency) for call, reply in self.provider.said[before:]]
+            said = [reply.plain(call.card.currency) for call, reply in self.provider.contacts[before:]]
             while said and said[-1] in ("confirmed", "found"):
                 said.pop()
             if said:
@@ -168,7 +168,7 @@ class World(View):
 
     def end(self) -> None:
         """Everything in doubt ends and everything queued is executed, as far as the world lets it."""
-        self.provider.told(())
+        self.provider.reply_with(())
         for _ in range(40):
             calls = self.open_calls()
             if calls:
