@@ -38,7 +38,7 @@ from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow
-from tallystick.testing.referee.verdict import Provided, judge
+from tallystick.testing.referee import ProviderBooks, judge
 from tallystick.testing.simulation.world import Crash, Dying
 from tallystick.testing.store_rows import rows_of
 
@@ -315,17 +315,17 @@ class World:
     def differences(self) -> list[str]:
         """What the two books do not agree on and nobody else's movements explain: the referee says."""
         self.sandbox.balances("")  # what is late and due is done now
-        provided = Provided.of_sandbox_db(self.sandbox._books._db, self.line.doubled)
+        provided = ProviderBooks.of_sandbox_db(self.sandbox._books._db, self.line.doubled)
         found = [f"sandbox: {line}" for line in self.sandbox.audit()]
         found += [f"{call} was done, and sent again" for call in self.line.blind[self._exchanged() :]]
         found += [str(each) for each in verify(self.engine.machines, self.store).findings]
         return found + judge(rows_of(self.store), self._sealed(provided))
 
-    def _sealed(self, provided: Provided) -> Provided:
+    def _sealed(self, provided: ProviderBooks) -> ProviderBooks:
         """Clutch's books with the numbers as they stand in ours, so that the two can be laid side by side."""
         seal = self.numbers.seal
         return attrs.evolve(
-            provided, done=[attrs.evolve(each, number=seal(each.number)) for each in provided.done],
+            provided, lines=[attrs.evolve(each, number=seal(each.number)) for each in provided.lines],
             available={(seal(number), code): each for (number, code), each in provided.available.items()},
             holds={(seal(number), code): each for (number, code), each in provided.holds.items()},
         )  # fmt: skip

@@ -54,7 +54,7 @@ def _verified_rehearsal(engine: Engine) -> list[str]:
     if not isinstance(engine.provider, ScriptedProvider):
         return []
     from tallystick.engine.verify import verify
-    from tallystick.testing.referee.verdict import judge
+    from tallystick.testing.referee import judge
     from tallystick.testing.store_rows import rows_of
 
     found = [str(finding) for finding in verify(engine.machines, engine.store).findings]

@@ -12,7 +12,7 @@ from tallystick.definition.machine import Machines
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow
 from tallystick.store.schema import steps
-from tallystick.testing.referee.verdict import Rows
+from tallystick.testing.referee import Rows
 
 
 def rows_of(store: Store) -> Rows:

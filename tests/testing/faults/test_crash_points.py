@@ -14,7 +14,7 @@ import pytest
 from tallystick.testing.faults.our_stories import stories
 from tallystick.testing.faults.story import BOOKS, StoryRun
 from tallystick.testing.faults.trial import new_books, undisturbed
-from tallystick.testing.referee.verdict import Rows
+from tallystick.testing.referee import Rows
 
 ROOT = Path(__file__).resolve().parents[3]
 PLANTED = Path(__file__).with_name("planted_crashes.py")
@@ -31,7 +31,7 @@ def test_the_stories_miss_no_transition_of_our_machines(tmp_path: Path) -> None:
     for number, story in enumerate(stories()):
         folder = new_books(story, tmp_path / str(number))
         StoryRun(story, folder).finish()
-        fired |= {(each["machine"], each["transition"]) for each in Rows.of_sqlite(str(folder / BOOKS)).entries}
+        fired |= {(each["machine"], each["transition"]) for each in Rows.of_sqlite(folder / BOOKS).entries}
     declared = {(machine.name, name) for machine in stories()[0].machines.all() for name in machine.transitions}
     assert declared - fired == set()
 

@@ -31,10 +31,10 @@ from tallystick.engine.receipt import Command
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import Record, chained
+from tallystick.testing import referee
 from tallystick.testing.fuzzing.fuzzer import fuzz
-from tallystick.testing.referee import verdict as referee
-from tallystick.testing.referee.evaluate import worth
-from tallystick.testing.referee.verdict import Provided, Rows, Told, judge
+from tallystick.testing.referee import Acknowledged, ProviderBooks, Rows, judge
+from tallystick.testing.referee.evaluate import evaluator
 from tallystick.testing.store_rows import rows_of
 
 MACHINES = reader.load(reader.packaged_folder())
@@ -83,8 +83,8 @@ STORY: list[tuple[str, str, str, dict[str, object]]] = [
 @attrs.frozen
 class Run:
     rows: Rows
-    provided: Provided
-    told: tuple[Told, ...]
+    provided: ProviderBooks
+    told: tuple[Acknowledged, ...]
 
 
 def run(store: Store) -> Run:
@@ -112,8 +112,8 @@ def run(store: Store) -> Run:
                 line.fault = fault
                 key = "again" if command == "redeem_now" and id == "r" else f"k{number}"
                 receipt = engine.try_execute(Command(machine, id, command, args, key, due=due))
-                told.append(Told(receipt.key, machine, id, command, str(receipt.result)))
-    provided = Provided.of_sandbox_db(sandbox._books._db)
+                told.append(Acknowledged(receipt.key, machine, id, command, str(receipt.result)))
+    provided = ProviderBooks.of_sandbox_db(sandbox._books._db)
     sandbox.close()
     return Run(rows_of(store), provided, tuple(told))
 
@@ -160,8 +160,8 @@ class Bench:
     entries: list[Row]
     calls: list[Row]
     queue: list[Row]
-    provided: Provided
-    told: list[Told]
+    provided: ProviderBooks
+    told: list[Acknowledged]
 
     def entry(self, entity: str, transition: str, phase: str = "confirmed") -> Row:
         wanted = (entity, transition, phase)
@@ -185,10 +185,10 @@ class Bench:
     def done(self, **changes: Any) -> None:
         """Change the first line of a verb in the provider's books."""
         verb = changes.pop("of")
-        lines = list(self.provided.done)
+        lines = list(self.provided.lines)
         at = next(number for number, line in enumerate(lines) if line.verb == verb)
         lines[at : at + 1] = [attrs.evolve(lines[at], **changes)] if changes else []
-        self.provided = attrs.evolve(self.provided, done=lines)
+        self.provided = attrs.evolve(self.provided, lines=lines)
 
 
 def rewrite(row: Row, name: str, change: Callable[[Any], Any]) -> None:
@@ -368,7 +368,7 @@ def stands_in_doubt(b: Bench) -> None:
 
 
 def applied_and_lost(b: Bench) -> None:
-    b.told.append(Told("k99", "payment", "p", "settle", "applied"))
+    b.told.append(Acknowledged("k99", "payment", "p", "settle", "applied"))
 
 
 def applied_and_taken_back(b: Bench) -> None:
@@ -390,14 +390,14 @@ def told_of_another(b: Bench) -> None:
 
 
 def done_twice_there(b: Bench) -> None:
-    issue = next(line for line in b.provided.done if line.verb == "issue")
-    b.provided = attrs.evolve(b.provided, done=[*b.provided.done, attrs.evolve(issue, id="again")])
+    issue = next(line for line in b.provided.lines if line.verb == "issue")
+    b.provided = attrs.evolve(b.provided, lines=[*b.provided.lines, attrs.evolve(issue, id="again")])
 
 
 def done_there_only(b: Bench) -> None:
-    issue = next(line for line in b.provided.done if line.verb == "issue")
+    issue = next(line for line in b.provided.lines if line.verb == "issue")
     call = next(each["id"] for each in b.calls if each["state"] == "declined")
-    b.provided = attrs.evolve(b.provided, done=[*b.provided.done, attrs.evolve(issue, id="again", call=call)])
+    b.provided = attrs.evolve(b.provided, lines=[*b.provided.lines, attrs.evolve(issue, id="again", call=call)])
 
 
 def done_here_only(b: Bench) -> None:
@@ -603,13 +603,13 @@ def test_a_purse_and_its_table_are_fuzzed_clean() -> None:
     ],
 )  # fmt: skip
 def test_an_expression_is_worth_what_it_says(source: str, value: object) -> None:
-    assert worth(source)({"amount": 3, "held": 5, "state": "shipped", "limit": None}) == value
+    assert evaluator(source)({"amount": 3, "held": 5, "state": "shipped", "limit": None}) == value
 
 
 @pytest.mark.parametrize("source", ["held.real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"])
 def test_an_expression_is_made_of_few_things(source: str) -> None:
     with pytest.raises(ValueError, match="cannot read"):
-        worth(source)
+        evaluator(source)
 
 
 def test_it_imports_nothing_of_the_library_but_itself() -> None:

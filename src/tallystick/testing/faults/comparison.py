@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from tallystick.definition.machine import Machines
-from tallystick.testing.referee.verdict import Rows
+from tallystick.testing.referee import Rows
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ from random import Random
 from typing import Any
 
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
-from tallystick.testing.referee.verdict import Done, Provided
+from tallystick.testing.referee import ProviderBooks, ProviderLine
 
 PARTLY = ("hold", "redeem")
 
@@ -93,7 +93,7 @@ class FileProvider:
         """How often each call was done."""
         return Counter(each["call"] for each in self._all() if each["what"] == "done")
 
-    def provided(self) -> Provided:
+    def provided(self) -> ProviderBooks:
         """As the referee reads them."""
         done = [each for each in self._all() if each["what"] in ("done", "elsewhere")]
         available: dict[tuple[str, str], int] = {}
@@ -109,11 +109,11 @@ class FileProvider:
         open_holds = {card: {id: left for id, left in each.items() if left} for card, each in holds.items()}
         net = {card: amount - sum(open_holds[card].values()) for card, amount in available.items()}
         lines = [
-            Done(each.get("id") or each["call"], each["call"] if each["what"] == "done" else None, each["verb"],
+            ProviderLine(each.get("id") or each["call"], each["call"] if each["what"] == "done" else None, each["verb"],
                  each["number"], each["currency"], each["amount"], each["change"])
             for each in done
         ]  # fmt: skip
-        return Provided(lines, net, open_holds)
+        return ProviderBooks(lines, net, open_holds)
 
     def _write(self, what: str, call: Call) -> None:
         digit = self._digit(call)

@@ -22,7 +22,7 @@ from tallystick.testing.faults.kill_points import KilledAt
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import Trial, sample, trial
-from tallystick.testing.referee.verdict import Rows
+from tallystick.testing.referee import Rows
 
 JUMPS = [timedelta(hours=1), timedelta(days=1), timedelta(days=40), timedelta(days=365), timedelta(days=3650)]
 
@@ -62,7 +62,7 @@ class _Races:
         with self._trial.copy() as folder:
             run_in_child(partial(self._killed, folder, number))
             with self._trial.copy(folder) as aside:  # opening the books changes their files
-                rows = Rows.of_sqlite(str(aside / BOOKS))
+                rows = Rows.of_sqlite(aside / BOOKS)
             self._figures["races"] += 1
             self._figures["races about a call"] += any(each["state"] == "open" for each in rows.calls)
             self._figures["races about what is due"] += any(each["state"] == "waiting" for each in rows.queue)

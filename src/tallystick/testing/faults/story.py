@@ -26,7 +26,7 @@ from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.file_provider import FileProvider
 from tallystick.testing.faults.kill_points import KillPoints, ProviderWithPoints
-from tallystick.testing.referee.verdict import Provided, Told
+from tallystick.testing.referee import Acknowledged, ProviderBooks
 
 Act = Command | Callable[[Books], object]
 Step = Act | timedelta  # something a caller does, or time that passes
@@ -51,7 +51,7 @@ class Story:
     # What became of a call that recovery could not close: a person asks the provider.
     by_hand: Callable[[Provider, Call], Outcome] = lambda provider, call: provider.by_hand(call)  # type: ignore[attr-defined]
     # The provider's books for the referee, if they can be read.
-    provided: Callable[[Path], Provided | None] = lambda path: FileProvider(path).provided()
+    provided: Callable[[Path], ProviderBooks | None] = lambda path: FileProvider(path).provided()
     # What else is wrong, as sentences, with the files of a folder at any moment.
     wrong: Callable[[Path], Iterable[str]] = lambda folder: ()
 
@@ -85,11 +85,11 @@ def acknowledge(path: Path, receipt: Receipt) -> None:
         file.write(f"{line}\n")
 
 
-def acknowledged(folder: Path) -> list[Told]:
+def acknowledged(folder: Path) -> list[Acknowledged]:
     """What callers were told by every process so far."""
     path = folder / ACKNOWLEDGED
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [Told(*json.loads(line)) for line in lines]
+    return [Acknowledged(*json.loads(line)) for line in lines]
 
 
 class StoryRun:

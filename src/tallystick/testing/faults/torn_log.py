@@ -24,7 +24,7 @@ from tallystick.testing.faults.connection_watch import OPEN, watched_connection
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import ACKNOWLEDGED, BOOKS, OTHER_BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import Trial, rows_if_any, sample, trial
-from tallystick.testing.referee.verdict import Rows
+from tallystick.testing.referee import Rows
 
 WAL = f"{BOOKS}-wal"
 HEAD, FRAME_HEAD = 32, 24  # bytes before the first frame, and before each frame's page

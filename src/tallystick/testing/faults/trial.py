@@ -17,7 +17,7 @@ from tallystick.testing.faults.connection_watch import watched_connection
 from tallystick.testing.faults.kill_points import KillPoints
 from tallystick.testing.faults.report import FaultReport
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun, acknowledged
-from tallystick.testing.referee.verdict import Rows, judge
+from tallystick.testing.referee import Rows, judge
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of our own is made in it
 
@@ -80,7 +80,7 @@ class Trial:
         """Run the story to its end, and compare it with the undisturbed run. `steady`: no clock was set back."""
         with self.guarded(where):
             run().finish()
-            rows = Rows.of_sqlite(str(folder / BOOKS))
+            rows = Rows.of_sqlite(folder / BOOKS)
             self.find(where, _wrong_at_the_end(self.story, folder, rows, steady=steady))
             books = ComparableBooks.of(rows, self.story.machines)
             self.find(where, self.undisturbed.books.differences(books))
@@ -114,7 +114,7 @@ def undisturbed(story: Story, folder: Path) -> Undisturbed:
     """Run it to its end. Raises AssertionError if that does not go well already."""
     points = KillPoints()
     StoryRun(story, folder, points=points, connections=watched_connection(points)).finish()
-    rows = Rows.of_sqlite(str(folder / BOOKS))
+    rows = Rows.of_sqlite(folder / BOOKS)
     wrong = list(_wrong_at_the_end(story, folder, rows))
     assert not wrong, f"{story.name}, undisturbed: {wrong}"
     return Undisturbed(points.names, ComparableBooks.of(rows, story.machines))
@@ -127,7 +127,7 @@ def rows_if_any(folder: Path) -> Rows | None:
     with closing(sqlite3.connect(folder / BOOKS)) as connection:
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'machine'").fetchone():
             return None
-    return Rows.of_sqlite(str(folder / BOOKS))
+    return Rows.of_sqlite(folder / BOOKS)
 
 
 def sample(wanted: int | None, of: int) -> list[int]:

@@ -23,7 +23,7 @@ from tallystick.testing.fuzzing.guide import faulty
 from tallystick.testing.fuzzing.invariants import Rule, name_of, wrong
 from tallystick.testing.fuzzing.provider_agreement import Agreement
 from tallystick.testing.fuzzing.world import Found, World
-from tallystick.testing.referee.verdict import judge
+from tallystick.testing.referee import judge
 from tallystick.testing.store_rows import rows_of
 
 

@@ -25,7 +25,7 @@ from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
 from tallystick.testing.fuzzing.invariants import View
-from tallystick.testing.referee.verdict import Told
+from tallystick.testing.referee import Acknowledged
 
 CURRENCY = "BRL"
 Line = dict[str, Any]
@@ -48,7 +48,7 @@ class World(View):
         self.machines = self.store.machines(machines)
         self.engine = self._engine()
         self.lines: list[Line] = []
-        self.told: list[Told] = []
+        self.told: list[Acknowledged] = []
         self._calls = 0
         self._keys = 0
 
@@ -164,7 +164,9 @@ class World(View):
     def _tell(self, receipt: Receipt) -> None:
         """Keep what a caller now knows for good."""
         if receipt.result in (Ended.APPLIED, Ended.DECLINED) and not receipt.replayed:
-            self.told.append(Told(receipt.key, receipt.machine, receipt.id, receipt.command, receipt.result.value))
+            self.told.append(
+                Acknowledged(receipt.key, receipt.machine, receipt.id, receipt.command, receipt.result.value)
+            )
 
     def end(self) -> None:
         """Everything in doubt ends and everything queued is executed, as far as the world lets it."""

@@ -1,8 +1,8 @@
-"""A page read a second time, by other eyes: what the referee needs of it, and nothing that runs.
+"""A page read a second time, by code of the referee's own: what it needs of the page, and nothing that runs.
 
-The library compiles a page into a machine; whoever judges that machine must not believe it. So this reads the text
+The library compiles a page into a machine, and the referee must not believe that machine. So this reads the text
 again, with a YAML reader and nothing of the library: which states end a life, which accounts may stay filled, what a
-transition moves, how much of it, what it sets, what it drives, what follows it, and what is always true.
+transition moves, how much of it, what it sets, what it drives, what follows it, and which invariants hold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from tallystick.testing.referee.evaluate import Values, Worth, source_of, worth, worth_of_all
+from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, evaluator_of_all, source_of
 
 Pair = tuple[str, str]
 
@@ -24,43 +24,45 @@ _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 
 @attrs.frozen
 class Drive:
-    """A command for another entity, and what each of its arguments is worth."""
+    """A command for another entity, with how each of its arguments is computed."""
 
     link: str
     command: str
-    args: Mapping[str, Worth]
+    args: Mapping[str, Evaluator]
 
 
 @attrs.frozen
-class Declared:
-    """A transition, as far as what it leaves in the journal goes."""
+class DeclaredTransition:
+    """A transition: as much of it as shows in the journal."""
 
     name: str
     moves: tuple[Pair, ...]
-    amounts: Worth  # of all moves, in their order
-    sets: Mapping[str, Worth | None]  # None: what the provider gave
+    amounts: Evaluator  # of all moves, in their order
+    sets: Mapping[str, Evaluator | None]  # None: what the provider gave
     references: tuple[str, ...]  # facts that are the provider's name of what it did
     drives: tuple[Drive, ...]
     then: tuple[str, ...]
     changes: bool  # it leads to another state, confirmed or declined
     partial: frozenset[str]  # the arguments of which less may be confirmed
-    upto: Worth | None  # what such an argument is cut down to
+    upto: Evaluator | None  # what such an argument is cut down to
 
 
 @attrs.frozen
-class Always:
-    """What the page says is always true: sums over others that link here, and a comparison."""
+class Invariant:
+    """What the page says always holds: a comparison, and sums over entities that link to this one."""
 
     name: str
     source: str
     sums: Mapping[str, tuple[str, str, str]]  # name → machine, fact, account
 
     def holds(self, values: Values) -> bool:
-        return bool(worth(self.source)(values))
+        return bool(evaluator(self.source)(values))
 
 
 @attrs.frozen
-class Page:
+class Definition:
+    """A machine, by the text of its page."""
+
     name: str
     start: str
     final: frozenset[str]
@@ -70,24 +72,24 @@ class Page:
     holding: tuple[str, ...]  # empty in a final state; a refund there may be in doubt all the same
     outside: tuple[str, ...]
     commands: Mapping[str, Mapping[str, str]]  # argument → type, without its question mark
-    transitions: Mapping[str, Declared]
-    invariants: tuple[Always, ...]
+    transitions: Mapping[str, DeclaredTransition]
+    invariants: tuple[Invariant, ...]
 
 
 @lru_cache(maxsize=256)
-def page(text: str) -> Page:
-    """A page from its text, which the store keeps."""
+def read_definition(text: str) -> Definition:
+    """Read a page from its text, which the store keeps."""
     from ruamel.yaml import YAML
 
-    told: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    states: dict[str, Any] = told["states"]
-    accounts: dict[str, Any] = told.get("accounts") or {}
-    facts: dict[str, Any] = told.get("facts") or {}
+    read: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    states: dict[str, Any] = read["states"]
+    accounts: dict[str, Any] = read.get("accounts") or {}
+    facts: dict[str, Any] = read.get("facts") or {}
     kept = {name for name, each in accounts.items() if isinstance(each, dict) and each.get("kept")}
     types = {name: _kind(each) for name, each in facts.items()}
     plain = ("money", "count", "text", "flag", "number", "secret")
-    return Page(
-        name=told["machine"],
+    return Definition(
+        name=read["machine"],
         start=next(name for name, each in states.items() if isinstance(each, dict) and each.get("start")),
         final=frozenset(name for name, each in states.items() if isinstance(each, dict) and each.get("final")),
         facts=tuple(facts),
@@ -95,42 +97,42 @@ def page(text: str) -> Page:
                if kind.rstrip("?").isidentifier() and kind.rstrip("?") not in plain},
         accounts=tuple(accounts),
         holding=tuple(name for name in accounts if name not in kept),  # what is in doubt may be a refund
-        outside=tuple(told.get("outside") or ()),
+        outside=tuple(read.get("outside") or ()),
         commands={name: {each: _kind(kind).rstrip("?") for each, kind in (args or {}).items()}
-                  for name, args in told["commands"].items()},
-        transitions={name: _declared(name, each) for name, each in told["transitions"].items()},
-        invariants=tuple(_always(name, each) for name, each in (told.get("invariants") or {}).items()),
+                  for name, args in read["commands"].items()},
+        transitions={name: _declared(name, each) for name, each in read["transitions"].items()},
+        invariants=tuple(_invariant(name, each) for name, each in (read.get("invariants") or {}).items()),
     )  # fmt: skip
 
 
-def _declared(name: str, told: Mapping[str, Any]) -> Declared:
-    moves = {str(each): source_of(amount) for each, amount in (told.get("move") or {}).items()}
-    drives = [_named(each) for each in _listed(told.get("drive"))]
+def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
+    moves = {str(each): source_of(amount) for each, amount in (read.get("move") or {}).items()}
+    drives = [_named(each) for each in _listed(read.get("drive"))]
     given = [source for each in drives for source in each[2].values() if source.isidentifier()]
-    return Declared(
+    return DeclaredTransition(
         name=name,
         moves=tuple((source.strip(), target.strip()) for source, target in (each.split("->") for each in moves)),
-        amounts=worth_of_all(tuple(moves.values())),
-        sets={fact: None if "outcome." in source_of(each) else worth(source_of(each))
-              for fact, each in (told.get("set") or {}).items()},
-        references=tuple(fact for fact, each in (told.get("set") or {}).items() if each == "outcome.reference"),
-        drives=tuple(Drive(link, command, {arg: worth(each) for arg, each in args.items()})
+        amounts=evaluator_of_all(tuple(moves.values())),
+        sets={fact: None if "outcome." in source_of(each) else evaluator(source_of(each))
+              for fact, each in (read.get("set") or {}).items()},
+        references=tuple(fact for fact, each in (read.get("set") or {}).items() if each == "outcome.reference"),
+        drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()})
                      for link, command, args in drives),
-        then=tuple(_named(each)[1] for each in _listed(told.get("then"))),
-        changes=told.get("to") not in (None, "stay") or "else" in told,
-        partial=frozenset([*given, *([told["partial"]] if "partial" in told else [])]),
-        upto=worth(source_of(told["upto"])) if "upto" in told else None,
+        then=tuple(_named(each)[1] for each in _listed(read.get("then"))),
+        changes=read.get("to") not in (None, "stay") or "else" in read,
+        partial=frozenset([*given, *([read["partial"]] if "partial" in read else [])]),
+        upto=evaluator(source_of(read["upto"])) if "upto" in read else None,
     )  # fmt: skip
 
 
-def _always(name: str, told: Mapping[str, Any]) -> Always:
-    sums = {each: tuple(path.split(".")) for each, path in (told.get("sum") or {}).items()}
-    return Always(name, str(told["always"]), sums)
+def _invariant(name: str, read: Mapping[str, Any]) -> Invariant:
+    sums = {each: tuple(path.split(".")) for each, path in (read.get("sum") or {}).items()}
+    return Invariant(name, str(read["always"]), sums)
 
 
-def _kind(told: object) -> str:
+def _kind(type_: object) -> str:
     """A type as it is written; a choice is none that is a word."""
-    return str(told.get("is") if isinstance(told, dict) else told)
+    return str(type_.get("is") if isinstance(type_, dict) else type_)
 
 
 def _listed(value: Any) -> list[str]:

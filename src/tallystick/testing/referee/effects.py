@@ -1,11 +1,11 @@
-"""What a transition makes of an entity, by its page: computed again, and laid beside what the journal says.
+"""What a transition does to an entity, by its page: computed again, and laid beside what the journal says.
 
     done        each amount, over the values before, moves source → target
     asked       it moves source → in_doubt, and is remembered until the answer
     confirmed   in_doubt → target; of an argument of which less was confirmed, the rest goes back
     otherwise   in_doubt → source
 
-Facts change as the page sets them, at the end only. Whom it drives is told by the values at the moment of asking.
+Facts change as the page sets them, at the end only. The values at the moment of asking say whom it drives.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Any, Protocol
 
 import attrs
 
-from tallystick.testing.referee.definition_reader import Declared, Page
+from tallystick.testing.referee.definition_reader import DeclaredTransition, Definition
 from tallystick.testing.referee.evaluate import Values
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any]  # of the journal
 Moves = list[tuple[str, str, int]]
 IN_DOUBT = "in_doubt"
 _UNREADABLE = (KeyError, TypeError)  # values that the page does not know, or not of this kind
 
 
 @attrs.frozen
-class Driven:
-    """What has to stand in the journal of another entity, with an entry of this one."""
+class DrivenEntry:
+    """What has to stand in the journal of another entity, because an entry of this one drives it."""
 
     seq: int
     link: str
@@ -40,13 +40,13 @@ class Driven:
 
 
 @attrs.frozen
-class Flight:
-    """A transition whose answer is not there yet."""
+class PendingCall:
+    """A transition whose answer from the provider is not there yet."""
 
     transition: str
     args: Values
     amounts: tuple[int, ...]
-    driven: tuple[Driven, ...]
+    driven: tuple[DrivenEntry, ...]
     aside: Counter[str] = attrs.field(factory=Counter)
 
 
@@ -56,7 +56,7 @@ class Before(Protocol):
     state: str | None
     accounts: dict[str, int]
     facts: dict[str, Any]
-    flight: dict[str, Flight]
+    pending: dict[str, PendingCall]
 
 
 @attrs.frozen
@@ -64,10 +64,10 @@ class Effect:
     """What an entry should have done. `moves` of None: nothing can be said of it."""
 
     name: str
-    flight: Flight
+    pending: PendingCall
     moves: Moves | None
     facts: Mapping[str, Any] | None
-    driven: tuple[Driven, ...] = ()
+    driven: tuple[DrivenEntry, ...] = ()
     odd: str = ""
 
     def differs(self, postings: Sequence[Any], facts: Mapping[str, Any]) -> Iterator[str]:
@@ -91,38 +91,38 @@ class Effect:
 _GIVEN: Any = object()  # a fact that the provider gives
 
 
-def effect(page: Page, before: Before, entry: Row, args: Values) -> Effect:
+def expected_effect(definition: Definition, before: Before, entry: Row, args: Values) -> Effect:
     """What its page makes of an entry."""
-    declared, phase = page.transitions.get(entry["transition"]), entry["phase"]
+    declared, phase = definition.transitions.get(entry["transition"]), entry["phase"]
     name = f"{entry['transition']} ({phase})"
     if declared is None:
-        nothing = Flight(entry["transition"], args, (), ())
+        nothing = PendingCall(entry["transition"], args, (), ())
         return Effect(name, nothing, [], None)
-    values = _values(page, before, entry["command"], args)
+    values = _values(definition, before, entry["command"], args)
     try:
         if phase in ("done", "asked"):
-            return _begun(page, declared, name, entry, values, args)
-        asked = before.flight.get(entry["call"])
+            return _begun(definition, declared, name, entry, values, args)
+        asked = before.pending.get(entry["call"])
         if asked is not None and asked.transition == declared.name:
             return _ended(declared, name, entry, asked, values, args)
     except _UNREADABLE:
         pass
-    nothing = Flight(declared.name, args, (), ())
+    nothing = PendingCall(declared.name, args, (), ())
     return Effect(name, nothing, None, None, odd=f"{name}: its page cannot be computed with {dict(args)}")
 
 
-def _values(page: Page, before: Before, command: str, args: Values) -> dict[str, Any]:
+def _values(definition: Definition, before: Before, command: str, args: Values) -> dict[str, Any]:
     """All that an expression may name. An argument hides the fact of its name; left out, it is false or none."""
-    missing = {name: False if kind == "flag" else None for name, kind in page.commands.get(command, {}).items()}
+    missing = {name: False if kind == "flag" else None for name, kind in definition.commands.get(command, {}).items()}
     return {**before.facts, **before.accounts, **missing, **args, "state": before.state}
 
 
 def _begun(
-    page: Page, declared: Declared, name: str, entry: Row, values: Mapping[str, Any], args: Values
+    definition: Definition, declared: DeclaredTransition, name: str, entry: Row, values: Mapping[str, Any], args: Values
 ) -> Effect:  # fmt: skip
     amounts: tuple[int, ...] = declared.amounts(values)
     done = entry["phase"] == "done"
-    driven = tuple(_driven(page, declared, entry, values)) if declared.drives else ()
+    driven = tuple(_driven(definition, declared, entry, values)) if declared.drives else ()
     moves = [
         (source, target if done else IN_DOUBT, amount)
         for (source, target), amount in zip(declared.moves, amounts, strict=True) if amount
@@ -132,12 +132,12 @@ def _begun(
         most = declared.upto(values)
         if any(values[each] > most for each in declared.partial):
             odd = f"{name} is of {dict(args)}; by its page it is cut to {most}"
-    flight = Flight(declared.name, args, amounts, driven)
-    return Effect(name, flight, moves, _facts(declared, values) if done else {}, driven, odd)
+    pending = PendingCall(declared.name, args, amounts, driven)
+    return Effect(name, pending, moves, _facts(declared, values) if done else {}, driven, odd)
 
 
 def _ended(
-    declared: Declared, name: str, entry: Row, asked: Flight, values: Mapping[str, Any], args: Values
+    declared: DeclaredTransition, name: str, entry: Row, asked: PendingCall, values: Mapping[str, Any], args: Values
 ) -> Effect:  # fmt: skip
     confirmed, parts, odd = entry["phase"] == "confirmed", asked.amounts, ""
     if args != asked.args:
@@ -155,22 +155,24 @@ def _ended(
     return Effect(name, asked, moves, facts, driven, odd)
 
 
-def _less(declared: Declared, asked: Flight, args: Values) -> bool:
+def _less(declared: DeclaredTransition, asked: PendingCall, args: Values) -> bool:
     """Whether less was confirmed: only an argument that the page names may be less, and only less."""
     changed = {each for each in args.keys() | asked.args.keys() if args.get(each) != asked.args.get(each)}
     return changed <= declared.partial and all(0 <= args[each] <= asked.args[each] for each in changed)
 
 
-def _facts(declared: Declared, values: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(declared: DeclaredTransition, values: Mapping[str, Any]) -> dict[str, Any]:
     return {fact: _GIVEN if value is None else value(values) for fact, value in declared.sets.items()}
 
 
-def _driven(page: Page, declared: Declared, entry: Row, values: Mapping[str, Any]) -> Iterator[Driven]:
+def _driven(
+    definition: Definition, declared: DeclaredTransition, entry: Row, values: Mapping[str, Any]
+) -> Iterator[DrivenEntry]:
     """Whom it drives, named by a fact or by an argument, and with what."""
-    links = {**page.links, **page.commands.get(entry["command"], {})}
+    links = {**definition.links, **definition.commands.get(entry["command"], {})}
     for drive in declared.drives:
         args = {name: value(values) for name, value in drive.args.items()}
-        yield Driven(
+        yield DrivenEntry(
             entry["seq"], drive.link, entry["key"] or entry["cause"] or "", links.get(drive.link, ""),
             str(values[drive.link]), drive.command, entry["phase"], args,
         )  # fmt: skip

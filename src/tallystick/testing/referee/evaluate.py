@@ -1,7 +1,7 @@
-"""What an expression of a page is worth, read and computed by the referee's own code.
+"""What an expression of a page comes to, read and computed by the referee's own code.
 
-The library has a reader, types and a compiler of its own; here is Python's parser, a short list of what an expression
-may be made of, and nothing else. Every expression is compiled once: a long run asks for it a million times.
+The library has a reader, types and a compiler of its own. Here is Python's parser, a short list of what an expression
+may consist of, and nothing else. Every expression is compiled once, because a long run needs it a million times.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 Values = Mapping[str, Any]
-Worth = Callable[[Values], Any]
+Evaluator = Callable[[Values], Any]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _MADE_OF = (
@@ -22,12 +22,12 @@ _MADE_OF = (
 
 
 @lru_cache(maxsize=4096)
-def worth(source: str) -> Worth:
+def evaluator(source: str) -> Evaluator:
     """The expression as a function of the values of its names. Raises ValueError if it is none."""
     return _function(_tree(source))
 
 
-def worth_of_all(sources: tuple[str, ...]) -> Worth:
+def evaluator_of_all(sources: tuple[str, ...]) -> Evaluator:
     """Several expressions as one function, which gives a tuple."""
     return _function(ast.Tuple([_tree(each) for each in sources], ast.Load()))
 
@@ -54,6 +54,6 @@ class _Names(ast.NodeTransformer):
         return ast.Subscript(ast.Name("v", ast.Load()), ast.Constant(node.id), ast.Load())
 
 
-def _function(tree: ast.expr) -> Worth:
-    found: Worth = eval(f"lambda v: {ast.unparse(tree)}", {"__builtins__": {}})  # noqa: S307  # of _MADE_OF only
+def _function(tree: ast.expr) -> Evaluator:
+    found: Evaluator = eval(f"lambda v: {ast.unparse(tree)}", {"__builtins__": {}})  # noqa: S307  # of _MADE_OF only
     return found

@@ -1,7 +1,6 @@
 """The life of one entity, replayed from the journal by the referee's own code.
 
-What an entry may be is told by three things kept beside it: the entry before it, the table of declared steps, and
-the text of its page. Nothing of the library computes anything here.
+Three things say what an entry may be: the entry before it, the table of declared steps, and the text of its page.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 
 import attrs
 
-from tallystick.testing.referee.definition_reader import Page
-from tallystick.testing.referee.effects import IN_DOUBT, Driven, Flight, effect
+from tallystick.testing.referee.definition_reader import Definition
+from tallystick.testing.referee.effects import IN_DOUBT, DrivenEntry, PendingCall, expected_effect
 
 Row = Mapping[str, Any]
 Step = tuple[object, ...]
@@ -32,7 +31,7 @@ ENDED = ("confirmed", "declined", "unavailable")
 
 
 @attrs.define
-class Life:
+class ReplayedEntity:
     """An entity as its journal makes it."""
 
     name: str = ""
@@ -46,35 +45,35 @@ class Life:
     accounts: dict[str, int] = attrs.field(factory=dict)
     facts: dict[str, Any] = attrs.field(factory=dict)
     outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
-    flight: dict[str, Flight] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
+    pending: dict[str, PendingCall] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
     fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
 @attrs.define
-class Replay:
-    """Replays entities; what is wrong with them is told as sentences."""
+class JournalReplay:
+    """Replays entities, and says in sentences what is wrong with them."""
 
-    pages: Mapping[tuple[str, int], Page]
+    definitions: Mapping[tuple[str, int], Definition]
     steps: frozenset[Step]
-    steady: bool = True
-    driven: list[Driven] = attrs.field(factory=list)  # what has to have happened elsewhere with an entry
+    steady: bool = True  # no clock was ever set back
+    driven: list[DrivenEntry] = attrs.field(factory=list)  # what has to have happened elsewhere with an entry
 
-    def go_on(self, life: Life, entry: Row) -> list[str]:
+    def go_on(self, replayed: ReplayedEntity, entry: Row) -> list[str]:
         """One entry more."""
-        found = list(self._entry(life, entry))
+        found = list(self._entry(replayed, entry))
         where = f"{entry['machine']} {entry['entity']!r} revision {entry['revision']}" if found else ""
         return [f"{where}: {what}" for what in found]
 
-    def _entry(self, life: Life, entry: Row) -> Iterator[str]:
-        if entry["revision"] != life.revision + 1:
-            yield f"it follows revision {life.revision}; an entry is missing or stands there twice"
-        if entry["seq"] <= life.seq:
-            yield f"it was written as number {entry['seq']}, before the entry it follows, number {life.seq}"
-        if self.steady and entry["at"] < life.at:
-            yield f"it happened at {entry['at']}, before the entry it follows, at {life.at}"
-        if entry["from_state"] != life.state:
-            yield f"it begins in {entry['from_state']}, the entry before it ended in {life.state}"
-        if _chained(life.hash, entry) != entry["hash"]:
+    def _entry(self, replayed: ReplayedEntity, entry: Row) -> Iterator[str]:
+        if entry["revision"] != replayed.revision + 1:
+            yield f"it follows revision {replayed.revision}; an entry is missing or stands there twice"
+        if entry["seq"] <= replayed.seq:
+            yield f"it was written as number {entry['seq']}, before the entry it follows, number {replayed.seq}"
+        if self.steady and entry["at"] < replayed.at:
+            yield f"it happened at {entry['at']}, before the entry it follows, at {replayed.at}"
+        if entry["from_state"] != replayed.state:
+            yield f"it begins in {entry['from_state']}, the entry before it ended in {replayed.state}"
+        if _chained(replayed.hash, entry) != entry["hash"]:
             yield "its hash is not that of its content and of the entry before it"
         names = ("machine", "machine_version", "transition", "command", "phase")
         if (*(entry[name] for name in names), entry["from_state"] or "", entry["to_state"]) not in self.steps:
@@ -82,73 +81,73 @@ class Replay:
                 f"{entry['transition']} ({entry['phase']}) from {entry['from_state']} to {entry['to_state']} "
                 "is a step that no page declares"
             )
-        page = self.pages.get((entry["machine"], entry["machine_version"]))
-        if page is None:
+        definition = self.definitions.get((entry["machine"], entry["machine_version"]))
+        if definition is None:
             yield f"it runs on version {entry['machine_version']} of {entry['machine']}, whose page is not kept"
             return
-        if life.revision == 0:
-            life.name = f"{entry['machine']} {entry['entity']!r}"
-            life.accounts = dict.fromkeys((*page.accounts, *([IN_DOUBT] if page.accounts else [])), 0)
-            life.facts = dict.fromkeys(page.facts)
-            life.currency = entry["currency"]
-        if entry["currency"] != life.currency:
-            yield f"it is in {entry['currency']}, the entity in {life.currency}"
+        if replayed.revision == 0:
+            replayed.name = f"{entry['machine']} {entry['entity']!r}"
+            replayed.accounts = dict.fromkeys((*definition.accounts, *([IN_DOUBT] if definition.accounts else [])), 0)
+            replayed.facts = dict.fromkeys(definition.facts)
+            replayed.currency = entry["currency"]
+        if entry["currency"] != replayed.currency:
+            yield f"it is in {entry['currency']}, the entity in {replayed.currency}"
         postings, facts = _json(entry["postings"]), _json(entry["facts"])
-        made = effect(page, life, entry, _json(entry["args"]))
+        made = expected_effect(definition, replayed, entry, _json(entry["args"]))
         yield from made.differs(postings, facts)
         self.driven += made.driven
-        yield from _posted(life, entry, page, postings)
-        yield from _in_flight(life, entry, postings, made.flight)
-        life.facts |= facts
-        life.state, life.revision, life.hash = entry["to_state"], entry["revision"], entry["hash"]
-        life.at, life.seq, life.machine_version = entry["at"], entry["seq"], entry["machine_version"]
+        yield from _posted(replayed, entry, definition, postings)
+        yield from _call_in_flight(replayed, entry, postings, made.pending)
+        replayed.facts |= facts
+        replayed.state, replayed.revision, replayed.hash = entry["to_state"], entry["revision"], entry["hash"]
+        replayed.at, replayed.seq, replayed.machine_version = entry["at"], entry["seq"], entry["machine_version"]
         if entry["phase"] in ("done", "confirmed"):
             key = entry["key"] or entry["cause"] or ""
-            life.fired[key] += 1
-            if life.fired[key] > 1:
-                yield f"the command of key {key!r} had {life.fired[key]} effects"
+            replayed.fired[key] += 1
+            if replayed.fired[key] > 1:
+                yield f"the command of key {key!r} had {replayed.fired[key]} effects"
 
 
-def _posted(life: Life, entry: Row, page: Page, postings: Sequence[Any]) -> Iterator[str]:
+def _posted(replayed: ReplayedEntity, entry: Row, definition: Definition, postings: Sequence[Any]) -> Iterator[str]:
     for source, target, amount in postings:
         if type(amount) is not int or amount <= 0:
             yield f"{source} → {target} moves {amount}; only whole amounts above nothing move"
             continue
         for name, change in ((source, -amount), (target, amount)):
-            if name in life.accounts:
-                life.accounts[name] += change
+            if name in replayed.accounts:
+                replayed.accounts[name] += change
             else:
-                life.outside[name] += change
+                replayed.outside[name] += change
     after = _json(entry["after"])
-    if after != life.accounts:
-        yield f"it says {after} afterwards, its postings make it {life.accounts}"
-    if any(amount < 0 for amount in life.accounts.values()):
-        yield f"an account falls below nothing: {life.accounts}"
-    came, stands = -sum(life.outside.values()), sum(life.accounts.values())
+    if after != replayed.accounts:
+        yield f"it says {after} afterwards, its postings make it {replayed.accounts}"
+    if any(amount < 0 for amount in replayed.accounts.values()):
+        yield f"an account falls below nothing: {replayed.accounts}"
+    came, stands = -sum(replayed.outside.values()), sum(replayed.accounts.values())
     if came != stands:
         yield f"{came} came in from outside, {stands} stand on its accounts"
-    left = {name: life.accounts[name] for name in page.holding if life.accounts.get(name)}
-    if entry["to_state"] in page.final and left:
+    left = {name: replayed.accounts[name] for name in definition.holding if replayed.accounts.get(name)}
+    if entry["to_state"] in definition.final and left:
         yield f"{entry['to_state']} is the end of it, but {left} stand on it"
 
 
-def against(row: Row, life: Life, page: Page) -> Iterator[str]:
+def row_differences(row: Row, replayed: ReplayedEntity, definition: Definition) -> Iterator[str]:
     """Where the row of an entity is not what its journal makes of it."""
     for fact in ("state", "revision", "machine_version", "currency", "hash", "accounts"):
-        if row[fact] != getattr(life, fact):
-            yield f"{life.name}: its row says {fact} {row[fact]}, its journal {getattr(life, fact)}"
+        if row[fact] != getattr(replayed, fact):
+            yield f"{replayed.name}: its row says {fact} {row[fact]}, its journal {getattr(replayed, fact)}"
     for fact, value in row["facts"].items():
-        if value != life.facts.get(fact):
-            yield f"{life.name}: the fact {fact!r} in its row is not the one in its journal"
-    if row["calls"] != len(life.flight):
-        yield f"{life.name} counts {row['calls']} calls in flight, its journal {len(life.flight)}"
-    aside = sum(each.aside.total() for each in life.flight.values())
+        if value != replayed.facts.get(fact):
+            yield f"{replayed.name}: the fact {fact!r} in its row is not the one in its journal"
+    if row["calls"] != len(replayed.pending):
+        yield f"{replayed.name} counts {row['calls']} calls in flight, its journal {len(replayed.pending)}"
+    aside = sum(each.aside.total() for each in replayed.pending.values())
     if row["accounts"].get(IN_DOUBT, 0) != aside:
-        yield f"{life.name}: {row['accounts'].get(IN_DOUBT, 0)} stand in doubt, open calls have set {aside} aside"
-    asked = [page.transitions.get(each.transition) for each in life.flight.values()]
+        yield f"{replayed.name}: {row['accounts'].get(IN_DOUBT, 0)} stand in doubt, open calls have set {aside} aside"
+    asked = [definition.transitions.get(each.transition) for each in replayed.pending.values()]
     changing = [each.name for each in asked if each is not None and each.changes]
     if ([row["changing"]] if row["changing"] else []) != changing:
-        yield f"{life.name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
+        yield f"{replayed.name}: {row['changing']} may change its state, by its journal {changing or 'nothing'} may"
 
 
 def _chained(before: str, entry: Row) -> str:
@@ -160,18 +159,20 @@ def _json(text: str) -> Any:
     return _read(text)[0]
 
 
-def _in_flight(life: Life, entry: Row, postings: Sequence[Any], flight: Flight) -> Iterator[str]:
+def _call_in_flight(
+    replayed: ReplayedEntity, entry: Row, postings: Sequence[Any], pending: PendingCall
+) -> Iterator[str]:
     """A call sets amounts aside once, and an answer ends all of them at once."""
     call, phase = entry["call"], entry["phase"]
     if phase == "asked":
-        if call is None or call in life.flight:
+        if call is None or call in replayed.pending:
             yield f"it asks for call {call}, which is no call or is in flight already"
             return
         for source, _, amount in postings:
-            flight.aside[source] += amount
-        life.flight[call] = flight
+            pending.aside[source] += amount
+        replayed.pending[call] = pending
     elif phase in ENDED:
-        asked = life.flight.pop(call, None)
+        asked = replayed.pending.pop(call, None)
         aside = asked.aside if asked else Counter[str]()
         if asked is None:
             yield f"it ends call {call}, which was not in flight"

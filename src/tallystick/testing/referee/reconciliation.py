@@ -1,99 +1,33 @@
-"""The provider's half, and whether the two halves match: the referee's look at the other books.
+"""Our books laid beside the provider's: the referee's look at the other side.
 
-The provider knows our calls by the id we sent; that id is the string between the halves which the library's own
-look-up cannot count on. What was done under it must be what our books say of that call: once, of that verb, of that
-amount. Of two calls that are alike each may have been given the other's line; that is nobody's loss.
+The provider knows our calls by the id we sent. The library's own look-up cannot count on that id, but the referee can.
+What was done under it must be what our books say of that call: once, of that verb, of that amount. Of two calls that
+are alike, each may have been given the other's line; nobody loses by that.
 
-What others did to a card moves its balance and is nobody's fault: it is subtracted before balances are compared.
+What others did to a card moves its balance, and is no mistake: it is subtracted before balances are compared.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
-Row = Mapping[str, Any]
+from tallystick.testing.referee.evidence import ProviderBooks, ProviderLine, Row
+
 NO_VALUE = ("allocate", "activate", "suspend", "reinstate", "update_account")
-# What a verb is in the sandbox's books.
-_VERB = {
-    "issue": "issue", "redeem": "redeem", "hold": "hold", "redeem_from_hold": "redeem_hold", "release": "release_hold",
-    "void": "void", "adjustment": "adjust", "allocate": "allocate", "account": "account",
-}  # fmt: skip
 _ALIKE = frozenset(["redeem", "redeem_hold"])  # a history shows no difference between these two
 
 
-@attrs.frozen
-class Done:
-    """A line in the provider's books. `change`: what the card became worth; `amount`: the same, or what a hold held."""
-
-    id: str
-    call: str | None  # our id of the call that did it; None: somebody else's
-    verb: str
-    number: str
-    currency: str
-    amount: int
-    change: int
-
-
-@attrs.frozen
-class Provided:
-    """The provider's books: every line, what is available and what is held, by card number and currency."""
-
-    done: Sequence[Done]
-    available: Mapping[tuple[str, str], int]
-    holds: Mapping[tuple[str, str], Mapping[str, int]]  # open ones: id → amount
-    doubled: Mapping[str, int] = attrs.field(factory=dict)  # calls that the provider itself did again, and how often
-
-    @classmethod
-    def of_sandbox_db(cls, books: sqlite3.Connection | str, doubled: Mapping[str, int] | None = None) -> Provided:
-        """The sandbox's own tables, read by SQL: a path, or the connection of a sandbox in memory."""
-        if not isinstance(books, sqlite3.Connection):
-            with closing(sqlite3.connect(books)) as connection:
-                return cls.of_sandbox_db(connection, doubled)
-        lines = books.execute(
-            "SELECT h.transaction_id, h.custom_request_id, h.operation, h.number, h.updates, p.code, p.placed"
-            " FROM history h LEFT JOIN hold p ON p.id = h.transaction_id WHERE h.number IS NOT NULL ORDER BY h.seq"
-        )
-        holds: dict[tuple[str, str], dict[str, int]] = {}
-        for id, number, code, amount in books.execute("SELECT id, number, code, amount FROM hold WHERE amount > 0"):
-            holds.setdefault((number, code), {})[id] = amount
-        balances = books.execute("SELECT number, code, available FROM balance")
-        return cls(
-            [_line(*line) for line in lines], {(number, code): amount for number, code, amount in balances}, holds,
-            doubled or {},
-        )  # fmt: skip
-
-
-def _line(
-    id: str, call: str | None, operation: str, number: str, updates: str, code: str | None, placed: int | None
-) -> Done:
-    changes = json.loads(updates)
-    change = sum(minor for _, _, minor in changes)
-    currency = code or (changes[0][1] if changes else "")
-    return Done(
-        id,
-        call or None,
-        _VERB.get(operation, operation),
-        number,
-        currency,
-        change if placed is None else placed,
-        change,
-    )
-
-
-def halves(
-    provided: Provided, cards: Iterable[Row], payments: Iterable[Row], calls: Iterable[Row], entries: Iterable[Row], *,
-    settled: bool,
+def reconcile(
+    theirs: ProviderBooks, cards: Iterable[Row], payments: Iterable[Row], calls: Iterable[Row],
+    entries: Iterable[Row], *, settled: bool,
 ) -> Iterator[str]:  # fmt: skip
-    """Where the two halves do not match. `cards` have a number; `payments` have a card and a hold."""
-    lines: dict[tuple[str, str], list[Done]] = {}
-    for line in provided.done:
+    """Where the two books do not match. `cards` have a number; `payments` have a card and a hold."""
+    lines: dict[tuple[str, str], list[ProviderLine]] = {}
+    for line in theirs.lines:
         lines.setdefault((line.number, line.currency), []).append(line)
     of_card: dict[str, list[Row]] = {}
     for call in calls:
@@ -104,15 +38,15 @@ def halves(
     observed = _observed(entries)
     known = {call["id"] for each in of_card.values() for call in each}
     for card in cards:
-        half = _Half(
-            provided, card, lines.get((str(card["facts"]["number"]), card["currency"]), []),
+        both = _CardInBothBooks(
+            theirs, card, lines.get((str(card["facts"]["number"]), card["currency"]), []),
             of_card.get(card["id"], []), paid.get(card["id"], []), known,
         )  # fmt: skip
-        yield from half.claims()
+        yield from both.claims()
         if settled:
-            yield from half.lost()
-            yield from half.holds()
-            yield from half.balance(observed[card["id"]])
+            yield from both.lost()
+            yield from both.holds()
+            yield from both.balance(observed[card["id"]])
 
 
 def _observed(entries: Iterable[Row]) -> Counter[str]:
@@ -126,12 +60,12 @@ def _observed(entries: Iterable[Row]) -> Counter[str]:
 
 
 @attrs.define
-class _Half:
+class _CardInBothBooks:
     """One card in both books."""
 
-    provided: Provided
+    theirs: ProviderBooks
     card: Row
-    lines: list[Done]
+    lines: list[ProviderLine]
     calls: list[Row]
     payments: list[Row]
     known: set[str]  # every call of ours
@@ -160,14 +94,14 @@ class _Half:
                 yield f"{reference} was done once and is claimed by {times} calls"
         ours = Counter(line.call for line in self._ours() if claimants.get(line.id, line.call) == line.call)
         for id, times in ours.items():
-            if times > 1 + self.provided.doubled.get(str(id), 0):
+            if times > 1 + self.theirs.doubled.get(str(id), 0):
                 yield f"call {id} was done {times} times by the provider"
 
     def lost(self) -> Iterator[str]:
         """What was done for us stands in our books. A line exchanged for another's is not lost."""
         free = [line for line in self._ours() if line.id not in self.claimed]
         taken = sum(1 for line in self.lines if line.id in self.claimed and line.call not in self.known)
-        excused = taken + sum(self.provided.doubled.get(call["id"], 0) for call in self.calls)
+        excused = taken + sum(self.theirs.doubled.get(call["id"], 0) for call in self.calls)
         if len(free) > excused:
             yield f"{self._name()}: done by the provider and not in our books: {', '.join(map(str, free))}"
 
@@ -192,7 +126,7 @@ class _Half:
         known = {str(payment["facts"]["hold"]) for payment in self.payments}
         foreign = sum(amount for id, amount in self._open().items() if id not in known)
         others = sum(line.change for line in self.lines if line.id not in self.claimed)
-        theirs = self.provided.available.get(self._key(), 0) + foreign
+        theirs = self.theirs.available.get(self._key(), 0) + foreign
         ours = self.card["accounts"]["available"] + others - observed
         if theirs != ours:
             yield (
@@ -200,11 +134,11 @@ class _Half:
                 f"have {self.card['accounts']['available']}, others moved {others}, of which {observed} are posted"
             )
 
-    def _ours(self) -> list[Done]:
+    def _ours(self) -> list[ProviderLine]:
         return [line for line in self.lines if line.call in self.known and line.verb not in _QUIET]
 
     def _open(self) -> Mapping[str, int]:
-        return self.provided.holds.get(self._key(), {})
+        return self.theirs.holds.get(self._key(), {})
 
     def _key(self) -> tuple[str, str]:
         return str(self.card["facts"]["number"]), self.card["currency"]
@@ -228,7 +162,7 @@ def _reference(call: Row) -> str | None:
     return None if reference is None else str(reference)
 
 
-def _is(line: Done, call: Row) -> bool:
+def _is(line: ProviderLine, call: Row) -> bool:
     """Whether a line is what a call asked for, or the part of it that was confirmed."""
     asked, confirmed = json.loads(call["args"]).get("amount", 0), json.loads(call["outcome"]).get("amount")
     amount = asked if confirmed is None else confirmed

@@ -1,121 +1,50 @@
-"""A referee over a finished run: reads only the rows of the store and the provider's books, and trusts neither.
+"""The verdict on a finished run: reads the rows of the store and the provider's books, and trusts neither.
 
-It shares no code with what it judges; an import contract holds that. The chain of hashes, the replay of postings,
-the rules of a page, its expressions and the provider's books are read again with code of its own (`pages`, `worth`,
-`effects`, `replay`, `provided`), so that a mistake in the library cannot excuse itself.
+judge(rows, provider_books, acknowledged) → sentences, none if all is well
 
-    judge(rows, provided, told) → sentences, none if all is well
-
-    conservation    what came in from outside stands on accounts; none is below nothing; invariants hold
-    amounts         each transition moved, set and drove what its page says, computed from the values before it
-    keys            one command per key, one effect per key and entity, follow-ups queued and their cause known
-    order           revisions and numbers without a gap, each entry follows the one before, hashes chained
-    replay          the row of every entity is what its journal makes of it
-    told            what a caller was told once is so still: applied stays applied, declined stays declined
-    the halves      each call done once, as asked; holds and balances equal on both sides
-    settled         nothing is in doubt
+conservation    what came in from outside stands on accounts; none is below zero; invariants hold
+amounts         each transition moved, set and drove what its page says, computed from the values before it
+keys            one command for each key, one effect for each key and entity, follow-ups queued with a known cause
+order           revisions and numbers without a gap, each entry follows the one before, hashes are chained
+replay          the row of every entity is what its journal makes of it
+answers         what a caller was told stays so: applied stays applied, declined stays declined
+both books      each call was done once, as asked; holds and balances are equal on both sides
+settled         nothing is in doubt
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-import attrs
+from tallystick.testing.referee.definition_reader import DeclaredTransition, Definition, read_definition
+from tallystick.testing.referee.effects import DrivenEntry
+from tallystick.testing.referee.evidence import Acknowledged, ProviderBooks, Row, Rows
+from tallystick.testing.referee.journal_replay import JournalReplay, ReplayedEntity, row_differences
+from tallystick.testing.referee.reconciliation import reconcile
 
-from tallystick.testing.referee.definition_reader import Page, page
-from tallystick.testing.referee.effects import IN_DOUBT, Driven
-from tallystick.testing.referee.journal_replay import Life, Replay, against
-from tallystick.testing.referee.reconciliation import Done, Provided, halves
-
-__all__ = ["Done", "Provided", "Rows", "Told", "judge"]
-
-Row = Mapping[str, Any]
 Ref = tuple[str, str]
-_FIXED = ("id", "state", "revision", "machine_version", "currency", "calls", "changing", "hash")
-
-
-@attrs.frozen
-class Told:
-    """What a caller was told of a command: acknowledged, and so never to be lost."""
-
-    key: str
-    machine: str
-    id: str
-    command: str
-    result: str
-
-
-@attrs.frozen
-class Rows:
-    """Everything a store holds, as plain rows. Arguments, postings and the like are JSON, as they are kept."""
-
-    entities: Sequence[Row]  # with `machine`, `facts` and `accounts`
-    entries: Sequence[Row]
-    calls: Sequence[Row]
-    queue: Sequence[Row]
-    pages: Mapping[tuple[str, int], str]
-    steps: frozenset[tuple[object, ...]]  # what the pages declare, as the store keeps it
-
-    @classmethod
-    def of_sqlite(cls, path: str) -> Rows:
-        """The rows of a SQLite store, by SQL of the referee's own."""
-        with closing(sqlite3.connect(path)) as connection:
-            pages = {
-                (name, version): text
-                for name, version, text in connection.execute("SELECT name, version, definition FROM machine")
-            }
-            return cls(
-                entities=[
-                    _entity(name, row, pages)
-                    for name in sorted({name for name, _ in pages})
-                    for row in _rows(connection, f'SELECT * FROM "{name}"')
-                ],
-                entries=_rows(connection, "SELECT * FROM entry ORDER BY seq"),
-                calls=_rows(connection, "SELECT * FROM call"),
-                queue=_rows(connection, "SELECT * FROM queue"),
-                pages=pages,
-                steps=frozenset(connection.execute("SELECT * FROM transition")),
-            )
-
-
-def _rows(connection: sqlite3.Connection, sql: str) -> list[dict[str, Any]]:
-    found = connection.execute(sql)
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found]
-
-
-def _entity(machine: str, row: Mapping[str, Any], pages: Mapping[tuple[str, int], str]) -> dict[str, Any]:
-    declared = page(pages[machine, row["machine_version"]])
-    accounts = (*declared.accounts, *([IN_DOUBT] if declared.accounts else []))
-    return {
-        "machine": machine,
-        **{name: row[name] for name in _FIXED},
-        "facts": {name: row[name] for name in declared.facts},
-        "accounts": {name: row[name] for name in accounts},
-    }
 
 
 def judge(
     rows: Rows,
-    provided: Provided | None = None,
-    told: Iterable[Told] = (),
+    provider_books: ProviderBooks | None = None,
+    acknowledged: Iterable[Acknowledged] = (),
     *,
     settled: bool = True,
     steady: bool = True,
 ) -> list[str]:
     """What is wrong, as sentences. `settled`: nothing may be in doubt; `steady`: no clock was ever set back."""
-    return [*_Judged(rows, steady).found(provided, tuple(told), settled=settled)]
+    return [*_Judged(rows, steady).found(provider_books, tuple(acknowledged), settled=settled)]
 
 
 class _Judged:
     def __init__(self, rows: Rows, steady: bool) -> None:
         self.rows = rows
-        self.pages: dict[tuple[str, int], Page] = {name: page(text) for name, text in rows.pages.items()}
+        self.definitions: dict[tuple[str, int], Definition] = {
+            name: read_definition(text) for name, text in rows.pages.items()
+        }
         self.entities: dict[Ref, Row] = {(each["machine"], each["id"]): each for each in rows.entities}
         self.entries: dict[Ref, list[Row]] = {}
         self.journal = sorted(rows.entries, key=lambda each: each["seq"])
@@ -124,10 +53,12 @@ class _Judged:
         self.by_key = {each["key"]: each for each in self.journal if each["key"] is not None}
         self.calls = {each["id"]: each for each in rows.calls}
         self.queue = {each["key"]: each for each in rows.queue}
-        self.lives: dict[Ref, Life] = {}
-        self._replay = Replay(self.pages, rows.steps, steady)
+        self.replayed: dict[Ref, ReplayedEntity] = {}
+        self._replay = JournalReplay(self.definitions, rows.steps, steady)
 
-    def found(self, provided: Provided | None, told: Sequence[Told], *, settled: bool) -> Iterator[str]:
+    def found(
+        self, provider_books: ProviderBooks | None, acknowledged: Sequence[Acknowledged], *, settled: bool
+    ) -> Iterator[str]:
         yield from self._numbers()
         for ref in sorted(self.entries.keys() | self.entities.keys()):
             yield from self._entity(ref)
@@ -136,15 +67,15 @@ class _Judged:
         yield from self._driven()
         yield from self._calls()
         yield from self._followed()
-        for each in told:
-            yield from self._told(each)
+        for each in acknowledged:
+            yield from self._answered(each)
         if settled:
             yield from (f"call {id} is in doubt: {each['note']}" for id, each in self.calls.items()
                         if each["state"] == "open")  # fmt: skip
-        if provided is not None:
+        if provider_books is not None:
             cards = [each for each in self.rows.entities if each["facts"].get("number") and each["accounts"]]
             payments = [each for each in self.rows.entities if {"card", "hold"} <= each["facts"].keys()]
-            yield from halves(provided, cards, payments, self.rows.calls, self.rows.entries, settled=settled)
+            yield from reconcile(provider_books, cards, payments, self.rows.calls, self.rows.entries, settled=settled)
 
     def _numbers(self) -> Iterator[str]:
         numbers = sorted(each["seq"] for each in self.rows.entries)
@@ -155,28 +86,29 @@ class _Judged:
 
     def _entity(self, ref: Ref) -> Iterator[str]:
         entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["revision"], each["seq"]))
-        life = self.lives[ref] = Life()
+        replayed = self.replayed[ref] = ReplayedEntity()
         for entry in entries:
-            yield from self._replay.go_on(life, entry)
+            yield from self._replay.go_on(replayed, entry)
         row = self.entities.get(ref)
         if row is None or not entries:
             yield f"{ref[0]} {ref[1]!r} has {len(entries)} entries and {'a' if row else 'no'} row"
             return
-        yield from against(row, life, self.pages[ref[0], row["machine_version"]])
+        yield from row_differences(row, replayed, self.definitions[ref[0], row["machine_version"]])
 
     def _invariants(self) -> Iterator[str]:
-        newest = dict(sorted(self.pages))
+        newest = dict(sorted(self.definitions))
         for name, version in newest.items():
-            for always in self.pages[name, version].invariants:
-                sums = {each: self._summed(*path) for each, path in always.sums.items()}
+            definition = self.definitions[name, version]
+            for invariant in definition.invariants:
+                sums = {each: self._summed(*path) for each, path in invariant.sums.items()}
                 for ref, row in self.entities.items():
                     if ref[0] != name:
                         continue
-                    outside = {each: self.lives[ref].outside[each] for each in self.pages[name, version].outside}
+                    outside = {each: self.replayed[ref].outside[each] for each in definition.outside}
                     linked = {each: by_id[ref[1]] for each, by_id in sums.items()}
                     values = {**outside, **row["accounts"], **linked, "state": row["state"]}
-                    if not always.holds(values):
-                        yield f"{name} {ref[1]!r}: {always.name}, '{always.source}', is not so: {values}"
+                    if not invariant.holds(values):
+                        yield f"{name} {ref[1]!r}: {invariant.name}, '{invariant.source}', is not so: {values}"
 
     def _summed(self, machine: str, fact: str, account: str) -> Counter[str]:
         total: Counter[str] = Counter()
@@ -214,9 +146,9 @@ class _Judged:
                     f"but that happened with {rows[-1]['args']}"
                 )
 
-    def _given(self, drive: Driven, row: Row) -> bool:
+    def _given(self, drive: DrivenEntry, row: Row) -> bool:
         """Whether an entry has the arguments that it was driven with, less what is never kept."""
-        kinds = self.pages[row["machine"], row["machine_version"]].commands[drive.command]
+        kinds = self.definitions[row["machine"], row["machine_version"]].commands[drive.command]
         kept = {name: value for name, value in (drive.args or {}).items()
                 if value is not None and value is not False and kinds.get(name) != "secret"}  # fmt: skip
         return bool(json.loads(row["args"]) == kept)
@@ -245,7 +177,7 @@ class _Judged:
 
     def _referred(self, entry: Row) -> Iterator[str]:
         """What an entry keeps as the provider's name of what it did is what the call was told."""
-        transition = self.pages[entry["machine"], entry["machine_version"]].transitions.get(entry["transition"])
+        transition = self._declared(entry)
         call = self.calls.get(entry["call"])
         if transition is None or call is None or not transition.references or not call["outcome"]:
             return
@@ -253,6 +185,10 @@ class _Judged:
         for fact in transition.references:
             if facts.get(fact) != told:
                 yield f"entry {entry['seq']} keeps {fact} {facts.get(fact)!r}, call {entry['call']} was told {told!r}"
+
+    def _declared(self, entry: Row) -> DeclaredTransition | None:
+        definition = self.definitions[entry["machine"], entry["machine_version"]]
+        return definition.transitions.get(entry["transition"])
 
     def _followed(self) -> Iterator[str]:
         following: dict[str, list[Row]] = {}
@@ -266,7 +202,7 @@ class _Judged:
                 yield f"queued {row['command']} ({row['key']}) was done, and waits to be done again"
         expected: Counter[tuple[str, str]] = Counter()
         for entry in self.rows.entries:
-            transition = self.pages[entry["machine"], entry["machine_version"]].transitions.get(entry["transition"])
+            transition = self._declared(entry)
             for command in transition.then if transition and entry["phase"] in ("done", "confirmed") else ():
                 expected[entry["key"] or entry["cause"], command] += 1
         queued = Counter((cause, row["command"]) for cause, rows in following.items() for row in rows)
@@ -276,11 +212,11 @@ class _Judged:
 
     def _effects(self, key: str) -> int:
         entry = self.by_key[key]
-        return self.lives[entry["machine"], entry["entity"]].fired[key]
+        return self.replayed[entry["machine"], entry["entity"]].fired[key]
 
-    # What was told
+    # What callers were told
 
-    def _told(self, told: Told) -> Iterator[str]:
+    def _answered(self, told: Acknowledged) -> Iterator[str]:
         entry, queued = self.by_key.get(told.key), self.queue.get(told.key)
         said = f"{told.command} of {told.machine} {told.id!r} (key {told.key!r}) was told as {told.result}"
         if told.result == "deferred":

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from tallystick.definition.machine import Machines
 from tallystick.store.protocol import Store
 from tallystick.store.schema import steps
-from tallystick.testing.referee.definition_reader import Page, page
-from tallystick.testing.referee.journal_replay import Life, Replay, against
+from tallystick.testing.referee.definition_reader import Definition, read_definition
+from tallystick.testing.referee.journal_replay import JournalReplay, ReplayedEntity, row_differences
 from tallystick.testing.store_rows import entity_row
 
 Ref = tuple[str, str]
@@ -24,14 +24,14 @@ class Watch:
     def __init__(self, machines: Machines, store: Store) -> None:
         self.checked: Counter[str] = Counter()
         self._store = store
-        self._pages: dict[tuple[str, int], Page] = {
-            (each.name, each.version): page(each.text) for each in machines.all()
+        self._definitions: dict[tuple[str, int], Definition] = {
+            (each.name, each.version): read_definition(each.text) for each in machines.all()
         }
         declared = frozenset(step for machine in machines.all() for step in steps(machine))
-        self._replay = Replay(self._pages, declared, steady=False)
-        self._lives: dict[Ref, Life] = {}
+        self._replay = JournalReplay(self._definitions, declared, steady=False)
+        self._lives: dict[Ref, ReplayedEntity] = {}
         self._seen = 0
-        self._newest = {name: self._pages[name, version] for name, version in sorted(self._pages)}
+        self._newest = {name: self._definitions[name, version] for name, version in sorted(self._definitions)}
         self._paths = {path for each in self._newest.values() for always in each.invariants
                        for path in always.sums.values()}  # fmt: skip
         self._sums: dict[Path, Counter[str]] = {path: Counter() for path in self._paths}
@@ -45,7 +45,7 @@ class Watch:
             touched = {(each.machine, each.entity): None for each in fresh}
             found: list[str] = []
             for each in fresh:
-                life = self._lives.setdefault((each.machine, each.entity), Life())
+                life = self._lives.setdefault((each.machine, each.entity), ReplayedEntity())
                 found += self._replay.go_on(life, each._asdict())
             rows = reading.entities(touched)
         self._seen += len(fresh)
@@ -55,7 +55,7 @@ class Watch:
             if ref not in rows:
                 found.append(f"{life.name} has no row")
                 continue
-            found += against(entity_row(rows[ref]), life, self._pages[ref[0], life.machine_version])
+            found += row_differences(entity_row(rows[ref]), life, self._definitions[ref[0], life.machine_version])
         self.checked["entries replayed"] += len(fresh)
         self.checked["rows compared"] += len(touched)
         for ref in self._concerned(touched):
@@ -73,7 +73,7 @@ class Watch:
         found = dict(touched)
         for ref in touched:
             life = self._lives[ref]
-            for fact, machine in self._pages[ref[0], life.machine_version].links.items():
+            for fact, machine in self._definitions[ref[0], life.machine_version].links.items():
                 if life.facts.get(fact) is not None:
                     found[machine, str(life.facts[fact])] = None
         return {ref: None for ref in found if ref in self._lives}

@@ -1,9 +1,9 @@
 """A provider in memory with books of its own: for simulations of millions of operations.
 
-`ProviderBooks` is the provider's half: cards, what is available and held on them, and a line for everything that was
-done, under our id of the call where we did it. It does what it is asked each time it is asked: a request sent twice is
-done twice, as at a provider that promises nothing. `Network` stands between: it is a `Provider`, and what goes wrong
-with a request is told to it by a function, one fault for each request:
+`MemoryProviderBooks` is the provider's half: cards, what is available and held on them, and a line for everything that
+was done, under our id of the call where we did it. It does what it is asked each time it is asked: a request sent
+twice is done twice, as at a provider that promises nothing. `Network` stands between: it is a `Provider`, and what
+goes wrong with a request is told to it by a function, one fault for each request:
 
     lost_before, refused, 429, 500_before     nothing is done; told as unknown or as surely not done
     lost_after, 500_after, slow, broken_json, truncated, wrong_currency, raises, unreadable
@@ -26,7 +26,7 @@ import attrs
 
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
 from tallystick.provider.verbs import REPEATABLE
-from tallystick.testing.referee.verdict import Done, Provided
+from tallystick.testing.referee import ProviderBooks, ProviderLine
 
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")
 TOLD_AS_UNKNOWN = ("lost_after", "500_after", "slow", "broken_json", "truncated", "wrong_currency", "unclear")
@@ -50,13 +50,13 @@ class Declined(Exception):
         self.reason = reason
 
 
-class ProviderBooks:
+class MemoryProviderBooks:
     """The provider's half."""
 
     def __init__(self, chance: Random) -> None:
         self.cards: dict[str, Card] = {}
-        self.lines: list[Done] = []
-        self.by_call: dict[str, list[tuple[Done, Outcome]]] = {}
+        self.lines: list[ProviderLine] = []
+        self.by_call: dict[str, list[tuple[ProviderLine, Outcome]]] = {}
         self.unclear: set[str] = set()  # calls that no look-up can tell
         self._voided: set[str] = set()
         self._chance = chance
@@ -162,18 +162,18 @@ class ProviderBooks:
         self.by_call.setdefault(call.id, []).append((line, outcome))
         return outcome
 
-    def _line(self, call: Call | None, verb: str, card: Card, amount: int, change: int) -> Done:
+    def _line(self, call: Call | None, verb: str, card: Card, amount: int, change: int) -> ProviderLine:
         id = f"t{len(self.lines) + 1}"
-        line = Done(id, call.id if call else None, verb, card.number, card.currency, amount, change)
+        line = ProviderLine(id, call.id if call else None, verb, card.number, card.currency, amount, change)
         self.lines.append(line)
         return line
 
-    # Told
+    # Acknowledged
 
-    def provided(self) -> Provided:
+    def provided(self) -> ProviderBooks:
         """As the referee reads them."""
         cards = {(each.number, each.currency): each for each in self.cards.values()}
-        return Provided(
+        return ProviderBooks(
             self.lines, {key: each.available for key, each in cards.items()},
             {key: each.holds for key, each in cards.items()},
         )  # fmt: skip
@@ -190,7 +190,7 @@ class Network:
 
     def __init__(
         self,
-        books: ProviderBooks,
+        books: MemoryProviderBooks,
         chance: Random,
         *,
         fault: Callable[[str], str],

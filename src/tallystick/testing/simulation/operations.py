@@ -21,7 +21,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.engine import GRACE
 from tallystick.engine.receipt import Command, Ended, Receipt, stamp
 from tallystick.errors import Invalid, KeyReused
-from tallystick.testing.referee.verdict import Told
+from tallystick.testing.referee import Acknowledged
 from tallystick.testing.simulation.operator import Office
 from tallystick.testing.simulation.provider_double import Half
 from tallystick.testing.simulation.workload import Business
@@ -43,7 +43,7 @@ class Traffic:
         self.chance = Random(f"{seed}:traffic")  # noqa: S311  # to be repeatable
         self.done: Counter[str] = Counter()  # operations by kind
         self.ended: Counter[str] = Counter()  # commands by how they ended
-        self.told: list[Told] = []
+        self.told: list[Acknowledged] = []
         self.pending: list[Command] = []  # died, or turned away: to be said again
         self._answered: deque[tuple[Command, Ended]] = deque(maxlen=40)
         self.business = Business(world, half, machines, self.chance, self)
@@ -112,7 +112,7 @@ class Traffic:
     def _heard(self, command: Command, receipt: Receipt) -> None:
         self.ended[receipt.result] += 1
         self.world.story.append(("answer", receipt.result, receipt.why))
-        self.told.append(Told(command.key, command.machine, command.id, command.command, str(receipt.result)))
+        self.told.append(Acknowledged(command.key, command.machine, command.id, command.command, str(receipt.result)))
         if receipt.pin:
             self.business.pins[command.id] = receipt.pin
         if receipt.result in AGAIN:

@@ -11,7 +11,7 @@ import json
 from tallystick.engine.old_receipt import outcome_told
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow
-from tallystick.testing.referee.verdict import Done
+from tallystick.testing.referee import ProviderLine
 from tallystick.testing.simulation.provider_double import Half
 from tallystick.testing.simulation.world import World
 
@@ -40,7 +40,7 @@ class Office:
             call.id, "confirmed", by="ann", reason="it is in their books", reference=line.id, amount=amount
         )
 
-    def _line(self, call: CallRow, number: str) -> Done | None:
+    def _line(self, call: CallRow, number: str) -> ProviderLine | None:
         with self._world.store.reading() as reading:
             calls = reading.calls_on(call.machine, call.entity)
         outcomes = (outcome_told(each.outcome) for each in calls if each.state == "confirmed")
@@ -52,7 +52,7 @@ class Office:
         return next(iter(own or fitting), None)
 
 
-def _fits(line: Done, call: CallRow) -> bool:
+def _fits(line: ProviderLine, call: CallRow) -> bool:
     """Whether a line is what a call asked for; of a hold or a redemption perhaps a part."""
     if line.verb not in (call.verb, THERE.get(call.verb)):
         return False

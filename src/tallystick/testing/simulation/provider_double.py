@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from tallystick.core.entity import Entity
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Provider
-from tallystick.testing.referee.verdict import Done, Provided
-from tallystick.testing.simulation.memory_provider import CHANGES_GO_WRONG, Network, ProviderBooks
+from tallystick.testing.referee import ProviderBooks, ProviderLine
+from tallystick.testing.simulation.memory_provider import CHANGES_GO_WRONG, MemoryProviderBooks, Network
 from tallystick.testing.simulation.world import START, World
 
 Clock = Callable[[], datetime]
@@ -60,10 +60,10 @@ class Half(Protocol):
 
     def available(self, number: str, currency: str) -> int: ...
 
-    def lines(self, number: str) -> list[Done]:
+    def lines(self, number: str) -> list[ProviderLine]:
         """What was done to a card, as a person sees it in the provider's office."""
 
-    def provided(self) -> Provided | None:
+    def provided(self) -> ProviderBooks | None:
         """Its books; none where there is no other half."""
 
     def close(self) -> None: ...
@@ -77,7 +77,7 @@ class LightHalf:
 
     def __init__(self, seed: int, wrapped: Wrapped | None = None) -> None:
         self._chance = Random(f"{seed}:books")  # noqa: S311  # to be repeatable
-        self._books = ProviderBooks(self._chance)
+        self._books = MemoryProviderBooks(self._chance)
         self._wrapped = wrapped
 
     def provider(self, world: World, clock: Clock) -> Provider:
@@ -113,10 +113,10 @@ class LightHalf:
     def available(self, number: str, currency: str) -> int:
         return self._books.cards[number].available
 
-    def lines(self, number: str) -> list[Done]:
+    def lines(self, number: str) -> list[ProviderLine]:
         return [each for each in self._books.lines if each.number == number]
 
-    def provided(self) -> Provided:
+    def provided(self) -> ProviderBooks:
         return self._books.provided()
 
     def close(self) -> None: ...
@@ -173,10 +173,10 @@ class LocalHalf:
             found = [ref for ref in reading.find(number) if ref[0] == "gift_card"]
         return self._world.entity(*found[0]) if found else None
 
-    def lines(self, number: str) -> list[Done]:
+    def lines(self, number: str) -> list[ProviderLine]:
         return []
 
-    def provided(self) -> Provided | None:
+    def provided(self) -> ProviderBooks | None:
         return None
 
     def close(self) -> None: ...
@@ -260,12 +260,12 @@ class ClutchHalf:
     def available(self, number: str, currency: str) -> int:
         return self.sandbox.balances(number).get(currency, 0)
 
-    def lines(self, number: str) -> list[Done]:
-        return [each for each in self.provided().done if each.number == number]
+    def lines(self, number: str) -> list[ProviderLine]:
+        return [each for each in self.provided().lines if each.number == number]
 
-    def provided(self) -> Provided:
+    def provided(self) -> ProviderBooks:
         self.sandbox.balances("")  # what is late and due is done now
-        return Provided.of_sandbox_db(self.sandbox._books._db)
+        return ProviderBooks.of_sandbox_db(self.sandbox._books._db)
 
     def close(self) -> None:
         self.sandbox.close()

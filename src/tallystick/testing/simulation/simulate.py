@@ -23,7 +23,7 @@ from threading import Thread
 
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.testing.referee.verdict import Rows, judge
+from tallystick.testing.referee import Rows, judge
 from tallystick.testing.simulation.live_referee import Watch
 from tallystick.testing.simulation.liveness import Ending
 from tallystick.testing.simulation.operations import Traffic, Wrong
@@ -104,7 +104,7 @@ class Simulation:
     def _judge(self) -> None:
         rows, provided, told = rows_of(self.world.store), self.half.provided(), self.traffic.told
         self.wrong += judge(rows, provided, told, settled=not self.wrong, steady=self.world.steady)
-        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.done if provided else (), told)
+        tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.lines if provided else (), told)
         self.figures.judged += sum(len(each) for each in tables)
         self._covered(rows)
 
