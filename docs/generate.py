@@ -1,7 +1,7 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
-A page that is generated has a marker pair, `<!-- diagram NAME -->` or `<!-- findings -->` and `<!-- end -->`; between
-them stands what the declaration says today.
+A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->` or `<!-- rooms -->`, and
+`<!-- end -->`. What stands between them is what the code says today.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+import rooms
 from tallystick import load
 from tallystick.check import TITLES
 from tallystick.diagram.mermaid import to_mermaid
@@ -17,8 +18,10 @@ from tallystick.diagram.model import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs/findings/README.md"]
+MAP = ROOT / "docs/rooms.svg"
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
+MAPPED = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def fresh(text: str) -> str:
@@ -31,17 +34,19 @@ def fresh(text: str) -> str:
 
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
+    text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
     return MARKED.sub(drawn, text)
 
 
 def main() -> int:
     check = "--check" in sys.argv
-    stale = [page for page in PAGES if fresh(page.read_text(encoding="utf-8")) != page.read_text(encoding="utf-8")]
+    made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
+    stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
         if check:
             print(f"{page.relative_to(ROOT)} is stale: run python docs/generate.py", file=sys.stderr)
         else:
-            page.write_text(fresh(page.read_text(encoding="utf-8")), encoding="utf-8")
+            page.write_text(made[page], encoding="utf-8")
     return 1 if check and stale else 0
 
 
