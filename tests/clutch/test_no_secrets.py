@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from test_traffic import Traffic
 
-from clutch_world import Command, Crash, World
+from clutch_world import Command, ProcessDied, World
 from tallystick.books.books import Books
 from tallystick.books.reconcile import reconcile
 from tallystick.clutch.answers import NotRead
@@ -152,7 +152,7 @@ def test_nothing_that_is_said_of_long_pins(log: io.StringIO, tmp_path: Path, cap
             said.append(str(error) if pin in str(args["amount"]) else said_of(error))
     world.end()
     world.fate = dies_before_its_commit
-    with pytest.raises(Crash):
+    with pytest.raises(ProcessDied):
         world.do("payment", "authorize-1-True", "reverse")
     for guess in (pin, wrong):
         try:
@@ -185,7 +185,7 @@ def without_amount(text: str, pin: str) -> str:
 
 def dies_before_its_commit(where: str) -> None:
     if where == "before its commit":
-        raise Crash(where)
+        raise ProcessDied(where)
 
 
 def test_a_card_number_that_is_taken_for_a_name_is_masked() -> None:

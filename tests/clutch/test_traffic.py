@@ -24,7 +24,7 @@ import attrs
 import pytest
 
 import tallystick
-from clutch_world import MACHINES, Command, Crash, Ended, World
+from clutch_world import MACHINES, Command, Ended, ProcessDied, World
 from tallystick.books.books import Books
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Refused, Settings, ValueType
@@ -78,13 +78,13 @@ class Traffic:
 
     def die(self, where: str) -> None:
         if self.chance.random() < self.deaths:
-            raise Crash(where)
+            raise ProcessDied(where)
 
     def alive(self, what: Callable[[], object]) -> bool:
         """Do something; if the process dies of it, start another on the same store."""
         try:
             what()
-        except Crash:
+        except ProcessDied:
             self.crashes += 1
             self.world.start()
             return False

@@ -35,7 +35,7 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Prov
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
-from tallystick.testing.simulation.world import Dying
+from tallystick.testing.simulation.dying_store import DyingStore
 
 MACHINES = reader.load()
 PIN = "73519"
@@ -1471,7 +1471,7 @@ class Sleeper(Shop):
     """Its process sleeps after each of its next so many commits, and `meanwhile` happens."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__(Dying(store, self._at), Scripted())  # type: ignore[arg-type]  # a store in all that counts
+        super().__init__(DyingStore(store, self._at), Scripted())  # type: ignore[arg-type]  # a store in all that counts
         self.naps: list[float] = []
         self.meanwhile: Callable[[], object] = lambda: None
 

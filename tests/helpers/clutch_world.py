@@ -39,7 +39,7 @@ from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow
 from tallystick.testing.referee import ProviderBooks, judge
-from tallystick.testing.simulation.world import Crash, Dying
+from tallystick.testing.simulation.dying_store import DyingStore, ProcessDied
 from tallystick.testing.store_rows import rows_of
 
 MACHINES = reader.load()
@@ -66,7 +66,7 @@ class Clock:
         self.now += timedelta(**by)
 
 
-Fate = Callable[[str], object]  # told where the process is; raises Crash where it dies
+Fate = Callable[[str], object]  # told where the process is; raises ProcessDied where it dies
 
 
 def spared(where: str) -> None:
@@ -151,7 +151,7 @@ class World:
             bucket=LeakyBucket(1e6, 10**6, clock=seconds), breaker=Breaker(10**6, 30.0, clock=seconds),
         )  # fmt: skip
         answering: Provider = self._wrapped(self.provider) if self._wrapped else self.provider
-        store: Any = Dying(self.store, lambda where: self.fate(where))
+        store: Any = DyingStore(self.store, lambda where: self.fate(where))
         self.engine = Engine(
             MACHINES, store, answering, clock=self.clock, ids=lambda: f"call-{next(self._ids):04}",
             random=Random(self._seed), numbers=self.numbers,
@@ -393,4 +393,15 @@ def insisted(world: World, command: Command, times: int = 4) -> Receipt:
     return receipt
 
 
-__all__ = ["MACHINES", "Clock", "Command", "Crash", "Ended", "Invalid", "Outcome", "World", "insisted", "settings_of"]
+__all__ = [
+    "MACHINES",
+    "Clock",
+    "Command",
+    "Ended",
+    "Invalid",
+    "Outcome",
+    "ProcessDied",
+    "World",
+    "insisted",
+    "settings_of",
+]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tallystick.definition.machine import Machines
     from tallystick.testing.fuzzing.coverage import Coverage
-    from tallystick.testing.simulation.report import Figures
+    from tallystick.testing.simulation.report import SimulationReport
 
 
 @click.command()
@@ -48,7 +48,7 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
 
     begun = time.monotonic()
 
-    def progress(so_far: Figures) -> None:
+    def progress(so_far: SimulationReport) -> None:
         done, spent = so_far.operations.total(), time.monotonic() - begun
         text = f"{so_far.seeds.total()} of {seeds} seeds, {done:,} operations, {done / max(spent, 0.01):,.0f} a second"
         sys.stderr.write(f"\r{text}, {len(so_far.failures)} wrong")

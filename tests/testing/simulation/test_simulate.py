@@ -28,7 +28,7 @@ from tallystick.engine import steps
 from tallystick.engine.unit_of_work import Unit
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
-from tallystick.testing.simulation.report import Figures
+from tallystick.testing.simulation.report import SimulationReport
 from tallystick.testing.simulation.simulate import simulate, simulate_many, world_of
 
 MACHINES = reader.load(reader.packaged_folder())
@@ -37,7 +37,7 @@ OPERATIONS = 150
 
 
 @cache
-def run(seed: int, operations: int = OPERATIONS, world: str = "books") -> Figures:
+def run(seed: int, operations: int = OPERATIONS, world: str = "books") -> SimulationReport:
     return simulate(seed, operations, world=world, machines=MACHINES)
 
 
@@ -67,7 +67,7 @@ def test_worlds_take_turns() -> None:
 
 
 def test_it_is_not_the_peace_of_nothing() -> None:
-    total = Figures()
+    total = SimulationReport()
     for seed in SEEDS:
         total.add(run(seed))
     assert set(total.answers) == {
@@ -110,7 +110,7 @@ def test_another_process_with_other_hashes_gives_the_same(tmp_path: Any) -> None
 
 def test_seeds_sum_up_in_their_order() -> None:
     total = simulate_many(5, 3, 30, world="books")
-    one_by_one = Figures()
+    one_by_one = SimulationReport()
     for seed in (5, 6, 7):
         one_by_one.add(run(seed, 30))
     assert total == one_by_one
@@ -191,9 +191,7 @@ class ForgetsItsHolds(Wrapped):
 
 
 def caught(wrapped: Callable[[Provider], Provider] | None = None, seeds: int = 6) -> bool:
-    return any(
-        simulate(seed, 100, world="books", wrapped=wrapped, machines=MACHINES).failures for seed in range(1, seeds)
-    )
+    return any(simulate(seed, 100, world="books", wrap=wrapped, machines=MACHINES).failures for seed in range(1, seeds))
 
 
 def test_a_provider_that_is_right_is_not_caught() -> None:

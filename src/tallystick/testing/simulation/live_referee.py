@@ -1,7 +1,7 @@
-"""The referee's eyes on a run that goes on: every new entry is replayed once, every touched row compared at once.
+"""The referee, while a run goes on: every new entry is replayed once, every row it touched is compared at once.
 
-What was written is judged within a few operations, by the same code that judges the whole run at its end: the chain,
-the postings, the row against its journal, and the invariants of whatever the new entries have touched.
+What was written is judged within a few operations, by the code that judges the whole run at its end: the chain, the
+postings, the row against its journal, and the invariants of whatever the new entries have touched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ Ref = tuple[str, str]
 Path = tuple[str, str, str]  # machine, fact, account
 
 
-class Watch:
+class LiveReferee:
+    """Looks at a store that a run goes on in."""
+
     def __init__(self, machines: Machines, store: Store) -> None:
         self.checked: Counter[str] = Counter()
         self._store = store

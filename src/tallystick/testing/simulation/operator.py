@@ -1,7 +1,7 @@
-"""The person who is asked when no record tells: somebody who looks into the provider's office.
+"""A person who is asked when no record tells: an operator who looks at the provider's own books.
 
-There our own id of a call is shown beside what was done. Of two calls that are alike, a look-up may have given each the
-line of the other; so where a call's own line is taken, one that fits it as well will do.
+There our id of a call is shown beside what was done. A look-up may have given each of two calls that are alike the
+line of the other. So if a call's own line is taken, another one that fits it will do as well.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from tallystick.engine.old_receipt import outcome_told
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow
 from tallystick.testing.referee import ProviderLine
-from tallystick.testing.simulation.provider_double import Half
-from tallystick.testing.simulation.world import World
+from tallystick.testing.simulation.provider_double import ProviderDouble
+from tallystick.testing.simulation.world import SimulatedWorld
 
 PARTLY = ("hold", "redeem")
 # What a verb is in Clutch's books, where it has another name there.
 THERE = {"activate": "allocate", "suspend": "account", "reinstate": "account", "update_account": "account"}
 
 
-class Office:
-    def __init__(self, world: World, half: Half) -> None:
-        self._world, self._half = world, half
+class Operator:
+    """Decides calls by hand."""
+
+    def __init__(self, world: SimulatedWorld, double: ProviderDouble) -> None:
+        self._world, self._double = world, double
 
     def decide(self, call: CallRow) -> None:
         """Look a call up and say what became of it."""
         world = self._world
-        world.counts["decided by a person"] += 1
+        world.events["decided by a person"] += 1
         card = world.entity(call.machine, call.entity)
         number = (card.facts.get("number") if card else None) or json.loads(call.args).get("number")
         line = self._line(call, str(number)) if number else None
@@ -46,7 +48,7 @@ class Office:
         outcomes = (outcome_told(each.outcome) for each in calls if each.state == "confirmed")
         claimed = {outcome.reference for outcome in outcomes if outcome is not None}
         known = {each.id for each in calls}
-        free = [each for each in self._half.lines(number) if each.id not in claimed and each.call in known]
+        free = [each for each in self._double.lines(number) if each.id not in claimed and each.call in known]
         fitting = [each for each in free if _fits(each, call)]
         own = [each for each in fitting if each.call == call.id]
         return next(iter(own or fitting), None)

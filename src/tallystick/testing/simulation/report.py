@@ -32,10 +32,10 @@ class Failure:
 
 
 @attrs.define
-class Figures:
+class SimulationReport:
     """Counted over one seed or many."""
 
-    seeds: Counter[str] = attrs.field(factory=Counter)  # by the provider's half
+    seeds: Counter[str] = attrs.field(factory=Counter)  # by the provider's double
     operations: Counter[str] = attrs.field(factory=Counter)
     answers: Counter[str] = attrs.field(factory=Counter)
     faults: Counter[str] = attrs.field(factory=Counter)
@@ -55,9 +55,9 @@ class Figures:
         """Of one journal; or over the hashes of many, in the order of their seeds."""
         return self.hashes[0] if len(self.hashes) == 1 else hashlib.sha256("".join(self.hashes).encode()).hexdigest()
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: SimulationReport) -> None:
         """Sum up, seeds in their order."""
-        for field in attrs.fields(Figures):
+        for field in attrs.fields(SimulationReport):
             mine, theirs = getattr(self, field.name), getattr(other, field.name)
             if isinstance(mine, Counter):
                 mine.update(theirs)

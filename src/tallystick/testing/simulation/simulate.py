@@ -1,10 +1,9 @@
 """The whole system, simulated: engine, store, clocks, network and the provider's books, everything from one seed.
 
-A run has two phases. *Safety*: operations (`traffic`) in bad weather (`simulated`): answers are lost, processes die at
-any step, others come in between, clocks jump, other channels spend. *Liveness*: the weather clears, and everything in
-doubt has to end, by the provider's record or, where that does not say, by a person who looks into it; every hold has to
-be ended, and what other channels did is taken over. On the way and at the end the referee judges, who shares no code
-with what it judges.
+A run has two phases. *Safety*: operations of an order system while things go wrong. Answers are lost, processes die at
+any step, others come in between, clocks jump, other channels spend. *Liveness*: nothing goes wrong any more. Everything
+in doubt has to be resolved, by the provider's record or, where that does not tell, by a person who asks the provider;
+every hold has to end; and what other channels did is taken over. The referee judges on the way and at the end.
 
 The same seed gives the same journal, to the last hash.
 """
@@ -14,7 +13,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
@@ -24,128 +23,134 @@ from threading import Thread
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.testing.referee import Rows, judge
-from tallystick.testing.simulation.live_referee import Watch
-from tallystick.testing.simulation.liveness import Ending
-from tallystick.testing.simulation.operations import Traffic, Wrong
-from tallystick.testing.simulation.provider_double import ClutchHalf, Half, LightHalf, LocalHalf, Wrapped
-from tallystick.testing.simulation.report import Failure, Figures
-from tallystick.testing.simulation.world import World
+from tallystick.testing.simulation.live_referee import LiveReferee
+from tallystick.testing.simulation.liveness import Liveness
+from tallystick.testing.simulation.local_double import LocalDouble
+from tallystick.testing.simulation.memory_double import MemoryDouble
+from tallystick.testing.simulation.order_system import OrderSystem, WrongAnswer
+from tallystick.testing.simulation.provider_double import ProviderDouble, Wrap
+from tallystick.testing.simulation.report import Failure, SimulationReport
+from tallystick.testing.simulation.world import SimulatedWorld
 from tallystick.testing.store_rows import rows_of
 
-LOOK_EVERY = 20  # operations, after which what is new is watched
-CLUTCH_EVERY = 20  # of so many seeds, one runs through all of Clutch
-LOCAL_EVERY = 4  # of so many, one runs where nobody is asked
+LOOK_EVERY = 20  # operations, after which the referee looks at what is new
+CLUTCH_EVERY = 20  # of so many seeds, one has all of Clutch
+LOCAL_EVERY = 4  # of so many, one has the local provider
 CLUTCH_SHARE = 4  # and does this much less, as it costs more
 
-HALVES: Mapping[str, Callable[[int, Wrapped | None], Half]] = {
-    "books": LightHalf, "clutch": ClutchHalf, "local": LocalHalf,
-}  # fmt: skip
-
-Progress = Callable[[Figures], object]
+Progress = Callable[[SimulationReport], object]
 
 
 def world_of(seed: int) -> str:
-    """Which half a seed runs against, unless that is said."""
+    """Which provider a seed has, unless that is said."""
     return "clutch" if seed % CLUTCH_EVERY == 0 else "local" if seed % LOCAL_EVERY == 1 else "books"
 
 
-class Simulation:
-    """One seed."""
+def _double(kind: str, seed: int, wrap: Wrap | None) -> ProviderDouble:
+    if kind == "clutch":
+        from tallystick.testing.simulation.clutch_double import ClutchDouble  # needs packages of its own
 
-    def __init__(self, seed: int, operations: int, *, world: str = "", wrapped: Wrapped | None = None,
+        return ClutchDouble(seed, wrap)
+    return LocalDouble(seed, wrap) if kind == "local" else MemoryDouble(seed, wrap)
+
+
+class Simulation:
+    """One seed. `wrap` puts a provider of a test's own in front."""
+
+    def __init__(self, seed: int, operations: int, *, world: str = "", wrap: Wrap | None = None,
                  machines: Machines | None = None) -> None:  # fmt: skip
         self.seed, self.operations = seed, operations
         self.machines = machines or _packaged()
         kind = world or world_of(seed)
-        self.half: Half = HALVES[kind](seed, wrapped)
-        self.world = World(seed, self.machines, self.half, self.half.kinds)
-        self.traffic = Traffic(seed, self.machines, self.world, self.half)
-        self.watch = Watch(self.machines, self.world.store)
-        self.figures = Figures()
+        self.double = _double(kind, seed, wrap)
+        self.world = SimulatedWorld(seed, self.machines, self.double)
+        self.orders = OrderSystem(seed, self.machines, self.world, self.double)
+        self.referee = LiveReferee(self.machines, self.world.store)
+        self.report = SimulationReport()
         self.wrong: list[str] = []
 
-    def run(self) -> Figures:
+    def run(self) -> SimulationReport:
         """Both phases, judged."""
         try:
             self._safety()
             if not self.wrong:
                 self._liveness()
             self._judge()
-        except Wrong as error:
+        except WrongAnswer as error:
             self.wrong.append(str(error))
         except Exception as error:  # noqa: BLE001  # whatever the system raises is a finding about it
             self.wrong.append(f"{type(error).__name__}: {error}")
         finally:
-            self.half.close()
+            self.double.close()
         return self._counted()
 
     def _safety(self) -> None:
         look = LOOK_EVERY
-        while self.traffic.operations < self.operations and not self.wrong:
-            self.traffic.step()
-            if self.traffic.operations >= look:
+        while self.orders.operations < self.operations and not self.wrong:
+            self.orders.operate()
+            if self.orders.operations >= look:
                 look += LOOK_EVERY
-                self.wrong += self.watch.look()
+                self.wrong += self.referee.look()
 
     def _liveness(self) -> None:
-        world, ending = self.world, Ending(self.world, self.half)
-        self.figures.seconds = world.seconds  # what follows is mostly waiting
-        world.weather.clear()
-        self.wrong += ending.settle()
-        again, self.traffic.pending = self.traffic.pending[::2], []  # the others are never said again
+        world, liveness = self.world, Liveness(self.orders)
+        self.report.seconds = world.seconds  # what follows is mostly waiting
+        world.rates.clear()
+        self.wrong += liveness.resolve_everything()
+        again, self.orders.pending = self.orders.pending[::2], []  # the others are never given again
         for command in again:
-            self.traffic.say(command)
-        self.wrong += ending.settle()
-        self.wrong += ending.release(self.traffic)
-        self.wrong += ending.settle()
-        self.wrong += ending.agree(self.traffic)
-        self.wrong += self.watch.look()
+            self.orders.give(command)
+        self.wrong += liveness.resolve_everything()
+        self.wrong += liveness.end_holds()
+        self.wrong += liveness.resolve_everything()
+        self.wrong += liveness.adopt_other_channels()
+        self.wrong += self.referee.look()
 
     def _judge(self) -> None:
-        rows, provided, told = rows_of(self.world.store), self.half.provided(), self.traffic.told
+        rows, provided, told = rows_of(self.world.store), self.double.books(), self.orders.acknowledged
         self.wrong += judge(rows, provided, told, settled=not self.wrong, steady=self.world.steady)
         tables = (rows.entities, rows.entries, rows.calls, rows.queue, provided.lines if provided else (), told)
-        self.figures.judged += sum(len(each) for each in tables)
+        self.report.judged += sum(len(each) for each in tables)
         self._covered(rows)
 
     # Counting
 
-    def _counted(self) -> Figures:
-        figures, world = self.figures, self.world
-        figures.seeds[self.half.kind] += 1
-        figures.operations += self.traffic.done
-        figures.answers += self.traffic.ended
-        figures.faults += world.faults
-        figures.events += world.counts
-        figures.checked += self.watch.checked
+    def _counted(self) -> SimulationReport:
+        report, world = self.report, self.world
+        report.seeds[self.double.kind] += 1
+        report.operations += self.orders.counts
+        report.answers += self.orders.answers
+        report.faults += world.faults
+        report.events += world.events
+        report.checked += self.referee.checked
         if self.wrong:
-            story = tuple(" ".join(map(str, line)) for line in world.story)
-            figures.failures.append(Failure(self.seed, self.operations, self.half.kind, tuple(self.wrong), story))
-        return figures
+            story = tuple(" ".join(map(str, line)) for line in world.recent)
+            report.failures.append(Failure(self.seed, self.operations, self.double.kind, tuple(self.wrong), story))
+        return report
 
     def _covered(self, rows: Rows) -> None:
-        figures, digest = self.figures, hashlib.sha256()
+        report, digest = self.report, hashlib.sha256()
         for entry in sorted(rows.entries, key=itemgetter("seq")):
             digest.update(entry["hash"].encode())
-            figures.states[entry["machine"], entry["to_state"]] += 1
-            figures.phases[entry["phase"]] += 1
+            report.states[entry["machine"], entry["to_state"]] += 1
+            report.phases[entry["phase"]] += 1
             if entry["phase"] in ("done", "confirmed") and entry["transition"] != "create":
-                figures.fired[entry["machine"], entry["transition"]] += 1
-        figures.entries, figures.hashes = len(rows.entries), [digest.hexdigest()]
+                report.fired[entry["machine"], entry["transition"]] += 1
+        report.entries, report.hashes = len(rows.entries), [digest.hexdigest()]
 
 
-def simulate(seed: int, operations: int, *, world: str = "", wrapped: Wrapped | None = None,
-             machines: Machines | None = None) -> Figures:  # fmt: skip
+def simulate(seed: int, operations: int, *, world: str = "", wrap: Wrap | None = None,
+             machines: Machines | None = None) -> SimulationReport:  # fmt: skip
     """Run one seed; a run that is wrong is run again for shorter, to show how little it takes."""
-    figures = Simulation(seed, operations, world=world, wrapped=wrapped, machines=machines).run()
+    report = Simulation(seed, operations, world=world, wrap=wrap, machines=machines).run()
     shorter = operations
-    while figures.failures and shorter > 10:
+    while report.failures and shorter > 10:
         shorter = shorter // 2
-        less = Simulation(seed, shorter, world=world, wrapped=wrapped, machines=machines).run()
+        less = Simulation(seed, shorter, world=world, wrap=wrap, machines=machines).run()
         if not less.failures:
             break
-        figures.failures = less.failures
-    return figures
+        report.failures = less.failures
+    return report
 
 
 @lru_cache
@@ -153,10 +158,10 @@ def _packaged() -> Machines:
     return reader.load(reader.packaged_folder())
 
 
-def _some(task: tuple[list[int], int, str]) -> Figures:
+def _some(task: tuple[list[int], int, str]) -> SimulationReport:
     """Some seeds, in a process of their own."""
     seeds, operations, world = task
-    total = Figures()
+    total = SimulationReport()
     machines = _packaged()
     gc.disable()  # cycles are few, and seeds are short
     try:
@@ -179,20 +184,20 @@ def _share(seed: int, operations: int, world: str) -> int:
 
 def simulate_many(
     first: int, seeds: int, operations: int, *, jobs: int = 1, world: str = "", progress: Progress | None = None
-) -> Figures:
+) -> SimulationReport:
     """Run many seeds, `operations` each on the average, and sum up."""
     size = max(1, min(10, seeds // (4 * jobs)))
     numbers = list(range(first, first + seeds))
     tasks = [(numbers[at : at + size], operations, world) for at in range(0, seeds, size)]
-    total = Figures()
-    for figures in _spread(tasks, jobs):
-        total.add(figures)
+    total = SimulationReport()
+    for report in _spread(tasks, jobs):
+        total.add(report)
         if progress is not None:
             progress(total)
     return total
 
 
-def _spread(tasks: Iterable[tuple[list[int], int, str]], jobs: int) -> Iterator[Figures]:
+def _spread(tasks: Iterable[tuple[list[int], int, str]], jobs: int) -> Iterator[SimulationReport]:
     if jobs <= 1:
         yield from map(_some, tasks)
         return

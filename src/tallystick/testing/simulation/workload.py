@@ -1,7 +1,7 @@
-"""What suits: orders from the first hold to the last cent, cards from the box to their replacement.
+"""What to do next with a card or an order, from the first hold to the last cent and from the box to the replacement.
 
-Each piece of business looks at one card or order and does what its state suggests, often to one that was used just
-before, so that things meet. Amounts are often the same few: what is alike is what look-ups can mix up.
+Each piece of work looks at one card or order and does what its state suggests, often to one that was used just before,
+so that things meet. Amounts are often the same few, because look-ups can mix up what is alike.
 """
 
 from __future__ import annotations
@@ -12,22 +12,33 @@ from typing import Any, Protocol
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machines
 from tallystick.engine.receipt import Receipt
-from tallystick.testing.simulation.provider_double import Half
-from tallystick.testing.simulation.world import World
+from tallystick.testing.simulation.provider_double import ProviderDouble
+from tallystick.testing.simulation.world import SimulatedWorld
 
 CARDS, ORDERS = 10, 10  # that are in use at a time
 
 
-class Giving(Protocol):
-    """Who gives the commands."""
+class Give(Protocol):
+    """Gives a new command to the running process, now or `later` by so many seconds; `signed` by a person."""
 
-    def do(self, machine: str, id: str, command: str, *, later: float = 0.0, **args: Any) -> Receipt | None: ...
-    def sign(self, machine: str, id: str, command: str) -> Receipt | None: ...
+    def __call__(
+        self, machine: str, id: str, command: str, *, later: float = 0.0, signed: bool = False, **args: Any
+    ) -> Receipt | None: ...
 
 
-class Business:
-    def __init__(self, world: World, half: Half, machines: Machines, chance: Random, give: Giving) -> None:
-        self._world, self._half, self._machines, self._chance, self._give = world, half, machines, chance, give
+class Workload:
+    """Cards and orders in use, and what to do with them next."""
+
+    def __init__(
+        self, world: SimulatedWorld, double: ProviderDouble, machines: Machines, chance: Random, give: Give
+    ) -> None:
+        self._world, self._double, self._machines, self._chance, self._give = (
+            world,
+            double,
+            machines,
+            chance,
+            give,
+        )
         self.cards: list[str] = []
         self.orders: list[tuple[str, str]] = []  # payments, fulfilments, replacements
         self.pins: dict[str, str] = {}
@@ -55,25 +66,25 @@ class Business:
 
     def _new_card(self) -> None:
         self._count += 1
-        id, currency = f"c{self._count}", self._chance.choice(self._half.currencies)
+        id, currency = f"c{self._count}", self._chance.choice(self._double.currencies)
         form = "physical" if self._chance.random() < 0.25 else "electronic"
         more: dict[str, Any] = {"card_set": "GIFT"} if form == "electronic" else {}
         if self._chance.random() < 0.4:
             more |= {"cash_out_limit": 600, "limit": 20000, "kind": self._chance.choice(["gift", "promo"])}
-        self._give.do("gift_card", id, "create", form=form, currency=currency, **more)
+        self._give("gift_card", id, "create", form=form, currency=currency, **more)
         self.cards.append(id)
         if len(self.cards) > CARDS - 2:
             self.cards.pop(0)
         if self._chance.random() < 0.4:
             sale = f"f{self._count}"
-            self._give.do("fulfilment", sale, "create", order=sale, card=id, form=form, amount=self.amount(9000),
+            self._give("fulfilment", sale, "create", order=sale, card=id, form=form, amount=self.amount(9000),
                     currency=currency)  # fmt: skip
             self._begin("fulfilment", sale)
 
     def _new_payment(self, card: Entity) -> None:
         self._count += 1
         id = f"p{self._count}"
-        self._give.do("payment", id, "create", order=id, card=card.id, currency=card.currency)
+        self._give("payment", id, "create", order=id, card=card.id, currency=card.currency)
         self._begin("payment", id)
 
     def _begin(self, machine: str, id: str) -> None:
@@ -100,38 +111,38 @@ class Business:
         roll = self._chance.random()
         match card.state:
             case "inventory" if card.facts["form"] == "electronic" and roll < 0.9:
-                self._give.do("gift_card", card.id, "allocate")
+                self._give("gift_card", card.id, "allocate")
             case "inventory" if roll < 0.7 and (number := self._number(card)):
-                self._give.do("gift_card", card.id, "activate", number=number)
+                self._give("gift_card", card.id, "activate", number=number)
             case "inventory":
                 balance = self.amount(5000)
-                if card.id not in self._scanned and (number := self._half.sold_elsewhere(card.currency, balance)):
+                if card.id not in self._scanned and (number := self._double.sell_elsewhere(card.currency, balance)):
                     self._scanned[card.id] = number
-                    self._give.do("gift_card", card.id, "recognize", number=number, balance=balance)
+                    self._give("gift_card", card.id, "recognize", number=number, balance=balance)
             case "allocated" if roll < 0.8:
-                self._give.do("gift_card", card.id, "activate")
+                self._give("gift_card", card.id, "activate")
             case "activated" if roll < 0.8:
-                self._give.do("gift_card", card.id, "issue", amount=self.amount(9000))
+                self._give("gift_card", card.id, "issue", amount=self.amount(9000))
             case "issued" if roll < 0.85:
                 self._care(card, roll)
             case "allocated" | "activated" | "issued":
-                self._give.do("gift_card", card.id, "suspend")
+                self._give("gift_card", card.id, "suspend")
             case "suspended" if roll < 0.4:
-                self._give.do("gift_card", card.id, "reinstate")
+                self._give("gift_card", card.id, "reinstate")
             case "suspended" if card.accounts["available"] and roll < 0.9:
                 self._new_replacement(card)
             case "suspended":
-                self._give.do("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(300))
+                self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(300))
 
     def _care(self, card: Entity, roll: float) -> None:
         if roll < 0.3:
-            self._give.do("gift_card", card.id, "reload", amount=self.amount(3000))
+            self._give("gift_card", card.id, "reload", amount=self.amount(3000))
         elif roll < 0.5:
-            self._give.do("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(1500))
+            self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(1500))
         elif roll < 0.57:
-            self._give.do("gift_card", card.id, "cash_out", amount=card.accounts["available"])
+            self._give("gift_card", card.id, "cash_out", amount=card.accounts["available"])
         elif roll < 0.62:
-            self._give.do("gift_card", card.id, "register", email="who@example.com")
+            self._give("gift_card", card.id, "register", email="who@example.com")
         else:
             self.observe(card)
 
@@ -139,11 +150,11 @@ class Business:
         """Take over what the provider says is available."""
         if not card.facts.get("number"):
             return None
-        balance = self._half.available(str(card.facts["number"]), card.currency)
-        return self._give.do("gift_card", card.id, "observe", balance=balance)
+        balance = self._double.available(str(card.facts["number"]), card.currency)
+        return self._give("gift_card", card.id, "observe", balance=balance)
 
     def _number(self, card: Entity) -> str | None:
-        if card.id not in self._scanned and (number := self._half.blank(card.currency)):
+        if card.id not in self._scanned and (number := self._double.new_physical_card(card.currency)):
             self._scanned[card.id] = number
         return self._scanned.get(card.id)
 
@@ -151,65 +162,65 @@ class Business:
         """Something that suits the state of a payment."""
         id, held, roll = payment.id, payment.accounts["held"], self._chance.random()
         if held and roll < 0.3 and self.lost(payment):
-            self._give.sign("payment", id, "hold_lost")
+            self._give("payment", id, "hold_lost", signed=True)
             return
         match payment.state:
             case "requested" if roll < 0.05:
-                self._give.do("payment", id, self._chance.choice(("reverse", "close")))
+                self._give("payment", id, self._chance.choice(("reverse", "close")))
             case "requested":
                 pin = self.pins.get(str(payment.facts["card"]))
                 secret: dict[str, Any] = {"pin": pin} if pin and self._chance.random() < 0.3 else {}
                 command = "authorize" if self._chance.random() < 0.75 else "redeem_now"
-                self._give.do("payment", id, command, amount=self.amount(4000), short=roll < 0.3, **secret)
+                self._give("payment", id, command, amount=self.amount(4000), short=roll < 0.3, **secret)
             case "authorized" | "advanced_hold" | "partially_settled" if held and roll < 0.75:
                 amount = held if roll < 0.2 else self._chance.randint(1, held)
                 how: dict[str, Any] = self._chance.choice(({}, {}, {"last": True}, {"keep": True}))
                 later = 1800.0 if roll > 0.68 else 0.0
-                self._give.do("payment", id, "settle", amount=amount, later=later, **how)
+                self._give("payment", id, "settle", amount=amount, later=later, **how)
             case "authorized" | "advanced_hold" | "partially_settled":
                 self._leave(payment, roll)
             case "closed" if payment.facts["redemption"] and roll < 0.5:
-                self._give.do("payment", id, "void")
+                self._give("payment", id, "void")
             case "closed" if roll < 0.7 and payment.accounts["redeemed"]:
                 self._refund(payment)
 
     def _leave(self, payment: Entity, roll: float) -> None:
         uncovered = payment.accounts["uncovered"]
         if uncovered and roll < 0.82:
-            self._give.do("payment", payment.id, "hold_again", amount=self._chance.randint(1, uncovered))
+            self._give("payment", payment.id, "hold_again", amount=self._chance.randint(1, uncovered))
         elif uncovered and roll < 0.9:
-            self._give.do("payment", payment.id, "let_go", amount=self._chance.randint(1, uncovered))
+            self._give("payment", payment.id, "let_go", amount=self._chance.randint(1, uncovered))
         else:
-            self._give.do("payment", payment.id, "reverse" if roll < 0.97 else "close")
+            self._give("payment", payment.id, "reverse" if roll < 0.97 else "close")
 
     def _refund(self, payment: Entity) -> None:
         amount = self._chance.randint(1, payment.accounts["redeemed"])
         fresh = [id for id in self.cards if (card := self._world.entity("gift_card", id)) is not None
                  and card.state == "activated" and card.currency == payment.currency]  # fmt: skip
         if fresh and self._chance.random() < 0.7:
-            self._give.do("payment", payment.id, "refund_to", amount=amount, to=fresh[0])
+            self._give("payment", payment.id, "refund_to", amount=amount, to=fresh[0])
         else:
-            self._give.do("payment", payment.id, "refund", amount=amount)
+            self._give("payment", payment.id, "refund", amount=amount)
 
     def _fulfil(self, sale: Entity) -> None:
         electronic, roll = sale.facts["form"] == "electronic", self._chance.random()
         match sale.state:
             case "released" | "in_review" | "approved" if roll < 0.05:
-                self._give.do("fulfilment", sale.id, "cancel")
+                self._give("fulfilment", sale.id, "cancel")
             case "released" if roll < 0.4:
-                self._give.do("fulfilment", sale.id, "review")
+                self._give("fulfilment", sale.id, "review")
             case "in_review":
-                self._give.do("fulfilment", sale.id, "approve" if roll < 0.8 else "reject")
+                self._give("fulfilment", sale.id, "approve" if roll < 0.8 else "reject")
             case "released" | "approved" if electronic:
-                self._give.do("fulfilment", sale.id, "allocate")
+                self._give("fulfilment", sale.id, "allocate")
             case "released" | "approved":
                 card = self._world.entity("gift_card", str(sale.facts["card"]))
                 if card is not None and (number := self._number(card)):
-                    self._give.do("fulfilment", sale.id, "ship", number=number)
+                    self._give("fulfilment", sale.id, "ship", number=number)
             case "allocated" | "shipped":
-                self._give.do("fulfilment", sale.id, "activate")
+                self._give("fulfilment", sale.id, "activate")
             case "activated":
-                self._give.do("fulfilment", sale.id, "issue")
+                self._give("fulfilment", sale.id, "issue")
 
     def _new_replacement(self, card: Entity) -> None:
         self._count += 1
@@ -218,9 +229,9 @@ class Business:
         if self._chance.random() < 0.2:  # to a card that is in use, as often the one before
             new, form = self._chance.choice(self.cards[-5:]), "in_use"
         else:
-            self._give.do("gift_card", new, "create", form=form, currency=card.currency, **more)
+            self._give("gift_card", new, "create", form=form, currency=card.currency, **more)
             self.cards.append(new)
-        self._give.do("replacement", id, "create", old=card.id, new=new, form=form, currency=card.currency)
+        self._give("replacement", id, "create", old=card.id, new=new, form=form, currency=card.currency)
         self._begin("replacement", id)
 
     def _replace(self, replacement: Entity) -> None:
@@ -229,19 +240,19 @@ class Business:
         new = self._world.entity("gift_card", str(replacement.facts["new"]))
         match replacement.state:
             case "requested" | "emptied" | "allocated" | "activated" if roll < 0.1:
-                self._give.do("replacement", id, "cancel")
+                self._give("replacement", id, "cancel")
             case "requested" if old is not None and old.accounts["available"]:
-                self._give.do("replacement", id, "begin", amount=old.accounts["available"])
+                self._give("replacement", id, "begin", amount=old.accounts["available"])
             case "emptied" if replacement.facts["form"] == "electronic":
-                self._give.do("replacement", id, "allocate")
+                self._give("replacement", id, "allocate")
             case "emptied" if new is not None and (number := self._number(new)):
-                self._give.do("replacement", id, "activate", number=number)
+                self._give("replacement", id, "activate", number=number)
             case "allocated":
-                self._give.do("replacement", id, "activate")
+                self._give("replacement", id, "activate")
             case "activated":
-                self._give.do("replacement", id, "issue")
+                self._give("replacement", id, "issue")
             case "replaced":
-                self._give.do("replacement", id, "retire")
+                self._give("replacement", id, "retire")
 
     def anything(self) -> None:
         """Any command, whether it suits or not."""
@@ -263,7 +274,7 @@ class Business:
             elif type_.kind == "link":
                 args[name] = self._chance.choice(self.cards)
         if command != "observe":  # a balance that nobody has is somebody's mistake, and no fault of the books
-            self._give.do(entity.machine, entity.id, command, **args)
+            self._give(entity.machine, entity.id, command, **args)
 
     def amount(self, most: int) -> int:
         """Often the same few amounts: what is alike is what look-ups can mix up."""
@@ -274,4 +285,6 @@ class Business:
         card = self._world.entity("gift_card", str(payment.facts["card"]))
         number = card.facts.get("number") if card is not None else None
         held, hold = payment.accounts["held"], payment.facts["hold"]
-        return bool(held and hold and not payment.calls and hold not in self._half.holds(str(number), payment.currency))
+        return bool(
+            held and hold and not payment.calls and hold not in self._double.holds(str(number), payment.currency)
+        )
