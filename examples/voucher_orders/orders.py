@@ -1,4 +1,4 @@
-"""Real voucher orders as commands of gift cards and payments, and what the books say afterwards.
+"""Voucher orders as commands of gift cards and payments, and what the books say afterwards.
 
     orders.csv  payments.csv  items.csv
           └─ read ─┘              each order with its vouchers and its shipments
@@ -29,6 +29,7 @@ from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.money import parse, to_text
 from tallystick.store.protocol import Reading
 
+SAMPLE = Path(__file__).parent / "sample"
 CURRENCY = "BRL"
 CARD_SET = "Voucher"
 ROUND = 1000  # cards are sold in steps of 10.00
@@ -325,8 +326,10 @@ def show(books: Books, commands: Iterable[str]) -> None:
 
 
 def _arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Run real voucher orders through tallystick.")
-    parser.add_argument("folder", type=Path, help="where orders.csv, payments.csv and items.csv are")
+    parser = argparse.ArgumentParser(description="Run voucher orders through tallystick.")
+    parser.add_argument(
+        "folder", type=Path, nargs="?", default=SAMPLE, help="where orders.csv, payments.csv and items.csv are"
+    )
     parser.add_argument(
         "--store", metavar="URL", help="books to keep, such as sqlite:///vouchers.db; otherwise in memory"
     )

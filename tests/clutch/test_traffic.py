@@ -30,9 +30,9 @@ from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Refused, Settings, ValueType
 from tallystick.core.entity import Entity
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
+from voucher_data import BOTH, EXAMPLE, VoucherOrders
 
 ROOT = Path(__file__).parents[2]
-DATA = ROOT.parent / "shared" / "data" / "olist_vouchers"
 FAST, ALL = range(150), range(150, 1000)
 
 CHANGES_GO_WRONG = [
@@ -338,19 +338,19 @@ def test_a_provider_that_is_wrong_is_caught(mutation: type[Wrapped], at_least: i
     assert at_least or not found
 
 
-# --- Real orders, and many calls over HTTP
+# --- Voucher orders, and many calls over HTTP
 
 
 @pytest.fixture
 def outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands beside the package may be imported."""
-    monkeypatch.setattr(sys, "path", [str(ROOT), str(ROOT / "examples" / "voucher_orders"), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(ROOT), str(EXAMPLE), *sys.path])
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"the orders are not shipped, and not found at {DATA}")
-def test_real_voucher_orders_end_as_in_our_own_books(outside: None) -> None:
+@pytest.mark.parametrize("data", BOTH)
+def test_voucher_orders_end_as_in_our_own_books(data: VoucherOrders, outside: None) -> None:
     orders: Any = import_module("orders")
-    lines = orders.lines(orders.read(DATA))
+    lines = orders.lines(orders.read(data.folder))
     world = World(
         sandbox=Settings(value_types=(ValueType("Currency", "BRL", 2),)), sets={"Voucher": 1000}, currency="BRL"
     )  # fmt: skip
@@ -360,7 +360,7 @@ def test_real_voucher_orders_end_as_in_our_own_books(outside: None) -> None:
             books.run_due()
         ours, through = told(local), told(Books(world.engine))
     assert ours.keys() == through.keys()
-    assert len(ours) > 1000
+    assert len(ours) == 2 * len(data.vouchers)
     for entity, story in ours.items():
         assert through[entity] == story
     assert world.differences() == []

@@ -1,8 +1,10 @@
-"""Real voucher orders end to end, with real processes. The judge is SQL and the CSV files, never our own code."""
+"""Voucher orders end to end, with real processes: the sample, and real orders where somebody has them.
+
+The judge is SQL and the CSV files, never our own code.
+"""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -12,7 +14,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,24 +26,22 @@ from typing import Any
 import attrs
 import pytest
 
-ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "voucher_orders" / "orders.py"
-DATA = ROOT.parent / "shared" / "data" / "olist_vouchers"
+from voucher_data import BOTH, EXAMPLE, REAL, SAMPLE, VoucherOrders, in_cents
+
 COMMAND = Path(sysconfig.get_path("scripts")) / "tallystick"
 
-KILLS = 50
+KILLS = {SAMPLE: 8, REAL: 50}
 CHAINS = 2  # as many runs side by side, each killed KILLS / CHAINS times
 SEED = 20171124
-BEGINNING = 1800  # of some 4,000 commands
+BEGINNING = 1800  # commands at most; the real orders have some 4,000
 PIPE = 4096  # bytes: a run cannot be more than a few answers ahead of who reads them
-
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"the orders are not shipped, and not found at {DATA}")
 
 
 @attrs.frozen
 class Run:
     """What came of the undisturbed run."""
 
+    data: VoucherOrders
     file: Path
     books: Path
     printed: str
@@ -51,11 +51,17 @@ class Run:
         return [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.fixture(scope="module", params=BOTH)
+def data(request: pytest.FixtureRequest) -> VoucherOrders:
+    found: VoucherOrders = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(data: VoucherOrders, tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("vouchers")
     file, books = folder / "orders.jsonl", folder / "books.db"
-    return Run(file, books, _example("--write", file, "--store", f"sqlite:///{books}"))
+    return Run(data, file, books, _example(data.folder, "--write", file, "--store", f"sqlite:///{books}"))
 
 
 @pytest.fixture
@@ -67,7 +73,10 @@ def books(run: Run) -> Iterator[sqlite3.Connection]:
 def _example(*args: str | Path, **environment: str) -> str:
     """Run the example and give all it printed."""
     done = subprocess.run(
-        [sys.executable, EXAMPLE, DATA, *args], env=os.environ | environment, capture_output=True, encoding="utf-8"
+        [sys.executable, EXAMPLE / "orders.py", *args],
+        env=os.environ | environment,
+        capture_output=True,
+        encoding="utf-8",
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
@@ -81,27 +90,40 @@ def _run(file: Path, books: Path) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    with (DATA / name).open(encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
+# The sample
 
 
-def _cents(text: str) -> int:
-    cents = Fraction(text) * 100
-    assert cents.denominator == 1
-    return int(cents)
+def test_the_sample_is_what_its_script_makes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, EXAMPLE / "make_sample.py", tmp_path], check=True)
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made == {path.name: path.read_bytes() for path in SAMPLE.folder.iterdir()}
 
 
-ORDERS = {row["order_id"]: row for row in _rows("orders.csv")} if DATA.is_dir() else {}
-VOUCHERS = {
-    f"{row['order_id']}/{row['payment_sequential']}": _cents(row["payment_value"])
-    for row in (_rows("payments.csv") if DATA.is_dir() else ())
-    if row["payment_type"] == "voucher"
-}
+def test_the_sample_has_every_shape() -> None:
+    """Those that README.md lists under what makes such orders hard."""
+    vouchers = Counter(payment.partition("/")[0] for payment in SAMPLE.vouchers)
+    kinds = {(row["order_id"], row["payment_type"]) for row in SAMPLE.rows("payments.csv")}
+    ended = {(row["order_status"], bool(row["order_delivered_carrier_date"])) for row in SAMPLE.orders.values()}
+    paid = Counter[str]()
+    for row in SAMPLE.rows("payments.csv"):
+        paid[row["order_id"]] += in_cents(row["payment_value"])
+
+    assert vouchers.keys() == SAMPLE.orders.keys()
+    assert max(vouchers.values()) >= 12
+    assert 0 in SAMPLE.vouchers.values()
+    assert 10 < sum(kind == "credit_card" for _, kind in kinds) < len(vouchers) - 10
+    assert {len(sellers) for sellers in SAMPLE.worth.values()} == {1, 2, 3}
+    assert ended == {
+        ("delivered", True), ("shipped", True), ("invoiced", False), ("processing", False),
+        ("canceled", False), ("canceled", True), ("unavailable", False),
+    }  # fmt: skip
+    assert SAMPLE.worth.keys() < SAMPLE.orders.keys()
+    assert [id for id, sellers in SAMPLE.worth.items() if sum(sellers.values()) != paid[id]]
 
 
-def _order(payment: str) -> dict[str, str]:
-    return ORDERS[payment.partition("/")[0]]
+def test_the_example_prints_what_its_page_shows() -> None:
+    printed = _example()
+    assert f"```\n{printed}```" in (EXAMPLE / "README.md").read_text(encoding="utf-8")
 
 
 # What went in
@@ -109,36 +131,41 @@ def _order(payment: str) -> dict[str, str]:
 
 def test_the_same_orders_make_the_same_file(run: Run, tmp_path: Path) -> None:
     for seed in ("1", "2"):
-        _example("--write", tmp_path / seed, PYTHONHASHSEED=seed)
+        _example(run.data.folder, "--write", tmp_path / seed, PYTHONHASHSEED=seed)
         assert (tmp_path / seed).read_bytes() == run.file.read_bytes()
 
 
 def test_every_voucher_is_a_payment_of_its_own_card(run: Run) -> None:
+    vouchers = run.data.vouchers
     created = Counter(line["machine"] for line in run.lines if line["command"] == "create")
-    asked = {line["id"]: _cents(line["args"]["amount"]) for line in run.lines if line["command"] == "authorize"}
+    asked = {line["id"]: in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "authorize"}
 
-    assert created == {"gift_card": len(VOUCHERS), "payment": len(VOUCHERS)}
-    assert asked == {payment: cents for payment, cents in VOUCHERS.items() if cents}
+    assert created == {"gift_card": len(vouchers), "payment": len(vouchers)}
+    assert asked == {payment: cents for payment, cents in vouchers.items() if cents}
     assert len({line["key"] for line in run.lines}) == len(run.lines)
 
 
 def test_cards_have_more_less_and_exactly_what_is_asked(run: Run) -> None:
-    issued = {line["id"]: _cents(line["args"]["amount"]) for line in run.lines if line["command"] == "issue"}
-    more = sum(issued[f"{payment}/card"] > cents for payment, cents in VOUCHERS.items())
-    less = sum(issued[f"{payment}/card"] < cents for payment, cents in VOUCHERS.items())
+    vouchers = run.data.vouchers
+    issued = {line["id"]: in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "issue"}
+    more = sum(issued[f"{payment}/card"] > cents for payment, cents in vouchers.items())
+    less = sum(issued[f"{payment}/card"] < cents for payment, cents in vouchers.items())
 
     assert min(issued.values()) > 0
-    assert 0 < less < more < len(VOUCHERS) - more - less
+    assert 0 < less < more < len(vouchers) - more - less
 
 
 def test_purchases_come_in_the_order_of_their_moments(run: Run) -> None:
-    moments = [_order(line["id"])["order_purchase_timestamp"] for line in run.lines if line["command"] == "authorize"]
-    shipped = [_order(line["id"])["order_delivered_carrier_date"] for line in run.lines if line["command"] == "settle"]
+    order_of = run.data.order_of
+    moments = [order_of(line["id"])["order_purchase_timestamp"] for line in run.lines if line["command"] == "authorize"]
+    shipped = [
+        order_of(line["id"])["order_delivered_carrier_date"] for line in run.lines if line["command"] == "settle"
+    ]
     orders = [line["id"].partition("/")[0] for line in run.lines]
 
     assert moments == sorted(moments)
     assert shipped == sorted(shipped)
-    assert sum(one != other for one, other in pairwise(orders)) > 2 * len(ORDERS)
+    assert sum(one != other for one, other in pairwise(orders)) > 2 * len(run.data.orders)
 
 
 # What came out, by SQL
@@ -178,9 +205,9 @@ def test_no_posting_is_empty_negative_or_in_another_currency(books: sqlite3.Conn
 
 
 def test_amounts_add_up_over_all(run: Run, books: sqlite3.Connection) -> None:
-    sold = sum(_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "issue")
-    refunded = sum(_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "refund")
-    settled = sum(_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "settle")
+    sold = sum(in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "issue")
+    refunded = sum(in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "refund")
+    settled = sum(in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "settle")
     left, held = books.execute("SELECT sum(available), sum(held) FROM gift_card").fetchone()
 
     assert _posted(books, "gift_card", "issued", "available") == sold
@@ -214,13 +241,14 @@ def test_a_card_holds_and_has_spent_what_its_payment_says(books: sqlite3.Connect
     assert wrong == []
 
 
-def test_each_payment_ended_as_its_order_did(books: sqlite3.Connection) -> None:
+def test_each_payment_ended_as_its_order_did(data: VoucherOrders, books: sqlite3.Connection) -> None:
     """By the CSV: state, held and redeemed of every payment; from the books only what its card was sold with."""
     value = dict(
         books.execute("SELECT entity, amount FROM posting WHERE machine = 'gift_card' AND source = 'issued'").fetchall()
     )
     expected = {
-        payment: _ending(_order(payment), min(cents, value[f"{payment}/card"])) for payment, cents in VOUCHERS.items()
+        payment: _ending(data.order_of(payment), min(cents, value[f"{payment}/card"]))
+        for payment, cents in data.vouchers.items()
     }
     found = books.execute("SELECT id, state, held, uncovered, redeemed FROM payment").fetchall()
     assert {id: tuple(rest) for id, *rest in found} == expected
@@ -242,9 +270,9 @@ def _ending(order: dict[str, str], cents: int) -> tuple[str, int, int, int]:
     raise AssertionError(order)
 
 
-def test_only_unfinished_orders_hold(books: sqlite3.Connection) -> None:
+def test_only_unfinished_orders_hold(data: VoucherOrders, books: sqlite3.Connection) -> None:
     """Where the card had enough, to the cent what the tender says; where it had less, less."""
-    unfinished = {id for id in VOUCHERS if _order(id)["order_status"] in ("invoiced", "processing")}
+    unfinished = {id for id in data.vouchers if data.order_of(id)["order_status"] in ("invoiced", "processing")}
     held = dict(books.execute("SELECT id, held FROM payment WHERE held > 0").fetchall())
     had_less = {
         id
@@ -252,34 +280,39 @@ def test_only_unfinished_orders_hold(books: sqlite3.Connection) -> None:
     }
 
     assert set(held) == unfinished
-    assert all(cents == VOUCHERS[id] for id, cents in held.items() if id not in had_less)
-    assert all(cents < VOUCHERS[id] for id, cents in held.items() if id in had_less)
+    assert all(cents == data.vouchers[id] for id, cents in held.items() if id not in had_less)
+    assert all(cents < data.vouchers[id] for id, cents in held.items() if id in had_less)
 
 
-def test_what_shipped_before_the_cancellation_was_refunded(books: sqlite3.Connection) -> None:
-    late = {id for id in VOUCHERS if _order(id)["order_status"] == "canceled"
-            and _order(id)["order_delivered_carrier_date"]}  # fmt: skip
+def test_what_shipped_before_the_cancellation_was_refunded(data: VoucherOrders, books: sqlite3.Connection) -> None:
+    late = {id for id in data.vouchers if _called_off_late(data.order_of(id))}
     found = books.execute("SELECT entity, reason FROM entry WHERE transition = 'refund' AND machine = 'payment'")
     assert dict(found.fetchall()) == dict.fromkeys(late, "order canceled")
     assert late
 
 
-def test_each_seller_is_settled_apart_with_a_new_hold_between(books: sqlite3.Connection) -> None:
-    worth: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in _rows("items.csv"):
-        worth[row["order_id"]][row["seller_id"]] += _cents(row["price"]) + _cents(row["freight_value"])
-    divided = [id for id in VOUCHERS if len(worth[id.partition("/")[0]]) > 1]
+def _called_off_late(order: dict[str, str]) -> bool:
+    return order["order_status"] == "canceled" and bool(order["order_delivered_carrier_date"])
+
+
+def test_each_seller_is_settled_apart_with_a_new_hold_between(data: VoucherOrders, books: sqlite3.Connection) -> None:
+    shipped = {id for id, order in data.orders.items() if order["order_delivered_carrier_date"]}
+    worth = {id: sellers for id, sellers in data.worth.items() if id in shipped and len(sellers) > 1}
+    divided = [id for id in data.vouchers if id.partition("/")[0] in worth]
     assert divided
 
     for id in divided:
         settled = _settled(books, id)
         fair = worth[id.partition("/")[0]]
+        assert settled.keys() == fair.keys()
         for seller, cents in settled.items():
-            assert abs(cents - Fraction(sum(settled.values()) * fair[seller], fair.total())) < 1
+            assert abs(cents - Fraction(sum(settled.values()) * fair[seller], sum(fair.values()))) < 1
         steps = books.execute(
             "SELECT transition FROM entry WHERE machine = 'payment' AND entity = ? ORDER BY revision", (id,)
         )
-        assert [step for (step,) in steps] == ["create", "authorize", "settle_part", "hold_again", "settle_last"]
+        parts = ["settle_part", "hold_again"] * (len(fair) - 1)
+        refund = ["refund"] if _called_off_late(data.order_of(id)) else []
+        assert [step for (step,) in steps] == ["create", "authorize", *parts, "settle_last", *refund]
 
 
 def _settled(books: sqlite3.Connection, payment: str) -> dict[str, int]:
@@ -334,7 +367,7 @@ def test_killed_at_any_moment_and_repeated_it_ends_in_the_same_books(run: Run, t
         ]
     hits = sum(chain.result() for chain in chains)
 
-    assert hits == KILLS
+    assert hits == KILLS[run.data]
     for n in range(CHAINS):
         assert _story(tmp_path / f"books{n}.db") == expected
 
@@ -346,14 +379,14 @@ def _beginning(run: Run, folder: Path) -> Run:
         file.write_text("".join(islice(lines, BEGINNING)), encoding="utf-8")
     printed, errors = _run(file, books).communicate()
     assert printed, errors
-    return Run(file, books, printed)
+    return Run(run.data, file, books, printed)
 
 
 def _killed_again_and_again(run: Run, books: Path, seed: int) -> int:
     """Run, kill and run again until it completes; how many kills hit a run that was in the middle of its work."""
     chance = random.Random(seed)
     hits, entries = 0, 0
-    for stop, delay in _stops(run.lines, KILLS // CHAINS, chance):
+    for stop, delay in _stops(run.lines, KILLS[run.data] // CHAINS, chance):
         killed, printed = _kill_after(stop, run.file, books, delay)
         entries, before = _entries(books), entries
         hits += killed and before < entries < _entries(run.books)
@@ -372,7 +405,7 @@ def _stops(lines: Sequence[dict[str, Any]], number: int, chance: random.Random) 
     Some are settlements that a new hold has to follow: at once after these, the hold is still waiting.
     """
     divided = [at for at, line in enumerate(lines, 1) if line["command"] == "settle" and "last" not in line["args"]]
-    stops = dict.fromkeys(chance.sample(divided, 5), 0.0)
+    stops = dict.fromkeys(chance.sample(divided, min(5, number // 2)), 0.0)
     while len(stops) < number:
         stops.setdefault(chance.randrange(100, len(lines) - 100), chance.uniform(0, 0.002))
     return sorted(stops.items())
