@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
 
 import attrs
 
@@ -61,13 +63,8 @@ class Type:
         if other.optional and not self.optional:
             return False
         match self.kind, other.kind:
-            case ("money" | "count", "zero") | ("count", "whole"):
-                return True
-            case ("text", "choice" | "literal") | (
-                "number",
-                "text",
-            ):  # not back: a number is shown masked, a text is not
-                return True
+            case ("money" | "count", "zero") | ("count", "whole") | ("text", "choice" | "literal") | ("number", "text"):
+                return True  # but a number is no text: it is shown masked, and a text is not
             case "choice", "choice" | "literal":
                 return set(other.choices) <= set(self.choices)
             case "link", "link":
@@ -112,8 +109,13 @@ class Expression:
 
     def compiled(self) -> Callable[..., object]:
         """The expression as a function of (v, f, a, s, o)."""
-        function: Callable[..., object] = eval(f"lambda v, f, a, s, o: {self.code}", {"__builtins__": {}})
-        return function
+        found: Callable[..., object] = function("v, f, a, s, o", self.code)
+        return found
+
+
+@lru_cache(maxsize=4096)  # a page may be read again, and a check asks again and again
+def function(parameters: str, code: str) -> Any:
+    return eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
 
 
 def scope_of(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tallystick.definition.expression import Expression, Type
+from tallystick.definition.expression import Expression, Type, function
 
 if TYPE_CHECKING:
     import transitions
@@ -365,9 +365,9 @@ def _row(machine: Machine, transition: Transition) -> Row:
         changes=bool(transition.target or transition.otherwise),
         final=transition.target in finals,
         ends=bool(finals & {transition.target, transition.otherwise}),
-        fires=_function("v, f, a, s", guard.code if guard else "True"),
-        amounts=_function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
-        post=_function("v, x", _posted(machine, transition)),
+        fires=function("v, f, a, s", guard.code if guard else "True"),
+        amounts=function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
+        post=function("v, x", _posted(machine, transition)),
         cut=transition.upto.compiled() if transition.upto else None,
         sets=_functions(transition.sets),
         drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
@@ -388,11 +388,6 @@ def _posted(machine: Machine, transition: Transition) -> str:
         if move.target in terms:
             terms[move.target] += f" + x[{index}]"
     return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
-
-
-def _function(parameters: str, code: str) -> Callable[..., Any]:
-    function: Callable[..., Any] = eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
-    return function
 
 
 def _functions(expressions: Mapping[str, Expression]) -> tuple[tuple[str, Callable[..., object]], ...]:
