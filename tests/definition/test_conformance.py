@@ -4,7 +4,7 @@
 dispatch. A walk goes where it has gone least: the rarest transition is its goal, the graph says the way, so that
 after some thousand steps each was taken from each of its states, and every kind of refusal met.
 
-Each machine walks alone (`alone`): whom it would drive and what the provider would say is not the library's
+Each machine walks alone (`standing_alone`): whom it would drive and what the provider would say is not the library's
 business. What the two must agree on is who answers a command, when, and what is on every account afterwards.
 """
 
@@ -25,7 +25,7 @@ from tallystick.core.resolve import complete, create
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines, to_transitions
 from tallystick.provider.protocol import Outcome, Result
-from tallystick.testing.fuzzing.conformance_walk import alone
+from tallystick.testing.fuzzing.conformance_walk import standing_alone
 
 STEPS = 4000
 MOST = 20  # cents: small, so that amounts meet
@@ -50,7 +50,7 @@ class Walk:
 
     def __init__(self, machine: Machine, seed: int) -> None:
         self.random = Random(seed)
-        self.machine = alone(machine)
+        self.machine = standing_alone(machine)
         self.machines = Machines([self.machine])
         self.reference = to_transitions(machine)
         self.taken: Counter[tuple[str, str]] = Counter()  # state, transition

@@ -85,7 +85,7 @@ def fuzz(
     """
     from tallystick.cli import as_tables
     from tallystick.testing.fuzzing import fuzzer
-    from tallystick.testing.fuzzing.report import told_of
+    from tallystick.testing.fuzzing.report import failure_text
 
     machines, name, needed = _named(machine, folders)
 
@@ -102,7 +102,7 @@ def fuzz(
     if report.found is not None:
         path = Path(out) / f"{name}.fuzz.jsonl"
         fuzzer.write(report.found.lines, path)
-        as_tables.console(stderr=True).print(told_of(report.found, path, needed), highlight=False, soft_wrap=True)
+        as_tables.console(stderr=True).print(failure_text(report.found, path, needed), highlight=False, soft_wrap=True)
         ctx.exit(1)
 
 

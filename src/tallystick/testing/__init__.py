@@ -29,18 +29,20 @@ if TYPE_CHECKING:
     from tallystick.testing.faults.page_crashes import page_crashes
     from tallystick.testing.faults.story import Story
     from tallystick.testing.fuzzing import strategies
-    from tallystick.testing.fuzzing.fuzzer import Report, fuzz, state_machine
+    from tallystick.testing.fuzzing.fuzzer import fuzz, state_machine
+    from tallystick.testing.fuzzing.report import FuzzReport
     from tallystick.testing.fuzzing.shrink import replay
-    from tallystick.testing.fuzzing.world import Found, World
+    from tallystick.testing.fuzzing.world import FuzzFailure, World
 else:  # at run time each is loaded when it is first named
     _LATE = {
         "contracts": ["Played", "provider_contract", "store_contract"],
         "faults.crash": ["crash_points"],
         "faults.page_crashes": ["page_crashes"],
         "faults.story": ["Story"],
-        "fuzzing.fuzzer": ["Report", "fuzz", "state_machine"],
+        "fuzzing.fuzzer": ["fuzz", "state_machine"],
+        "fuzzing.report": ["FuzzReport"],
         "fuzzing.shrink": ["replay"],
-        "fuzzing.world": ["Found", "World"],
+        "fuzzing.world": ["FuzzFailure", "World"],
     }
     _WHERE = {name: module for module, names in _LATE.items() for name in names}
 
@@ -58,9 +60,9 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "Found",
+    "FuzzFailure",
+    "FuzzReport",
     "Played",
-    "Report",
     "Story",
     "World",
     "crash_points",

@@ -123,10 +123,10 @@ class PageItem(pytest.Item):
 
 def _check(item: PageItem, machines: Machines, name: str) -> None:
     from tallystick.check import check
-    from tallystick.testing.fuzzing.invariants import in_model
+    from tallystick.testing.fuzzing.invariants import for_check
 
     prove = item.config.getoption("tallystick_prove") or item.config.getini("tallystick_prove")
-    wanted = [in_model(each) for each in item.invariants(name)]
+    wanted = [for_check(each) for each in item.invariants(name)]
     report = check(machines, only=[name], depth=item.number("depth", None), prove=bool(prove), invariants=wanted)
     said = []
     for number, each in enumerate(report.findings, 1):
@@ -142,7 +142,7 @@ def _check(item: PageItem, machines: Machines, name: str) -> None:
 def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
     from tallystick.store.memory import MemoryStore
     from tallystick.testing.fuzzing import fuzzer
-    from tallystick.testing.fuzzing.report import reached, told_of
+    from tallystick.testing.fuzzing.report import failure_text, reached
 
     report = fuzzer.fuzz(
         machines,
@@ -156,7 +156,7 @@ def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
     if report.found is not None:
         path = item.beside("fuzz")
         fuzzer.write(report.found.lines, path)
-        raise Wrong(told_of(report.found, path, [str(item.path.parent)]))
+        raise Wrong(failure_text(report.found, path, [str(item.path.parent)]))
 
 
 def _crash(item: PageItem, machines: Machines, name: str) -> None:

@@ -6,18 +6,18 @@ import pytest
 
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
-from tallystick.testing.fuzzing import conformance_walk as alone
+from tallystick.testing.fuzzing import conformance_walk
 
 MACHINES = reader.load(reader.packaged_folder())
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
 def test_they_agree_and_the_walk_goes_everywhere(machine: Machine) -> None:
-    assert alone.side_by_side(machine, steps=1200) is None
+    assert conformance_walk.side_by_side(machine, steps=1200) is None
 
 
 def test_a_guard_turned_round_on_one_side_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = alone.alone
+    whole = conformance_walk.standing_alone
 
     def turned(machine: Machine) -> Machine:
         ours = whole(machine)
@@ -25,7 +25,7 @@ def test_a_guard_turned_round_on_one_side_is_seen(monkeypatch: pytest.MonkeyPatc
         ours.rows["settle_all"].fires = lambda v, f, a, s: not fires(v, f, a, s)
         return ours
 
-    monkeypatch.setattr(alone, "alone", turned)
-    found = alone.side_by_side(MACHINES["payment"])
+    monkeypatch.setattr(conformance_walk, "standing_alone", turned)
+    found = conformance_walk.side_by_side(MACHINES["payment"])
     assert found is not None
     assert "settle_all" in found

@@ -15,7 +15,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.testing.fuzzing.fuzzer import QUIET, fuzz, state_machine, write
 from tallystick.testing.fuzzing.shrink import replay
-from tallystick.testing.fuzzing.world import World, story
+from tallystick.testing.fuzzing.world import World, sentences
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "examples/own_machine/machines/travel_voucher.yaml"
@@ -79,7 +79,7 @@ def test_a_planted_fault_is_found_and_its_story_is_short(fault: str, tmp_path: P
     found = fuzz(machines, "travel_voucher", examples=60).found
     assert found is not None
     assert found.code.startswith(code)
-    assert len(found.lines) <= 6, story(found.lines)
+    assert len(found.lines) <= 6, sentences(found.lines)
     again = replay(machines, found.lines)
     assert again is not None
     assert again.code == found.code
@@ -109,7 +109,7 @@ def test_what_the_provider_is_told_is_what_is_posted(fault: str) -> None:
     found = fuzz(machines, "travel_voucher", examples=30).found
     assert found is not None
     assert found.code == "provider", found
-    assert len(found.lines) <= 6, story(found.lines)
+    assert len(found.lines) <= 6, sentences(found.lines)
 
 
 OTHERS = """

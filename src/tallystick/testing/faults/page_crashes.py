@@ -13,7 +13,7 @@ from tallystick.testing.faults.crash import crash_points
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import Story
 from tallystick.testing.faults.story_composer import compose
-from tallystick.testing.fuzzing.invariants import Rule
+from tallystick.testing.fuzzing.invariants import UserInvariant
 from tallystick.testing.fuzzing.world import sentence
 
 POINTS = 40
@@ -26,7 +26,7 @@ def page_crashes(
     *,
     points: int | None = POINTS,
     seed: int = 0,
-    invariants: Sequence[Rule] = (),
+    invariants: Sequence[UserInvariant] = (),
     progress: Progress | None = None,
 ) -> FaultReport:
     """Compose stories about a machine and kill processes at so many points of them, or, for None, at all."""

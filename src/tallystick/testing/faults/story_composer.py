@@ -28,8 +28,8 @@ from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import temporary_folder
 from tallystick.testing.fuzzing.coverage import DONE, Goal
-from tallystick.testing.fuzzing.guide import Guide, Thrown, Wanted, pick
-from tallystick.testing.fuzzing.invariants import Rule, View, name_of, wrong
+from tallystick.testing.fuzzing.guide import Guide, SeededDice, WantedCommand, pick
+from tallystick.testing.fuzzing.invariants import EntityView, UserInvariant, name_of, violation
 from tallystick.testing.fuzzing.world import command_of, line_of
 
 STEPS = 8  # of a story that are the machine's own, beside what follows by itself
@@ -50,7 +50,7 @@ class Composed:
 
 
 def compose(
-    machines: Machines, name: str, most: int | None = None, *, seed: int = 0, invariants: Sequence[Rule] = ()
+    machines: Machines, name: str, most: int | None = None, *, seed: int = 0, invariants: Sequence[UserInvariant] = ()
 ) -> Composed:
     """Stories that fire all transitions of a machine, as far as a way is found; at most so many of them."""
     composer = _Composer(machines, machines[name], seed, invariants)
@@ -67,7 +67,7 @@ def compose(
 
 
 class _Composer:
-    def __init__(self, machines: Machines, machine: Machine, seed: int, invariants: Sequence[Rule]) -> None:
+    def __init__(self, machines: Machines, machine: Machine, seed: int, invariants: Sequence[UserInvariant]) -> None:
         self._machines, self._machine, self._seed = machines, machine, seed
         self._invariants = invariants
         self._guide = Guide(machines)
@@ -87,9 +87,9 @@ class _Composer:
             provided=lambda path: None, wrong=self._wrong,
         )  # fmt: skip
         with temporary_folder() as folder, closing(StoryRun(empty, folder)) as run:
-            return attrs.evolve(empty, steps=list(self._steps(run, Thrown(seed))))
+            return attrs.evolve(empty, steps=list(self._steps(run, SeededDice(seed))))
 
-    def _steps(self, run: StoryRun, dice: Thrown) -> Iterator[Command]:
+    def _steps(self, run: StoryRun, dice: SeededDice) -> Iterator[Command]:
         goal: Goal | None = None
         given = patience = 0
         for look in range(LOOKS):
@@ -116,7 +116,7 @@ class _Composer:
             if given == STEPS or not self.missing:
                 return
 
-    def _nearest(self, world: Mapping[Ref, Entity], dice: Thrown) -> Goal | None:
+    def _nearest(self, world: Mapping[Ref, Entity], dice: SeededDice) -> Goal | None:
         """Something missing, out of a state that is not far; what was tried in vain waits."""
         stand = [each.state for each in world.values() if each.machine == self._machine.name]
         far: dict[Step, int] = {}
@@ -131,7 +131,7 @@ class _Composer:
         self._tried[chosen] += 1
         return Goal(self._machine.name, *chosen, DONE)
 
-    def _command(self, wanted: Wanted, world: Mapping[Ref, Entity], number: int) -> Command:
+    def _command(self, wanted: WantedCommand, world: Mapping[Ref, Entity], number: int) -> Command:
         count = sum(1 for machine, _ in world if machine == wanted.machine)
         id = wanted.id or f"{wanted.machine}-{count + 1}"
         return command_of(line_of(self._machines[wanted.machine], id, wanted.command, wanted.args, f"k{number + 1}"))
@@ -148,7 +148,7 @@ class _Composer:
         """What is wrong in the files of a story, at whatever moment."""
         done = RandomFileProvider(folder / OTHER_BOOKS, 0, ()).times_done()
         with closing(SqliteStore(folder / BOOKS)) as store:
-            view = View(_everything(store, store.machines(self._machines)))
+            view = EntityView(_everything(store, store.machines(self._machines)))
             with store.reading() as look:
                 calls = {row.id: row for row in look.all_calls()}
         for id, row in calls.items():
@@ -159,7 +159,7 @@ class _Composer:
         for id in done.keys() - calls.keys():
             yield f"the provider did {id}, which no call of ours asked for"
         for rule in self._invariants:
-            why = wrong(rule, view)
+            why = violation(rule, view)
             if why is not None:
                 yield f"{name_of(rule)}: {why}"
 

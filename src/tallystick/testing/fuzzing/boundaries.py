@@ -1,8 +1,8 @@
-"""Which values are worth trying: those at which some guard, of this machine or of one it drives, changes its mind.
+"""Values worth trying: those at which some guard changes its mind, of this machine or of one that it drives.
 
-All that may be added up in an expression is linear, so every comparison in a guard that an argument has part in can be
-solved for it: in `available + amount <= limit` the amount that just fits is `limit - available`. That value and its
-two neighbours are worth trying, beside nothing, one, and the most there can be. A driven guard is solved through the
+All sums in an expression are linear, so every comparison in a guard that an argument takes part in can be solved for
+it: in `available + amount <= limit` the amount that just fits is `limit - available`. That value and its two
+neighbours are worth trying, beside zero, one, and the most there can be. A driven guard is solved through the
 arguments that the drive gives it, and a move through the account that it takes from.
 """
 

@@ -1,8 +1,9 @@
 """Every transition that fired, fired again by the library `transitions`.
 
-`to_transitions` is the reference of what a page means: who answers a command, when, where it leads and what is on every
-account afterwards. Each entry of a journal that begins a transition is given to it as an event: of all the page's
-transitions it has to choose the one that fired. Where a provider was asked, it is compared when its answer came.
+`to_transitions` is the reference of what a page means: who answers a command, when, where it leads, and what is on
+every account afterwards. Each entry of a journal that begins a transition is given to it as an event. Of all the
+page's transitions it has to choose the one that fired. If a provider was asked, they are compared when its answer
+came.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Reference:
 
 
 @attrs.define
-class _Flight:
+class _PendingCall:
     """What the library made of a transition whose answer is not there yet."""
 
     state: str | None  # None: it stays, wherever the entity is by then
@@ -68,10 +69,10 @@ class _Flight:
 
 
 @attrs.define
-class _Life:
+class _EntitySoFar:
     accounts: dict[str, int] = attrs.field(factory=dict)
     facts: dict[str, object] = attrs.field(factory=dict)
-    flights: dict[str, _Flight] = attrs.field(factory=dict)
+    pending: dict[str, _PendingCall] = attrs.field(factory=dict)
 
 
 class Conformance:
@@ -79,26 +80,26 @@ class Conformance:
 
     def __init__(self, machines: Machines) -> None:
         self._machines = machines
-        self._lives: dict[tuple[str, str], _Life] = {}
+        self._entities: dict[tuple[str, str], _EntitySoFar] = {}
 
     def take(self, record: Record) -> Iterator[str]:
         """What of this entry is not as the library would have it, as sentences."""
-        life = self._lives.setdefault((record.machine, record.entity), _Life())
+        entity = self._entities.setdefault((record.machine, record.entity), _EntitySoFar())
         reference = self._reference(record)
         if record.transition == CREATE:
-            life.facts = dict.fromkeys(reference.machine.facts)
+            entity.facts = dict.fromkeys(reference.machine.facts)
         elif record.phase in ("done", "asked"):
-            yield from self._fired(reference, record, life)
-        elif record.call in life.flights:
-            flight = life.flights.pop(str(record.call))
+            yield from self._fired(reference, record, entity)
+        elif record.call in entity.pending:
+            asked = entity.pending.pop(str(record.call))
             if record.phase == "confirmed":
-                yield from _confirmed(record, flight, life)
-        life.accounts = json.loads(record.after)
-        life.facts |= json.loads(record.facts)
+                yield from _confirmed(record, asked, entity)
+        entity.accounts = json.loads(record.after)
+        entity.facts |= json.loads(record.facts)
 
-    def _fired(self, reference: Reference, record: Record, life: _Life) -> Iterator[str]:
+    def _fired(self, reference: Reference, record: Record, entity: _EntitySoFar) -> Iterator[str]:
         args = _arguments(reference.machine, record)
-        reference.put(str(record.from_state), life.accounts, life.facts)
+        reference.put(str(record.from_state), entity.accounts, entity.facts)
         names = reference.answers(record.command, args)
         if names != [record.transition]:
             would = f"it would fire {' and '.join(names)}" if names else "it would fire nothing"
@@ -107,8 +108,8 @@ class Conformance:
         reference.fire(record.command, args)
         state, accounts = reference.model.state, reference.model.accounts
         if record.phase == "asked":
-            change = {name: accounts[name] - before for name, before in life.accounts.items()}
-            life.flights[str(record.call)] = _Flight(
+            change = {name: accounts[name] - before for name, before in entity.accounts.items()}
+            entity.pending[str(record.call)] = _PendingCall(
                 state if reference.machine.rows[record.transition].target else None,
                 change, record.args, json.loads(record.postings),
             )  # fmt: skip
@@ -127,18 +128,18 @@ def _reference(machine: Machine) -> Reference:
     return Reference(machine)
 
 
-def _confirmed(record: Record, flight: _Flight, life: _Life) -> Iterator[str]:
+def _confirmed(record: Record, asked: _PendingCall, entity: _EntitySoFar) -> Iterator[str]:
     """The answer leads where the event did, and confirmed whole it moves the same."""
-    state = flight.state or record.from_state
+    state = asked.state or record.from_state
     if record.to_state != state:
         yield f"{_where(record)}: confirmed, it led to {record.to_state}; by the library to {state}"
     moved: Counter[str] = Counter()
-    for source, target, amount in [*flight.postings, *json.loads(record.postings)]:
+    for source, target, amount in [*asked.postings, *json.loads(record.postings)]:
         moved[source] -= amount
         moved[target] += amount
-    differs = [name for name in life.accounts if moved[name] != flight.change[name]]
-    if record.args == flight.args and differs:
-        yield f"{_where(record)}: confirmed whole, it moved {dict(moved)}; by the library {dict(flight.change)}"
+    differs = [name for name in entity.accounts if moved[name] != asked.change[name]]
+    if record.args == asked.args and differs:
+        yield f"{_where(record)}: confirmed whole, it moved {dict(moved)}; by the library {dict(asked.change)}"
 
 
 def _arguments(machine: Machine, record: Record) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """A page and the library `transitions`, side by side on a long walk.
 
-The machine walks alone: whom it would drive and what a provider would say is not the library's business. What the two
-have to agree on is who answers a command, when, and what stands on every account afterwards. The walk goes where it has
-gone least.
+The machine walks without the others: whom it would drive and what a provider would answer is not the library's
+business. Both have to agree on who answers a command, when, and what stands on every account afterwards. The walk goes
+where it has been least.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIFE = 60  # steps after which the next entity begins
 
 def side_by_side(machine: Machine, *, seed: int = 0, steps: int = STEPS) -> str | None:
     """Where the two part, as a sentence; None if they never do."""
-    walk = _Walk(alone(machine), Reference(machine), Random(seed))  # noqa: S311  # a walk, no secret
+    walk = _Walk(standing_alone(machine), Reference(machine), Random(seed))  # noqa: S311  # a walk, no secret
     for step in range(steps):
         if step % LIFE == 0 or machine.states[walk.entity.state].final:
             walk.begin()
@@ -37,7 +37,7 @@ def side_by_side(machine: Machine, *, seed: int = 0, steps: int = STEPS) -> str 
     return None
 
 
-def alone(machine: Machine) -> Machine:
+def standing_alone(machine: Machine) -> Machine:
     """The same guards, moves and facts, but nobody is driven or asked and no command is reserved to a driver."""
     return attrs.evolve(
         machine,

@@ -1,7 +1,7 @@
 """What a run has reached: transitions by the state they left, what the provider replied to each, what was refused.
 
-"Sometimes" counts as much as "always": a test that never reached a transition has said nothing about it. So the
-report names what was missed, and the walk looks there next.
+A test that never reached a transition has said nothing about it. So the report names what was missed, and the walk
+looks there next.
 """
 
 from __future__ import annotations

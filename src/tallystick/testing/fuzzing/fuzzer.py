@@ -1,9 +1,9 @@
-"""Fuzzing a machine: Hypothesis writes stories, the graph says where they have not been yet.
+"""Fuzzing a machine: Hypothesis writes stories, and the graph says where they have not been yet.
 
-`state_machine` makes a `RuleBasedStateMachine` for any page: its rules are the steps of a `Walk`, its invariants what a
-`Watch` looks at. `fuzz` runs it in rounds; the goals of a round are what the rounds before have reached least, so that
-rare states are reached, and within a round everything is Hypothesis's choice, so that any story can be told again. What
-it finds is made short and can be run by `tallystick run FILE --provider scripted`.
+`state_machine` makes a `RuleBasedStateMachine` for any page. Its rules are the steps of a `Walk`, and `StepChecks` look
+at the world after each of them. `fuzz` runs it in rounds. The goals of a round are what the rounds before have reached
+least, so that rare states are reached. Within a round everything is Hypothesis's choice, so that any story can be
+repeated. What is found is made short and can be run by `tallystick run FILE --provider scripted`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import attrs
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
@@ -22,11 +20,12 @@ from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.testing.fuzzing.coverage import DONE, Coverage, Goal, goals
-from tallystick.testing.fuzzing.guide import Dice, Guide, Thrown
-from tallystick.testing.fuzzing.invariants import Rule
+from tallystick.testing.fuzzing.guide import Dice, Guide, SeededDice
+from tallystick.testing.fuzzing.invariants import UserInvariant
+from tallystick.testing.fuzzing.report import FuzzReport
 from tallystick.testing.fuzzing.shrink import replay, shrunk
 from tallystick.testing.fuzzing.walk import Walk
-from tallystick.testing.fuzzing.world import Found, Line, story
+from tallystick.testing.fuzzing.world import FuzzFailure, Line
 
 EXAMPLES = 100
 STEPS = 30  # rules in a story
@@ -50,7 +49,7 @@ def state_machine(
     names: Sequence[str],
     wanted: Sequence[Goal] = (),
     *,
-    invariants: Sequence[Rule] = (),
+    invariants: Sequence[UserInvariant] = (),
     make_store: Callable[[], Store] = MemoryStore,
     coverage: Coverage | None = None,
     guide: Guide | None = None,
@@ -78,7 +77,7 @@ class _Fuzzed(RuleBasedStateMachine):
 
     def _step(self, dice: int, step: Callable[[Dice], None], times: int = 1) -> None:
         self.whole = False
-        drawn = Thrown(dice * 1000 + len(self.walk.world.lines))
+        drawn = SeededDice(dice * 1000 + len(self.walk.world.lines))
         for _ in range(times):
             step(drawn)
         self.whole = True
@@ -111,31 +110,15 @@ class _Fuzzed(RuleBasedStateMachine):
         self.walk.world.store.close()
 
 
-@attrs.frozen
-class Report:
-    """What was reached, and what was found: nothing, or one failure made short."""
-
-    names: tuple[str, ...]
-    coverage: Coverage
-    found: Found | None = None
-
-    def plain(self, machines: Machines) -> dict[str, Any]:
-        """As JSON."""
-        told = self.coverage.plain(machines, self.names)
-        if self.found is not None:
-            told["found"] = {"code": self.found.code, "why": self.found.why, "story": story(self.found.lines)}
-        return told
-
-
 def fuzz(
     machines: Machines,
     *names: str,
     examples: int = EXAMPLES,
     seed: int = 0,
-    invariants: Sequence[Rule] = (),
+    invariants: Sequence[UserInvariant] = (),
     make_store: Callable[[], Store] = MemoryStore,
     progress: Callable[[Coverage], None] | None = None,
-) -> Report:
+) -> FuzzReport:
     """Fuzz these machines together: so many stories, the same for the same seed. Stops at the first failure."""
     coverage, guide, left, turn = Coverage(), Guide(machines), examples, 0
     everything = goals(machines, names)
@@ -147,19 +130,19 @@ def fuzz(
         found = _round(made, count, seed * 1000 + turn)
         if found is not None:
             short = shrunk(found, lambda lines: replay(machines, lines, invariants=invariants, make_store=make_store))
-            return Report(names, coverage, short)
+            return FuzzReport(names, coverage, short)
         left, turn = left - count, turn + 1
         if progress is not None:
             progress(coverage)
-    return Report(names, coverage)
+    return FuzzReport(names, coverage)
 
 
-def _round(made: type[RuleBasedStateMachine], examples: int, number: int) -> Found | None:
+def _round(made: type[RuleBasedStateMachine], examples: int, number: int) -> FuzzFailure | None:
     try:
         run_state_machine_as_test(
             seed(number)(made), settings=settings(QUIET, max_examples=examples, stateful_step_count=STEPS)
         )
-    except Found as found:
+    except FuzzFailure as found:
         return found
     return None
 

@@ -1,15 +1,15 @@
-"""Where to go next: the way to a transition, planned on the declared graph, and arguments that its guard likes.
+"""Where to go next: the way to a transition, planned on the declared graph, and arguments that its guard accepts.
 
-A walk by chance rarely pays a card down to the cent, or replaces one twice. So each walk has goals, a transition out of
-one of its states and what the provider replies to it, and takes a step towards the first of them:
+A random walk rarely pays a card down to the cent, or replaces one twice. So each walk has goals. A goal is a transition
+out of one of its states, and what the provider replies to it. The walk takes a step towards the first of them:
 
-    another state is needed     one transition along the shortest way there, now and then another
-    the linked entity refuses   a step of that one, towards a state that answers
-    an account has too little   a step that fills it
-    only another machine may    a step of one that drives it; made first, if there is none
-    nothing of the kind is left a new one, with facts that its guards like
+    another state is needed         one transition along the shortest way there, now and then another
+    the linked entity refuses       a step of that one, towards a state that answers
+    an account has too little       a step that fills it
+    only another machine may do it  a step of one that drives it; one is made first, if there is none
+    nothing of the kind is left     a new one, with facts that its guards accept
 
-Every choice is the dice's, and nothing else is: the same dice, the same way.
+The dice decide every choice, and nothing else does: the same dice, the same way.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Dice(Protocol):
         """A whole number from 0 up, less than `number`."""
 
 
-class Thrown:
+class SeededDice:
     """Dice made of one number: who draws sixty numbers a step from Hypothesis has little time for anything else."""
 
     def __init__(self, number: int) -> None:
@@ -67,7 +67,7 @@ def pick(dice: Dice, items: Sequence[Item]) -> Item:
     return items[dice.below(len(items))]
 
 
-def turned(dice: Dice, items: Sequence[Item]) -> list[Item]:
+def rotated(dice: Dice, items: Sequence[Item]) -> list[Item]:
     """The items, begun somewhere."""
     start = dice.below(len(items)) if len(items) > 1 else 0
     return [*items[start:], *items[:start]]
@@ -78,7 +78,7 @@ def rarely(dice: Dice, one_in: int) -> bool:
 
 
 @attrs.frozen
-class Wanted:
+class WantedCommand:
     """A command to give."""
 
     machine: str
@@ -97,11 +97,11 @@ class Guide:
 
     def step(
         self, world: Mapping[Ref, Entity], goal: Goal, dice: Dice, *, fresh: bool = False, by: Ref | None = None
-    ) -> Wanted | None:
+    ) -> WantedCommand | None:
         """A command that leads towards the goal, or is it. `fresh`: by a new entity; `by`: by this one, if it can."""
         return _Plan(self, world, dice).towards(goal, fresh, by)
 
-    def any_command(self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice) -> Wanted | None:
+    def any_command(self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice) -> WantedCommand | None:
         """Any command of any entity, sensible or not."""
         refs = [ref for ref in world if ref[0] in names]
         if not refs:
@@ -110,7 +110,7 @@ class Guide:
         machine = self.machines.at(entity.machine, entity.machine_version)
         command = pick(dice, list(machine.commands))
         args = next(_Plan(self, world, dice).arguments(machine, entity, command, {}), None)
-        return None if args is None else Wanted(entity.machine, entity.id, command, args)
+        return None if args is None else WantedCommand(entity.machine, entity.id, command, args)
 
     def ways(self, machine: str, target: str) -> Mapping[str, int]:
         """How far each state is from `target`, where there is a way."""
@@ -128,7 +128,7 @@ class _Plan:
     _looked: set[tuple[Ref, str, Ref | None]] = attrs.field(factory=set)  # in vain, or it would be over
     _amounts: dict[tuple[Ref, str, str], list[int]] = attrs.field(factory=dict)
 
-    def towards(self, goal: Goal, fresh: bool, by: Ref | None) -> Wanted | None:
+    def towards(self, goal: Goal, fresh: bool, by: Ref | None) -> WantedCommand | None:
         machine = self.guide.machines[goal.machine]
         row = machine.rows[goal.transition]
         ways = self.guide.ways(goal.machine, goal.state)
@@ -144,7 +144,7 @@ class _Plan:
             return self.fire(machine, entity, row, DEEPEST)
         return self.approach(machine, entity, [goal.state], DEEPEST)
 
-    def approach(self, machine: Machine, entity: Entity, states: Sequence[str], deep: int) -> Wanted | None:
+    def approach(self, machine: Machine, entity: Entity, states: Sequence[str], deep: int) -> WantedCommand | None:
         """A step of this entity towards one of these states."""
         if not deep:
             return None
@@ -154,13 +154,13 @@ class _Plan:
             return None
         leaving = [row for row in machine.rows.values() if entity.state in row.transition.sources]
         nearer = [row for row in leaving if any(way.get(row.target or "", far) < far for way in ways)]
-        for row in turned(self.dice, nearer):
+        for row in rotated(self.dice, nearer):
             wanted = self.fire(machine, entity, row, deep - 1)
             if wanted is not None:
                 return wanted
         return None
 
-    def fire(self, machine: Machine, entity: Entity, row: Row, deep: int) -> Wanted | None:
+    def fire(self, machine: Machine, entity: Entity, row: Row, deep: int) -> WantedCommand | None:
         """This transition of this entity, or a step that it needs first."""
         commands = [each for each in row.transition.commands if not machine.commands[each].driven]
         if not commands:
@@ -168,23 +168,23 @@ class _Plan:
         command = pick(self.dice, commands)
         args = self.liked(machine, entity, row, command, {}, roomy=deep < DEEPEST)
         if args is not None:
-            return Wanted(entity.machine, entity.id, command, args)
+            return WantedCommand(entity.machine, entity.id, command, args)
         return self.needed(machine, entity, row, deep) if deep else None
 
-    def drive(self, machine: Machine, entity: Entity, row: Row, deep: int) -> Wanted | None:
+    def drive(self, machine: Machine, entity: Entity, row: Row, deep: int) -> WantedCommand | None:
         """A step of another machine that drives this transition."""
         drivers = [each for command in row.transition.commands for each in self.guide.drivers(machine.name, command)]
-        for theirs, driver, drive in turned(self.dice, drivers) if deep else ():
+        for theirs, driver, drive in rotated(self.dice, drivers) if deep else ():
             linked = {drive.link: entity.id}
             those = [each for ref, each in self.world.items() if ref[0] == theirs.name
                      and (drive.by_argument or each.facts.get(drive.link) == entity.id)]  # fmt: skip
             given = linked if drive.by_argument else {}
-            for each in turned(self.dice, those):
+            for each in rotated(self.dice, those):
                 if each.state in driver.transition.sources:
                     command = pick(self.dice, driver.transition.commands)
                     args = self.liked(theirs, each, driver, command, given, entity, row, roomy=deep < DEEPEST)
                     if args is not None:
-                        return Wanted(each.machine, each.id, command, args)
+                        return WantedCommand(each.machine, each.id, command, args)
                 wanted = self.approach(theirs, each, driver.transition.sources, deep - 1)
                 if wanted is not None:
                     return wanted
@@ -194,7 +194,7 @@ class _Plan:
 
     # What comes first
 
-    def needed(self, machine: Machine, entity: Entity, row: Row, deep: int) -> Wanted | None:
+    def needed(self, machine: Machine, entity: Entity, row: Row, deep: int) -> WantedCommand | None:
         """Why it does not fire, and a step that changes that."""
         for drive in row.transition.drives:
             theirs = self.guide.machines[drive.machine]
@@ -216,7 +216,7 @@ class _Plan:
         able = [each for ref, each in self.world.items() if ref[0] == drive.machine]
         return pick(self.dice, able) if able else None
 
-    def filled(self, machine: Machine, entity: Entity, row: Row, deep: int) -> Wanted | None:
+    def filled(self, machine: Machine, entity: Entity, row: Row, deep: int) -> WantedCommand | None:
         """A step that puts something on an account that the guard looks at, or takes it off; or sets a fact."""
         names = set(row.transition.guard.names) if row.transition.guard else set()
         names |= {move.source for move in row.transition.moves}
@@ -226,7 +226,7 @@ class _Plan:
         taking = [each for each in others if any(move.source in accounts for move in each.transition.moves)]
         setting = [each for each in others if facts & each.transition.sets.keys()]
         first, second = (taking, filling) if rarely(self.dice, 4) else (filling, taking)
-        for other in [*turned(self.dice, first), *turned(self.dice, setting), *turned(self.dice, second)]:
+        for other in [*rotated(self.dice, first), *rotated(self.dice, setting), *rotated(self.dice, second)]:
             wanted = self.fire(machine, entity, other, deep - 2) if deep > 1 and not other.final else None
             if wanted is not None:
                 return wanted
@@ -268,12 +268,12 @@ class _Plan:
             if name in given:
                 values: list[object] = [given[name]]
             elif type_.kind in ("money", "count"):
-                values = [*turned(self.dice, self.amounts(entity, command, name)), *([None] if type_.optional else [])]
+                values = [*rotated(self.dice, self.amounts(entity, command, name)), *([None] if type_.optional else [])]
                 if roomy:
                     halves = {value // 2 for value in entity.accounts.values()}
                     values.sort(key=lambda value: (value not in ROOMY, value not in halves))
             else:
-                values = turned(self.dice, boundaries.choices(type_, self._ids, self.fresh))
+                values = rotated(self.dice, boundaries.choices(type_, self._ids, self.fresh))
             columns.append([(name, value) for value in values])
         for row in product(*sorted(columns, key=len)):
             yield dict(row)
@@ -292,7 +292,7 @@ class _Plan:
     def _ids(self, machine: str) -> list[str]:
         return [ref[1] for ref in self.world if ref[0] == machine]
 
-    def creation(self, machine: Machine, row: Row | None, given: Mapping[str, object]) -> Wanted | None:
+    def creation(self, machine: Machine, row: Row | None, given: Mapping[str, object]) -> WantedCommand | None:
         """A new entity of this machine, with facts that the row's guard likes; or first, what it would link to."""
         for fact, target in machine.links.items():
             required = not machine.facts[fact].type.optional and not machine.facts[fact].later
@@ -311,7 +311,7 @@ class _Plan:
             known = dict.fromkeys(machine.facts) | chosen
             if all(test({}, known, {}, machine.start, None) for test in asked):
                 break
-        return Wanted(machine.name, None, CREATE, {**chosen, "currency": CURRENCY})
+        return WantedCommand(machine.name, None, CREATE, {**chosen, "currency": CURRENCY})
 
     def _fact(self, type_: Type) -> object:
         if type_.kind in ("money", "count"):

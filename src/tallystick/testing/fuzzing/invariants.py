@@ -1,8 +1,8 @@
-"""What invariants of users are shown, and what they say of it.
+"""Users' invariants: what they are given, and what they say.
 
-An invariant is a function. It is given entities as they stand at one moment: after a step of a fuzzed story, in a state
-that `check` has come to, in the books that a crash has left. It raises, or gives `False` or a sentence, where it does
-not hold.
+An invariant is a function. It is given the entities as they stand at one moment: after a step of a fuzzed story, in a
+state that `check` has come to, in the books that a crash has left. If it does not hold, it raises AssertionError, or
+returns False or a sentence.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from tallystick.core.entity import Entity, Ref
 
-Rule = Callable[[Any], object]  # given a View
+UserInvariant = Callable[[Any], object]  # is given an EntityView
 
 
-class View:
+class EntityView:
     """All entities at one moment."""
 
     def __init__(self, entities: Mapping[Ref, Entity]) -> None:
@@ -34,27 +34,27 @@ class View:
         return self.everything().get((machine, id))
 
 
-def name_of(rule: Rule) -> str:
+def name_of(rule: UserInvariant) -> str:
     return getattr(rule, "__name__", "invariant")
 
 
-def wrong(rule: Rule, view: View) -> str | None:
-    """What an invariant finds wrong, or nothing."""
-    silent = f"{name_of(rule)} does not hold"
+def violation(rule: UserInvariant, view: EntityView) -> str | None:
+    """What an invariant finds wrong, as a sentence; None if it holds."""
+    unsaid = f"{name_of(rule)} does not hold"
     try:
         said = rule(view)
     except AssertionError as error:
-        return str(error) or silent
+        return str(error) or unsaid
     if said is False:
-        return silent
-    return (said or silent) if isinstance(said, str) else None
+        return unsaid
+    return (said or unsaid) if isinstance(said, str) else None
 
 
-def in_model(rule: Rule) -> Callable[[Mapping[Ref, Entity]], str | None]:
+def for_check(rule: UserInvariant) -> Callable[[Mapping[Ref, Entity]], str | None]:
     """The same invariant, as `check.model.explore` takes them."""
 
     @wraps(rule)
     def look(entities: Mapping[Ref, Entity]) -> str | None:
-        return wrong(rule, View(entities))
+        return violation(rule, EntityView(entities))
 
     return look

@@ -1,14 +1,14 @@
-"""What a page tells the provider, beside what it posts.
+"""Whether what a page asks of the provider is what it posts.
 
-The provider has two numbers for a card: what is available and what is held. Which accounts of a page those are, no page
-says, so every reading is tried. Of a voucher, both are inside; an escrow takes from a card that stands outside; what is
-held may be inside and what is available outside. A reading has to fit all that was confirmed so far: both sides moved
-the same. When none does, the page asks for something else than it posts.
+The provider has two numbers for a card: what is available and what is held. No page says which of its accounts those
+are, so every reading is tried. For a voucher, both are inside. An escrow takes from a card that stands outside. What
+is held may be inside and what is available outside. A reading has to fit all that was confirmed so far: both sides
+moved by the same amount. If none fits, the page asks for something else than it posts.
 
-A page that asks for value to come and for value to go keeps the provider's books; there, what moves without asking has
-to leave the provider's accounts as they are. Two things are excused, which tell what was seen of others' doings: an
-outside account that value comes from without asking, and that nothing which asks touches; and a command that a person
-signs, or that is driven by such commands only.
+A page that asks for value to come and for value to go keeps the provider's books. What moves there without asking has
+to leave the provider's accounts as they are. Two things are excused, because they record what others were seen to do:
+an outside account from which value comes without asking, and which nothing that asks touches; and a command that a
+person signs, or that only such commands drive.
 """
 
 from __future__ import annotations
@@ -44,29 +44,31 @@ _DOES: Mapping[str, Callable[[int, int], Change]] = {
 }
 
 
-class Agreement:
+class ProviderAgreement:
     """Takes entries in their order, and what the provider did."""
 
     def __init__(self, machines: Machines) -> None:
         signed = _signed(machines)
-        self._pages = {each.name: _Page.of(each, signed) for each in machines.values() if _Page.fits(each)}
+        self._machines = {
+            each.name: _MachineAgreement.of(each, signed) for each in machines.values() if _MachineAgreement.fits(each)
+        }
         self._asked: dict[tuple[str, str, str], list[Any]] = {}
 
     def take(self, record: Record, done: Mapping[str, Done]) -> Iterator[str]:
         """What the two sides do not agree on, as a sentence."""
-        page, call = self._pages.get(record.machine), str(record.call)
-        if page is None or record.transition == CREATE or record.machine_version != page.machine.version:
+        agreement, call = self._machines.get(record.machine), str(record.call)
+        if agreement is None or record.transition == CREATE or record.machine_version != agreement.machine.version:
             return
         postings = json.loads(record.postings)
         if record.phase == "asked":
             self._asked[record.machine, record.entity, call] = postings
         elif record.phase in ("done", "confirmed"):
             before = self._asked.pop((record.machine, record.entity, call), [])
-            yield from page.take(record, [*before, *postings], done.get(call))
+            yield from agreement.take(record, [*before, *postings], done.get(call))
 
 
 @attrs.define
-class _Page:
+class _MachineAgreement:
     machine: Machine
     seen: frozenset[str]  # outside accounts of what others do
     signed: frozenset[tuple[str, str]]
@@ -82,7 +84,7 @@ class _Page:
         return asks and 0 < len(machine.accounts) <= MOST and len(machine.outside) <= MOST
 
     @classmethod
-    def of(cls, machine: Machine, signed: frozenset[tuple[str, str]]) -> _Page:
+    def of(cls, machine: Machine, signed: frozenset[tuple[str, str]]) -> _MachineAgreement:
         rows = machine.transitions.values()
         from_ = {move.source for each in rows if not _asks(each) and not each.drives for move in each.moves}
         touched = {name for each in rows if _asks(each) for move in each.moves for name in (move.source, move.target)}

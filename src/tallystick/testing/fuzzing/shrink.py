@@ -1,8 +1,8 @@
-"""A story made short: lines left out, amounts made small, as long as the same thing goes wrong.
+"""A failing story made short: lines are left out and amounts made small, as long as the same thing goes wrong.
 
-Each attempt goes through the whole story again in a world of its own, so what remains really fails, as a file that
-anybody can run. What is left out first is what is longest; an amount is changed wherever it stands, because a hold of
-1.00 is settled as 1.00.
+Each attempt runs the whole story again in a world of its own. So what remains really fails, as a file that anybody can
+run. The longest parts are left out first. An amount is changed wherever it stands, because a hold of 1.00 is settled as
+1.00.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
-from tallystick.testing.fuzzing.invariants import Rule
-from tallystick.testing.fuzzing.step_checks import Watch
-from tallystick.testing.fuzzing.world import Found, Line, World
+from tallystick.testing.fuzzing.invariants import UserInvariant
+from tallystick.testing.fuzzing.step_checks import StepChecks
+from tallystick.testing.fuzzing.world import FuzzFailure, Line, World
 
 ATTEMPTS = 500
 SMALL = ("0.01", "0.02", "0.03", "1.00")
@@ -25,24 +25,24 @@ def replay(
     machines: Machines,
     lines: Sequence[Line],
     *,
-    invariants: Sequence[Rule] = (),
+    invariants: Sequence[UserInvariant] = (),
     make_store: Callable[[], Store] = MemoryStore,
-) -> Found | None:
+) -> FuzzFailure | None:
     """Go through a story in a new world, and let everything end; what went wrong, if anything did."""
     world = World(machines, make_store)
-    watch = Watch(world, invariants)
+    checks = StepChecks(world, invariants)
     try:
         for line in lines:
-            watch.look(world.replayed(line))
-        watch.end()
-    except Found as found:
+            checks.after_step(world.replayed(line))
+        checks.at_the_end()
+    except FuzzFailure as found:
         return found
     finally:
         world.store.close()
     return None
 
 
-def shrunk(found: Found, again: Callable[[Sequence[Line]], Found | None]) -> Found:
+def shrunk(found: FuzzFailure, again: Callable[[Sequence[Line]], FuzzFailure | None]) -> FuzzFailure:
     """The same failure, by fewer lines and smaller amounts."""
     best, lines, left = found, list(found.lines), ATTEMPTS
     changed = True

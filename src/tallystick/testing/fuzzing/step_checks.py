@@ -1,8 +1,9 @@
-"""What has to be true after every step, and at the end: each by a name, so that a failure can be found again.
+"""What has to be true after every step and at the end, each by a name, so that a failure can be found again.
 
-After a step, for all that it wrote: no account below nothing, nothing left in a final state, no refusal that says the
-machine is at fault, every transition as the library `transitions` would fire it, the page's invariants, the user's.
-At the end, when everything in doubt was ended: `verify`, the referee, and the provider's books beside ours.
+After a step, for all that it wrote: no account is below zero, nothing is left in a final state, no refusal says that
+the page is at fault, every transition is as the library `transitions` would fire it, the page's invariants and the
+user's hold. At the end, when everything in doubt was resolved: `verify`, the referee, and the provider's books beside
+ours.
 """
 
 from __future__ import annotations
@@ -20,22 +21,24 @@ from tallystick.store.rows import Record
 from tallystick.testing.fuzzing.conformance import Conformance
 from tallystick.testing.fuzzing.coverage import SHORT, Coverage, Goal
 from tallystick.testing.fuzzing.guide import faulty
-from tallystick.testing.fuzzing.invariants import Rule, name_of, wrong
-from tallystick.testing.fuzzing.provider_agreement import Agreement
-from tallystick.testing.fuzzing.world import Found, World
+from tallystick.testing.fuzzing.invariants import UserInvariant, name_of, violation
+from tallystick.testing.fuzzing.provider_agreement import ProviderAgreement
+from tallystick.testing.fuzzing.world import FuzzFailure, World
 from tallystick.testing.referee import judge
 from tallystick.testing.store_rows import rows_of
 
 
-class Watch:
+class StepChecks:
     """Looks at a world after each of its steps."""
 
-    def __init__(self, world: World, invariants: Sequence[Rule] = (), coverage: Coverage | None = None) -> None:
+    def __init__(
+        self, world: World, invariants: Sequence[UserInvariant] = (), coverage: Coverage | None = None
+    ) -> None:
         self.world = world
         self.coverage = coverage if coverage is not None else Coverage()
         self._invariants = tuple(invariants)
         self._conformance = Conformance(world.machines)
-        self._agreement = Agreement(world.machines)
+        self._agreement = ProviderAgreement(world.machines)
         self._outside: dict[Ref, Counter[str]] = {}
         self._asked: dict[str, dict[Ref, tuple[str, str]]] = {}  # call → who asked, in which state, by what
         self._seen = 0  # entries
@@ -43,8 +46,8 @@ class Watch:
 
     # After a step
 
-    def look(self, receipts: Sequence[Receipt | None] = ()) -> None:
-        """Raises Found."""
+    def after_step(self, receipts: Sequence[Receipt | None] = ()) -> None:
+        """Look at all that a step wrote, and at the answers it got. Raises FuzzFailure."""
         self.coverage.steps += 1
         for record in self._news():
             self._entry(record)
@@ -141,16 +144,16 @@ class Watch:
 
     def _users(self) -> None:
         for each in self._invariants:
-            why = wrong(each, self.world)
+            why = violation(each, self.world)
             if why is not None:
                 self._fail(f"invariant:{name_of(each)}", why)
 
     # At the end
 
-    def end(self) -> None:
-        """Let everything in doubt end, then look at the whole. Raises Found."""
-        self.world.end()
-        self.look()
+    def at_the_end(self) -> None:
+        """Let everything in doubt end, then look at the whole. Raises FuzzFailure."""
+        self.world.resolve_everything()
+        self.after_step()
         for row in self.world.open_calls():
             self._fail("in_doubt", f"call {row.id} ({row.verb} on {row.entity}) never ends: {row.note}")
         for entity in self.world.everything().values():
@@ -158,7 +161,7 @@ class Watch:
                 self._fail("in_doubt", f"{entity.machine} {entity.id!r} has value in doubt, and no call is open")
         for finding in verify(self.world.machines, self.world.store).findings:
             self._fail(f"verify:{finding.code}", str(finding))
-        for why in judge(rows_of(self.world.store), None, self.world.told):
+        for why in judge(rows_of(self.world.store), None, self.world.acknowledged):
             self._fail("referee", why)
         for why in self._halves():
             self._fail("provider", why)
@@ -178,4 +181,4 @@ class Watch:
             yield f"the provider did {done[id]}, which no call of ours asked for"
 
     def _fail(self, code: str, why: str) -> None:
-        raise Found(code, why, self.world.lines)
+        raise FuzzFailure(code, why, self.world.lines)

@@ -1,7 +1,7 @@
 """A walk through a world: one step at a time towards goals, with faults on the way.
 
-A walk is given dice. Everything it does is decided by them and by what it finds, so a walk of Hypothesis's can be
-shortened by Hypothesis, and one of a seed is the same each time.
+A walk is given dice. They, and what it finds, decide everything it does. So Hypothesis can shorten a walk of its own,
+and a walk from a seed is the same each time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tallystick.provider.scripted import Reply
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.testing.fuzzing.coverage import DONE, SHORT, WHOLE, Coverage, Goal
-from tallystick.testing.fuzzing.guide import Dice, Guide, Wanted, pick, rarely
-from tallystick.testing.fuzzing.invariants import Rule
-from tallystick.testing.fuzzing.step_checks import Watch
+from tallystick.testing.fuzzing.guide import Dice, Guide, WantedCommand, pick, rarely
+from tallystick.testing.fuzzing.invariants import UserInvariant
+from tallystick.testing.fuzzing.step_checks import StepChecks
 from tallystick.testing.fuzzing.world import World
 
 PATIENCE = 14  # steps after which a goal is given up
@@ -37,12 +37,12 @@ class Walk:
         goals: Sequence[Goal],
         *,
         guide: Guide | None = None,
-        invariants: Sequence[Rule] = (),
+        invariants: Sequence[UserInvariant] = (),
         make_store: Callable[[], Store] = MemoryStore,
     ) -> None:
         self.world = World(machines, make_store)
         self.coverage = Coverage()
-        self.watch = Watch(self.world, invariants, self.coverage)
+        self.checks = StepChecks(self.world, invariants, self.coverage)
         self.focus = list(focus)
         self.goals = list(goals)
         self.guide = guide or Guide(self.world.machines)
@@ -83,30 +83,30 @@ class Walk:
         self.dice = dice
         said = [line for line in self.world.lines if "key" in line and "do" not in line]
         if said:
-            self.watch.look([self.world.say(pick(dice, said))])
+            self.checks.after_step([self.world.give(pick(dice, said))])
 
     def recover(self, dice: Dice) -> None:
         """What is in doubt is looked up; sometimes a person decides."""
         self.dice = dice
         if self.world.open_calls():
-            self.watch.look(self.world.do(Deed("recover")))
+            self.checks.after_step(self.world.perform(Deed("recover")))
         calls = self.world.open_calls()
         if calls and rarely(dice, 2):
-            self.watch.look(self.world.do(self.world.truth(pick(dice, calls))))
+            self.checks.after_step(self.world.perform(self.world.resolution_of(pick(dice, calls))))
 
     def due(self, dice: Dice) -> None:
         """What waits is executed, some of it after an hour."""
         self.dice = dice
         if self.world.waiting():
             if rarely(dice, 3):
-                self.world.do(Deed("wait", seconds=3600))
-            self.watch.look(self.world.do(Deed("due")))
+                self.world.perform(Deed("wait", seconds=3600))
+            self.checks.after_step(self.world.perform(Deed("due")))
 
     def end(self) -> None:
         """Everything ends, and the whole is looked at."""
         self.dice = None
         self.coverage.examples += 1
-        self.watch.end()
+        self.checks.at_the_end()
 
     def _unblock(self, dice: Dice) -> None:
         """Nothing leads on: let what is in the way end, or go astray."""
@@ -117,12 +117,12 @@ class Walk:
         else:
             self.stray(dice)
 
-    def _give(self, wanted: Wanted) -> None:
+    def _give(self, wanted: WantedCommand) -> None:
         if wanted.id is None:
             facts = {name: value for name, value in wanted.args.items() if name != "currency"}
-            self.watch.look([self.world.create(wanted.machine, facts)])
+            self.checks.after_step([self.world.create(wanted.machine, facts)])
         else:
-            self.watch.look([self.world.command(wanted.machine, wanted.id, wanted.command, wanted.args)])
+            self.checks.after_step([self.world.command(wanted.machine, wanted.id, wanted.command, wanted.args)])
 
     # The provider
 

@@ -1,8 +1,8 @@
-"""A world to try things out in: an engine on a store, a provider that can be told what to do, and a record.
+"""A world to try things out in: an engine on a store, a provider that replies as it is told, and a record of it all.
 
-Whatever is done here is kept as a line of a rehearsal (`lines`), with the replies that the provider gave, so that any
-world can be gone through again, by `tallystick run FILE --provider scripted` too. A crash throws the engine away and
-makes another on the same store, as a new process would.
+Whatever is done here is kept as a line of a rehearsal (`lines`), with the provider's replies. So any world can be gone
+through again, by `tallystick run FILE --provider scripted` too. A crash throws the engine away and makes another one on
+the same store, as a new process would.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
-from tallystick.testing.fuzzing.invariants import View
+from tallystick.testing.fuzzing.invariants import EntityView
 from tallystick.testing.referee import Acknowledged
 
 CURRENCY = "BRL"
 Line = dict[str, Any]
 
 
-class Found(AssertionError):
-    """Something that must not be. `code` names what was looked at; `lines` are the way there."""
+class FuzzFailure(AssertionError):
+    """Something is wrong. `code` names the check that found it; `lines` are the story that led there."""
 
     def __init__(self, code: str, why: str, lines: Iterable[Line] = ()) -> None:
         self.code, self.why, self.lines = code, why, tuple(lines)
         super().__init__(f"{code}: {why}")
 
 
-class World(View):
-    """What was done is in `lines`, what callers were told in `told`, what was refused in `receipts`."""
+class World(EntityView):
+    """What was done is in `lines`, what callers were told in `acknowledged`."""
 
     def __init__(self, machines: Machines, make_store: Callable[[], Store] = MemoryStore) -> None:
         self.store = make_store()
@@ -48,7 +48,7 @@ class World(View):
         self.machines = self.store.machines(machines)
         self.engine = self._engine()
         self.lines: list[Line] = []
-        self.told: list[Acknowledged] = []
+        self.acknowledged: list[Acknowledged] = []
         self._calls = 0
         self._keys = 0
 
@@ -100,10 +100,10 @@ class World(View):
         return self.command(machine, id, CREATE, {**facts, "currency": currency})
 
     def command(self, machine: str, id: str, command: str, args: Mapping[str, object], key: str = "") -> Receipt | None:
-        """Give a command; its receipt, or None if whoever gave it died or could not say it."""
-        return self.say(line_of(self.machines[machine], id, command, args, key or self.key()))
+        """Give a command; its receipt, or None if whoever gave it died or if it was no command."""
+        return self.give(line_of(self.machines[machine], id, command, args, key or self.key()))
 
-    def say(self, line: Line) -> Receipt | None:
+    def give(self, line: Line) -> Receipt | None:
         """Give a command that is a line; its replies are not those of the line."""
         line = {name: value for name, value in line.items() if name != "provider"}
         ended: list[Receipt] = []
@@ -113,19 +113,19 @@ class World(View):
             self._tell(each)
         return ended[0] if ended else None
 
-    def do(self, deed: Deed) -> list[Receipt]:
+    def perform(self, deed: Deed) -> list[Receipt]:
         """What is done between commands."""
         ended: list[Receipt] = []
         self._recorded(deed.plain(), lambda: ended.extend(rehearsal.perform(self.engine, deed)))
         if len(ended) >= BATCH:
-            raise Found(
+            raise FuzzFailure(
                 "endless", f"{len(ended):,} commands follow each other, and there is no end of them", self.lines
             )
         for each in ended:
             self._tell(each)
         return ended
 
-    def truth(self, row: CallRow) -> Deed:
+    def resolution_of(self, row: CallRow) -> Deed:
         """What a person who sees both books says of a call."""
         return Deed("resolve", row.key, "confirmed" if row.id in self.provider.done else "declined")
 
@@ -134,10 +134,10 @@ class World(View):
         given = line.get("provider")
         self.provider.reply_with(() if given is None else rehearsal.read_replies(given))
         if "do" not in line:
-            receipt = self.say(line)
+            receipt = self.give(line)
             return [receipt] if receipt else []
         with suppress(Invalid):
-            return self.do(rehearsal.read_deed(line))
+            return self.perform(rehearsal.read_deed(line))
         return []
 
     def _recorded(self, line: Line, deed: Callable[[], object]) -> None:
@@ -149,11 +149,11 @@ class World(View):
             deed()
         except Crash:
             self.engine = self._engine()
-        except (Invalid, Found):
+        except (Invalid, FuzzFailure):
             raise
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
-            raise Found(f"error:{type(error).__name__}", why, self.lines) from error
+            raise FuzzFailure(f"error:{type(error).__name__}", why, self.lines) from error
         finally:
             said = [reply.plain(call.card.currency) for call, reply in self.provider.contacts[before:]]
             while said and said[-1] in ("confirmed", "found"):
@@ -164,22 +164,22 @@ class World(View):
     def _tell(self, receipt: Receipt) -> None:
         """Keep what a caller now knows for good."""
         if receipt.result in (Ended.APPLIED, Ended.DECLINED) and not receipt.replayed:
-            self.told.append(
+            self.acknowledged.append(
                 Acknowledged(receipt.key, receipt.machine, receipt.id, receipt.command, receipt.result.value)
             )
 
-    def end(self) -> None:
+    def resolve_everything(self) -> None:
         """Everything in doubt ends and everything queued is executed, as far as the world lets it."""
         self.provider.reply_with(())
         for _ in range(40):
             calls = self.open_calls()
             if calls:
-                self.do(Deed("recover"))
+                self.perform(Deed("recover"))
                 for row in self.open_calls():
-                    self.do(self.truth(row))
+                    self.perform(self.resolution_of(row))
             if self.waiting():
-                self.do(Deed("wait", seconds=3600))
-                self.do(Deed("due"))
+                self.perform(Deed("wait", seconds=3600))
+                self.perform(Deed("due"))
             elif not self.open_calls():
                 return
 
@@ -204,7 +204,7 @@ def command_of(line: Line) -> Command:
     return Command(line["machine"], line["id"], line["command"], line["args"], line["key"], **signed)
 
 
-def story(lines: Iterable[Line]) -> list[str]:
+def sentences(lines: Iterable[Line]) -> list[str]:
     """One sentence a line, for people."""
     return [_sentence(line) for line in lines]
 
