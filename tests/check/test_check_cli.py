@@ -49,7 +49,7 @@ def test_the_way_to_a_finding_is_written_and_can_be_run(tmp_path: Path) -> None:
     file, folder = tmp_path / "locker.yaml", tmp_path / "ways"
     file.write_text(page("TS203"), encoding="utf-8")
     done = CliRunner().invoke(main, ["check", str(file)])
-    assert "--replays FOLDER writes them as files" in done.stdout
+    assert "write them as files with --replays FOLDER" in done.stdout
     done = CliRunner().invoke(main, ["check", str(file), "--replays", str(folder)])
     assert done.exit_code == 1
     runs = re.findall(r"to see it again: tallystick (.*)", done.stdout)
@@ -85,7 +85,10 @@ def test_a_page_that_is_no_machine_is_told_as_such(tmp_path: Path) -> None:
     assert done.exit_code == 2
     (tmp_path / "none").mkdir()
     done = CliRunner().invoke(main, ["check", "--quick", str(tmp_path / "none")])
-    assert (done.exit_code, done.stderr) == (1, f"Error: there is no page in {tmp_path / 'none'}\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"Error: there is no page in {tmp_path / 'none'}; pages end in .yaml or .yml\n",
+    )
 
 
 def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 from click.testing import CliRunner, Result
 
-from tallystick.cli.main import main
+from tallystick.cli.main import SECTIONS, main
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
@@ -249,9 +249,9 @@ def test_may_can_try_a_creation(sold: Tallystick) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["amount"], "an argument is written ARG=VALUE"),
+        (["amount"], "write an argument as ARG=VALUE"),
         (["amount=1", "amount=2"], "'amount' is given twice"),
-        (["last=perhaps"], "'last' is yes or no"),
+        (["last=perhaps"], "'last' is 'perhaps': write yes or no"),
         (["pin=8341"], "'pin' is a secret: leave it out"),
     ],
 )
@@ -307,7 +307,7 @@ def test_due_says_if_something_waits_for_a_person_now(sold: Tallystick, books: s
     ended = sold("due", code=1)
 
     assert "refused" in ended.stdout
-    assert ended.stderr == "1 of them will not be tried again by themselves: see tallystick stuck\n"
+    assert ended.stderr == "waiting for a person now: 1; see tallystick stuck\n"
 
 
 class Silent:
@@ -503,7 +503,7 @@ def test_even_a_fault_of_ours_is_a_sentence(tallystick: Tallystick, monkeypatch:
 
     monkeypatch.setattr("tallystick.definition.format.json_schema", broken)
 
-    assert "a fault of tallystick itself: ZeroDivisionError: oh" in tallystick("schema", code=1).stderr
+    assert "a fault in tallystick itself: ZeroDivisionError: oh" in tallystick("schema", code=1).stderr
     monkeypatch.setenv("TALLYSTICK_TRACEBACK", "1")
     assert isinstance(CliRunner().invoke(main, ["schema"]).exception, ZeroDivisionError)
 
@@ -590,6 +590,22 @@ def test_a_terminal_sees_a_bar_and_the_answers_stay_clean(books: str, tmp_path: 
     assert done.returncode == 0
     assert "8 lines" in shown
     assert [json.loads(each)["result"] for each in done.stdout.splitlines()] == ["applied"] * 8
+
+
+def test_help_lists_every_command_once_in_a_section_with_a_sentence() -> None:
+    text = " ".join(CliRunner().invoke(main, ["--help"]).stdout.split())
+    listed = [command for commands in SECTIONS.values() for command in commands]
+    assert sorted(str(each.name) for each in listed) == sorted(main.commands)
+    for section, commands in SECTIONS.items():
+        assert f" {section}: {commands[0].name} " in text
+    for each in listed:
+        assert each.get_short_help_str(200).endswith("."), each.name
+        assert f" {each.name} {each.get_short_help_str(200)}" in text
+
+
+def test_every_command_answers_in_json() -> None:
+    without = {name for name, each in main.commands.items() if not any(p.name == "json_out" for p in each.params)}
+    assert without == {"sandbox"}  # which prints one line of JSON anyway, and then serves
 
 
 def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:

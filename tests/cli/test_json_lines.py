@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.cli.json_lines import RESULTS, Summary, cleared, parse, run_lines
+from tallystick.cli.json_lines import RESULTS, Summary, masked, parse, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider
@@ -179,23 +179,23 @@ def test_what_a_provider_answers_is_told(result: str, ended: str) -> None:
 
 GOOD = {"key": "k", "machine": "gift_card", "id": "c", "command": "create", "args": BLANK}
 INVALID = {
-    "no JSON": (b"{nope", "no JSON"),
-    "half a line": (b'{"key": "k", "machine": "gift_c', "no JSON"),
-    "no object": (b'["key"]', "no object"),
-    "a text": (b'"key"', "no object"),
-    "two objects": (b"{} {}", "no JSON"),
-    "no UTF-8": (b'{"key": "\xff"}', "no UTF-8 text: see byte 10"),
-    "NaN": (b'{"key": NaN}', "NaN is no JSON"),
-    "infinity": (b'{"key": -Infinity}', "-Infinity is no JSON"),
-    "a key twice": (b'{"key": "a", "key": "a"}', "'key' stands in it twice"),
-    "an argument twice": (b'{"args": {"amount": "1", "amount": "2"}}', "'amount' stands in it twice"),
-    "thousands of brackets": (b'{"args": ' + b"[" * 100_000, "no JSON"),
-    "thousands of digits": (b'{"key": ' + b"9" * 10_000 + b"}", "no JSON"),
+    "no JSON": (b"{nope", "not JSON"),
+    "half a line": (b'{"key": "k", "machine": "gift_c', "not JSON"),
+    "no object": (b'["key"]', "not an object"),
+    "a text": (b'"key"', "not an object"),
+    "two objects": (b"{} {}", "not JSON"),
+    "no UTF-8": (b'{"key": "\xff"}', "not UTF-8 text: see byte 10"),
+    "NaN": (b'{"key": NaN}', "NaN is not JSON"),
+    "infinity": (b'{"key": -Infinity}', "-Infinity is not JSON"),
+    "a key twice": (b'{"key": "a", "key": "a"}', "'key' is in it twice"),
+    "an argument twice": (b'{"args": {"amount": "1", "amount": "2"}}', "'amount' is in it twice"),
+    "thousands of brackets": (b'{"args": ' + b"[" * 100_000, "not JSON"),
+    "thousands of digits": (b'{"key": ' + b"9" * 10_000 + b"}", "not JSON"),
     "nothing": (b"{}", "lacks 'key' and 'machine' and 'id' and 'command' and 'args'"),
 }
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     **{f"no {name}": ({name: ...}, f"lacks '{name}'") for name in GOOD},
-    "one too many": ({"arg": {}}, "a field too many, 'arg'. Did you mean 'args'?"),
+    "one too many": ({"arg": {}}, "an unknown field, 'arg'. Did you mean 'args'?"),
     "a number as key": ({"key": 7}, "'key' has to be a text, not a number"),
     "a decimal as id": ({"id": 1.5}, "'id' has to be a text, not a number"),
     "null as machine": ({"machine": None}, "'machine' has to be a text, not null"),
@@ -211,8 +211,8 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "too many decimals": ({"command": "reload", "args": {"amount": "1.005"}}, "too many decimals"),
     "no currency": ({"args": {"form": "electronic"}}, "needs the argument 'currency'"),
     "a due without zone": ({"due": "2026-01-01T00:00:00"}, "no time zone"),
-    "a due that is none": ({"due": "tomorrow"}, "'due' is no ISO time"),
-    "a due before time": ({"due": "0001-01-01T00:00:00+23:59"}, "'due' is no ISO time"),
+    "a due that is none": ({"due": "tomorrow"}, "'due' is not an ISO time"),
+    "a due before time": ({"due": "0001-01-01T00:00:00+23:59"}, "'due' is not an ISO time"),
 }  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def test_a_parsed_line_shows_nothing_secret() -> None:
     ],
 )
 def test_what_is_hidden_is_replaced_where_it_stands_alone(text: str, said: str) -> None:
-    assert cleared(text, {"8341": "•••"}) == said
+    assert masked(text, {"8341": "•••"}) == said
 
 
 def test_a_file_of_lines_is_read_as_bytes(engine: Engine, tmp_path: Path) -> None:

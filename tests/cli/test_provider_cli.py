@@ -175,7 +175,7 @@ def test_how_reconcile_is_used_wrongly(books: Books, tallystick: Tallystick) -> 
     for args in (("--apply",), ("--apply", "--by", "anna"), ("--apply", "--reason", "why")):
         assert "--apply changes the books: say who" in tallystick("reconcile", *args, code=2).stderr
     assert "nothing with the id or card number" in tallystick("reconcile", "--card", "x", code=1).stderr
-    assert "payment 'p' is no card" in tallystick("reconcile", "--card", "p", code=1).stderr
+    assert "payment 'p' is not a card" in tallystick("reconcile", "--card", "p", code=1).stderr
     said = tallystick("reconcile", "--provider", "local", code=1).stderr
     assert "provider 'local' has no record that could be read" in said
     assert "there is no store at" in tallystick("reconcile", "--store", "sqlite:///nowhere.db", code=1).stderr
@@ -225,7 +225,7 @@ def test_how_holds_is_used_wrongly(books: Books, tallystick: Tallystick) -> None
     assert "--release changes the books" in tallystick("holds", "--older-than", "30d", "--release", code=2).stderr
     assert "Missing option '--older-than'" in tallystick("holds", code=2).stderr
     for age in ("30", "d", "-1d", "1.5d", "30 d", "٣d", "999999d"):
-        assert "is no length of time" in tallystick("holds", f"--older-than={age}", code=2).stderr
+        assert "is not a length of time" in tallystick("holds", f"--older-than={age}", code=2).stderr
 
 
 # --- stuck

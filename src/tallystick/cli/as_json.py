@@ -1,7 +1,7 @@
 """What the command line answers, as plain values: they are printed for `--json`, and the tables are made of them.
 
-Amounts are decimal text here, card numbers are masked and secrets are not there at all; so whatever prints these
-values, in whichever form, says nothing it should not. Keys are stable: others read them.
+Amounts are decimal text here, card numbers are masked, and secrets are not there at all. So nothing that is printed of
+these values says too much, in whatever form. The keys are stable, because programs read them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def postings(moved: Iterable[Posting | Sequence[Any]], currency: str | None) -> 
 
 
 def fact(value: object, type_: Type, currency: str) -> object:
-    """A fact as it may be shown."""
+    """The value of a fact, as it may be shown."""
     if value is None or type_.kind == "flag":
         return value
     if type_.kind == "money" and isinstance(value, int):
@@ -122,7 +122,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
     """An entity and all that happened to it."""
     machine = machines.at(entity.machine, entity.machine_version)
     calls = [row for row in reading.calls() if (row.machine, row.entity) == entity.ref]
-    again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
+    sent_again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
     waiting = [row for state in ("waiting", "parked") for row in reading.queue(state=state)]
     linked = [
         {"machine": other.name, "id": each.id, "state": each.state, "as": link}
@@ -145,7 +145,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         },
         "linked": linked,
         "calls": [call(row) for row in calls],
-        "sent_again": [call(row) for row in again],
+        "sent_again": [call(row) for row in sent_again],
         "queue": [queued(row) for row in waiting if (row.machine, row.entity) == entity.ref],
         "life": [entry(record) for record in reading.journal(entity.machine, entity.id)],
     }

@@ -1,4 +1,4 @@
-"""What the command line shows people: tables and sentences made of plain values, in rich's terms."""
+"""What people see instead of JSON: tables and sentences, made of the plain values of `as_json`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rich.text import Text
 from tallystick.cli.as_json import Plain
 from tallystick.diagram.model import Diagram, Line
 
-WIDE = 140  # columns, where no terminal says how wide it is
-LINKED = 12  # of what links to an entity, so many are named
+WIDE = 140  # columns, if no terminal says how wide it is
+LINKED = 12  # so many entities that link to one are named; the rest is counted
 STATE = "bold cyan"
 COLOURS = {"applied": "green", "replayed": "green", "deferred": "cyan"}
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console as wide as its terminal; where there is none, wide enough for a table."""
+    """A console as wide as its terminal; without a terminal it is wide enough for a table."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")  # a terminal that knows no arrows shows question marks
@@ -33,7 +33,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def grid(*columns: str, rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> Table:
-    """A table of texts as they are: nothing in them is taken for markup. A column with nothing in it is left out."""
+    """A table of texts as they are: nothing in them is markup. A column without any text is left out."""
     texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     filled = [index for index in range(len(columns)) if any(row[index].plain for row in texts)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
@@ -44,12 +44,12 @@ def grid(*columns: str, rows: Iterable[Sequence[str | Text]], right: Sequence[st
     return table
 
 
-def moved(plain: Iterable[Plain]) -> str:
+def postings_text(plain: Iterable[Plain]) -> str:
     return "\n".join(f"{each['source']} → {each['target']} {each['amount']}" for each in plain)
 
 
-def held(accounts: Mapping[str, str]) -> str:
-    """The accounts; what is in doubt only where something is."""
+def accounts_text(accounts: Mapping[str, str]) -> str:
+    """The accounts, but `in_doubt` only if something is in doubt."""
     return "\n".join(
         f"{name} {amount}" for name, amount in accounts.items() if name != "in_doubt" or amount.strip("0.")
     )
@@ -64,62 +64,62 @@ def life_table(plain: Plain) -> RenderableType:
     head = Text.assemble(
         (f"{plain['machine']} {plain['id']}", "bold"), " is ", (plain["state"], STATE), f": {plain['says']}"
     )
-    money_ = ", ".join(f"{name} {amount}" for name, amount in plain["accounts"].items())
-    facts = [f"{name} {said(fact)}" for name, fact in plain["facts"].items() if fact is not None]
+    accounts = ", ".join(f"{name} {amount}" for name, amount in plain["accounts"].items())
+    facts = [f"{name} {fact_text(fact)}" for name, fact in plain["facts"].items() if fact is not None]
     linked = [f"{each['machine']} {each['id']} is {each['state']}" for each in plain["linked"][:LINKED]]
     linked += [f"and {more} more"] if (more := len(plain["linked"]) - LINKED) > 0 else []
-    about = [Text(f"{money_} {plain['currency']}")] if money_ else []
+    about = [Text(f"{accounts} {plain['currency']}")] if accounts else []
     about += [Text("; ".join(part)) for part in (facts, linked) if part]
     waits = [Text(f"in doubt: {each['verb']}, call {each['call']}, {each['note'] or 'not answered'}", "yellow")
              for each in plain["calls"]]  # fmt: skip
     waits += [Text(f"{each['state']}: {each['command']} until {each['due']}", "yellow") for each in plain["queue"]]
     again = [Text(f"{each['verb']} was sent {each['attempts']} times, call {each['call']}: {each['note']}")
              for each in plain["sent_again"]]  # fmt: skip
-    return Group(head, *about, *waits, *again, _entries(plain["life"], whose=False))
+    return Group(head, *about, *waits, *again, _entries_table(plain["life"], of=False))
 
 
 def history_table(plain: Sequence[Plain]) -> RenderableType:
-    return _entries(plain, whose=True)
+    return _entries_table(plain, of=True)
 
 
-def _entries(plain: Sequence[Plain], *, whose: bool) -> Table:
-    columns = ("when", *(("of",) if whose else ()), "transition", "from → to", "moved", "after", "by", "reason", "key")
+def _entries_table(plain: Sequence[Plain], *, of: bool) -> Table:
+    columns = ("when", *(("of",) if of else ()), "transition", "from → to", "moved", "after", "by", "reason", "key")
     rows = []
     for each in plain:
         phase = "" if each["phase"] == "done" else f" ({each['phase']})"
         way = f"{each['from'] or '·'} → {each['to']}" if each["from"] != each["to"] else each["to"]
-        key = each["key"] or f"with {each['cause']}"
-        row = [moment(each["at"]), each["transition"] + phase, way, moved(each["postings"]), held(each["accounts"])]
-        row += [each["by"] or "", each["reason"] or "", key]
-        rows.append([row[0], f"{each['machine']} {each['id']}", *row[1:]] if whose else row)
+        entity = [f"{each['machine']} {each['id']}"] if of else []
+        accounts, key = accounts_text(each["accounts"]), each["key"] or f"with {each['cause']}"
+        rows.append([time_text(each["at"]), *entity, each["transition"] + phase, way, postings_text(each["postings"]),
+                     accounts, each["by"] or "", each["reason"] or "", key])  # fmt: skip
     return grid(*columns, rows=rows)
 
 
-def moment(at: str) -> str:
+def time_text(at: str) -> str:
     """A time of the journal, to the second."""
     return f"{at[:10]} {at[11:19]}"
 
 
-def said(fact: object) -> str:
+def fact_text(fact: object) -> str:
     return {True: "yes", False: "no"}.get(fact, "") if isinstance(fact, bool) else str(fact)
 
 
 def receipts_table(plain: Sequence[Plain]) -> RenderableType:
     rows = [
         [f"{each['machine']} {each['id']}", each["command"], coloured(each["result"]), each["state"] or "",
-         moved(each["postings"]), each["key"], each["why"] or ""]
+         postings_text(each["postings"]), each["key"], each["why"] or ""]
         for each in plain
     ]  # fmt: skip
     return grid("of", "command", "result", "state", "moved", "key", "why", rows=rows)
 
 
 def answer_table(plain: Plain) -> RenderableType:
-    """Yes and what it would move, or no and why."""
+    """Yes, and what would move; or no, and why."""
     if plain["allowed"]:
         head = Text.assemble(
             ("yes", "green"), f": {plain['command']} would fire {plain['transition']}, to {plain['state']}"
         )
-        return Group(head, *[Text(f"  {line}") for line in moved(plain["postings"]).splitlines()])
+        return Group(head, *[Text(f"  {line}") for line in postings_text(plain["postings"]).splitlines()])
     why = [Text.assemble(("no", "yellow"), f": {plain['why']}")]
     cause = plain["refusal"]
     while cause["cause"]:
@@ -153,14 +153,14 @@ def verify_table(plain: Plain) -> RenderableType:
         for code, amount in sums.items()
         if amount.strip("0.")
     ]
-    looked = f"{plain['entries']} entries of {plain['entities']} entities, {plain['calls']} open calls"
-    looked += f"; inside: {', '.join(inside)}" if inside else ""
-    looked += "; card numbers are sealed" if plain["sealed"] else ""
+    counts = f"{plain['entries']} entries of {plain['entities']} entities, {plain['calls']} open calls"
+    counts += f"; inside: {', '.join(inside)}" if inside else ""
+    counts += "; card numbers are sealed" if plain["sealed"] else ""
     if plain["clean"]:
-        return Text.assemble(("clean", "green"), f": {looked}")
+        return Text.assemble(("clean", "green"), f": {counts}")
     rows = [[each["where"], each["what"], each["code"]] for each in plain["findings"]]
     return Group(
-        Text.assemble((f"{len(rows)} wrong", "bold red"), f": {looked}"), grid("where", "what", "code", rows=rows)
+        Text.assemble((f"{len(rows)} wrong", "bold red"), f": {counts}"), grid("where", "what", "code", rows=rows)
     )
 
 
@@ -197,7 +197,7 @@ def stuck_tables(plain: Plain) -> list[RenderableType]:
 def holds_tables(plain: Plain) -> list[RenderableType]:
     """Old holds; and the receipts of those that were released."""
     rows = [
-        [moment(each["since"]), each["payment"], each["order"], _card(each), each["state"], _money(each),
+        [time_text(each["since"]), each["payment"], each["order"], _card(each), each["state"], _money(each),
          each["hold"] or ""]
         for each in plain["holds"]
     ]  # fmt: skip
@@ -238,45 +238,40 @@ def reconciliation_table(plain: Plain) -> RenderableType:
 
 def machines_table(plain: Sequence[Plain]) -> RenderableType:
     rows = [
-        [
-            each["machine"],
-            str(each["version"]),
-            str(len(each["states"])),
-            str(len(each["transitions"])),
-            each["summary"],
-            each["file"],
-        ]
+        [each["machine"], str(each["version"]), str(len(each["states"])), str(len(each["transitions"])),
+         each["summary"], each["file"]]
         for each in plain
-    ]
+    ]  # fmt: skip
     return grid("machine", "version", "states", "transitions", "summary", "file", rows=rows,
                 right=("version", "states", "transitions"))  # fmt: skip
 
 
 def machine_table(diagram: Diagram) -> RenderableType:
-    """A machine's states and transitions."""
+    """The states and transitions of a machine."""
     head = Text.assemble((diagram.name, "bold"), f" version {diagram.version}: {diagram.summary}")
     states = [
         [node.name, "start" if node.start else "final" if node.final else "", node.says] for node in diagram.nodes
     ]
     rows: list[list[str | Text]] = [
-        [_asked(line), _leads(line), "\n".join(line.step.conditions), _happens(line)] for line in diagram.lines
+        [_command_text(line), _states_text(line), "\n".join(line.step.conditions), _effects_text(line)]
+        for line in diagram.lines
     ]
     transitions = grid("command, transition", "from → to", "is taken if", "what happens", rows=rows)
     return Group(head, grid("state", "", "says", rows=states), transitions)
 
 
-def _asked(line: Line) -> Text:
+def _command_text(line: Line) -> Text:
     name = "" if line.step.name in line.step.commands else f"\n{line.step.name}"
     return Text.assemble((" or ".join(line.step.commands), "bold"), name)
 
 
-def _leads(line: Line) -> Text:
+def _states_text(line: Line) -> Text:
     target = f"→ {line.target}" if line.target else "stays"
     otherwise = f"\nif declined → {line.otherwise}" if line.otherwise else ""
     return Text.assemble("\n".join(line.sources), "\n", (target, STATE), (otherwise, "yellow"))
 
 
-def _happens(line: Line) -> Text:
+def _effects_text(line: Line) -> Text:
     calls = [f"{call.does} {call.what}{', perhaps for less' if call.partial else ''}" for call in line.step.calls]
     rest = [*calls, *[f"then {each}" for each in line.step.follow_ups]]
     return Text("\n").join([*[Text(each, "green") for each in line.step.money], *[Text(each) for each in rest]])
@@ -293,7 +288,7 @@ def summary_table(plain: Plain) -> RenderableType:
 
 @contextmanager
 def progress(file: IO[bytes]) -> Iterator[Iterable[bytes]]:
-    """The lines of a file, with a bar on stderr as they are taken: on a terminal that does not show the answers."""
+    """The lines of a file, with a bar on stderr; but only on a terminal that does not show the answers too."""
     if not sys.stderr.isatty() or sys.stdout.isatty():
         yield file
         return
@@ -304,9 +299,9 @@ def progress(file: IO[bytes]) -> Iterator[Iterable[bytes]]:
     with Progress(*columns, console=console(stderr=True), transient=True, redirect_stdout=False) as progress:
         task = progress.add_task("", total=size, lines=0)
 
-        def taken() -> Iterator[bytes]:
+        def read() -> Iterator[bytes]:
             for number, line in enumerate(file, 1):
                 yield line
                 progress.update(task, advance=len(line), lines=number)
 
-        yield taken()
+        yield read()

@@ -1,8 +1,8 @@
-"""The story that `tallystick demo` tells: two cards, their orders, and a card that is lost, told by a real store.
+"""The story that `tallystick demo` tells: two cards, their orders, and a card that is lost, on a real store.
 
-Everything is done through the verbs an order system calls, on SQLite; each beat looks the books up again. Where the
-extras are installed, the provider is the Clutch adapter, over HTTP with a sandbox that is served while the story lasts.
-One answer is lost on the way. Without them the provider is the local one, which answers at once and loses nothing.
+Everything is done through the verbs that an order system calls, on SQLite, and every step looks into the books again.
+If the extras are installed, the provider is the Clutch adapter, over HTTP, with a sandbox that is served while the
+story lasts; one answer is lost on the way. Without them the provider is the local one, which loses nothing.
 """
 
 from __future__ import annotations
@@ -36,116 +36,117 @@ READING = ("search", "cardHistory")
 
 
 @attrs.frozen
-class Beat:
-    """What is asked for, what the books answer, and where the card's money stands then. A note is about no card."""
+class Step:
+    """One step of the story, or a note, which is about no card."""
 
-    what: str
-    result: str
-    says: str
-    card: str
-    available: str
+    what: str  # what is asked of the books
+    result: str  # applied, refused, …; note
+    says: str  # what the books answer
+    card: str  # the card that the step is about
+    available: str  # on that card, after the step
     held: str
 
     def plain(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         return attrs.asdict(self)
 
 
-def story(books: Books) -> Iterator[Beat]:
-    """The story, beat by beat, as it is lived. Only the store of the books is used where Clutch is the provider."""
-    with _provided(books) as shop:
-        yield from _told(shop)
+def story(books: Books) -> Iterator[Step]:
+    """The story, step by step, while it happens. If Clutch is the provider, only the store of the books is used."""
+    with _with_provider(books) as shop:
+        yield from _steps(shop)
 
 
-def _told(shop: _Shop) -> Iterator[Beat]:
-    told, books = _Teller(shop.books), shop.books
+def _steps(shop: _Shop) -> Iterator[Step]:
+    tell, books = _Teller(shop.books), shop.books
     sale = books.sell_electronic("card-1", "50.00", CURRENCY, order="o-1", key="o-1/card-1", by="web shop")
-    yield told.did("Order o-1 sells a card", sale)
-    yield told.seen("Its balance is asked", sale)
+    yield tell.done("Order o-1 sells a card", sale)
+    yield tell.balance("Its balance is asked", sale)
 
     authorize, settle = books.authorize, books.settle
-    yield told.did("o-2 authorizes 40.00", authorize("pay-2", "card-1", "40.00", order="o-2", key="o-2/pay"))
-    yield told.did("15.00 of it ships", settle("pay-2", "15.00", key="o-2/ship-1"))
-    yield told.did("The same key again", settle("pay-2", "15.00", key="o-2/ship-1"))
+    yield tell.done("o-2 authorizes 40.00", authorize("pay-2", "card-1", "40.00", order="o-2", key="o-2/pay"))
+    yield tell.done("15.00 of it ships", settle("pay-2", "15.00", key="o-2/ship-1"))
+    yield tell.done("The same key again", settle("pay-2", "15.00", key="o-2/ship-1"))
     if shop.clutch is None:
-        yield told.did("10.00 more ships", settle("pay-2", "10.00", key="o-2/ship-2"))
+        yield tell.done("10.00 more ships", settle("pay-2", "10.00", key="o-2/ship-2"))
     else:
         shop.clutch.lose = True
-        yield told.lost("10.00 more ships", lambda: settle("pay-2", "10.00", key="o-2/ship-2"))
+        yield tell.in_doubt("10.00 more ships", lambda: settle("pay-2", "10.00", key="o-2/ship-2"))
         shop.clutch.ahead += GRACE + timedelta(seconds=1)
         (found,) = books.recover()
-        yield told.did("recover looks it up", books.engine.follow(found.or_raise()))
-    yield told.did("The other 15.00 ships", settle("pay-2", "15.00", key="o-2/ship-3"))
+        yield tell.done("recover looks it up", books.engine.follow(found.or_raise()))
+    yield tell.done("The other 15.00 ships", settle("pay-2", "15.00", key="o-2/ship-3"))
 
-    yield told.did("o-3 authorizes 8.00", authorize("pay-3", "card-1", "8.00", order="o-3", key="o-3/pay"))
-    yield told.no("o-4 too, meanwhile",
+    yield tell.done("o-3 authorizes 8.00", authorize("pay-3", "card-1", "8.00", order="o-3", key="o-3/pay"))
+    yield tell.refused("o-4 too, meanwhile",
                   lambda: authorize("pay-4", "card-1", "8.00", order="o-4", key="o-4/pay"))  # fmt: skip
-    yield told.did("o-3 is cancelled", books.cancel("pay-3", key="o-3/cancel", reason="out of stock"))
+    yield tell.done("o-3 is cancelled", books.cancel("pay-3", key="o-3/cancel", reason="out of stock"))
 
-    told.card = "card-2"
+    tell.card = "card-2"
     ship = books.ship_physical
     sale = ship("card-2", shop.plastic, "25.00", CURRENCY, order="o-5", key="o-5/card-2", by="store 7")
-    yield told.did("A physical card ships", sale)
-    yield told.did("It is lost", books.suspend("card-2", key="lost", by="call centre", reason="lost"))
-    yield told.no("Its finder tries it",
+    yield tell.done("A physical card ships", sale)
+    yield tell.done("It is lost", books.suspend("card-2", key="lost", by="call centre", reason="lost"))
+    yield tell.refused("Its finder tries it",
                   lambda: authorize("pay-6", "card-2", "1.00", order="o-6", key="o-6/pay"))  # fmt: skip
-    told.card = "card-3"
-    yield told.did("A new card replaces it", books.replace("card-2", "card-3", key="lost/new", by="call centre"))
+    tell.card = "card-3"
+    yield tell.done("A new card replaces it", books.replace("card-2", "card-3", key="lost/new", by="call centre"))
 
     if shop.clutch is None:
-        yield Beat("To see it over HTTP", "note", EXTRAS, "", "", "")
+        yield Step("To see it over HTTP", "note", EXTRAS, "", "", "")
         return
     report = reconcile(books.engine)
     found_out = "; ".join(map(str, report.findings)) or f"{report.cards} cards, here as there"
-    yield told.beat("reconcile, at the end", "clean" if report.clean else "differs", found_out)
+    yield tell.step("reconcile, at the end", "clean" if report.clean else "differs", found_out)
     says = f"Clutch adapter, {shop.clutch.requests} requests to a sandbox on {shop.clutch.url}"
-    yield Beat("Over HTTP", "note", says, "", "", "")
+    yield Step("Over HTTP", "note", says, "", "", "")
 
 
 class _Teller:
-    """Words the answers, with the balance of the card the story is about."""
+    """Puts answers into words, with the balance of the card that the story is about."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         self.card = "card-1"
 
-    def beat(self, what: str, result: str, says: str) -> Beat:
+    def step(self, what: str, result: str, says: str) -> Step:
         card = self._books.card(self.card)
-        return Beat(what, result, says, self.card, str(card.available).split()[0], str(card.held).split()[0])
+        return Step(what, result, says, self.card, str(card.available).split()[0], str(card.held).split()[0])
 
-    def did(self, what: str, done: Receipt | Sale) -> Beat:
-        receipt = done if isinstance(done, Receipt) else done.receipt
+    def done(self, what: str, answer: Receipt | Sale) -> Step:
+        receipt = answer if isinstance(answer, Receipt) else answer.receipt
         if receipt.replayed:
-            return self.beat(what, "replayed", f"{receipt.key} is done; nothing moves twice")
+            return self.step(what, "replayed", f"{receipt.key} is done; nothing moves twice")
         says = f"{receipt.machine} is " + ", then ".join(str(each.state) for each in [receipt, *receipt.followed])
-        if isinstance(done, Sale):
+        if isinstance(answer, Sale):
             commands = [entry.command for entry in self._books.history(receipt.machine, receipt.id)[1:]]
             says += f": {' → '.join(dict.fromkeys(commands))}"
-        return self.beat(what, receipt.result.value, says)
+        return self.step(what, receipt.result.value, says)
 
-    def seen(self, what: str, sale: Sale) -> Beat:
+    def balance(self, what: str, sale: Sale) -> Step:
         """A balance check as its owner makes it, with number and PIN."""
         quick = BalanceSettings(floor=0)  # nobody guesses here
         desk = BalanceDesk(self._books.engine, CURRENCY, quick, key="the hashes of this story only")
         answer = desk.check(sale.number or "", sale.pin, client="owner")
-        return self.beat(what, "seen", f"card {self._books.card(sale.card).masked}: {answer.text}")
+        return self.step(what, "seen", f"card {self._books.card(sale.card).masked}: {answer.text}")
 
-    def no(self, what: str, ask: Callable[[], object]) -> Beat:
+    def refused(self, what: str, ask: Callable[[], object]) -> Step:
         try:
             ask()
         except Refused as refused:
             refusal = refused.receipt.refusal
             while refusal is not None and refusal.cause is not None:
                 refusal = refusal.cause
-            why = str(refusal)  # the reason alone: which card refuses is seen, and what it would take is no matter
-            return self.beat(what, "refused", why[why.find("refuses ") :].partition(": ")[2].partition(" It would")[0])
+            why = str(refusal)  # the reason alone, without which card refuses and what it would take
+            return self.step(what, "refused", why[why.find("refuses ") :].partition(": ")[2].partition(" It would")[0])
         raise AssertionError(f"{what}: it was not refused")
 
-    def lost(self, what: str, ask: Callable[[], object]) -> Beat:
+    def in_doubt(self, what: str, ask: Callable[[], object]) -> Step:
         try:
             ask()
         except InDoubt as lost:
             waiting = lost.receipt.money("in_doubt")
-            return self.beat(what, "in doubt", f"the answer is lost; {waiting} wait")
+            return self.step(what, "in doubt", f"the answer is lost; {waiting} wait")
         raise AssertionError(f"{what}: it is not in doubt")
 
 
@@ -154,13 +155,13 @@ class _Teller:
 
 @attrs.define
 class _Clutch:
-    """What the story does to the way to the provider: the next change loses its answer, the clock goes ahead."""
+    """A transport to the sandbox that can lose an answer, and a clock that can be moved."""
 
     url: str
     inner: Transport
-    lose: bool = False
-    requests: int = 0
-    ahead: timedelta = timedelta()
+    lose: bool = False  # the answer to the next request that changes something
+    requests: int = 0  # so far
+    ahead: timedelta = timedelta()  # how far the clock is ahead
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         self.requests += 1
@@ -173,14 +174,16 @@ class _Clutch:
 
 @attrs.frozen
 class _Shop:
+    """The books of the story, and what else it needs."""
+
     books: Books
     plastic: str  # the number of a physical card on the shelf
     clutch: _Clutch | None = None
 
 
 @contextmanager
-def _provided(books: Books) -> Iterator[_Shop]:
-    """The books with Clutch as their provider, while its sandbox is served; as they are, where that is not there."""
+def _with_provider(books: Books) -> Iterator[_Shop]:
+    """The books with Clutch as their provider, and its sandbox served; or as they are, if that is not installed."""
     try:
         import httpx2  # noqa: F401  # the transport needs it
 
@@ -210,7 +213,7 @@ def _provided(books: Books) -> Iterator[_Shop]:
 
 @contextmanager
 def _no_proxy() -> Iterator[None]:
-    """A proxy of the environment cannot reach this machine."""
+    """Without the proxy of the environment, which cannot reach this machine."""
     before = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "*"
     try:
@@ -221,14 +224,14 @@ def _no_proxy() -> Iterator[None]:
             os.environ["no_proxy"] = before
 
 
-def table(beats: list[Beat]) -> RenderableType:
-    """The story as a table: what happens, what the books say, and the card's money after it; then the notes."""
+def table(steps: list[Step]) -> RenderableType:
+    """The story as a table: what happens, what the books say, and the card's money afterwards; then the notes."""
     colours = {"refused": "yellow", "in doubt": "yellow", "differs": "red", "replayed": "cyan"}
     rows: list[list[str | Text]] = []
-    for beat in beats:
-        if beat.card:
-            says = Text.assemble((beat.result, colours.get(beat.result, "green")), f": {beat.says}")
-            rows.append([beat.what, says, beat.available, beat.held])
-    notes = [Text(f"{beat.what}: {beat.says}") for beat in beats if not beat.card]
+    for step in steps:
+        if step.card:
+            says = Text.assemble((step.result, colours.get(step.result, "green")), f": {step.says}")
+            rows.append([step.what, says, step.available, step.held])
+    notes = [Text(f"{step.what}: {step.says}") for step in steps if not step.card]
     columns = ("what happens", "what the books say", "available", "held")
     return Group(grid(*columns, rows=rows, right=("available", "held")), *notes)

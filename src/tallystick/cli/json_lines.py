@@ -4,13 +4,13 @@
     out   {"key", "machine", "id", "state", "accounts", "result", "why"}, and "line" where the line is invalid
 
 With the scripted provider the lines are a rehearsal: they may say what the provider replies, and nothing runs by
-itself (see `rehearsal`).
+itself (see `engine/rehearsal`).
 
-A line is read strictly, because a file of commands is money: a field too few or too many, a key that stands twice,
-a number where an amount belongs make it invalid, which is its answer and stops nothing else. `parse` knows no store
-and `answer` no text, so lines can be read ahead. Run again, a file replays; what a stopped run left due is done first.
+A file of commands is money, so a line is read strictly. It is invalid if a field is missing, unknown or there twice, or
+if an amount is a number. Then its answer says so, and the other lines go on. `parse` needs no store and `answer` no
+text, so lines can be read ahead. If a file is run again, it replays. What a stopped run has left due is done first.
 
-Card numbers and PINs go in and never come out: they are masked in whatever is said of a line.
+Card numbers and PINs go in and never come out: they are masked in every answer.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ FIELDS = ("key", "machine", "id", "command", "args")
 OPTIONAL = ("by", "reason", "due", "provider")
 INVALID, REPLAYED, PERFORMED = "invalid", "replayed", "performed"
 RESULTS = ("applied", REPLAYED, "deferred", "refused", "declined", "unavailable", "in_doubt", INVALID)
-BARE = {"pin": "secret", "number": "number"}  # what is hidden even where no machine declares it
+UNDECLARED = {"pin": "secret", "number": "number"}  # arguments that are hidden even if no machine declares them
 
 
 @attrs.frozen
 class Line:
-    """A line that says something: a command, or what is wrong with it."""
+    """A line that was read: a command or a deed, or what is wrong with it."""
 
     number: int  # from 1, blank lines counted
-    said: Mapping[str, str]  # key, machine and id as far as they can be read
+    about: Mapping[str, str]  # key, machine and id, as far as they can be read
     command: Command | None = attrs.field(default=None, repr=False)
-    fault: str = ""
-    hidden: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # what must not come out → what does instead
-    deed: rehearsal.Deed | None = None
+    fault: str = ""  # what is wrong with it
+    hidden: Mapping[str, str] = attrs.field(factory=dict, repr=False)  # secret or number → what stands in its place
+    deed: rehearsal.Deed | None = None  # in a rehearsal
     replies: tuple[Reply, ...] | None = None  # of the provider, in a rehearsal
 
 
@@ -58,10 +58,11 @@ class Line:
 class Summary:
     """How the lines ended, and the follow-ups that ran between them."""
 
-    lines: Counter[str] = attrs.field(factory=Counter)
-    follow_ups: Counter[str] = attrs.field(factory=Counter)
+    lines: Counter[str] = attrs.field(factory=Counter)  # by result
+    follow_ups: Counter[str] = attrs.field(factory=Counter)  # by result
 
     def plain(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
         follow_ups = {ended.value: self.follow_ups[ended.value] for ended in Ended if self.follow_ups[ended.value]}
         counts = {result: self.lines[result] for result in RESULTS}
         counts |= {PERFORMED: self.lines[PERFORMED]} if self.lines[PERFORMED] else {}
@@ -71,17 +72,17 @@ class Summary:
 def run_lines(
     engine: Engine, lines: Iterable[bytes], summary: Summary, *, strict: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Execute lines one after the other and give their answers. `strict`: the first invalid one is the last."""
+    """Execute lines one after the other and give their answers. `strict`: stop at the first invalid line."""
     rehearsed = isinstance(engine.provider, ScriptedProvider)
     if not rehearsed:
         _run_due(engine, summary)
     for number, raw in enumerate(lines, 1):
         if not raw.strip():
             continue
-        answered, queued = answer(engine, parse(raw, number, engine.machines))
-        summary.lines[answered["result"]] += 1
-        yield answered
-        if strict and answered["result"] == INVALID:
+        result, queued = answer(engine, parse(raw, number, engine.machines))
+        summary.lines[result["result"]] += 1
+        yield result
+        if strict and result["result"] == INVALID:
             return
         if queued and not rehearsed:
             _run_due(engine, summary)
@@ -99,24 +100,24 @@ def _run_due(engine: Engine, summary: Summary) -> None:
 
 def parse(raw: bytes, number: int, machines: Machines) -> Line:
     """What a line says, or what is wrong with it."""
-    said: dict[str, str] = {}
+    about: dict[str, str] = {}
     hidden: dict[str, str] = {}
     try:
-        given = _object(raw)
-        if "do" in given:
-            return Line(number, said, deed=rehearsal.read_deed(given), replies=_replies(given))
-        said |= {name: value for name in ("key", "machine", "id") if isinstance(value := given.get(name), str)}
-        kinds = _kinds(machines, given)
-        hidden |= _hidden(given.get("args"), kinds)
-        _complete(given)
-        _no_numbers(given["args"], kinds)
-        return Line(number, said, _command(given), hidden=hidden, replies=_replies(given))
+        fields = _object(raw)
+        if "do" in fields:
+            return Line(number, about, deed=rehearsal.read_deed(fields), replies=_replies(fields))
+        about |= {name: value for name in ("key", "machine", "id") if isinstance(value := fields.get(name), str)}
+        kinds = _kinds(machines, fields)
+        hidden |= _hidden(fields.get("args"), kinds)
+        _check_fields(fields)
+        _check_amounts(fields["args"], kinds)
+        return Line(number, about, _command(fields), hidden=hidden, replies=_replies(fields))
     except Invalid as error:
-        return Line(number, said, fault=str(error), hidden=hidden)
+        return Line(number, about, fault=str(error), hidden=hidden)
 
 
 class _Decimal(str):
-    """A number with a point, as written: kept to say where it stands, used for nothing."""
+    """A number with a point, as written. It is never used; a fault only says where it stands."""
 
     __slots__ = ()
 
@@ -124,38 +125,39 @@ class _Decimal(str):
 def _object(raw: bytes) -> dict[str, Any]:
     try:
         text = raw.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=_once, parse_float=_Decimal, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_float=_Decimal, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        raise Invalid(f"it is no UTF-8 text: see byte {error.start + 1}") from None
+        raise Invalid(f"this is not UTF-8 text: see byte {error.start + 1}") from None
     except json.JSONDecodeError as error:
-        raise Invalid(f"it is no JSON: {error.msg.lower()} at character {error.pos + 1}") from None
+        why = error.msg.lower().removesuffix(" at")
+        raise Invalid(f"this is not JSON: {why} at character {error.pos + 1}") from None
     except (ValueError, RecursionError):  # thousands of digits, thousands of brackets
-        raise Invalid("it is no JSON of a sensible size") from None
+        raise Invalid("this is not JSON of a sensible size") from None
     if not isinstance(value, dict):
-        raise Invalid('it is JSON, but no object; a command is {"key": …, "machine": …, …}')
+        raise Invalid('this is JSON, but not an object: a command is {"key": …, "machine": …, …}')
     return value
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise Invalid(f"{twice[:40]!r} stands in it twice")
+        raise Invalid(f"{twice[:40]!r} is in it twice")
     return found
 
 
 def _no_constant(name: str) -> None:
-    raise Invalid(f"{name} is no JSON, and no amount")
+    raise Invalid(f"{name} is not JSON, and not an amount")
 
 
-def _complete(given: Mapping[str, Any]) -> None:
-    """Every field is there, no other is, and each is of its kind."""
-    missing = [name for name in FIELDS if name not in given]
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Every field is there, no other is, and each is of its kind. Raises Invalid."""
+    missing = [name for name in FIELDS if name not in fields]
     if missing:
         raise Invalid(f"it lacks {' and '.join(repr(name) for name in missing)}")
-    for name, value in given.items():
+    for name, value in fields.items():
         if name not in (*FIELDS, *OPTIONAL):
-            raise Invalid(f"it has a field too many, {name[:40]!r}.{nearest(name[:40], [*FIELDS, *OPTIONAL])}")
+            raise Invalid(f"it has an unknown field, {name[:40]!r}.{nearest(name[:40], [*FIELDS, *OPTIONAL])}")
         if name == "provider":
             continue
         wanted = dict if name == "args" else str
@@ -163,12 +165,12 @@ def _complete(given: Mapping[str, Any]) -> None:
             continue
         if not isinstance(value, wanted) or isinstance(value, _Decimal):
             what = 'an object, {"amount": "50.00"} or {}' if wanted is dict else "a text"
-            raise Invalid(f"{name!r} has to be {what}, not {_a(value)}")
+            raise Invalid(f"{name!r} has to be {what}, not {_kind_of(value)}")
 
 
-def _kinds(machines: Machines, given: Mapping[str, Any]) -> dict[str, str]:
+def _kinds(machines: Machines, fields: Mapping[str, Any]) -> dict[str, str]:
     """The kind of each argument that the command has in any version of its machine."""
-    name, command = given.get("machine"), given.get("command")
+    name, command = fields.get("machine"), fields.get("command")
     kinds: dict[str, str] = {}
     for machine in machines.all():
         if machine.name == name and command == CREATE:
@@ -178,25 +180,24 @@ def _kinds(machines: Machines, given: Mapping[str, Any]) -> dict[str, str]:
     return kinds
 
 
-def _no_numbers(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+def _check_amounts(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
+    """No amount is a number, because a number may be rounded or mistaken for minor units. Raises Invalid."""
     for name, value in args.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
         if isinstance(value, _Decimal) or (whole and kinds.get(name) == "money"):
-            raise Invalid(
-                f'args: {name[:40]!r} is a number; amounts are decimal strings such as "50.00", and never numbers'
-            )
+            raise Invalid(f'args: {name[:40]!r} is a number; write an amount as a text, such as "50.00"')
 
 
-def _command(given: Mapping[str, Any]) -> Command:
-    due = given.get("due")
+def _command(fields: Mapping[str, Any]) -> Command:
+    due = fields.get("due")
     return Command(
-        given["machine"], given["id"], given["command"], given["args"], given["key"],
-        by=given.get("by"), reason=given.get("reason"), due=_moment(due) if due is not None else None,
+        fields["machine"], fields["id"], fields["command"], fields["args"], fields["key"],
+        by=fields.get("by"), reason=fields.get("reason"), due=_moment(due) if due is not None else None,
     )  # fmt: skip
 
 
-def _replies(given: Mapping[str, Any]) -> tuple[Reply, ...] | None:
-    return rehearsal.read_replies(given["provider"]) if given.get("provider") is not None else None
+def _replies(fields: Mapping[str, Any]) -> tuple[Reply, ...] | None:
+    return rehearsal.read_replies(fields["provider"]) if fields.get("provider") is not None else None
 
 
 def _moment(text: str) -> datetime:
@@ -206,19 +207,12 @@ def _moment(text: str) -> datetime:
             raise Invalid(f"'due' has no time zone: {text[:40]!r}; end it with Z or an offset such as -03:00")
         return moment.astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        raise Invalid(f"'due' is no ISO time: {text[:40]!r}; write it like 2026-05-31T12:00:00Z") from None
+        raise Invalid(f"'due' is not an ISO time: {text[:40]!r}; write it like 2026-05-31T12:00:00Z") from None
 
 
-def _a(value: object) -> str:
-    names = {
-        dict: "an object",
-        list: "a list",
-        bool: "true or false",
-        int: "a number",
-        _Decimal: "a number",
-        str: "a text",
-    }
-    return names.get(type(value), "null")
+def _kind_of(value: object) -> str:
+    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", _Decimal: "a number"}
+    return "a text" if type(value) is str else names.get(type(value), "null")
 
 
 # One line is answered
@@ -230,41 +224,40 @@ def answer(engine: Engine, line: Line) -> tuple[dict[str, Any], bool]:
         return _invalid(line, line.fault), False
     try:
         if isinstance(engine.provider, ScriptedProvider) or line.deed or line.replies:
-            _prompted(engine, line)
+            _set_replies(engine, line)
         if line.command is None:
-            return _performed(engine, line), False
+            return _deed_answer(engine, line), False
         receipt = engine.try_execute(line.command)
     except Crash as crash:
-        return _crashed(line, crash), False
+        return _crash_answer(line, crash), False
     except Invalid as error:
         return _invalid(line, str(error)), False
-    return _answered(engine, line, receipt), bool(receipt.follow_ups) or receipt.result is Ended.DEFERRED
+    return _answer(engine, line, receipt), bool(receipt.follow_ups) or receipt.result is Ended.DEFERRED
 
 
-def _prompted(engine: Engine, line: Line) -> None:
-    """The provider knows its replies to this line, and a second has passed."""
+def _set_replies(engine: Engine, line: Line) -> None:
+    """Give the provider its replies to this line, and let a second pass."""
     provider = rehearsal.scripted(engine, "what the provider replies" if line.deed is None else "'do'")
     provider.wait(1)
     provider.reply_with(line.replies or ())
 
 
-def _performed(engine: Engine, line: Line) -> dict[str, Any]:
+def _deed_answer(engine: Engine, line: Line) -> dict[str, Any]:
     assert line.deed is not None
     receipts = rehearsal.perform(engine, line.deed)
-    told = [
+    ended = [
         {"key": each.key, "state": each.state, "result": each.result.value, "why": each.why or None}
         for each in receipts
     ]
-    return {**line.deed.plain(), "result": PERFORMED, "ended": told}
+    return {**line.deed.plain(), "result": PERFORMED, "ended": ended}
 
 
-def _crashed(line: Line, crash: Crash) -> dict[str, Any]:
-    why = f"whoever asked died before the answer came (call {crash})"
-    said = {name: line.said.get(name) for name in ("key", "machine", "id")}
-    return {**said, "state": None, "accounts": {}, "result": Ended.IN_DOUBT.value, "why": why}
+def _crash_answer(line: Line, crash: Crash) -> dict[str, Any]:
+    why = f"the caller died before the answer came (call {crash})"
+    return {**_about(line), "state": None, "accounts": {}, "result": Ended.IN_DOUBT.value, "why": why}
 
 
-def _answered(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:
+def _answer(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:
     result = REPLAYED if receipt.replayed and receipt.applied else receipt.result.value
     accounts, currency = receipt.after, receipt.currency
     if currency is None:  # a refusal: nothing was written, so what stands now is what stood before
@@ -278,32 +271,35 @@ def _answered(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:
         "state": receipt.state,
         "accounts": {name: money.to_text(minor, currency) for name, minor in accounts.items()},
         "result": result,
-        "why": cleared(receipt.why, line.hidden) or None,
+        "why": masked(receipt.why, line.hidden) or None,
     }
 
 
 def _invalid(line: Line, fault: str) -> dict[str, Any]:
-    said = {name: line.said.get(name) for name in ("key", "machine", "id")}
-    why = f"line {line.number}: {cleared(fault, line.hidden)}"
-    return {**said, "state": None, "accounts": {}, "result": INVALID, "why": why, "line": line.number}
+    why = f"line {line.number}: {masked(fault, line.hidden)}"
+    return {**_about(line), "state": None, "accounts": {}, "result": INVALID, "why": why, "line": line.number}
+
+
+def _about(line: Line) -> dict[str, str | None]:
+    return {name: line.about.get(name) for name in ("key", "machine", "id")}
 
 
 # What must not come out
 
 
 def _hidden(args: Any, kinds: Mapping[str, str]) -> dict[str, str]:
-    """Texts of the arguments that are secrets or card numbers, and what is said in their place."""
+    """The arguments that are secrets or card numbers, and what stands in their place."""
     hidden = {}
     for name, value in args.items() if isinstance(args, dict) else ():
-        kind = kinds.get(name, BARE.get(name))
-        astray = kind == "link" and re.fullmatch(r"\d{12,19}", str(value))  # a number where an id belongs
-        if (kind in ("secret", "number") or astray) and isinstance(value, str | int) and str(value):
+        kind = kinds.get(name, UNDECLARED.get(name))
+        misplaced = kind == "link" and re.fullmatch(r"\d{12,19}", str(value))  # a card number instead of an id
+        if (kind in ("secret", "number") or misplaced) and isinstance(value, str | int) and str(value):
             hidden[str(value)] = "•••" if kind == "secret" else mask(str(value))
     return hidden
 
 
-def cleared(text: str, hidden: Mapping[str, str]) -> str:
-    """The text without what is hidden: not inside a longer number or word, which would be another one."""
+def masked(text: str, hidden: Mapping[str, str]) -> str:
+    """The text with what is hidden replaced; but not inside a longer number or word, which is another one."""
     if not hidden:
         return text
     longest_first = sorted(hidden, key=len, reverse=True)

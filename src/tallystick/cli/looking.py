@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.argument("id")
 @books_options
 def show(id: str, books: BooksOptions, json_out: bool) -> None:
-    """Show the life of a card or a payment.
+    """Show the whole life of a card, a payment, or anything else.
 
-    ID is its id, machine/id, or a full card number.
+    ID is an id, machine/id, or a full card number.
     """
     from tallystick.cli import as_json, as_tables, parameters
 
@@ -35,10 +35,10 @@ def show(id: str, books: BooksOptions, json_out: bool) -> None:
 @click.argument("arguments", metavar="[ARG=VALUE]...", nargs=-1)
 @books_options
 def may(id: str, command: str | None, arguments: tuple[str, ...], books: BooksOptions, json_out: bool) -> None:
-    """Say whether ID would take COMMAND now, and why not.
+    """Say whether ID would take COMMAND now; if not, why not.
 
-    Nothing is done. Without a command: what each command of its state would need. To try a creation: machine/id
-    create ARG=VALUE...
+    Nothing is done. Without COMMAND, the answer is what each command would need in this state. To try a creation,
+    write: machine/id create ARG=VALUE...
     """
     with books.opened() as engine:
         if command is None:
@@ -78,7 +78,7 @@ def _print_may(engine: Engine, id: str, command: str, arguments: tuple[str, ...]
 @click.option("--last", type=click.IntRange(1), default=20, show_default=True, help="How many entries.")
 @books_options
 def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> None:
-    """Show the newest entries of the journal, or those of ID."""
+    """Show the newest entries of the journal, or of ID alone."""
     from tallystick.cli import as_json, as_tables, parameters
 
     with books.opened() as engine, engine.store.reading() as reading:
@@ -94,7 +94,7 @@ def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> N
 @books_options
 @click.pass_context
 def verify(ctx: click.Context, books: BooksOptions, json_out: bool) -> None:
-    """Replay the journal and compare everything.
+    """Replay the journal, and compare the books with it.
 
     The exit code is 1 if anything is wrong.
     """

@@ -1,4 +1,4 @@
-"""Commands about machines: `machines` lists them, `diagram` draws one, `schema` is for editors."""
+"""Commands that show machines: `machines` lists them, `diagram` draws one, `schema` is for editors."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
 @click.command()
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["mermaid", "dot", "table"]), default="mermaid", show_default=True)
-@click.option("--guards", is_flag=True, help="Mermaid: guards on the arrows too. DOT and table always have them.")
-@click.option("--loops", is_flag=True, help="What stays as an arrow to itself, not as a line in its state.")
+@click.option("--guards", is_flag=True, help="Mermaid with guards on its arrows; DOT and table always have them.")
+@click.option("--loops", is_flag=True, help="Draw what keeps the state as an arrow to itself.")
 @machines_option
 @json_option
 def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str, ...], json_out: bool) -> None:
@@ -60,7 +60,7 @@ def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str,
 @click.command()
 @json_option
 def schema(json_out: bool) -> None:
-    """Print the JSON Schema of a machine's page, for editors."""
+    """Print the JSON Schema of a page, for your editor."""
     from tallystick.definition.format import json_schema
 
     print_json(json_schema())

@@ -28,14 +28,14 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Execute": [run, due, recover, resolve],
     "Look": [show, may, history, verify],
     "What waits for a person": [stuck, holds],
-    "The provider's half": [balance, reconcile, sandbox],
+    "At the provider": [balance, reconcile, sandbox],
     "Machines": [machines, diagram, check, diff, schema],
     "Test": [simulate, fuzz],
 }
 
 
 class Commands(click.Group):
-    """The commands in sections. They end in a sentence, never in a traceback; TALLYSTICK_TRACEBACK=1 shows it."""
+    """All commands. A failure ends in a sentence, not in a traceback; TALLYSTICK_TRACEBACK=1 shows the traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -67,18 +67,22 @@ def _sentence(error: Exception) -> str:
         case sqlite3.Error():
             return f"the store cannot do it: {error}"
         case UnicodeDecodeError():
-            return f"a machine's page is no UTF-8 text: {error.reason} at byte {error.start + 1}"
+            return f"a page is not UTF-8 text: {error.reason} at byte {error.start + 1}"
         case UnicodeEncodeError():
-            return "what was given is no UTF-8 text"
+            return "an argument is not UTF-8 text"
         case OSError() if error.strerror:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"this is a fault of tallystick itself: {type(error).__name__}: {error}"
+    return f"this is a fault in tallystick itself: {type(error).__name__}: {error}; TALLYSTICK_TRACEBACK=1 shows where"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="tallystick", message="%(prog)s %(version)s")
 def main() -> None:
-    """Gift cards and their payments as declared state machines that know about money."""
+    """Gift cards and their payments as declared state machines that know about money.
+
+    `tallystick COMMAND --help` says more about a command. Most of them open the books that --store or TALLYSTICK_STORE
+    names, and all of them answer in JSON with --json.
+    """
 
 
 for each in (command for commands in SECTIONS.values() for command in commands):

@@ -102,7 +102,7 @@ def books_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
     @machines_option
-    @option("--provider", metavar="NAME", default="local", help="Who performs calls: local, or an installed one.")
+    @option("--provider", metavar="NAME", default="local", help="Who performs calls: local, clutch, scripted, …")
     @json_option
     @functools.wraps(function)
     def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
@@ -142,7 +142,7 @@ def by_and_reason(flag: str) -> Callable[[Callable[..., None]], Callable[..., No
     """The options --by and --reason, which a command needs as soon as its `flag` makes it change the books."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--by", help=f"Who has it done; needed with --{flag}.")
+        @click.option("--by", help=f"Who decides; needed with --{flag}.")
         @click.option("--reason", help=f"Why; needed with --{flag}.")
         @functools.wraps(function)
         def checked(*args: Any, by: str | None, reason: str | None, **options: Any) -> None:

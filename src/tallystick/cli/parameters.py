@@ -23,14 +23,14 @@ def machine_named(machines: Machines, name: str) -> Machine:
 
 
 def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
-    """The one entity that an id, a machine/id or a card number names. Raises Invalid if none or several."""
+    """The one entity that an id, machine/id or a card number names. Raises Invalid if there is none, or several."""
     machines, found = engine.machines, engine.numbers.find(reading, text)
     name, _, rest = text.partition("/")
     if name in machines and rest:
         found = [*found, (name, rest)]
     entities = reading.entities(dict.fromkeys(found))
-    # A card number also stands on the order line that sold the card: that is about the card.
-    meant = [each for each in entities.values() if each.id == text or not _leads(machines, each, entities)]
+    # A card number also stands on the order line that sold the card; the card is meant then.
+    meant = [each for each in entities.values() if each.id == text or not _links(machines, each, entities)]
     if len(meant) == 1:
         return meant[0]
     if not meant:
@@ -39,8 +39,8 @@ def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
     raise Invalid(f"{quoted(text)} names {len(meant)} things: {named}; say which, as machine/id")
 
 
-def _leads(machines: Machines, entity: Entity, found: Mapping[Ref, Entity]) -> bool:
-    """Whether it links to another that was found."""
+def _links(machines: Machines, entity: Entity, found: Mapping[Ref, Entity]) -> bool:
+    """Whether the entity links to another one that was found."""
     links = machines[entity.machine].links.items()
     return any((target, str(entity.facts.get(fact))) in found for fact, target in links)
 
@@ -49,28 +49,28 @@ def new_entity(machines: Machines, text: str) -> tuple[Machine, str]:
     """The machine and the id of what machine/id would create. Raises Invalid."""
     name, _, id = text.partition("/")
     if not id:
-        raise Invalid(f"a creation needs the machine too: write machine/id, such as gift_card/{text}")
+        raise Invalid(f"a new entity needs a machine too: write machine/id, such as gift_card/{text}")
     return machine_named(machines, name), id
 
 
-def arguments(machine: Machine, command: str, given: tuple[str, ...]) -> dict[str, object]:
-    """ARG=VALUE as the command wants them.
+def arguments(machine: Machine, command: str, words: tuple[str, ...]) -> dict[str, object]:
+    """The arguments of a command, from words ARG=VALUE.
 
     Raises:
-        UsageError: no ARG=VALUE; one is given twice; a flag that is neither yes nor no; a secret, since a shell
-            remembers what was typed.
+        UsageError: a word is not ARG=VALUE; an argument is there twice; a flag is neither yes nor no; an argument is a
+            secret, which a shell would remember.
     """
     kinds = _kinds(machine, command)
     found: dict[str, object] = {}
-    for each in given:
-        name, equals, text = each.partition("=")
+    for word in words:
+        name, equals, text = word.partition("=")
         if not equals:
-            raise click.UsageError("an argument is written ARG=VALUE, such as amount=50.00")
+            raise click.UsageError("write an argument as ARG=VALUE, such as amount=50.00")
         if name in found:
             raise click.UsageError(f"the argument {name!r} is given twice")
         if kinds.get(name, "secret" if name == "pin" else "") == "secret":
             raise click.UsageError(
-                f"{name!r} is a secret: leave it out, nobody is asked for it here and a shell remembers"
+                f"{name!r} is a secret: leave it out. It is not needed here, and a shell remembers what you type"
             )
         found[name] = _typed(name, text, kinds.get(name))
     return found
@@ -86,7 +86,7 @@ def _kinds(machine: Machine, command: str) -> dict[str, str]:
 def _typed(name: str, text: str, kind: str | None) -> object:
     if kind == "flag":
         if text.lower() not in FLAGS:
-            raise click.UsageError(f"{name!r} is yes or no, not {text[:40]!r}")
+            raise click.UsageError(f"{name!r} is {text[:40]!r}: write yes or no")
         return FLAGS[text.lower()]
     if kind == "count" and text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20:
         return int(text)

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def print_answer(json_out: bool, answer: object, tables: Callable[[], list[RenderableType]]) -> None:
-    """Print the plain values of an answer as JSON; or, without `json_out`, its tables."""
+def print_answer(
+    json_out: bool, answer: object, tables: Callable[[], list[RenderableType]], *, wrap: bool = True
+) -> None:
+    """Print the plain values of an answer as JSON; or, without `json_out`, its tables. `wrap`: break long lines."""
     if json_out:
         print_json(answer)
         return
@@ -20,7 +22,7 @@ def print_answer(json_out: bool, answer: object, tables: Callable[[], list[Rende
 
     out = console()
     for each in tables():
-        out.print(each)
+        out.print(each, soft_wrap=not wrap)
 
 
 def print_json(answer: object) -> None:

@@ -20,24 +20,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("number")
-@click.option("--currency", help="Of the balance, such as USD; not needed for a card of our books.")
-@click.option("--client", help="Who asks: checks are counted for each.  [default: whoever runs this]")
+@click.option("--currency", help="Of the balance, such as USD. A card of our books needs none.")
+@click.option("--client", help="Who asks. Each may ask only so often.  [default: your user name]")
 @click.option("--pin-stdin", is_flag=True, help="Read the PIN from the first line of stdin.")
 @books_options
 @click.pass_context
 def balance(
-    ctx: click.Context,
-    number: str,
-    currency: str | None,
-    client: str | None,
-    pin_stdin: bool,
-    books: BooksOptions,
+    ctx: click.Context, number: str, currency: str | None, client: str | None, pin_stdin: bool, books: BooksOptions,
     json_out: bool,
-) -> None:
-    """Ask what the card with this NUMBER carries; - reads the number from stdin.
+) -> None:  # fmt: skip
+    """Ask for the balance of the card with this NUMBER.
 
-    A PIN is asked for where the card has one, or read from stdin, and kept nowhere. Who asks too often, or guesses,
-    has to wait. The exit code is 1 if the balance is not told.
+    NUMBER may be - for stdin. If the card has a PIN, you are asked for it; it is kept nowhere. A client that asks too
+    often, or guesses, has to wait. The exit code is 1 if there is no balance in the answer.
     """
     from tallystick.books.balance import BalanceDesk, Said
     from tallystick.cli import as_json, as_tables
@@ -56,43 +51,38 @@ def balance(
 
 
 def _line(what: str) -> str:
-    """The next line of stdin. Raises: UsageError."""
+    """The next line of stdin. Raises UsageError."""
     text = sys.stdin.readline().strip()
     if not text:
-        raise click.UsageError(f"stdin has no line with the {what}")
+        raise click.UsageError(f"stdin has no line with the {what}: write it on a line of its own")
     return text
 
 
 def _currency_of(engine: Engine, number: str) -> str:
-    """The currency of the only card that our books have under this number. Raises: UsageError."""
+    """The currency of the one card that our books have under this number. Raises UsageError."""
     number = engine.numbers.seal(number)  # as it stands in our books
     with engine.store.reading() as reading:
         cards = [reading.entity(*ref) for ref in reading.find(number) if ref[0] == "gift_card"]
     found = {each.currency for each in cards if each is not None and each.facts.get("number") == number}
     if len(found) != 1:
-        raise click.UsageError("say which balance is meant, such as --currency USD")
+        raise click.UsageError("our books have no such card, or several: say --currency, such as --currency USD")
     return found.pop()
 
 
 @click.command()
 @click.option("--card", "card", metavar="ID", help="Only this card: its id, or its full number.")
-@click.option("--apply", "apply", is_flag=True, help="Post differences of balance to elsewhere; holds stay.")
+@click.option("--apply", "apply", is_flag=True, help="Correct our balances: what differs is posted to `elsewhere`.")
 @by_and_reason("apply")
 @books_options
 @click.pass_context
 def reconcile(
-    ctx: click.Context,
-    card: str | None,
-    apply: bool,
-    by: str | None,
-    reason: str | None,
-    books: BooksOptions,
+    ctx: click.Context, card: str | None, apply: bool, by: str | None, reason: str | None, books: BooksOptions,
     json_out: bool,
-) -> None:
+) -> None:  # fmt: skip
     """Compare our books with the provider's, card by card.
 
-    Balances, open holds and every line of history: what only we know, what only they know, and what differs. The exit
-    code is 1 if anything was found that --apply did not post.
+    Balances, open holds and every line of history are compared. A finding is what only our books have, what only the
+    provider has, or what differs. The exit code is 1 if there are findings that --apply did not post.
     """
     from tallystick.books.reconcile import reconcile as compare
     from tallystick.cli import as_json, as_tables
@@ -111,41 +101,35 @@ def _card_named(engine: Engine, text: str) -> str:
     with engine.store.reading() as reading:
         found = parameters.entity_named(engine, reading, text)
     if found.machine != "gift_card":
-        raise Invalid(f"{found.machine} {found.id!r} is no card")
+        raise Invalid(f"{found.machine} {found.id!r} is not a card: give --card the id or the number of a gift_card")
     return found.id
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 takes a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 means any free port.")
 @click.option("--card-set", "sets", metavar="NAME:COUNT[:physical][:nopin]", multiple=True,
-              help="Cards in stock; may be repeated.")  # fmt: skip
+              help="A card set and its number of cards; may be repeated.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Of numbers, PINs, credentials and faults.")
-@click.option("--faults", metavar="SPEC", default="", help="Chances, such as lost_after=0.02,slow=0.01:250ms.")
-@click.option("--state", metavar="FILE", help="Where its books survive a restart; without it they are in memory.")
+@click.option("--faults", metavar="SPEC", default="", help="Their chances, such as lost_after=0.02,slow=0.01:250ms.")
+@click.option("--state", metavar="FILE", help="A file for its books, which then survive a restart.")
 @click.option("--set", "settings", metavar="SETTING=VALUE", multiple=True,
-              help="What it does where Clutch's public record is silent.")  # fmt: skip
+              help="How it behaves where Clutch has not published it; see the docs.")  # fmt: skip
 def sandbox(
-    host: str,
-    port: int,
-    sets: tuple[str, ...],
-    seed: int,
-    faults: str,
-    state: str | None,
-    settings: tuple[str, ...],
+    host: str, port: int, sets: tuple[str, ...], seed: int, faults: str, state: str | None, settings: tuple[str, ...]
 ) -> None:
     """Serve a Clutch-compatible provider with books of its own.
 
-    Prints one JSON line with its url and credentials, then serves until it is stopped.
+    It prints one JSON line with its url and credentials. Then it serves until it is stopped.
     """
-    parsed = argparse.Namespace(
+    options = argparse.Namespace(
         host=host, port=port, card_set=list(sets), seed=seed, faults=faults, state=state, set=list(settings)
     )
     try:
         from tallystick.clutch.sandbox.__main__ import run
 
-        run(parsed)
+        run(options)
     except ModuleNotFoundError as error:
-        raise Invalid(f"the sandbox serves with {error.name}: pip install 'tallystick[sandbox]'") from error
+        raise Invalid(f"the sandbox needs {error.name}: pip install 'tallystick[sandbox]'") from error
     except ValueError as error:
         raise click.UsageError(str(error)) from error

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 @books_options
 @click.pass_context
 def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: BooksOptions, json_out: bool) -> None:
-    """Execute JSON Lines: a command a line in, an answer a line out.
+    """Execute a file of JSON Lines: one command a line in, one answer a line out.
 
-    FILE may be - for stdin. If you run the same file again, it replays. The exit code is 1 if a line was invalid;
-    refusals are answers. The summary goes to stderr, with --json as JSON. With --provider scripted it is a rehearsal:
-    lines may say what the provider replies, and the books are verified at the end.
+    FILE may be - for stdin. If you run a file again, nothing is done twice. The exit code is 1 if a line was invalid;
+    a refusal is a normal answer. The summary goes to stderr, with --json as JSON. With --provider scripted it is a
+    rehearsal: lines may say what the provider replies, and the books are verified at the end.
     """
     from tallystick.cli import as_tables, json_lines
 
@@ -66,9 +66,9 @@ def _verified_rehearsal(engine: Engine) -> list[str]:
 @books_options
 @click.pass_context
 def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: bool) -> None:
-    """Run what is due: deferred commands, follow-ups, retries.
+    """Execute what is due: deferred commands, follow-ups, retries.
 
-    The exit code is 1 if one of them waits for a person now; see stuck.
+    The exit code is 1 if one of them now waits for a person: see `tallystick stuck`.
     """
     from tallystick.engine.by_hand import ENDED
     from tallystick.engine.engine import BATCH
@@ -84,7 +84,7 @@ def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: boo
             left = [row for row in reading.queued({each.key for each in receipts}).values() if row.state in ENDED]
     _print_receipts(json_out, receipts, "nothing is due")
     if left:
-        click.echo(f"{len(left)} of them will not be tried again by themselves: see tallystick stuck", err=True)
+        click.echo(f"waiting for a person now: {len(left)}; see tallystick stuck", err=True)
         ctx.exit(1)
 
 
@@ -94,7 +94,7 @@ def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: boo
 @pins_option
 @books_options
 def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
-    """End what is in doubt by the provider's own record."""
+    """End what is in doubt: look it up in the provider's own record."""
     from datetime import timedelta
 
     with books.opened() as engine:
@@ -103,19 +103,19 @@ def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -
             calls = reading.calls()
         if calls and engine.provider.local:  # it answers at once: it cannot have left a call open
             raise Invalid(
-                f"{len(calls)} calls are open, and the local provider did not make them: name their provider with "
-                f"--provider, or say what became of each, beginning with tallystick resolve {calls[0].id}"
+                f"{len(calls)} calls are open that the local provider did not make: name theirs with --provider, or "
+                f"say what became of each, beginning with tallystick resolve {calls[0].id}"
             )
         receipts = engine.recover(timedelta(seconds=grace))
-    _print_receipts(json_out, receipts, "nothing is in doubt for that long")
+    _print_receipts(json_out, receipts, f"nothing is in doubt that is older than {grace} seconds")
 
 
 @click.command()
 @click.argument("call")
 @click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable"]))
-@click.option("--reference", help="The provider's id of what it did: needed where value moved.")
-@click.option("--number", help="The card that was drawn, of an allocation.")
-@click.option("--amount", help="The confirmed amount, if less than was asked.")
+@click.option("--reference", help="The provider's id of what it did; needed if value moved.")
+@click.option("--number", help="The number that was drawn for a new card.")
+@click.option("--amount", help="What was confirmed, if less than was asked.")
 @click.option("--by", required=True, help="Who decides.")
 @click.option("--reason", required=True, help="On what evidence.")
 @books_options
@@ -123,9 +123,10 @@ def resolve(
     call: str, result: str, reference: str | None, number: str | None, amount: str | None, by: str, reason: str,
     books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
-    """Say what became of CALL, when only a person can.
+    """Say what became of CALL, if only a person can.
 
-    Declined is the end of it; unavailable was surely not done, and may be sent again under its key.
+    Declined means that the provider said no, which is the end of it. Unavailable means that it was surely not done, and
+    may be sent again under its key.
     """
     from tallystick import money
 
@@ -133,7 +134,7 @@ def resolve(
         with engine.store.reading() as reading:
             row = reading.call(call)
         if row is None:
-            raise Invalid(f"there is no call {quoted(call)}")
+            raise Invalid(f"there is no call {quoted(call)}: tallystick stuck lists the open ones")
         minor = money.parse(amount, row.currency) if amount is not None else None
         receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
     _print_receipts(json_out, [receipt], "")

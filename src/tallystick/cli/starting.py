@@ -12,7 +12,7 @@ from tallystick.cli.printing import print_answer
 @json_option
 @click.pass_context
 def demo(ctx: click.Context, json_out: bool) -> None:
-    """Tell the story of a card, on a store that is deleted afterwards."""
+    """Tell the story of some cards, on books that are deleted afterwards."""
     import tempfile
 
     import tallystick
@@ -25,10 +25,10 @@ def demo(ctx: click.Context, json_out: bool) -> None:
         tempfile.TemporaryDirectory() as folder,
         tallystick.open(f"sqlite:///{folder}/demo.db", machines=pages) as books,
     ):
-        beats = list(story(books))
+        steps = list(story(books))
         report = as_json.verify_report(books.verify())
-    answer = {"story": [beat.plain() for beat in beats], "verify": report}
-    print_answer(json_out, answer, lambda: [table(beats), as_tables.verify_table(report)])
+    answer = {"story": [step.plain() for step in steps], "verify": report}
+    print_answer(json_out, answer, lambda: [table(steps), as_tables.verify_table(report)])
     ctx.exit(0 if report["clean"] else 1)
 
 

@@ -1,6 +1,6 @@
-"""Commands that prove things: `simulate` and `fuzz`. `cli` adds them to the command line.
+"""Commands that test: `simulate` runs the whole system with faults, `fuzz` writes stories about a machine.
 
-Each is a click command of its own; what is heavy is imported inside. Progress goes to stderr, what is found to stdout.
+Progress goes to stderr, the result to stdout.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--seed", default=1, show_default=True, help="The first seed; the same seed gives the same journal.")
-@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many, from that one on.")
-@click.option("--ops", type=click.IntRange(1), default=1000, show_default=True, help="Operations of each, on average.")
-@click.option("--jobs", type=click.IntRange(1), default=None, help="Processes at once; the cores, if not said.")
+@click.option("--seed", default=1, show_default=True, help="The first seed. The same seed gives the same journal.")
+@click.option("--seeds", type=click.IntRange(1), default=1, show_default=True, help="How many, from the first on.")
+@click.option("--ops", type=click.IntRange(1), default=1000, show_default=True, help="Operations for each seed.")
+@click.option("--jobs", type=click.IntRange(1), default=None, help="Processes at once.  [default: one for each core]")
 @click.option(
     "--world",
     type=click.Choice(["books", "clutch", "local"]),
     default=None,
-    help="The provider's half: light books, all of Clutch, or nobody; if not said, seeds take turns.",
+    help="The provider: a light one, all of Clutch, or none.  [default: the seeds take turns]",
 )
 @json_option
 def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | None, json_out: bool) -> None:
-    """Run the whole system, simulated, with everything that goes wrong; judge it.
+    """Simulate the whole system with everything that can go wrong, and judge it.
 
     Answers are lost, processes die at any step, others come in between, clocks jump, other channels spend. Then the
-    weather clears and everything in doubt has to end. Exits with 1 if a seed is wrong, and says how to see it again.
+    faults stop, and everything in doubt has to end. If a seed is wrong, the exit code is 1 and the answer says how to
+    see it again.
     """
     from tallystick.definition import reader
     from tallystick.testing.simulation.simulate import simulate_many
@@ -68,31 +69,31 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
 @click.command()
 @click.argument("machine")
 @click.option("--examples", type=click.IntRange(1), default=100, show_default=True, help="How many stories.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed, the same stories.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The same seed: the same stories.")
 @click.option("--out", type=click.Path(file_okay=False, exists=True), default=".", show_default=True,
-              help="Where the file of a failure is written.")  # fmt: skip
+              help="The folder for the file of a failure.")  # fmt: skip
 @machines_option
 @json_option
 @click.pass_context
 def fuzz(
     ctx: click.Context, machine: str, examples: int, seed: int, out: str, folders: tuple[str, ...], json_out: bool
 ) -> None:
-    """Write stories about MACHINE and see that nothing goes wrong in them.
+    """Write stories about MACHINE, and see that nothing goes wrong in them.
 
-    MACHINE is a page (a file, read with those beside it) or the name of one. The provider answers, declines, is not
-    there, loses answers; whoever asked dies; keys are said again. A failure is made short, told, and written as a file
-    for `tallystick run FILE --provider scripted --store memory:`. The exit code is 1 then.
+    MACHINE is the name of a machine, or the file of a page, which is read with the pages beside it. The provider
+    answers, declines, is not there, or loses answers. Callers die. Keys are used again. A failure is shortened, shown,
+    and written as a file for `tallystick run FILE --provider scripted --store memory:`. The exit code is then 1.
     """
     from tallystick.cli import as_tables
     from tallystick.testing.fuzzing import fuzzer
     from tallystick.testing.fuzzing.report import failure_text
 
-    machines, name, needed = _named(machine, folders)
+    machines, name, needed = _machine_named(machine, folders)
 
     def progress(coverage: Coverage) -> None:
-        told = coverage.plain(machines, [name])["machines"][name]["transitions"]
+        fired = coverage.plain(machines, [name])["machines"][name]["transitions"]
         sys.stderr.write(f"\r{coverage.examples} of {examples} stories, {coverage.steps:,} steps, "
-                         f"{told['reached']} of {told['of']} transitions")  # fmt: skip
+                         f"{fired['reached']} of {fired['of']} transitions")  # fmt: skip
         sys.stderr.flush()
 
     report = fuzzer.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
@@ -106,23 +107,23 @@ def fuzz(
         ctx.exit(1)
 
 
-def _named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, str, list[str]]:
-    """All machines, the one that is meant, by its file or its name, and whose pages are needed. Raises Invalid."""
+def _machine_named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, str, list[str]]:
+    """All machines, the name of the one that a file or a name means, and the folders needed. Raises Invalid."""
     from tallystick.definition import reader
 
     path = Path(machine)
     if path.is_file():
-        machines, needed = _with_those_beside(path, folders)
-        meant = next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
-        return machines, meant, needed
+        machines, needed = _with_pages_beside(path, folders)
+        name = next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
+        return machines, name, needed
     machines = reader.load(*folders)
     if machine not in machines:
         raise Invalid(f"{machine!r} is neither a file nor a machine.{nearest(machine, list(machines))}")
     return machines, machine, [*folders]
 
 
-def _with_those_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, list[str]]:
-    """A page with the pages in its folder, which it may link to; alone, if those are at fault or no pages."""
+def _with_pages_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, list[str]]:
+    """A page with the pages in its folder, which it may link to. Without them, if they have faults or are no pages."""
     from tallystick.definition import reader
 
     beside = [*folders, str(path.parent), str(path)]
@@ -134,8 +135,11 @@ def _with_those_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, 
     return reader.load(*folders, path), [*folders, str(path)]
 
 
+LISTED = 6  # so many names of what was missed; the rest is only counted
+
+
 def coverage_table(plain: dict[str, Any]) -> RenderableType:
-    """Machines by what was reached of them, and below each what was not."""
+    """How much of each machine was reached, and below that what was not."""
     from rich.console import Group
     from rich.text import Text
 
@@ -143,16 +147,13 @@ def coverage_table(plain: dict[str, Any]) -> RenderableType:
     from tallystick.testing.fuzzing.report import PARTS
 
     rows, missed = [], []
-    for name, told in plain["machines"].items():
-        shares = [f"{told[part]['reached']} of {told[part]['of']}" for part in PARTS]
-        rows.append([name, *shares, str(sum(told["refusals"].values()))])
-        missed += [f"{name}: no {_missing(told[part]['missing'])}" for part in PARTS if told[part]["missing"]]
+    for name, covered in plain["machines"].items():
+        shares = [f"{covered[part]['reached']} of {covered[part]['of']}" for part in PARTS]
+        rows.append([name, *shares, str(sum(covered["refusals"].values()))])
+        missed += [f"{name}: no {_missing(covered[part]['missing'])}" for part in PARTS if covered[part]["missing"]]
     counted = f"{plain['examples']} stories, {plain['steps']:,} steps"
     table = grid("machine", *PARTS, "refusals", rows=rows)
     return Group(table, Text(counted, style="dim"), *(Text(each, style="dim") for each in missed))
-
-
-LISTED = 6  # names of what was missed, before the rest is only counted
 
 
 def _missing(names: list[str]) -> str:

@@ -18,7 +18,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command()
-@click.option("--dismiss", metavar="KEY", multiple=True, help="Seen: this queued command is not tried any more.")
+@click.option("--dismiss", metavar="KEY", multiple=True, help="Do not try this queued command any more.")
 @click.option("--again", metavar="KEY", multiple=True, help="Try this queued command again, now.")
 @click.option("--by", help="Who decides; needed with --dismiss and --again.")
 @click.option("--reason", help="Why; needed with --dismiss and --again.")
@@ -30,15 +30,15 @@ def stuck(
 ) -> None:  # fmt: skip
     """List everything that waits for a person.
 
-    Calls whose answer nobody knows, with what was found of them; commands refused, declined, or parked after too many
-    tries; payments of which a part is not covered any more. Calls are ended by resolve, commands by --dismiss or
-    --again.
+    These are calls whose answer is not known, with the evidence; queued commands that were refused or declined, or
+    failed too often; and payments of which a part is not covered any more. End a call with `tallystick resolve`, and a
+    command with --dismiss or --again.
     """
     from tallystick.books.waiting import stuck as waiting_for_a_person
     from tallystick.cli import as_json, as_tables
 
     if (dismiss or again) and not (by and reason):
-        raise click.UsageError("--dismiss and --again are decisions: say who (--by) and why (--reason)")
+        raise click.UsageError("--dismiss and --again change the books: say who (--by) and why (--reason)")
     with books.opened() as engine:
         engine.on_pin = write_pins_to(pins)
         for key in dismiss:
@@ -54,28 +54,24 @@ def _age(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:
     """A length of time, such as 30d."""
     found = re.fullmatch(r"([0-9]{1,5})([mhdw])", text, re.ASCII)
     if found is None:
-        raise click.BadParameter(f"{text[:40]!r} is no length of time: write 45m, 12h, 30d or 4w", ctx, param)
+        raise click.BadParameter(f"{text[:40]!r} is not a length of time: write 45m, 12h, 30d or 4w", ctx, param)
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 @click.command()
-@click.option("--older-than", "age", metavar="AGE", callback=_age, required=True, help="45m, 12h, 30d or 4w.")
-@click.option("--release", "release", is_flag=True, help="Give them back.")
+@click.option("--older-than", "age", metavar="AGE", callback=_age, required=True, help="Such as 45m, 12h, 30d or 4w.")
+@click.option("--release", "release", is_flag=True, help="Give the held amounts back to their cards.")
 @by_and_reason("release")
 @books_options
 @click.pass_context
 def holds(
-    ctx: click.Context,
-    age: timedelta,
-    release: bool,
-    by: str | None,
-    reason: str | None,
-    books: BooksOptions,
+    ctx: click.Context, age: timedelta, release: bool, by: str | None, reason: str | None, books: BooksOptions,
     json_out: bool,
-) -> None:
-    """List holds of forgotten orders; a provider's holds never expire.
+) -> None:  # fmt: skip
+    """List old holds, such as of forgotten orders. Holds never expire by themselves.
 
-    With --release each payment is reversed: what is held goes back to its card. The exit code is 1 if one was not.
+    With --release each payment is cancelled: what it holds goes back to the card. The exit code is 1 if one of them
+    could not be cancelled.
     """
     from tallystick.books import waiting
     from tallystick.cli import as_json, as_tables

@@ -103,13 +103,9 @@ def _calls(
 
 
 def check_partial(
-    page: Declarations,
-    machines: Mapping[str, Declarations],
-    key: Located,
-    record: Mapping[str, Located],
-    transition: Transition,
-    arguments: Mapping[str, Type],
-) -> None:
+    page: Declarations, machines: Mapping[str, Declarations], key: Located, record: Mapping[str, Located],
+    transition: Transition, arguments: Mapping[str, Type],
+) -> None:  # fmt: skip
     """A call confirmed in part scales every move of its own entity and of those that drive it."""
     if transition.upto and not transition.partial:
         page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names, and there is no 'partial'")

@@ -80,21 +80,21 @@ def _node(node: Node, id: str, stays: tuple[Step, ...]) -> list[str]:
 
 def _arrow(arrow: Arrow, ids: Mapping[str, str], whole: Mapping[str, tuple[str, str]], *, guards: bool) -> str:
     if arrow.declined:
-        said = textwrap.wrap(f"{' or '.join(step.title for step in arrow.steps)} declined", WIDTH)
+        label = textwrap.wrap(f"{' or '.join(step.title for step in arrow.steps)} declined", WIDTH)
     else:
         here = (arrow.source, arrow.target)
-        said = [
+        label = [
             line
             for step in arrow.steps
             for line in (_text(step, guards=guards) if whole.get(step.name, here) == here else [step.title])
         ]
-    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {_BREAK.join(_escaped(line) for line in said)}"
+    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {_BREAK.join(_escaped(line) for line in label)}"
 
 
 def _brief(arrow: Arrow, ids: Mapping[str, str]) -> str:
     commands = dict.fromkeys(step.title.partition(" · ")[0].partition(" (")[0] for step in arrow.steps)
-    said = "declined" if arrow.declined else ", ".join(map(_escaped, commands))
-    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {said}"
+    label = "declined" if arrow.declined else ", ".join(map(_escaped, commands))
+    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {label}"
 
 
 def _text(step: Step, *, guards: bool) -> list[str]:

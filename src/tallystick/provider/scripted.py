@@ -49,18 +49,18 @@ class Reply:
     amount: int | str | None = None  # if less than was asked: minor units, or text until the currency is known
 
     @classmethod
-    def read(cls, given: object) -> Reply:
+    def read(cls, written: object) -> Reply:
         """Read a reply as it stands in a script. Raises Invalid."""
-        kind, amount = given, None
-        if isinstance(given, dict) and len(given) == 1:
-            ((kind, amount),) = given.items()
+        kind, amount = written, None
+        if isinstance(written, dict) and len(written) == 1:
+            ((kind, amount),) = written.items()
         known = (*PERFORMED, *LOOKED_UP)
         if not isinstance(kind, str) or kind not in known:
             hint = nearest(kind, known) if isinstance(kind, str) else ""
-            raise Invalid(f"{given!r:.60} is not a reply of a provider.{hint} It is one of: {', '.join(known)}.")
-        if isinstance(given, dict) and (kind not in IN_PART or not isinstance(amount, str)):
+            raise Invalid(f"{written!r:.60} is not a reply of a provider.{hint} It is one of: {', '.join(known)}.")
+        if isinstance(written, dict) and (kind not in IN_PART or not isinstance(amount, str)):
             raise Invalid(
-                f'{given!r:.60}: write the amount as a text such as "3.00", and only with {" or ".join(IN_PART)}'
+                f'{written!r:.60}: write the amount as a text such as "3.00", and only with {" or ".join(IN_PART)}'
             )
         return cls(kind, amount)
 
