@@ -38,7 +38,6 @@ from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.old_receipt import outcome_told
 from tallystick.engine.receipt import Declined, InDoubt, Refused, Unavailable
 from tallystick.store.open import open_store
 
@@ -277,7 +276,7 @@ def _ended(books: Books, theirs: Path) -> int:
 
 def _person(books: Books, theirs: Path, row: Any) -> None:
     with books.engine.store.reading() as reading:
-        claimed = {told.reference for each in reading.all_calls() if (told := outcome_told(each.outcome))}
+        claimed = {told.reference for each in reading.all_calls() if (told := each.ended)}
     found = next((line for line in _lines(theirs) if line.call == row.id and line.id not in claimed), None)
     if found is None:
         books.engine.resolve(row.id, "declined", by="soak", reason="the sandbox's books do not have it")
@@ -334,7 +333,7 @@ def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int
         rows = list(reading.all_calls())
     claims = Counter[str]()
     for row in rows:
-        told, args = outcome_told(row.outcome), json.loads(row.args)
+        told, args = row.ended, json.loads(row.args)
         if row.state == "open":
             wrong.append(f"{row.id} ({row.verb}) is in doubt: {row.note}")
         if row.state != "confirmed" or row.verb not in OPERATION or told is None:

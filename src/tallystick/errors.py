@@ -12,6 +12,8 @@
     └── StoreError            the database
         ├── MachineChanged    a machine's behaviour changed under the same version
         ├── StoreBusy         another writer held the database longer than the timeout
+        ├── Conflict          other writers were in the way again and again
+        ├── CommitUnknown     it may be written or not; the same key tells
         └── NotInTransaction  `connection=` was given without an open transaction
 
 An error is a sentence with fields: what was asked, why it cannot be, what could be done instead.
@@ -76,6 +78,14 @@ class MachineChanged(StoreError):
 
 class StoreBusy(StoreError):
     """Another writer held the database for longer than the timeout; nothing was written."""
+
+
+class Conflict(StoreError):
+    """Two writers were in each other's way; nothing was written. A store tries again by itself before it says so."""
+
+
+class CommitUnknown(StoreError):
+    """The answer to a commit was lost: it may be written or not. Say it again with the same key."""
 
 
 class NotInTransaction(StoreError):

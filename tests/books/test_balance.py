@@ -733,12 +733,14 @@ def test_threads_swap_one_after_the_other(store: Store) -> None:
     assert store.load("n") == "100"
 
 
+def altered(store: SqliteStore, *statements: str) -> None:
+    store.run(lambda transaction: [transaction._cursor.execute(each) for each in statements])
+
+
 def test_a_file_of_before_gets_the_table_when_it_is_opened(path: Path) -> None:
     old = SqliteStore(path)
     old.machines(MACHINES)
-    with old.transaction() as transaction:
-        transaction._cursor.execute("DROP TABLE shared")
-        transaction._cursor.execute("DELETE FROM _sqlite_migrations WHERE name = 'guard'")
+    altered(old, "DROP TABLE shared", "DELETE FROM _sqlite_migrations WHERE name = 'guard'")
     old.close()
     new = SqliteStore(path)
     with pytest.raises(StoreError):
@@ -751,10 +753,10 @@ def test_a_file_of_before_gets_the_table_when_it_is_opened(path: Path) -> None:
 def test_somebody_elses_table_is_not_touched(path: Path) -> None:
     store = SqliteStore(path)
     store.machines(MACHINES)
-    with store.transaction() as transaction:
-        transaction._cursor.execute("DROP TABLE shared")
-        transaction._cursor.execute("DELETE FROM _sqlite_migrations WHERE name = 'guard'")
-        transaction._cursor.execute("CREATE TABLE shared (theirs TEXT)")
+    altered(
+        store, "DROP TABLE shared", "DELETE FROM _sqlite_migrations WHERE name = 'guard'",
+        "CREATE TABLE shared (theirs TEXT)",
+    )  # fmt: skip
     store.close()
     with pytest.raises(StoreError, match="'shared' already that is not ours"):
         SqliteStore(path).machines(MACHINES)

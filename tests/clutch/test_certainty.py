@@ -13,7 +13,6 @@ import pytest
 
 from clutch_world import Command, Ended, World, insisted
 from tallystick.clutch.sandbox import Settings
-from tallystick.engine.old_receipt import ids_of
 
 Scene = Callable[[World], Command]
 
@@ -332,6 +331,6 @@ def test_what_comes_later_than_the_quiet_period_and_is_sent_again_is_done_twice(
     found = world.differences()
     assert any("done by the provider and not in our books" in each for each in found), found
     card = world.entity("gift_card", "c1")
-    known = {id for row in world.calls() for id in ids_of(row)}
+    known = {id for row in world.calls() for id in row.ids}
     strange = [each for each in world.provider.history(world._facts(card)).entries if each.id not in known]
     assert [each.amount for each in strange if each.kind == "UPDATE_BALANCE"] == [-700]

@@ -197,8 +197,8 @@ def test_a_card_number_that_is_taken_for_a_name_is_masked() -> None:
     for wrong in (
         lambda: books.card(number), lambda: books.payment(number), lambda: books.settle(number, "1.00", key="w1"),
         lambda: books.authorize("p", number, "1.00", order="o", key="w2"), lambda: books.replace(number, "n", key="w3"),
-        lambda: world.engine.resolve(number, "declined", by="ann", reason="r"), lambda: world.engine.run_queued(number),
-        lambda: world.engine.dismiss(number, by="ann", reason="r"), lambda: world.engine.send(number),
+        lambda: world.engine.resolve(number, "declined", by="ann", reason="r"), lambda: world.engine.queue.run(number),
+        lambda: world.engine.queue.dismiss(number, by="ann", reason="r"), lambda: world.engine.send(number),
         lambda: reconcile(world.engine, number),
     ):  # fmt: skip
         with pytest.raises(TallystickError) as caught:

@@ -147,8 +147,7 @@ def twin(card: Entity) -> Entity:
 
 
 def written(store: Store, changes: Changes) -> None:
-    with store.transaction() as transaction:
-        transaction.write(changes, "2026-03-02T12:00:00.000Z")
+    store.run(lambda transaction: transaction.write(changes, "2026-03-02T12:00:00.000Z"))
 
 
 def test_the_store_itself_refuses_a_second_one(world: World) -> None:

@@ -23,8 +23,8 @@ import sys
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -293,15 +293,21 @@ class SteppedStore:
         self._store, self._step = store, step
         self.url = store.url
 
-    @contextmanager
-    def transaction(self) -> Iterator[SteppedTransaction]:
-        with self._store.transaction() as transaction:
+    def run(self, job: Callable[[Any], Any]) -> Any:
+        wrote = [False]
+
+        def watched(transaction: Transaction) -> Any:
             stepped = SteppedTransaction(transaction)
-            yield stepped
+            done = job(stepped)
+            wrote[0] = stepped.wrote
             if stepped.wrote:
                 self._step("before the commit")
-        if stepped.wrote:
+            return done
+
+        done = self._store.run(watched)
+        if wrote[0]:
             self._step("after the commit")
+        return done
 
     def reading(self) -> AbstractContextManager[Any]:
         return self._store.reading()

@@ -15,7 +15,6 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random
@@ -25,7 +24,9 @@ import pytest
 
 from tallystick.core.refusal import Code
 from tallystick.definition import reader
-from tallystick.engine.engine import ATTEMPTS, GRACE, PATIENCE, Engine, end_call
+from tallystick.engine import end_call
+from tallystick.engine.engine import GRACE, Engine
+from tallystick.engine.queue import ATTEMPTS, PATIENCE
 from tallystick.engine.receipt import Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
 from tallystick.engine.verify import verify
 from tallystick.errors import Invalid, KeyReused, NotInTransaction, StoreError, TallystickError
@@ -641,10 +642,10 @@ def test_a_deferred_shipment_does_not_wait_for_a_hold_that_is_declined(afar: Sho
 
 def test_what_follows_may_be_executed_at_once(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    receipt = shop.engine.follow(shop.pay("settle", "s", amount="10.00"))
+    receipt = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00"))
     assert [each.state for each in receipt.followed] == ["advanced_hold"]
     assert receipt.last.state == "advanced_hold"
-    again = shop.engine.follow(shop.pay("settle", "s", amount="10.00"))
+    again = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00"))
     assert (again.replayed, [each.replayed for each in again.followed]) == (True, [True])
     assert shop.engine.run_due() == []
 
@@ -659,10 +660,10 @@ def test_what_follows_and_is_refused_is_not_tried_again(shop: Shop) -> None:
     assert (row.state, row.attempts) == ("refused", 1)
     assert row.why == receipt.why
     assert shop.engine.run_due() == []
-    again = shop.engine.run_queued("s>hold_again")
+    again = shop.engine.queue.run("s>hold_again")
     assert (again.result, again.why, again.replayed) == (Ended.REFUSED, receipt.why, True)
     with pytest.raises(Invalid, match="nothing is queued under the key 's>reverse'"):
-        shop.engine.run_queued("s>reverse")
+        shop.engine.queue.run("s>reverse")
 
 
 def test_what_follows_and_is_declined_is_not_tried_again(afar: Shop) -> None:
@@ -1790,10 +1791,9 @@ def test_what_was_done_once_is_not_found_for_two(afar: Shop, together: bool) -> 
     afar.payment("p2")
     afar.scripted.answers += [UNKNOWN, UNKNOWN]
     calls = [str(afar.do("payment", id, "authorize", amount="40.00").call) for id in ("p1", "p2")]
-    close = partial(end_call.close, outcome=CONFIRMED, found=True)
-    jobs = [partial(close, id=call) for call in calls]
+    jobs = [end_call.resolving(call, CONFIRMED, found=True) for call in calls]
     for part in [jobs] if together else [[job] for job in jobs]:
-        afar.engine._commits.submit(part, [])
+        afar.engine._commits.submit(part)
     assert afar.p1 == ("authorized", {"held": 4000})
     assert afar.now("payment", "p2") == ("requested", {"in_doubt": 4000})
     assert afar.call().note == f"what was found is what call {calls[0]} did already"
@@ -1923,20 +1923,20 @@ def given_up(shop: Shop) -> str:
 def test_a_person_dismisses_a_queued_command_that_was_refused(shop: Shop) -> None:
     key = given_up(shop)
     why = shop.queue()[key].why
-    row = shop.engine.dismiss(key, by="ann", reason="the order is void")
+    row = shop.engine.queue.dismiss(key, by="ann", reason="the order is void")
     assert (row.state, row.note, row.why) == ("dismissed", "ann: the order is void", why)
     assert shop.queue()[key] == row
     shop.clock.on(days=90)
     assert shop.engine.run_due() == []
     with pytest.raises(Invalid, match="no command waits for this under the key 's': it is dismissed"):
-        shop.engine.dismiss(key, by="ann", reason="twice")
+        shop.engine.queue.dismiss(key, by="ann", reason="twice")
     assert shop.defer("settle", key, amount="50.00").result is Ended.DEFERRED  # its caller may still mean it
     assert shop.queue()[key].state == "waiting"
 
 
 def test_a_person_has_a_queued_command_tried_again(shop: Shop) -> None:
     key = given_up(shop)
-    receipt = shop.engine.again(key, by="ann", reason="reloaded")
+    receipt = shop.engine.queue.retry(key, by="ann", reason="reloaded")
     assert receipt.result is Ended.REFUSED
     row = shop.queue()[key]
     assert (row.state, row.attempts, row.note) == ("refused", 1, "ann: reloaded")
@@ -1952,17 +1952,17 @@ def test_what_was_parked_and_is_tried_again_is_done(afar: Shop) -> None:
     row = afar.queue()["s>hold_again"]
     assert (row.state, row.attempts) == ("parked", 10)
     afar.scripted.answers.append(UNAVAILABLE)
-    assert afar.engine.again(row.key, by="ann", reason="they are back").result is Ended.UNAVAILABLE
+    assert afar.engine.queue.retry(row.key, by="ann", reason="they are back").result is Ended.UNAVAILABLE
     assert (afar.queue()[row.key].state, afar.queue()[row.key].attempts) == ("waiting", 1)
     afar.clock.on(hours=1)
     (receipt,) = afar.engine.run_due()
     assert (receipt.applied, afar.queue()[row.key].state) == (True, "done")
 
 
-@pytest.mark.parametrize("deed", ["dismiss", "again"])
+@pytest.mark.parametrize("deed", ["dismiss", "retry"])
 @pytest.mark.parametrize(
     ("given", "says"),
-    [({"by": ""}, "who decides"), ({"reason": "a\nb"}, "printable"), ({"key": "nothing"}, "nothing is queued under it"),
+    [({"by": ""}, "who decides"), ({"reason": "a\nb"}, "printable"), ({"key": "nothing"}, "nothing is queued under the key"),
      ({"key": "s"}, "it is waiting")],
 )  # fmt: skip
 def test_a_person_decides_what_waits_for_one(shop: Shop, deed: str, given: dict[str, str], says: str) -> None:
@@ -1970,7 +1970,7 @@ def test_a_person_decides_what_waits_for_one(shop: Shop, deed: str, given: dict[
     shop.defer("settle", "s", amount="50.00") if given.get("key") == "s" else None
     before = shop.everything()
     with pytest.raises(Invalid, match=says):
-        getattr(shop.engine, deed)(**{"key": key, "by": "ann", "reason": "r", **given})
+        getattr(shop.engine.queue, deed)(**{"key": key, "by": "ann", "reason": "r", **given})
     assert shop.everything() == before
 
 
@@ -2017,7 +2017,7 @@ def test_a_patient_follow_up_does_not_wait_for_ever(store: Store) -> None:
     assert (waiting(shop).state, waiting(shop).attempts) == ("parked", PATIENCE)
     assert timedelta(days=14) < shop.clock.now - began < timedelta(days=40)
     assert shop.pay("settle", amount="30.00").applied
-    assert shop.engine.again(waiting(shop).key, by="ann", reason="the order is gone").applied
+    assert shop.engine.queue.retry(waiting(shop).key, by="ann", reason="the order is gone").applied
 
 
 def test_a_patient_follow_up_is_not_given_up_for_a_call_in_its_way(store: Store) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.unit_of_work import Job
 from tallystick.engine.verify import verify
 from tallystick.errors import Invalid, KeyReused, StoreBusy
 from tallystick.provider.local import LocalProvider
@@ -45,13 +46,14 @@ class Held:
         self.inside.clear()
         self.go_on.clear()
 
-    @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        with self._store.transaction() as transaction:
+    def run(self, job: Callable[[Transaction], Any]) -> Any:
+        def held(transaction: Transaction) -> Any:
             self.begun += 1
             self.inside.set()
             assert self.go_on.wait(20)
-            yield transaction
+            return job(transaction)
+
+        return self._store.run(held)
 
     def reading(self) -> AbstractContextManager[Any]:
         return self._store.reading()
@@ -262,7 +264,7 @@ def test_a_leader_told_to_stop_leaves_the_lead_to_those_who_wait(shop: Shop) -> 
             raise KeyboardInterrupt
 
         try:
-            shop.engine._commits.submit([job], ())
+            shop.engine._commits.submit([Job(job)])
         except KeyboardInterrupt:
             return "stopped"
         return "went on"

@@ -28,7 +28,6 @@ from tallystick.clutch.transport import Answer, InProcess
 from tallystick.core.entity import Entity
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.old_receipt import outcome_told
 from tallystick.engine.receipt import FOLLOWS, Command, Ended, Receipt
 from tallystick.engine.sealing import READABLE, Numbers
 from tallystick.engine.verify import verify
@@ -165,7 +164,7 @@ class World:
     def try_execute(self, command: Command) -> Receipt:
         if FOLLOWS in command.key:  # it is in the queue
             cause = Receipt(Ended.APPLIED, "cause", *attrs.astuple(command)[:3], follow_ups=(command.key,))
-            (receipt,) = self.engine.follow(cause).followed
+            (receipt,) = self.engine.queue.follow(cause).followed
         else:
             receipt = self.engine.try_execute(command)
         self.receipts.append(receipt)
@@ -269,7 +268,7 @@ class World:
                 assert self.do("gift_card", card.id, "observe", balance=text).applied
 
     def _facts(self, card: Entity) -> Any:
-        from tallystick.engine.old_receipt import card_facts
+        from tallystick.engine.ask_provider import card_facts
 
         return card_facts(card)
 
@@ -367,7 +366,7 @@ class Done:
 
 def _reference(row: CallRow) -> str | None:
     """Clutch's id of what a confirmed call of money did."""
-    outcome = outcome_told(row.outcome) if row.state == "confirmed" else None
+    outcome = row.ended if row.state == "confirmed" else None
     return outcome.reference if outcome and row.verb not in REPEATABLE else None
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,7 @@ from tallystick.errors import Invalid, KeyReused, MachineChanged, NotInTransacti
 from tallystick.provider.local import LocalProvider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.open import open_store
+from tallystick.store.protocol import Transaction
 from tallystick.store.rows import Changes
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.contracts import store_contract
@@ -94,7 +96,7 @@ def test_a_store_has_a_url(url: str, where: str) -> None:
 def test_memory_is_a_store_that_is_forgotten() -> None:
     assert open_store("memory:").url == "memory:"
     with pytest.raises(NotInTransaction, match="no connection to join"):
-        open_store("memory:").joined(object())
+        open_store("memory:").run(lambda transaction: None, connection=object())
 
 
 @pytest.mark.parametrize(
@@ -150,12 +152,16 @@ def test_only_its_owner_may_read_the_file(opened: Callable[..., SqliteStore], pa
 
 def test_a_connection_keeps_what_is_written_and_who_is_linked(opened: Callable[..., SqliteStore], path: Path) -> None:
     store = opened()
-    for method in (store.transaction, store.reading):
-        with method() as inside:
-            ask = inside._cursor.execute  # no other way to see which connection it is
-            assert ask("PRAGMA foreign_keys").fetchone() == (1,)
-            assert ask("PRAGMA synchronous").fetchone() == (2,), "FULL"
-            assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    def looked_at(inside: Any) -> None:
+        ask = inside._cursor.execute  # no other way to see which connection it is
+        assert ask("PRAGMA foreign_keys").fetchone() == (1,)
+        assert ask("PRAGMA synchronous").fetchone() == (2,), "FULL"
+        assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+
+    store.run(looked_at)
+    with store.reading() as reading:
+        looked_at(reading)
     with pytest.raises(StoreError, match="FOREIGN KEY"):
         put(store, born("p1", "payment", order="o", card="nobody"))
 
@@ -222,10 +228,14 @@ def test_a_child_of_a_fork_uses_connections_of_its_own(opened: Callable[..., Sql
 @needs_fork
 def test_a_fork_while_a_transaction_is_open_does_not_end_it(opened: Callable[..., SqliteStore]) -> None:
     store = opened(timeout=0.2)
-    with store.transaction() as transaction:
-        transaction.write(born("c1"), AT)
+
+    def job(transaction: Transaction) -> None:
+        transaction.lock([("gift_card", "c1")])
         assert forked(lambda: len(snapshot(store)["journal"])) == "0"
-        transaction.write(born("c2"), AT)
+        first, second = born("c1"), born("c2")
+        transaction.write(Changes(first.records + second.records, first.entities | second.entities), AT)
+
+    store.run(job)
     assert forked(lambda: len(snapshot(store)["journal"])) == "2"
 
 

@@ -107,7 +107,7 @@ class BaseBooks:
         due: datetime | None = None,
     ) -> Receipt:
         receipt = self.engine.try_execute(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
-        return self.engine.follow(receipt)
+        return self.engine.queue.follow(receipt)
 
     @contextmanager
     def _drawn(self, pin: str | None) -> Iterator[str | None]:

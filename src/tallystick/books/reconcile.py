@@ -27,8 +27,8 @@ import attrs
 
 from tallystick import money
 from tallystick.core.refusal import mask
+from tallystick.engine.ask_provider import card_facts
 from tallystick.engine.engine import Engine
-from tallystick.engine.old_receipt import card_facts, ids_of, outcome_told
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid, quoted
 from tallystick.money import Money
@@ -186,10 +186,10 @@ def _our_holds(reading: Reading, card: str) -> Iterator[OurHold]:
 
 
 def _our_line(row: CallRow) -> OurLine:
-    outcome, asked, sign = outcome_told(row.outcome), json.loads(row.args).get("amount"), CHANGE.get(row.verb)
+    outcome, asked, sign = row.ended, json.loads(row.args).get("amount"), CHANGE.get(row.verb)
     amount = outcome.amount if outcome and outcome.amount is not None else asked
     change = sign * amount if sign is not None and isinstance(amount, int) else None
-    return OurLine(row.id, row.verb, frozenset(ids_of(row)), change, datetime.fromisoformat(row.closed or row.asked))
+    return OurLine(row.id, row.verb, frozenset(row.ids), change, datetime.fromisoformat(row.closed or row.asked))
 
 
 def _digest(text: str) -> str:

@@ -15,8 +15,8 @@ import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.core.refusal import mask
-from tallystick.engine.by_hand import ENDED
 from tallystick.engine.engine import Engine, utc_now
+from tallystick.engine.queue_rows import ENDED
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
 from tallystick.money import Money
@@ -128,7 +128,7 @@ def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -
 def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
     named = hashlib.sha256(hold.payment.encode()).hexdigest()[:16]  # an id may be too long or too odd for a key
     key = f"release/{named}/{hold.revision}"
-    return engine.follow(engine.try_execute(Command(PAYMENT, hold.payment, "reverse", {}, key, by, reason)))
+    return engine.queue.follow(engine.try_execute(Command(PAYMENT, hold.payment, "reverse", {}, key, by, reason)))
 
 
 def stuck(engine: Engine) -> Stuck:

@@ -18,7 +18,6 @@ from tallystick.core.refusal import Refusal, allowed, mask
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
-from tallystick.engine import end_call
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.store.protocol import Reading
@@ -96,7 +95,7 @@ def entry(record: Record) -> Plain:
 
 
 def call(row: CallRow) -> Plain:
-    asked = end_call.asked_of(row)
+    asked = row.amount
     return {
         "call": row.id,
         "verb": row.verb,

@@ -74,7 +74,7 @@ def _steps(shop: _Shop) -> Iterator[Step]:
         yield tell.in_doubt("10.00 more ships", lambda: settle("pay-2", "10.00", key="o-2/ship-2"))
         shop.clutch.ahead += GRACE + timedelta(seconds=1)
         (found,) = books.recover()
-        yield tell.done("recover looks it up", books.engine.follow(found.or_raise()))
+        yield tell.done("recover looks it up", books.engine.queue.follow(found.or_raise()))
     yield tell.done("The other 15.00 ships", settle("pay-2", "15.00", key="o-2/ship-3"))
 
     yield tell.done("o-3 authorizes 8.00", authorize("pay-3", "card-1", "8.00", order="o-3", key="o-3/pay"))

@@ -70,8 +70,8 @@ def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: boo
 
     The exit code is 1 if one of them now waits for a person: see `tallystick stuck`.
     """
-    from tallystick.engine.by_hand import ENDED
     from tallystick.engine.engine import BATCH
+    from tallystick.engine.queue_rows import ENDED
 
     receipts: list[Receipt] = []
     with books.opened() as engine:

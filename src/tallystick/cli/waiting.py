@@ -42,8 +42,8 @@ def stuck(
     with books.opened() as engine:
         engine.on_pin = write_pins_to(pins)
         for key in dismiss:
-            engine.dismiss(key, by=by or "", reason=reason or "")
-        tried = [as_json.receipt(engine.again(key, by=by or "", reason=reason or "")) for key in again]
+            engine.queue.dismiss(key, by=by or "", reason=reason or "")
+        tried = [as_json.receipt(engine.queue.retry(key, by=by or "", reason=reason or "")) for key in again]
         answer = as_json.stuck(waiting_for_a_person(engine))
     if again:
         answer["tried"] = tried

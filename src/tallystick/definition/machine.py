@@ -188,6 +188,7 @@ class Row:
     then: tuple[tuple[str, tuple[tuple[str, Callable[..., object]], ...]], ...]
     lines: tuple[tuple[str, str], ...]  # (source, target) of each move
     conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]  # the parts of the guard that `and` joins
+    gives_unique: bool  # it sets the fact that an entity has for itself
     local: bool  # nothing is driven, asked, set or queued: the entity alone changes
 
 
@@ -375,6 +376,7 @@ def _row(machine: Machine, transition: Transition) -> Row:
         then=tuple((then.command, _functions(then.arguments)) for then in transition.then),
         lines=tuple((move.source, move.target) for move in transition.moves),
         conjuncts=tuple((part, part.compiled()) for part in parts),
+        gives_unique=any(machine.facts[name].unique for name in transition.sets),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
 

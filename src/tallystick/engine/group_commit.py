@@ -13,18 +13,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import attrs
 
-from tallystick.engine.receipt import Command
-from tallystick.engine.unit_of_work import Unit
-from tallystick.errors import Invalid, StoreBusy
+from tallystick.engine.unit_of_work import Job
+from tallystick.errors import CommitUnknown, Invalid, StoreBusy
 from tallystick.store.protocol import Store, Transaction
-
-Job = Callable[[Unit], Any]
-Given = TypeVar("Given")
-Result = TypeVar("Result")
 
 
 def _held() -> threading.Lock:
@@ -38,21 +34,21 @@ class _Waiting:
     """What one thread has given to the next transaction, and what came of it."""
 
     jobs: Sequence[Job]
-    commands: Sequence[Command] = ()
+    turn: threading.Lock  # held until it leads or is served
     results: list[Any] | None = None
     error: Exception | None = None
     leads: bool = False  # it is to run all that is waiting
-    turn: threading.Lock = attrs.field(factory=_held, init=False)  # held until it leads or is served
 
     @property
     def served(self) -> bool:
         return self.results is not None or self.error is not None
 
 
-class SharedCommits:
-    def __init__(self, store: Store, unit: Callable[[Transaction], Unit]) -> None:
+class GroupCommit:
+    def __init__(self, store: Store, transact: Callable[[Sequence[Job], Transaction], list[Any]]) -> None:
+        """`transact` does jobs in a transaction, and gives the result of each: an Invalid, if it raised one."""
         self._store = store
-        self._unit = unit
+        self._transact = transact
         self._begin()
 
     def _begin(self) -> None:
@@ -61,18 +57,18 @@ class SharedCommits:
         self._waiting: list[_Waiting] = []
         self._led = False  # somebody has the lead
 
-    def one(self, job: Job, commands: Sequence[Command] = ()) -> Any:
-        """The result of one job; an invalid command is raised."""
-        (result,) = self.submit([job], commands)
+    def one(self, job: Job) -> Any:
+        """The result of one job; an Invalid is raised."""
+        (result,) = self.submit([job])
         if isinstance(result, Invalid):
             raise result
         return result
 
-    def submit(self, jobs: Sequence[Job], commands: Sequence[Command]) -> list[Any]:
-        """Run jobs in a transaction, shared with whatever other threads gave meanwhile."""
+    def submit(self, jobs: Sequence[Job]) -> list[Any]:
+        """Do jobs in a transaction, shared with whatever other threads gave meanwhile."""
         if self._process != os.getpid():  # a fork took these locks along, perhaps held
             self._begin()
-        mine = _Waiting(jobs, commands)
+        mine = _Waiting(jobs, _held())
         with self._gathering:
             self._waiting.append(mine)
             mine.leads, self._led = not self._led, True
@@ -120,29 +116,16 @@ class SharedCommits:
             self._waiting[0].turn.release()
 
     def _lead(self, taken: list[_Waiting]) -> None:
+        jobs = [job for each in taken for job in each.jobs]
         try:
-            self._transact(taken)
+            results = iter(self._store.run(partial(self._transact, jobs)))
         except Exception as error:  # noqa: BLE001  # each of those who wait has to hear of it
-            if len(taken) == 1 or isinstance(error, StoreBusy):
+            if len(taken) == 1 or isinstance(error, StoreBusy | CommitUnknown):
                 for each in taken:
                     each.error = error
                 return
             for each in taken:  # one of them is at fault: let it fail alone
                 self._lead([each])
-
-    def _transact(self, taken: list[_Waiting]) -> None:
-        with self._store.transaction() as transaction:
-            unit = self._unit(transaction)
-            unit.load([command for each in taken for command in each.commands])
-            results = [[or_invalid(job, unit) for job in each.jobs] for each in taken]
-            unit.write()
-        for each, result in zip(taken, results, strict=True):
-            each.results = result
-
-
-def or_invalid(deed: Callable[[Given], Result], given: Given) -> Result | Invalid:
-    """An invalid command is an answer of its own and no reason to undo the others."""
-    try:
-        return deed(given)
-    except Invalid as error:
-        return error
+            return
+        for each in taken:
+            each.results = [next(results) for _ in each.jobs]

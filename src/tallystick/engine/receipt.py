@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +14,6 @@ from tallystick.core.refusal import Refusal
 from tallystick.errors import Invalid, TallystickError, nearest, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome
-from tallystick.store.rows import encode
 
 LONGEST_NAME = 200  # characters of a key, an id, a name
 FOLLOWS = ">"  # in a follow-up's key: the key it follows, this, and the command
@@ -142,11 +140,6 @@ class Answer:
         return self.allowed
 
 
-def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object]) -> str:
-    """What a key stands for. Secrets are left out: even the digest of a PIN would give it away."""
-    return hashlib.sha256(encode([machine, id, command, args]).encode()).hexdigest()
-
-
 def checked(command: Command) -> None:
     """Refuse what can be no command.
 
@@ -170,12 +163,3 @@ def checked(command: Command) -> None:
 def _text(name: str, text: object, longest: int = LONGEST_NAME) -> None:
     if not isinstance(text, str) or not 0 < len(text) <= longest or not text.isprintable():
         raise Invalid(f"{name} has to be a printable text of 1 to {longest} characters, not {text!r:.60}")
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as the store keeps it: UTC to the millisecond, so that text sorts as time does."""
-    if moment.tzinfo is None:
-        raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
-    from datetime import timezone
-
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -97,7 +97,7 @@ def perform(engine: Engine, deed: Deed) -> list[Receipt]:
         case "due":
             return engine.run_due()
         case "follow":
-            return [engine.run_queued(deed.key)]
+            return [engine.queue.run(deed.key)]
         case "recover":
             return engine.recover(timedelta(0))
         case "resolve":

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record
+from tallystick.store.protocol import Done, Found, retried
+from tallystick.store.rows import CallRow, Changes, QueueRow, Record, with_linked
 
 
 class MemoryStore:
@@ -36,12 +37,16 @@ class MemoryStore:
         self._undo: list[Callable[[], object]] = []
         self._shared: dict[str, tuple[str, float | None]] = {}
 
-    @contextmanager
-    def transaction(self) -> Iterator[MemoryStore]:
+    def run(self, job: Callable[[MemoryStore], Done], *, connection: Any = None) -> Done:
+        if connection is not None:
+            raise NotInTransaction("a store in memory has no connection to join")
+        return retried(self._run, job)
+
+    def _run(self, job: Callable[[MemoryStore], Done]) -> Done:
         with self._lock:
             self._undo = []
             try:
-                yield self
+                return job(self)
             except BaseException:
                 for undo in reversed(self._undo):
                     undo()
@@ -51,9 +56,6 @@ class MemoryStore:
     def reading(self) -> Iterator[MemoryStore]:
         with self._lock:
             yield self
-
-    def joined(self, connection: Any) -> AbstractContextManager[MemoryStore]:
-        raise NotInTransaction("a store in memory has no connection to join")
 
     def machines(self, machines: Machines) -> Machines:
         for machine in machines.all():
@@ -87,6 +89,12 @@ class MemoryStore:
 
     # Transaction
 
+    def look(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
+        keys = list(keys)
+        return Found(with_linked(self._newest, self.entities, refs), self.keyed(keys), self.queued(keys))
+
+    lock = look  # the whole store is locked
+
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
         return {ref: self._entities[ref] for ref in refs if ref in self._entities}
 
@@ -98,6 +106,8 @@ class MemoryStore:
 
     def call(self, id: str) -> CallRow | None:
         return self._calls.get(id)
+
+    peek_call = call
 
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]:
         return {key: self._queue[key] for key in keys if key in self._queue}

@@ -1,30 +1,47 @@
-"""What a store promises. The contract tests in `tallystick.testing` say the same; anybody's store can run them."""
+"""What a store promises.
+
+A store is a transaction and a look. `run` does a job between begin and commit; the job first *locks* whom it is about,
+then reads, decides, and writes once, at its end:
+
+    lock        these entities and whoever they link to; with their rows, the entries and queued commands of the keys
+    read        calls, what waits, who has a card number: what hangs on an entity is read under its lock
+    write       all changes at once, or none
+
+An entity's lock guards its row, its entries, its calls and the commands that wait for it. Whatever was read before the
+lock may have changed meanwhile. Keys, unique facts and what an open call takes are guarded by unique indexes.
+
+The contract tests in `tallystick.testing` say the same; anybody's store can run them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
+from tallystick.errors import Conflict
 from tallystick.store.rows import CallRow, Changes, QueueRow, Record
 
+Done = TypeVar("Done")
+ATTEMPTS = 10  # of a job that meets a Conflict; with the locks in one order, hardly one needs a second
 
-class Transaction(Protocol):
-    """What the engine may do between begin and commit. Nobody else writes meanwhile."""
 
-    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]: ...
-    def caused(self, key: str) -> list[Record]: ...
-    def call(self, id: str) -> CallRow | None: ...
-    def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
-    def following(self, cause: str) -> list[QueueRow]: ...
-    def waiting(self, machine: str, id: str) -> list[QueueRow]: ...
-    def linked(self, machine: str, fact: str, id: str) -> list[Entity]: ...
-    def taking(self, value: str) -> CallRow | None: ...
-    def calls_on(self, machine: str, id: str) -> list[CallRow]: ...
-    def write(self, changes: Changes, at: str) -> None: ...
+class Found(NamedTuple):
+    """What a lock or a look has read."""
+
+    entities: dict[Ref, Entity]  # those asked for and all they link to, as far as they exist
+    keyed: dict[str, Record]  # the entry that carries each key
+    queued: dict[str, QueueRow]  # the command that waits, or has waited, under each key
+
+
+def retried(run: Callable[[Callable[[Any], Done]], Done], job: Callable[[Any], Done]) -> Done:
+    """What a job gives, done again while it meets a Conflict."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(Conflict):
+            return run(job)
+    return run(job)
 
 
 class Store(Protocol):
@@ -32,11 +49,19 @@ class Store(Protocol):
 
     url: str
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
-        """Begin now as the only writer; commit at the end, or roll back if an exception passes."""
+    def run(self, job: Callable[[Transaction], Done], *, connection: Any = None) -> Done:
+        """Begin, do the job, commit; what the job gives. If it raises, nothing is written.
 
-    def joined(self, connection: Any) -> AbstractContextManager[Transaction]:
-        """Take part in the caller's own transaction; the caller commits."""
+        A job that meets a Conflict with another writer is done again from its beginning, so it changes nothing but
+        through its transaction. With `connection` it takes part in the caller's own transaction, which the caller
+        commits.
+
+        Raises:
+            Conflict: another writer was in the way each time.   StoreBusy: another writer did not end in time.
+            CommitUnknown: whether it was written is not known; the same key tells.
+            NotInTransaction: `connection` is none of this store, or has no transaction open.
+            StoreError: the database refuses it.
+        """
 
     def reading(self) -> AbstractContextManager[Reading]:
         """One consistent look at everything."""
@@ -56,25 +81,23 @@ class Store(Protocol):
     def forget(self, now: float) -> None:
         """Drop the shared texts whose time is over."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close what is open; a store that is used again opens it anew."""
 
 
-class Reading(Protocol):
-    """One consistent look."""
+class Lookup(Protocol):
+    """What can be read in a transaction as in a look. In a transaction: of whom is locked."""
 
-    def entity(self, machine: str, id: str) -> Entity | None: ...
-    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...
-    def all(self, machine: str) -> Iterator[Entity]: ...
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]: ...
-    def caused(self, key: str) -> list[Record]: ...
     def call(self, id: str) -> CallRow | None: ...
-    def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
 
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
-        """Entries by machine, entity and revision; of one machine or one entity if named."""
+    def calls_on(self, machine: str, id: str) -> list[CallRow]:
+        """All calls about one card, oldest first."""
 
-    def chronicle(self, last: int) -> list[Record]:
-        """The newest `last` entries, oldest first."""
+    def caused(self, key: str) -> list[Record]:
+        """Every other entry that the command with this key has made, in order."""
+
+    def following(self, cause: str) -> list[QueueRow]:
+        """Commands that the command with this key has queued."""
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         """Entities of `machine` whose `fact` names `id`; or, of a unique fact, has this value. Found by an index."""
@@ -82,22 +105,52 @@ class Reading(Protocol):
     def taking(self, value: str) -> CallRow | None:
         """The open call that takes this; there is one at most."""
 
+    def waiting(self, machine: str, id: str) -> list[QueueRow]:
+        """Commands that wait for an entity, the longest waiting first."""
+
+
+class Transaction(Lookup, Protocol):
+    """What a job may do between begin and commit."""
+
+    def peek_call(self, id: str) -> CallRow | None:
+        """A call as it stands, without a lock: it says whom to lock, and is read again then."""
+
+    def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
+        """Keep all others away from these entities and from all they link to, until commit; then read.
+
+        Locks are taken machine by machine in the order of the links, and by id within one, so that two who want the
+        same do not wait for each other. A second lock in one job may end in a Conflict.
+        """
+
+    def write(self, changes: Changes, at: str) -> None:
+        """Write everything; once, last. Raises StoreError or Conflict."""
+
+
+class Reading(Lookup, Protocol):
+    """One consistent look."""
+
+    def look(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
+        """As `Transaction.lock`, but nobody is kept away."""
+
+    def entity(self, machine: str, id: str) -> Entity | None: ...
+    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...
+    def keyed(self, keys: Iterable[str]) -> dict[str, Record]: ...
+    def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
+    def all(self, machine: str) -> Iterator[Entity]: ...
+
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
+        """Entries by machine, entity and revision; of one machine or one entity if named."""
+
+    def chronicle(self, last: int) -> list[Record]:
+        """The newest `last` entries, oldest first."""
+
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         """Open calls, oldest first."""
-
-    def calls_on(self, machine: str, id: str) -> list[CallRow]:
-        """All calls about one card, oldest first."""
 
     def all_calls(self) -> Iterator[CallRow]: ...
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         """Waiting commands whose time has come, the longest waiting first."""
-
-    def following(self, cause: str) -> list[QueueRow]:
-        """Commands that the command with this key has queued."""
-
-    def waiting(self, machine: str, id: str) -> list[QueueRow]:
-        """Commands that wait for an entity, the longest waiting first."""
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]: ...
 

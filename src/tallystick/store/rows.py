@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 import attrs
 
-from tallystick.core.entity import Entity, Entry, Posting, Ref
+from tallystick.core.entity import Entity, Entry, InFlight, Posting, Ref
 from tallystick.definition.machine import Machines
+from tallystick.errors import Invalid
+from tallystick.provider.protocol import Outcome, Reason, Result
 
 
 class Record(NamedTuple):
@@ -110,6 +113,55 @@ class CallRow:
     note: str | None = None
     takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
 
+    @property
+    def in_flight(self) -> list[InFlight]:
+        """The steps that wait for the answer."""
+        return [
+            InFlight(machine, id, transition, command, args, tuple(amounts), partial)
+            for machine, id, transition, command, args, amounts, partial in json.loads(self.steps)
+        ]
+
+    @property
+    def refs(self) -> list[Ref]:
+        """Whom it is about in our books: its card, and everybody who takes part."""
+        return [(self.machine, self.entity), *((step[0], step[1]) for step in json.loads(self.steps))]
+
+    @property
+    def amount(self) -> int | None:
+        """What the provider was asked for, in minor units, if the verb has an amount."""
+        amount = json.loads(self.args).get("amount")
+        return amount if isinstance(amount, int) else None
+
+    @property
+    def ended(self) -> Outcome | None:
+        """How it ended, once it is closed."""
+        if self.outcome is None:
+            return None
+        fields = json.loads(self.outcome)
+        reason = Reason(fields.pop("reason")) if "reason" in fields else None
+        return Outcome(Result(fields.pop("result")), reason=reason, **fields)
+
+    @property
+    def ids(self) -> list[str]:
+        """The provider's names for what it did: the transaction's and the request's."""
+        ended = self.ended
+        return [id for id in (ended.reference, ended.request) if id] if ended else []
+
+
+def encode_outcome(outcome: Outcome) -> str:
+    """An outcome as it may be kept: no PIN, and the number only where the machine put it."""
+    fields = attrs.asdict(
+        outcome, filter=lambda field, value: value is not None and field.name not in ("pin", "number")
+    )
+    return encode(fields)
+
+
+def stamp(moment: datetime) -> str:
+    """A moment as it is kept: UTC to the millisecond, so that text sorts as time does. Raises Invalid: no time zone."""
+    if moment.tzinfo is None:
+        raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+
 
 @attrs.frozen
 class QueueRow:
@@ -143,3 +195,23 @@ class Changes:
 def facts_of(machines: Machines, entity: Entity) -> Mapping[str, object]:
     """All facts of the machine's version, those never set as none."""
     return {name: entity.facts.get(name) for name in machines.at(entity.machine, entity.machine_version).facts}
+
+
+def with_linked(
+    machines: Machines, load: Callable[[list[Ref]], dict[Ref, Entity]], refs: Iterable[Ref]
+) -> dict[Ref, Entity]:
+    """These entities and all that they link to, with as few loads as links are long."""
+    found: dict[Ref, Entity] = {}
+    wanted, seen = list(dict.fromkeys(refs)), set[Ref]()
+    while wanted:
+        seen.update(wanted)
+        loaded = load(wanted)
+        found |= loaded
+        links = {
+            (target, str(entity.facts[fact])): None
+            for entity in loaded.values()
+            for fact, target in machines.at(entity.machine, entity.machine_version).links.items()
+            if entity.facts.get(fact) is not None
+        }
+        wanted = [ref for ref in links if ref not in seen]
+    return found

@@ -11,27 +11,19 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
-import attrs
-
-from tallystick.core.entity import Entity, Ref
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import MachineChanged, NotInTransaction, StoreBusy, StoreError
+from tallystick.errors import CommitUnknown, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record
+from tallystick.store.protocol import Done, retried
+from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
 
 TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
-CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
-
-_RECORD = ", ".join(name for name in Record._fields if name != "seq")
-_CALL = ", ".join(field.name for field in attrs.fields(CallRow))
-_CALL_AGAIN = ", ".join(f"{field.name} = excluded.{field.name}" for field in attrs.fields(CallRow))
-_QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 
 
 # No connection may cross a fork: SQLite would take one process's locks for the other's.
@@ -53,6 +45,7 @@ class SqliteStore:
         self.url = f"sqlite:///{self.path}"
         self._timeout = timeout
         self._tables: dict[str, schema.Table] = {}
+        self._machines = Machines([])
         self._start()
         _STORES.add(self)
 
@@ -71,16 +64,19 @@ class SqliteStore:
     def close(self) -> None:
         self._connections.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[SqliteTransaction]:
+    def run(self, job: Callable[[SqliteTransaction], Done], *, connection: Any = None) -> Done:
+        return retried(self._run, job) if connection is None else self._join(connection, job)
+
+    def _run(self, job: Callable[[SqliteTransaction], Done]) -> Done:
         with self._connection() as connection, self._writing:
             try:
                 _begin(connection)
-                with closing(SqliteTransaction(connection, self._tables)) as transaction:
-                    yield transaction
+                with closing(SqliteTransaction(connection, self._tables, self._machines)) as transaction:
+                    done = job(transaction)
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path}: {error}; nothing was written") from error
             self._commit(connection)
+        return done
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         try:
@@ -89,25 +85,20 @@ class SqliteStore:
             if _open(connection):
                 raise StoreError(f"{self.path}: {error}; nothing was written") from error
             what = "whether it was written is not known; say it again with the same key"
-            raise StoreError(f"{self.path}: {error}; {what}") from error
+            raise CommitUnknown(f"{self.path}: {error}; {what}") from error
 
     @contextmanager
     def reading(self) -> Iterator[SqliteReading]:
         with self._connection() as connection:
             try:
                 connection.execute("BEGIN")
-                with closing(SqliteReading(connection, self._tables)) as reading:
+                with closing(SqliteReading(connection, self._tables, self._machines)) as reading:
                     yield reading
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path} cannot be read: {error}") from error
 
-    @contextmanager
-    def joined(self, connection: Any) -> Iterator[SqliteTransaction]:
-        """Take part in the transaction that the caller has begun on its own connection to this file.
-
-        Raises:
-            NotInTransaction: no transaction is open, or it is on another database.
-        """
+    def _join(self, connection: Any, job: Callable[[SqliteTransaction], Done]) -> Done:
+        """Take part in the transaction that the caller has begun on its own connection to this file."""
         if not isinstance(connection, sqlite3.Connection):
             raise NotInTransaction(f"a sqlite3.Connection is needed to join, not {type(connection).__name__}")
         if not connection.in_transaction:
@@ -117,8 +108,8 @@ class SqliteStore:
             if not file or not os.path.samefile(file, self.path):
                 where = file or "a database in memory"
                 raise NotInTransaction(f"the connection is on {where}, the store on {self.path}")
-            with closing(SqliteTransaction(connection, self._tables)) as transaction:
-                yield transaction
+            with closing(SqliteTransaction(connection, self._tables, self._machines)) as transaction:
+                return job(transaction)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}; roll your transaction back, and say it again") from error
 
@@ -126,15 +117,13 @@ class SqliteStore:
 
     def load(self, name: str) -> str | None:
         with self.reading() as reading:
-            return reading.load(name)
+            return reading.shared(name)
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
-        with self.transaction() as transaction:
-            return transaction.swap(name, old, new, until)
+        return self.run(lambda transaction: transaction.swap(name, old, new, until))
 
     def forget(self, now: float) -> None:
-        with self.transaction() as transaction:
-            transaction.forget(now)
+        self.run(lambda transaction: transaction.forget(now))
 
     # Definitions
 
@@ -155,6 +144,7 @@ class SqliteStore:
         for machine in sorted(every.all(), key=lambda each: each.version):
             by_name.setdefault(machine.name, []).append(machine)
         self._tables = {name: schema.Table(versions, every) for name, versions in by_name.items()}
+        self._machines = every
         return every
 
     def _known(self, connection: sqlite3.Connection, machines: Machines) -> bool:
@@ -226,174 +216,3 @@ def _open(connection: sqlite3.Connection) -> bool:
         return connection.in_transaction
     except sqlite3.ProgrammingError:  # the connection itself is gone
         return False
-
-
-class SqliteReading:
-    """One consistent look, or what a transaction reads."""
-
-    def __init__(self, connection: sqlite3.Connection, tables: dict[str, schema.Table]) -> None:
-        self._cursor = connection.cursor()
-        self._cursor.row_factory = None  # the caller's connection may have its own
-        self._tables = tables
-
-    def close(self) -> None:
-        """Let go of the last statement: while one is kept, closing the connection would not undo its transaction."""
-        with suppress(sqlite3.Error):  # the connection is closed already
-            self._cursor.close()
-
-    def entity(self, machine: str, id: str) -> Entity | None:
-        return self.entities([(machine, id)]).get((machine, id))
-
-    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
-        ids: dict[str, list[str]] = {}
-        for machine, id in refs:
-            ids.setdefault(machine, []).append(id)
-        found = {}
-        for machine, wanted in ids.items():
-            table = self._tables[machine]
-            for row in self._select(table.select, "id", wanted):
-                found[machine, row[0]] = table.entity(row)
-        return found
-
-    def _select(self, select: str, column: str, wanted: list[str]) -> Iterator[tuple[Any, ...]]:
-        if len(wanted) == 1:
-            yield from self._cursor.execute(f"{select} WHERE {column} = ?", wanted).fetchall()
-            return
-        for start in range(0, len(wanted), CHUNK):
-            part = wanted[start : start + CHUNK]
-            marks = ", ".join("?" * len(part))
-            yield from self._cursor.execute(f"{select} WHERE {column} IN ({marks})", part).fetchall()
-
-    def all(self, machine: str) -> Iterator[Entity]:
-        table = self._tables[machine]
-        cursor = self._cursor.connection.cursor()
-        cursor.row_factory = None
-        for row in cursor.execute(f"{table.select} ORDER BY id"):
-            yield table.entity(row)
-
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]:
-        rows = self._select(f"SELECT {_RECORD}, seq FROM entry", "key", list(keys))
-        return {str(record.key): record for record in map(Record._make, rows)}
-
-    def caused(self, key: str) -> list[Record]:
-        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry WHERE cause = ? ORDER BY seq", (key,))
-        return [Record._make(row) for row in rows.fetchall()]
-
-    def call(self, id: str) -> CallRow | None:
-        row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE id = ?", (id,)).fetchone()
-        return CallRow(*row) if row else None
-
-    def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]:
-        rows = self._select(f"SELECT {_QUEUE} FROM queue", "key", list(keys))
-        return {row[0]: QueueRow(*row) for row in rows}
-
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
-        terms = [f"{name} = ?" for name, value in (("machine", machine), ("entity", id)) if value is not None]
-        where = f" WHERE {' AND '.join(terms)}" if terms else ""
-        cursor = self._cursor.connection.cursor()
-        cursor.row_factory = None
-        given = [value for value in (machine, id) if value is not None]
-        for row in cursor.execute(f"SELECT {_RECORD}, seq FROM entry{where} ORDER BY machine, entity, revision", given):
-            yield Record._make(row)
-
-    def chronicle(self, last: int) -> list[Record]:
-        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
-        return [Record._make(row) for row in reversed(rows)]
-
-    def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
-        table = self._tables[machine]
-        return [table.entity(row) for row in self._select(f"{table.select}", f'"{fact}"', [id])]
-
-    def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
-        rows = self._cursor.execute(
-            f"SELECT {_CALL} FROM call WHERE state = 'open' AND asked < ? ORDER BY asked, id", (asked_before or "~",)
-        )
-        return [CallRow(*row) for row in rows.fetchall()]
-
-    def calls_on(self, machine: str, id: str) -> list[CallRow]:
-        select = f"SELECT {_CALL} FROM call WHERE machine = ? AND entity = ? ORDER BY opened, id"
-        return [CallRow(*row) for row in self._cursor.execute(select, (machine, id)).fetchall()]
-
-    def taking(self, value: str) -> CallRow | None:
-        row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE takes = ? AND state = 'open'", (value,)).fetchone()
-        return CallRow(*row) if row else None
-
-    def all_calls(self) -> Iterator[CallRow]:
-        for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
-            yield CallRow(*row)
-
-    def due(self, now: str, limit: int) -> list[QueueRow]:
-        rows = self._cursor.execute(
-            f"SELECT {_QUEUE} FROM queue WHERE state = 'waiting' AND due <= ? ORDER BY due, key LIMIT ?", (now, limit)
-        )
-        return [QueueRow(*row) for row in rows.fetchall()]
-
-    def following(self, cause: str) -> list[QueueRow]:
-        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE cause = ? ORDER BY key", (cause,))
-        return [QueueRow(*row) for row in rows.fetchall()]
-
-    def waiting(self, machine: str, id: str) -> list[QueueRow]:
-        terms = "state = 'waiting' AND machine = ? AND entity = ?"
-        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE {terms} ORDER BY due, key", (machine, id))
-        return [QueueRow(*row) for row in rows.fetchall()]
-
-    def queue(self, *, state: str | None = None) -> list[QueueRow]:
-        rows = self._cursor.execute(
-            f"SELECT {_QUEUE} FROM queue WHERE state = coalesce(?, state) ORDER BY due, key", (state,)
-        )
-        return [QueueRow(*row) for row in rows.fetchall()]
-
-    def find(self, text: str) -> list[Ref]:
-        found = []
-        for name, table in sorted(self._tables.items()):
-            terms = ["id = ?", *(['"number" = ?'] if "number" in table.facts else [])]
-            select = f'SELECT id FROM "{name}" WHERE {" OR ".join(terms)} ORDER BY id'
-            rows = self._cursor.execute(select, [text] * len(terms)).fetchall()
-            found += [(name, id) for (id,) in rows]
-        return found
-
-    def load(self, name: str) -> str | None:
-        row = self._cursor.execute("SELECT value FROM shared WHERE name = ?", (name,)).fetchone()
-        return row[0] if row else None
-
-
-class SqliteTransaction(SqliteReading):
-    """The only writer, until commit."""
-
-    def write(self, changes: Changes, at: str) -> None:
-        try:
-            self._write(changes, at)
-        except sqlite3.Error as error:
-            raise StoreError(f"the database refuses it: {error}; nothing was written") from error
-
-    def _write(self, changes: Changes, at: str) -> None:
-        execute = self._cursor.executemany
-        if changes.records:
-            marks = ", ".join("?" * (len(Record._fields) - 1))
-            execute(f"INSERT INTO entry ({_RECORD}) VALUES ({marks})", [record[:-1] for record in changes.records])
-        by_machine: dict[str, list[Entity]] = {}
-        for entity in changes.entities.values():
-            by_machine.setdefault(entity.machine, []).append(entity)
-        for name, entities in by_machine.items():
-            table = self._tables[name]
-            execute(table.upsert, [table.row(entity, at) for entity in entities])
-        if changes.calls:
-            marks = ", ".join("?" * len(attrs.fields(CallRow)))
-            execute(f"INSERT INTO call ({_CALL}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {_CALL_AGAIN}",
-                    [attrs.astuple(row) for row in changes.calls.values()])  # fmt: skip
-        if changes.queue:
-            marks = ", ".join("?" * len(attrs.fields(QueueRow)))
-            execute(f"INSERT OR REPLACE INTO queue ({_QUEUE}) VALUES ({marks})",
-                    [attrs.astuple(row) for row in changes.queue.values()])  # fmt: skip
-
-    def swap(self, name: str, old: str | None, new: str, until: float | None) -> bool:
-        if old is None:
-            done = self._cursor.execute("INSERT OR IGNORE INTO shared (name, value, until) VALUES (?, ?, ?)",
-                                        (name, new, until))  # fmt: skip
-        else:
-            done = self._cursor.execute("UPDATE shared SET value = ?, until = ? WHERE name = ? AND value = ?",
-                                        (new, until, name, old))  # fmt: skip
-        return done.rowcount == 1
-
-    def forget(self, now: float) -> None:
-        self._cursor.execute("DELETE FROM shared WHERE until < ?", (now,))

@@ -52,7 +52,7 @@ def taken_for_not_done(provider: FileProvider, call: Call) -> Outcome | NotSeen 
 
 def answered_before_the_commit() -> None:
     """The caller hears of it while the transaction is open."""
-    one = engine.Engine._attempt
+    one = engine.Engine._execute
 
     def told_first(self: Any, command: Any) -> Receipt:
         receipt = Receipt(Ended.APPLIED, command.key, command.machine, command.id, command.command)
@@ -62,7 +62,7 @@ def answered_before_the_commit() -> None:
             story.acknowledge(self.acknowledgements, receipt)
         return one(self, command)
 
-    engine.Engine._attempt = told_first  # type: ignore[method-assign]
+    engine.Engine._execute = told_first  # type: ignore[method-assign]
 
 
 def ours() -> FaultReport:

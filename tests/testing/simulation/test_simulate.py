@@ -11,8 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -24,8 +23,8 @@ from tallystick.cli.main import main
 from tallystick.core import resolve
 from tallystick.core.entity import Entity, Plan, Posting
 from tallystick.definition import reader
-from tallystick.engine import steps
-from tallystick.engine.unit_of_work import Unit
+from tallystick.engine import end_call, steps
+from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.simulation.report import SimulationReport
@@ -230,28 +229,31 @@ def a_hold_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_follow_up_is_lost(patch: pytest.MonkeyPatch) -> None:
-    real = Unit.remember
+    real = steps.write_down
 
-    def remember(unit: Unit, plan: Plan, *more: Any, **named: Any) -> Any:
+    def write_down(work: UnitOfWork, plan: Plan, *more: Any, **named: Any) -> Any:
         plan.then = []
-        return real(unit, plan, *more, **named)
+        return real(work, plan, *more, **named)
 
-    patch.setattr(Unit, "remember", remember)
+    for each in (steps, end_call):
+        patch.setattr(each, "write_down", write_down)
 
 
 def a_commit_is_lost(patch: pytest.MonkeyPatch) -> None:
     """Every twentieth transaction is answered and then undone."""
-    real, count = MemoryStore.transaction, iter(range(10**9))
+    real, count = MemoryStore.run, iter(range(10**9))
 
-    @contextmanager
-    def transaction(store: MemoryStore) -> Iterator[MemoryStore]:
-        with real(store) as inner:
-            yield inner
+    def run(store: MemoryStore, job: Callable[[MemoryStore], Any]) -> Any:
+        def undone(inner: MemoryStore) -> Any:
+            done = job(inner)
             if next(count) % 20 == 19:
                 for undo in reversed(inner._undo):
                     undo()
+            return done
 
-    patch.setattr(MemoryStore, "transaction", transaction)
+        return real(store, undone)
+
+    patch.setattr(MemoryStore, "run", run)
 
 
 def a_key_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:

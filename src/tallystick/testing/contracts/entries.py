@@ -8,15 +8,15 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick.errors import StoreError
-from tallystick.store.protocol import Store
+from tallystick.errors import Conflict, StoreError
+from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import Changes, Record, facts_of
 from tallystick.testing.contracts.making import (  # fmt: skip
     AT,
     MACHINES,
     born,
     call_row,
-    done,
+    do,
     funded,
     put,
     queue_row,
@@ -54,13 +54,51 @@ class Entries:
 
     def test_a_transaction_reads_what_it_wrote(self, store: Store) -> None:
         what = born("c1")
-        with store.transaction() as transaction:
-            assert transaction.entities([("gift_card", "c1")]) == {}
+
+        def job(transaction: Transaction) -> str:
+            assert transaction.lock([("gift_card", "c1")], ["q"]) == ({}, {}, {})
             transaction.write(attrs.evolve(what, calls={"x": call_row("x")}, queue={"q": queue_row("q")}), AT)
-            assert transaction.entities([("gift_card", "c1")]) == what.entities
-            assert transaction.keyed(["gift_card/c1"])["gift_card/c1"].entity == "c1"
-            assert transaction.call("x") == call_row("x")
-            assert transaction.queued(["q", "r"]) == {"q": queue_row("q")}
+            found = transaction.lock([("gift_card", "c1")], ["gift_card/c1", "q", "r"])
+            assert found.entities == what.entities
+            assert found.keyed["gift_card/c1"].entity == "c1"
+            assert found.queued == {"q": queue_row("q")}
+            assert transaction.peek_call("x") == transaction.call("x") == call_row("x")
+            return "done"
+
+        assert store.run(job) == "done"
+
+    def test_a_lock_reads_all_that_is_linked_to(self, store: Store) -> None:
+        funded(store)
+        funded(store, "c2")
+        both = {("payment", "p-c1"), ("gift_card", "c1")}
+        assert store.run(lambda transaction: set(transaction.lock([("payment", "p-c1")]).entities)) == both
+        with store.reading() as look:
+            assert set(look.look([("payment", "p-c1"), ("payment", "nobody")]).entities) == both
+
+    def test_a_job_that_meets_a_conflict_is_done_again_from_its_beginning(self, store: Store) -> None:
+        met: list[int] = []
+
+        def job(transaction: Transaction) -> int:
+            assert transaction.lock([("gift_card", "c1")]).entities == {}
+            transaction.write(born("c1"), AT)
+            met.append(len(met))
+            if len(met) < 3:
+                raise Conflict("another writer was in the way")
+            return len(met)
+
+        assert store.run(job) == 3
+        with store.reading() as look:
+            assert len(look.chronicle(9)) == 1
+
+    def test_a_conflict_that_does_not_end_is_told_and_leaves_nothing(self, store: Store) -> None:
+        def job(transaction: Transaction) -> None:
+            transaction.write(born("c1"), AT)
+            raise Conflict("another writer was in the way")
+
+        with pytest.raises(Conflict):
+            store.run(job)
+        with store.reading() as look:
+            assert look.chronicle(9) == []
 
     def test_an_entity_is_replaced_and_its_entries_add_up(self, store: Store) -> None:
         funded(store)
@@ -82,9 +120,7 @@ class Entries:
         for id in ("c2", "c1", "c3"):
             put(store, born(id))
         put(store, born("p1", "payment", order="o", card="c1"))
-        with store.transaction() as transaction:
-            world = transaction.entities([("gift_card", "c1")])
-            transaction.write(done(world, "gift_card", "c1", "allocate", key="c1/allocate"), AT)
+        do(store, "gift_card", "c1", "allocate", key="c1/allocate")
 
         def names(records: Iterable[Record]) -> list[tuple[str, str, int, int]]:
             return [(each.machine, each.entity, each.revision, each.seq) for each in records]

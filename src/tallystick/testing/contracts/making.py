@@ -13,7 +13,7 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Intent, Plan, Ref, Request
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import CallRow, Changes, QueueRow, Stamp, record
 
 MACHINES = reader.load(reader.packaged_folder())
@@ -44,30 +44,38 @@ def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: 
 
 
 def put(store: Store, what: Changes) -> Changes:
-    with store.transaction() as transaction:
-        transaction.write(what, AT)
+    store.run(lambda transaction: transaction.write(what, AT))
     return what
 
 
 def stopped(store: Store, what: Changes) -> None:
     """Write, and stop before the commit."""
-    with store.transaction() as transaction:
+
+    def stops(transaction: Transaction) -> None:
         if what.records:
             transaction.write(what, AT)
         raise ZeroDivisionError
+
+    store.run(stops)
 
 
 def funded(store: Store, id: str = "c1", amount: str = "50.00") -> None:
     """A card with money on it and a payment that holds 10.00 of it: p-c1."""
     put(store, born(id))
     for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": amount})):
-        with store.transaction() as transaction:
-            world = transaction.entities([("gift_card", id)])
-            transaction.write(done(world, "gift_card", id, command, key=f"{id}/{command}", **args), AT)
+        do(store, "gift_card", id, command, key=f"{id}/{command}", **args)
     put(store, born(f"p-{id}", "payment", order="o1", card=id))
-    with store.transaction() as transaction:
-        world = transaction.entities([("gift_card", id), ("payment", f"p-{id}")])
-        transaction.write(done(world, "payment", f"p-{id}", "authorize", key=f"{id}/hold", amount="10.00"), AT)
+    do(store, "payment", f"p-{id}", "authorize", key=f"{id}/hold", amount="10.00")
+
+
+def do(store: Store, machine: str, id: str, command: str, *, key: str, **args: object) -> None:
+    """Lock, decide, write."""
+
+    def job(transaction: Transaction) -> None:
+        world = transaction.lock([(machine, id)]).entities
+        transaction.write(done(world, machine, id, command, key=key, **args), AT)
+
+    store.run(job)
 
 
 def call_row(id: str, *, asked: str = AT, state: str = "open", **more: Any) -> CallRow:

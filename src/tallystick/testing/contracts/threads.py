@@ -9,7 +9,7 @@ import pytest
 
 from tallystick.definition.behaviour import digest_of
 from tallystick.errors import MachineChanged
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import Changes
 from tallystick.testing.contracts.making import AT, MACHINES, at_once, born, pages, put, queue_row, second
 
@@ -33,13 +33,15 @@ class Definitions:
 class Threads:
     def test_threads_write_one_after_the_other(self, store: Store) -> None:
         """Each reads what the one before wrote: no update is lost."""
-        put(store, Changes(queue={"counter": queue_row("counter")}))
+        put(store, attrs.evolve(born("c1"), queue={"counter": queue_row("counter")}))
+
+        def one_more(transaction: Transaction) -> None:
+            row = transaction.lock([("gift_card", "c1")], ["counter"]).queued["counter"]
+            transaction.write(Changes(queue={"counter": attrs.evolve(row, attempts=row.attempts + 1)}), AT)
 
         def count() -> None:
             for _ in range(25):
-                with store.transaction() as transaction:
-                    row = transaction.queued(["counter"])["counter"]
-                    transaction.write(Changes(queue={"counter": attrs.evolve(row, attempts=row.attempts + 1)}), AT)
+                store.run(one_more)
 
         at_once([count] * 8)
         with store.reading() as look:

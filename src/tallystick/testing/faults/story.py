@@ -19,10 +19,12 @@ import attrs
 
 from tallystick.books.books import Books
 from tallystick.definition.machine import Machines
-from tallystick.engine.engine import LONGEST_WAIT, Engine
-from tallystick.engine.old_receipt import call_of
-from tallystick.engine.receipt import Command, Declined, InDoubt, Receipt, Refused, Unavailable, stamp
+from tallystick.engine.ask_provider import call_of
+from tallystick.engine.engine import Engine
+from tallystick.engine.queue import LONGEST_WAIT
+from tallystick.engine.receipt import Command, Declined, InDoubt, Receipt, Refused, Unavailable
 from tallystick.provider.protocol import Call, Outcome, Provider
+from tallystick.store.rows import stamp
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.file_provider import FileProvider
 from tallystick.testing.faults.kill_points import KillPoints, ProviderWithPoints

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from tallystick.store.protocol import Store
@@ -22,10 +21,13 @@ class DyingStore:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        self._at("before a transaction")
-        with self._inner.transaction() as transaction:
-            yield transaction
+    def run(self, job: Callable[[Any], Any]) -> Any:
+        def watched(transaction: Any) -> Any:
+            done = job(transaction)
             self._at("before its commit")
+            return done
+
+        self._at("before a transaction")
+        done = self._inner.run(watched)
         self._at("after its commit")
+        return done

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 
-from tallystick.engine.old_receipt import outcome_told
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow
 from tallystick.testing.referee import ProviderLine
@@ -45,7 +44,7 @@ class Operator:
     def _line(self, call: CallRow, number: str) -> ProviderLine | None:
         with self._world.store.reading() as reading:
             calls = reading.calls_on(call.machine, call.entity)
-        outcomes = (outcome_told(each.outcome) for each in calls if each.state == "confirmed")
+        outcomes = (each.ended for each in calls if each.state == "confirmed")
         claimed = {outcome.reference for outcome in outcomes if outcome is not None}
         known = {each.id for each in calls}
         free = [each for each in self._double.lines(number) if each.id not in claimed and each.call in known]

@@ -17,8 +17,9 @@ from typing import Any
 
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import GRACE
-from tallystick.engine.receipt import Command, Ended, Receipt, stamp
+from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import Invalid, KeyReused
+from tallystick.store.rows import stamp
 from tallystick.testing.referee import Acknowledged
 from tallystick.testing.simulation.conditions import START
 from tallystick.testing.simulation.operator import Operator

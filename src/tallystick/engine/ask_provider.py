@@ -1,0 +1,95 @@
+"""Where the provider is called: what it is told of a call, and what it answers.
+
+A call is performed, or it is looked up, and every end of that is a value. No transaction is open then. The text of a
+foreign exception may hold a secret, so only its type is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+
+from tallystick.core.entity import Entity
+from tallystick.engine.sealing import Numbers
+from tallystick.errors import quoted
+from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Result
+from tallystick.store.rows import CallRow
+
+OnPin = Callable[[str, str], object]  # the id of a card, and the PIN that was drawn for it
+
+_log = logging.getLogger("tallystick.books")
+
+
+def card_facts(card: Entity) -> CardFacts:
+    """What a provider may know of a card."""
+    fact = card.facts.get
+    number, card_set, form, kind = fact("number"), fact("card_set"), fact("form"), fact("kind")
+    return CardFacts(card.id, card.currency, number, card_set, form, kind)  # type: ignore[arg-type]  # texts, if any
+
+
+def call_of(row: CallRow, card: Entity) -> Call:
+    """A call that the books keep, as the provider sees it."""
+    args = json.loads(row.args)
+    order = args.pop("order", None)
+    opened, asked = datetime.fromisoformat(row.opened), datetime.fromisoformat(row.asked)
+    return Call(
+        row.id, row.verb, card_facts(card), args, order=order, opened_at=opened, asked_at=asked, attempt=row.attempts
+    )
+
+
+def performed(provider: Provider, numbers: Numbers, call: Call, on_pin: OnPin | None) -> Outcome:
+    """Send a call once. What it ended in is not known if the provider raises, or says what cannot be kept."""
+    try:
+        outcome = numbers.perform(provider, call)
+    except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
+        return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {provider.name}")
+    _hand_on(on_pin, call, outcome)
+    return _readable(outcome) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
+
+
+def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | NotSeen | Ambiguous:
+    """What the provider's own record says became of a call."""
+    try:
+        found = numbers.look_up(provider, call)
+    except Exception as error:  # noqa: BLE001  # not knowing is no answer
+        return Ambiguous(f"{type(error).__name__} while looking it up")
+    if isinstance(found, NotSeen | Ambiguous):
+        return found
+    return _readable(found) or Ambiguous("what the provider's record says of it cannot be read")
+
+
+def _readable(outcome: object) -> Outcome | None:
+    """An outcome as it can be kept: what is said for people in one line. None, if it is none or names oddly."""
+    if not isinstance(outcome, Outcome):
+        return None
+    said = [_in_one_line(text) for text in (outcome.text, outcome.code)]
+    names = (*said, outcome.reference, outcome.request, outcome.number, outcome.pin)
+    amounts = (outcome.amount, outcome.available)
+    if all(name is None or (isinstance(name, str) and name.isprintable()) for name in names) and all(
+        amount is None or type(amount) is int for amount in amounts
+    ):
+        return attrs.evolve(outcome, text=said[0], code=said[1])
+    return None
+
+
+def _hand_on(on_pin: OnPin | None, call: Call, outcome: object) -> None:
+    """A PIN goes to whom it is for at once, as nobody keeps it. Where that fails, the books go on without it."""
+    pin = getattr(outcome, "pin", None)
+    if on_pin is None or not pin:
+        return
+    try:
+        on_pin(call.card.id, pin)
+    except Exception as error:  # noqa: BLE001  # its text may hold the PIN
+        card = quoted(call.card.id)
+        _log.error("the PIN of card %s was drawn and could not be handed on: %s", card, type(error).__name__)
+
+
+def _in_one_line(text: str | None) -> str | None:
+    """A control character in what a provider says must not make its clear answer an unclear one."""
+    if not isinstance(text, str):
+        return text
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

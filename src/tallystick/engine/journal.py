@@ -1,0 +1,35 @@
+"""The step "write": what a plan changes is written down, to be sent to the store at the end of the transaction."""
+
+from __future__ import annotations
+
+from tallystick.core import resolve
+from tallystick.core.entity import Plan
+from tallystick.engine.receipt import FOLLOWS
+from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.store.rows import QueueRow, Stamp, encode, record
+
+
+def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tuple[str, ...]:
+    """Entries, entities and follow-ups; the keys of these. `first`: the first entry carries the command's key."""
+    for entry, entity in zip(plan.entries, plan.entities, strict=True):
+        kept = record(entry, entity, stamp, first=first)
+        work.changes.records.append(kept)
+        if first:
+            work.keyed[stamp.key] = kept
+        first = False
+        work.changes.entities[entity.ref] = work.world[entity.ref] = entity
+        unique = work.machines[entity.machine].unique
+        if unique is not None and entry.facts.get(unique) is not None:
+            work.given.setdefault((entity.machine, entry.facts[unique]), []).append(entity.ref)
+    keys: list[str] = []
+    for request in plan.then:
+        key = f"{stamp.key}{FOLLOWS}{request.command}"
+        key = key if key not in keys else f"{key}{len(keys) + 1}"
+        keys.append(key)
+        machine = work.machines.at(request.machine, work.world[request.machine, request.id].machine_version)
+        work.queue[key] = work.changes.queue[key] = QueueRow(
+            key, request.machine, request.id, request.command,
+            encode(resolve.kept(machine, request.command, request.args)), work.at,
+            by=stamp.by, reason=stamp.reason, cause=stamp.key,
+        )  # fmt: skip
+    return tuple(keys)

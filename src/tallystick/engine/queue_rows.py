@@ -1,0 +1,92 @@
+"""What becomes of a command that waits in the queue: inside one transaction, with its entity locked."""
+
+from __future__ import annotations
+
+import attrs
+
+from tallystick.core import resolve
+from tallystick.core.entity import Request
+from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.errors import Invalid, quoted
+from tallystick.store.rows import QueueRow, encode, stamp
+
+GIVEN_UP = ("refused", "parked")  # nobody tries it any more
+ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used, so it can only be laid aside
+
+
+def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
+    """Have a command wait until it is due. Raises Invalid: it carries a secret, which nobody stores."""
+    entity = work.world[command.machine, command.id]
+    machine = work.machines.at(entity.machine, entity.machine_version)
+    for name, type_ in machine.commands[command.command].arguments.items():
+        if type_.kind == "secret" and request.args[name] is not None:
+            why = "carries a secret, which is never stored; it cannot be deferred"
+            raise Invalid(f"{command.command}({name}=…) {why}")
+    assert command.due is not None
+    queued = work.queue.get(command.key)
+    if queued is None or queued.state in ("refused", "parked", "dismissed"):
+        args = encode(resolve.kept(machine, command.command, request.args))
+        queued = work.enqueue(QueueRow(
+            command.key, command.machine, command.id, command.command, args, stamp(command.due),
+            by=command.by, reason=command.reason,
+        ))  # fmt: skip
+    return Receipt(
+        Ended.DEFERRED, command.key, command.machine, command.id, command.command, entity.state, entity.currency,
+        entity.accounts, entity.accounts, why=f"it waits until {queued.due}",
+    )  # fmt: skip
+
+
+def call_ended(work: UnitOfWork, receipt: Receipt) -> None:
+    """The call of a queued command has ended. Declined, it is over; surely not done, it waits for its next try."""
+    queued = work.queue[receipt.key]
+    if receipt.result is Ended.DECLINED:
+        work.enqueue(attrs.evolve(queued, state="declined", why=receipt.why))
+    elif receipt.result is Ended.UNAVAILABLE:
+        state, due = work.later(queued.attempts, _patient(work, queued))
+        work.enqueue(attrs.evolve(queued, state=state, due=due, why=receipt.why))
+
+
+def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
+    """A queued command was refused. It waits while a call or a follow-up is in its way; otherwise that was its end.
+
+    A shipment that comes before the hold that follows the last one only has to wait for that hold. A patient command
+    waits longer, and for amounts too: what is held on a card may ship in a week.
+    """
+    queued = work.queue.get(key)
+    if queued is None or queued.state != "waiting":
+        return
+    attempts = queued.attempts + 1
+    state, due = "refused", queued.due
+    refusal = receipt.refusal
+    if refusal is not None:
+        patient = _patient(work, queued)  # after a week of waiting, a call in its way is no reason to give it up
+        in_its_way = refusal.waits or set(work.follows(queued.machine, queued.entity)) - {key}
+        if in_its_way or (patient and refusal.by_amounts):
+            state, due = work.later(attempts, patient)
+    work.enqueue(attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why))
+
+
+def dismiss(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
+    """A command that was given up is not shown any more. Raises Invalid: none like that waits under this key."""
+    return work.enqueue(attrs.evolve(_waiting_for(work, key, ENDED), state="dismissed", note=f"{by}: {reason}"))
+
+
+def retry(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
+    """A command that was given up is due now, with all its attempts before it. Raises Invalid, likewise."""
+    row = _waiting_for(work, key, GIVEN_UP)
+    return work.enqueue(attrs.evolve(row, state="waiting", due=work.at, attempts=0, note=f"{by}: {reason}"))
+
+
+def _waiting_for(work: UnitOfWork, key: str, states: tuple[str, ...]) -> QueueRow:
+    row = work.queue.get(key)
+    if row is None or row.state not in states:
+        state = f"it is {row.state}" if row is not None else "nothing is queued under it"
+        would = f"what is {' or '.join(states)} may be" if row is not None else "see tallystick stuck"
+        raise Invalid(f"no command waits for this under the key {quoted(key)}: {state}; {would}")
+    return row
+
+
+def _patient(work: UnitOfWork, queued: QueueRow) -> bool:
+    version = work.world[queued.machine, queued.entity].machine_version
+    return work.machines.at(queued.machine, version).commands[queued.command].patient

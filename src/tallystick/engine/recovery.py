@@ -1,0 +1,50 @@
+"""What is to be done about a call whose answer never came: a process crashed, or the line broke.
+
+The provider's own record decides, and where that does not say, a person does. Nothing is sent again that may have been
+done. What carried a secret cannot be sent again by us: nobody has kept the secret.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from tallystick.provider.protocol import Ambiguous, NotSeen, Outcome, Result
+from tallystick.provider.verbs import REPEATABLE
+from tallystick.store.rows import CallRow
+
+NEVER_SENT = NotSeen("it was never sent")  # it was opened in a caller's transaction, and the caller has not sent it
+
+
+@attrs.frozen
+class End:
+    """The call ended so."""
+
+    outcome: Outcome
+    found: bool  # in the provider's record
+
+
+@attrs.frozen
+class SendAgain:
+    """It is surely not done, and may be sent once more under the same id."""
+
+    evidence: str
+
+
+@attrs.frozen
+class Wait:
+    """A person has to look."""
+
+    evidence: str
+
+
+def next_step(row: CallRow, found: Outcome | NotSeen | Ambiguous) -> End | SendAgain | Wait:
+    """What to do about an open call, by what its look-up has found."""
+    if isinstance(found, Outcome):
+        return End(found, found=True)
+    if isinstance(found, NotSeen):
+        if row.secret:
+            text = "not seen by the provider; it carried a secret, so only its caller can send it again"
+            return End(Outcome(Result.UNAVAILABLE, text=text), found=False)
+        if row.attempts < 2 or row.verb in REPEATABLE:
+            return SendAgain(found.evidence)
+    return Wait(found.evidence or "sent twice, and not seen; a person has to look")
