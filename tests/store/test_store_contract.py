@@ -34,7 +34,7 @@ from tallystick.store.protocol import Transaction
 from tallystick.store.rows import Changes
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.contracts import store_contract
-from tallystick.testing.contracts.making import (  # fmt: skip
+from tallystick.testing.contracts.changes import (  # fmt: skip
     AT,
     MACHINES,
     at_once,

@@ -3,8 +3,9 @@
 Keeps: a write is whole or not at all; an entry is never changed; a key names one command for ever; what was committed
 survives the power going. A store knows nothing of money or of what a machine means.
 
-Read in this order: `rows` (what is kept), `protocol` (what a store promises), `memory`, `sqlite` with `connections` and
-`schema/`, `open` (a store by its URL), `shared_text` (small values that all processes on a store share).
+Read in this order: `rows` (what is kept), `protocol` (what a store promises), `memory`, `sqlite` with `sqlite_rows`,
+`connections` and `schema/`, `open` (a store by its URL), `shared_text` (small values that all processes on a store
+share).
 
 Knows the core's values and the definition, whose pages it keeps. Only the engine writes to a store; who looks at the
 books reads from it. The databases are written out side by side in plain SQL, because two plain files and one contract

@@ -4,6 +4,10 @@
     TestMyProvider = provider_contract(lambda folder: Played(MyProvider(), card=…, effects=…, faults=…))
 
 in a file that pytest collects is all of it: each gives a class of tests, one for every promise.
+
+What a store promises stands in `entries` (a write is whole or not at all), `calls` (calls, the queue, texts that
+processes share) and `threads` (definitions, threads, being closed); what a provider promises in `provider`. `changes`
+makes what the store is given: as the core makes it.
 """
 
 from __future__ import annotations
@@ -20,8 +24,8 @@ pytest.register_assert_rewrite(
 
 from tallystick.store.protocol import Store  # noqa: E402  # pytest has to know first whose asserts it explains
 from tallystick.testing.contracts.calls import Calls, Shared  # noqa: E402
+from tallystick.testing.contracts.changes import MACHINES  # noqa: E402
 from tallystick.testing.contracts.entries import Entries  # noqa: E402
-from tallystick.testing.contracts.making import MACHINES  # noqa: E402
 from tallystick.testing.contracts.provider import Balances, Played, Promises, Record  # noqa: E402
 from tallystick.testing.contracts.threads import Closing, Definitions, Threads  # noqa: E402
 

@@ -7,7 +7,7 @@ import pytest
 
 from tallystick.store.protocol import Store
 from tallystick.store.rows import Changes
-from tallystick.testing.contracts.making import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
+from tallystick.testing.contracts.changes import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
 
 
 class Calls:

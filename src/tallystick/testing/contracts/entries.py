@@ -11,7 +11,7 @@ import pytest
 from tallystick.errors import Conflict, StoreError
 from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import Changes, Record, facts_of
-from tallystick.testing.contracts.making import (  # fmt: skip
+from tallystick.testing.contracts.changes import (  # fmt: skip
     AT,
     MACHINES,
     born,

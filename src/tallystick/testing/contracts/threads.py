@@ -11,7 +11,7 @@ from tallystick.definition.behaviour import digest_of
 from tallystick.errors import MachineChanged
 from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import Changes
-from tallystick.testing.contracts.making import AT, MACHINES, at_once, born, pages, put, queue_row, second
+from tallystick.testing.contracts.changes import AT, MACHINES, at_once, born, pages, put, queue_row, second
 
 
 class Definitions:
