@@ -47,12 +47,12 @@ def _folder() -> Path | None:
 
 @cache
 def _format() -> bytes:
-    """The format of a page: a page is read anew when that has changed."""
+    """The format of a page. If it has changed, every page is parsed anew."""
     return json.dumps([READER_VERSION, format.json_schema()], sort_keys=True).encode()
 
 
 def _write(path: Path, text: str) -> None:
-    """Write it whole or not at all: other processes may be reading."""
+    """Write the file whole or not at all, because other processes may be reading it."""
     part = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

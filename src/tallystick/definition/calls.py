@@ -71,7 +71,7 @@ def check_calls(
 ) -> None:
     """A command makes one call at most; only a transition that makes one may have `else`."""
     calls = (1 if transition.ask else 0) + sum(
-        _calls(page, machines, drive.machine, drive.command, (page.name,)) for drive in transition.drives
+        _most_calls(page, machines, drive.machine, drive.command, (page.name,)) for drive in transition.drives
     )
     if calls > 1:
         at = record.get("drive") or record["ask"]
@@ -83,7 +83,7 @@ def check_calls(
         page.faults.add(record["else"], f"{key.value!r} makes no call, so nothing can be declined; leave 'else' out")
 
 
-def _calls(
+def _most_calls(
     page: Declarations, machines: Mapping[str, Declarations], machine: str, command: str, path: tuple[str, ...]
 ) -> int:
     """The most calls that a driven command can make."""
@@ -94,7 +94,7 @@ def _calls(
     most = 0
     for record in machines[machine].answering(command):
         drives = _drives(machines[machine], record, machines)
-        deeper = sum(_calls(page, machines, *driven, (*path, machine)) for _, driven in drives)
+        deeper = sum(_most_calls(page, machines, *driven, (*path, machine)) for _, driven in drives)
         most = max(most, (1 if "ask" in record else 0) + deeper)
     return most
 
@@ -106,7 +106,7 @@ def check_partial(
     page: Declarations, machines: Mapping[str, Declarations], key: Located, record: Mapping[str, Located],
     transition: Transition, arguments: Mapping[str, Type],
 ) -> None:  # fmt: skip
-    """A call confirmed in part scales every move of its own entity and of those that drive it."""
+    """If a call may be confirmed in part, every move of its entity, and of those that drive it, is of that amount."""
     if transition.upto and not transition.partial:
         page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names, and there is no 'partial'")
     cut = transition.partial
@@ -137,11 +137,11 @@ def check_partial(
 def _driven_cut(
     page: Declarations, machines: Mapping[str, Declarations], record: Mapping[str, Located], drive: Drive
 ) -> str | None:
-    """The argument of this transition that the driven one may cut, if it may."""
+    """The argument of this transition that the driven transition may cut, if there is one."""
     for partial in _cuttable(machines, drive.machine, drive.command, (page.name,)):
-        given = drive.arguments.get(partial)
-        if given is not None and given.source.strip().isidentifier() and given.code.startswith("a["):
-            return given.source.strip()
+        found = drive.arguments.get(partial)
+        if found is not None and found.source.strip().isidentifier() and found.code.startswith("a["):
+            return found.source.strip()
         page.faults.add(record["drive"], f"{drive.machine}.{drive.command} may be confirmed in part: its {partial!r} "
                         "has to be an argument of this command")  # fmt: skip
     return None

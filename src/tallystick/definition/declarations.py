@@ -13,16 +13,16 @@ from tallystick.definition.format import FileFaults, Located
 from tallystick.definition.machine import IN_DOUBT, Account, Command, Fact, State
 from tallystick.errors import nearest
 
-# Columns that every machine's table has, and words of the expressions.
+# Columns of every machine's table, and words of expressions: no fact, account or argument may have these names.
 # fmt: off
 RESERVED = frozenset([
     "id", "state", "version", "machine_version", "currency", "calls", "changing", "hash", "created", "updated",
     "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
 ])
-# Tables every store has, and types: no machine may take their names.
+# Tables of every store, and types: no machine may have these names.
 TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
 # fmt: on
-KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # lists of commands, each true or false of a Command
+KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # keys that list commands; each is a flag of Command
 
 
 class Declarations:

@@ -25,7 +25,7 @@ import attrs
 from tallystick.errors import nearest
 from tallystick.money import LIMIT
 
-MAX_CHARACTERS = 500  # characters: nobody reads a longer guard, and a parser has to end
+MAX_CHARACTERS = 500  # nobody reads a longer guard, and a parser has to end
 MAX_DEPTH = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
 KINDS = ("money", "count", "text", "flag", "secret", "number")
 UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, where it is declared
@@ -113,7 +113,7 @@ class Expression:
         return found
 
 
-@lru_cache(maxsize=4096)  # a page may be read again, and a check asks again and again
+@lru_cache(maxsize=4096)  # the same page is often read again, and a check asks for the same expression many times
 def function(parameters: str, code: str) -> Any:
     return eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
 
@@ -185,14 +185,14 @@ def _constant(value: object, node: ast.expr) -> tuple[Type, str]:
 
 
 class _Reader:
-    """One walk over the tree: gives the type and the code of each part, or raises."""
+    """Walks over the tree once, and finds the type and the code of each part, or raises."""
 
     def __init__(self, scope: Mapping[str, Name]) -> None:
         self.scope = scope
         self.names: set[str] = set()
 
     def visit(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
-        """`known`: names that may be missing but were found present on the way here."""
+        """The type and the code of a part. `known`: optional names that are surely there at this place."""
         match node:
             case ast.Name(name) if name in _CONSTANTS:
                 return _constant(_CONSTANTS[name], node)
@@ -333,7 +333,7 @@ def _comparable(left: ast.expr, left_type: Type, right: ast.expr, right_type: Ty
 
 
 def _present(node: ast.expr, *, when: bool) -> frozenset[str]:
-    """Names that are surely not none if `node` came out as `when`."""
+    """Names that are surely not none if `node` is true (`when`), or false (not `when`)."""
     match node:
         case ast.Compare(ast.Name(name), [op], [ast.Name("none" | "None") | ast.Constant(None)]):
             return frozenset([name]) if isinstance(op, ast.NotEq) == when else frozenset()
@@ -390,7 +390,7 @@ def _prose(node: ast.expr) -> str:
 
 
 def _inside(node: ast.expr, *kinds: type[ast.expr]) -> str:
-    """The words of a part, in parentheses where it would be read otherwise without."""
+    """The words of a part; in parentheses if it would be misread without them."""
     return f"({_prose(node)})" if isinstance(node, kinds) else _prose(node)
 
 

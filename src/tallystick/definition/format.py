@@ -1,9 +1,9 @@
-"""The format of a machine's page, as data: what may stand where.
+"""The format of a page, as data: what may stand where.
 
-A *shape* reads one YAML node strictly and describes itself as JSON Schema, so the reader and the schema for
-editors cannot disagree. Every value keeps the place it was read from. YAML is only composed, never constructed:
-a scalar means what the page's format says it means at that place (a bare `no` is a text, not false), anchors
-and tags have no use here and are refused, and a key may stand once.
+A *shape* reads one node of YAML strictly. It also describes itself as JSON Schema, so the reader and the schema for
+editors cannot disagree. Every value keeps the place where it was read. YAML is only parsed into nodes; this format, not
+YAML, says what a value means at its place (a bare `no` is a text, not false). Anchors and tags are refused, and a key
+may be there once.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _kind(node: Any) -> str:
 
 
 def _fits(node: Any, wanted: str, faults: FileFaults) -> bool:
-    """Whether the node is of the wanted kind and free of anchors and tags; says why not."""
+    """Whether the node is of the wanted kind, without anchor and tag. If it is not, that is reported."""
     if node.anchor:
         faults.add(node, f"&{node.anchor}: a page has no anchors; write the value itself")
     elif _is_tagged(node):
@@ -279,7 +279,7 @@ def _pairs(node: Any, faults: FileFaults) -> list[tuple[Any, Any]]:
             faults.add(key, f"the key {name!r} is there twice, first in line {seen[name]}")
             continue
         seen[name] = key.start_mark.line + 1
-        if not value.end_mark.index > value.start_mark.index:  # nothing stands there: its place is its key's
+        if not value.end_mark.index > value.start_mark.index:  # an empty value has the place of its key
             value.start_mark = key.start_mark
         pairs.append((key, value))
     return pairs
@@ -292,19 +292,19 @@ _CALL = OneOrMore(Text())
 FACT = Record({
     "is":       Key(_TYPE, "its type: money, count, text, flag, number, [choices], or a machine", required=True),
     "optional": Key(Flag(), "may be missing, as `?` behind a type says"),
-    "default":  Key(Text(), "what it is when it is not given"),
+    "default":  Key(Text(), "what it is if it is not given"),
     "later":    Key(Flag(), "not given at creation: a transition sets it"),
     "unique":   Key(Flag(), "no two entities of one value type have the same"),
     "says":     Key(Text(), "what it means, for people"),
 })
 TRANSITION = Record({
-    "command": Key(OneOrMore(Name()), "the command it answers, if that has another name; or several"),
+    "command": Key(OneOrMore(Name()), "the command that it answers, if that has another name; or several"),
     "from":    Key(OneOrMore(Name()), "the state it leaves, or several", required=True),
     "to":      Key(Name(), "the state it leads to; without it the state stays"),
     "else":    Key(Name(), "the state a declined call leads to; without it the state stays"),
-    "when":    Key(Text(), "its guard: without it, always"),
+    "when":    Key(Text(), "its guard; without it, always"),
     "drive":   Key(_CALL, "command(s) given to linked entities in the same commit: link.command(argument=…)"),
-    "ask":     Key(Text(), "the provider's verb, with arguments if they are not named alike"),
+    "ask":     Key(Text(), "the provider's verb, with its arguments if they have other names"),
     "partial": Key(Name(), "the argument of which the provider may confirm less"),
     "upto":    Key(Text(), "that argument is cut down to this before anything is asked"),
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
@@ -329,7 +329,7 @@ DEFINITION = Record({
     "states":      Key(MapOf(Name(), Record({
                            "start": Key(Flag(), "an entity begins here"),
                            "final": Key(Flag(), "no way leads out, and nothing is held here"),
-                           "goes_on": Key(Text(), "true, or when: who comes here does not wait, a follow-up is queued"),
+                           "goes_on": Key(Text(), "true, or a guard: whoever comes here has a follow-up queued"),
                            "says":  Key(Text(), "what it means, for people", required=True)})),
                        "all states", required=True),
     "commands":    Key(MapOf(Name(), MapOf(Name(), _TYPE)), "what may be asked: {argument: type}", required=True),
@@ -341,7 +341,7 @@ DEFINITION = Record({
                            "says":     Key(Text(), "why, for people", required=True),
                            "in":       Key(ListOf(Name()), "states", required=True),
                            "commands": Key(ListOf(Name()), "commands", required=True),
-                           "when":     Key(Text(), "only these values of them: a guard; without it, always")})),
+                           "when":     Key(Text(), "a guard: only these values are refused; without it, all")})),
                        "what is refused on purpose"),
     "invariants":  Key(MapOf(Name(), Record({
                            "says":   Key(Text(), "what it means, for people", required=True),
@@ -359,7 +359,7 @@ def parse(text: str, faults: FileFaults) -> Located | None:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an anchor used twice; any anchor is a fault below
+            warnings.simplefilter("ignore")  # about an anchor that is used twice; every anchor is a fault below
             node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -1,9 +1,8 @@
-"""From pages of YAML to machines: strict, with every fault of a file told in one go.
+"""From pages of YAML to machines. Reading is strict, and all faults of all pages are reported together.
 
-Two passes, because machines name each other. The first takes down what each page declares (facts, accounts,
-states, commands); the second reads its transitions against all declarations. What a page does is checked here
-as far as one look can: names, types, units, links, secrets, one call in a command, one start, no way out of a
-final state. What needs a search through the states is the business of `check`.
+There are two passes, as machines name each other. The first reads what every page declares: facts, accounts, states,
+commands. The second reads its transitions against all declarations. Both check what one look can: names, types, units,
+links, secrets, one call in a command, one start, no way out of a final state. `check` does what needs a search.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def packaged_folder() -> Path:
 def load(*folders: str | os.PathLike[str]) -> Machines:
     """The packaged machines, and those of `folders` (or of TALLYSTICK_MACHINES), which may replace them.
 
-    A page replaces the one of the same `machine:` in a folder before, whatever their files are called.
+    A page replaces the one of the same `machine:` in an earlier folder. The names of the files do not matter.
 
     Raises:
         MachineError: with all faults of all files.
@@ -46,17 +45,17 @@ def load(*folders: str | os.PathLike[str]) -> Machines:
         if not folder.exists():
             raise Invalid(f"{folder} does not exist: name a folder of machines, or a page")
         found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
-        layers.append({_shown(path): _text(path) for path in found})
+        layers.append({_relative(path): _text(path) for path in found})
     return _read(layers)
 
 
 def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
-    """The machines with the page at `path` in place of the one of its name, whatever its file is called.
+    """The machines, with the page at `path` in place of the one that has the same `machine:`.
 
     Raises:
-        MachineError: with all faults of the page, and what no longer fits to it.
+        MachineError: with all faults of the page, and of other pages that do not fit it.
     """
-    file, text = _shown(Path(path)), _text(Path(path))
+    file, text = _relative(Path(path)), _text(Path(path))
     page = parse(text, FileFaults(file))
     name = page.value["machine"].value if page and "machine" in page.value else None
     return read({**{each.file: each.text for each in machines.values() if each.name != name}, file: text})
@@ -66,12 +65,12 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise MachineError([Fault(_shown(path), 1, 1, f"byte {error.start} is not UTF-8: {error.reason}")]) from None
+        raise MachineError([Fault(_relative(path), 1, 1, f"byte {error.start} is not UTF-8: {error.reason}")]) from None
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _shown(path: Path) -> str:
+def _relative(path: Path) -> str:
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -84,7 +83,7 @@ def read(pages: Mapping[str, str]) -> Machines:
 
 
 def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
-    """Machines of all layers; one of a later layer stands for that of its name in an earlier one."""
+    """Machines of all layers. A page of a later layer replaces the one of the same `machine:` in an earlier one."""
     declared: dict[str, Declarations] = {}
     collected: list[FileFaults] = []
     for pages in layers:

@@ -14,7 +14,7 @@ from tallystick.errors import nearest
 
 
 def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[RefusedOnPurpose, ...]:
-    """What the page refuses on purpose. Always, or by a `when`; always only what no transition answers."""
+    """What the page refuses on purpose: always, if no transition answers it; or by a `when`."""
     answered = {(state, command): each.name for each in transitions for state in each.sources
                 for command in each.commands}  # fmt: skip
     refusals = []
@@ -47,7 +47,7 @@ def _refusal_guard(scope: Scope, text: Located, commands: tuple[str, ...]) -> Ex
     shared = {name: type_ for name, type_ in known.items() if all(each.get(name) == type_ for each in taken)}
     names = scope.names(shared, ())
     for name in known.keys() - shared.keys():
-        names.pop(name, None)  # what is an argument of some of them, and a fact elsewhere, has no one meaning
+        names.pop(name, None)  # for some of the commands it is an argument, for others a fact
     return scope.guard(text, names)
 
 

@@ -13,7 +13,7 @@ from tallystick.errors import nearest
 
 
 class Scope:
-    """The declarations of one page, asked by name. A name that is not declared is reported."""
+    """Finds things of one page by their name. A name that is not declared is reported."""
 
     def __init__(self, page: Declarations) -> None:
         self.page = page

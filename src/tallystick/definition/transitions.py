@@ -96,7 +96,7 @@ class TransitionReader:
                     )
 
     def _check_alike(self, record: Mapping[str, Located], transition: Transition) -> None:
-        """A card does it with all its balances: they share its number, but no amount is of two currencies."""
+        """Entities with the same unique fact do it together. They differ in currency, so it may have no amount."""
         if not transition.alike:
             return
         if not any(fact.unique for fact in self.page.facts.values()):
