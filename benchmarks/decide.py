@@ -150,8 +150,8 @@ def _pair(machines: Machines) -> Contestant:
     facts = dict.fromkeys(machines["payment"].facts) | {"order": "o", "card": "c"}
     starts = [create(machines["payment"], f"p{i}", "USD", facts).entities[0] for i in range(FLOWS)]
     left_out: dict[str, dict[str, object]] = {
-        "authorize": {"pin": None, "short": False},
-        "settle": {"keep": False, "invoice": None},
+        "authorize": {"pin": None, "allow_partial": False},
+        "settle": {"keep_hold": False, "invoice": None},
     }
     flow = [(command, args | left_out.get(command, {})) for command, args in FLOW]
 

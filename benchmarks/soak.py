@@ -122,7 +122,7 @@ def life(books: Books, id: str, chance: Random) -> Iterator[Step]:
             if chance.random() < 0.5:
                 yield lambda: books.void(payment, key=f"{key}/void")  # noqa: B023
             continue
-        yield lambda: books.authorize(payment, card, part, order=key, key=f"{key}/hold", pin=pin, short=True)  # noqa: B023
+        yield lambda: books.authorize(payment, card, part, order=key, key=f"{key}/hold", pin=pin, allow_partial=True)  # noqa: B023
         for shipment in range(chance.randint(0, 2)):
             held = books.payment(payment).held.minor
             if held > 1:
@@ -359,7 +359,7 @@ def _holds(theirs: Path, payments: list[Any], doubles: Container[str]) -> list[s
     """Compare every open hold there, without the provider's doubles, with every payment here that holds something."""
     with closing(sqlite3.connect(theirs)) as books:
         open_ = dict(books.execute("select id, amount from hold where amount > 0").fetchall())
-    held = {str(each.facts["hold"]): each.accounts["held"] for each in payments if each.accounts["held"]}
+    held = {str(each.facts["hold_id"]): each.accounts["held"] for each in payments if each.accounts["held"]}
     return [
         f"hold {id}: {held.get(id, 0)} here, {open_.get(id, 0)} at Clutch"
         for id in sorted(held.keys() | {each for each in open_ if each not in doubles})

@@ -196,11 +196,11 @@ def _purchase(order: Order, tender: Tender) -> Iterator[str]:
     facts = {"order": order.id, "card": f"{tender.id}/card", "currency": CURRENCY}
     yield _line("payment", tender.id, "create", facts)
     if not tender.amount:
-        yield _line("payment", tender.id, "reverse", by="checkout", reason="nothing to pay")
+        yield _line("payment", tender.id, "cancel", by="checkout", reason="nothing to pay")
         return
     asked: dict[str, object] = {"amount": to_text(tender.amount, CURRENCY)}
     if card_value(tender) < tender.amount:
-        asked["short"] = True
+        asked["allow_partial"] = True
     yield _line("payment", tender.id, "authorize", asked, by="checkout")
 
 
@@ -227,7 +227,7 @@ def _end(order: Order, tender: Tender) -> Iterator[str]:
     if has_shipped(order):
         yield _line("payment", tender.id, "refund", {"amount": to_text(held(tender), CURRENCY)}, reason=reason)
     else:
-        yield _line("payment", tender.id, "reverse", reason=reason)
+        yield _line("payment", tender.id, "cancel", reason=reason)
 
 
 def has_shipped(order: Order) -> bool:

@@ -128,7 +128,7 @@ def test_a_short_advanced_hold_is_reported(books: Books) -> None:
     assert (followed.state, followed.money("held"), followed.money("uncovered")) == (
         "advanced_hold", brl("30.00"), brl("30.00"),
     )  # fmt: skip
-    assert books.let_go("p", "30.00", key="other tender").money("uncovered") == brl("0.00")
+    assert books.cover_elsewhere("p", "30.00", key="other tender").money("uncovered") == brl("0.00")
     assert books.settle("p", "30.00", key="s2").state == "closed"
 
 
@@ -238,7 +238,7 @@ def test_a_card_in_use_that_is_not_its_replacement_takes_nothing(books: Books, n
 
 def test_a_lost_card_of_which_orders_hold_all_is_replaced_when_they_give_it_back(books: Books) -> None:
     books.authorize("p", "c1", "100.00", order="o2", key="a")
-    with pytest.raises(Refused, match="what orders hold on the old card stays there until they ship or give it back"):
+    with pytest.raises(Refused, match="what orders hold on the old card moves when they give it back"):
         books.replace("c1", "c2", key="rep", reason="lost")
     assert (books.card("c1").state, books.card("c1").held) == ("suspended", brl("100.00"))
     books.cancel("p", key="x")
@@ -253,12 +253,12 @@ def test_what_leaves_a_lost_card_for_two_others_can_always_come_back(books: Book
     books.engine.execute("gift_card", "c2", "create", brl_card, key="c2").or_raise()
     for id in ("r1", "r2"):
         books.engine.execute("replacement", id, "create", {**brl_card, "old": "c1", "new": "c2"}, key=id).or_raise()
-        books.engine.execute("replacement", id, "begin", {"amount": "50.00"}, key=f"{id}/begin").or_raise()
+        books.engine.execute("replacement", id, "replace", {"amount": "50.00"}, key=f"{id}/replace").or_raise()
     number = {"number": "6036280000000281"}
     books.engine.execute("replacement", "r1", "activate", number, key="arrive").or_raise()
     books.run_due()
     assert (books.card("c1").state, books.card("c2").available) == ("suspended", brl("50.00"))
-    with pytest.raises(Refused, match=r"What was taken off it has to arrive first, or to come back"):
+    with pytest.raises(Refused, match=r"What was taken off it must arrive on the other card or come back first"):
         books.engine.execute("replacement", "r1", "retire", key="retire").or_raise()
     books.engine.execute("replacement", "r2", "cancel", key="cancel").or_raise()
     assert books.card("c1").available == brl("50.00")

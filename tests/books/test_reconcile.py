@@ -216,12 +216,12 @@ def test_a_life_through_all_verbs_is_clean(shop: Shop) -> None:
     """Every verb of ours leaves a line that is recognized as ours: nothing but what differs is ever told."""
     books = shop.books
     books.settle("p", "5.00", key="ship 1")  # and an advanced hold of 15.00
-    books.settle("p", "5.00", key="ship 2", keep=True)
+    books.settle("p", "5.00", key="ship 2", keep_hold=True)
     books.settle("p", "10.00", key="ship 3", last=True)
     books.refund("p", "2.00", key="back")
     books.redeem("q", "c", "3.00", order="o3", key="now", pin=shop.pin)
     books.void("q", key="void")
-    books.redeem("r", "c", "999.00", order="o4", key="short", pin=shop.pin, short=True)
+    books.redeem("r", "c", "999.00", order="o4", key="short", pin=shop.pin, allow_partial=True)
     books.reload("c", "40.00", key="reload")
     books.adjust("c", "1.00", key="up", by="anna", reason="goodwill")
     books.adjust("c", "-0.50", key="down", by="anna", reason="too much")
@@ -273,7 +273,7 @@ def test_the_sentences_say_where_and_how_much(shop: Shop) -> None:
 def test_what_was_done_for_less_is_ours_for_less(shop: Shop) -> None:
     """30.00 were asked for; another channel had been faster, and 23.00 were taken."""
     shop.spend(700)
-    shop.books.redeem("q", "c", "30.00", order="o3", key="short", pin=shop.pin, short=True)
+    shop.books.redeem("q", "c", "30.00", order="o3", key="short", pin=shop.pin, allow_partial=True)
     assert shop.found() == [("balance", 700, 0), ("line_only_theirs", None, -700)]
 
 
@@ -398,7 +398,7 @@ def test_our_books_tampered_with(tmp_path: Any) -> None:
     shop = Shop(f"sqlite:///{tmp_path}/books.db")
     with sqlite3.connect(tmp_path / "books.db") as connection:
         connection.execute("UPDATE gift_card SET available = 9000 WHERE id = 'c'")
-        connection.execute("UPDATE payment SET hold = 'forged' WHERE id = 'p'")
+        connection.execute("UPDATE payment SET hold_id = 'forged' WHERE id = 'p'")
     connection.close()
     wanted = [
         ("own_books", None, None), ("balance", 9000, 3000), ("hold_only_ours", 2000, None),
@@ -572,7 +572,7 @@ def test_a_hold_is_as_old_as_the_entry_that_put_it_in_force(shop: Shop) -> None:
     """An advanced hold begins anew; a rest that was kept does not, nor does a release that failed."""
     day = timedelta(days=1)
     shop.now += 10 * day
-    shop.books.settle("p", "5.00", key="ship 1", keep=True)
+    shop.books.settle("p", "5.00", key="ship 1", keep_hold=True)
     assert [str(each.amount) for each in holds_older_than(shop.engine, 9 * day, now=shop.now)] == ["15.00 USD"]
     shop.wire.fault = "429"
     (old,) = holds_older_than(shop.engine, 9 * day, now=shop.now)

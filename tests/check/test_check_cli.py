@@ -95,13 +95,13 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
     old.write_text(PAGES["payment.yaml"], encoding="utf-8")
     new.write_text(
-        PAGES["payment.yaml"].replace("version: 1", "version: 2").replace("invoice: text?", "invoice: text"),
+        PAGES["payment.yaml"].replace("version: 2", "version: 3").replace("invoice: text?", "invoice: text"),
         encoding="utf-8",
     )
     done = CliRunner().invoke(main, ["diff", str(old), str(new)])
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
-        "changes: payment, version 1 → 2: something that ran does so otherwise",
+        "changes: payment, version 2 → 3: something that ran does so otherwise",
         "  command settle takes invoice as text, not text, if any",
     ]
     told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)

@@ -19,7 +19,7 @@ def compared(file: str, *changes: str) -> Difference:
 # fmt: off
 # page · what stands there, what is written instead, … · kind · sentences that are told · what becomes of entities in flight
 CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
-    ("payment.yaml", ["Asked for; nothing is held.", "Wanted."], "wording", [], []),
+    ("payment.yaml", ["Asked for; nothing is held yet.", "Wanted."], "wording", [], []),
     ("payment.yaml", ["\nfacts:", "\n# A comment\nfacts:"], "wording", [], []),
     ("payment.yaml", ["      held -> redeemed: amount\n      held -> uncovered: held - amount\n", "      held -> uncovered: held - amount\n      held -> redeemed: amount\n"], "wording", [], []),
     ("payment.yaml", ["  order: text\n", "  order: {is: text, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
@@ -30,11 +30,11 @@ CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
     ("payment.yaml", ["    when: 0 < amount <= uncovered and held == 0", "    when: 0 < amount <= uncovered and held <= 0"], "changes",
      ["hold_again happens when '0 < amount <= uncovered and held <= 0', not '0 < amount <= uncovered and held == 0'"], []),
     ("payment.yaml", ["    move: {held -> uncovered: held}", "    move: {held -> card: held}"], "changes",
-     ["hold_lost moves held from held to card, not held from held to uncovered"],
-     ["an open call of hold_lost would land elsewhere than it was set out for"]),
-    ("payment.yaml", ["    to: partially_settled\n    when: 0 < amount < held and not last and keep", "    to: advanced_hold\n    when: 0 < amount < held and not last and keep"],
-     "changes", ["settle_keeping leads to advanced_hold, not partially_settled"],
-     ["an open call of settle_keeping would land elsewhere than it was set out for"]),
+     ["mark_hold_lost moves held from held to card, not held from held to uncovered"],
+     ["an open call of mark_hold_lost would land elsewhere than it was set out for"]),
+    ("payment.yaml", ["    to: partially_settled\n    when: 0 < amount < held and not last and keep_hold", "    to: advanced_hold\n    when: 0 < amount < held and not last and keep_hold"],
+     "changes", ["settle_keep_hold leads to advanced_hold, not partially_settled"],
+     ["an open call of settle_keep_hold would land elsewhere than it was set out for"]),
     ("payment.yaml", ["{says: Earned by shipments., kept: true}", "Earned by shipments."], "changes", ["value may no longer stay on redeemed in a final state"], []),
     ("payment.yaml", ["  reversed: {final: true,", "  reversed: {"], "changes", ["state reversed is no longer final"], ["entities in reversed would have no way on"]),
     ("payment.yaml", ["when: amount > held > 0", "when: amount > held"], "changes",
@@ -57,7 +57,7 @@ def test_a_change_is_told_as_sentences(
     assert list(found.changes) == told
     assert list(found.in_flight) == flight
     name = file.removesuffix(".yaml")
-    assert found.says.startswith(f"{name}, version 1: ")
+    assert found.says.startswith(f"{name}, version {MACHINES[name].version}: ")
     assert ("needs another version" in found.says) == (kind in ("adds", "changes"))
 
 
@@ -79,10 +79,10 @@ def test_a_page_is_not_different_from_itself() -> None:
 def test_what_is_gone_is_told_for_those_who_stand_there() -> None:
     page = PAGES["payment.yaml"].replace("hold_again", "cover_again").replace("advanced_hold", "covered")
     page = (
-        page.replace("  uncovered: Let", "  owed: Let").replace("uncovered", "owed").replace("version: 1", "version: 2")
+        page.replace("  uncovered: Not", "  owed: Not").replace("uncovered", "owed").replace("version: 2", "version: 3")
     )
     found = difference(MACHINES["payment"], reader.read({**PAGES, "payment.yaml": page})["payment"])
-    assert found.says == "payment, version 1 → 2: something that ran does so otherwise"
+    assert found.says == "payment, version 2 → 3: something that ran does so otherwise"
     for said in (
         "entities in advanced_hold would stand nowhere: the state is gone",
         "value on uncovered would be lost from sight: the account is gone",

@@ -17,19 +17,19 @@ from tallystick.engine.verify import verify
 from tallystick.provider.scripted import ScriptedProvider
 from tallystick.store.open import open_store
 
-REVERSE = """  reverse:
+CANCEL = """  cancel:
     from: authorized
     to: reversed
-    drive: card.release_hold(amount=held, hold=hold)
+    drive: card.release_hold(amount=held, hold=hold_id)
     move: {held -> card: held}
-    set: {hold: none}
+    set: {hold_id: none}
 """
 
 # page, what stands there, what is put there, the code, what the last line of the story says
 PLANTED = [
     pytest.param(
-        "payment", REVERSE, REVERSE.replace("    drive: card.release_hold(amount=held, hold=hold)\n", ""),
-        "TS201", "p1 reverse → reversed: held → card 0.01", id="a hold forgotten on cancel",
+        "payment", CANCEL, CANCEL.replace("    drive: card.release_hold(amount=held, hold=hold_id)\n", ""),
+        "TS201", "p1 cancel → reversed: held → card 0.01", id="a hold forgotten on cancel",
     ),
     pytest.param(
         "gift_card", "      held -> spent: amount\n      held -> available: release\n",
@@ -38,8 +38,8 @@ PLANTED = [
         id="targets swapped",
     ),
     pytest.param(
-        "payment", "    move: {card -> held: amount}\n    set: {hold: outcome.reference}",
-        "    move: {card -> uncovered: amount}\n    set: {hold: outcome.reference}",
+        "payment", "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}",
+        "    move: {card -> uncovered: amount}\n    set: {hold_id: outcome.reference}",
         "TS201", "p1 authorize amount 0.01 → authorized: card → uncovered 0.01; g1 hold available → held 0.01",
         id="a move to the wrong account",
     ),
@@ -49,7 +49,7 @@ PLANTED = [
     ),
     pytest.param(
         "replacement", "    from: [emptied, allocated, activated]\n", "    from: [allocated]\n",
-        "TS202", "r1 begin amount 0.01", id="no way back for what was taken",
+        "TS202", "r1 replace amount 0.01", id="no way back for what was taken",
     ),
     pytest.param(
         "payment", "    when: 0 < amount == held and uncovered == 0 and not last\n",
@@ -96,10 +96,10 @@ def test_a_planted_fault_is_found_by_the_shortest_way_and_replayed(
 
 # Each replacement could be called off as long as the lost card was not retired, and nothing kept that from happening.
 OFF_THE_BOOKS = [
-    ("move: {available -> leaving: amount}", "move: {available -> replaced: amount}"),
+    ("move: {available -> leaving: amount}", "move: {available -> transferred: amount}"),
     ("    when: 0 < amount <= leaving\n    ask: adjust\n    move: {leaving -> available: amount}",
-     "    when: amount > 0\n    ask: adjust\n    move: {replaced -> available: amount}"),
-    ("    commands: [move_in]\n    when: amount > leaving", "    commands: [move_in]\n    when: amount < 0"),
+     "    when: amount > 0\n    ask: adjust\n    move: {transferred -> available: amount}"),
+    ("commands: [move_in], when: amount > leaving", "commands: [move_in], when: amount < 0"),
 ]  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
     id = stuck.message.split()[0]
     assert stuck.message == f"{id} is emptied with moving 0.01, and nothing that can still happen fetches all of it"
     assert len(stuck.story) <= 8
-    assert any(line.startswith(f"{id} begin amount 0.01 → emptied") for line in stuck.story)
+    assert any(line.startswith(f"{id} replace amount 0.01 → emptied") for line in stuck.story)
     assert "g1 retire → replaced" in stuck.story[-1]
     engine, _ = replayed(machines, stuck)
     with engine.store.reading() as reading:

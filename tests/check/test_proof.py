@@ -35,7 +35,7 @@ def test_what_holds_in_a_state_is_found_without_being_written_down() -> None:
     assert said[Point("requested")] == {"moving is 0"}
     assert said[Point("emptied")] == {"moving is more than 0"}
     assert said[Point("replaced")] == {"moving is 0"}
-    assert said[Point("emptied", changing="give_back")] == {"moving is 0"}, "what is set aside is not there"
+    assert said[Point("emptied", changing="cancel")] == {"moving is 0"}, "what is set aside is not there"
 
 
 def test_an_amount_far_from_any_that_one_would_try_is_found() -> None:

@@ -15,10 +15,10 @@ def test_a_finding_stands_at_the_nearest_part_of_the_page() -> None:
     machine = MACHINES["payment"]
     lines = machine.text.splitlines()
     for place, says in (
-        (("transition", "settle_part", "when"), "0 < amount < held and not last and not keep"),
-        (("transition", "withdraw", "when"), "withdraw:"),
+        (("transition", "settle_part", "when"), "0 < amount < held and not last and not keep_hold"),
+        (("transition", "cancel_requested", "when"), "cancel_requested:"),
         (("state", "closed"), "closed: {final"),
-        (("move", "let_go", "uncovered -> card"), "uncovered -> card: amount}"),
+        (("move", "cover_elsewhere", "uncovered -> card"), "uncovered -> card: amount}"),
         ((), "payment"),
     ):
         found = finding("TS104", machine, "x", *place)
@@ -32,7 +32,9 @@ def test_a_finding_needs_a_known_code() -> None:
 
 
 def test_only_the_named_machines_are_looked_at() -> None:
-    pages = changed("payment.yaml", "commands: [hold_again, let_go, close, refund, refund_to]", "commands: [close]")
+    pages = changed(
+        "payment.yaml", "commands: [hold_again, cover_elsewhere, close, refund, refund_to]", "commands: [close]"
+    )
     machines = reader.read(pages)
     report = check(machines, model=False)
     assert [(each.code, each.machine) for each in report.findings] == [("TS103", "payment")] * 4

@@ -124,7 +124,7 @@ def test_run_takes_a_file_and_replays_it(tallystick: Tallystick, tmp_path: Path)
 
 
 def test_run_ends_with_1_if_a_line_was_invalid_but_not_if_one_was_refused(tallystick: Tallystick) -> None:
-    refused = line("x", "payment", "nobody", "reverse")
+    refused = line("x", "payment", "nobody", "cancel")
 
     assert len(tallystick("run", "-", input=refused).stdout.splitlines()) == 1
     assert len(tallystick("run", "-", input=f"{{\n{refused}", code=1).stdout.splitlines()) == 2
@@ -200,16 +200,16 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
     assert told["state"] == "advanced_hold"
     assert {each["command"] for each in told["commands"]} == {
         "settle",
-        "hold_lost",
-        "let_go",
-        "reverse",
+        "mark_hold_lost",
+        "cover_elsewhere",
+        "cancel",
         "close",
         "refund",
         "refund_to",
     }
     settle = next(each for each in told["commands"] if each["transition"] == "settle_part")
-    assert settle["arguments"] == {"amount": "money", "last": "flag", "keep": "flag", "invoice": "text, if any"}
-    assert settle["needs"] == ["amount is more than 0 and less than held", "not last", "not keep"]
+    assert settle["arguments"] == {"amount": "money", "last": "flag", "keep_hold": "flag", "invoice": "text, if any"}
+    assert settle["needs"] == ["amount is more than 0 and less than held", "not last", "not keep_hold"]
     assert settle["money"] == ["held → redeemed: amount", "held → uncovered: held − amount"]
     assert "hold_again" in told["refused"]
     assert plain(sold("may", "c", "--json"))["driven"]
@@ -377,7 +377,7 @@ def test_machines_are_listed_and_shown(tallystick: Tallystick) -> None:
     told = plain(tallystick("machines", "payment", "--json"))
     assert {each["state"] for each in told["states"] if each["final"]} == {"closed", "reversed", "declined"}
     assert {each["transition"]: each["else"] for each in told["transitions"]}["authorize"] == "declined"
-    assert "settle_keeping" in tallystick("machines", "payment").stdout
+    assert "settle_keep_hold" in tallystick("machines", "payment").stdout
     assert "One card and one balance" in tallystick("machines").stdout
 
 

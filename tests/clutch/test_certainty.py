@@ -69,7 +69,7 @@ def redeemed(command: str, **args: object) -> Scene:
     def scene(world: World) -> Command:
         world.card()
         world.payment()
-        world.sure("payment", "p1", "redeem_now", amount="10.00")
+        world.sure("payment", "p1", "redeem", amount="10.00")
         return asked("payment", "p1", command, **args)
 
     return scene
@@ -79,7 +79,7 @@ def credit(world: World) -> Command:
     world.card()
     world.card("c2", amount=None, kind="merchandise_credit")
     world.payment()
-    world.sure("payment", "p1", "redeem_now", amount="10.00")
+    world.sure("payment", "p1", "redeem", amount="10.00")
     return asked("payment", "p1", "refund_to", amount="6.00", to="c2")
 
 
@@ -99,7 +99,7 @@ def replaced(command: str, *before: str, **args: object) -> Scene:
         world.sure("gift_card", "c2", "create", form="electronic", card_set="GIFT", currency="USD")
         world.sure("replacement", "r1", "create", old="c1", new="c2", form="electronic", currency="USD")
         for each in before:
-            world.sure("replacement", "r1", each, **({"amount": "50.00"} if each == "begin" else {}))
+            world.sure("replacement", "r1", each, **({"amount": "50.00"} if each == "replace" else {}))
         return asked("replacement", "r1", command, **args)
 
     return scene
@@ -112,26 +112,26 @@ SCENES: dict[str, Scene] = {
     "issue-reload": carded("reload", amount_="10.00"),
     "issue-refund": redeemed("refund", amount="4.00"),
     "issue-credit": credit,
-    "issue-replacement": replaced("issue", "begin", "allocate", "activate"),
+    "issue-replacement": replaced("issue", "replace", "allocate", "activate"),
     "hold": paid("authorize", held=None, amount="20.00"),
     "hold-pin": paid("authorize", held=None, amount="20.00", pin=True),
-    "hold-short": paid("authorize", held=None, amount="80.00", short=True),
+    "hold-short": paid("authorize", held=None, amount="80.00", allow_partial=True),
     "hold-too-much": paid("authorize", held=None, amount="50.00"),
     "hold-advanced": hold_again,
-    "redeem": paid("redeem_now", held=None, amount="20.00"),
-    "redeem-pin": paid("redeem_now", held=None, amount="20.00", pin=True),
-    "redeem-short": paid("redeem_now", held=None, amount="80.00", short=True),
+    "redeem": paid("redeem", held=None, amount="20.00"),
+    "redeem-pin": paid("redeem", held=None, amount="20.00", pin=True),
+    "redeem-short": paid("redeem", held=None, amount="80.00", allow_partial=True),
     "redeem-cash_out": carded("cash_out", amount_="50.00"),
     "redeem_hold-part": paid("settle", amount="12.00"),
     "redeem_hold-all": paid("settle", amount="20.00"),
     "redeem_hold-last": paid("settle", amount="12.00", last=True),
-    "redeem_hold-keep": paid("settle", amount="12.00", keep=True),
-    "release_hold": paid("reverse"),
+    "redeem_hold-keep": paid("settle", amount="12.00", keep_hold=True),
+    "release_hold": paid("cancel"),
     "void": redeemed("void"),
     "adjust-up": carded("adjust", amount_="3.00"),
     "adjust-down": carded("adjust", amount_="-3.00"),
-    "adjust-move_out": replaced("begin", amount="50.00"),
-    "adjust-move_in": replaced("cancel", "begin"),
+    "adjust-move_out": replaced("replace", amount="50.00"),
+    "adjust-move_in": replaced("cancel", "replace"),
     "suspend": carded("suspend"),
     "reinstate": suspended("reinstate"),
     "update_account": carded("register", first_name="Ada", email="ada@example.com"),
@@ -259,7 +259,7 @@ def test_whichever_way_the_unknown_turns_out(sandbox: Settings, scene: str, faul
 
 @pytest.mark.parametrize("second", ["lost_before", "lost_after"])
 @pytest.mark.parametrize("first", ["lost_before", "lost_after"])
-@pytest.mark.parametrize("command", ["authorize", "redeem_now"])
+@pytest.mark.parametrize("command", ["authorize", "redeem"])
 def test_two_alike_in_doubt(command: str, first: str, second: str) -> None:
     """Which is which does not matter, how many were done does."""
     world = World()
@@ -296,7 +296,7 @@ def test_a_twin_at_our_own_location_of_a_request_that_was_lost_looks_like_it() -
     world.card()
     world.payment()
     world.line.faults = ["other_channel:twin,lost_before"]
-    world.do("payment", "p1", "redeem_now", amount="7.00")
+    world.do("payment", "p1", "redeem", amount="7.00")
     world.end()
     assert world.entity("payment", "p1").state == "closed"
     assert world.ours_at_clutch(str(world.entity("gift_card", "c1").facts["number"]))[-1].operation == "issue"
@@ -325,7 +325,7 @@ def test_what_comes_later_than_the_quiet_period_and_is_sent_again_is_done_twice(
     world.card()
     world.payment()
     world.line.faults = ["late:600000ms"]
-    world.do("payment", "p1", "redeem_now", amount="7.00")
+    world.do("payment", "p1", "redeem", amount="7.00")
     world.end()
     world.clock.on(minutes=20)
     found = world.differences()

@@ -317,7 +317,7 @@ def test_a_hold_and_a_redemption_of_less_than_asked() -> None:
     less = shop.perform("redeem", amount=4000)  # the answer says only that it was less; history says how much
     assert (less.result, less.amount, less.reference) == (Result.CONFIRMED, 2500, shop.last())
     shop = Shop()
-    assert shop.perform("redeem", amount=4000, short=False).reason is Reason.INSUFFICIENT_FUNDS
+    assert shop.perform("redeem", amount=4000, allow_partial=False).reason is Reason.INSUFFICIENT_FUNDS
     shop.wire.fault = "short_approval:4.00"
     assert shop.perform("hold", amount=1000).amount == 400
     shop.wire.fault, shop.wire.reading_fault = "short_approval:4.00", "lost_before"
@@ -379,7 +379,7 @@ def test_a_late_request_is_found_behind_its_repeat() -> None:
     """The first comes through after the look: the repeat is declined, but that is no proof that nothing was done."""
     shop = Shop()
     shop.wire.fault = "late:90000ms"
-    call = shop.call("redeem", amount=2500, short=False)
+    call = shop.call("redeem", amount=2500, allow_partial=False)
     assert shop.provider.perform(call).result is Result.UNKNOWN
     assert isinstance(shop.look_up(call), NotSeen)
     shop.now += timedelta(minutes=1)
@@ -389,7 +389,7 @@ def test_a_late_request_is_found_behind_its_repeat() -> None:
     assert isinstance(found, Outcome)
     shop.claim(found)
     # A repeat that is declined for its own reasons stays declined.
-    other = shop.call("redeem", amount=9900, short=False, attempt=2)
+    other = shop.call("redeem", amount=9900, allow_partial=False, attempt=2)
     assert shop.provider.perform(other).reason is Reason.INSUFFICIENT_FUNDS
 
 

@@ -107,7 +107,7 @@ RULES: list[tuple[Call, Card | None, list[Entry], str]] = [
     # Less than asked
     (REDEEM,  card(),    [line("a", -200)],                               "a 200"),
     (REDEEM,  card(1),   [line("a", -200)],                               "ambiguous"),  # there was more to take
-    (call("redeem", amount=500, short=False), card(), [line("a", -200)],  "ambiguous"),
+    (call("redeem", amount=500, allow_partial=False), card(), [line("a", -200)],  "ambiguous"),
     (REDEEM,  card(),    [line("a", -600)],                               "not seen"),
     # Holds, by what is held now
     (HOLD,    card(a=500),         [line("a", 0)],                        "a 500"),

@@ -133,7 +133,7 @@ def test_nothing_that_is_said_of_long_pins(log: io.StringIO, tmp_path: Path, cap
     pin = world.pins["c1"]
     wrong = "987654321"
     for number, fault in enumerate(faults):
-        for command, secret in (("authorize", pin), ("redeem_now", pin), ("authorize", wrong)):
+        for command, secret in (("authorize", pin), ("redeem", pin), ("authorize", wrong)):
             id = f"{command}-{number}-{secret == pin}"
             world.payment(id)
             world.line.faults = [fault]
@@ -153,7 +153,7 @@ def test_nothing_that_is_said_of_long_pins(log: io.StringIO, tmp_path: Path, cap
     world.end()
     world.fate = dies_before_its_commit
     with pytest.raises(ProcessDied):
-        world.do("payment", "authorize-1-True", "reverse")
+        world.do("payment", "authorize-1-True", "cancel")
     for guess in (pin, wrong):
         try:
             said.append(repr(world.provider.balance(world._facts(world.entity("gift_card", "c1")), guess)))

@@ -179,7 +179,7 @@ class Traffic:
         self.do("gift_card", new, "create", form="electronic", card_set="GIFT", currency="USD")
         self.do("replacement", id, "create", old=card.id, new=new, form="electronic", currency="USD")
         minor = card.accounts["available"]
-        self.do("replacement", id, "begin", amount=f"{minor // 100}.{minor % 100:02}")
+        self.do("replacement", id, "replace", amount=f"{minor // 100}.{minor % 100:02}")
 
     def pay(self, payment: Entity) -> None:
         """Something that suits the state of a payment."""
@@ -189,21 +189,21 @@ class Traffic:
             case "requested":
                 pin = self.world.pins.get(str(payment.facts["card"]))
                 secret = {"pin": pin if roll < 0.9 else "9999"} if pin and self.chance.random() < 0.4 else {}
-                command = "authorize" if self.chance.random() < 0.7 else "redeem_now"
-                self.do("payment", id, command, amount=self.amount(4000), short=roll < 0.3, **secret)
+                command = "authorize" if self.chance.random() < 0.7 else "redeem"
+                self.do("payment", id, command, amount=self.amount(4000), allow_partial=roll < 0.3, **secret)
             case "authorized" | "advanced_hold" | "partially_settled" if held and roll < 0.75:
                 minor = held if roll < 0.2 else self.chance.randint(1, held)
                 amount = f"{minor // 100}.{minor % 100:02}"
-                how = self.chance.choice([{}, {}, {"last": True}, {"keep": True}])
+                how = self.chance.choice([{}, {}, {"last": True}, {"keep_hold": True}])
                 self.do("payment", id, "settle", amount=amount, later=roll > 0.65, **how)
             case "authorized" | "advanced_hold" | "partially_settled":
                 uncovered = payment.accounts["uncovered"]
                 if uncovered and self.chance.random() < 0.4:
                     minor = self.chance.randint(1, uncovered)
-                    self.do("payment", id, "let_go", amount=f"{minor // 100}.{minor % 100:02}")
+                    self.do("payment", id, "cover_elsewhere", amount=f"{minor // 100}.{minor % 100:02}")
                 else:
-                    self.do("payment", id, "reverse")
-            case "closed" if payment.facts["redemption"] and roll < 0.5:
+                    self.do("payment", id, "cancel")
+            case "closed" if payment.facts["redemption_id"] and roll < 0.5:
                 self.do("payment", id, "void")
             case "closed" if roll < 0.7:
                 self.do("payment", id, "refund", amount=self.amount(1000))
@@ -246,8 +246,8 @@ def test_both_books_agree_in_many_runs(seed: int) -> None:
 def test_the_traffic_is_mixed() -> None:
     """What a run is made of, so that agreement is not the agreement of nothing."""
     commands_wanted = {
-        "allocate", "activate", "issue", "reload", "adjust", "authorize", "redeem_now", "settle", "reverse", "void",
-        "refund", "suspend", "reinstate", "begin", "let_go",
+        "allocate", "activate", "issue", "reload", "adjust", "authorize", "redeem", "settle", "cancel", "void",
+        "refund", "suspend", "reinstate", "replace", "cover_elsewhere",
     }  # fmt: skip
     results_wanted = {"applied", "refused", "declined", "unavailable", "in_doubt", "deferred"}
     commands, results = set[str](), set[str]()
@@ -367,7 +367,7 @@ def test_voucher_orders_end_as_in_our_own_books(data: VoucherOrders, outside: No
     assert world.asked_a_person == 0
 
 
-PROVIDERS_OWN = {"hold", "redemption", "number"}  # names that only a provider gives
+PROVIDERS_OWN = {"hold", "hold_id", "redemption_id", "number"}  # names that only a provider gives
 
 
 def told(books: Books) -> dict[tuple[str, str], tuple[object, ...]]:

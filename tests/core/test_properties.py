@@ -27,9 +27,9 @@ GIVEN = (
 )
 WHO = ["p", "p2", "p3", "c", "c2", "c3", "n", "r"]
 ENDING = [
-    "reverse",
+    "cancel",
     "close",
-    "redeem_now",
+    "redeem",
     "suspend",
     "observe",
     "recognize",
@@ -243,7 +243,7 @@ def test_the_books_are_sound_after_any_story(story: list[Line], endings: list[Li
     assert set(told.refused) <= ORDINARY, told.refused
     for entity in told.world.entities.values():
         assert (entity.accounts[IN_DOUBT], entity.calls, entity.changing) == (0, 0, None)
-    for ways in (["reverse", "close"], ["close", "reverse"], ["settle", "reverse", "close"]):
+    for ways in (["cancel", "close"], ["close", "cancel"], ["settle", "cancel", "close"]):
         let_go(told, ways)
 
 
@@ -329,8 +329,8 @@ def test_stories_reach_far_enough() -> None:
     }
     wanted -= {
         ("gift_card", "activate_physical"),
-        ("replacement", "begin_physical"),
-        ("replacement", "begin_in_use"),
+        ("replacement", "replace_physical"),
+        ("replacement", "replace_in_use"),
         ("replacement", "activate_physical"),
     }
     for _ in range(5000):
@@ -343,7 +343,7 @@ def test_stories_reach_far_enough() -> None:
         told.sound()
         told.end([Line.of(random.randrange(MANY)) for _ in range(5)])
         assert set(told.refused) <= ORDINARY
-        let_go(told, ["reverse", "close"])
+        let_go(told, ["cancel", "close"])
     assert seen == wanted
 
 

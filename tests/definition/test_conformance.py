@@ -145,7 +145,9 @@ class Walk:
         args: dict[str, Any] = {
             name: self.value(type_) for name, type_ in self.machine.commands[command].arguments.items()
         }
-        if args.get("short") and "available" in self.entity.accounts:  # what is cut to `upto` is cut before the effect
+        if (
+            args.get("allow_partial") and "available" in self.entity.accounts
+        ):  # what is cut to `upto` is cut before the effect
             args["amount"] = min(args["amount"], self.entity.accounts["available"])
         return args
 
@@ -199,18 +201,20 @@ def test_the_table_is_read_from_the_library(machine: Machine) -> None:
 
 def test_a_model_of_that_ecosystem_runs_on_it() -> None:
     machine = MACHINES["payment"]
-    (entity,) = create(machine, "p", "BRL", {"order": "o", "card": "c", "hold": None, "redemption": None}).entities
+    (entity,) = create(
+        machine, "p", "BRL", {"order": "o", "card": "c", "hold_id": None, "redemption_id": None}
+    ).entities
     model: Any = Model(entity)
     to_transitions(machine).add_model(model, initial=entity.state)
-    assert model.authorize(amount=100, pin=None, short=False)
-    assert not model.settle(amount=101, last=False, keep=False, invoice=None)
-    assert model.settle(amount=40, last=False, keep=False, invoice=None)
+    assert model.authorize(amount=100, pin=None, allow_partial=False)
+    assert not model.settle(amount=101, last=False, keep_hold=False, invoice=None)
+    assert model.settle(amount=40, last=False, keep_hold=False, invoice=None)
     assert (model.state, model.accounts) == (
         "partially_settled",
         {"held": 0, "uncovered": 60, "redeemed": 40, "in_doubt": 0},
     )
     with pytest.raises(transitions.MachineError, match="Can't trigger event authorize from state partially_settled"):
-        model.authorize(amount=1, pin=None, short=False)
+        model.authorize(amount=1, pin=None, allow_partial=False)
 
 
 def test_the_walk_would_notice() -> None:

@@ -49,7 +49,7 @@ states:
 
 commands:
   load: {amount: money}
-  hold: {amount: money, pin: secret?, short: flag}
+  hold: {amount: money, pin: secret?, allow_partial: flag}
   spend: {amount: money, note: text?}
   shut: {}
   end: {}
@@ -65,7 +65,7 @@ transitions:
     move: {sold -> free: amount}
   hold:
     from: live
-    when: amount > 0 and (amount <= free or short)
+    when: amount > 0 and (amount <= free or allow_partial)
     ask: hold
     partial: amount
     upto: free
@@ -138,7 +138,7 @@ transitions:
     to: held
     else: no
     when: amount > 0
-    drive: card.hold(amount=amount, pin=pin, short=true)
+    drive: card.hold(amount=amount, pin=pin, allow_partial=true)
     move: {card -> held: amount}
     set: {hold: outcome.reference}
     then: earn(amount=held)
@@ -319,7 +319,7 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone, ¦blank]\n    commands: [end]", "'end' in 'blank' is refused already"),
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone, ¦blank]\n    commands: [end]\n    when: free > 0", "'end' in 'blank' is refused already"),
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦amont > 0\n    commands: [load, hold]", "'amont' is not declared. Did you mean 'amount'?"),
-        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦short\n    commands: [load, hold]", "'short' is not declared."),
+        ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦allow_partial\n    commands: [load, hold]", "'allow_partial' is not declared."),
         ("    in: [gone]\n    commands: [load, hold, spend, shut, end]", "    in: [gone]\n    when: ¦amount\n    commands: [load, hold]", "a guard has to be true or false"),
     ],
     "accounts": [
@@ -447,22 +447,22 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("{hold: outcome.reference}", "{hold: ¦pin}",                "'pin' is secret, if any, but fact 'hold' has to be"),
         ("then: earn(amount=held)", "then: ¦again(pin=pin)",         "again(pin=…) would store a secret in the queue"),
         ("    ask: redeem_hold(amount=amount, release=0)\n    move: {held -> shop: held}", "    ask: redeem_hold(amount=amount, release=0, hold=¦pin)\n    move: {held -> shop: held}", "'pin' is not declared."),
-        ("short=true)",          "short=true, note=¦pin)",           "card.hold takes no argument 'note'."),
+        ("allow_partial=true)",  "allow_partial=true, note=¦pin)",           "card.hold takes no argument 'note'."),
     ],
     "one call": [
-        ("drive: card.hold(amount=amount, pin=pin, short=true)", "drive: ¦[\"card.hold(amount=amount, pin=pin)\", \"card.shut()\"]", "'hold' makes 2 calls; a command may make only one, so that one answer ends it"),
+        ("drive: card.hold(amount=amount, pin=pin, allow_partial=true)", "drive: ¦[\"card.hold(amount=amount, pin=pin)\", \"card.shut()\"]", "'hold' makes 2 calls; a command may make only one, so that one answer ends it"),
         ("    drive: card.spend(amount=amount, note=\"earned\")", "    ask: suspend\n    drive: ¦card.spend(amount=amount)", "'earn' makes 2 calls"),
         ("    to: shut\n    ask: suspend", "    to: shut\n    else: ¦live", "'shut' makes no call, so nothing can be declined; leave 'else' out"),
-        ("drive: card.hold(amount=amount, pin=pin, short=true)", "partial: ¦amount\n    drive: card.hold(amount=amount, pin=pin)", "'partial' needs an 'ask': only a provider can confirm less"),
+        ("drive: card.hold(amount=amount, pin=pin, allow_partial=true)", "partial: ¦amount\n    drive: card.hold(amount=amount, pin=pin)", "'partial' needs an 'ask': only a provider can confirm less"),
         ("    partial: amount",  "    partial: ¦amont",              "'amont' is not an argument of type money. Did you mean 'amount'?"),
-        ("    partial: amount",  "    partial: ¦short",              "'short' is not an argument of type money."),
+        ("    partial: amount",  "    partial: ¦allow_partial",              "'allow_partial' is not an argument of type money."),
         ("    partial: amount\n    upto: free\n", "    upto: ¦free\n", "'upto' cuts the argument that 'partial' names, and there is no 'partial'"),
         ("    upto: free\n    move: {", "    upto: free\n    to: gone\n    move: ¦{", "may be confirmed in part; the rest would stay on 'free' in a final state"),
         ("    move: {free -> held: amount}", "    move: ¦{free -> held: free}", "'hold' may be confirmed in part, so every move must be of 'amount', not of 'free'"),
         ("    move: {free -> held: amount}", "    move: ¦{free -> held: amount, held -> shop: amount - 0}", "not of 'amount - 0'"),
         ("    move: {card -> held: amount}", "    move: ¦{card -> held: amount + held}", "'hold' may be confirmed in part, so every move must be of 'amount', not of 'amount + held'"),
-        ("drive: card.hold(amount=amount, pin=pin, short=true)\n    move: {card -> held: amount}", "drive: ¦card.hold(amount=amount - held, pin=pin)", "card.hold may be confirmed in part: its 'amount' has to be an argument of this command"),
-        ("drive: card.hold(amount=amount, pin=pin, short=true)\n    move: {card -> held: amount}", "drive: ¦card.hold(amount=held, pin=pin)", "has to be an argument of this command"),
+        ("drive: card.hold(amount=amount, pin=pin, allow_partial=true)\n    move: {card -> held: amount}", "drive: ¦card.hold(amount=amount - held, pin=pin)", "card.hold may be confirmed in part: its 'amount' has to be an argument of this command"),
+        ("drive: card.hold(amount=amount, pin=pin, allow_partial=true)\n    move: {card -> held: amount}", "drive: ¦card.hold(amount=held, pin=pin)", "has to be an argument of this command"),
     ],
 }
 # fmt: on
@@ -870,20 +870,22 @@ def test_folders_of_ones_own_by_environment(unnamed: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_page_of_ones_own_replaces_the_packaged_one(unnamed: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    own = PAGES["payment.yaml"].replace("version: 1", "version: 2", 1).replace("One gift-card tender", "Our tender", 1)
+    own = (
+        PAGES["payment.yaml"].replace("version: 2", "version: 3", 1).replace("What one gift card pays", "Our tender", 1)
+    )
     (tmp_path / "payment.yaml").write_text(own, encoding="utf-8")
     machines = reader.load(tmp_path)
     assert set(machines) == set(MACHINES)
-    assert machines["payment"].version == 2
+    assert machines["payment"].version == 3
     assert machines["payment"].summary.startswith("Our tender")
 
 
 def test_a_page_replaces_the_one_of_its_machine_whatever_its_file_is_called(
     unnamed: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    own = PAGES["payment.yaml"].replace("version: 1", "version: 2", 1)
+    own = PAGES["payment.yaml"].replace("version: 2", "version: 3", 1)
     (tmp_path / "our_tender.yaml").write_text(own, encoding="utf-8")
-    assert reader.load(tmp_path)["payment"].version == 2
+    assert reader.load(tmp_path)["payment"].version == 3
     (tmp_path / "our_tender.yaml").unlink()
     (tmp_path / "payment.yaml").write_text(OWN, encoding="utf-8")  # a page of another machine replaces nothing
     assert set(reader.load(tmp_path)) == {*MACHINES, "club"}
@@ -1001,18 +1003,18 @@ SAME_BEHAVIOUR = [
     ("    goes_on: uncovered > 0 and held == 0\n", ""),  # what is claimed for `check` runs nothing
     ("by: [refund_to]", "by: [refund]"),
     ("machine: payment\n",                          "# a comment\nmachine: payment  # and another\n"),
-    ("summary: One gift-card tender",               "summary: One voucher"),
+    ("summary: What one gift card pays",               "summary: One voucher"),
     ("Promised by the card, not yet earned.",       "Held."),
-    ("says: The card it draws on.",                 "says: A card."),
-    ("Where value comes from and goes back to.",    "The card."),
-    ("says: Nothing is held and nothing is owed.",  "says: Over."),
+    ("says: The card that pays.",                   "says: A card."),
+    ("card: The card that pays.",                   "card: A card."),
+    ("says: Nothing is held any more.",  "says: Over."),
     ("says: Nothing was authorized yet.",           "says: Not yet."),
-    ("when: 0 < amount < held and not last and not keep", "when: '(0 < amount < held)  and (not last) and not keep'"),
-    ("card.redeem(amount=amount, pin=pin, short=short)",  "card.redeem(short=short, pin=pin, amount=amount)"),
+    ("when: 0 < amount < held and not last and not keep_hold", "when: '(0 < amount < held)  and (not last) and not keep_hold'"),
+    ("card.redeem(amount=amount, pin=pin, allow_partial=allow_partial)",  "card.redeem(allow_partial=allow_partial, pin=pin, amount=amount)"),
     ("move: {card -> redeemed: amount}",            "move:\n      card -> redeemed: amount"),
     ("    from: requested\n    to: authorized\n",   "    to: authorized\n    from: [requested]\n"),
-    ("  reverse: {}\n  close: {}\n",                "  close: {}\n  reverse: {}\n"),
-    ("  order: text\n  card: {is: gift_card, says: The card it draws on.}\n", "  card: gift_card\n  order: text\n"),
+    ("  cancel: {}\n  close: {}\n",                 "  close: {}\n  cancel: {}\n"),
+    ("  order: text\n  card: {is: gift_card, says: The card that pays.}\n", "  card: gift_card\n  order: text\n"),
     ("requested: {start: true, says: Asked",        "requested: {says: Asked"),
     ("      held -> redeemed: amount\n      held -> uncovered: held - amount\n",
      "      held -> uncovered: held - amount\n      held -> redeemed: amount\n"),
@@ -1025,8 +1027,8 @@ OTHER_BEHAVIOUR = [
     ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false}\n"),
     ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false, later: true}\n"),
     ("payment.yaml",   ", kept: true}",                     "}"),
-    ("payment.yaml",   "  uncovered: Let",                  "  spare: x\n  uncovered: Let"),
-    ("payment.yaml",   "  card: Where value",               "  nowhere: x\n  card: Where value"),
+    ("payment.yaml",   "  uncovered: Not",                  "  spare: x\n  uncovered: Not"),
+    ("payment.yaml",   "  card: The card",                  "  nowhere: x\n  card: The card"),
     ("payment.yaml",   "{final: true, says: Given",         "{says: Given"),
     ("payment.yaml",   "  advanced_hold: {says",            "  fresh: {says: x}\n  advanced_hold: {says"),
     ("payment.yaml",   "invoice: text?",                    "invoice: text"),
@@ -1035,27 +1037,27 @@ OTHER_BEHAVIOUR = [
     ("payment.yaml",   "    else: declined\n    when: amount > 0\n    drive: card.hold", "    when: amount > 0\n    drive: card.hold"),
     ("payment.yaml",   "    when: amount > 0\n    drive: card.hold", "    when: amount >= 0\n    drive: card.hold"),
     ("payment.yaml",   "    when: amount > 0\n    drive: card.hold", "    drive: card.hold"),
-    ("payment.yaml",   "pin=pin, short=short)\n    move: {card -> held", "pin=pin)\n    move: {card -> held"),
+    ("payment.yaml",   "pin=pin, allow_partial=allow_partial)\n    move: {card -> held", "pin=pin)\n    move: {card -> held"),
     ("payment.yaml",   "    from: [partially_settled, advanced_hold]\n    when: 0 < amount <= unc", "    from: partially_settled\n    when: 0 < amount <= unc"),
-    ("payment.yaml",   "command: [reverse, close]\n    from: requested", "command: close\n    from: requested"),
+    ("payment.yaml",   "command: [cancel, close]\n    from: requested", "command: close\n    from: requested"),
     ("payment.yaml",   "      held -> uncovered: held - amount\n", ""),
     ("payment.yaml",   "move: {redeemed -> other_card: amount}", "move: {redeemed -> card: amount}"),
-    ("payment.yaml",   "    set: {redemption: outcome.reference}\n", ""),
-    ("payment.yaml",   "    set: {hold: none}\n    then: hold_again(amount=uncovered)\n", "    set: {hold: none}\n"),
+    ("payment.yaml",   "    set: {redemption_id: outcome.reference}\n", ""),
+    ("payment.yaml",   "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n", "    set: {hold_id: none}\n"),
     ("payment.yaml",   "    then: hold_again(amount=uncovered)\n", "    then: hold_again(amount=uncovered + held)\n"),
-    ("payment.yaml",   "    in: [requested]\n    commands: [settle, ", "    in: [requested]\n    commands: ["),
+    ("payment.yaml",   "{in: [requested], commands: [settle, ", "{in: [requested], commands: ["),
     ("gift_card.yaml", "    partial: amount\n    upto: available\n", ""),
     ("gift_card.yaml", "    upto: available\n",             ""),
-    ("gift_card.yaml", "    ask: redeem(amount=amount, short=false)", "    ask: hold(amount=available)"),
-    ("gift_card.yaml", "    ask: redeem(amount=amount, short=false)", "    ask: redeem(amount=held)"),
+    ("gift_card.yaml", "    ask: redeem(amount=amount, allow_partial=false)", "    ask: hold(amount=available)"),
+    ("gift_card.yaml", "    ask: redeem(amount=amount, allow_partial=false)", "    ask: redeem(amount=held)"),
     ("gift_card.yaml", "always: spent >= earned",           "always: spent > earned"),
     ("gift_card.yaml", "{earned: payment.card.redeemed}",   "{earned: payment.card.held}"),
     ("gift_card.yaml", "[gift, promo, merchandise_credit]", "[gift, promo]"),
     ("gift_card.yaml", "default: gift}",                    "default: promo}"),
     ("gift_card.yaml", "    alike: true                     ", "    "),
     ("gift_card.yaml", "card_set: {is: text?, ",            "order: {is: text?, unique: false, later: true}\n  card_set: {is: text?, "),
-    ("payment.yaml",   "signed: [hold_lost]\n",             ""),
-    ("payment.yaml",   "signed: [hold_lost]\n",             "patient: [hold_lost]\n"),
+    ("payment.yaml",   "signed: [mark_hold_lost]\n",             ""),
+    ("payment.yaml",   "signed: [mark_hold_lost]\n",             "patient: [mark_hold_lost]\n"),
 ]
 # fmt: on
 
@@ -1064,7 +1066,7 @@ OTHER_BEHAVIOUR = [
 def test_the_digest_stays_with_wording_comments_and_order(old: str, new: str) -> None:
     pages = changed("payment.yaml", old, new)
     if "start: true" not in new and "start: true" in old:  # keys of one record in another order
-        pages = changed("payment.yaml", old, new, "nothing is held.}", "nothing is held., start: true}")
+        pages = changed("payment.yaml", old, new, "nothing is held yet.}", "nothing is held yet., start: true}")
     machine = read(pages)["payment"]
     assert machine.text != PAGES["payment.yaml"]
     assert digest_of(machine) == digest_of(MACHINES["payment"])
@@ -1083,7 +1085,7 @@ def test_every_part_of_a_page_has_its_place() -> None:
             assert there.startswith(place[1]), place
     for place, says in (
         (("machine",), "card"),
-        (("transition", "hold", "when"), "amount > 0 and (amount <= free or short)"),
+        (("transition", "hold", "when"), "amount > 0 and (amount <= free or allow_partial)"),
         (("transition", "shut", "from"), "live"),
         (("move", "spend_all", "held -> shop"), "held -> shop: held}"),
         (("refuse", "1"), "says: It is over."),

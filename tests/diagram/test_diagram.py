@@ -85,7 +85,7 @@ def test_a_declined_call_leads_where_the_page_says() -> None:
     declined = [each for each in diagram.arrows if each.declined]
 
     assert [(each.source, each.target) for each in declined] == [("requested", "declined")]
-    assert [step.name for step in declined[0].steps] == ["authorize", "redeem_now"]
+    assert [step.name for step in declined[0].steps] == ["authorize", "redeem"]
 
 
 def test_a_step_says_its_money_its_guard_what_it_needs_and_what_follows() -> None:
@@ -93,7 +93,7 @@ def test_a_step_says_its_money_its_guard_what_it_needs_and_what_follows() -> Non
 
     assert step.title == "settle · part"
     assert step.money == ("held → redeemed: amount", "held → uncovered: held − amount")
-    assert step.conditions == ("amount is more than 0 and less than held", "not last", "not keep")
+    assert step.conditions == ("amount is more than 0 and less than held", "not last", "not keep_hold")
     (call,) = step.calls
     assert str(call).startswith("drives card.redeem_hold(amount, release = held − amount, hold")
     assert step.follow_ups == ("hold_again(amount = uncovered)",)
@@ -209,7 +209,7 @@ def test_mermaid_writes_a_transition_out_once() -> None:
 
     assert text.count("held → uncovered#58; held − amount<br/>then hold_again") == 1
     assert "  authorized --> closed : settle · all<br/>settle · last\n" in text
-    assert "  requested --> declined : authorize or redeem_now declined\n" in text
+    assert "  requested --> declined : authorize or redeem declined\n" in text
     assert "  closed : refund – redeemed → card#58; amount\n" in text
 
 

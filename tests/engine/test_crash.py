@@ -64,14 +64,14 @@ def commands(payments: Iterable[int]) -> list[Command]:
             ("gift_card", card, "activate", {}), ("gift_card", card, "issue", {"amount": "9000.00"}),
         ]  # fmt: skip
     for number in numbers:
-        id, more = f"p{number}", {"short": True} | ({"pin": PIN} if number % 3 == 1 else {})
+        id, more = f"p{number}", {"allow_partial": True} | ({"pin": PIN} if number % 3 == 1 else {})
         amount = 5000 + 10 * number + number % 5  # ends in 0, declined, half, answer lost, request lost
         said += [
             ("payment", id, "create", {"order": f"o{number}", "card": f"c{1 + number % 2}", "currency": "BRL"}),
             ("payment", id, "authorize", {"amount": amount, **more}),
-            ("payment", id, "settle", {"amount": 1003 if number % 2 else 1004, "keep": number % 4 == 3}),
+            ("payment", id, "settle", {"amount": 1003 if number % 2 else 1004, "keep_hold": number % 4 == 3}),
             ("payment", id, "settle", {"amount": 507}),
-            ("payment", id, "reverse" if number % 3 else "close", {}),
+            ("payment", id, "cancel" if number % 3 else "close", {}),
             ("payment", id, "refund", {"amount": 104 if number % 2 else 101}),
         ]  # fmt: skip
     said.append(("gift_card", cards[0], "redeem", {"amount": 774, "pin": PIN}))

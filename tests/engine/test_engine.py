@@ -322,8 +322,8 @@ INVALID = [
     ("gift_card", "c1", "reload", {"amunt": "1.00"}, "Did you mean 'amount'"),
     ("gift_card", "c1", "relaod", {"amount": "1.00"}, "Did you mean 'reload'"),
     ("giftcard", "c1", "reload", {"amount": "1.00"}, "Did you mean 'gift_card'"),
-    ("gift_card", "c1", "redeem", {"amount": "1.00", "short": 1}, "flag"),
-    ("gift_card", "c1", "redeem", {"amount": "1.00", "short": "yes"}, "flag"),
+    ("gift_card", "c1", "redeem", {"amount": "1.00", "allow_partial": 1}, "flag"),
+    ("gift_card", "c1", "redeem", {"amount": "1.00", "allow_partial": "yes"}, "flag"),
     ("gift_card", "c1", "redeem", {"amount": "1.00", "pin": 1234}, "secret"),
     ("gift_card", "c1", "recognize", {"number": "", "balance": "1.00"}, "empty"),
     ("gift_card", "c9", "create", {"form": "paper", "currency": "BRL"}, "not one of its choices"),
@@ -388,7 +388,7 @@ def test_a_key_answers_again_with_what_became_of_it(shop: Shop) -> None:
     shop.pay("settle", amount="40.00")
     before = shop.everything()
     for same in ("40.00", "40", 4000, Money(4000, "BRL")):
-        again = shop.pay("authorize", "a", amount=same, short=False)
+        again = shop.pay("authorize", "a", amount=same, allow_partial=False)
         assert again.replayed
         assert not first.replayed
         for name in ("result", "key", "state", "before", "after", "postings", "transition", "currency", "why"):
@@ -653,7 +653,7 @@ def test_what_follows_may_be_executed_at_once(shop: Shop) -> None:
 def test_what_follows_and_is_refused_is_not_tried_again(shop: Shop) -> None:
     shop.payment(amount="40.00")
     shop.pay("settle", "s", amount="10.00")
-    shop.pay("let_go", amount="30.00")
+    shop.pay("cover_elsewhere", amount="30.00")
     (receipt,) = shop.engine.run_due()
     assert receipt.result is Ended.REFUSED
     row = shop.queue()["s>hold_again"]
@@ -662,8 +662,8 @@ def test_what_follows_and_is_refused_is_not_tried_again(shop: Shop) -> None:
     assert shop.engine.run_due() == []
     again = shop.engine.queue.run("s>hold_again")
     assert (again.result, again.why, again.replayed) == (Ended.REFUSED, receipt.why, True)
-    with pytest.raises(Invalid, match="nothing is queued under the key 's>reverse'"):
-        shop.engine.queue.run("s>reverse")
+    with pytest.raises(Invalid, match="nothing is queued under the key 's>cancel'"):
+        shop.engine.queue.run("s>cancel")
 
 
 def test_what_follows_and_is_declined_is_not_tried_again(afar: Shop) -> None:
@@ -717,7 +717,7 @@ def test_what_waits_for_an_answer_goes_on_after_it(afar: Shop) -> None:
     """A queued command is refused only because a call is in flight: it is tried again, not given up."""
     afar.pay("authorize", amount="40.00")
     afar.scripted.answers.append(UNKNOWN)
-    assert afar.pay("settle", amount="10.00", keep=True).result is Ended.IN_DOUBT
+    assert afar.pay("settle", amount="10.00", keep_hold=True).result is Ended.IN_DOUBT
     assert afar.defer("settle", "s", amount="30.00").result is Ended.DEFERRED
     afar.clock.on(hours=1)
     (refused,) = afar.engine.run_due()
@@ -1113,16 +1113,16 @@ def test_value_stands_in_doubt_while_the_provider_is_asked(afar: Shop) -> None:
     assert afar.phases() == ["create done", "authorize asked", "authorize confirmed"]
     assert (afar.call().state, afar.call().attempts) == ("confirmed", 1)
     with afar.store.reading() as look:
-        assert look.entity("payment", "p1").facts["hold"] == receipt.outcome.reference
+        assert look.entity("payment", "p1").facts["hold_id"] == receipt.outcome.reference
     assert afar.pay("authorize", "a", amount="40.00").after == receipt.after
 
 
 def test_a_short_confirmation_gives_the_rest_back(afar: Shop) -> None:
     afar.scripted.answers.append(Outcome(Result.CONFIRMED, amount=2500, reference="h"))
-    receipt = afar.pay("authorize", "a", amount="40.00", short=True)
+    receipt = afar.pay("authorize", "a", amount="40.00", allow_partial=True)
     assert (receipt.applied, receipt.after["held"]) == (True, 2500)
     assert (afar.p1, afar.c1) == (("authorized", {"held": 2500}), {"available": 7500, "held": 2500})
-    again = afar.pay("authorize", "a", amount="40.00", short=True)
+    again = afar.pay("authorize", "a", amount="40.00", allow_partial=True)
     assert (again.replayed, again.after["held"]) == (True, 2500)
 
 
@@ -1137,14 +1137,14 @@ def test_a_short_advanced_hold_leaves_the_shortfall_uncovered(afar: Shop) -> Non
 
 def test_more_is_asked_than_there_is_and_less_is_asked_for(afar: Shop) -> None:
     """What the card surely does not have is not asked for."""
-    afar.pay("authorize", amount="170.00", short=True)
+    afar.pay("authorize", amount="170.00", allow_partial=True)
     assert afar.scripted.performed[0].args["amount"] == 10000
     assert afar.p1 == ("authorized", {"held": 10000})
 
 
 def test_a_confirmation_of_nothing_is_a_decline(afar: Shop) -> None:
     afar.scripted.answers.append(Outcome(Result.CONFIRMED, amount=0, reference="h"))
-    receipt = afar.pay("authorize", amount="40.00", short=True)
+    receipt = afar.pay("authorize", amount="40.00", allow_partial=True)
     assert (receipt.result, receipt.state) == (Ended.DECLINED, "declined")
     assert afar.c1 == {"available": 10000}
 
@@ -1215,7 +1215,7 @@ def test_a_receipt_of_a_later_try_tells_of_that_try(afar: Shop) -> None:
 @pytest.mark.parametrize("answer", [CONFIRMED, DECLINED, Outcome(Result.CONFIRMED, amount=1700), UNAVAILABLE, UNKNOWN])
 def test_the_postings_of_a_receipt_lead_from_before_to_after(afar: Shop, answer: Outcome) -> None:
     afar.scripted.answers.append(answer)
-    for receipt in (afar.pay("authorize", "a", amount="40.00"), afar.pay("reverse")):
+    for receipt in (afar.pay("authorize", "a", amount="40.00"), afar.pay("cancel")):
         if receipt.result is Ended.REFUSED:
             continue
         stands = dict(receipt.before)
@@ -1229,12 +1229,12 @@ def test_a_key_that_was_not_reached_does_not_do_something_else_later(afar: Shop)
     """Reversing an authorized payment releases its hold; a partly settled one, not held, is only closed."""
     afar.pay("authorize", amount="40.00")
     afar.scripted.answers.append(UNAVAILABLE)
-    assert afar.pay("reverse", "v").result is Ended.UNAVAILABLE
+    assert afar.pay("cancel", "v").result is Ended.UNAVAILABLE
     afar.pay("settle", "s", amount="10.00")
-    receipt = afar.pay("reverse", "v")
+    receipt = afar.pay("cancel", "v")
     assert receipt.refusal is not None
     assert receipt.refusal.code is Code.MOVED_ON
-    assert afar.pay("reverse", "w").state == "closed"
+    assert afar.pay("cancel", "w").state == "closed"
 
 
 def test_a_key_that_was_not_reached_may_be_refused_by_now(afar: Shop) -> None:
@@ -1323,7 +1323,9 @@ def test_more_than_was_asked_for_is_no_confirmation(afar: Shop) -> None:
     for amount in (4001, -1, 10**15):
         afar.payment(f"p{amount}")
         afar.scripted.answers.append(Outcome(Result.CONFIRMED, amount=amount, reference="h"))
-        receipt = afar.do("payment", f"p{amount}", "authorize", amount="20.00" if amount < 0 else "40.00", short=True)
+        receipt = afar.do(
+            "payment", f"p{amount}", "authorize", amount="20.00" if amount < 0 else "40.00", allow_partial=True
+        )
         assert receipt.result is Ended.IN_DOUBT
         assert f"confirms {amount} minor units" in str(afar.call().note)
         assert str(afar.call().note) in receipt.why
@@ -1348,8 +1350,8 @@ def test_calls_that_leave_the_state_may_be_in_flight_side_by_side(afar: Shop) ->
 def test_only_one_state_change_of_an_entity_is_in_flight(afar: Shop) -> None:
     afar.pay("authorize", amount="40.00")
     afar.scripted.answers.append(UNKNOWN)
-    assert afar.pay("settle", amount="10.00", keep=True).result is Ended.IN_DOUBT
-    refused = afar.pay("settle", amount="10.00", keep=True)
+    assert afar.pay("settle", amount="10.00", keep_hold=True).result is Ended.IN_DOUBT
+    refused = afar.pay("settle", amount="10.00", keep_hold=True)
     assert refused.refusal is not None
     assert (refused.refusal.code, refused.refusal.waits) == (Code.IN_DOUBT, True)
     assert len(afar.scripted.performed) == 2
@@ -1357,7 +1359,7 @@ def test_only_one_state_change_of_an_entity_is_in_flight(afar: Shop) -> None:
 
 
 def test_nothing_is_final_while_a_call_is_in_flight(afar: Shop) -> None:
-    afar.pay("redeem_now", amount="40.00")
+    afar.pay("redeem", amount="40.00")
     afar.payment("p2", "10.00")
     afar.do("payment", "p2", "settle", amount="4.00")
     afar.engine.run_due()
@@ -1823,7 +1825,7 @@ def test_a_person_says_that_it_was_done(doubt: Shop) -> None:
     assert (last.phase, last.by, last.reason, last.call) == ("confirmed", "ann", "seen in their portal", call)
     assert doubt.call().note == "ann: seen in their portal"
     with doubt.store.reading() as look:
-        assert look.entity("payment", "p1").facts["hold"] == "H-9"
+        assert look.entity("payment", "p1").facts["hold_id"] == "H-9"
     assert doubt.pay("authorize", "a", amount="40.00").applied
 
 
@@ -1983,7 +1985,7 @@ def replaced(store: Store, provider: Provider | None = None) -> Shop:
     for machine, id, command, args in (
         ("gift_card", "c1", "suspend", {}), ("gift_card", "c2", "create", {"form": "electronic", "currency": "BRL"}),
         ("replacement", "r1", "create", {"old": "c1", "new": "c2", "form": "electronic", "currency": "BRL"}),
-        ("replacement", "r1", "begin", {"amount": "70.00"}),
+        ("replacement", "r1", "replace", {"amount": "70.00"}),
     ):  # fmt: skip
         assert shop.do(machine, id, command, **args).applied
     assert [each.result for each in shop.engine.run_due()] == [Ended.APPLIED] * 3 + [Ended.REFUSED]
@@ -2079,7 +2081,7 @@ def test_the_file_is_free_while_the_provider_is_asked(file: Path) -> None:
     shop.engine.run_due()
     caller = sqlite3.connect(file, isolation_level=None)
     caller.execute("BEGIN IMMEDIATE")
-    opened = shop.engine.try_execute(Command("payment", "p2", "reverse", {}, "v"), connection=caller)
+    opened = shop.engine.try_execute(Command("payment", "p2", "cancel", {}, "v"), connection=caller)
     caller.execute("COMMIT")
     caller.close()
     assert opened.call is not None

@@ -149,7 +149,7 @@ def test_all_are_answered_each_with_its_own(shop: Shop) -> None:
     receipts = shop.together([shop.reload(f"r{amount}", amount) for amount in amounts])
     for amount, receipt in zip(amounts, receipts, strict=True):
         assert (receipt.result, receipt.key) == (Ended.APPLIED, f"r{amount}")
-        assert receipt.postings == (("issued", "available", amount),)
+        assert receipt.postings == (("issuance", "available", amount),)
         assert receipt.after["available"] - receipt.before["available"] == amount
     assert shop.available == 10000 + sum(amounts)
     assert sorted(shop.keys()) == sorted(f"r{amount}" for amount in amounts)

@@ -67,7 +67,7 @@ class Worker:
         id, card = f"{self.name}-{number}", f"c{self.random.randrange(CARDS)}"
         self.pay(id, "create", order=id, card=card, currency="BRL")
         amount = self.random.randint(2, 5000)
-        if not self.pay(id, "authorize", amount=amount, short=self.random.random() < 0.3).applied:
+        if not self.pay(id, "authorize", amount=amount, allow_partial=self.random.random() < 0.3).applied:
             return
         for _ in range(self.random.randint(0, 3)):
             self.pay(id, "settle", amount=self.random.randint(1, amount), last=self.random.random() < 0.2)
@@ -76,7 +76,7 @@ class Worker:
         if self.random.random() < 0.4:
             self.pay(id, "settle", amount=self.random.randint(1, amount), last=True)
         else:
-            self.pay(id, self.random.choice(["reverse", "close"]))
+            self.pay(id, self.random.choice(["cancel", "close"]))
         self.pay(id, "refund", amount=self.random.randint(1, amount))
 
     def shared(self, number: int) -> None:
@@ -193,7 +193,7 @@ def test_something_happened(aftermath: Aftermath) -> None:
     assert results["refused"] > 20
     assert results.keys() == {"applied", "refused"}
     transitions = {told["transition"] for told in aftermath.told}
-    assert {"authorize", "settle_part", "reverse", "refund", "reload", "redeem"} <= transitions
+    assert {"authorize", "settle_part", "cancel", "refund", "reload", "redeem"} <= transitions
     assert aftermath.sql("SELECT count(*) FROM queue WHERE state = 'done'")[0][0] > 20
 
 
@@ -264,7 +264,7 @@ def test_no_cent_was_lost_or_made(aftermath: Aftermath) -> None:
         ((available, held, in_doubt),) = aftermath.sql(
             "SELECT available, held, in_doubt FROM gift_card WHERE id = ?", f"c{number}"
         )
-        issued = moved["issued>available"]
+        issued = moved["issuance>available"]
         spent = moved.get("held>spent", 0) + moved.get("available>spent", 0) - moved.get("spent>available", 0)
         assert available + held + in_doubt + spent == issued
         assert in_doubt == 0

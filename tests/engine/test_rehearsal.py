@@ -63,7 +63,7 @@ def ran(engine: Engine, *lines: bytes) -> Answers:
 def test_the_provider_replies_as_the_line_says(
     engine: Engine, reply: object, result: str, held: str, done: int
 ) -> None:
-    (answer,) = ran(engine, line("payment", "p", "authorize", reply, amount="30.00", short=True))
+    (answer,) = ran(engine, line("payment", "p", "authorize", reply, amount="30.00", allow_partial=True))
     assert (answer["result"], answer["accounts"]["held"]) == (result, held)
     assert len(engine.provider.done) == done
 

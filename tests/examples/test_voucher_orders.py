@@ -210,7 +210,7 @@ def test_amounts_add_up_over_all(run: Run, books: sqlite3.Connection) -> None:
     settled = sum(in_cents(line["args"]["amount"]) for line in run.lines if line["command"] == "settle")
     left, held = books.execute("SELECT sum(available), sum(held) FROM gift_card").fetchone()
 
-    assert _posted(books, "gift_card", "issued", "available") == sold
+    assert _posted(books, "gift_card", "issuance", "available") == sold
     assert _posted(books, "gift_card", "held", "spent") == settled
     assert _posted(books, "gift_card", "spent", "available") == refunded
     assert sold == left + held + settled - refunded
@@ -244,7 +244,9 @@ def test_a_card_holds_and_has_spent_what_its_payment_says(books: sqlite3.Connect
 def test_each_payment_ended_as_its_order_did(data: VoucherOrders, books: sqlite3.Connection) -> None:
     """By the CSV: state, held and redeemed of every payment; from the books only what its card was sold with."""
     value = dict(
-        books.execute("SELECT entity, amount FROM posting WHERE machine = 'gift_card' AND source = 'issued'").fetchall()
+        books.execute(
+            "SELECT entity, amount FROM posting WHERE machine = 'gift_card' AND source = 'issuance'"
+        ).fetchall()
     )
     expected = {
         payment: _ending(data.order_of(payment), min(cents, value[f"{payment}/card"]))
@@ -276,7 +278,9 @@ def test_only_unfinished_orders_hold(data: VoucherOrders, books: sqlite3.Connect
     held = dict(books.execute("SELECT id, held FROM payment WHERE held > 0").fetchall())
     had_less = {
         id
-        for (id,) in books.execute("SELECT entity FROM entry WHERE command = 'authorize' AND args LIKE '%short%true%'")
+        for (id,) in books.execute(
+            "SELECT entity FROM entry WHERE command = 'authorize' AND args LIKE '%allow_partial%true%'"
+        )
     }
 
     assert set(held) == unfinished

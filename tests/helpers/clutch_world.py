@@ -304,7 +304,7 @@ class World:
 
     def strange_holds(self, card: Entity, payments: list[Entity] | None = None) -> dict[str, int]:
         """Open holds of a card that no payment of ours knows."""
-        known = {each.facts["hold"] for each in (self.paid_by(card) if payments is None else payments)}
+        known = {each.facts["hold_id"] for each in (self.paid_by(card) if payments is None else payments)}
         return {id: held for id, held in self.sandbox.holds(str(card.facts["number"])).items() if id not in known}
 
     def paid_by(self, card: Entity) -> list[Entity]:
@@ -343,7 +343,7 @@ class World:
         for card in self.cards():
             number, held = str(card.facts["number"]), card.accounts["held"]
             payments = self.paid_by(card)
-            known = {str(each.facts["hold"]): each.accounts["held"] for each in payments if each.accounts["held"]}
+            known = {str(each.facts["hold_id"]): each.accounts["held"] for each in payments if each.accounts["held"]}
             strange = self.strange_holds(card, payments)
             holds = {id: minor for id, minor in self.sandbox.holds(number).items() if id not in strange}
             assert holds == known

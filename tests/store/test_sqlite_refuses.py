@@ -197,7 +197,7 @@ def next_entry(
 # What would rightly come next: c1 is issued, p1 is authorized.
 NEXT: dict[str, dict[str, object]] = {
     "gift_card": {"transition": "reload", "command": "reload", "to_state": "issued"},
-    "payment": {"transition": "reverse", "command": "reverse", "to_state": "reversed"},
+    "payment": {"transition": "cancel", "command": "cancel", "to_state": "reversed"},
 }
 BOTH = pytest.mark.parametrize(("machine", "entity"), [("gift_card", "c1"), ("payment", "p1")])
 
@@ -218,7 +218,7 @@ UNDECLARED = [
     ("gift_card", "c1", {"phase": "dreamt"}),
     ("gift_card", "c1", {"transition": "suspend", "command": "suspend", "to_state": "suspended", "phase": "asked"}),
     ("gift_card", "c1", {"transition": "observe_same", "command": "observe", "phase": "asked"}),
-    ("gift_card", "c1", {"machine_version": 2}),
+    ("gift_card", "c1", {"machine_version": 3}),
     ("gift_card", "c1", {"machine": "voucher"}),
     ("payment", "p1", {"to_state": "closed"}),
     ("payment", "p1", {"transition": "close", "command": "close", "to_state": "closed"}),
@@ -262,8 +262,8 @@ ELSEWHERE = [
     ("gift_card", "c1", {"from_state": "suspended", "transition": "release_hold", "command": "release_hold",
                          "to_state": "suspended"}),
     ("gift_card", "nobody", {}),
-    ("payment", "p1", {"from_state": "requested", "to_state": "reversed", "transition": "withdraw"}),
-    ("payment", "p1", {"from_state": "advanced_hold", "to_state": "closed", "transition": "reverse_rest"}),
+    ("payment", "p1", {"from_state": "requested", "to_state": "reversed", "transition": "cancel_requested"}),
+    ("payment", "p1", {"from_state": "advanced_hold", "to_state": "closed", "transition": "cancel_rest"}),
 ]  # fmt: skip
 
 

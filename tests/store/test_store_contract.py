@@ -41,12 +41,15 @@ from tallystick.testing.contracts.changes import (  # fmt: skip
     born,
     call_row,
     funded,
+    newer,
     pages,
     put,
     queue_row,
     second,
     snapshot,
 )
+
+FIRST = MACHINES["gift_card"].version
 
 TestMemory = store_contract(lambda folder: MemoryStore())
 TestSqlite = store_contract(lambda folder: SqliteStore(folder / "books.db"))
@@ -323,7 +326,7 @@ def books(path: Path) -> Iterator[Callable[[Machines, str], Books]]:
 
 @pytest.fixture
 def upgraded(books: Callable[[Machines, str], Books]) -> tuple[dict[str, object], Books]:
-    """What stood in a store with two cards and a payment, and the store opened with version 2 of gift_card."""
+    """What stood in a store with two cards and a payment, and the store opened with the next version of gift_card."""
     old = books(MACHINES, "old")
     old.card("c1")
     old.card("c2")
@@ -342,7 +345,7 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
     columns = [row[1] for row in raw.execute("PRAGMA table_info(gift_card)")]
     assert {"pledged", "shop", "available", "held", "in_doubt"} <= set(columns)
     assert raw.execute("SELECT id, state, machine_version, available, pledged, shop FROM gift_card").fetchall() == [
-        ("c1", "issued", 1, 2000, 0, None), ("c2", "issued", 1, 5000, 0, None),
+        ("c1", "issued", FIRST, 2000, 0, None), ("c2", "issued", FIRST, 5000, 0, None),
     ]  # fmt: skip
     assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
     assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -356,7 +359,7 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
     now = snapshot(new.store)
     assert now["journal"] == left["journal"]
     for before, after in zip(left["entities"], now["entities"], strict=True):
-        assert (after.accounts, after.hash, after.machine_version) == (before.accounts, before.hash, 1)
+        assert (after.accounts, after.hash, after.machine_version) == (before.accounts, before.hash, FIRST)
         assert {name: after.facts[name] for name in before.facts} == before.facts
     assert verify(new.engine.machines, new.store).findings == ()
 
@@ -368,13 +371,17 @@ def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str
         "pledged": 2000, "available": 3000, "held": 0, "leaving": 0, "in_doubt": 0,
     }  # fmt: skip
     assert new.do("gift_card", "c3", "freeze").state == "frozen"
-    with pytest.raises(Invalid, match="'c1' runs on version 1, which has no command 'promise'"):
+    with pytest.raises(Invalid, match=f"'c1' runs on version {FIRST}, which has no command 'promise'"):
         new.do("gift_card", "c1", "promise", amount="1.00")
     assert new.do("payment", "p1", "settle", amount="30.00").state == "closed", "and goes on with what it knows"
     assert new.do("gift_card", "c1", "reload", amount="1.00").after["available"] == 2100
     with new.store.reading() as look:
-        assert {each.id: each.machine_version for each in look.all("gift_card")} == {"c1": 1, "c2": 1, "c3": 2}
-        assert {each.machine_version for each in look.journal("gift_card", "c1")} == {1}
+        assert {each.id: each.machine_version for each in look.all("gift_card")} == {
+            "c1": FIRST,
+            "c2": FIRST,
+            "c3": FIRST + 1,
+        }
+        assert {each.machine_version for each in look.journal("gift_card", "c1")} == {FIRST}
         assert look.entity("gift_card", "c1").accounts.keys() == {"available", "held", "leaving", "in_doubt"}
     assert verify(new.engine.machines, new.store).findings == ()
 
@@ -386,7 +393,7 @@ def test_a_store_knows_newer_versions_than_its_opener(
     new.card("c3")
     new.store.close()
     old = books(MACHINES, "again")
-    assert sorted(each.version for each in old.engine.machines.all() if each.name == "gift_card") == [1, 2]
+    assert sorted(each.version for each in old.engine.machines.all() if each.name == "gift_card") == [FIRST, FIRST + 1]
     assert old.do("gift_card", "c3", "freeze").state == "frozen"
     assert old.do("gift_card", "c2", "suspend").state == "suspended"
 
@@ -404,7 +411,7 @@ def test_the_same_version_may_be_said_otherwise_but_not_behave_otherwise(
     assert "Still blank." in definition
 
     with pytest.raises(
-        MachineChanged, match=r"gift_card\.yaml: gift_card version 1 behaves otherwise.*new version"
+        MachineChanged, match=rf"gift_card\.yaml: gift_card version {FIRST} behaves otherwise.*new version"
     ) as told:
         books(pages(gift_card=lambda text: text.replace("0 < amount <= held", "0 < amount < held")), "c")
     assert "\n" not in str(told.value)
@@ -415,7 +422,7 @@ def test_a_command_may_be_renamed_on_all_pages_that_name_it(books: Callable[[Mac
     """An old page is read beside the pages of its time, which know the commands it gives."""
 
     def renamed(text: str) -> str:
-        return text.replace("version: 1", "version: 2", 1).replace("release_hold", "let_hold_go", 100)
+        return newer(text).replace("release_hold", "let_hold_go", 100)
 
     old = books(MACHINES, "old")
     old.card("c1")
@@ -427,7 +434,9 @@ def test_a_command_may_be_renamed_on_all_pages_that_name_it(books: Callable[[Mac
 
     for machines in (pages(gift_card=renamed_card, payment=renamed), MACHINES):
         again = books(machines, f"of {machines['payment'].version}")
-        assert digest_of(again.engine.machines.at("payment", 1)) == digest_of(MACHINES["payment"])
+        assert digest_of(again.engine.machines.at("payment", MACHINES["payment"].version)) == digest_of(
+            MACHINES["payment"]
+        )
         assert verify(again.engine.machines, again.store).findings == ()
     assert again.do("payment", "p1", "settle", amount="30.00").state == "closed"
 
@@ -443,7 +452,7 @@ def test_a_page_with_one_more_default_leaves_keys_what_they_were(books: Callable
 
     def channel(text: str) -> str:
         fact = "facts:\n  channel: {is: [web, shop], default: web}\n"
-        return text.replace("version: 1", "version: 2", 1).replace("facts:\n", fact, 1)
+        return newer(text).replace("facts:\n", fact, 1)
 
     new = books(pages(gift_card=channel), "new")
     given = {"form": "electronic", "currency": "BRL"}
@@ -454,7 +463,7 @@ def test_a_page_that_asks_for_more_leaves_keys_what_they_were(books: Callable[[M
     books(MACHINES, "old").do("gift_card", "c1", "create", form="electronic", currency="BRL")
 
     def channel(text: str) -> str:
-        return text.replace("version: 1", "version: 2", 1).replace("facts:\n", "facts:\n  channel: text\n", 1)
+        return newer(text).replace("facts:\n", "facts:\n  channel: text\n", 1)
 
     new = books(pages(gift_card=channel), "new")
     given = {"form": "electronic", "currency": "BRL"}
@@ -469,7 +478,7 @@ def test_what_was_queued_by_an_older_page_is_done_as_that_page_says(books: Calla
     """Its commands drive others by names that newer pages do not know; whom it cannot drive any more refuses it."""
 
     def renamed(text: str) -> str:
-        text = re.sub(r"\bcredit\b", "give_credit", text.replace("version: 1", "version: 2", 1))
+        text = re.sub(r"\bcredit\b", "give_credit", newer(text))
         return text.replace("redeem_hold", "earn_hold").replace("ask: earn_hold", "ask: redeem_hold")
 
     old = books(MACHINES, "old")
@@ -509,7 +518,7 @@ def test_a_process_that_does_not_know_a_newer_version_says_so(books: Callable[[M
     books(pages(gift_card=second), "new").card("c2")
     assert old.do("gift_card", "c1", "reload", amount="1.00").applied
     with pytest.raises(
-        StoreError, match="'c2' runs on version 2, which another process has brought; open the books anew"
+        StoreError, match=f"'c2' runs on version {FIRST + 1}, which another process has brought; open the books anew"
     ):
         old.do("gift_card", "c2", "reload", amount="1.00")
 
@@ -522,7 +531,7 @@ def test_what_cannot_be_carried_over_leaves_everything_as_it_was(
     before = snapshot(books(MACHINES, "look").store)
 
     def counted(text: str) -> str:
-        return text.replace("version: 1", "version: 2", 1).replace("card_set: {is: text?", "card_set: {is: count?")
+        return newer(text).replace("card_set: {is: text?", "card_set: {is: count?")
 
     with pytest.raises(StoreError, match="cannot take these machines"):
         store.machines(pages(gift_card=counted))

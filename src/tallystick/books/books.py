@@ -166,12 +166,16 @@ class Books(BaseBooks):
         order: str,
         key: str,
         pin: str | None = None,
-        short: bool = False,
+        allow_partial: bool = False,
         by: str | None = None,
     ) -> Receipt:
-        """Hold an amount on a card for an order. With `short`, what there is, if less: `receipt.money("held")`."""
+        """Hold an amount on a card for an order.
+
+        `allow_partial`: if the card carries less, hold what there is; `receipt.money("held")` says how much.
+        """
         self._ask_for(payment, card, order, key, by)
-        return self._do("payment", payment, "authorize", {"amount": amount, "pin": pin, "short": short}, key, by)
+        args = {"amount": amount, "pin": pin, "allow_partial": allow_partial}
+        return self._do("payment", payment, "authorize", args, key, by)
 
     def authorize_all(
         self,
@@ -198,7 +202,7 @@ class Books(BaseBooks):
                 if receipt.result != "in_doubt":
                     for held in receipts:
                         self._do(
-                            "payment", held, "reverse", {}, f"{key}/{held}/back", by, f"{card}: {receipt.why}"[:1000]
+                            "payment", held, "cancel", {}, f"{key}/{held}/back", by, f"{card}: {receipt.why}"[:1000]
                         )
                 receipt.or_raise()
             receipts[payment] = receipt
@@ -206,11 +210,12 @@ class Books(BaseBooks):
 
     def redeem(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        short: bool = False, by: str | None = None,
+        allow_partial: bool = False, by: str | None = None,
     ) -> Receipt:  # fmt: skip
         """Take an amount in one step, for goods handed over at once. `void` undoes it whole."""
         self._ask_for(payment, card, order, key, by)
-        return self._do("payment", payment, "redeem_now", {"amount": amount, "pin": pin, "short": short}, key, by)
+        args = {"amount": amount, "pin": pin, "allow_partial": allow_partial}
+        return self._do("payment", payment, "redeem", args, key, by)
 
     def _ask_for(self, payment: str, card: str, order: str, key: str, by: str | None) -> None:
         facts = {"order": order, "card": card, "currency": self._entity("gift_card", card).currency}
@@ -223,38 +228,38 @@ class Books(BaseBooks):
         *,
         key: str,
         last: bool = False,
-        keep: bool = False,
+        keep_hold: bool = False,
         invoice: str | None = None,
         due: datetime | None = None,
         by: str | None = None,
     ) -> Receipt:
         """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
 
-        `keep`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
+        `keep_hold`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
         receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
         """
-        args = {"amount": amount, "last": last, "keep": keep, "invoice": invoice}
+        args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
         return self._do("payment", payment, "settle", args, key, by, due=due)
 
     def cancel(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Give back whatever is still held; what was earned stays earned."""
-        return self._do("payment", payment, "reverse", {}, key, by, reason)
+        return self._do("payment", payment, "cancel", {}, key, by, reason)
 
     def hold_again(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
         """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
         return self._do("payment", payment, "hold_again", {"amount": amount}, key, by)
 
-    def hold_lost(self, payment: str, *, key: str, by: str, reason: str) -> Receipt:
+    def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str) -> Receipt:
         """A person has seen that a payment's hold is gone at the provider, who would decline it for ever.
 
         Nobody is asked. What was held is uncovered now, and available on the card as far as our books know: reconcile
         the card, then `hold_again`, or `cancel`.
         """
-        return self._do("payment", payment, "hold_lost", {}, key, by, reason)
+        return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason)
 
-    def let_go(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+    def cover_elsewhere(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
         """Another tender covers this much of what is uncovered."""
-        return self._do("payment", payment, "let_go", {"amount": amount}, key, by)
+        return self._do("payment", payment, "cover_elsewhere", {"amount": amount}, key, by)
 
     def void(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Undo a one-step redemption whole, because the other tender failed."""
@@ -284,7 +289,7 @@ class Books(BaseBooks):
     def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned.
 
-        Nothing new can be held on it: `settle(…, keep=True)` a partial shipment, so that the rest stays held.
+        Nothing new can be held on it: `settle(…, keep_hold=True)` a partial shipment, so that the rest stays held.
         """
         return self._do("gift_card", card, "suspend", {}, key, by, reason)
 
@@ -313,9 +318,9 @@ class Books(BaseBooks):
             self._do("gift_card", new, "create", blank, f"{key}/card", by)
         facts = {"old": card, "new": new, "form": form, "currency": old.currency}
         self._do("replacement", key, "create", facts, f"{key}/create", by)
-        begun = self.engine.seen(f"{key}/begin")  # said again, it is about the amount of then
+        begun = self.engine.seen(f"{key}/replace")  # said again, it is about the amount of then
         amount = begun["amount"] if begun else self.card(card).available
-        receipt = self._do("replacement", key, "begin", {"amount": amount}, f"{key}/begin", by, reason)
+        receipt = self._do("replacement", key, "replace", {"amount": amount}, f"{key}/replace", by, reason)
         if form == "physical":
             receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
         with self._drawn(receipt.drawn) as pin:

@@ -181,7 +181,7 @@ def our_half(engine: Engine, id: str) -> Ours:
 def _our_holds(reading: Reading, card: str) -> Iterator[OurHold]:
     for payment in reading.linked(PAYMENT, "card", card):
         if payment.accounts["held"]:
-            hold = payment.facts.get("hold")
+            hold = payment.facts.get("hold_id")
             yield OurHold(payment.id, str(hold) if hold else None, payment.accounts["held"])
 
 
@@ -235,7 +235,7 @@ def _holds(card: Ours, theirs: Observed) -> Iterator[Finding]:
         if each.id is None or each.id not in theirs.holds:
             named = f"hold {each.id}" if each.id else "a hold without a name"
             what = f"payment {each.payment!r} has {_text(card, each.amount)} held by {named}; the provider has not"
-            what += "; if it is gone, tell the payment that it is lost (hold_lost)"
+            what += "; if it is gone, tell the payment that it is lost (mark_hold_lost)"
             yield _found(card, Code.HOLD_ONLY_OURS, what, ours=each.amount, reference=each.id)
         if each.id is not None:
             held.setdefault(each.id, []).append(each)

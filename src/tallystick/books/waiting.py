@@ -84,7 +84,7 @@ def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = N
 
 def _hold(reading: Reading, payment: Entity) -> OldHold:
     since = _since(list(reading.journal(PAYMENT, payment.id)))
-    amount, hold = Money(payment.accounts["held"], payment.currency), payment.facts.get("hold")
+    amount, hold = Money(payment.accounts["held"], payment.currency), payment.facts.get("hold_id")
     return OldHold(*_named(reading, payment), amount, str(hold) if hold else None, since, payment.revision)
 
 
@@ -128,7 +128,7 @@ def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -
 def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
     named = hashlib.sha256(hold.payment.encode()).hexdigest()[:16]  # an id may be too long or too odd for a key
     key = f"release/{named}/{hold.revision}"
-    return engine.queue.follow(engine.try_execute(Command(PAYMENT, hold.payment, "reverse", {}, key, by, reason)))
+    return engine.queue.follow(engine.try_execute(Command(PAYMENT, hold.payment, "cancel", {}, key, by, reason)))
 
 
 def stuck(engine: Engine) -> Stuck:

@@ -124,7 +124,7 @@ def _redeem(call: Call, settings: ClutchSettings) -> Request:
 
 def may_be_short(call: Call, settings: ClutchSettings) -> bool:
     """Whether Clutch is asked to take what there is, if it is less."""
-    return call.args.get("short", settings.short_unless_said) is True
+    return call.args.get("allow_partial", settings.short_unless_said) is True
 
 
 def _redeem_hold(call: Call, settings: ClutchSettings) -> Request | Outcome:

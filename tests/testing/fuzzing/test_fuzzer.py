@@ -97,7 +97,7 @@ ASKED = {
                                 "ask: issue(amount=amount + amount)\n    move: {granted -> open: amount}\n  add"),
     "asked to redeem, where it is held": ("    ask: hold\n", "    ask: redeem\n"),
     "not asked to release the rest": ("release=booked - amount", "release=0"),
-    "not asked to release at all": ("    ask: release_hold(amount=booked, hold=hold)\n", ""),
+    "not asked to release at all": ("    ask: release_hold(amount=booked, hold=hold_id)\n", ""),
     "not asked to take it back": ("    ask: adjust(amount=-open)\n", ""),
     "asked to add, where it is taken": ("adjust(amount=-open)", "adjust(amount=open)"),
 }  # fmt: skip

@@ -65,17 +65,17 @@ STORY: list[tuple[str, str, str, dict[str, object]]] = [
     ("", "payment/p", "authorize", {"amount": "40.00"}),
     ("", "payment/p", "settle", {"amount": "15.00"}),
     ("due", "", "", {}),
-    ("lost_before", "payment/p", "settle", {"amount": "5.00", "keep": True}),
+    ("lost_before", "payment/p", "settle", {"amount": "5.00", "keep_hold": True}),
     ("recover", "", "", {}),
     ("", "payment/q", "create", {"order": "o2", "card": "c", "currency": "USD"}),
-    ("short_approval:4.00", "payment/q", "authorize", {"amount": "10.00", "short": True}),
+    ("short_approval:4.00", "payment/q", "authorize", {"amount": "10.00", "allow_partial": True}),
     ("429", "payment/r", "create", {"order": "o3", "card": "c", "currency": "USD"}),
-    ("429", "payment/r", "redeem_now", {"amount": "3.00"}),
-    ("", "payment/r", "redeem_now", {"amount": "3.00"}),
+    ("429", "payment/r", "redeem", {"amount": "3.00"}),
+    ("", "payment/r", "redeem", {"amount": "3.00"}),
     ("", "payment/n", "create", {"order": "o4", "card": "c", "currency": "USD"}),
-    ("other_channel:40.00", "payment/n", "redeem_now", {"amount": "9.00"}),
+    ("other_channel:40.00", "payment/n", "redeem", {"amount": "9.00"}),
     ("", "payment/s", "create", {"order": "o5", "card": "c", "currency": "USD"}),
-    ("", "payment/s", "redeem_now", {"amount": "1.00"}),
+    ("", "payment/s", "redeem", {"amount": "1.00"}),
     ("later", "payment/p", "settle", {"amount": "6.00", "last": True}),
 ]
 
@@ -110,7 +110,7 @@ def run(store: Store) -> Run:
                 engine.run_due()
             case _:
                 line.fault = fault
-                key = "again" if command == "redeem_now" and id == "r" else f"k{number}"
+                key = "again" if command == "redeem" and id == "r" else f"k{number}"
                 receipt = engine.try_execute(Command(machine, id, command, args, key, due=due))
                 told.append(Acknowledged(receipt.key, machine, id, command, str(receipt.result)))
     provided = ProviderBooks.of_sandbox_db(sandbox._books._db)
@@ -213,7 +213,7 @@ def confirmed_otherwise(b: Bench) -> None:
 
 
 def another_fact_set(b: Bench) -> None:
-    rewrite(b.entry("p", "settle_part"), "facts", lambda each: {"hold": "still there"})
+    rewrite(b.entry("p", "settle_part"), "facts", lambda each: {"hold_id": "still there"})
     b.chained()
 
 
@@ -223,7 +223,7 @@ def fact_not_set(b: Bench) -> None:
 
 
 def another_reference(b: Bench) -> None:
-    rewrite(b.entry("p", "authorize"), "facts", lambda each: {"hold": "another hold"})
+    rewrite(b.entry("p", "authorize"), "facts", lambda each: {"hold_id": "another hold"})
     b.chained()
 
 
@@ -276,7 +276,7 @@ def forgotten_hold(b: Bench) -> None:
 
 
 def another_fact(b: Bench) -> None:
-    b.entity("q")["facts"]["hold"] = "a hold of somebody else"
+    b.entity("q")["facts"]["hold_id"] = "a hold of somebody else"
 
 
 def lost_row(b: Bench) -> None:
@@ -284,7 +284,7 @@ def lost_row(b: Bench) -> None:
 
 
 def undeclared_step(b: Bench) -> None:
-    entry = b.entry("r", "redeem_now")
+    entry = b.entry("r", "redeem")
     entry["to_state"] = b.entity("r")["state"] = "reversed"
     b.chained()
 
@@ -363,7 +363,7 @@ def in_flight_for_ever(b: Bench) -> None:
 
 def stands_in_doubt(b: Bench) -> None:
     """A life that ends in the middle of a call."""
-    for each in [b.entry("s", "redeem_now"), b.entry("c", "redeem", "confirmed")]:
+    for each in [b.entry("s", "redeem"), b.entry("c", "redeem", "confirmed")]:
         b.entries.remove(each)
 
 
@@ -425,7 +425,7 @@ def another_hold_there(b: Bench) -> None:
 def hold_of_nobody(b: Bench) -> None:
     """A hold of ours that no payment remembers."""
     payment = b.entity("q")
-    payment["facts"]["hold"], payment["accounts"]["held"] = None, 0
+    payment["facts"]["hold_id"], payment["accounts"]["held"] = None, 0
 
 
 def another_balance_there(b: Bench) -> None:
@@ -434,12 +434,12 @@ def another_balance_there(b: Bench) -> None:
 
 
 DAMAGE: dict[Callable[[Bench], None], str] = {
-    half_of_it: "issue (asked) moves issued → in_doubt 4500; by its page it moves issued → in_doubt 9000",
+    half_of_it: "issue (asked) moves issuance → in_doubt 4500; by its page it moves issuance → in_doubt 9000",
     confirmed_for_more: "hold (confirmed) is of {'amount': 4001}; what was asked is {'amount': 4000}",
     confirmed_otherwise: "redeem_hold (confirmed) is of",
-    another_fact_set: "settle_part (confirmed) sets ['hold']; by its page it sets ['hold'], with {'hold': None}",
-    fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold']",
-    another_reference: "keeps hold 'another hold', call call-",
+    another_fact_set: "settle_part (confirmed) sets ['hold_id']; by its page it sets ['hold_id'], with {'hold_id': None}",
+    fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold_id']",
+    another_reference: "keeps hold_id 'another hold', call call-",
     driven_with_more: "drives redeem_hold of its card with {'amount': 1500, 'release': 2500",
     lost_entry: "it follows revision 0; an entry is missing",
     changed_reason: "its hash is not that of its content",
@@ -450,7 +450,7 @@ DAMAGE: dict[Callable[[Bench], None], str] = {
     row_of_more: "its row says accounts",
     row_of_another_state: "its row says state closed",
     forgotten_hold: "held_for_payments, 'held == promised', is not so",
-    another_fact: "the fact 'hold' in its row is not the one in its journal",
+    another_fact: "the fact 'hold_id' in its row is not the one in its journal",
     lost_row: "entries and no row",
     undeclared_step: "is a step that no page declares",
     clock_back: "before the entry it follows, at",

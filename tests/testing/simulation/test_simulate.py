@@ -222,8 +222,8 @@ def a_hold_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     def advance(machines: Any, plan: Plan, entity: Entity, row: Any, *more: Any) -> None:
         real(machines, plan, entity, row, *more)
         if row.name == "authorize":
-            plan.entities[-1].facts = {**plan.entities[-1].facts, "hold": None}
-            plan.entries[-1].facts = {**plan.entries[-1].facts, "hold": None}
+            plan.entities[-1].facts = {**plan.entities[-1].facts, "hold_id": None}
+            plan.entries[-1].facts = {**plan.entries[-1].facts, "hold_id": None}
 
     patch.setattr(resolve, "_advance", advance)
 
@@ -280,7 +280,7 @@ def half_of_it_moves(patch: pytest.MonkeyPatch) -> None:
     def decide(machines: Any, request: Any, world: Any) -> Any:
         intent = real(machines, request, world)
         for step in getattr(intent, "steps", ()):
-            if step.row.name == "let_go":
+            if step.row.name == "cover_elsewhere":
                 step.amounts = tuple((amount + 1) // 2 for amount in step.amounts)
                 step.after = step.row.post(step.entity.accounts, step.amounts)
         return intent

@@ -125,7 +125,7 @@ class Balances:
     @pytest.mark.parametrize("verb", ["hold", "redeem"])
     def test_more_than_there_is_is_declined_and_nothing_is_done(self, played: Played, verb: str) -> None:
         card = played.card(1000)
-        outcome = played.perform(verb, card, amount=1001, short=False)
+        outcome = played.perform(verb, card, amount=1001, allow_partial=False)
         assert outcome.result is Result.DECLINED
         assert outcome.reason is not None
         assert played.perform("redeem", card, amount=1000).result is Result.CONFIRMED

@@ -38,9 +38,9 @@ def _authorize(payment: str, card: str, amount: str, pin: str | None = None) -> 
     return lambda books: books.authorize(payment, card, amount, order="o-2", key=f"authorize/{payment}", pin=pin)
 
 
-def _settle(payment: str, amount: str, number: int, *, last: bool = False, keep: bool = False) -> Step:
+def _settle(payment: str, amount: str, number: int, *, last: bool = False, keep_hold: bool = False) -> Step:
     return lambda books: books.settle(
-        payment, amount, key=f"settle/{payment}/{number}", last=last, keep=keep, invoice=f"i-{number}"
+        payment, amount, key=f"settle/{payment}/{number}", last=last, keep_hold=keep_hold, invoice=f"i-{number}"
     )
 
 
@@ -87,9 +87,9 @@ def _hold_released_elsewhere(payment: str) -> Step:
         with books.engine.store.reading() as look:
             entity = look.entity("payment", payment)
         assert entity is not None
-        if entity.facts["hold"] is not None and entity.state == "authorized":
-            books.engine.provider.release_by_hand(entity.facts["hold"])  # type: ignore[attr-defined]
-        books.engine.try_execute(_do("payment", payment, "hold_lost")).or_raise()
+        if entity.facts["hold_id"] is not None and entity.state == "authorized":
+            books.engine.provider.release_by_hand(entity.facts["hold_id"])  # type: ignore[attr-defined]
+        books.engine.try_execute(_do("payment", payment, "mark_hold_lost")).or_raise()
 
     return step
 
@@ -134,7 +134,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _sell("c1", "90.00", cash_out_limit="100.00"),
         _authorize("p1", "c1", "60.00", PIN),
         _settle("p1", "10.00", 1),
-        _settle("p1", "5.00", 2, keep=True),
+        _settle("p1", "5.00", 2, keep_hold=True),
         _settle("p1", "15.00", 3, last=True),
         lambda books: books.refund("p1", "5.00", key="refund/p1", reason="broken"),
         lambda books: books.reload("c1", "10.00", key="reload/c1"),
@@ -145,7 +145,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _authorize("p1", "c1", "40.20"),
         _settle("p1", "20.08", 1),
         _settle("p1", "10.00", 2),
-        lambda books: books.let_go("p1", "1.12", key="let_go/p1"),
+        lambda books: books.cover_elsewhere("p1", "1.12", key="cover_elsewhere/p1"),
         _cancel("p1"),
         _authorize("p2", "c1", "20.00"),
         _settle("p2", "8.99", 1),  # the other 11.01 are declined
@@ -165,7 +165,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _sell("c1", "50.00"),
         lambda books: books.redeem("p1", "c1", "20.00", order="o-2", key="redeem/p1", pin=PIN),
         lambda books: books.void("p1", key="void/p1"),
-        lambda books: books.redeem("p2", "c1", "10.02", order="o-3", key="redeem/p2", short=True),
+        lambda books: books.redeem("p2", "c1", "10.02", order="o-3", key="redeem/p2", allow_partial=True),
         _do("gift_card", "c1", "redeem", amount="3.00"),
         _authorize("p3", "c1", "5.01", PIN),  # declined
     ),
@@ -226,7 +226,7 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "plastic-1", "suspend"),
         _blank("plastic-2", "physical"),
         _moved("m2", "plastic-1", "plastic-2", "physical"),
-        _do("replacement", "m2", "begin", amount="5.00"),
+        _do("replacement", "m2", "replace", amount="5.00"),
         _do("replacement", "m2", "cancel"),
     ),
     "answers that nobody wants": (

@@ -109,21 +109,21 @@ class _CardInBothBooks:
         """A payment's hold is the provider's hold, to the cent."""
         open_ = self._open()
         for payment in self.payments:
-            held, there = payment["accounts"]["held"], open_.get(str(payment["facts"]["hold"]), 0)
-            if held != there and (held or payment["facts"]["hold"] is not None):
+            held, there = payment["accounts"]["held"], open_.get(str(payment["facts"]["hold_id"]), 0)
+            if held != there and (held or payment["facts"]["hold_id"] is not None):
                 yield (
-                    f"payment {payment['id']!r} holds {held}, the provider's hold {payment['facts']['hold']} "
+                    f"payment {payment['id']!r} holds {held}, the provider's hold {payment['facts']['hold_id']} "
                     f"is of {there}"
                 )
 
-        known = {str(payment["facts"]["hold"]) for payment in self.payments}
+        known = {str(payment["facts"]["hold_id"]) for payment in self.payments}
         for id, amount in open_.items():
             if id in self.claimed and id not in known:
                 yield f"{self._name()}: the provider's hold {id} of {amount} is ours, and no payment of ours has it"
 
     def balance(self, observed: int) -> Iterator[str]:
         """What is available on both sides is the same, but for what others did and nobody has posted yet."""
-        known = {str(payment["facts"]["hold"]) for payment in self.payments}
+        known = {str(payment["facts"]["hold_id"]) for payment in self.payments}
         foreign = sum(amount for id, amount in self._open().items() if id not in known)
         others = sum(line.change for line in self.lines if line.id not in self.claimed)
         theirs = self.theirs.available.get(self._key(), 0) + foreign

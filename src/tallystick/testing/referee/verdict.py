@@ -74,7 +74,7 @@ class _Judged:
                         if each["state"] == "open")  # fmt: skip
         if provider_books is not None:
             cards = [each for each in self.rows.entities if each["facts"].get("number") and each["accounts"]]
-            payments = [each for each in self.rows.entities if {"card", "hold"} <= each["facts"].keys()]
+            payments = [each for each in self.rows.entities if {"card", "hold_id"} <= each["facts"].keys()]
             yield from reconcile(provider_books, cards, payments, self.rows.calls, self.rows.entries, settled=settled)
 
     def _numbers(self) -> Iterator[str]:

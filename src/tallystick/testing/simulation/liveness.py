@@ -39,8 +39,8 @@ class Liveness:
         for payment in self._all("payment"):
             if payment.state in HOLDING:
                 if self._orders.workload.lost(payment):
-                    self._orders.command("payment", payment.id, "hold_lost", signed=True)
-                receipt = self._orders.command("payment", payment.id, "reverse")
+                    self._orders.command("payment", payment.id, "mark_hold_lost", signed=True)
+                receipt = self._orders.command("payment", payment.id, "cancel")
                 if receipt is None or not receipt.applied:
                     yield f"payment {payment.id!r} is {payment.state} and cannot be ended: {receipt and receipt.why}"
 

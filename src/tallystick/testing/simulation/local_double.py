@@ -41,7 +41,7 @@ class LocalDouble:
             return {}
         with self._world.store.reading() as reading:
             paid = reading.linked("payment", "card", card.id)
-        return {str(each.facts["hold"]): each.accounts["held"] for each in paid}
+        return {str(each.facts["hold_id"]): each.accounts["held"] for each in paid}
 
     def release_hold(self, number: str, hold: str) -> bool:
         return False

@@ -199,7 +199,7 @@ class MemoryDouble:
 
     def _approved(self, call: Call, card: _Card, amount: int, most: int | None) -> int:
         wanted = amount if most is None else min(amount, most)
-        if wanted > card.available and not (call.args.get("short") and card.available):
+        if wanted > card.available and not (call.args.get("allow_partial") and card.available):
             raise _Declined(Reason.INSUFFICIENT_FUNDS)
         return min(wanted, card.available)
 

@@ -165,7 +165,7 @@ class OrderSystem:
         if held and not self.workload.lost(held[0]):
             card = self.world.entity("gift_card", str(held[0].facts["card"]))
             assert card is not None
-            if self.double.release_hold(str(card.facts["number"]), str(held[0].facts["hold"])):
+            if self.double.release_hold(str(card.facts["number"]), str(held[0].facts["hold_id"])):
                 self.counts["other channels"] += 1
                 self.world.recent.append(("the provider releases the hold of", held[0].id))
 

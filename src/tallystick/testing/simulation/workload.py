@@ -162,24 +162,24 @@ class Workload:
         """Something that suits the state of a payment."""
         id, held, roll = payment.id, payment.accounts["held"], self._chance.random()
         if held and roll < 0.3 and self.lost(payment):
-            self._give("payment", id, "hold_lost", signed=True)
+            self._give("payment", id, "mark_hold_lost", signed=True)
             return
         match payment.state:
             case "requested" if roll < 0.05:
-                self._give("payment", id, self._chance.choice(("reverse", "close")))
+                self._give("payment", id, self._chance.choice(("cancel", "close")))
             case "requested":
                 pin = self.pins.get(str(payment.facts["card"]))
                 secret: dict[str, Any] = {"pin": pin} if pin and self._chance.random() < 0.3 else {}
-                command = "authorize" if self._chance.random() < 0.75 else "redeem_now"
-                self._give("payment", id, command, amount=self.amount(4000), short=roll < 0.3, **secret)
+                command = "authorize" if self._chance.random() < 0.75 else "redeem"
+                self._give("payment", id, command, amount=self.amount(4000), allow_partial=roll < 0.3, **secret)
             case "authorized" | "advanced_hold" | "partially_settled" if held and roll < 0.75:
                 amount = held if roll < 0.2 else self._chance.randint(1, held)
-                how: dict[str, Any] = self._chance.choice(({}, {}, {"last": True}, {"keep": True}))
+                how: dict[str, Any] = self._chance.choice(({}, {}, {"last": True}, {"keep_hold": True}))
                 later = 1800.0 if roll > 0.68 else 0.0
                 self._give("payment", id, "settle", amount=amount, later=later, **how)
             case "authorized" | "advanced_hold" | "partially_settled":
                 self._leave(payment, roll)
-            case "closed" if payment.facts["redemption"] and roll < 0.5:
+            case "closed" if payment.facts["redemption_id"] and roll < 0.5:
                 self._give("payment", id, "void")
             case "closed" if roll < 0.7 and payment.accounts["redeemed"]:
                 self._refund(payment)
@@ -189,9 +189,9 @@ class Workload:
         if uncovered and roll < 0.82:
             self._give("payment", payment.id, "hold_again", amount=self._chance.randint(1, uncovered))
         elif uncovered and roll < 0.9:
-            self._give("payment", payment.id, "let_go", amount=self._chance.randint(1, uncovered))
+            self._give("payment", payment.id, "cover_elsewhere", amount=self._chance.randint(1, uncovered))
         else:
-            self._give("payment", payment.id, "reverse" if roll < 0.97 else "close")
+            self._give("payment", payment.id, "cancel" if roll < 0.97 else "close")
 
     def _refund(self, payment: Entity) -> None:
         amount = self._chance.randint(1, payment.accounts["redeemed"])
@@ -242,7 +242,7 @@ class Workload:
             case "requested" | "emptied" | "allocated" | "activated" if roll < 0.1:
                 self._give("replacement", id, "cancel")
             case "requested" if old is not None and old.accounts["available"]:
-                self._give("replacement", id, "begin", amount=old.accounts["available"])
+                self._give("replacement", id, "replace", amount=old.accounts["available"])
             case "emptied" if replacement.facts["form"] == "electronic":
                 self._give("replacement", id, "allocate")
             case "emptied" if new is not None and (number := self._number(new)):
@@ -284,7 +284,7 @@ class Workload:
         """Whether the hold of a payment is gone at the provider, and not by a call of ours."""
         card = self._world.entity("gift_card", str(payment.facts["card"]))
         number = card.facts.get("number") if card is not None else None
-        held, hold = payment.accounts["held"], payment.facts["hold"]
+        held, hold = payment.accounts["held"], payment.facts["hold_id"]
         return bool(
             held and hold and not payment.calls and hold not in self._double.holds(str(number), payment.currency)
         )
