@@ -58,7 +58,7 @@ RUNS = [
         "", "-m tallystick check --prove --depth 3 --json"),  # the tests have done it, with depth 2
     Run("pages", "Faults planted in the pages",
         "A small change to a page of ours each; the floor that should find it does.",
-        "", "-m pytest tests/check/test_planted.py tests/check/test_structure.py -k planted"),
+        "", "-m pytest tests/check/test_planted.py tests/check/structure/test_structure.py -k planted"),
     Run("python", "Faults planted in the core's Python",
         "A small change to the core each; the core's own tests fail on it.",
         "", "-m pytest -m mutation -n auto tests/mutation", alone=True),

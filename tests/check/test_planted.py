@@ -10,12 +10,11 @@ from planted import PLANTED, Planted
 
 from core_world import MACHINES, PAGES
 from tallystick.check import Finding
-from tallystick.check.model import explore
-from tallystick.check.proofs.everything import Proof, near
-from tallystick.check.proofs.facts import Known
-from tallystick.check.proofs.halves import halves
-from tallystick.check.proofs.invariants import invariants
-from tallystick.check.structure import structure
+from tallystick.check.model.explore import explore
+from tallystick.check.proof.prove import Proof
+from tallystick.check.proof.state_invariants import StateInvariants
+from tallystick.check.proof.transfers import prove_transfers
+from tallystick.check.structure.inspect import inspect_machine
 from tallystick.definition import reader
 from tallystick.definition.behaviour import behaviour, digest_of
 from tallystick.definition.machine import Machine, Machines
@@ -33,7 +32,7 @@ def planted(fault: Planted) -> tuple[Machines, Machine]:
 
 
 @cache
-def ours() -> Mapping[str, Known]:
+def ours() -> Mapping[str, StateInvariants]:
     proof = Proof(MACHINES)
     return {name: proof.known(name) for name in MACHINES}
 
@@ -51,17 +50,16 @@ def proved(machines: Machines) -> list[Finding]:
         for name, machine in machines.items()
     }
     proof = Proof(machines, {name: ours()[name] for name in alike if drives[name] <= alike})
-    halves(proof.prover, proof.known("replacement"))
+    prove_transfers(proof.prover, proof.known("replacement"))
     if proof.prover.findings:
         return proof.prover.findings
-    card = machines["gift_card"]
-    invariants(proof.prover, card, {name: proof.known(name) for name in near(machines, card)})
+    proof.invariants_of(machines["gift_card"])
     return proof.prover.findings
 
 
 def test_without_a_fault_nothing_is_found() -> None:
     """In the structure; that the model and the proof find nothing either has tests of its own."""
-    assert [found for machine in MACHINES.values() for found in structure(MACHINES, machine)] == []
+    assert [found for machine in MACHINES.values() for found in inspect_machine(MACHINES, machine)] == []
 
 
 def test_there_are_many_and_each_has_its_name() -> None:
@@ -70,18 +68,18 @@ def test_there_are_many_and_each_has_its_name() -> None:
 
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS1")], ids=lambda each: each.name)
 def test_structure_sees(fault: Planted) -> None:
-    assert fault.code in {each.code for each in structure(*planted(fault))}
+    assert fault.code in {each.code for each in inspect_machine(*planted(fault))}
 
 
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS2")], ids=lambda each: each.name)
 def test_running_the_machines_shows(fault: Planted) -> None:
     machines, machine = planted(fault)
-    assert list(structure(machines, machine)) == []
+    assert list(inspect_machine(machines, machine)) == []
     assert fault.code in {each.code for each in explore(machines, only=[machine.name])[0]}
 
 
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS3")], ids=lambda each: each.name)
 def test_a_proof_fails(fault: Planted) -> None:
     machines, machine = planted(fault)
-    assert list(structure(machines, machine)) == []
+    assert list(inspect_machine(machines, machine)) == []
     assert fault.code in {each.code for each in proved(machines)}

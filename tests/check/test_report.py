@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from core_world import MACHINES, changed
@@ -47,3 +49,9 @@ def test_only_the_named_machines_are_looked_at() -> None:
 def test_a_machine_that_is_not_there_cannot_be_looked_at() -> None:
     with pytest.raises(Invalid, match="there is no machine"):
         check(MACHINES, only=["paymnt"], model=False)
+
+
+def test_without_a_solver_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "z3", None)
+    with pytest.raises(Invalid, match=r"pip install 'tallystick\[prove\]'"):
+        check(MACHINES, model=False, prove=True)

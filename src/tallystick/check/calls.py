@@ -1,26 +1,26 @@
-"""What a transition asks of the provider, itself or through those it drives."""
+"""What a transition asks of the provider, itself or through the transitions that it drives."""
 
 from __future__ import annotations
 
 from tallystick.definition.machine import Machines, Transition
 
 
-def asks(machines: Machines, transition: Transition) -> bool:
-    """Whether it makes a call, so that it may be declined, and its value may stand in doubt."""
+def may_call(machines: Machines, transition: Transition) -> bool:
+    """Whether it may call the provider: then it may be declined, and its value may stand in doubt."""
     return transition.ask is not None or any(
-        asks(machines, each)
+        may_call(machines, each)
         for drive in transition.drives
         for each in _answering(machines, drive.machine, drive.command)
     )
 
 
-def cut(machines: Machines, transition: Transition) -> str | None:
+def partial_argument(machines: Machines, transition: Transition) -> str | None:
     """The argument of which the provider may confirm less, if there is one."""
     if transition.partial:
         return transition.partial
     for drive in transition.drives:
         for each in _answering(machines, drive.machine, drive.command):
-            partial = cut(machines, each)
+            partial = partial_argument(machines, each)
             if partial is not None:
                 return drive.arguments[partial].source.strip()
     return None

@@ -17,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from tallystick.check.words import joined
+from tallystick.check.wording import joined
 from tallystick.definition.behaviour import behaviour
 from tallystick.definition.machine import Command, Machine, Transition
 from tallystick.errors import Invalid

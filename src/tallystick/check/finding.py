@@ -76,6 +76,11 @@ class Finding:
     story: tuple[str, ...] = ()  # the shortest way there, one line a step, amounts as people read them
     replay: tuple[Mapping[str, object], ...] = ()  # the same as lines that `tallystick run` takes
 
+    @property
+    def order(self) -> tuple[str, int, int, str]:
+        """By which findings are sorted: their place, then their code."""
+        return self.file, self.line, self.column, self.code
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}"
 

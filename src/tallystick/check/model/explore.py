@@ -1,0 +1,204 @@
+"""The second stage: the machines run together through everything they can do, with small amounts.
+
+For each machine there are some small worlds (`worlds`). Each is searched breadth first, so what goes wrong is met on
+the shortest way to it; the steps are the core's own (`core_cache`, `search`). Three questions are asked:
+
+    always       does every state keep what was declared, and does the core's own sum add up?      TS201 … TS208
+    in the end   can everything still be fetched, ended and answered, from every state?            TS202, TS203, TS213
+    sometimes    did every transition, every end of its call and every comparison really occur?    TS209 … TS212
+
+A search that was cut off at its budget says less, but never something wrong: a state that it has not looked at gets the
+benefit of the doubt, and what it has not seen is looked for with more money and more states before it is called
+missing.
+
+One fault makes many: once a world shows something, the larger worlds of the same machine are not searched, and nothing
+is called missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import attrs
+
+from tallystick.check.finding import Finding, finding
+from tallystick.check.model.coverage import Gap, gaps
+from tallystick.check.model.invariants import Invariants, UserInvariant
+from tallystick.check.model.liveness import ENDED, STATES_WITH_MORE, Stuck, stuck_states
+from tallystick.check.model.monitor import Fault, Monitor
+from tallystick.check.model.search import Search
+from tallystick.check.model.story import Story, tell
+from tallystick.check.model.worlds import World, worlds
+from tallystick.check.wording import amount
+from tallystick.core.entity import Request
+from tallystick.definition.machine import Machine, Machines
+
+DEPTH = 2  # amounts up to this many minor units, where nobody says otherwise
+BUDGET = 30_000  # states of one world up to that depth; ten times as many for each one more
+WIDER = 2  # how often what is missing is looked for once more, one unit deeper each time
+
+
+def explore(
+    machines: Machines,
+    *,
+    only: Collection[str] = (),
+    depth: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    invariants: Sequence[UserInvariant] = (),
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[Finding], dict[str, int]]:
+    """What goes wrong when the machines run; and how much was looked at.
+
+    `depth` is the largest amount in minor units: 3 searches ten times the states that 2 does, 4 a hundred times.
+    `invariants` get the entities of a state and say what is wrong with them, or None. They are not asked in worlds
+    where driven commands are given directly, for nothing holds between machines there.
+    """
+    run = _Exploration(machines, tuple(only) or tuple(machines), progress, invariants)
+    began = clock()
+    deep = depth or DEPTH
+    run.search(worlds(machines, run.only, deep), BUDGET * 10 ** max(0, deep - DEPTH))
+    if not run.findings:  # else what is missing is missing because of them
+        run.search_wider(deep)
+    if not run.findings:
+        run.report_gaps()
+    took = clock() - began
+    return run.findings, {**run.figures(), "states_per_second": round(run.states / took) if took else 0}
+
+
+@attrs.define
+class _Exploration:
+    machines: Machines
+    only: tuple[str, ...]
+    progress: Callable[[str], None] | None
+    invariants: Sequence[UserInvariant]
+    monitor: Monitor = attrs.field(init=False)
+    findings: list[Finding] = attrs.field(factory=list)
+    worlds: int = 0
+    complete: int = 0  # worlds searched to their end
+    wandered: int = 0  # worlds in which only what is rare was looked for
+    states: int = 0
+    steps: int = 0
+    deepest: int = 0
+    _known: set[tuple[str, ...]] = attrs.field(factory=set)
+
+    def __attrs_post_init__(self) -> None:
+        self.monitor = Monitor(self.machines)
+
+    def search(self, these: Iterable[World], budget: int) -> None:
+        """Search the worlds in order; once one has shown something, leave out the others about the same machine."""
+        faulty: set[str] = set()
+        for world in these:
+            if world.about in faulty:
+                continue
+            before = len(self.findings)
+            self._search(world, int(budget * world.share), wander=world.by_hand)
+            if len(self.findings) > before:
+                faulty.add(world.about)
+
+    def _search(self, world: World, budget: int, *, wander: bool = False) -> None:
+        self.monitor.by_hand = world.by_hand
+        invariants = Invariants(() if world.by_hand else self.invariants)
+        search = Search(world, self.monitor, invariants.look)
+        graph = (search.wander if wander else search.run)(budget, self._progress(world))
+        self.wandered += wander
+        self.worlds += not wander
+        self.complete += graph.complete
+        self.states += len(graph.states)
+        self.steps += len(graph.edges)
+        self.deepest = max(self.deepest, graph.depth)
+        for broken in invariants.broken.values():
+            story = tell(search, broken.state)
+            if broken.machine is None:
+                self._find("TS214", self.machines[world.about], broken.message, ("machine",), story, world)
+            else:
+                self._find("TS201", broken.machine, broken.message, ("invariant", broken.name), story, world)
+        for fault, number, member in graph.faults:
+            self._find_fault(search, fault, number, member)
+        if not world.by_hand and not wander:
+            for each in stuck_states(search):
+                self._find_stuck(search, each)
+
+    def _progress(self, world: World) -> Callable[[int, int], None] | None:
+        say = self.progress
+        if say is None:
+            return None
+        return lambda done, known: say(f"{world.name}: {done:,} states looked at, {known - done:,} waiting")
+
+    # Findings
+
+    def _find(
+        self, code: str, machine: Machine, message: str, place: Sequence[str], story: Story | None, world: World | None
+    ) -> None:
+        """Keep each fault once, as the smallest world shows it."""
+        mark = (code, machine.name, *place)
+        if mark in self._known:
+            return
+        self._known.add(mark)
+        own = self.machines[machine.name]  # with places, also where a world has changed it
+        replay = story.replay if story and not (world and world.by_hand) else ()
+        self.findings.append(finding(code, own, message, *place, story=story.lines if story else (), replay=replay))
+
+    def _find_fault(self, search: Search, fault: Fault, number: int, member: int) -> None:
+        last = fault.step if isinstance(fault.step, Request) else None
+        story = tell(search, number, last, member)
+        self._find(fault.code, self.machines[fault.machine], fault.message, fault.place, story, search.world)
+
+    def _find_stuck(self, search: Search, stuck: Stuck) -> None:
+        story = tell(search, stuck.state)
+        if stuck.member < 0:
+            items = search.waiting(search.graph.states[stuck.state], story.ids)
+            names = ", ".join(f"{one.id} {one.command}" for one in items)
+            machine = self.machines[items[0].machine]
+            message = f"what is queued waits for ever: {names}{'' if stuck.surely else ' (as far as was looked)'}"
+            return self._find("TS213", machine, message, ("command", items[0].command), story, search.world)
+        machine, id = search.role(stuck.member).machine, story.ids[stuck.member]
+        entity = story.entities[machine.name, id]
+        place = ("state", entity.state)
+        nothing = (
+            "nothing that can still happen" if stuck.surely
+            else f"nothing found in {STATES_WITH_MORE:,} states with more money"
+        )  # fmt: skip
+        if stuck.goal == ENDED:
+            message = f"{id} is {entity.state}, and {nothing} brings it to an end"
+            return self._find("TS203", machine, message, place, story, search.world)
+        held = ", ".join(f"{name} {amount(value)}" for name, value in entity.accounts.items() if value)
+        message = f"{id} is {entity.state} with {held}, and {nothing} fetches all of it"
+        return self._find("TS202", machine, message, place, story, search.world)
+
+    # What never happened
+
+    def search_wider(self, depth: int) -> None:
+        """Look for what is missing with more money, in the worlds of the machines that miss something."""
+        for most in range(depth + 1, depth + WIDER + 1):
+            names = tuple(dict.fromkeys(each.machine for each in self._gaps()))
+            for world in worlds(self.machines, names, most) if names else ():
+                if world.most == most:
+                    self._search(world, BUDGET, wander=True)
+
+    def _gaps(self) -> list[Gap]:
+        return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
+
+    def report_gaps(self) -> None:
+        seen = (
+            "every state" if self.complete == self.worlds else "all states within the budget; a larger depth sees more"
+        )
+        for each in self._gaps():
+            message = f"{each.message} ({self.states:,} looked at: {seen})"
+            self._find(each.code, self.machines[each.machine], message, each.place, None, None)
+
+    def figures(self) -> dict[str, int]:
+        monitor, own = self.monitor, set(self.only)
+        guards = [each for name in own for listed in monitor.guards[name].comparisons.values() for each in listed]
+        return {
+            "worlds": self.worlds,
+            "worlds_complete": self.complete,
+            "worlds_wandered": self.wandered,
+            "states": self.states,
+            "steps": self.steps,
+            "longest_way": self.deepest,
+            "transitions_fired": len({each[:2] for each in monitor.fired if each[0] in own}),
+            "outcomes_seen": len({each for each in monitor.fired if each[0] in own}),
+            "comparisons_seen_both_ways": sum(len(each.results) == 2 for each in guards),
+            "follow_ups_taken": len({each for each in monitor.follow_ups if each[0] in own and each[2] == "taken"}),
+        }

@@ -1,0 +1,164 @@
+"""The values with which the model tries things: facts at creation, and arguments of commands.
+
+They take every value of a small domain: amounts from a little below zero up to a bound, every choice, yes and no, a
+text or none. What is only passed on to the provider has one value, for no guard can tell.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+
+from tallystick.check.expressions import expressions, numbers, texts
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import Command, Machine, Transition
+
+TEXT = "x"  # begins every text
+MOST_WAYS = 24  # to create one entity with every combination of facts; if there are more, each fact is varied alone
+Facts = Mapping[str, object]
+
+
+def creation_facts(machine: Machine, links: Mapping[str, str], most: int) -> tuple[Facts, ...]:
+    """The facts with which an entity may be created, in all combinations if these are not too many."""
+    domains: dict[str, list[object]] = {}
+    read, written = _read_by(machine.transitions.values()), _written(machine)
+    for name, fact in machine.facts.items():
+        if name in links or fact.type.kind == "link":
+            domains[name] = [links.get(name)]
+            if name in links and fact.type.optional:
+                domains[name].append(None)
+        elif fact.later:
+            domains[name] = [fact.default]
+        elif name not in read:
+            domains[name] = [fact.default if fact.default is not None else _values(fact.type, most, {}, read=False)[0]]
+        else:
+            domain, first = _values(fact.type, most, {}, written=written), fact.default
+            domains[name] = domain if first is None else [first, *(value for value in domain if value != first)]
+    if math.prod(map(len, domains.values())) <= MOST_WAYS:
+        return tuple(dict(zip(domains, way, strict=True)) for way in product(*domains.values()))
+    return tuple(_varied_alone(domains))
+
+
+def linked_facts(machine: Machine, links: Mapping[str, str], host: Machine) -> tuple[Facts, ...]:
+    """As few ways as will do to create an entity to which `host` links: only choices that both know are varied."""
+    known = {fact.type.choices for fact in host.facts.values() if fact.type.kind == "choice"}
+    shared = [name for name, fact in machine.facts.items() if fact.type.kind == "choice" and fact.type.choices in known]
+    first = creation_facts(machine, links, 1)[0]
+    return tuple(
+        {**first, **dict(zip(shared, way, strict=True))}
+        for way in product(*(machine.facts[name].type.choices for name in shared))
+    )
+
+
+def arguments(
+    machine: Machine,
+    command: Command,
+    transitions: Sequence[Transition],
+    most: int,
+    ids: Mapping[str, list[str]],
+    text: str,
+) -> Iterator[dict[str, object]]:
+    """Small arguments for a command that these transitions answer.
+
+    `ids`: what a link may name, by machine. `text`: for an argument that is a text or a number.
+    """
+    read, negated, written = _read_by(transitions), _negated(transitions), _written(machine)
+    domains = [
+        _values(
+            type_,
+            most,
+            ids,
+            least=-most if name in negated else -1,
+            read=name in read or type_.kind == "link",
+            text=text,
+            written=written,
+        )
+        for name, type_ in command.arguments.items()
+    ]
+    for way in product(*domains):
+        yield dict(zip(command.arguments, way, strict=True))
+
+
+def link_arguments(machine: Machine) -> list[str]:
+    """The machines that arguments of commands can name."""
+    types = [type_ for each in machine.commands.values() for type_ in each.arguments.values()]
+    return [type_.machine for type_ in types if type_.kind == "link"]
+
+
+def own_text(id: str) -> str:
+    """The text that an entity gives. It is its own, so that no two entities get the same unique fact."""
+    return f"{TEXT}-{id}"
+
+
+def _varied_alone(domains: Mapping[str, list[object]]) -> Iterator[Facts]:
+    """The first value of every fact, and the last of every fact; and both with each fact varied alone."""
+    met: list[Facts] = []
+    for base in ({name: each[0] for name, each in domains.items()}, {name: each[-1] for name, each in domains.items()}):
+        for name, each in domains.items():
+            for value in each:
+                way = {**base, name: value}
+                if way not in met:
+                    met.append(way)
+                    yield way
+
+
+def _values(
+    type_: Type,
+    most: int,
+    ids: Mapping[str, list[str]],
+    *,
+    least: int = -1,
+    read: bool = True,
+    text: str = TEXT,
+    written: Sequence[object] = (),
+) -> list[object]:
+    """Small values of a type, amounts from `least` on. `read`: whether anything reads them; if not, one will do.
+
+    `written`: the numbers and texts with which the page compares. Amounts stay small all the same, as a world has
+    little money.
+    """
+    some: list[object]
+    match type_.kind:
+        case "money" | "count":
+            some = [*range(1, most + 1), *range(0, least - 1, -1)] if read else [1]
+            if type_.kind == "count" and read:
+                near = {each + by for each in written if isinstance(each, int) for by in (0, 1)}
+                some += sorted(near - set(some))
+        case "flag":
+            return [False, True] if read else [False]
+        case "choice":
+            some = list(type_.choices)
+        case "link":
+            some = list(ids.get(type_.machine, []))
+        case "secret":
+            return [None if type_.optional else TEXT]  # no guard may ask for it
+        case "text" if read:
+            some = list(dict.fromkeys([text, TEXT, *(each for each in written if isinstance(each, str))]))
+        case _:
+            some = [text]
+    if type_.optional:
+        return [None, *some] if read else [None]
+    return some
+
+
+def _written(machine: Machine) -> Sequence[object]:
+    """The numbers and texts with which a page compares."""
+    return [*numbers(each.guard for each in machine.transitions.values() if each.guard), *texts(machine)]
+
+
+def _read_by(transitions: Iterable[Transition]) -> frozenset[str]:
+    """The names on which anything but the provider's part depends."""
+    return frozenset(name for each in transitions for part in expressions(each, with_call=False) for name in part.names)
+
+
+def _negated(transitions: Iterable[Transition]) -> frozenset[str]:
+    """The names that stand with a minus before them somewhere: they are meant to be below zero, too."""
+    parts = [part for each in transitions for part in expressions(each, with_call=False)]
+    nodes = [node for part in parts for node in ast.walk(ast.parse(part.source.strip(), mode="eval"))]
+    return frozenset(
+        node.operand.id
+        for node in nodes
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name)
+    )

@@ -1,0 +1,214 @@
+"""For all amounts: every life can be brought to an end.
+
+It goes backwards from the ends: a state with some amounts can end if a command with suitable arguments leads from there
+to what can end. For each state the solver gives exactly the amounts for which that is so. These are put together until
+they cover everything that the state can hold, or until nothing is added any more. The provider is taken to say yes.
+Where a machine has no end, to hold nothing is its end.
+
+A transition that drives counts only where the linked entity takes its part: if an invariant ties the two together, it
+must do so whatever its state and amounts may be; else there must be a state and amounts with which it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import z3
+
+from tallystick.check.proof import terms
+from tallystick.check.proof.executions import Firing, amounts, answered_by, capped, driven_arguments
+from tallystick.check.proof.invariants import governed, tied
+from tallystick.check.proof.lifecycle import Point, subject
+from tallystick.check.proof.solver import Prover, Undecided, satisfiable, values_in_words
+from tallystick.check.proof.state_invariants import StateInvariants
+from tallystick.check.proof.terms import Entity, Term, Value
+from tallystick.definition.machine import Drive, Row
+
+_ROUNDS = 12  # of steps backwards; whoever needs more has a life that no person follows
+
+LookUp = Callable[[str], StateInvariants]
+
+
+def prove_ends(prover: Prover, known: StateInvariants, look_up: LookUp) -> None:
+    """TS308. `look_up`: what is known of other machines."""
+    search = _Search(known, look_up)
+    try:
+        search.run()
+    except Undecided:
+        prover.report_undecided("an end", known.lifecycle.machine, ("machine",))
+        return
+    for point in _alone(known):
+        _prove_end(prover, known, search, point)
+
+
+def _prove_end(prover: Prover, known: StateInvariants, search: _Search, point: Point) -> None:
+    machine, subject_ = known.lifecycle.machine, known.lifecycle.subjects[point.state]
+    given, place = [*known.at(point), subject_.quiet], ("state", point.state)
+    model = prover.counterexample("lives that can end", machine, place, given, [search.can_end[point.state]])
+    if model is None:
+        return
+    if search.unfinished:
+        prover.report_undecided("an end", machine, place)
+        return
+    facts = (name for name, fact in machine.facts.items() if fact.type.kind not in ("text", "link"))
+    values = values_in_words(model, subject_.entity, {}, {}, [*machine.accounts, *facts])
+    prover.report(
+        "TS308", machine, f"no way leads from {point.state} to an end, whatever is asked of it: {values}", *place
+    )
+
+
+class _Search:
+    """For each state: the values from which it can end, as far as they are found."""
+
+    def __init__(self, known: StateInvariants, look_up: LookUp) -> None:
+        self.known = known
+        self.look_up = look_up
+        self.machine = known.lifecycle.machine
+        self.subjects = known.lifecycle.subjects
+        self.unfinished = False
+        finals = [state.name for state in self.machine.states.values() if state.final]
+        self.can_end = {state: terms.YES if state in finals else terms.NO for state in self.machine.states}
+        if not finals:
+            self.can_end = {state: self._empty(state) for state in self.machine.states}
+        self._ways = [
+            (state, *self._firing(state, row, command))
+            for (state, command), rows in self.machine.table.items()
+            for row in rows
+            if state not in finals
+        ]
+        self._ways.sort(key=lambda way: bool(way[1].row.transition.drives))  # the simple ones first
+        self._willing: dict[Firing, Term] = {}
+
+    def _empty(self, state: str) -> Term:
+        accounts = self.subjects[state].entity.accounts
+        return z3.And([terms.YES, *(accounts[name] == 0 for name in self.machine.holding)])
+
+    def run(self) -> None:
+        """Step backwards until every state can end, or until nothing is added.
+
+        Raises:
+            Undecided: the solver cannot work out the amounts.
+        """
+        fresh = {state for state, term in self.can_end.items() if not z3.is_false(term)}
+        for _ in range(_ROUNDS):
+            ways = [way for way in self._ways if (way[1].row.target or way[0]) in fresh]
+            fresh = {state for state, firing, guard in ways if self._adds(state, firing, guard)}
+            if not fresh:
+                return
+        self.unfinished = True
+
+    def _firing(self, state: str, row: Row, command: str) -> tuple[Firing, Term]:
+        """A transition that is wholly confirmed, and that it answers."""
+        entity = self.subjects[state].entity
+        args, typed = terms.arguments(self.machine, command)
+        own = capped(row, entity, args)
+        willing = [self._takes_part(entity, drive, own) for drive in row.transition.drives]
+        firing = Firing(entity, row, command, own, amounts(row, entity, own), None, z3.Int("who"))
+        return firing, z3.And(typed, answered_by(entity, row, command, args), *willing)
+
+    def _adds(self, state: str, firing: Firing, guard: Term) -> bool:
+        """Whether a way leads to an end from values of the state from which none was found before."""
+        left = [*self._here(state), z3.Not(self.can_end[state])]
+        way = z3.And(guard, self._then(firing, firing.row.target or state))
+        if not satisfiable([*left, way]):
+            return False
+        if firing.row.transition.drives:
+            way = z3.And(way, self._drives_take_part(firing))
+            if not satisfiable([*left, way]):
+                return False
+        own = {str(each) for each in _variables_of(firing.entity)}
+        found = _eliminated(z3.Exists, [each for each in _variables(way) if str(each) not in own], way)
+        self.can_end[state] = z3.simplify(z3.Or(self.can_end[state], found))
+        return True
+
+    def _here(self, state: str) -> list[Term]:
+        """What is known of an entity in a state, while no call is out."""
+        points = [point for point in _alone(self.known) if point.state == state]
+        return [self.subjects[state].quiet, z3.Or([z3.And(self.known.at(point)) for point in points])]
+
+    def _then(self, firing: Firing, target: str) -> Term:
+        """That it can end from what the firing leads to."""
+        before = self.subjects[target].entity
+        accounts, facts = firing.completed(firing.entity.accounts), firing.facts()
+        pairs = [(term, accounts[name]) for name, term in before.accounts.items()]
+        for name, value in before.facts.items():
+            pairs.append((value.term, _same_sort(value, facts[name])))
+            if value.there is not terms.YES:
+                pairs.append((value.there, facts[name].there))
+        return z3.substitute(self.can_end[target], *pairs)
+
+    # What is driven
+
+    def _drives_take_part(self, firing: Firing) -> Term:
+        """That all that a firing drives takes its part; worked out once."""
+        if firing not in self._willing:
+            drives = firing.row.transition.drives
+            self._willing[firing] = z3.And([self._takes_part(firing.entity, drive, firing.args) for drive in drives])
+        return self._willing[firing]
+
+    def _takes_part(self, entity: Entity, drive: Drive, args: Mapping[str, Value]) -> Term:
+        """That the linked entity does what it is given, as a statement about the one that gives it."""
+        known = self.look_up(drive.machine)
+        machine, machines = known.lifecycle.machine, known.lifecycle.machines
+        prefix = f"{entity.name}{drive.link}."
+        given = driven_arguments(machines, entity, drive, args)
+        link = (args if drive.by_argument else entity.facts)[drive.link]
+        bound = governed(machines, entity.machine.name, drive.link, drive.machine)
+        found = []
+        for point in _alone(known):
+            other = subject(machine, point.state, prefix)
+            rows = machine.table.get((point.state, drive.command), ())
+            takes = z3.Or([terms.NO, *(self._answers(other.entity, row, drive.command, given) for row in rows)])
+            here = z3.And(*known.at(point, other), other.quiet)
+            if bound:
+                here = z3.And(here, *tied(machine, other.entity, entity, drive.link))
+            term = z3.Implies(here, takes) if bound else z3.And(here, takes)
+            inner = [each for each in _variables(term) if str(each).startswith(prefix)]
+            found.append(_eliminated(z3.ForAll if bound else z3.Exists, inner, term))
+        return z3.simplify(z3.And(link.there, z3.And(found) if bound else z3.Or(found)))
+
+    def _answers(self, entity: Entity, row: Row, command: str, args: Mapping[str, Value]) -> Term:
+        own = capped(row, entity, args)
+        willing = [self._takes_part(entity, drive, own) for drive in row.transition.drives]
+        return z3.And(answered_by(entity, row, command, args), *willing)
+
+
+def _alone(known: StateInvariants) -> list[Point]:
+    """The points at which no call is out that will change the state."""
+    return [point for point in known.lifecycle.points if point.changing is None and known.reached(point)]
+
+
+def _same_sort(one: Value, other: Value) -> Term:
+    return other.term if one.term.sort() == other.term.sort() else one.term
+
+
+def _variables_of(entity: Entity) -> list[Term]:
+    return [*entity.accounts.values(), *(term for value in entity.facts.values() for term in (value.term, value.there))]
+
+
+def _variables(term: Term) -> list[Term]:
+    """The variables of a term, each once; parts that it shares are looked at once."""
+    found, seen, waiting = [], set(), [term]
+    while waiting:
+        part = waiting.pop()
+        if part.get_id() not in seen:
+            seen.add(part.get_id())
+            waiting += part.children()
+            if z3.is_const(part) and part.decl().kind() == z3.Z3_OP_UNINTERPRETED:
+                found.append(part)
+    return found
+
+
+def _eliminated(quantifier: Callable[[list[Term], Term], Term], inner: list[Term], term: Term) -> Term:
+    """The statement without `inner`: a quantifier over them, worked out.
+
+    Raises:
+        Undecided: the solver cannot.
+    """
+    if not inner:
+        return term
+    worked_out = z3.Then("simplify", "qe2", "simplify", "ctx-simplify")
+    try:
+        return worked_out(quantifier(inner, term)).as_expr()
+    except z3.Z3Exception:
+        raise Undecided from None

@@ -1,0 +1,82 @@
+"""The third stage: what holds of a machine for all amounts, proved by a solver (`pip install 'tallystick[prove]'`).
+
+    guards       those of one command in one state exclude each other, and together they cover every value
+    accounts     nothing falls below zero, and no move is of less than nothing
+    transfers    value that leaves one entity arrives in another
+    invariants   of the page are kept by every step, of whichever machine
+    ends         every life can be brought to an end, and after it nothing is held
+
+Amounts are integers without a bound here, whole or confirmed in part, with any number of other calls in flight. What
+the proofs rest on is found by the solver too: what holds in each state (`state_invariants`). A finding has the amounts
+that show it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from tallystick.check.finding import Finding
+from tallystick.check.proof.accounts import prove_accounts
+from tallystick.check.proof.ends import prove_ends
+from tallystick.check.proof.guards import prove_guards
+from tallystick.check.proof.invariants import prove_invariants
+from tallystick.check.proof.lifecycle import Lifecycle
+from tallystick.check.proof.solver import Prover, Undecided
+from tallystick.check.proof.state_invariants import StateInvariants
+from tallystick.check.proof.transfers import prove_transfers
+from tallystick.definition.machine import Machine, Machines
+
+
+def prove(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Finding], dict[str, int]]:
+    """Findings about the machines, or about those named in `only`; and how many proofs of each kind there were."""
+    proof = Proof(machines)
+    for name in only or machines:
+        try:
+            proof.of(machines[name])
+        except Undecided:
+            proof.prover.report_undecided("what holds in its states", machines[name], ("machine",))
+    return sorted(proof.prover.findings, key=lambda each: each.order), dict(proof.prover.figures)
+
+
+class Proof:
+    """All proofs about machines. What is known of each is found once, when it is first asked for."""
+
+    def __init__(self, machines: Machines, known: Mapping[str, StateInvariants] | None = None) -> None:
+        """`known`: of machines that are as they were the last time, and need no second look."""
+        self.machines = machines
+        self.prover = Prover()
+        self._known = dict(known or {})
+
+    def known(self, name: str) -> StateInvariants:
+        if name not in self._known:
+            found = self._known[name] = StateInvariants(Lifecycle(self.machines, self.machines[name]))
+            self.prover.figures["statements about states"] += found.proofs
+        return self._known[name]
+
+    def of(self, machine: Machine) -> None:
+        """Prove everything about one machine.
+
+        Raises:
+            Undecided: the solver gave up on what holds in its states.
+        """
+        known = self.known(machine.name)
+        prove_guards(self.prover, known)
+        prove_accounts(self.prover, known)
+        prove_transfers(self.prover, known)
+        self.invariants_of(machine)
+        prove_ends(self.prover, known, self.known)
+
+    def invariants_of(self, machine: Machine) -> None:
+        """Prove the invariants of a machine: for its own steps, and those of all in its sums and all that drive it."""
+        if not machine.invariants:
+            return
+        drives = {
+            name
+            for name, other in self.machines.items()
+            for transition in other.transitions.values()
+            for drive in transition.drives
+            if drive.machine == machine.name
+        }
+        sums = {total.machine for each in machine.invariants.values() for total in each.sums.values()}
+        near = sorted({machine.name} | drives | sums)
+        prove_invariants(self.prover, machine, {name: self.known(name) for name in near})

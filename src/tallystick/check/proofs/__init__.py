@@ -1,1 +1,0 @@
-"""Proofs for all amounts. Everything here needs the solver; `tallystick.check.proof` is the way in."""

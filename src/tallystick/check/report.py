@@ -1,0 +1,70 @@
+"""`check`: what is wrong with machines, as one report of all its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import attrs
+
+from tallystick.check.finding import Finding
+from tallystick.check.structure.inspect import inspect
+from tallystick.definition.machine import Machines
+from tallystick.errors import Invalid, nearest
+
+if TYPE_CHECKING:
+    from tallystick.check.model.invariants import UserInvariant
+
+
+@attrs.frozen
+class Report:
+    """What was found, and how much was looked at."""
+
+    findings: tuple[Finding, ...]
+    figures: Mapping[str, Mapping[str, int]]  # stage (structure, model, proof) → what is counted → how many
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+
+def check(
+    machines: Machines,
+    *,
+    only: Collection[str] = (),
+    depth: int | None = None,
+    model: bool = True,
+    prove: bool = False,
+    progress: Callable[[str], None] | None = None,
+    invariants: Sequence[UserInvariant] = (),
+) -> Report:
+    """Find what is wrong with the machines. The structure is always looked at; a stage is imported when it is needed.
+
+    `only` names the machines to look at; the others still run beside them. `depth` is the largest amount in the model,
+    in minor units: 2 if not given, and each one more searches about ten times as many states. `progress` gets a line
+    now and then while the model is searched. `invariants` are functions of yours. Each gets the entities of a state of
+    the model, by machine and id, and returns what is wrong with them, or None.
+
+    Raises:
+        Invalid: `only` names a machine that does not exist, or `prove` is asked for and no solver is installed.
+    """
+    for name in only:
+        if name not in machines:
+            raise Invalid(f"there is no machine {name!r}.{nearest(name, list(machines))}")
+    if prove and find_spec("z3") is None:
+        raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[prove]'")
+    findings, counted = inspect(machines, only=only)
+    figures: dict[str, Mapping[str, int]] = {"structure": counted}
+    if model:
+        from tallystick.check.model.explore import explore
+
+        found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress, invariants=invariants)
+        findings += found
+    if prove:
+        from tallystick.check.proof.prove import prove as prove_all
+
+        found, figures["proof"] = prove_all(machines, only=only)
+        findings += found
+    return Report(tuple(findings), figures)

@@ -1,0 +1,51 @@
+"""Whether what a call results in is written down, and a later call is told of it.
+
+A hold is redeemed by the name that the provider gave it. If that name is not written down, nothing is handed on, and no
+guard notices: it may be none. A number that is drawn is all that its call results in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tallystick.check.finding import Finding, finding
+from tallystick.check.structure.boundary_values import handed_on
+from tallystick.check.structure.reachable import Reachability
+from tallystick.check.wording import joined
+from tallystick.definition.machine import Transition
+
+
+def check_call_results(reachable: Reachability) -> Iterator[Finding]:
+    """TS121 and TS122. A fact that nothing sets is found as TS111."""
+    machine = reachable.machine
+    yield from _forgotten_numbers(reachable)
+    set_later = {name for each in machine.transitions.values() for name in each.sets}
+    for name, row in machine.rows.items():
+        for fact in sorted(handed_on(machine, row.transition) & set_later):
+            sources = row.transition.sources
+            never = [state for state in sources if reachable.classes_when_fired(state, name, fact) == {None}]
+            if never:
+                key = "ask" if row.transition.ask else "drive"
+                why = f"{name} hands on {fact}, which is always none in {joined(never)}"
+                yield finding("TS121", machine, why, "transition", name, key, story=reachable.path_to(never[0]))
+
+
+def _forgotten_numbers(reachable: Reachability) -> Iterator[Finding]:
+    """Numbers that are drawn, and that neither the transition that asks for one nor one that drives it writes down."""
+    machine = reachable.machine
+    for name, transition in machine.transitions.items():
+        if transition.ask is None or transition.ask.verb != "allocate" or _writes_number(transition):
+            continue
+        driving = [
+            each
+            for other in reachable.trials.machines.values()
+            for each in other.transitions.values()
+            if any(drive.machine == machine.name and drive.command in transition.commands for drive in each.drives)
+        ]
+        if not driving or not all(_writes_number(each) for each in driving):
+            why = f"{name} has a number drawn, and nobody writes it down (set: a fact to outcome.number)"
+            yield finding("TS122", machine, why, "transition", name, "ask")
+
+
+def _writes_number(transition: Transition) -> bool:
+    return any(value.source.strip() == "outcome.number" for value in transition.sets.values())

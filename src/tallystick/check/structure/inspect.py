@@ -1,0 +1,40 @@
+"""The first stage: what can be seen on the pages themselves, without running the machines together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from tallystick.check.finding import Finding
+from tallystick.check.structure.accounts import check_accounts
+from tallystick.check.structure.call_results import check_call_results
+from tallystick.check.structure.follow_ups import check_follow_ups
+from tallystick.check.structure.guards import check_guards
+from tallystick.check.structure.moves import check_moves
+from tallystick.check.structure.reachable import Reachability
+from tallystick.check.structure.states import check_states
+from tallystick.check.structure.trials import Trials
+from tallystick.check.structure.unused import check_unused
+from tallystick.definition.machine import Machine, Machines
+
+
+def inspect(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Finding], dict[str, int]]:
+    """Findings about the machines, or about those named in `only`; and how much was looked at."""
+    chosen = [machine for name, machine in machines.items() if name in (only or machines)]
+    found = [each for machine in chosen for each in inspect_machine(machines, machine)]
+    return sorted(found, key=lambda each: each.order), {
+        "machines": len(chosen),
+        "states": sum(len(each.states) for each in chosen),
+        "transitions": sum(len(each.transitions) for each in chosen),
+    }
+
+
+def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
+    """Findings about one machine."""
+    reachable = Reachability(Trials(machines, machine))
+    yield from check_states(reachable)
+    yield from check_guards(reachable)
+    yield from check_moves(reachable)
+    yield from check_accounts(reachable)
+    yield from check_unused(machines, machine)
+    yield from check_call_results(reachable)
+    yield from check_follow_ups(reachable)

@@ -1,0 +1,284 @@
+"""What each state answers to each command, tried with every boundary value.
+
+In each case the real guards are asked, and a transition that fires is carried out with its real amounts. Little of that
+is kept. Cases that start from the same class of values (which accounts hold something, what the facts are) are put
+together: the smallest case of each thing that was observed, and the classes to which it leads. Which classes can occur
+at all is found by `reachable`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+import attrs
+
+from tallystick.check.calls import may_call, partial_argument
+from tallystick.check.expressions import deciding, numbers, texts
+from tallystick.check.structure.boundary_values import (  # fmt: skip
+    NUMERIC,
+    ValueClass,
+    Variable,
+    class_of,
+    domains,
+    tracked_facts,
+    variables,
+)
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
+from tallystick.provider.protocol import Outcome, Result
+
+Key = TypeVar("Key")
+CONFIRMED = [Outcome(Result.CONFIRMED, reference=text, number=text) for text in (None, "a")]
+
+
+@attrs.frozen
+class Case:
+    """A value for each variable."""
+
+    values: tuple[tuple[Variable, object], ...]
+
+    @cached_property
+    def rank(self) -> tuple[int, int]:
+        """How hard it is to read: smaller is easier."""
+        numbers = [value for _, value in self.values if type(value) is int]
+        return (
+            sum(abs(number) for number in numbers) + sum(number < 0 for number in numbers),
+            sum(value is True for _, value in self.values),
+        )
+
+    def places(self, machine: Machine, command: str) -> tuple[dict[str, int], dict[str, Any], dict[str, Any]]:
+        """Accounts, facts and arguments with these values; what is not among them is 0 or none."""
+        accounts: dict[str, Any] = dict.fromkeys(machine.columns, 0)
+        facts: dict[str, Any] = dict.fromkeys(machine.facts)
+        args: dict[str, Any] = dict.fromkeys(machine.commands[command].arguments)
+        for variable, value in self.values:
+            {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
+        return accounts, facts, args
+
+
+@attrs.frozen
+class StartClass:
+    """A class of values from which cases start. A bit of an account is 1 if the account holds something."""
+
+    mask: int  # the accounts that the cases have values for
+    bits: int
+    facts: tuple[tuple[str, ValueClass], ...]
+
+
+@attrs.frozen
+class ClassEffect:
+    """What a transition makes of a class of values."""
+
+    transition: str
+    phase: str  # done, asked or declined
+    mask: int = 0  # the accounts that it touches
+    bits: int = 0  # what they hold afterwards
+    sets: tuple[tuple[str, ValueClass], ...] = ()
+    moved: tuple[int, ...] = ()  # asked: the moves whose amounts are in doubt
+
+
+@attrs.define
+class Observed:
+    """What was observed of one class of values, each with the case that is easiest to read."""
+
+    effects: set[ClassEffect] = attrs.field(factory=set)
+    fires: dict[str, Case] = attrs.field(factory=dict)  # by transition
+    refuses: dict[RefusedOnPurpose, Case] = attrs.field(factory=dict)
+    ambiguous: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by the names of all that answers at once
+    unanswered: dict[tuple[str, ...], Case] = attrs.field(
+        factory=dict
+    )  # by classes of amounts; if none, by what failed
+    overdrawn: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by transition: it would move what is not there
+    left_over: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by transition, end, accounts not empty there
+
+
+@attrs.frozen
+class Cell:
+    """A state and a command: what may answer there, and what was observed for each class of values."""
+
+    state: str
+    command: str
+    rows: tuple[Row, ...]
+    refusals: tuple[RefusedOnPurpose, ...]
+    observed: Mapping[StartClass, Observed]
+
+
+@attrs.define
+class Trials:
+    """All trials of one machine."""
+
+    machines: Machines
+    machine: Machine
+    bit: Mapping[str, int] = attrs.field(init=False)  # of each account
+    texts: list[str] = attrs.field(init=False)
+    tracked: frozenset[str] = attrs.field(init=False)  # facts
+    calls: Mapping[str, bool] = attrs.field(init=False)  # by transition: whether it may call the provider
+    partial: Mapping[str, str | None] = attrs.field(init=False)  # by transition: the argument confirmed in part
+    assumed: list[tuple[frozenset[str], Callable[..., object]]] = attrs.field(init=False)  # invariants: names, function
+    in_doubt: dict[str, set[tuple[int, ...]]] = attrs.field(init=False, factory=dict)  # by transition: moves in doubt
+    _known: dict[object, Mapping[StartClass, Observed]] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        machine = self.machine
+        self.bit = {name: 1 << index for index, name in enumerate(machine.columns)}
+        self.texts = texts(machine)
+        self.tracked = tracked_facts(machine)
+        self.calls = {name: may_call(self.machines, each) for name, each in machine.transitions.items()}
+        self.partial = {name: partial_argument(self.machines, each) for name, each in machine.transitions.items()}
+        self.assumed = [
+            (each.always.names, each.always.compiled())
+            for each in machine.invariants.values()
+            if each.always.names <= set(machine.columns)
+        ]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every state and command that something may answer."""
+        for state, command in itertools.product(self.machine.states, self.machine.commands):
+            rows = self.machine.table.get((state, command), ())
+            refusals = self.machine.refused.get((state, command), ())
+            if rows or refusals:
+                yield self._tried(Cell(state, command, rows, refusals, {}))
+
+    def _tried(self, cell: Cell) -> Cell:
+        """The cell with what was observed. States that answer alike are tried once."""
+        looked = [part for row in cell.rows for part in deciding(row.transition)]
+        looked += [each.guard for each in cell.refusals if each.guard]
+        looked += [value for row in cell.rows for fact, value in row.transition.sets.items() if fact in self.tracked]
+        by_state = any("state" in each.names for each in looked) or any(row.final for row in cell.rows)
+        final = self.machine.states[cell.state].final
+        names = tuple(row.name for row in cell.rows)
+        key = (cell.command, names, cell.refusals, final, cell.state if by_state else None)
+        if key not in self._known:
+            self._known[key] = self._try(cell, looked)
+        return attrs.evolve(cell, observed=self._known[key])
+
+    def _try(self, cell: Cell, looked: list[Expression]) -> Mapping[StartClass, Observed]:
+        moved = {name for row in cell.rows for line in row.lines for name in line if name in self.bit}
+        moved |= set(self.machine.holding) if any(row.final for row in cell.rows) else set()
+        wanted = variables(self.machine, cell.command, looked, moved)
+        found: dict[StartClass, Observed] = {}
+        for values in itertools.product(*domains(wanted, numbers(looked), self.texts)):
+            trial = _Trial(self, cell, Case(tuple(zip(wanted, values, strict=True))))
+            if trial.possible():
+                trial.observe(found.setdefault(trial.start(), Observed()))
+        return found
+
+
+class _Trial:
+    """One case, tried in one cell."""
+
+    def __init__(self, trials: Trials, cell: Cell, case: Case) -> None:
+        self.trials, self.cell, self.state, self.case = trials, cell, cell.state, case
+        self.v, self.f, self.a = case.places(trials.machine, cell.command)
+
+    def possible(self) -> bool:
+        """Whether the machine's own invariants allow it. Whether they hold is checked by the other stages."""
+        given = {variable.name for variable, _ in self.case.values if variable.place == "v"}
+        return all(true(self.v, {}, {}, self.state, None) for names, true in self.trials.assumed if names <= given)
+
+    def start(self) -> StartClass:
+        mask = bits = 0
+        facts = []
+        for variable, value in self.case.values:
+            if variable.place == "v":
+                mask |= self.trials.bit[variable.name]
+                bits |= self.trials.bit[variable.name] if value else 0
+            elif variable.place == "f" and variable.name in self.trials.tracked:
+                facts.append((variable.name, class_of(value)))
+        return StartClass(mask, bits, tuple(facts))
+
+    def observe(self, observed: Observed) -> None:
+        """Ask all guards, and carry out what fires."""
+        refusing = [each for each in self.cell.refusals if each.fires(self.v, self.f, self.a, self.state, None)]
+        firing = [row for row in self.cell.rows if row.fires(self.v, self.f, self.a, self.state)]
+        for each in refusing:
+            self._keep(observed.refuses, each)
+        if len(firing) + len(refusing) > 1:
+            names = (*(row.name for row in firing), *(f"“{each.says}”" for each in refusing))
+            self._keep(observed.ambiguous, names)
+        elif not firing and not refusing:
+            amounts = [
+                str(class_of(value))
+                for each, value in self.case.values
+                if each.place == "a" and each.type.kind in NUMERIC
+            ]
+            self._keep(observed.unanswered, tuple(amounts or (self._failed(row) for row in self.cell.rows)))
+        for row in firing if not refusing else ():
+            self._keep(observed.fires, row.name)
+            self._carry_out(observed, row)
+
+    def _keep(self, smallest: dict[Key, Case], key: Key) -> None:
+        if key not in smallest or self.case.rank < smallest[key].rank:
+            smallest[key] = self.case
+
+    def _failed(self, row: Row) -> str:
+        """The first part of a guard that is not true."""
+        for part, true in row.conjuncts:
+            if not true(self.v, self.f, self.a, self.state, None):
+                return part.source
+        return ""
+
+    def _carry_out(self, observed: Observed, row: Row) -> None:
+        args = dict(self.a)
+        partial = self.trials.partial[row.name]
+        if row.cut is not None and row.transition.partial is not None:
+            most: Any = row.cut(self.v, self.f, args, self.state, None)
+            args[row.transition.partial] = min(args[row.transition.partial], most)
+        amounts = row.amounts(self.v, self.f, args, self.state)
+        after = row.post(self.v, amounts)
+        asked = self._set_aside(row, amounts) if self.trials.calls[row.name] else {}
+        if min((*after.values(), *amounts, *asked.values()), default=0) < 0:
+            self._keep(observed.overdrawn, (row.name,))
+            return
+        if self._ends_with_value(observed, row, after):
+            return
+        books = [after]
+        if partial is not None and isinstance(args.get(partial), int):
+            shares = [{**args, partial: less} for less in range(1, args[partial])]
+            books += [row.post(self.v, row.amounts(self.v, self.f, share, self.state)) for share in shares]
+        observed.effects |= {self._effect(row, "done", book, sets) for book in books for sets in self._sets(row, args)}
+        if self.trials.calls[row.name]:
+            moved = tuple(index for index, each in enumerate(amounts) if each)
+            observed.effects.add(attrs.evolve(self._effect(row, "asked", asked, ()), moved=moved))
+            observed.effects.add(ClassEffect(row.name, "declined"))
+            self.trials.in_doubt.setdefault(row.name, set()).add(moved)
+
+    def _set_aside(self, row: Row, amounts: tuple[int, ...]) -> dict[str, int]:
+        """The accounts while the answer is out."""
+        after = dict(self.v)
+        for (source, _), amount in zip(row.lines, amounts, strict=True):
+            if source in after:
+                after[source] -= amount
+        if after:
+            after[IN_DOUBT] += sum(amounts)
+        return after
+
+    def _ends_with_value(self, observed: Observed, row: Row, after: Mapping[str, int]) -> bool:
+        machine = self.trials.machine
+        found = False
+        for state, accounts in ((row.target or self.state, after), (row.transition.otherwise, self.v)):
+            holding = [name for name in machine.holding if accounts[name]]
+            if state and machine.states[state].final and holding:
+                self._keep(observed.left_over, (row.name, state, *holding))
+                found = True
+        return found
+
+    def _sets(self, row: Row, args: Mapping[str, object]) -> Iterator[tuple[tuple[str, ValueClass], ...]]:
+        """The classes of the facts that are set, for an outcome without and with a reference and a number."""
+        wanted = [(name, value) for name, value in row.sets if name in self.trials.tracked]
+        for outcome in CONFIRMED if wanted else CONFIRMED[:1]:
+            yield tuple((name, class_of(value(None, self.f, args, self.state, outcome))) for name, value in wanted)
+
+    def _effect(
+        self, row: Row, phase: str, after: Mapping[str, int], sets: tuple[tuple[str, ValueClass], ...]
+    ) -> ClassEffect:
+        touched = {name for line in row.lines for name in line}
+        touched |= {IN_DOUBT} if phase == "asked" else set()
+        mask = bits = 0
+        for name in touched & self.trials.bit.keys():
+            mask |= self.trials.bit[name]
+            bits |= self.trials.bit[name] if after[name] else 0
+        return ClassEffect(row.name, phase, mask, bits, sets)

@@ -1,0 +1,69 @@
+"""Whether all facts, commands and arguments that are declared are used.
+
+A text or a card number may be there for people only, as an order's number is. An amount, a count, a flag, a choice or a
+link that nothing looks at is a rule that somebody forgot to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tallystick.check.expressions import expressions
+from tallystick.check.finding import Finding, finding
+from tallystick.definition.machine import Machine, Machines, RefusedOnPurpose, Transition
+
+FOR_PEOPLE = ("text", "number")
+
+
+def check_unused(machines: Machines, machine: Machine) -> Iterator[Finding]:
+    """TS111, TS114 and TS115."""
+    yield from _facts(machines, machine)
+    yield from _commands(machines, machine)
+
+
+def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
+    transitions = list(machine.transitions.values())
+    used = _looked_at(transitions, machine.refuse)
+    used |= {
+        total.fact
+        for other in machines.values()
+        for invariant in other.invariants.values()
+        for total in invariant.sums.values()
+        if total.machine == machine.name
+    }
+    set_later = {name for each in transitions for name in each.sets}
+    for name, fact in machine.facts.items():
+        if fact.later and name not in set_later:
+            yield finding("TS111", machine, f"{name} is set later, but no transition sets it", "fact", name)
+        elif name not in used and fact.type.kind not in FOR_PEOPLE:
+            why = f"nothing looks at {name}: no guard, amount, drive or call, and it is no text for people"
+            yield finding("TS111", machine, why, "fact", name)
+
+
+def _commands(machines: Machines, machine: Machine) -> Iterator[Finding]:
+    driven = {
+        drive.command
+        for other in machines.values()
+        for each in other.transitions.values()
+        for drive in each.drives
+        if drive.machine == machine.name
+    }
+    for name, command in machine.commands.items():
+        answering = [each for each in machine.transitions.values() if name in each.commands]
+        if not answering:
+            yield finding("TS114", machine, f"no state answers {name}", "command", name)
+            continue
+        if command.driven and name not in driven:
+            why = f"{name} is only for other machines to give, and none gives it"
+            yield finding("TS114", machine, why, "command", name)
+        used = _looked_at(answering, (each for each in machine.refuse if name in each.commands))
+        for argument, type_ in command.arguments.items():
+            if argument not in used and type_.kind not in FOR_PEOPLE:
+                why = f"nothing looks at the argument {argument} of {name}"
+                yield finding("TS115", machine, why, "command", name, argument)
+
+
+def _looked_at(transitions: list[Transition], refusals: Iterable[RefusedOnPurpose]) -> set[str]:
+    names = {name for each in transitions for part in expressions(each) for name in part.names}
+    names |= {drive.link for each in transitions for drive in each.drives}
+    return names | {name for each in refusals if each.guard for name in each.guard.names}

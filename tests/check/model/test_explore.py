@@ -1,0 +1,15 @@
+"""Our machines pass the model with nothing excepted, and it has seen all that they can do."""
+
+from __future__ import annotations
+
+from core_world import MACHINES
+from tallystick.check.model.explore import explore
+
+
+def test_our_machines_pass_the_model() -> None:
+    findings, figures = explore(MACHINES)
+
+    assert findings == []
+    assert figures["transitions_fired"] == sum(len(each.transitions) for each in MACHINES.values())
+    assert figures["states"] > 100_000
+    assert figures["worlds_complete"] > 3

@@ -1,0 +1,76 @@
+"""The third floor: our machines are proved, and what was proved is not nothing. `docs/findings` has what it finds."""
+
+from __future__ import annotations
+
+from core_world import MACHINES, PAGES, changed
+from tallystick.check.proof.lifecycle import Lifecycle, Point
+from tallystick.check.proof.prove import prove
+from tallystick.check.proof.state_invariants import StateInvariants
+from tallystick.definition import reader
+
+KINDS = {
+    "statements about states", "exclusive guards", "complete guards", "amounts", "accounts", "value", "invariants",
+    "empty ends", "lives that can end",
+}  # fmt: skip
+
+
+def test_our_machines_are_proved_for_all_amounts() -> None:
+    findings, figures = prove(MACHINES)
+    assert [str(each) for each in findings] == []
+    assert set(figures) == KINDS
+    assert all(figures.values())
+    assert sum(figures.values()) > 2000
+
+
+def test_what_holds_in_a_state_is_found_without_being_written_down() -> None:
+    known = StateInvariants(Lifecycle(MACHINES, MACHINES["replacement"]))
+    said = {
+        point: {str(each) for each in known.statements(point) if each.about == "moving"}
+        for point in known.lifecycle.points
+    }
+    assert said[Point("requested")] == {"moving is 0"}
+    assert said[Point("emptied")] == {"moving is more than 0"}
+    assert said[Point("replaced")] == {"moving is 0"}
+    assert said[Point("emptied", changing="cancel")] == {"moving is 0"}, "what is set aside is not there"
+
+
+def test_an_amount_far_from_any_that_one_would_try_is_found() -> None:
+    """Guards that overlap at one value only: for the solver no number is special."""
+    wrong = PAGES | {"tries.yaml": COUNTED.replace("TRIES", "777")}
+    (found,) = prove(reader.read(wrong), only=["tries"])[0]
+    assert (found.code, found.message) == ("TS301", "ask and ask_again both answer ask in open: tries 777")
+    assert (
+        prove(reader.read(PAGES | {"tries.yaml": COUNTED.replace("tries >= TRIES", "tries > 777")}), only=["tries"])[0]
+        == []
+    )
+
+
+COUNTED = """
+machine: tries
+version: 1
+summary: Somebody asks, and asks again.
+states:
+  open: {start: true, says: It may be asked.}
+  over: {final: true, says: It was asked too often.}
+commands:
+  ask: {tries: count}
+transitions:
+  ask: {from: open, when: tries <= 777}
+  ask_again: {command: ask, from: open, to: over, when: tries >= TRIES}
+refuse:
+  - {says: It is over., in: [over], commands: [ask]}
+"""
+
+
+def test_a_finding_stands_where_the_fault_is_and_has_the_amounts() -> None:
+    pages = changed("replacement.yaml", "drive: [new.receive(amount=moving), old", "drive: [old")
+    machines = reader.read(pages)
+    (found,) = prove(machines, only=["replacement"])[0]
+    assert found.code == "TS306"
+    assert found.message == "issue in activated takes -0.01 from new, but the accounts of that gift_card lose 0.00"
+    line = machines["replacement"].text.splitlines()[found.line - 1]
+    assert "drive: [old.arrived(amount=moving)]" in line
+
+
+def test_only_what_is_named_is_proved() -> None:
+    assert "invariants" not in prove(MACHINES, only=["fulfilment"])[1]
