@@ -66,11 +66,13 @@ def test_there_are_many_and_each_has_its_name() -> None:
     assert len({fault.name for fault in PLANTED}) == len({fault[1:4] for fault in PLANTED}) == len(PLANTED) >= 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS1")], ids=lambda each: each.name)
 def test_structure_sees(fault: Planted) -> None:
     assert fault.code in {each.code for each in inspect_machine(*planted(fault))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS2")], ids=lambda each: each.name)
 def test_running_the_machines_shows(fault: Planted) -> None:
     machines, machine = planted(fault)
@@ -78,6 +80,7 @@ def test_running_the_machines_shows(fault: Planted) -> None:
     assert fault.code in {each.code for each in explore(machines, only=[machine.name])[0]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [each for each in PLANTED if each.code.startswith("TS3")], ids=lambda each: each.name)
 def test_a_proof_fails(fault: Planted) -> None:
     machines, machine = planted(fault)

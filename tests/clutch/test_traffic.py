@@ -33,7 +33,7 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Prov
 from voucher_data import BOTH, EXAMPLE, VoucherOrders
 
 ROOT = Path(__file__).parents[2]
-FAST, ALL = range(150), range(150, 1000)
+FAST, ALL = range(60), range(60, 1000)
 
 CHANGES_GO_WRONG = [
     "lost_after", "lost_before", "slow:900ms", "late:20000ms", "500_before", "500_after", "429", "broken_json",

@@ -60,6 +60,7 @@ def test_one_line_of_configuration_tests_every_page(project: Path) -> None:
     assert "travel_voucher: killed 12 times" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_found_twice_with_files_that_run(project: Path) -> None:
     page = spoil(project, "when: amount == booked and open == 0", "when: amount == booked and open >= 0")
     done = run(project)
@@ -102,6 +103,7 @@ def pytest_unconfigure():
 """
 
 
+@pytest.mark.slow
 def test_a_conftest_adds_invariants_to_all_that_looks_at_entities_and_a_store(project: Path) -> None:
     (project / "conftest.py").write_text(CONFTEST, encoding="utf-8")
     done = run(project, "--tallystick-points", "10")

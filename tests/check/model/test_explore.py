@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_world import MACHINES
 from tallystick.check.model.explore import explore
 
 
+@pytest.mark.slow
 def test_our_machines_pass_the_model() -> None:
     findings, figures = explore(MACHINES)
 

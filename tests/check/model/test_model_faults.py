@@ -35,13 +35,13 @@ PLANTED = [
         "gift_card", "      held -> spent: amount\n      held -> available: release\n",
         "      held -> available: amount\n      held -> spent: release\n",
         "TS201", "p1 settle amount 0.01 → closed: held → redeemed 0.01; g1 redeem_hold held → available 0.01",
-        id="targets swapped",
+        id="targets swapped", marks=pytest.mark.slow,
     ),
     pytest.param(
         "payment", "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}",
         "    move: {card -> uncovered: amount}\n    set: {hold_id: outcome.reference}",
         "TS201", "p1 authorize amount 0.01 → authorized: card → uncovered 0.01; g1 hold available → held 0.01",
-        id="a move to the wrong account",
+        id="a move to the wrong account", marks=pytest.mark.slow,
     ),
     pytest.param(
         "replacement", "    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}\n", "",
@@ -49,7 +49,7 @@ PLANTED = [
     ),
     pytest.param(
         "replacement", "    from: [emptied, allocated, activated]\n", "    from: [allocated]\n",
-        "TS202", "r1 replace amount 0.01", id="no way back for what was taken",
+        "TS202", "r1 replace amount 0.01", id="no way back for what was taken", marks=pytest.mark.slow,
     ),
     pytest.param(
         "payment", "    when: 0 < amount == held and uncovered == 0 and not last\n",
@@ -130,6 +130,7 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
     assert (left.state, left.accounts["moving"]) == ("emptied", 1)
 
 
+@pytest.mark.slow
 def test_what_seems_stuck_and_is_not_decided_is_told_as_that() -> None:
     """Where what is left is as much as what was earned, nothing goes on; too much lies ahead to look at it all."""
     unequal = "(uncovered != redeemed or redeemed == 0)"

@@ -113,6 +113,7 @@ def test_the_same_machines_give_the_same_figures() -> None:
     assert (one.states, one.edges) == (other.states, other.edges)
 
 
+@pytest.mark.slow
 def test_more_depth_searches_more() -> None:
     shallow, deeper = (len(searched(world("payment", most), 10**6).graph.states) for most in (1, 2))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_world import MACHINES, PAGES, changed
 from tallystick.check.proof.lifecycle import Lifecycle, Point
 from tallystick.check.proof.prove import prove
@@ -14,6 +16,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_our_machines_are_proved_for_all_amounts() -> None:
     findings, figures = prove(MACHINES)
     assert [str(each) for each in findings] == []
@@ -72,5 +75,6 @@ def test_a_finding_stands_where_the_fault_is_and_has_the_amounts() -> None:
     assert "drive: [old.arrived(amount=moving)]" in line
 
 
+@pytest.mark.slow
 def test_only_what_is_named_is_proved() -> None:
     assert "invariants" not in prove(MACHINES, only=["fulfilment"])[1]

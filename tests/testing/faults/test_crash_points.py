@@ -69,9 +69,9 @@ def test_killed_at_a_sample_of_points_the_books_end_the_same() -> None:
     ("fault", "says"),
     [
         ("two transactions", "its row says|has 0 entries|is not"),
-        ("sent again blindly", "was done 2 times by the provider"),
-        ("taken for not done", "was done 2 times by the provider"),
-        ("answered before the commit", "but the journal does not have it"),
+        pytest.param("sent again blindly", "was done 2 times by the provider", marks=pytest.mark.slow),
+        pytest.param("taken for not done", "was done 2 times by the provider", marks=pytest.mark.slow),
+        pytest.param("answered before the commit", "but the journal does not have it", marks=pytest.mark.slow),
     ],
 )
 def test_a_planted_fault_is_found(fault: str, says: str) -> None:

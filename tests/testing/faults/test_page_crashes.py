@@ -95,9 +95,9 @@ def test_nothing_is_found_in_a_page_that_is_well() -> None:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("two transactions", "its row says revision"),
+        pytest.param("two transactions", "its row says revision", marks=pytest.mark.slow),
         ("sent again blindly", "was done 2 times by the provider"),
-        ("taken for not done", "was done 2 times by the provider"),
+        pytest.param("taken for not done", "was done 2 times by the provider", marks=pytest.mark.slow),
     ],
 )
 def test_a_planted_fault_is_found_without_a_story_of_ones_own(fault: str, says: str) -> None:

@@ -33,7 +33,13 @@ def page(*changes: str) -> Machines:
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("payment", 15), ("gift_card", 20), ("fulfilment", 12), ("replacement", 7)]
+    ("name", "wanted"),
+    [
+        ("payment", 15),
+        pytest.param("gift_card", 20, marks=pytest.mark.slow),
+        pytest.param("fulfilment", 12, marks=pytest.mark.slow),
+        ("replacement", 7),
+    ],
 )
 def test_nothing_goes_wrong_in_our_machines(name: str, wanted: int) -> None:
     report = fuzz(PACKAGED, name, examples=30, seed=1)
