@@ -48,7 +48,7 @@ def set_aside(machines: Machines, intent: Intent, call: str) -> tuple[Plan, list
         lines = zip(row.lines, step.amounts, strict=True)
         postings = tuple([Posting(source, IN_DOUBT, amount) for (source, _), amount in lines if amount])
         accounts = post(entity.accounts, postings)
-        args = {name: step.args[name] for name in machine.commands[step.command].kept}
+        args = {name: step.args[name] for name in machine.commands[step.command].storable}
         after = attrs.evolve(
             entity,
             revision=entity.revision + 1,
@@ -208,5 +208,5 @@ def post(accounts: Mapping[str, int], postings: tuple[Posting, ...] | list[Posti
 
 def kept(machine: Machine, command: str, args: Mapping[str, object]) -> dict[str, object]:
     """The arguments as an entry keeps them: no secrets, nothing that was left out."""
-    names = machine.commands[command].kept
+    names = machine.commands[command].storable
     return {name: value for name in names if (value := args.get(name)) is not None and value is not False}

@@ -70,11 +70,11 @@ class Command:
     driven: bool = False  # only another machine's transition may give it
     patient: bool = False  # queued, and refused by amounts, it waits until they are others
     signed: bool = False  # only with who gives it (by) and why (reason)
-    kept: tuple[str, ...] = attrs.field(init=False)  # arguments that may be stored: all but secrets
+    storable: tuple[str, ...] = attrs.field(init=False)  # the arguments that may be stored: all but secrets
 
     def __attrs_post_init__(self) -> None:
-        kept = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
-        object.__setattr__(self, "kept", kept)
+        storable = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
+        object.__setattr__(self, "storable", storable)
 
 
 @attrs.frozen
