@@ -52,8 +52,7 @@ def simulate(seed: int, seeds: int, ops: int, jobs: int | None, world: str | Non
     def progress(so_far: SimulationReport) -> None:
         done, spent = so_far.operations.total(), time.monotonic() - begun
         text = f"{so_far.seeds.total()} of {seeds} seeds, {done:,} operations, {done / max(spent, 0.01):,.0f} a second"
-        sys.stderr.write(f"\r{text}, {len(so_far.failures)} wrong")
-        sys.stderr.flush()
+        print(f"\r{text}, {len(so_far.failures)} wrong", end="", file=sys.stderr, flush=True)
 
     figures = simulate_many(seed, seeds, ops, jobs=jobs or os.cpu_count() or 1, world=world or "", progress=progress)
     sys.stderr.write("\n")
@@ -92,9 +91,8 @@ def fuzz(
 
     def progress(coverage: Coverage) -> None:
         fired = coverage.plain(machines, [name])["machines"][name]["transitions"]
-        sys.stderr.write(f"\r{coverage.examples} of {examples} stories, {coverage.steps:,} steps, "
-                         f"{fired['reached']} of {fired['of']} transitions")  # fmt: skip
-        sys.stderr.flush()
+        text = f"{coverage.examples} of {examples} stories, {coverage.steps:,} steps"
+        print(f"\r{text}, {fired['reached']} of {fired['of']} transitions", end="", file=sys.stderr, flush=True)
 
     report = fuzzer.fuzz(machines, name, examples=examples, seed=seed, progress=progress)
     sys.stderr.write("\n")

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
 
 from tallystick.errors import Fault, nearest
-
-NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 
 @attrs.frozen
@@ -101,51 +99,36 @@ class Text:
 
 
 @attrs.frozen
-class Name:
-    """A name: lower case letters, digits and underscores, starting with a letter."""
+class Single:
+    """A single value of one form."""
+
+    form: re.Pattern[str]
+    fault: str  # what is said of another value
+    meaning: Callable[[str], Any]
+    json: Mapping[str, Any]  # as JSON Schema
+    quoted: bool = True  # it may stand in quotes
 
     def read(self, node: Any, faults: FileFaults) -> Located | None:
         if not _fits(node, "a single value", faults):
             return None
-        if not NAME.match(node.value):
-            faults.add(node, f"{node.value!r} is not a name: use lower case letters, digits and _, a letter first")
+        if not self.form.fullmatch(node.value) or (node.style in ("'", '"') and not self.quoted):
+            faults.add(node, f"{node.value!r} {self.fault}")
             return None
-        return _located(node, node.value)
+        return _located(node, self.meaning(node.value))
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
+        return dict(self.json)
 
 
-@attrs.frozen
-class Whole:
-    """A whole number from 1 up, not in quotes."""
-
-    def read(self, node: Any, faults: FileFaults) -> Located | None:
-        if not _fits(node, "a single value", faults):
-            return None
-        if node.style in ("'", '"') or not re.match(r"[1-9][0-9]{0,8}\Z", node.value):
-            faults.add(node, f"{node.value!r} is not a whole number: write 1 or more, without quotes")
-            return None
-        return _located(node, int(node.value))
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": 1}
-
-
-@attrs.frozen
-class Flag:
-    """`true` or `false`, nothing else."""
-
-    def read(self, node: Any, faults: FileFaults) -> Located | None:
-        if not _fits(node, "a single value", faults):
-            return None
-        if node.style in ("'", '"') or node.value not in ("true", "false"):
-            faults.add(node, f"{node.value!r} is neither true nor false")
-            return None
-        return _located(node, node.value == "true")
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
+# fmt: off
+NAMED = {"pattern": "^[a-z][a-z0-9_]*$"}
+NAME  = Single(re.compile(r"[a-z][a-z0-9_]*"), "is not a name: use lower case letters, digits and _, a letter first",
+               str, {"type": "string", **NAMED})
+WHOLE = Single(re.compile(r"[1-9][0-9]{0,8}"), "is not a whole number: write 1 or more, without quotes",
+               int, {"type": "integer", "minimum": 1}, quoted=False)
+FLAG  = Single(re.compile("true|false"), "is neither true nor false", lambda text: text == "true",
+               {"type": "boolean"}, quoted=False)
+# fmt: on
 
 
 @attrs.frozen
@@ -201,7 +184,7 @@ class MapOf:
 
     def schema(self) -> dict[str, Any]:
         schema = {"type": "object", "additionalProperties": self.value.schema()}
-        return schema | ({"propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"}} if isinstance(self.key, Name) else {})
+        return schema | ({"propertyNames": NAMED} if self.key is NAME else {})
 
 
 @attrs.frozen
@@ -285,67 +268,67 @@ def _pairs(node: Any, faults: FileFaults) -> list[tuple[Any, Any]]:
     return pairs
 
 
-_TYPE = Either(single=Text(), many=ListOf(Name()))
+_TYPE = Either(single=Text(), many=ListOf(NAME))
 _CALL = OneOrMore(Text())
 
 # fmt: off
 FACT = Record({
     "is":       Key(_TYPE, "its type: money, count, text, flag, number, [choices], or a machine", required=True),
-    "optional": Key(Flag(), "may be missing, as `?` behind a type says"),
+    "optional": Key(FLAG, "may be missing, as `?` behind a type says"),
     "default":  Key(Text(), "what it is if it is not given"),
-    "later":    Key(Flag(), "not given at creation: a transition sets it"),
-    "unique":   Key(Flag(), "no two entities of one value type have the same"),
+    "later":    Key(FLAG, "not given at creation: a transition sets it"),
+    "unique":   Key(FLAG, "no two entities of one value type have the same"),
     "says":     Key(Text(), "what it means, for people"),
 })
 TRANSITION = Record({
-    "command": Key(OneOrMore(Name()), "the command that it answers, if that has another name; or several"),
-    "from":    Key(OneOrMore(Name()), "the state it leaves, or several", required=True),
-    "to":      Key(Name(), "the state it leads to; without it the state stays"),
-    "else":    Key(Name(), "the state a declined call leads to; without it the state stays"),
+    "command": Key(OneOrMore(NAME), "the command that it answers, if that has another name; or several"),
+    "from":    Key(OneOrMore(NAME), "the state it leaves, or several", required=True),
+    "to":      Key(NAME, "the state it leads to; without it the state stays"),
+    "else":    Key(NAME, "the state a declined call leads to; without it the state stays"),
     "when":    Key(Text(), "its guard; without it, always"),
     "drive":   Key(_CALL, "command(s) given to linked entities in the same commit: link.command(argument=…)"),
     "ask":     Key(Text(), "the provider's verb, with its arguments if they have other names"),
-    "partial": Key(Name(), "the argument of which the provider may confirm less"),
+    "partial": Key(NAME, "the argument of which the provider may confirm less"),
     "upto":    Key(Text(), "that argument is cut down to this before anything is asked"),
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
-    "set":     Key(MapOf(Name(), Text()), "facts that change: fact: value, or outcome.reference"),
-    "alike":   Key(Flag(), "given to every entity with the same unique fact too; the provider is asked once"),
+    "set":     Key(MapOf(NAME, Text()), "facts that change: fact: value, or outcome.reference"),
+    "alike":   Key(FLAG, "given to every entity with the same unique fact too; the provider is asked once"),
     "then":    Key(_CALL, "command(s) for the same entity, queued in the same commit"),
 })
 DEFINITION = Record({
-    "machine":     Key(Name(), "its name", required=True),
-    "version":     Key(Whole(), "counts up whenever the behaviour changes", required=True),
+    "machine":     Key(NAME, "its name", required=True),
+    "version":     Key(WHOLE, "counts up whenever the behaviour changes", required=True),
     "summary":     Key(Text(), "one sentence", required=True),
-    "facts":       Key(MapOf(Name(), Either(single=Text(), many=ListOf(Name()), mapping=FACT)),
+    "facts":       Key(MapOf(NAME, Either(single=Text(), many=ListOf(NAME), mapping=FACT)),
                        "what an entity knows besides its state"),
-    "accounts":    Key(MapOf(Name(), Either(single=Text(), mapping=Record({
+    "accounts":    Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value on it means", required=True),
-                           "kept": Key(Flag(), "value may stay on it in a final state")}))),
+                           "kept": Key(FLAG, "value may stay on it in a final state")}))),
                        "where value stands inside an entity; never negative"),
-    "outside":     Key(MapOf(Name(), Either(single=Text(), mapping=Record({
+    "outside":     Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value from it or to it means", required=True),
-                           "by":   Key(ListOf(Name()), "all commands that move value from it or to it")}))),
+                           "by":   Key(ListOf(NAME), "all commands that move value from it or to it")}))),
                        "where value comes from or goes to"),
-    "states":      Key(MapOf(Name(), Record({
-                           "start": Key(Flag(), "an entity begins here"),
-                           "final": Key(Flag(), "no way leads out, and nothing is held here"),
+    "states":      Key(MapOf(NAME, Record({
+                           "start": Key(FLAG, "an entity begins here"),
+                           "final": Key(FLAG, "no way leads out, and nothing is held here"),
                            "goes_on": Key(Text(), "true, or a guard: whoever comes here has a follow-up queued"),
                            "says":  Key(Text(), "what it means, for people", required=True)})),
                        "all states", required=True),
-    "commands":    Key(MapOf(Name(), MapOf(Name(), _TYPE)), "what may be asked: {argument: type}", required=True),
-    "driven":      Key(ListOf(Name()), "commands that only another machine's transition may give"),
-    "patient":     Key(ListOf(Name()), "commands that wait in the queue while a guard refuses them"),
-    "signed":      Key(ListOf(Name()), "commands that need who gives them (by) and why (reason)"),
-    "transitions": Key(MapOf(Name(), TRANSITION), "all transitions, by name", required=True),
+    "commands":    Key(MapOf(NAME, MapOf(NAME, _TYPE)), "what may be asked: {argument: type}", required=True),
+    "driven":      Key(ListOf(NAME), "commands that only another machine's transition may give"),
+    "patient":     Key(ListOf(NAME), "commands that wait in the queue while a guard refuses them"),
+    "signed":      Key(ListOf(NAME), "commands that need who gives them (by) and why (reason)"),
+    "transitions": Key(MapOf(NAME, TRANSITION), "all transitions, by name", required=True),
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),
-                           "in":       Key(ListOf(Name()), "states", required=True),
-                           "commands": Key(ListOf(Name()), "commands", required=True),
+                           "in":       Key(ListOf(NAME), "states", required=True),
+                           "commands": Key(ListOf(NAME), "commands", required=True),
                            "when":     Key(Text(), "a guard: only these values are refused; without it, all")})),
                        "what is refused on purpose"),
-    "invariants":  Key(MapOf(Name(), Record({
+    "invariants":  Key(MapOf(NAME, Record({
                            "says":   Key(Text(), "what it means, for people", required=True),
-                           "sum":    Key(MapOf(Name(), Text()), "name: machine.fact.account, over what links here"),
+                           "sum":    Key(MapOf(NAME, Text()), "name: machine.fact.account, over what links here"),
                            "always": Key(Text(), "what is true between any two commands", required=True)})),
                        "what is true across machines"),
 })
