@@ -18,7 +18,7 @@ from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
 from tallystick.engine.verify import verify
-from tallystick.errors import StoreBusy, StoreError
+from tallystick.errors import CommitUnknown, StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.connection_watch import watched_connection
@@ -68,6 +68,7 @@ def test_the_error_says_what_is_known_and_the_command_can_be_said_again(
         with pytest.raises(StoreError, match=says) as raised:
             engine.try_execute(CARD)
         assert isinstance(raised.value, StoreBusy) == busy
+        assert isinstance(raised.value, CommitUnknown) == ("not known" in says)
         assert watch.failed[0].startswith(statement)
         with sqlite3.connect(path, timeout=0, isolation_level=None) as other:  # while the error is still in hand
             other.execute("BEGIN IMMEDIATE")
