@@ -18,7 +18,8 @@ import tallystick
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md"]
 PAGES += [*sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("README.md"))]
 
 
@@ -32,13 +33,15 @@ def test_generated_pages_are_fresh() -> None:
 
 
 def test_the_readme_example_runs_and_says_what_it_promises(tmp_path: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert len([line for line in example.splitlines() if line.strip()]) <= 16
     done = python("-c", example, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "carries 50.00 BRL" in done.stdout
     assert "advanced_hold 25.00 BRL" in done.stdout
     assert "available 10.00" in done.stdout
+    (shown,) = re.findall(r"It prints:\n\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert done.stdout.split()[1:] == shown.split()[1:]  # but for the card's number
 
 
 def test_the_machine_in_the_docs_is_a_machine(tmp_path: Path) -> None:
