@@ -1,7 +1,7 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
-A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->` or `<!-- rooms -->`, and
-`<!-- end -->`. What stands between them is what the code says today.
+A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->` or
+`<!-- clutch settings -->`, and `<!-- end -->`. What stands between them is what the code says today.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+import clutch_settings
 import rooms
 from tallystick import load
 from tallystick.check import TITLES
@@ -21,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs
 MAP = ROOT / "docs/rooms.svg"
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
+CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
 MAPPED = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -34,6 +36,7 @@ def fresh(text: str) -> str:
 
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
+    text = CLUTCH.sub(lambda found: f"{found[1]}{getattr(clutch_settings, found[2])()}{found[3]}", text)
     text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
     return MARKED.sub(drawn, text)
 

@@ -36,7 +36,7 @@ from tallystick.books.balance import (
 )
 from tallystick.clutch.answers import Balance, Card
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket
+from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket
 from tallystick.clutch.sandbox import CardSet, Sandbox
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess, NotSent
@@ -771,7 +771,7 @@ def test_a_fleet_shares_breaker_and_bucket(store: Store) -> None:
 
     def member() -> ClutchProvider:
         bucket = LeakyBucket(1.0, 3, cell=StoreCell(store, "clutch/bucket", Bucket()), clock=shop.time)
-        breaker = Breaker(3, 30.0, cell=StoreCell(store, "clutch/circuit", Circuit()), clock=shop.time)
+        breaker = CircuitBreaker(3, 30.0, cell=StoreCell(store, "clutch/circuit", Circuit()), clock=shop.time)
         return ClutchProvider(
             shop.clutch, shop.wire, clock=shop.moment, sleep=shop.time.sleep, bucket=bucket, breaker=breaker
         )
@@ -796,7 +796,7 @@ def test_a_fleet_shares_breaker_and_bucket(store: Store) -> None:
 
 def test_a_store_out_of_reach_loses_no_answer(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = StoreCell(SqliteStore(path), "clutch/circuit", Circuit())  # without tables
-    breaker = Breaker(2, 30.0, cell=cell, clock=lambda: START)
+    breaker = CircuitBreaker(2, 30.0, cell=cell, clock=lambda: START)
     breaker.tell(well=False)
     assert breaker.admits()
     breaker.tell(well=False)

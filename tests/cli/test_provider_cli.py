@@ -25,10 +25,10 @@ from tallystick.books.books import Books
 from tallystick.books.open import provider_named
 from tallystick.cli.main import main
 from tallystick.clutch.client import ClutchProvider, from_environment
+from tallystick.clutch.environment import variable
 from tallystick.clutch.sandbox import Faults, Sandbox
 from tallystick.clutch.sandbox.server import Server
 from tallystick.clutch.settings import ACCESS
-from tallystick.clutch.variables import variable
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import InDoubt

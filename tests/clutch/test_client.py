@@ -20,7 +20,7 @@ import pytest
 from tallystick.clutch import wire
 from tallystick.clutch.answers import NotRead
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket, admitted, failed, poured
+from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket, admitted, failed, poured
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess, Lost, NotSent
@@ -499,7 +499,7 @@ def test_whose_card_it_is() -> None:
     shop = Shop()
     call = attrs.evolve(shop.call("update_account"), secrets={"first_name": "Ada", "email": "ada@example.com"})
     assert shop.provider.perform(call).result is Result.CONFIRMED
-    card = shop.sandbox._books.card(shop.number)
+    card = shop.sandbox._ledger.card(shop.number)
     assert card is not None
     assert card.account["primaryCustomer"] == {"firstName": "Ada", "email": "ada@example.com"}
     assert isinstance(shop.look_up(call), NotSeen)
@@ -730,7 +730,7 @@ CALL = Call("a", "issue", CardFacts("c", "USD", "4831000"), {"amount": 5})
 def test_the_breaker_opens_and_lets_one_try(error: Exception, result: Result) -> None:
     now, transport = [0.0], Faulty(error)
     settings = ClutchSettings(base_url="https://x", api_key="k", api_secret="s", brand="b", location="l", terminal="t")
-    breaker = Breaker(3, 30.0, clock=lambda: now[0])
+    breaker = CircuitBreaker(3, 30.0, clock=lambda: now[0])
     provider = ClutchProvider(settings, transport, breaker=breaker, sleep=lambda seconds: None)
     outcomes = [provider.perform(CALL) for _ in range(5)]
     assert [outcome.result for outcome in outcomes] == [result] * 3 + [Result.UNAVAILABLE] * 2

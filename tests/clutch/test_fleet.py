@@ -18,7 +18,7 @@ from clutch_world import settings_of
 from tallystick.books.balance import BalanceSettings, Said
 from tallystick.books.books import Books
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.limits import Breaker, LeakyBucket
+from tallystick.clutch.request_limits import CircuitBreaker, LeakyBucket
 from tallystick.clutch.sandbox import Sandbox
 from tallystick.clutch.settings import ClutchSettings, Rule
 from tallystick.clutch.transport import InProcess, NotSent
@@ -103,7 +103,7 @@ def test_a_bucket_is_one_for_all(tmp_path: Path) -> None:
 
 def test_what_was_given_or_not_to_be_shared_stays(tmp_path: Path) -> None:
     with Sandbox(seed=1) as sandbox:
-        bucket, breaker = LeakyBucket(1.0, 1), Breaker(1, 1.0)
+        bucket, breaker = LeakyBucket(1.0, 1), CircuitBreaker(1, 1.0)
         own = ClutchProvider(settings_of(sandbox), Line(sandbox), bucket=bucket, breaker=breaker)
         alone = provider_of(Line(sandbox), share_limits=False)
         kept = alone._bucket, alone._breaker

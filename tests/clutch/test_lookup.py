@@ -9,8 +9,8 @@ from typing import Any
 import attrs
 import pytest
 
-from tallystick.clutch.answers import Balance, Card, Entry, History, Strange, card_of, entries_of
-from tallystick.clutch.lookup import Case, Found, decide, short_of, unanswerable
+from tallystick.clutch.answers import Balance, Card, Entry, History, StrangeAnswer, card_of, entries_of
+from tallystick.clutch.lookup import Case, Found, amount_done, decide, unanswerable
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.provider.protocol import Call, CardFacts, NotSeen, Outcome, Result
 
@@ -239,11 +239,11 @@ def test_what_no_record_can_show() -> None:
 
 
 def test_how_much_a_known_transaction_was_of() -> None:
-    assert short_of(HOLD, "a", card(a=200), None) == 200
-    assert short_of(HOLD, "b", card(a=200), None) is None
-    assert short_of(REDEEM, "a", card(), History((line("a", -200),))) == 200
-    assert short_of(REDEEM, "a", card(), History((line("a", -501),))) is None
-    assert short_of(REDEEM, "a", card(), History((line("a"),))) is None
+    assert amount_done(HOLD, "a", card(a=200), None) == 200
+    assert amount_done(HOLD, "b", card(a=200), None) is None
+    assert amount_done(REDEEM, "a", card(), History((line("a", -200),))) == 200
+    assert amount_done(REDEEM, "a", card(), History((line("a", -501),))) is None
+    assert amount_done(REDEEM, "a", card(), History((line("a"),))) is None
 
 
 # --- Reading the record
@@ -284,7 +284,7 @@ def test_the_recorded_history_entry() -> None:
     ],
 )
 def test_a_record_that_cannot_be_believed(read: Callable[[], object]) -> None:
-    with pytest.raises(Strange) as strange:
+    with pytest.raises(StrangeAnswer) as strange:
         read()
     assert NUMBER not in str(strange.value)
 

@@ -55,7 +55,7 @@ def log() -> Iterator[io.StringIO]:
 
 def secrets_of(sandbox: Sandbox) -> dict[str, str]:
     """Every PIN and number there is, allocated or not, and what opens the door."""
-    rows = sandbox._books.sql("select number, pin from card")
+    rows = sandbox._ledger.sql("select number, pin from card")
     known = sandbox.credentials
     pair = base64.b64encode(f"{known.api_key}:{known.api_secret}".encode()).decode()
     return {

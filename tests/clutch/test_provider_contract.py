@@ -27,7 +27,7 @@ def clutch(folder: Path) -> Played:
         return card_facts(world.card(f"c{next(ids)}", to_text(amount, world.currency)))
 
     def done() -> int:
-        ((lines,),) = world.sandbox._books.sql(
+        ((lines,),) = world.sandbox._ledger.sql(
             "select count(*) from history where custom_request_id like 'contract-%'", ()
         )
         return int(lines)

@@ -37,7 +37,7 @@ def world(file: Path) -> World:
 
 def numbers_of(world: World) -> list[str]:
     """Every number that Clutch has, drawn, scanned or not."""
-    return [number for (number,) in world.sandbox._books.sql("select number from card")]
+    return [number for (number,) in world.sandbox._ledger.sql("select number from card")]
 
 
 def left_in(file: Path, store: Store, numbers: list[str]) -> list[str]:
@@ -60,7 +60,7 @@ def test_both_books_agree_in_mixed_traffic(seed: int, tmp_path: Path) -> None:
     run = Traffic(seed, store=store, numbers=NUMBERS)
     run.run(20 + seed % 21)
     run.world.agree()
-    heard = {number for (number,) in run.world.sandbox._books.sql("select distinct number from history")}
+    heard = {number for (number,) in run.world.sandbox._ledger.sql("select distinct number from history")}
     assert {each.facts["number"] for each in run.world.cards()} <= heard
     if seed % 4 == 0:
         assert left_in(tmp_path / "books.db", store, numbers_of(run.world)) == []

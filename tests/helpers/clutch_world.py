@@ -21,7 +21,7 @@ from typing import Any
 import attrs
 
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.limits import Breaker, LeakyBucket
+from tallystick.clutch.request_limits import CircuitBreaker, LeakyBucket
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess
@@ -103,7 +103,7 @@ class Line:
     def _done(self, call: str) -> bool:
         """Whether value was moved for a call of ours."""
         done = "select 1 from history where custom_request_id = ? and operation not in ('allocate', 'account')"
-        return bool(self._sandbox._books.sql(done, (call,)))
+        return bool(self._sandbox._ledger.sql(done, (call,)))
 
     def close(self) -> None: ...
 
@@ -147,7 +147,7 @@ class World:
         seconds = lambda: self.clock.now.timestamp()  # noqa: E731
         self.provider = ClutchProvider(
             settings_of(self.sandbox, **self._settings), self.line, clock=self.clock, sleep=lambda seconds: None,
-            bucket=LeakyBucket(1e6, 10**6, clock=seconds), breaker=Breaker(10**6, 30.0, clock=seconds),
+            bucket=LeakyBucket(1e6, 10**6, clock=seconds), breaker=CircuitBreaker(10**6, 30.0, clock=seconds),
         )  # fmt: skip
         answering: Provider = self._wrapped(self.provider) if self._wrapped else self.provider
         store: Any = DyingStore(self.store, lambda where: self.fate(where))
@@ -291,7 +291,7 @@ class World:
 
     def at_clutch(self, number: str) -> list[Done]:
         self.sandbox.history(number)  # what is late and due is done now
-        rows = self.sandbox._books.sql(
+        rows = self.sandbox._ledger.sql(
             "select h.transaction_id, h.custom_request_id, h.operation, h.updates, p.placed from history h"
             " left join hold p on p.id = h.transaction_id where h.number = ? order by h.seq",
             (number,),
@@ -314,7 +314,7 @@ class World:
     def differences(self) -> list[str]:
         """What the two books do not agree on and nobody else's movements explain: the referee says."""
         self.sandbox.balances("")  # what is late and due is done now
-        provided = ProviderBooks.of_sandbox_db(self.sandbox._books._db, self.line.doubled)
+        provided = ProviderBooks.of_sandbox_db(self.sandbox._ledger._db, self.line.doubled)
         found = [f"sandbox: {line}" for line in self.sandbox.audit()]
         found += [f"{call} was done, and sent again" for call in self.line.blind[self._exchanged() :]]
         found += [str(each) for each in verify(self.engine.machines, self.store).findings]

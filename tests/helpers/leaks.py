@@ -44,7 +44,7 @@ class Listener(logging.Handler):
         known = sandbox.credentials
         pair = base64.b64encode(f"{known.api_key}:{known.api_secret}".encode()).decode()
         self.secrets |= {known.api_secret: "the API secret", pair: "the credentials"}
-        for number, pin in sandbox._books.sql("select number, pin from card"):
+        for number, pin in sandbox._ledger.sql("select number, pin from card"):
             if len(number) >= LONG:
                 self.secrets[number] = "a card number"
             if pin:

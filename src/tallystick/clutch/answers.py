@@ -24,7 +24,7 @@ from tallystick.provider.protocol import Outcome, Result
 Json = Mapping[str, object]
 
 
-class Strange(Exception):
+class StrangeAnswer(Exception):
     """An answer that cannot be believed, in a sentence without secrets."""
 
 
@@ -75,7 +75,7 @@ class Balance:
 
 
 def balances(value: object, currency: str, settings: ClutchSettings) -> tuple[Balance, ...]:
-    """The entries in our currency or value type. Raises: Strange."""
+    """The entries in our currency or value type. Raises: StrangeAnswer."""
     kind, code = settings.kind_of_value(currency)
     ours, others = [], False
     for entry in objects(value, "balances"):
@@ -86,10 +86,10 @@ def balances(value: object, currency: str, settings: ClutchSettings) -> tuple[Ba
             continue
         hold = text_of(entry.get("holdingTransactionId")) if entry.get("isHold") is True else None
         if entry.get("isHold") is True and hold is None:
-            raise Strange("a hold without id is among the balances")
+            raise StrangeAnswer("a hold without id is among the balances")
         ours.append(Balance(exactly(entry.get("amount"), currency), hold))
     if others and not ours and not settings.several_currencies:
-        raise Strange("the balances are in another currency")
+        raise StrangeAnswer("the balances are in another currency")
     return tuple(ours)
 
 
@@ -138,27 +138,27 @@ class History:
 
 
 def card_of(answer: Json, number: str, currency: str, settings: ClutchSettings) -> Card | None:
-    """The card in a search's answer; None if it is not there. Raises: Strange."""
+    """The card in a search's answer; None if it is not there. Raises: StrangeAnswer."""
     found = objects(answer.get("cards"), "cards")
     if not found:
         return None
     shown = text_of(found[0].get("cardNumber")) or ""
     if len(found) > 1 or shown.lstrip("0") != number.lstrip("0"):
-        raise Strange("the search is about another card")
+        raise StrangeAnswer("the search is about another card")
     status = text_of(found[0].get(settings.status_field))
     told = balances(found[0].get("balances"), currency, settings)
     return Card(shown, text_of(found[0].get("cardSetId")), status, told, answer.get("usedCache") is True)
 
 
 def entries_of(answer: Json, currency: str, settings: ClutchSettings) -> tuple[Entry, ...]:
-    """The entries of one page of history. Raises: Strange."""
+    """The entries of one page of history. Raises: StrangeAnswer."""
     return tuple(_entry(each, currency, settings) for each in objects(answer.get("transactions"), "transactions"))
 
 
 def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
     id, time = text_of(line.get("transactionId")), line.get("transactionTime")
     if id is None or not isinstance(time, int) or not 0 <= time < 10**14:
-        raise Strange("an entry of history has no id or no time")
+        raise StrangeAnswer("an entry of history has no id or no time")
     kind, code = settings.kind_of_value(currency)
     updates = objects(line.get("balanceUpdates") or [], "balanceUpdates")
     alike = [each for each in updates if each.get("balanceType") == kind]
@@ -177,9 +177,9 @@ def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
 
 
 def objects(value: object, name: str) -> Sequence[Json]:
-    """A list of objects. Raises: Strange."""
+    """A list of objects. Raises: StrangeAnswer."""
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-        raise Strange(f"{name} is no list of objects")
+        raise StrangeAnswer(f"{name} is no list of objects")
     return value
 
 
@@ -194,7 +194,7 @@ def number(minor_units: int, currency: str) -> Decimal | int:
 
 
 def exactly(value: object, currency: str) -> int:
-    """Minor units of a JSON number, or of a string with one. Raises: Strange, rather than round."""
+    """Minor units of a JSON number, or of a string with one. Raises: StrangeAnswer, rather than round."""
     if isinstance(value, Decimal) and value.is_finite() and -30 < value.adjusted() < 30:
         value = format(value, "f")
     elif isinstance(value, int) and not isinstance(value, bool):
@@ -205,7 +205,7 @@ def exactly(value: object, currency: str) -> int:
             return money.parse(whole + (f".{decimals.rstrip('0') or '0'}" if point else ""), currency)
         except MoneyError:
             pass
-    raise Strange(f"an amount is none in {currency}")
+    raise StrangeAnswer(f"an amount is none in {currency}")
 
 
 def with_pin(pin: str | None, card: str, settings: ClutchSettings) -> Json:

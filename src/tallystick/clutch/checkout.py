@@ -1,14 +1,14 @@
-"""Checkouts: a basket told to Clutch, whose programs answer with discounts and points; in one stage, or in two.
+"""Checkouts: a basket is told to Clutch, whose programs answer with discounts and points; in one stage or in two.
 
-No verb of the protocol and no machine: which balances a checkout changes, and by how much, is the program's decision
-and is known only from the answer (docs/why.md). So it stands beside: its requests, its answers, and what became of one
-whose answer was lost. What it changed on a card reaches our books as what another channel did: by `observe`, or
+They are no verb of the protocol and have no machine. The program decides which balances a checkout changes and by how
+much, and only the answer tells (docs/why.md). So checkouts stand apart: with their own requests, answers, and look-up.
+What a checkout changed on a card reaches our books like the act of another channel: by `observe`, or by
 `reconcile --apply`.
 
-    look_up    a set-up applies nothing, so it is done again. Of the others, an unclaimed entry of the checkout type, at
-               our location and of the time, is read with checkoutLookup: it fits if it shows the same goods, quantities
-               and prices. One fits: done. None: not seen. Several, one that shows the goods without their quantities
-               or prices, or an anonymous one, which stands on no card: a person decides
+    look_up    a set-up applies nothing, so it is done again. For the others, each unclaimed entry of the checkout type,
+               at our location and of that time, is read with checkoutLookup. It fits if it shows the same goods,
+               quantities and prices. One fits: done. None: not seen. A person decides about several, about one that
+               shows the goods without quantities or prices, and about an anonymous one, which stands on no card
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from decimal import Decimal
 import attrs
 
 from tallystick.clutch import answers, lookup
-from tallystick.clutch.answers import Entry, Json, NotRead, Strange, digits, number, objects, text_of, with_pin
+from tallystick.clutch.answers import Entry, Json, NotRead, StrangeAnswer, digits, number, objects, text_of, with_pin
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer
@@ -99,12 +99,12 @@ def looked_up(transaction: str) -> Request:
 
 
 def checked_out(answer: Json) -> Checkout:
-    """The success of a checkout, or of its look-up. Raises: Strange."""
+    """The success of a checkout, or of its look-up. Raises: StrangeAnswer."""
     mutations = []
     for each in objects(answer.get("balanceMutations") or [], "balanceMutations"):
         amount = each.get("amount")
         if isinstance(amount, bool) or not isinstance(amount, (int, Decimal)):
-            raise Strange("an amount is none")
+            raise StrangeAnswer("an amount is none")
         kind, code = text_of(each.get("balanceType")), text_of(each.get("balanceCode"))
         mutations.append((kind or "", code, Decimal(amount), each.get("isDiscount") is True))
     bought = tuple(
@@ -187,7 +187,7 @@ class Checkouts:
         success = answers.envelope(self._settings, answer.status, answer.body, (basket.card or "", *secrets.values()))
         try:
             return success if isinstance(success, Outcome) else checked_out(success)
-        except Strange as strange:
+        except StrangeAnswer as strange:
             return Outcome(Result.UNKNOWN, text=str(strange))
 
 

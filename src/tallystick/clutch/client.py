@@ -1,10 +1,10 @@
-"""The provider. It sends what `wire` writes and hands back what `wire` and `lookup` read; it knows no words itself.
+"""The provider. It sends what `wire` writes and hands back what `wire` and `lookup` read; it knows no words of Clutch.
 
-    perform   a request that moves money is sent once, whatever comes back. Surely not sent, or turned away: it is
-              unavailable. Anything lost after the first byte may have left: it is unknown
+    perform   a request that moves money is sent once, whatever comes back. If it was surely not sent, or turned away,
+              it is unavailable. If anything was lost after the first byte may have left, it is unknown
     look_up   reads search, then history, in this order: what is done in between is in the history, so it cannot
               look as if it had left no trace
-    balance, holds, history   read as well, and raise `NotRead`. What only reads is tried a few times
+    balance, holds, history   read too, and raise `NotRead`. What only reads is tried a few times
 
 Bodies, card numbers, PINs and credentials are in no log, no exception and no repr of this file.
 """
@@ -23,8 +23,8 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from tallystick.clutch import answers, lookup, wire
-from tallystick.clutch.answers import Card, Entry, History, Json, NotRead, Strange
-from tallystick.clutch.limits import Breaker, Bucket, Circuit, LeakyBucket
+from tallystick.clutch.answers import Card, Entry, History, Json, NotRead, StrangeAnswer
+from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport, Lost, NotSent, Transport
 from tallystick.provider.protocol import (
@@ -53,7 +53,7 @@ def utc_now() -> datetime:
 class ClutchProvider:
     """A brand at Clutch. Thread-safe.
 
-    Requests go through a leaky bucket and a circuit breaker; `share` makes them a fleet's.
+    Requests go through a leaky bucket and a circuit breaker; `share` shares them with all processes on the same books.
     """
 
     name = "clutch"
@@ -67,7 +67,7 @@ class ClutchProvider:
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], object] = time.sleep,
         bucket: LeakyBucket | None = None,
-        breaker: Breaker | None = None,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self.settings = settings
         self._transport = transport or HttpTransport(settings)
@@ -84,7 +84,7 @@ class ClutchProvider:
         self._transport.close()
 
     def share(self, cells: Cells) -> None:
-        """Go easy on Clutch together with all who have these cells. A bucket or breaker that was given stays."""
+        """Share limits with all who have these cells. A bucket or breaker that was given to the constructor stays."""
         if not self.settings.share_limits:
             return
         bucket, breaker = self._given
@@ -95,8 +95,10 @@ class ClutchProvider:
     def _bucket_in(self, cell: Cell[Bucket] | None) -> LeakyBucket:
         return LeakyBucket(self.settings.rate, self.settings.burst, cell=cell, clock=self._seconds)
 
-    def _breaker_in(self, cell: Cell[Circuit] | None) -> Breaker:
-        return Breaker(self.settings.breaker_failures, self.settings.breaker_pause, cell=cell, clock=self._seconds)
+    def _breaker_in(self, cell: Cell[Circuit] | None) -> CircuitBreaker:
+        return CircuitBreaker(
+            self.settings.breaker_failures, self.settings.breaker_pause, cell=cell, clock=self._seconds
+        )
 
     def now(self) -> datetime:
         return self._clock()
@@ -122,17 +124,17 @@ class ClutchProvider:
         if isinstance(answer, Outcome):
             return answer
         outcome = wire.outcome(call, self.settings, answer.status, answer.body)
-        if isinstance(outcome, wire.Unsaid):
+        if isinstance(outcome, wire.DoneForLess):
             return self._completed(call, outcome)
         if outcome.result is Result.DECLINED and call.attempt > 1 and call.verb in wire.MOVING:
             return self._doubted(call, outcome)
         return outcome
 
-    def _completed(self, call: Call, unsaid: wire.Unsaid) -> Outcome:
+    def _completed(self, call: Call, unsaid: wire.DoneForLess) -> Outcome:
         """It was done for less than asked, and the record knows for how much."""
         amount = None
         with contextlib.suppress(NotRead):
-            amount = lookup.short_of(call, unsaid.reference, *self._record(call))
+            amount = lookup.amount_done(call, unsaid.reference, *self._record(call))
         if amount is None:
             text = f"done as transaction {unsaid.reference}, for less than asked; how much is not known"
             return Outcome(Result.UNKNOWN, reference=unsaid.reference, request=unsaid.request, text=text)
@@ -298,7 +300,7 @@ class ClutchProvider:
             else:
                 try:
                     return understand(said)
-                except Strange as strange:
+                except StrangeAnswer as strange:
                     outcome = Outcome(Result.UNKNOWN, text=str(strange))
             if outcome.result is Result.DECLINED:
                 break

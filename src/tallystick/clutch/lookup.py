@@ -2,26 +2,28 @@
 
 Pure. `decide` takes the record as it was read, and what our journal accounts for already: the ids it has claimed, and
 the other calls that are in doubt. An entry *fits* a call if it is an unclaimed change of the right kind and amount, at
-our location, from shortly before the call was opened until `window` after. It *may* fit if the location is missing,
-if it is later, or if a point nobody documents would have to be so and not otherwise. Then
+our location, from shortly before the call was opened until `window` after. It *may* fit if its location is missing, if
+it is later, or if something nobody documents decides about it. Then
 
     one fits, none may       confirmed, with its id
     none fits, none may      not seen
-    else                     ambiguous: a person decides on the evidence, or a later look does
+    else                     ambiguous: a person decides, or a later look does
 
 hold            an open hold of the amount (of less, if less may be taken); its time and place are in history
 redeem          a decrease of the amount (of less, if less may be taken)
 issue           an increase. Some first loads are recorded without their amount: such an entry fits if it is the only
                 change there is and the card carries exactly what was issued
-adjust          an increase or decrease. Of this and of an issue a part may be it: done for less, against what was asked
-redeem_hold     its hold decides: as it was, it was not done; gone, it was done if a decrease of the amount is there,
-                for nobody else knows its id. Where the rest is kept, what was held before is needed (`held`)
-release_hold    its hold decides: there, it was not done; gone, it was done if an entry of 0 is there
+adjust          an increase or decrease. For this and for an issue, a part of the amount may be it: Clutch may have done
+                less, though nobody asked for less
+redeem_hold     its hold decides. As it was: it was not done. Gone: it was done if a decrease of the amount is there,
+                because nobody else knows its id. If the rest is kept, `held` says what was held before
+release_hold    its hold decides. Still there: it was not done. Gone: it was done if an entry of 0 is there
 void            an entry of the void type. The type is not known for sure, so an unknown type may fit
 activate        an ALLOCATE entry of the card; a card that was active before may be somebody else's
-suspend         the status, where it is shown; these move no value, so not seen means: say it again
-update_account  history shows that an account was changed, not what was told of its owner: its caller says it again
-allocate        cannot be looked up without a number. It moves no value: say it again, and report the card left behind
+suspend         the status, if it is shown. These move no value, so after "not seen" the call is sent again
+update_account  history shows that an account was changed, but not how: its caller gives the command again
+allocate        cannot be looked up without a number. It moves no value: it is sent again, and the card left behind is
+                reported
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Resu
 
 Found = Outcome | NotSeen | Ambiguous
 
-NO, MAYBE, YES = 0, 1, 2  # how well an entry fits; the least of several views counts
+NO, MAYBE, YES = 0, 1, 2  # how well an entry fits; of several answers the least counts
 
 
 # The question
@@ -91,7 +93,7 @@ def decide(case: Case) -> Found:
     return _RULES[case.call.verb](case)
 
 
-def short_of(call: Call, reference: str, card: Card | None, history: History | None) -> int | None:
+def amount_done(call: Call, reference: str, card: Card | None, history: History | None) -> int | None:
     """How much a hold or redemption with a known id was of; None if the record does not say."""
     if call.verb == "hold":
         amount = card.holds.get(reference) if card else None
@@ -112,14 +114,14 @@ def _hold(case: Case) -> Found:
         entry = entries.get(id) or Entry(id, None, _LONG_AFTER, None, case.settings.type_update, amount)
         if entry.call is not None and entry.call == case.call.id:
             return _confirmed(case, attrs.evolve(entry, amount=amount))
-        size = YES if amount == case.amount else _short(case, amount)
-        fit = min(size, _place(case, entry)) if case.unclaimed(entry) and entry.call is None else NO
+        size = YES if amount == case.amount else _fits_less(case, amount)
+        fit = min(size, _fits_time_and_place(case, entry)) if case.unclaimed(entry) and entry.call is None else NO
         if fit:
             (sure if fit == YES else maybe).append(attrs.evolve(entry, amount=amount))
-    return _settled(case, sure, maybe, "open hold")
+    return _conclusion(case, sure, maybe, "open hold")
 
 
-def _short(case: Case, amount: int) -> int:
+def _fits_less(case: Case, amount: int) -> int:
     """How well less than asked fits: for sure only if that left nothing, and no other call explains it."""
     if not 0 < amount < case.amount:
         return NO
@@ -132,17 +134,17 @@ def _short(case: Case, amount: int) -> int:
 def _redeem(case: Case) -> Found:
     def fits(entry: Entry) -> int:
         if entry.kind == case.settings.type_update and entry.amount is not None and -case.amount < entry.amount < 0:
-            return _short(case, -entry.amount)
-        return _changes(case, entry, -case.amount)
+            return _fits_less(case, -entry.amount)
+        return _fits_change(case, entry, -case.amount)
 
-    return _settled(case, *_sifted(case, fits), "redemption")
+    return _conclusion(case, *_matching(case, fits), "redemption")
 
 
 def _issue(case: Case) -> Found:
-    sure, maybe = _sifted(case, lambda entry: _changes(case, entry, case.amount))
+    sure, maybe = _matching(case, lambda entry: _fits_change(case, entry, case.amount))
     if not sure and len(maybe) == 1 and _is_first_load(case, maybe[0]):
         return _confirmed(case, maybe[0])
-    return _settled(case, *_or_parts(case, sure, maybe), "issue")
+    return _conclusion(case, *_or_parts(case, sure, maybe), "issue")
 
 
 def _is_first_load(case: Case, entry: Entry) -> bool:
@@ -150,26 +152,32 @@ def _is_first_load(case: Case, entry: Entry) -> bool:
     changes = [each for each in case.entries if each.kind == case.settings.type_update]
     carries = sum(each.amount for each in case.card.balances) if case.card else 0
     whole = case.history is not None and case.history.whole
-    return entry.blank and whole and changes == [entry] and carries == case.amount and _place(case, entry) == YES
+    return (
+        entry.blank
+        and whole
+        and changes == [entry]
+        and carries == case.amount
+        and _fits_time_and_place(case, entry) == YES
+    )
 
 
 def _adjust(case: Case) -> Found:
     def fits(entry: Entry) -> int:
-        fit = _changes(case, entry, case.amount)
+        fit = _fits_change(case, entry, case.amount)
         strange = entry.kind not in _known(case.settings) and entry.amount == case.amount
         return MAYBE if strange else fit
 
-    return _settled(case, *_or_parts(case, *_sifted(case, fits)), "adjustment")
+    return _conclusion(case, *_or_parts(case, *_matching(case, fits)), "adjustment")
 
 
 def _or_parts(case: Case, sure: list[Entry], maybe: list[Entry]) -> tuple[list[Entry], list[Entry]]:
-    """Where nothing fits, a part of it may: nobody asked for less, but an answer may have said that less was done."""
+    """If nothing fits, a part of it may: nobody asked for less, but Clutch may have done less."""
 
     def fits(entry: Entry) -> int:
         part = 0 < (entry.amount or 0) < case.amount or case.amount < (entry.amount or 0) < 0
         return MAYBE if part and entry.kind == case.settings.type_update else NO
 
-    return (sure, maybe) if sure or maybe else _sifted(case, fits)
+    return (sure, maybe) if sure or maybe else _matching(case, fits)
 
 
 def _void(case: Case) -> Found:
@@ -186,7 +194,7 @@ def _void(case: Case) -> Found:
         plain = entry.kind == case.settings.type_update and entry.amount == case.amount
         return MAYBE if plain or entry.kind not in _known(case.settings) else NO
 
-    return _settled(case, *_sifted(case, fits), "void")
+    return _conclusion(case, *_matching(case, fits), "void")
 
 
 def _redeem_hold(case: Case) -> Found:
@@ -194,36 +202,38 @@ def _redeem_hold(case: Case) -> Found:
     left = case.card.holds.get(str(args.get("hold"))) if case.card else None
     release = args.get("release")
     before = case.amount + release if isinstance(release, int) and release else args.get("held")
-    sure, maybe = _sifted(case, lambda entry: _changes(case, entry, -case.amount))
+    sure, maybe = _matching(case, lambda entry: _fits_change(case, entry, -case.amount))
 
     if left is None and sure:
         return _confirmed(case, sure[-1])
     if left is None:
-        return Ambiguous(f"the hold is gone, but nothing shows that {_text(case, case.amount)} of it was redeemed")
+        return Ambiguous(
+            f"the hold is gone, but nothing shows that {_amount_text(case, case.amount)} of it was redeemed"
+        )
     if left == before:
-        return NotSeen(f"the hold still holds {_text(case, left)}")
+        return NotSeen(f"the hold still holds {_amount_text(case, left)}")
     if not release and isinstance(before, int) and left == before - case.amount and sure:
         return _confirmed(case, sure[-1])
     if before is None and not sure and not maybe:
-        return _settled(case, sure, maybe, f"redemption at {settings.location}")
-    return Ambiguous(f"the hold holds {_text(case, left)}; {_evidence(case, [*sure, *maybe])}")
+        return _conclusion(case, sure, maybe, f"redemption at {settings.location}")
+    return Ambiguous(f"the hold holds {_amount_text(case, left)}; {_evidence(case, [*sure, *maybe])}")
 
 
 def _release_hold(case: Case) -> Found:
     holds = case.card.holds if case.card else {}
     if (left := holds.get(str(case.call.args.get("hold")))) is not None:
-        return NotSeen(f"the hold still holds {_text(case, left)}")
-    sure, maybe = _sifted(case, lambda entry: NO if entry.id in holds else _changes(case, entry, 0))
+        return NotSeen(f"the hold still holds {_amount_text(case, left)}")
+    sure, maybe = _matching(case, lambda entry: NO if entry.id in holds else _fits_change(case, entry, 0))
     if sure:
         return _confirmed(case, sure[-1])
     return Ambiguous(f"the hold is gone, but nothing shows its release; {_evidence(case, maybe)}")
 
 
 def _activate(case: Case) -> Found:
-    sure, maybe = _sifted(case, lambda entry: YES if entry.kind == case.settings.type_allocate else NO)
+    sure, maybe = _matching(case, lambda entry: YES if entry.kind == case.settings.type_allocate else NO)
     if not sure and not maybe and case.card is not None:
         return Ambiguous("the card is active already, and not by this call")
-    return _settled(case, sure, maybe, "allocation")
+    return _conclusion(case, sure, maybe, "allocation")
 
 
 def _status(case: Case) -> Found:
@@ -255,14 +265,14 @@ _RULES: Mapping[str, Callable[[Case], Found]] = {
 _LONG_AFTER = datetime(9999, 1, 1, tzinfo=timezone.utc)  # a hold without an entry: nobody knows when
 
 
-def _sifted(case: Case, fits: Callable[[Entry], int]) -> tuple[list[Entry], list[Entry]]:
+def _matching(case: Case, fits: Callable[[Entry], int]) -> tuple[list[Entry], list[Entry]]:
     """What fits and what may, the newest first."""
     sure: list[Entry] = []
     maybe: list[Entry] = []
     for entry in filter(case.unclaimed, case.entries):
         if entry.call is not None and entry.call == case.call.id:
             return [entry], []
-        fit = NO if entry.call is not None else min(fits(entry), _place(case, entry))
+        fit = NO if entry.call is not None else min(fits(entry), _fits_time_and_place(case, entry))
         if fit:
             (sure if fit == YES else maybe).append(entry)
     return sure, maybe
@@ -278,10 +288,10 @@ class Fitting:
 
 def of_kind(case: Case, kind: str) -> Fitting:
     """The unclaimed entries of one callType, by time and place."""
-    return Fitting(*_sifted(case, lambda entry: YES if entry.kind == kind else NO))
+    return Fitting(*_matching(case, lambda entry: YES if entry.kind == kind else NO))
 
 
-def _place(case: Case, entry: Entry) -> int:
+def _fits_time_and_place(case: Case, entry: Entry) -> int:
     """How well an entry fits by time and location."""
     settings, opened = case.settings, case.call.opened_at
     if entry.location not in (None, settings.history_location or settings.location):
@@ -292,7 +302,7 @@ def _place(case: Case, entry: Entry) -> int:
     return MAYBE if late or entry.location is None else YES
 
 
-def _changes(case: Case, entry: Entry, amount: int) -> int:
+def _fits_change(case: Case, entry: Entry, amount: int) -> int:
     """How well an entry fits a change of balance."""
     if entry.kind != case.settings.type_update:
         return NO
@@ -306,8 +316,8 @@ def _known(settings: ClutchSettings) -> Collection[str]:
     return (*ours, *settings.types_of_others)
 
 
-def _settled(case: Case, sure: Sequence[Entry], maybe: Sequence[Entry], what: str) -> Found:
-    """One, none or several. Of several that are alike, calls in doubt that are alike may each have one."""
+def _conclusion(case: Case, sure: Sequence[Entry], maybe: Sequence[Entry], what: str) -> Found:
+    """One, none or several. If several are alike, each of as many calls in doubt that are alike may have one."""
     alike, unlike = _rivals(case)
     if not sure and not maybe:
         if case.history is None or not case.history.complete:
@@ -320,12 +330,16 @@ def _settled(case: Case, sure: Sequence[Entry], maybe: Sequence[Entry], what: st
 
 def _rivals(case: Case) -> tuple[int, int]:
     """How many other calls in doubt the same entry would explain: by the same verb, by another."""
-    others = [other for other in case.call.in_doubt if other.id != case.call.id and _mark(other) == _mark(case.call)]
+    others = [
+        other
+        for other in case.call.in_doubt
+        if other.id != case.call.id and _change_shown(other) == _change_shown(case.call)
+    ]
     alike = sum(other.verb == case.call.verb for other in others)
     return alike, len(others) - alike
 
 
-def _mark(call: Call) -> tuple[str, object]:
+def _change_shown(call: Call) -> tuple[str, object]:
     """The change of balance that history would show for a call."""
     amount = call.args.get("amount")
     match call.verb:
@@ -347,12 +361,12 @@ def _evidence(case: Case, entries: Sequence[Entry]) -> str:
     if not entries:
         return "no entry fits"
     lines = [
-        f"{each.at:%F %T} {each.kind} {'' if each.amount is None else _text(case, each.amount)} "
+        f"{each.at:%F %T} {each.kind} {'' if each.amount is None else _amount_text(case, each.amount)} "
         f"at {each.location or 'no location'}, transaction {each.id}"
         for each in entries
     ]
     return f"{len(lines)} may be it: {'; '.join(lines)}"
 
 
-def _text(case: Case, amount: int) -> str:
+def _amount_text(case: Case, amount: int) -> str:
     return f"{money.to_text(amount, case.call.card.currency)} {case.call.card.currency}"

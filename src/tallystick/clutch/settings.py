@@ -7,7 +7,7 @@ in one client, or not known at all. Each such point is a setting with a default,
     client       a public client relies on it       inferred     follows from the others
     unknown      nobody says: ask Clutch            ours         no fact about Clutch: a choice of the shop
 
-`page()` is docs/clutch-settings.md, and a test holds the two together.
+docs/clutch-settings.md lists all of them. Its tables are made from this class, and a test keeps them fresh.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import os
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import attrs
 
-from tallystick.clutch import variables
+from tallystick.clutch.environment import field_types, read_variables, variable
 from tallystick.errors import Invalid
 from tallystick.provider.protocol import Reason
 
@@ -59,17 +59,17 @@ RULES = (
 )
 
 
-def _said(part: str, known: Known, says: str) -> dict[str, str]:
+def _known(part: str, known: Known, says: str) -> dict[str, str]:
     return {"part": part, "known": known, "says": says}
 
 
-_access = partial(_said, "Who calls")
-_headers = partial(_said, "Headers")
-_http = partial(_said, "The connection")
-_limit = partial(_said, "Limits")
-_ask = partial(_said, "Requests")
-_answer = partial(_said, "Answers")
-_record = partial(_said, "Looking up what happened")
+_access = partial(_known, "Who calls")
+_headers = partial(_known, "Headers")
+_http = partial(_known, "The connection")
+_limit = partial(_known, "Limits")
+_ask = partial(_known, "Requests")
+_answer = partial(_known, "Answers")
+_record = partial(_known, "Looking up what happened")
 
 
 @attrs.frozen(kw_only=True)
@@ -240,7 +240,7 @@ class ClutchSettings:
     # fmt: on
 
     def __attrs_post_init__(self) -> None:
-        for name, wanted in variables.kinds(type(self)).items():
+        for name, wanted in field_types(type(self)).items():
             value = getattr(self, name)
             if get_origin(wanted) is Literal and value not in get_args(wanted):
                 raise Invalid(f"clutch: {name} is one of {', '.join(get_args(wanted))}, not {value!r}")
@@ -281,8 +281,8 @@ class ClutchSettings:
         """
         given = {"base_url": base_url, "api_key": api_key, "api_secret": api_secret, "brand": brand,
                  "location": location, "terminal": terminal}  # fmt: skip
-        found = variables.read(cls, environment) | {name: value for name, value in given.items() if value}
-        missing = [variables.variable(name) for name in ACCESS if name not in found]
+        found = read_variables(cls, environment) | {name: value for name, value in given.items() if value}
+        missing = [variable(name) for name in ACCESS if name not in found]
         if missing:
             raise Invalid(f"clutch: {', '.join(missing)} must be set in the environment or given")
         return cls(**found)
@@ -297,66 +297,6 @@ class ClutchSettings:
     def pinless(self, number: str) -> bool:
         """Whether this is a legacy card without a PIN, so that none is asked for."""
         return self.pinless_numbers is not None and re.fullmatch(self.pinless_numbers, number) is not None
-
-
-# What else is unknown about Clutch's wire, and why there is no setting for it.
-WITHOUT_SETTING = (
-    "Whether Clutch recognizes a repeat by its `customRequestId`. We always take it that a repeat counts twice.",
-    "`listRequests`, `requestLookup`, `transfer`, `allocateChildCard`, `returnMerchandise`, merge: we do not use them.",
-    "What a suspended card refuses, and which other statuses there are. Our machine refuses first, Clutch decides.",
-    "What becomes of the rest of a hold if `releaseHoldRemainder` is false. We take it that the same id holds it. If "
-    "that is not so, settle without keeping the rest. We redeem no more than a hold holds, and never 0 alone.",
-    "Whether holds can be voided, and until when anything can. We void only one-step redemptions, and a refusal is an "
-    "answer.",
-    "Errors for closed holds, allocating twice, limits, too many decimals. They are refusals, and `rules` map them.",
-    "Whether allocating by number gives a PIN. If it comes, it is taken.",
-    "Expiry and return flags in search. We do not read them.",
-)
-
-
-def page() -> str:
-    """docs/clutch-settings.md, made from the class."""
-    lines = ["# Settings of the Clutch adapter", "", _INTRODUCTION, ""]
-    part = ""
-    for field in attrs.fields(ClutchSettings):
-        if field.metadata["part"] != part:
-            part = field.metadata["part"]
-            lines += ["", f"## {part}", "", "| setting | default | known | what it is |", "| --- | --- | --- | --- |"]
-        known, says = field.metadata["known"], field.metadata["says"]
-        lines.append(f"| `{field.name}` | {_default(field)} | {known} | {says} |")
-    lines += ["", "## Reasons", "", "The default of `rules`, tried in this order:", ""]
-    lines += ["| errorCode | errorMessage has | reason |", "| --- | --- | --- |"]
-    for rule in RULES:
-        pattern = f"`{rule.text}`".replace("|", "\\|") if rule.text else ""
-        lines.append(f"| {rule.code or ''} | {pattern} | {rule.reason} |")
-    lines += ["", "## Unknown, and no setting", "", *(f"* {line}" for line in WITHOUT_SETTING), ""]
-    return "\n".join(lines).replace("\n\n\n", "\n\n")
-
-
-_INTRODUCTION = """\
-Nobody has tried this adapter against Clutch itself. What we know of the wire comes from public text, public clients and
-recorded traffic. Every point that could be different is a setting. The column *known* says how we know its default:
-
-* **recorded**: it was seen in real traffic
-* **documented**: a text of Clutch or Manhattan says so
-* **client**: a public client relies on it
-* **inferred**: it follows from the three above
-* **unknown**: nobody says so. Ask Clutch before you go live
-* **ours**: it is no fact about Clutch, but a choice of the shop
-
-Each setting can be given as a variable, `CLUTCH_` and its name in capitals: `CLUTCH_RATE=5`,
-`CLUTCH_RETURN_BALANCES=no`. A setting with several parts is JSON: `CLUTCH_CARD_SETS={"gift": "G1"}`. A program reads
-these variables with `ClutchSettings.from_environment()`, as `--provider clutch` does, and changes a setting with
-`attrs.evolve(settings, rate=5.0)`. This page is made from the class, by `tallystick.clutch.settings.page()`."""
-
-
-def _default(field: attrs.Attribute[Any]) -> str:
-    if field.name in ACCESS:
-        return f"`{variables.variable(field.name)}`"
-    if field.name == "rules":
-        return "see below"
-    factory = getattr(field.default, "factory", None)  # of a mapping, which must be made anew
-    return f"`{factory() if factory else field.default!r}`"
 
 
 def _check_word(name: str, value: str) -> None:

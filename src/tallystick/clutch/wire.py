@@ -1,11 +1,11 @@
 """The words of Clutch: a call to a request, an answer to an outcome. Pure: no I/O and no clock.
 
-    request(call, settings) → Request       or an Outcome, where nothing has to be sent or nothing can be
-    outcome(call, settings, status, body)   confirmed, declined, unavailable or unknown; or `Unsaid`, which is done,
-                                            but for how much only the record says
+    request(call, settings) → Request       or an Outcome, if nothing has to be sent or nothing can be
+    outcome(call, settings, status, body)   confirmed, declined, unavailable or unknown; or `DoneForLess`, if only the
+                                            record says for how much
 
-A success is believed as far as it goes (see `answers`), and no further than it agrees with the call: another card,
-another currency, more than was asked for, or less without a word, are unknown. `lookup` reads Clutch's record then.
+A success is believed only as far as it agrees with the call. Another card, another currency, more than was asked for,
+or less without a word, are unknown. Then `lookup` reads Clutch's record.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import attrs
 from tallystick.clutch.answers import (
     Balance,
     Json,
-    Strange,
+    StrangeAnswer,
     balances,
     digits,
     dumps,
@@ -31,7 +31,7 @@ from tallystick.clutch.answers import (
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.provider.protocol import Call, Outcome, Reason, Result
 
-# What a value moves by; the others may be repeated without harm.
+# These move value; the others may be repeated without harm.
 MOVING = frozenset({"issue", "hold", "redeem", "redeem_hold", "release_hold", "void", "adjust"})
 SHORT = frozenset({"hold", "redeem"})  # of these, less than asked may be confirmed
 
@@ -49,7 +49,7 @@ class Request:
 
 
 @attrs.frozen
-class Unsaid:
+class DoneForLess:
     """It was done, for less than asked, and the answer does not say for how much."""
 
     reference: str
@@ -251,31 +251,31 @@ _VERBS: Mapping[str, Callable[[Call, ClutchSettings], Request | Outcome]] = {
 # An answer to an outcome
 
 
-def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> Outcome | Unsaid:
+def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> Outcome | DoneForLess:
     """What an answer says of the call. Never raises."""
     answer = envelope(settings, status, body, hide=(number_of(call), *call.secrets.values()))
     if isinstance(answer, Outcome):
         return answer
     try:
         return _confirmed(call, settings, answer)
-    except Strange as strange:
+    except StrangeAnswer as strange:
         named, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
         said = f"{strange}; it names transaction {named}" if named else str(strange)
         return Outcome(Result.UNKNOWN, reference=named, request=request_ref, text=said)
 
 
-def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | Unsaid:
-    """Success, checked against the call. Raises: Strange."""
+def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | DoneForLess:
+    """Success, checked against the call. Raises: StrangeAnswer."""
     request_ref = text_of(answer.get("requestRef"))
     reference = text_of(answer.get("transactionId")) or request_ref  # documented as the same
     shown = text_of(answer.get("cardNumber"))
     drawn = call.verb == "allocate" and not number_of(call)
     if shown is None and drawn:
-        raise Strange("a card was allocated, but its number is not in the answer")
+        raise StrangeAnswer("a card was allocated, but its number is not in the answer")
     if shown is not None and not drawn and shown.lstrip("0") != number_of(call).lstrip("0"):
-        raise Strange("the answer is about another card")
+        raise StrangeAnswer("the answer is about another card")
     if reference is None and call.verb in MOVING:
-        raise Strange("the answer says success without any id")
+        raise StrangeAnswer("the answer says success without any id")
     told = None if answer.get("balances") is None else balances(answer["balances"], call.card.currency, settings)
     available = None if told is None else sum(each.amount for each in told if each.hold is None)
     result = Outcome(Result.CONFIRMED, reference=reference, request=request_ref, available=available)
@@ -284,15 +284,15 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
     approved = _approved(call, settings, answer, told or (), reference)
     if approved is None and answer.get("didOverdraw") is True:
         if call.verb not in SHORT or reference is None:
-            raise Strange("less was done than asked for")
-        return Unsaid(reference, request_ref, available)
+            raise StrangeAnswer("less was done than asked for")
+        return DoneForLess(reference, request_ref, available)
     return attrs.evolve(result, amount=approved if call.verb in SHORT else None)
 
 
 def _approved(
     call: Call, settings: ClutchSettings, answer: Json, told: Sequence[Balance], reference: str | None
 ) -> int | None:
-    """How much was done, where the answer says it. Raises: Strange."""
+    """How much was done, where the answer says it. Raises: StrangeAnswer."""
     if call.verb not in SHORT and call.verb not in ("issue", "redeem_hold"):
         return None
     asked, currency = _asked(call), call.card.currency
@@ -304,9 +304,9 @@ def _approved(
     elif call.verb == "hold":
         approved = next((each.amount for each in told if each.hold == reference), None)
     if approved is not None and not 0 <= approved <= asked:
-        raise Strange("another amount was done than asked for")
+        raise StrangeAnswer("another amount was done than asked for")
     if approved is not None and approved != asked and call.verb not in SHORT:
-        raise Strange("less was done than asked for")
+        raise StrangeAnswer("less was done than asked for")
     return approved
 
 

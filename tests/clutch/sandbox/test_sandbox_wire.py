@@ -359,7 +359,7 @@ def test_nothing_that_is_printed_for_people_has_a_secret() -> None:
     number = card(box, "5")
     pin, secret = str(box.pin(number)), box.credentials.api_secret
     answer = box.post("search", {"filters": {"cardNumber": number}, "pin": pin, "forcePinValidation": True})
-    for text in (repr(box.credentials), repr(box.settings), repr(answer), repr(box._books.card(number))):
+    for text in (repr(box.credentials), repr(box.settings), repr(answer), repr(box._ledger.card(number))):
         assert secret not in text
         assert f"'{pin}'" not in text
     assert f'"{pin}"' not in str(box.dump())

@@ -113,7 +113,7 @@ def run(store: Store) -> Run:
                 key = "again" if command == "redeem" and id == "r" else f"k{number}"
                 receipt = engine.try_execute(Command(machine, id, command, args, key, due=due))
                 told.append(Acknowledged(receipt.key, machine, id, command, str(receipt.result)))
-    provided = ProviderBooks.of_sandbox_db(sandbox._books._db)
+    provided = ProviderBooks.of_sandbox_db(sandbox._ledger._db)
     sandbox.close()
     return Run(rows_of(store), provided, tuple(told))
 

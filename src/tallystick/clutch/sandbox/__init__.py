@@ -3,17 +3,20 @@
     sandbox = Sandbox(card_sets={"GIFT": 100}, seed=1)
     sandbox.post("allocate", {"cardSetId": "GIFT"}).json()
 
-Read in this order: settings, schema.sql, books, moves, call, reading, changing, checkout, wire, faults, sandbox,
-server. Only `server` needs starlette and uvicorn. Nothing here uses the rest of the library: it helps to test it.
+Keeps: what is available, what is held and the history of a card always agree, and none is below zero; a request is done
+whole or not at all; the same seed, clock and requests give the same answers.
+
+Read in this order: `settings` (what is not known about Clutch, as choices); schema.sql and `ledger` (cards, balances,
+holds, history); `balance_moves` (every way value moves); `request` (one request, read) with `exact_json`; the methods
+of Clutch, in `changing_methods`, `reading_methods` and `checkout`; `endpoint` (who calls, which method, one
+transaction); `faults` (what goes wrong on the way); `sandbox` (all of it, in process); `server` (over HTTP).
+
+Only `server` needs starlette and uvicorn. Tests and the command line call this room. It uses nothing else of the
+library, because it helps to test it.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
-from tallystick.clutch.sandbox.books import Entry, Update
 from tallystick.clutch.sandbox.faults import FAULT_HEADER, Fault, Faults
+from tallystick.clutch.sandbox.ledger import Entry, Update
 from tallystick.clutch.sandbox.sandbox import ConnectionLost, Response, Sandbox
 from tallystick.clutch.sandbox.settings import CardSet, Errors, Refused, Settings, ValueType, WireError
 
@@ -32,12 +35,4 @@ __all__ = [
     "Update",
     "ValueType",
     "WireError",
-    "serve",
 ]
-
-
-def serve(card_sets: Mapping[str, int | CardSet], **options: Any) -> None:
-    """Serve over HTTP until a signal; see `server.serve`. Raises: ImportError without the extra `sandbox`."""
-    from tallystick.clutch.sandbox.server import serve as serve_http
-
-    serve_http(card_sets, **options)

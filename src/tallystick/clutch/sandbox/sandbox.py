@@ -17,12 +17,12 @@ from typing import Any, Literal, Self
 import attrs
 from attrs import frozen
 
-from tallystick.clutch.sandbox import moves
-from tallystick.clutch.sandbox.books import Entry, Ledger, Origin
+from tallystick.clutch.sandbox import balance_moves
+from tallystick.clutch.sandbox.endpoint import JSON_HEADERS, Answer, Credentials, Endpoint
+from tallystick.clutch.sandbox.exact_json import dumps
 from tallystick.clutch.sandbox.faults import FAULT_HEADER, Fault, Faults, Plan, seconds
-from tallystick.clutch.sandbox.jsontext import dumps
+from tallystick.clutch.sandbox.ledger import Entry, Ledger, Origin
 from tallystick.clutch.sandbox.settings import CardSet, Refused, Settings, ValueType, WireError
-from tallystick.clutch.sandbox.wire import JSON_HEADERS, Answer, Credentials, Wire
 
 HTML = b"<html>\r\n<head><title>500 Internal Server Error</title></head>\r\n<body></body>\r\n</html>\r\n"
 
@@ -76,16 +76,16 @@ class Sandbox:
         self.settings = settings or Settings()
         self.faults = Faults.parse(faults) if isinstance(faults, str) else faults or Faults()
         self._clock = clock
-        self._books = Ledger(self.settings, seed=seed, state=Path(state) if state else None, clock=clock)
+        self._ledger = Ledger(self.settings, seed=seed, state=Path(state) if state else None, clock=clock)
         for name, cards in (card_sets or {}).items():
-            self._books.add_set(name, CardSet(cards) if isinstance(cards, int) else cards)
-        self.credentials = _credentials(self._books)
-        self._wire = Wire(self._books, self.credentials)
-        self._chance = random.Random(f"{seed}:{self._books.boot}:faults")  # noqa: S311 - to be repeatable
+            self._ledger.add_set(name, CardSet(cards) if isinstance(cards, int) else cards)
+        self.credentials = _credentials(self._ledger)
+        self._endpoint = Endpoint(self._ledger, self.credentials)
+        self._chance = random.Random(f"{seed}:{self._ledger.boot}:faults")  # noqa: S311 - to be repeatable
         self._late: list[Late] = []
 
     def close(self) -> None:
-        self._books.close()
+        self._ledger.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +99,7 @@ class Sandbox:
 
     def authorized(self, headers: Mapping[str, str]) -> bool:
         try:
-            self._wire.check_caller({name.lower(): value for name, value in headers.items()})
+            self._endpoint.check_caller({name.lower(): value for name, value in headers.items()})
         except Refused:
             return False
         return True
@@ -108,13 +108,13 @@ class Sandbox:
         """Answer one request; of a path, the last segment is the method. Raises: ConnectionLost."""
         name = method.rstrip("/").rpartition("/")[2]
         lower = {key.lower(): value for key, value in headers.items()}
-        with self._books.lock:
+        with self._ledger.lock:
             self._do_late()
             try:
                 plan = self.faults.draw(self._chance, lower.pop(FAULT_HEADER, None))
             except ValueError as error:
                 return _printed(
-                    self._wire.refuse(WireError(400, self.settings.errors.bad_request.code, str(error)), lower)
+                    self._endpoint.refuse(WireError(400, self.settings.errors.bad_request.code, str(error)), lower)
                 )
             return self._before(plan, name, lower, body) or self._after(plan, self._do(plan, name, lower, body))
 
@@ -138,14 +138,14 @@ class Sandbox:
         if Fault.SERVER_ERROR_BEFORE in plan:
             return self._server_error(headers)
         if Fault.RATE_LIMITED in plan:
-            return _printed(self._wire.refuse(self.settings.errors.rate_limited, headers))
+            return _printed(self._endpoint.refuse(self.settings.errors.rate_limited, headers))
         return None
 
     def _do(self, plan: Plan, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
         cap = self._cap(plan[Fault.SHORT_APPROVAL]) if Fault.SHORT_APPROVAL in plan else None
-        answer = self._wire.answer(method, headers, body, cap=cap)
+        answer = self._endpoint.answer(method, headers, body, cap=cap)
         if Fault.DUPLICATE in plan and answer.status == 200:
-            self._wire.answer(method, headers, body, cap=cap)
+            self._endpoint.answer(method, headers, body, cap=cap)
         return answer
 
     def _after(self, plan: Plan, answer: Answer) -> Response:
@@ -168,10 +168,10 @@ class Sandbox:
 
     def _server_error(self, headers: Mapping[str, str]) -> Response:
         if self.settings.server_error_form == "json":
-            return _printed(self._wire.refuse(self.settings.errors.server_error, headers))
+            return _printed(self._endpoint.refuse(self.settings.errors.server_error, headers))
         return _response(500, HTML, {**JSON_HEADERS, "Content-Type": "text/html"})
 
-    def _cap(self, argument: str) -> moves.Cap:
+    def _cap(self, argument: str) -> balance_moves.Cap:
         """What short_approval leaves of an amount; one seen twice (duplicate) is drawn once."""
         share = self._chance.random()
 
@@ -187,11 +187,11 @@ class Sandbox:
         due = [late for late in self._late if late.due <= now]
         self._late = [late for late in self._late if late.due > now]
         for late in due:
-            self._wire.answer(late.method, late.headers, late.body)
+            self._endpoint.answer(late.method, late.headers, late.body)
 
     def _other_channel(self, argument: str, method: str, headers: Mapping[str, str], body: bytes) -> None:
         try:
-            request = self._wire.read(body)
+            request = self._endpoint.read(body)
         except Refused:
             return
         if argument in ("same", "twin"):
@@ -199,7 +199,7 @@ class Sandbox:
             return
         filters = request.get("filters")
         number = str(request.get("cardNumber") or (filters.get("cardNumber") if isinstance(filters, dict) else ""))
-        balances = self._books.balances(number)
+        balances = self._ledger.balances(number)
         if balances:
             update = balances[0]
             minor = (
@@ -215,87 +215,87 @@ class Sandbox:
         theirs = {name: value for name, value in request.items() if name not in strange}
         location = headers.get("location", "") if how == "twin" else self.settings.other_location
         kept = {name: value for name, value in headers.items() if name in ("authorization", "brand")}
-        self._wire.answer(method, {**kept, "location": location, "terminal": "theirs"}, dumps(theirs).encode())
+        self._endpoint.answer(method, {**kept, "location": location, "terminal": "theirs"}, dumps(theirs).encode())
 
     # --- The operator's view: minor units, open to tests, not to the wire
 
     def balances(self, number: str) -> dict[str, int]:
         """What is available, net of holds, by currency code (or by balanceType where there is no code)."""
-        with self._books.lock:
+        with self._ledger.lock:
             self._do_late()
-            return {update.value.code or update.value.kind: update.minor for update in self._books.balances(number)}
+            return {update.value.code or update.value.kind: update.minor for update in self._ledger.balances(number)}
 
     def holds(self, number: str) -> dict[str, int]:
         """Open holds: transactionId to what is still held, oldest first."""
-        with self._books.lock:
+        with self._ledger.lock:
             self._do_late()
-            return {hold.id: hold.amount for hold in self._books.open_holds(number)}
+            return {hold.id: hold.amount for hold in self._ledger.open_holds(number)}
 
     def history(self, number: str) -> list[Entry]:
         """Every line of a card, newest first, with the true updates."""
-        with self._books.lock:
+        with self._ledger.lock:
             self._do_late()
-            return self._books.history(number)
+            return self._ledger.history(number)
 
     def pin(self, number: str) -> str | None:
-        with self._books.lock:
-            card = self._books.card(number)
+        with self._ledger.lock:
+            card = self._ledger.card(number)
             return card.pin if card else None
 
     def status(self, number: str) -> str | None:
         """`inventory`, `active` or `suspended`; None for no card."""
-        with self._books.lock:
-            card = self._books.card(number)
+        with self._ledger.lock:
+            card = self._ledger.card(number)
             return card.status if card else None
 
     def inventory(self, card_set: str) -> list[str]:
         """Numbers never allocated, as printed on the cards in the stock room."""
-        with self._books.lock:
-            return [card.number for card in self._books.cards_of(card_set, "inventory")]
+        with self._ledger.lock:
+            return [card.number for card in self._ledger.cards_of(card_set, "inventory")]
 
     def spend_elsewhere(self, number: str, minor: int, code: str = "USD") -> str:
         """Another channel redeems; returns its transactionId. Raises: Refused, ValueError for an unknown currency."""
-        value = self._books.value("Currency", code)
+        value = self._ledger.value("Currency", code)
         if value is None:
             raise ValueError(f"no currency {code}")
-        with self._books.lock:
+        with self._ledger.lock:
             return self._spend(number, value, minor)
 
     def _spend(self, number: str, value: ValueType, minor: int) -> str:
-        card = self._books.card(number)
+        card = self._ledger.card(number)
         if card is None:
             raise Refused(self.settings.errors.unknown_card)
-        origin = Origin(self._books.new_id(), self.settings.other_location, "theirs")
-        with self._books.transaction():
-            return moves.redeem(self._books, origin, card, moves.Order(value, minor)).transaction_id
+        origin = Origin(self._ledger.new_id(), self.settings.other_location, "theirs")
+        with self._ledger.transaction():
+            return balance_moves.redeem(self._ledger, origin, card, balance_moves.Order(value, minor)).transaction_id
 
     def audit(self) -> list[str]:
         """Every card whose history, balances and holds disagree; empty when the books are right."""
-        with self._books.lock:
-            return self._books.audit()
+        with self._ledger.lock:
+            return self._ledger.audit()
 
     def dump(self) -> dict[str, Any]:
         """All books but the PINs: card sets, and every card that was ever allocated."""
-        with self._books.lock:
+        with self._ledger.lock:
             self._do_late()
-            sets = self._books.sql(
+            sets = self._ledger.sql(
                 "select card_set, count(*), sum(status = 'inventory') from card group by card_set order by card_set"
             )
-            numbers = self._books.sql("select number from card where status <> 'inventory' order by rowid")
+            numbers = self._ledger.sql("select number from card where status <> 'inventory' order by rowid")
             return {
                 "card_sets": {name: {"cards": cards, "free": free} for name, cards, free in sets},
                 "cards": {number: self._dump_card(number) for (number,) in numbers},
             }
 
     def _dump_card(self, number: str) -> dict[str, Any]:
-        card = self._books.card(number)
+        card = self._ledger.card(number)
         assert card is not None
         return {
             "card_set": card.card_set,
             "status": card.status,
             "balances": self.balances(number),
             "holds": self.holds(number),
-            "history": [_dump_entry(entry) for entry in reversed(self._books.history(number))],
+            "history": [_dump_entry(entry) for entry in reversed(self._ledger.history(number))],
         }
 
 
@@ -311,12 +311,12 @@ def _dump_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _credentials(books: Ledger) -> Credentials:
-    settings, rng = books.settings, random.Random(f"{books.seed}:credentials")  # noqa: S311 - to be repeatable
+def _credentials(ledger: Ledger) -> Credentials:
+    settings, rng = ledger.settings, random.Random(f"{ledger.seed}:credentials")  # noqa: S311 - to be repeatable
     key, secret = f"{rng.getrandbits(64):016x}", f"{rng.getrandbits(128):032x}"
     return Credentials(
-        settings.api_key or books.remembered("api_key", key),
-        settings.api_secret or books.remembered("api_secret", secret),
+        settings.api_key or ledger.remembered("api_key", key),
+        settings.api_secret or ledger.remembered("api_secret", secret),
         settings.brand,
         settings.location,
         settings.terminal,

@@ -27,10 +27,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tallystick.clutch.sandbox.endpoint import CORS
 from tallystick.clutch.sandbox.faults import Faults
 from tallystick.clutch.sandbox.sandbox import ConnectionLost, Response, Sandbox
 from tallystick.clutch.sandbox.settings import CardSet, Refused, Settings
-from tallystick.clutch.sandbox.wire import CORS
 
 TRANSPORT = "tallystick.transport"
 

@@ -124,7 +124,7 @@ KINDS_OF_WORK = frozenset(
 class Settings:
     """The whole behaviour of one sandbox. Raises: ValueError for a word no field knows."""
 
-    # --- Who may call. The secret and key are made from the seed when left out.
+    # --- Who may request. The secret and key are made from the seed when left out.
     brand: str = "sandbox-brand"
     location: str = "sandbox-location"
     terminal: str = "sandbox-terminal"

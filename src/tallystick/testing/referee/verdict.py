@@ -1,15 +1,17 @@
 """The verdict on a finished run: reads the rows of the store and the provider's books, and trusts neither.
 
-judge(rows, provider_books, acknowledged) → sentences, none if all is well
+    judge(rows, provider_books, acknowledged) → sentences, none if all is well
 
-conservation    what came in from outside stands on accounts; none is below zero; invariants hold
-amounts         each transition moved, set and drove what its page says, computed from the values before it
-keys            one command for each key, one effect for each key and entity, follow-ups queued with a known cause
-order           revisions and numbers without a gap, each entry follows the one before, hashes are chained
-replay          the row of every entity is what its journal makes of it
-answers         what a caller was told stays so: applied stays applied, declined stays declined
-both books      each call was done once, as asked; holds and balances are equal on both sides
-settled         nothing is in doubt
+Everything is computed again, by the referee's own code:
+
+    conservation    what came in from outside stands on accounts; none is below zero; invariants hold
+    amounts         each transition moved, set and drove what its page says, computed from the values before it
+    keys            one command for each key, one effect for each key and entity, follow-ups queued with a known cause
+    order           revisions and numbers without a gap, each entry follows the one before, hashes are chained
+    replay          the row of every entity is what its journal makes of it
+    answers         what a caller was told stays so: applied stays applied, declined stays declined
+    both books      each call was done once, as asked; holds and balances are equal on both sides
+    settled         nothing is in doubt
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.limits import Breaker, LeakyBucket
+from tallystick.clutch.request_limits import CircuitBreaker, LeakyBucket
 from tallystick.clutch.sandbox import CardSet, Refused, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import InProcess
@@ -53,7 +53,8 @@ class ClutchDouble:
         )  # fmt: skip
         provider = ClutchProvider(
             settings, _Line(self.sandbox, world, self._chance), clock=clock, sleep=lambda seconds: None,
-            bucket=LeakyBucket(1e6, 10**6, clock=self._seconds), breaker=Breaker(10**6, 30.0, clock=self._seconds),
+            bucket=LeakyBucket(1e6, 10**6, clock=self._seconds),
+            breaker=CircuitBreaker(10**6, 30.0, clock=self._seconds),
         )  # fmt: skip
         return self._wrap(provider) if self._wrap else provider
 
@@ -92,7 +93,7 @@ class ClutchDouble:
 
     def books(self) -> ProviderBooks:
         self.sandbox.balances("")  # what is late and due is done now
-        return ProviderBooks.of_sandbox_db(self.sandbox._books._db)
+        return ProviderBooks.of_sandbox_db(self.sandbox._ledger._db)
 
     def close(self) -> None:
         self.sandbox.close()

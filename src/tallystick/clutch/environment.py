@@ -1,8 +1,8 @@
 """Settings from variables of the environment: `CLUTCH_` and the setting's name in capitals.
 
-Text, numbers and yes or no are written as they are; what has parts is JSON: `CLUTCH_CARD_SETS='{"gift": "G1"}'`. A
-variable with a value that cannot be is an error which names the variable and what would do, and never shows the value:
-it may be a secret in the wrong place. One that names no setting is reported in the log, for it may be somebody else's.
+Text, numbers and yes or no are written as they are; a setting with parts is JSON: `CLUTCH_CARD_SETS='{"gift": "G1"}'`.
+If a value cannot be, the error names the variable and says what would do. It never shows the value, which may be a
+secret in the wrong place. A variable that names no setting is reported in the log, because it may be somebody else's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORDS: Mapping[Any, str] = {str: "text", int: "a whole number", float: "a number
 _log = logging.getLogger("tallystick.clutch")
 
 
-class Unfit(Exception):
+class WrongValue(Exception):
     """A value is not of its type. Says what would do."""
 
 
@@ -34,23 +34,23 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-_kinds: dict[type[Any], Mapping[str, Any]] = {}
+_field_types: dict[type[Any], Mapping[str, Any]] = {}
 
 
-def kinds(made: type[Any]) -> Mapping[str, Any]:
+def field_types(made: type[Any]) -> Mapping[str, Any]:
     """The fields of a class with their types; worked out once, for that takes longer than all else."""
-    if made not in _kinds:
-        _kinds[made] = get_type_hints(made)
-    return _kinds[made]
+    if made not in _field_types:
+        _field_types[made] = get_type_hints(made)
+    return _field_types[made]
 
 
-def read(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) -> dict[str, Any]:
+def read_variables(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) -> dict[str, Any]:
     """The settings that the environment has, by name.
 
     Raises:
         Invalid: one of them cannot be.
     """
-    wanted = kinds(settings)
+    wanted = field_types(settings)
     known = {variable(field.name): field.name for field in attrs.fields(settings)}
     found: dict[str, Any] = {}
     for each, text in environment.items():
@@ -58,7 +58,7 @@ def read(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) ->
         if name is not None and text:
             try:
                 found[name] = _of_text(text, wanted[name])
-            except Unfit as unfit:
+            except WrongValue as unfit:
                 raise Invalid(f"clutch: {each} has to be {unfit}") from None
         elif each.startswith(PREFIX) and text:
             _log.warning("%s is no setting of the Clutch adapter.%s", each, nearest(each, list(known)))
@@ -66,17 +66,17 @@ def read(settings: type[attrs.AttrsInstance], environment: Mapping[str, str]) ->
 
 
 def _of_text(text: str, kind: Any) -> Any:
-    """A variable's text as a setting of this type. Raises: Unfit."""
+    """A variable's text as a setting of this type. Raises: WrongValue."""
     if str in _choices(kind) or get_origin(kind) is Literal:
         return _fitted(text, kind)
     if kind is bool:
         if text.lower() not in FLAGS:
-            raise Unfit("yes or no")
+            raise WrongValue("yes or no")
         return FLAGS[text.lower()]
     try:
         value = json.loads(text, parse_constant=_no_number)
     except ValueError:
-        raise Unfit(WORDS.get(kind, "JSON")) from None
+        raise WrongValue(WORDS.get(kind, "JSON")) from None
     return _fitted(value, kind)
 
 
@@ -89,7 +89,7 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _fitted(value: Any, kind: Any) -> Any:
-    """A value of JSON as one of this type. Raises: Unfit."""
+    """A value of JSON as one of this type. Raises: WrongValue."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return None if value is None else _fitted(value, next(each for each in inner if each is not NoneType))
@@ -97,7 +97,7 @@ def _fitted(value: Any, kind: Any) -> Any:
         return _row(value, inner)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, dict):
-            raise Unfit("a JSON object")
+            raise WrongValue("a JSON object")
         return {key: _fitted(each, inner[1]) for key, each in value.items()}
     if attrs.has(kind):
         return _made(value, kind)
@@ -106,22 +106,22 @@ def _fitted(value: Any, kind: Any) -> Any:
 
 def _row(value: Any, inner: tuple[Any, ...]) -> tuple[Any, ...]:
     if not isinstance(value, list):
-        raise Unfit("a JSON list")
+        raise WrongValue("a JSON list")
     if inner[-1] is Ellipsis:
         return tuple(_fitted(each, inner[0]) for each in value)
     if len(value) != len(inner):
-        raise Unfit(f"a JSON list of {len(inner)}")
+        raise WrongValue(f"a JSON list of {len(inner)}")
     return tuple(_fitted(each, one) for each, one in zip(value, inner, strict=True))
 
 
 def _made(value: Any, kind: Any) -> Any:
-    wanted = kinds(kind)
+    wanted = field_types(kind)
     if not isinstance(value, dict) or not set(value) <= set(wanted):
-        raise Unfit(f"a JSON object with some of {', '.join(wanted)}")
+        raise WrongValue(f"a JSON object with some of {', '.join(wanted)}")
     try:
         return kind(**{name: _fitted(each, wanted[name]) for name, each in value.items()})
     except TypeError:
-        raise Unfit(f"a JSON object with {', '.join(_needed(kind))} at least") from None
+        raise WrongValue(f"a JSON object with {', '.join(_needed(kind))} at least") from None
 
 
 def _needed(kind: Any) -> list[str]:
@@ -132,10 +132,10 @@ def _plain(value: Any, kind: Any) -> Any:
     if get_origin(kind) is Literal or issubclass(kind, Enum):
         allowed = get_args(kind) or tuple(kind)
         if value not in allowed:
-            raise Unfit(f"one of {', '.join(map(str, allowed))}")
+            raise WrongValue(f"one of {', '.join(map(str, allowed))}")
         return value if get_origin(kind) is Literal else kind(value)
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:
-        raise Unfit(WORDS[kind])
+        raise WrongValue(WORDS[kind])
     return value

@@ -1,13 +1,13 @@
-"""Going easy on the provider: a leaky bucket and a circuit breaker.
+"""How fast requests may be sent: a leaky bucket and a circuit breaker.
 
 Both are a small value and two or three pure functions over it; a `Cell` keeps the value. In one process that is
-`Memory`; a fleet shares one through a store by a cell that loads it and swaps it if nobody else has meanwhile.
-Times are seconds of one clock: a wall clock where the state is shared.
+`MemoryCell`. Processes on the same books share a cell in their store, which loads the value and swaps it if nobody else
+has meanwhile. Times are seconds of one clock: a wall clock if the value is shared.
 
     bucket    each request pours one drop in; the bucket leaks `rate` drops a second and holds `burst`. What does not
-              fit waits for its turn; who would have to wait too long pours nothing
-    circuit   after `failures` in a row nothing is sent for `pause` seconds; then one request tries: its success
-              closes the circuit, its failure, or its silence, opens it for another while
+              fit waits for its turn; a request that would wait too long pours nothing
+    circuit   after `failures` in a row nothing is sent for `pause` seconds. Then one request tries: if it succeeds,
+              the circuit is closed; if it fails, or says nothing, it stays open for another pause
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def failed(circuit: Circuit, now: float, failures: int, pause: float) -> Circuit
 # Kept
 
 
-class Memory(Generic[State]):
+class MemoryCell(Generic[State]):
     """A state in this process."""
 
     def __init__(self, state: State) -> None:
@@ -84,11 +84,13 @@ class Memory(Generic[State]):
 
 
 class LeakyBucket:
+    """So many requests a second in the long run, and so many at once."""
+
     def __init__(
         self, rate: float, burst: int, *, cell: Cell[Bucket] | None = None, clock: Callable[[], float] = time.time
     ) -> None:
         self.rate, self.burst = rate, burst
-        self._cell = cell or Memory(Bucket())
+        self._cell = cell or MemoryCell(Bucket())
         self._clock = clock
 
     def turn(self, longest: float) -> float | None:
@@ -102,7 +104,7 @@ class LeakyBucket:
                 return wait
 
     def fill(self) -> None:
-        """The provider says it is too much: as if the bucket were full."""
+        """The provider says that it is too much: as if the bucket were full."""
         while True:
             before = self._cell.load()
             now, _ = poured(before, self._clock(), self.rate, self.burst)
@@ -111,17 +113,15 @@ class LeakyBucket:
                 return
 
 
-class Breaker:
+class CircuitBreaker:
+    """Sends nothing for a while after so many failures in a row."""
+
     def __init__(
-        self,
-        failures: int,
-        pause: float,
-        *,
-        cell: Cell[Circuit] | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+        self, failures: int, pause: float, *,
+        cell: Cell[Circuit] | None = None, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self.failures, self.pause = failures, pause
-        self._cell = cell or Memory(Circuit())
+        self._cell = cell or MemoryCell(Circuit())
         self._clock = clock
 
     def admits(self) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, Literal
 import attrs
 from attrs import frozen
 
-from tallystick.clutch.sandbox.jsontext import dumps, loads
+from tallystick.clutch.sandbox.exact_json import dumps, loads
 from tallystick.clutch.sandbox.settings import CardSet, Settings, ValueType
 
 Status = Literal["inventory", "active", "suspended"]

@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from tallystick.clutch.sandbox.books import Card, Ledger, Origin, Update
-from tallystick.clutch.sandbox.moves import Cap
+from tallystick.clutch.sandbox.balance_moves import Cap
+from tallystick.clutch.sandbox.ledger import Card, Ledger, Origin, Update
 from tallystick.clutch.sandbox.settings import Errors, Refused, Settings, ValueType
 
 Json = dict[str, Any]
@@ -21,19 +21,19 @@ MAX_DIGITS = 12
 
 
 @frozen
-class Call:
-    books: Ledger
+class Request:
+    ledger: Ledger
     origin: Origin
     body: Json = attrs.field(repr=False)
     cap: Cap | None = None
 
     @property
     def settings(self) -> Settings:
-        return self.books.settings
+        return self.ledger.settings
 
     @property
     def errors(self) -> Errors:
-        return self.books.settings.errors
+        return self.ledger.settings.errors
 
     def text(self, name: str, body: Json | None = None) -> str | None:
         """A string, or a number standing for one; empty is absent. Raises: Refused."""
@@ -102,7 +102,7 @@ class Call:
 
     def value_type(self, amount: Json) -> ValueType:
         """The value type an `amount` object names. Raises: Refused."""
-        value = self.books.value(self.text("balanceType", amount) or "", self.text("balanceCode", amount) or "")
+        value = self.ledger.value(self.text("balanceType", amount) or "", self.text("balanceCode", amount) or "")
         if value is None:
             raise Refused(self.errors.unknown_value_type)
         return value
@@ -112,7 +112,7 @@ class Call:
         number = self.text("cardNumber")
         if number is None:
             raise Refused(self.errors.no_card_number)
-        card = self.books.card(number)
+        card = self.ledger.card(number)
         if card is None:
             raise Refused(self.errors.unknown_card)
         self.check_pin(card)
@@ -133,12 +133,12 @@ class Call:
             raise Refused(self.errors.invalid_pin)
 
 
-def balance_entries(call: Call, number: str) -> list[Json]:
+def balance_entries(request: Request, number: str) -> list[Json]:
     """Balances as search shows them: what is available without holds, then every open hold; nothing for a zero."""
-    available = [{**amount_of(update), "isHold": False} for update in call.books.balances(number)]
+    available = [{**amount_of(update), "isHold": False} for update in request.ledger.balances(number)]
     held = [
         {**amount_of(Update(hold.value, hold.amount)), "isHold": True, "holdingTransactionId": hold.id}
-        for hold in call.books.open_holds(number)
+        for hold in request.ledger.open_holds(number)
     ]
     return available + held
 

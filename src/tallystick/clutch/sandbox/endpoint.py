@@ -11,24 +11,24 @@ from typing import Any
 import attrs
 from attrs import frozen
 
-from tallystick.clutch.sandbox import changing, reading
-from tallystick.clutch.sandbox.books import Ledger, Origin
-from tallystick.clutch.sandbox.call import Call, Json
+from tallystick.clutch.sandbox import changing_methods, reading_methods
+from tallystick.clutch.sandbox.balance_moves import Cap
 from tallystick.clutch.sandbox.checkout import checkout
-from tallystick.clutch.sandbox.jsontext import dumps, loads
-from tallystick.clutch.sandbox.moves import Cap
+from tallystick.clutch.sandbox.exact_json import dumps, loads
+from tallystick.clutch.sandbox.ledger import Ledger, Origin
+from tallystick.clutch.sandbox.request import Json, Request
 from tallystick.clutch.sandbox.settings import Refused, WireError
 
-READING: Mapping[str, Callable[[Call], Json]] = {
-    "search": reading.search,
-    "cardHistory": reading.card_history,
-    "checkoutLookup": reading.checkout_lookup,
+READING: Mapping[str, Callable[[Request], Json]] = {
+    "search": reading_methods.search,
+    "cardHistory": reading_methods.card_history,
+    "checkoutLookup": reading_methods.checkout_lookup,
 }
-CHANGING: Mapping[str, Callable[[Call], Json]] = {
-    "allocate": changing.allocate,
-    "updateBalance": changing.update_balance,
-    "updateAccount": changing.update_account,
-    "voidTransaction": changing.void_transaction,
+CHANGING: Mapping[str, Callable[[Request], Json]] = {
+    "allocate": changing_methods.allocate,
+    "updateBalance": changing_methods.update_balance,
+    "updateAccount": changing_methods.update_account,
+    "voidTransaction": changing_methods.void_transaction,
     "checkout": checkout,
 }
 
@@ -73,8 +73,8 @@ class Answer:
 
 
 @frozen
-class Wire:
-    books: Ledger
+class Endpoint:
+    ledger: Ledger
     credentials: Credentials
 
     def answer(self, method: str, headers: Mapping[str, str], body: bytes, *, cap: Cap | None = None) -> Answer:
@@ -84,25 +84,25 @@ class Wire:
             self.check_caller(headers)
             work = CHANGING.get(method) or READING.get(method)
             if work is None:
-                raise Refused(self.books.settings.errors.unknown_method)
-            call = Call(self.books, origin, self.read(body), cap)
+                raise Refused(self.ledger.settings.errors.unknown_method)
+            request = Request(self.ledger, origin, self.read(body), cap)
             if method in CHANGING:
-                return self._change(work, call)
-            return Answer(200, enveloped(work(call), origin))
+                return self._change(work, request)
+            return Answer(200, enveloped(work(request), origin))
         except Refused as refused:
             return refusal(refused.error, origin)
         except UnicodeEncodeError:  # a lone surrogate, which JSON can spell and no database can store
-            return refusal(self.books.settings.errors.bad_request, origin)
+            return refusal(self.ledger.settings.errors.bad_request, origin)
 
-    def _change(self, work: Callable[[Call], Json], call: Call) -> Answer:
-        key = call.origin.custom_request_id if self.books.settings.deduplicate else None
-        with self.books.transaction():
+    def _change(self, work: Callable[[Request], Json], request: Request) -> Answer:
+        key = request.origin.custom_request_id if self.ledger.settings.deduplicate else None
+        with self.ledger.transaction():
             if key is None:
-                return Answer(200, enveloped(work(call), call.origin))
-            if rows := self.books.sql("select status, body from answer where custom_request_id = ?", (key,)):
+                return Answer(200, enveloped(work(request), request.origin))
+            if rows := self.ledger.sql("select status, body from answer where custom_request_id = ?", (key,)):
                 return Answer(rows[0][0], loads(rows[0][1]))
-            answer = Answer(200, enveloped(work(call), call.origin))
-            self.books.sql(
+            answer = Answer(200, enveloped(work(request), request.origin))
+            self.ledger.sql(
                 "insert into answer (custom_request_id, status, body) values (?, ?, ?)",
                 (key, answer.status, dumps(answer.payload)),
             )
@@ -113,7 +113,7 @@ class Wire:
 
     def check_caller(self, headers: Mapping[str, str]) -> None:
         """Key and secret, the brand, and some location and terminal. Raises: Refused."""
-        errors = self.books.settings.errors
+        errors = self.ledger.settings.errors
         scheme, _, pair = headers.get("authorization", "").partition(" ")
         wanted = f"{self.credentials.api_key}:{self.credentials.api_secret}".encode()
         try:
@@ -134,12 +134,12 @@ class Wire:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise Refused(self.books.settings.errors.bad_request)
+            raise Refused(self.ledger.settings.errors.bad_request)
         return value
 
     def _origin(self, headers: Mapping[str, str]) -> Origin:
         return Origin(
-            self.books.new_id(),
+            self.ledger.new_id(),
             headers.get("location"),
             headers.get("terminal"),
             headers.get("customrequestid"),
