@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -38,7 +38,7 @@ from tallystick.engine import ask_provider, by_hand, end_call, recovery, steps
 from tallystick.engine.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import Queue, next_try
-from tallystick.engine.receipt import Answer, Command, Receipt, checked
+from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked
 from tallystick.engine.sealing import READABLE, Numbers
 from tallystick.engine.uniqueness import balances_of
 from tallystick.engine.unit_of_work import Job
@@ -49,6 +49,7 @@ from tallystick.store.rows import CallRow, stamp
 
 GRACE = timedelta(seconds=60)  # a call younger than this may still be on its way: its caller is waiting for it
 PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down, or is written down anew
+SHORTEST_PREFIX = 4  # characters of a call's id that may stand for the whole
 BATCH = 1000  # commands in one transaction: past this a commit costs little and a rollback much
 
 utc_now = partial(datetime.now, timezone.utc)
@@ -101,8 +102,8 @@ class Engine:
     ) -> Receipt:
         """Execute a command once, however often it is sent with this key.
 
-        With `due`, it is queued for then. With `connection`, it takes part in the caller's own transaction; a call
-        to the provider that it opens is then sent by `send(receipt.call)` after the caller's commit.
+        With `due`, it is queued for then. With `connection`, it takes part in the caller's own transaction; if it asks
+        a remote provider, its receipt is pending, and `send(receipt.call)` asks after the caller's commit.
 
         Raises:
             Invalid, KeyReused: it cannot be considered.
@@ -110,7 +111,8 @@ class Engine:
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
         wanted = Command(machine, id, command, args or {}, key, by, reason, due)
-        return self.try_execute(wanted, connection=connection).or_raise()
+        receipt = self.try_execute(wanted, connection=connection)
+        return receipt if connection is not None and receipt.result is Ended.PENDING else receipt.or_raise()
 
     def try_execute(self, command: Command, *, connection: Any = None) -> Receipt:
         """As `execute`, but every answer is a receipt, a refusal too. Raises only Invalid and StoreError."""
@@ -157,6 +159,8 @@ class Engine:
 
     def seen(self, key: str) -> Mapping[str, object] | None:
         """The arguments of the command that this key named, if it was seen; amounts in minor units."""
+        if not _is_name(key):
+            return None
         with self.store.reading() as reading:
             found = reading.keyed([key])
         return json.loads(found[key].args) if key in found else None
@@ -175,7 +179,7 @@ class Engine:
         """
         row = self._row(call)
         if row.attempts or row.state != "open":
-            return self._told(call)
+            return self._told(row.id)
         if row.secret and not secrets:
             raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
         return self._send_again(row, secrets or {})
@@ -192,8 +196,9 @@ class Engine:
             Invalid: there is no such call, it is closed already, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        outcome = by_hand.outcome(self._row(call), result, reference=reference, amount=amount, number=number)
-        return self._resolve(call, outcome, by=by, reason=reason)
+        row = self._row(call)
+        outcome = by_hand.outcome(row, result, reference=reference, amount=amount, number=number)
+        return self._resolve(row.id, outcome, by=by, reason=reason)
 
     def _perform(self, call: Call) -> Receipt:
         """Ask, unless this process has slept since it wrote down that it would, and another has taken over."""
@@ -228,8 +233,12 @@ class Engine:
         Looks at calls that were asked more than `grace` ago. What was surely not seen is sent once more under
         the same id; what carried a secret cannot be, so its value goes back.
         """
+        try:
+            asked_before = stamp(self._clock() - grace)
+        except (TypeError, OverflowError):
+            raise Invalid(f"grace is a timedelta, such as timedelta(minutes=1), not {grace!r:.60}") from None
         with self.store.reading() as reading:
-            rows = reading.calls(asked_before=stamp(self._clock() - grace))
+            rows = reading.calls(asked_before=asked_before)
         return [self._recover(row) for row in rows]
 
     def _recover(self, row: CallRow) -> Receipt:
@@ -268,11 +277,19 @@ class Engine:
         return attrs.evolve(ask_provider.call_of(row, card), claimed=claimed, in_doubt=in_doubt)
 
     def _row(self, call: str) -> CallRow:
-        with self.store.reading() as reading:
-            row = reading.call(call)
-        if row is None:
+        """The call with this id, or the one open call whose id begins so. Raises Invalid."""
+        begins = []
+        if _is_name(call):
+            with self.store.reading() as reading:
+                row = reading.call(call)
+                if row is not None:
+                    return row
+                begins = [each for each in reading.calls() if each.id.startswith(call) and len(call) >= SHORTEST_PREFIX]
+        if len(begins) > 1:
+            raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
+        if not begins:
             raise Invalid(f"there is no call {quoted(call)}")
-        return row
+        return begins[0]
 
     # What a command names
 
@@ -289,7 +306,7 @@ class Engine:
             if command.command in machine.commands:
                 types = machine.commands[command.command].arguments
                 links = {name: type_.machine for name, type_ in types.items() if type_.kind == "link"}
-            found += [(to, value) for name, to in links.items() if isinstance(value := command.args.get(name), str)]
+            found += [(to, value) for name, to in links.items() if _is_name(value := command.args.get(name))]
         return found
 
     def _consider(self, command: Command) -> None:
@@ -302,6 +319,11 @@ class Engine:
             raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
+
+
+def _is_name(given: object) -> TypeGuard[str]:
+    """Whether it can be the name of anything: what cannot be printed cannot always be written down either."""
+    return isinstance(given, str) and given.isprintable()
 
 
 def _attempt(call: Call) -> end_call.Attempt:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import attrs
+
 from tallystick.core import resolve
-from tallystick.core.entity import Plan
+from tallystick.core.entity import Entity, Plan
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.errors import quoted
 from tallystick.store.rows import QueueRow, Stamp, encode, record
 
 
@@ -21,6 +24,8 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
         unique = work.machines[entity.machine].unique
         if unique is not None and entry.facts.get(unique) is not None:
             work.given.setdefault((entity.machine, entry.facts[unique]), []).append(entity.ref)
+        if work.machines.at(entity.machine, entity.machine_version).states[entity.state].final:
+            _withdraw_waiting(work, entity, stamp.key)
     keys: list[str] = []
     for request in plan.then:
         key = f"{stamp.key}{FOLLOWS}{request.command}"
@@ -33,3 +38,14 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
             by=stamp.by, reason=stamp.reason, cause=stamp.key,
         )  # fmt: skip
     return tuple(keys)
+
+
+def _withdraw_waiting(work: UnitOfWork, entity: Entity, key: str) -> None:
+    """An entity that has ended takes along the commands that wait for it and that nothing will answer any more."""
+    table = work.machines.at(entity.machine, entity.machine_version).table
+    there = {row.key: row for row in work.books.waiting(*entity.ref)} | work.changes.queue
+    for row in there.values():
+        mine = (row.machine, row.entity) == entity.ref and row.state == "waiting" and row.key != key
+        if mine and (entity.state, row.command) not in table:
+            why = f"{entity.machine} {quoted(entity.id)} is {entity.state} since {quoted(key)}"
+            work.queue[row.key] = work.changes.queue[row.key] = attrs.evolve(row, state="withdrawn", why=why)

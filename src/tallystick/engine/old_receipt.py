@@ -38,9 +38,12 @@ def old_receipt(work: UnitOfWork, seen: Record, row: CallRow | None) -> Receipt:
     if row is not None:
         entries = mine[max(number for number, each in enumerate(mine) if each.phase == "asked") :]
         outcome = row.ended
+    ended = _ENDED[row.state] if row else Ended.APPLIED
+    if row is not None and ended is Ended.IN_DOUBT and not row.attempts:
+        ended = Ended.PENDING
     first, last = entries[0], entries[-1]
     return Receipt(
-        _ENDED[row.state] if row else Ended.APPLIED,
+        ended,
         key, seen.machine, seen.entity, seen.command, last.to_state, seen.currency,
         _before(first), json.loads(last.after),
         tuple(Posting(*posting) for each in entries for posting in json.loads(each.postings)), last.transition, outcome,
@@ -59,6 +62,8 @@ def _why(row: CallRow | None, outcome: Outcome | None) -> str:
         return ""
     if row.state == "confirmed":  # what an earlier attempt may have left behind
         return f"{row.verb} was sent {row.attempts} times: {row.note}"
+    if row.state == "open" and not row.attempts:
+        return f"{row.verb} was written down and not sent yet: send the receipt, or recover (call {row.id})"
     if row.state == "open":
         note = row.note or "no answer came"
         return f"{row.verb} was sent to the provider and its answer is not known: {note} (call {row.id})"

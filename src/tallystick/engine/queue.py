@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from random import Random
+from typing import Any
 
 import attrs
 
@@ -29,6 +30,20 @@ BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, wi
 LONGEST_WAIT = timedelta(hours=1)
 PATIENCE = 40  # attempts of a patient command while amounts are in its way: about a month, then a person looks
 PATIENT_WAIT = timedelta(days=1)
+
+
+@attrs.frozen
+class QueuedCommand:
+    """A command that waits: when it is due, how often it was tried, and why it waits still."""
+
+    key: str
+    machine: str
+    id: str
+    command: str
+    due: datetime  # with a time zone
+    attempts: int
+    why: str
+    follows: str | None  # the key of the command that queued it; None: a caller gave it a time
 
 
 @attrs.frozen
@@ -70,6 +85,38 @@ class Queue:
         ended = {"declined": Ended.DECLINED, "parked": Ended.UNAVAILABLE}.get(row.state, Ended.REFUSED)
         return Receipt(ended, row.key, row.machine, row.entity, row.command, why=row.why or "", replayed=True)
 
+    def waiting(self, machine: str | None = None, id: str | None = None) -> list[QueuedCommand]:
+        """What waits, the longest waiting first; of one machine or one entity if named. A look, nothing is run."""
+        with self._store.reading() as reading:
+            rows = reading.queue(state="waiting")
+        return [
+            QueuedCommand(row.key, row.machine, row.entity, row.command, datetime.fromisoformat(row.due), row.attempts,
+                          row.why or "", row.cause)
+            for row in rows if machine in (None, row.machine) and id in (None, row.entity)
+        ]  # fmt: skip
+
+    def withdraw(self, key: str, *, by: str, reason: str) -> QueueRow:
+        """Call off a command that waits for its time. Saying it again later, with its key and a time, queues it anew.
+
+        Raises:
+            Invalid: nothing waits under this key; it follows another command; or `by` or `reason` is missing.
+        """
+        by_hand.named(by, reason)
+        withdrawn: QueueRow = self._change(key, partial(queue_rows.withdraw, key=key, by=by, reason=reason))
+        return withdrawn
+
+    def reschedule(self, key: str, due: datetime, *, by: str, reason: str) -> QueueRow:
+        """Give a command that waits another time.
+
+        Raises:
+            Invalid: as `withdraw`; or `due` is no datetime with a time zone.
+        """
+        by_hand.named(by, reason)
+        moved: QueueRow = self._change(
+            key, partial(queue_rows.reschedule, key=key, due=stamp(due), by=by, reason=reason)
+        )
+        return moved
+
     def retry(self, key: str, *, by: str, reason: str) -> Receipt:
         """A person has a command that was refused or parked tried again, now, and later as if it were new.
 
@@ -77,8 +124,7 @@ class Queue:
             Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        job = partial(queue_rows.retry, key=key, by=by, reason=reason)
-        return self._resume(self._commits.one(_about(self._row(key), job)))
+        return self._resume(self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason)))
 
     def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
         """A person has seen a command that was refused, declined or parked: it is laid aside.
@@ -87,9 +133,11 @@ class Queue:
             Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        job = partial(queue_rows.dismiss, key=key, by=by, reason=reason)
-        dismissed: QueueRow = self._commits.one(_about(self._row(key), job))
+        dismissed: QueueRow = self._change(key, partial(queue_rows.dismiss, key=key, by=by, reason=reason))
         return dismissed
+
+    def _change(self, key: str, do: Callable[..., object]) -> Any:
+        return self._commits.one(_about(self._row(key), do))
 
     def _run_all(self, keys: Iterable[str]) -> Iterator[Receipt]:
         """Execute what waits under these keys, each with what follows it, before the next."""
@@ -108,8 +156,10 @@ class Queue:
         return receipt
 
     def _row(self, key: str) -> QueueRow:
-        with self._store.reading() as reading:
-            row = reading.queued([key]).get(key)
+        row = None
+        if isinstance(key, str) and key.isprintable():
+            with self._store.reading() as reading:
+                row = reading.queued([key]).get(key)
         if row is None:
             raise Invalid(f"nothing is queued under the key {quoted(key)}; see tallystick stuck")
         return row

@@ -8,10 +8,11 @@ from tallystick.core import resolve
 from tallystick.core.entity import Request
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid, KeyReused, quoted
 from tallystick.store.rows import QueueRow, encode, stamp
 
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more
+AGAIN = (*GIVEN_UP, "dismissed", "withdrawn")  # its key may be given a new time
 ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used, so it can only be laid aside
 
 
@@ -25,10 +26,15 @@ def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
             raise Invalid(f"{command.command}({name}=…) {why}")
     assert command.due is not None
     queued = work.queue.get(command.key)
-    if queued is None or queued.state in ("refused", "parked", "dismissed"):
+    due = stamp(command.due)
+    if queued is not None and queued.state == "waiting" and queued.due != due:
+        raise KeyReused(
+            command.key, before=f"the same, due {queued.due}; `books.queue.reschedule` gives it another time"
+        )
+    if queued is None or queued.state in AGAIN:
         args = encode(resolve.kept(machine, command.command, request.args))
         queued = work.enqueue(QueueRow(
-            command.key, command.machine, command.id, command.command, args, stamp(command.due),
+            command.key, command.machine, command.id, command.command, args, due,
             by=command.by, reason=command.reason,
         ))  # fmt: skip
     return Receipt(
@@ -65,6 +71,28 @@ def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
         if in_its_way or (patient and refusal.by_amounts):
             state, due = work.later(attempts, patient)
     work.enqueue(attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why))
+
+
+def withdraw(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
+    """A command that waits is called off. Raises Invalid: none waits under this key, or it follows another."""
+    row = _own(work, key, "withdrawn")
+    return work.enqueue(attrs.evolve(row, state="withdrawn", why=f"withdrawn by {by}", note=f"{by}: {reason}"))
+
+
+def reschedule(work: UnitOfWork, key: str, due: str, by: str, reason: str) -> QueueRow:
+    """A command that waits gets another time. Raises Invalid, likewise."""
+    return work.enqueue(attrs.evolve(_own(work, key, "rescheduled"), due=due, note=f"{by}: {reason}"))
+
+
+def _own(work: UnitOfWork, key: str, deed: str) -> QueueRow:
+    """A command that somebody has given a time."""
+    row = work.queue.get(key)
+    if row is None or row.state != "waiting":
+        state = f"it is {row.state}" if row is not None else "nothing is queued under it"
+        raise Invalid(f"the key {quoted(key)} cannot be {deed}: {state}; only what is waiting can")
+    if row.cause is not None:
+        raise Invalid(f"the key {quoted(key)} cannot be {deed}: it follows {quoted(row.cause)}, and is part of that")
+    return row
 
 
 def dismiss(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:

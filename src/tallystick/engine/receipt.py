@@ -28,6 +28,7 @@ class Ended(StrEnum):
     DECLINED = "declined"  # by the provider; the value is back
     UNAVAILABLE = "unavailable"  # surely not done; the same key may be sent again
     IN_DOUBT = "in_doubt"  # the answer is not known; the value stands in `in_doubt`
+    PENDING = "pending"  # written in the caller's transaction; the provider is asked after its commit
 
 
 @attrs.frozen
@@ -99,6 +100,8 @@ class Receipt:
                 raise Unavailable(self)
             case Ended.IN_DOUBT:
                 raise InDoubt(self)
+            case Ended.PENDING:
+                raise Pending(self)
         return self
 
 
@@ -124,6 +127,13 @@ class Unavailable(Answered):
 
 class InDoubt(Answered):
     """The request was sent and its answer is not known. `recover()` or a person will end it."""
+
+
+class Pending(Answered):
+    """It stands in the caller's own transaction and was not sent yet: commit, then `send` the receipt.
+
+    `recover()` sends it, too, once it is older than its grace. The value stands in `in_doubt` meanwhile.
+    """
 
 
 @attrs.frozen
@@ -156,6 +166,8 @@ def checked(command: Command) -> None:
         _text("by", command.by)
     if command.reason is not None:
         _text("reason", command.reason, longest=LONGEST)
+    if command.due is not None and not isinstance(command.due, datetime):
+        raise Invalid(f"due is a datetime with a time zone, not {command.due!r:.60}")
     if not isinstance(command.args, Mapping) or not all(isinstance(name, str) for name in command.args):
         raise Invalid("args has to be a mapping of names to values")
 

@@ -247,7 +247,9 @@ def _carry_out(
     work.changes.calls[row.id] = attrs.evolve(row, steps=encode([attrs.astuple(step) for step in aside]))
     receipt = _apply(work, command, plan, mark, _before(intent), None, first=again is None)
     why = f"{row.verb} was sent to the provider and its answer is not known yet (call {row.id})"
-    receipt = attrs.evolve(receipt, result=Ended.IN_DOUBT, call=row.id, why=why)
+    if not send:
+        why = f"{row.verb} is sent to the provider after your commit: send the receipt then (call {row.id})"
+    receipt = attrs.evolve(receipt, result=Ended.IN_DOUBT if send else Ended.PENDING, call=row.id, why=why)
     opened, asked = datetime.fromisoformat(row.opened), datetime.fromisoformat(row.asked)
     sent = attrs.evolve(call, attempt=row.attempts, opened_at=opened, asked_at=asked)
     return receipt, sent if send else None

@@ -12,9 +12,11 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from inspect import ismethod
 from pathlib import Path
+from typing import Any
 
-from tallystick.errors import StoreError
+from tallystick.errors import NotInTransaction, StoreError
 
 BUSY = frozenset([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED])
 
@@ -79,6 +81,33 @@ class Connections:
                 if code_of(error) not in BUSY or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
+
+
+def raw_connection(given: Any) -> sqlite3.Connection:
+    """The caller's own connection, with its transaction open.
+
+    A `sqlite3.Connection`, or what SQLAlchemy has around one: a Session, a Connection, a pooled connection. Where
+    SQLAlchemy has begun a transaction and sqlite3 is still waiting for the first write, it is begun here.
+
+    Raises:
+        NotInTransaction: it is none of these, or no transaction is open.
+    """
+    begun, found = False, given
+    for _ in range(4):
+        if isinstance(found, sqlite3.Connection):
+            break
+        in_transaction = getattr(found, "in_transaction", None)
+        begun = begun or (callable(in_transaction) and bool(in_transaction()))
+        inner = getattr(found, "driver_connection", None) or getattr(found, "connection", None)
+        found = inner() if ismethod(inner) else inner  # a sqlite3.Connection can be called, too
+    if not isinstance(found, sqlite3.Connection):
+        wanted = "a sqlite3.Connection, or SQLAlchemy's Session or Connection"
+        raise NotInTransaction(f"{wanted} is needed to join, not {type(given).__name__}")
+    if not found.in_transaction:
+        if not begun:
+            raise NotInTransaction("the connection has no open transaction; execute BEGIN IMMEDIATE on it first")
+        found.execute("BEGIN IMMEDIATE")
+    return found
 
 
 def code_of(error: sqlite3.Error) -> int | None:

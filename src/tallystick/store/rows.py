@@ -157,10 +157,19 @@ def encode_outcome(outcome: Outcome) -> str:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as it is kept: UTC to the millisecond, so that text sorts as time does. Raises Invalid: no time zone."""
+    """A moment as it is kept: UTC to the millisecond, so that text sorts as time does.
+
+    Raises:
+        Invalid: it is no datetime, has no time zone, or lies outside the years 1 to 9999 of UTC.
+    """
+    if not isinstance(moment, datetime):
+        raise Invalid(f"a moment is a datetime with a time zone, not {moment!r:.60}")
     if moment.tzinfo is None:
         raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
-    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+    try:
+        return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+    except OverflowError:
+        raise Invalid(f"{moment} lies outside the years that can be kept") from None
 
 
 @attrs.frozen
@@ -174,12 +183,12 @@ class QueueRow:
     args: str = attrs.field(repr=False)  # a card number may be among them
     due: str
     attempts: int = 0
-    state: str = "waiting"  # waiting, done, refused, declined, parked, dismissed
+    state: str = "waiting"  # waiting, done, refused, declined, parked, dismissed, withdrawn
     why: str | None = None
     by: str | None = None
     reason: str | None = None
     cause: str | None = None
-    note: str | None = None  # who dismissed it or had it tried again, and why
+    note: str | None = None  # who withdrew, moved, dismissed or retried it, and why
 
 
 @attrs.define

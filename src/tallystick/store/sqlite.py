@@ -19,7 +19,7 @@ from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import CommitUnknown, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.store import schema
-from tallystick.store.connections import BUSY, Connections, code_of
+from tallystick.store.connections import BUSY, Connections, code_of, raw_connection
 from tallystick.store.protocol import Done, retried
 from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
 
@@ -98,20 +98,26 @@ class SqliteStore:
                 raise StoreError(f"{self.path} cannot be read: {error}") from error
 
     def _join(self, connection: Any, job: Callable[[SqliteTransaction], Done]) -> Done:
-        """Take part in the transaction that the caller has begun on its own connection to this file."""
-        if not isinstance(connection, sqlite3.Connection):
-            raise NotInTransaction(f"a sqlite3.Connection is needed to join, not {type(connection).__name__}")
-        if not connection.in_transaction:
-            raise NotInTransaction("the connection has no open transaction; execute BEGIN IMMEDIATE on it first")
+        """Take part in the transaction that the caller has begun. A savepoint: all of the job is in it, or nothing."""
+        joined = raw_connection(connection)
         try:
-            file = next((row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main"), "")
+            file = next((row[2] for row in joined.execute("PRAGMA database_list") if row[1] == "main"), "")
             if not file or not os.path.samefile(file, self.path):
                 where = file or "a database in memory"
                 raise NotInTransaction(f"the connection is on {where}, the store on {self.path}")
-            with closing(SqliteTransaction(connection, self._tables, self._machines)) as transaction:
-                return job(transaction)
+            joined.execute("SAVEPOINT tallystick")
+            try:
+                with closing(SqliteTransaction(joined, self._tables, self._machines)) as transaction:
+                    done = job(transaction)
+            except BaseException:
+                if joined.in_transaction:  # some errors end the whole transaction
+                    joined.execute("ROLLBACK TO tallystick")
+                    joined.execute("RELEASE tallystick")
+                raise
+            joined.execute("RELEASE tallystick")
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}; roll your transaction back, and say it again") from error
+            raise StoreError(f"{self.path}: {error}; nothing of this command was written") from error
+        return done
 
     # Shared
 

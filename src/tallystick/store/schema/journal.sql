@@ -123,12 +123,12 @@ CREATE TABLE queue (
   args     TEXT NOT NULL,             -- never a secret
   due      TEXT NOT NULL,
   attempts INTEGER NOT NULL,
-  state    TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'declined', 'parked', 'dismissed')),
+  state    TEXT NOT NULL CHECK (state IN ('waiting', 'done', 'refused', 'declined', 'parked', 'dismissed', 'withdrawn')),
   why      TEXT,
   by       TEXT,
   reason   TEXT,
   cause    TEXT,                      -- key of the command it follows
-  note     TEXT                       -- who dismissed it or had it tried again, and why
+  note     TEXT                       -- who withdrew, moved, dismissed or retried it, and why
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
