@@ -110,13 +110,13 @@ class SqliteStore:
                 with closing(SqliteTransaction(joined, self._tables, self._machines)) as transaction:
                     done = job(transaction)
             except BaseException:
-                if joined.in_transaction:  # some errors end the whole transaction
+                if _open(joined):  # some errors end the whole transaction
                     joined.execute("ROLLBACK TO tallystick")
                     joined.execute("RELEASE tallystick")
                 raise
             joined.execute("RELEASE tallystick")
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: {error}; nothing of this command was written") from error
+            raise StoreError(f"{self.path}: {error}; roll your transaction back, and say it again") from error
         return done
 
     # Shared
