@@ -1,25 +1,25 @@
 """The core: what a command would do, as values. It knows no clock, no randomness and no I/O.
 
-A command passes through at most three pure steps. Each takes entities as they are and gives new ones beside
-the entries that say what happened; the engine writes both in one transaction.
+A command takes at most three pure steps. Each step takes entities as they are. It gives new ones, and the entries that
+say what happened. The engine writes both in one transaction.
 
     decide      (request, world) → Intent: which transitions would fire, with which amounts; or a Refusal
-    then either
-    complete    (intent, outcome) → Plan: every transition fires. For what needs no provider, or a local one
-    or, around the call to a provider that may never answer,
+    then, without a provider or with a local one,
+    complete    (intent, outcome) → Plan: every transition fires
+    or, before and after the call to a provider that may never answer,
     set_aside   (intent, call id) → Plan: each amount moves source → in_doubt; no state changes
     resolve     (call, outcome) → Plan: in_doubt → target if confirmed, in_doubt → source if not
 
-All amounts of a transition are computed from the values before it; then all its moves happen together. A
-transition may drive one of a linked entity: both are steps of one intent and happen together or not at all.
+All amounts of a transition are computed from the values before it. Then all its moves happen together. A transition may
+drive one of a linked entity. Both are steps of one intent, and happen together or not at all.
 
-Where the provider may confirm less (`partial`), every move of the steps concerned is of that one argument (the
-reader sees to it), so a part confirmed is that much moved on and the rest moved back.
+If the provider may confirm less (`partial`), every move of these steps is of that one argument. The reader of pages
+checks that. So the confirmed part moves on, and the rest moves back.
 
-Calls in flight. Transitions that stay may be in flight side by side: each has set its own value aside. One
-that changes the state is alone: `changing` names it, a command that might change it again is refused as in
-doubt before any guard is asked, and while it may lead to a final state everything is. Nothing becomes final
-while anything of it is in flight.
+Calls in flight. Several transitions that keep the state may be in flight at the same time, because each has set its own
+value aside. A transition that changes the state is alone, and `changing` names it. Meanwhile a command that might
+change the state too is refused as in doubt, before its guard is asked. If the transition may lead to a final state,
+every command is refused so. Nothing becomes final while one of its calls is open.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def _row(
 
 
 def _in_the_way(machine: Machine, entity: Entity, command: str, rows: tuple[Row, ...]) -> Refusal | None:
-    """The refusal of a command that must wait for a call that will change the state.
+    """The refusal of a command that must wait, because an open call will change the state.
 
-    It comes before the guards, which would look at amounts that are only set aside for the moment.
+    It comes before the guards: these would look at amounts that are only set aside for the moment.
     """
     if entity.changing is None:
         return None
@@ -118,7 +118,7 @@ def _in_the_way(machine: Machine, entity: Entity, command: str, rows: tuple[Row,
 def _reach_out(
     machines: Machines, machine: Machine, step: Step, world: Mapping[Ref, Entity], intent: Intent
 ) -> Refusal | None:
-    """Cut what may be cut, prepare the call, and decide for every entity that is driven."""
+    """Reduce the amount to `upto`, prepare the call, and decide for every entity that is driven."""
     entity, row, values = step.entity, step.row, (step.entity.accounts, step.entity.facts)
     if row.transition.partial is not None:
         step.partial = row.transition.partial
@@ -126,7 +126,7 @@ def _reach_out(
             most, wanted = row.cut(*values, step.args, entity.state, None), step.args[step.partial]
             if most < wanted:  # type: ignore[operator]  # the reader saw that it is money
                 step.args = {**step.args, step.partial: most}
-    if row.ask is not None and intent.asked is None:  # of those alike, one asks for all
+    if row.ask is not None and intent.asked is None:  # if several do it alike, one asks for all
         verb, given = row.ask
         arguments = {name: value(*values, step.args, entity.state, None) for name, value in given}
         intent.asked = Asked(entity, verb, arguments)
@@ -151,7 +151,7 @@ def _reach_out(
 def _alike(
     machines: Machines, machine: Machine, step: Step, world: Mapping[Ref, Entity], intent: Intent
 ) -> Refusal | None:
-    """The same command for every entity with the same unique fact, as far as its state answers it."""
+    """Decide the same command for every entity with the same unique fact, if its state answers it."""
     value = step.entity.facts.get(str(machine.unique))
     for other in sorted(world.values(), key=lambda each: each.ref) if value is not None else []:
         if other.machine != machine.name or other.facts.get(str(machine.unique)) != value:
@@ -165,7 +165,7 @@ def _alike(
 
 
 def _filled(machines: Machines, driven: Entity | None, command: str, given: dict[str, object]) -> dict[str, object]:
-    """Arguments with those left out: flags false, optionals none; as the driven entity's own version has them."""
+    """Add the arguments that were left out, by the driven entity's own version: flags false, optionals none."""
     declared = machines.at(driven.machine, driven.machine_version).commands.get(command) if driven else None
     if declared is None or len(given) == len(declared.arguments):
         return given
@@ -174,7 +174,7 @@ def _filled(machines: Machines, driven: Entity | None, command: str, given: dict
 
 
 def _unsound(machine: Machine, step: Step, intent: Intent) -> Refusal | None:
-    """The last belt, below all guards: nothing negative, nothing too large, nothing left in a final state."""
+    """The last check, after all guards: nothing negative, nothing too large, nothing left in a final state."""
     entity, row = step.entity, step.row
     after = step.after = row.post(entity.accounts, step.amounts)
     if (after and min(after.values()) < 0) or (step.amounts and min(step.amounts) < 0):

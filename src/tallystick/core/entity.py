@@ -1,7 +1,7 @@
 """What the core speaks of: entities, what is asked of them, and what happened to them.
 
-Entities and entries are small mutable classes because making them is most of what the core does, and a frozen
-one costs twice as much to make (measured in `benchmarks/`). Nothing changes one after it was made.
+Entities and entries are small mutable classes, because the core mostly makes them, and a frozen one takes twice as long
+to make (measured in `benchmarks/`). Nothing changes one after it was made.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO_CALL = Outcome(Result.CONFIRMED)
 
 
 class Posting(NamedTuple):
-    """Value that moved, in minor units of the entity's currency; always more than 0."""
+    """Value that moved, in minor units of the entity's currency. It is always more than 0."""
 
     source: str
     target: str
@@ -108,7 +108,7 @@ class Request:
 
 @attrs.define
 class Plan:
-    """What to write: entities as they are now, the entries that made them so, and commands to queue."""
+    """What to write: entities as they will be, the entries that say why, and commands to queue."""
 
     entities: list[Entity]
     entries: list[Entry]

@@ -1,8 +1,7 @@
 """A refusal: the machine says no, nothing changed, and this is why.
 
-It is a value, not an exception: it carries the state and the command, every transition that might have
-answered with its guard in words and the actual numbers, which part of the guard failed, and what would be
-allowed instead.
+It is a value, not an exception. It has the state, the command, and every transition that might have answered: its guard
+in words, the actual numbers, and which part of the guard failed. It also says what would be allowed instead.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ class Code(StrEnum):
     EXISTS_ALREADY = "exists_already"
     DRIVEN_ONLY = "driven_only"  # only another machine's transition may give this command
     NOT_NOW = "not_now"  # the state does not answer this command
-    GUARD = "guard"  # the state answers it, but not with these numbers
+    GUARD = "guard"  # the state answers the command, but not with these numbers
     AMBIGUOUS = "ambiguous"  # two guards are true at once: a fault of the machine
-    IN_DOUBT = "in_doubt"  # a call that may end this entity or change its state is not answered yet
+    IN_DOUBT = "in_doubt"  # an open call may end this entity or change its state
     OVERDRAWN = "overdrawn"  # an account would fall below zero
     TOO_MUCH = "too_much"  # an account would pass 10^15 minor units
     NOT_EMPTY = "not_empty"  # a final state would hold value
     CURRENCY = "currency"  # two currencies would meet
     LINKED = "linked"  # the entity it drives refuses
     TWICE = "twice"  # one entity would be driven twice by one command
-    TAKEN = "taken"  # another entity has that card number, or whatever may be there once
-    MOVED_ON = "moved_on"  # sent again under its key, it would be another transition by now
+    TAKEN = "taken"  # another entity has that card number, or another unique fact
+    MOVED_ON = "moved_on"  # its key was used before, but by now it would be another transition
     PROVIDER = "provider"  # a local provider did not do its part
 
 
@@ -68,12 +67,12 @@ class Refusal:
 
     @property
     def waits(self) -> bool:
-        """Whether only an unanswered call is in the way, so that the same command may be taken later."""
+        """Whether only an open call is in the way, so that the same command may be done later."""
         return self.code is Code.IN_DOUBT or (self.cause is not None and self.cause.waits)
 
     @property
     def by_amounts(self) -> bool:
-        """Whether the state would answer, but a guard is not true: its own, or one of what it drives."""
+        """Whether the state would answer, but a guard is not true: its own, or that of a driven entity."""
         return self.code is Code.GUARD or (self.cause is not None and self.cause.by_amounts)
 
     def __str__(self) -> str:
@@ -107,7 +106,7 @@ def missing(machine: str, id: str, command: str) -> Refusal:
 
 
 def unaided(machine: str, id: str, command: str, why: str) -> Refusal:
-    """A local provider, which answers inside the transaction, did not confirm: nothing is written."""
+    """A local provider did not confirm. It answers inside the transaction, so nothing is written."""
     return Refusal(Code.PROVIDER, machine, id, None, command, why)
 
 

@@ -1,4 +1,4 @@
-"""The core, second half: what a command does, as values. See `decide` for the three steps."""
+"""The second half of the core: what a command does, as values. The head of `decide` explains the steps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def create(machine: Machine, id: str, currency: str, facts: Mapping[str, object]
 
 
 def complete(machines: Machines, intent: Intent, outcome: Outcome = NO_CALL) -> Plan:
-    """Every transition of the intent fires. `outcome` is a confirmation, of less than asked perhaps."""
+    """Fire every transition of the intent. `outcome` is a confirmation, perhaps of less than was asked."""
     plan = Plan([], [])
     for step in intent.steps:
         entity, row = step.entity, step.row
@@ -40,7 +40,7 @@ def complete(machines: Machines, intent: Intent, outcome: Outcome = NO_CALL) -> 
 
 
 def set_aside(machines: Machines, intent: Intent, call: str) -> tuple[Plan, list[InFlight]]:
-    """Every amount moves source → in_doubt and no state changes; and what to remember until the answer."""
+    """Move every amount source → in_doubt, without a change of state. Also gives what to remember until the answer."""
     plan, in_flight = Plan([], []), []
     for step in intent.steps:
         entity, row = step.entity, step.row
@@ -95,14 +95,14 @@ def resolve(
 
 
 def meant(outcome: Outcome, *, partial: bool) -> Outcome:
-    """An outcome as it is meant: a part of nothing, confirmed, is a no."""
+    """An outcome as it is meant. If a part of 0 is confirmed, that is a decline."""
     if partial and outcome.result is Result.CONFIRMED and outcome.amount == 0:
         return attrs.evolve(outcome, result=Result.DECLINED, amount=None, reason=Reason.INSUFFICIENT_FUNDS)
     return outcome
 
 
 def strange(outcome: Outcome, asked: int | None, *, partial: bool) -> str:
-    """Why a confirmation cannot be one: it is of an amount that was never asked for. A person has to look."""
+    """Why a confirmation cannot be believed: nobody asked for this amount. A person has to look."""
     if outcome.result is not Result.CONFIRMED or outcome.amount is None or asked is None:
         return ""
     if outcome.amount == asked or (partial and 0 <= outcome.amount <= asked):
@@ -111,7 +111,7 @@ def strange(outcome: Outcome, asked: int | None, *, partial: bool) -> str:
 
 
 def unnumbered(outcome: Outcome, rows: Iterable[Row]) -> str:
-    """Why a confirmation is not enough: a card was drawn, and nobody has said which. A person has to look."""
+    """Why a confirmation is not enough: a card was drawn, but it does not say which. A person has to look."""
     if outcome.result is not Result.CONFIRMED or outcome.number is not None:
         return ""
     if not any("outcome.number" in value.names for row in rows for value in row.transition.sets.values()):

@@ -42,7 +42,7 @@ def call_of(row: CallRow, card: Entity) -> Call:
 
 
 def performed(provider: Provider, numbers: Numbers, call: Call, on_pin: OnPin | None) -> Outcome:
-    """Send a call once. What it ended in is not known if the provider raises, or says what cannot be kept."""
+    """Send a call once. If the provider raises, or its answer cannot be kept, the outcome is unknown."""
     try:
         outcome = numbers.perform(provider, call)
     except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
@@ -63,7 +63,7 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
 
 
 def _readable(outcome: object) -> Outcome | None:
-    """An outcome as it can be kept: what is said for people in one line. None, if it is none or names oddly."""
+    """The outcome with its text in one line, or None: it is no outcome, or has names that cannot be kept."""
     if not isinstance(outcome, Outcome):
         return None
     said = [_in_one_line(text) for text in (outcome.text, outcome.code)]
@@ -77,7 +77,7 @@ def _readable(outcome: object) -> Outcome | None:
 
 
 def _hand_on(on_pin: OnPin | None, call: Call, outcome: object) -> None:
-    """A PIN goes to whom it is for at once, as nobody keeps it. Where that fails, the books go on without it."""
+    """Give a PIN to `on_pin` at once, because nobody keeps it. If that fails, the books go on without it."""
     pin = getattr(outcome, "pin", None)
     if on_pin is None or not pin:
         return
@@ -89,7 +89,7 @@ def _hand_on(on_pin: OnPin | None, call: Call, outcome: object) -> None:
 
 
 def _in_one_line(text: str | None) -> str | None:
-    """A control character in what a provider says must not make its clear answer an unclear one."""
+    """The text without control characters. They must not make a clear answer unclear."""
     if not isinstance(text, str):
         return text
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())

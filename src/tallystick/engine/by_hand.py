@@ -1,4 +1,4 @@
-"""What only a person can say: what became of a call. Who says it, and why, is kept with the call."""
+"""What only a person can say: what became of a call. Who says it and why is kept with the call."""
 
 from __future__ import annotations
 

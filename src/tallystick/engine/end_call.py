@@ -1,4 +1,4 @@
-"""The step "resolve": what ends a call, or does not yet. The second half of a command, inside one transaction."""
+"""The step "resolve": an outcome ends a call, or does not yet. The second half of a command, in one transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tallystick.provider.protocol import Outcome, Result
 from tallystick.store.rows import CallRow, Stamp, encode_outcome
 
 Attempt = tuple[int, str]  # how often a call was sent, and when last
-LATE = timedelta(seconds=20)  # look-ups leave what a younger call may have done to that call
+LATE = timedelta(seconds=20)  # a look-up gives no line to a call if a younger call may have it
 
 
 def resolving(id: str, outcome: Outcome, **more: Any) -> Job:
@@ -57,11 +57,11 @@ def resolve_call(
 ) -> Receipt:
     """End a call with its outcome, unless somebody was faster.
 
-    `attempt` says which sending of the call had this outcome: when one came to nothing, a later one may still succeed.
-    What was `found` in the provider's record belongs to one sending alone, and only if no other call accounts for it.
+    `attempt` says which sending of the call had this outcome. If that one came to nothing, a later one may still
+    succeed. If the outcome was `found` in the provider's record, it belongs to this sending, and to no other call.
 
     Raises:
-        Invalid: a person (`by`) names what another call accounts for.
+        Invalid: a person (`by`) names what belongs to another call.
     """
     row = _row(work, id)
     if row.state != "open":
@@ -95,7 +95,7 @@ def resolve_call(
 
 
 def _landing(work: UnitOfWork, steps: list[InFlight]) -> Iterator[tuple[Machine, Row, Entity, object]]:
-    """The steps of a call as they would land now."""
+    """The steps of a call, each with its machine, its row and its entity as it is now."""
     for step in steps:
         entity = work.world[step.machine, step.id]
         machine = work.machines.at(step.machine, entity.machine_version)
@@ -103,7 +103,7 @@ def _landing(work: UnitOfWork, steps: list[InFlight]) -> Iterator[tuple[Machine,
 
 
 def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome) -> Receipt:
-    """An answer to a closed call. A confirmation of what was given back is kept, for a person to see."""
+    """An answer to a closed call. If it confirms what was given back, that is noted, so that a person sees it."""
     if outcome.result is Result.CONFIRMED and row.state != "confirmed":
         text = f"it was closed as {row.state}, but then the provider confirmed it as {outcome.reference or 'done'}"
         work.changes.calls[row.id] = attrs.evolve(row, note=text)
@@ -111,9 +111,9 @@ def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome) -> Receipt:
 
 
 def claim(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence: str = "") -> CallRow | None:
-    """The call as sent now, once more if `again`, which stays with it together with the evidence for that.
+    """Write down that the call is sent now. `again`: once more; then the evidence for that is kept too.
 
-    None, if it is closed or somebody else has sent it since that `attempt`.
+    None: it is closed, or somebody else has sent it since that `attempt`.
     """
     row = _row(work, id)
     if row.state != "open" or (row.attempts, row.asked) != attempt:
@@ -133,12 +133,12 @@ def note(work: UnitOfWork, id: str, evidence: str) -> Receipt:
 
 
 def _late(work: UnitOfWork, row: CallRow) -> bool:
-    """Whether an answer comes so late that a look-up may have given what it tells of to a call that is alike."""
+    """Whether an answer is so late that a look-up may have given its line to another call that looks alike."""
     return datetime.fromisoformat(work.at) - datetime.fromisoformat(row.asked) > LATE
 
 
 def _claimed(work: UnitOfWork, row: CallRow, outcome: Outcome) -> str | None:
-    """Another call that accounts for what was found of this one: nothing was done once for two."""
+    """Another call that has claimed what this outcome names: nothing is done once for two calls."""
     ids = {id for id in (outcome.reference, outcome.request) if id}
     if outcome.result is not Result.CONFIRMED or not ids:
         return None

@@ -44,7 +44,7 @@ def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
 
 
 def call_ended(work: UnitOfWork, receipt: Receipt) -> None:
-    """The call of a queued command has ended. Declined, it is over; surely not done, it waits for its next try."""
+    """The call of a queued command has ended. Declined: it is over. Unavailable: it waits to be tried again."""
     queued = work.queue[receipt.key]
     if receipt.result is Ended.DECLINED:
         work.enqueue(attrs.evolve(queued, state="declined", why=receipt.why))
@@ -101,7 +101,7 @@ def dismiss(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
 
 
 def retry(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
-    """A command that was given up is due now, with all its attempts before it. Raises Invalid, likewise."""
+    """A command that was given up is due now, with all its attempts before it. Raises Invalid for the same reason."""
     row = _waiting_for(work, key, GIVEN_UP)
     return work.enqueue(attrs.evolve(row, state="waiting", due=work.at, attempts=0, note=f"{by}: {reason}"))
 

@@ -1,7 +1,7 @@
 """What is to be done about a call whose answer never came: a process crashed, or the line broke.
 
-The provider's own record decides, and where that does not say, a person does. Nothing is sent again that may have been
-done. What carried a secret cannot be sent again by us: nobody has kept the secret.
+The provider's own record decides. If it does not say, a person does. Nothing is sent again that may have been done. We
+cannot send a call with a secret again, because nobody has kept the secret.
 """
 
 from __future__ import annotations

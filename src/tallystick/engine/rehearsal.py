@@ -1,11 +1,11 @@
-"""Rehearsals: JSON Lines that also say what the provider does, and when what waits is done.
+"""Rehearsals: JSON Lines that also say what the provider does, and when waiting commands are executed.
 
-They are for the `scripted` provider only. A command may say how the provider replies to its call, one reply or a
+They are for the `scripted` provider only. A command may say how the provider replies to its call, with one reply or a
 list of them (`provider/scripted.py` has the words):
 
     {"key": "p1/2", "machine": "payment", …, "provider": "lost_after"}
 
-and between commands a line may be a *deed*, with replies of its own:
+Between commands a line may be a *deed*, with replies of its own:
 
     {"do": "due"}                                             what is due is executed
     {"do": "follow", "key": "p1/2>hold_again"}                what is queued under that key is executed, due or not
@@ -13,8 +13,8 @@ and between commands a line may be a *deed*, with replies of its own:
     {"do": "resolve", "key": "p1/2", "result": "confirmed"}   a person says what became of the call of that key
     {"do": "wait", "seconds": 3600}                           time passes; each line takes a second besides
 
-Nothing runs by itself in a rehearsal, so that a file says everything that happened, in its order: what fuzzing and
-the model checker find is written like this.
+Nothing runs by itself in a rehearsal, so a file says everything that happened, in its order. What fuzzing and the model
+find is written like this.
 """
 
 from __future__ import annotations

@@ -1,16 +1,15 @@
 """How card numbers stand in the books: readable, or sealed under a key of the owner's.
 
-Who knows a card number holds its money. In sealed books a value of the type `number` is sealed where it comes in, with
-a command or an answer of the provider, and opened where it goes out: to the provider, and to the owner who asks for it.
-All between, the core, the journal, the store and whatever is printed, has only the sealed text, as if that were the
-number:
+Whoever knows a card number holds its money. In sealed books a value of the type `number` is sealed when it comes in,
+with a command or an answer of the provider. It is opened when it goes out: to the provider, or to the owner who asks
+for it. Everything in between (the core, the journal, the store, whatever is printed) has only the sealed text:
 
     sealed:kZ3vO0…iQ==:0281        AES-SIV of the number, and its last four characters, which anybody may see
 
-The same number under the same key is always the same text. So what is equal stays equal: the unique index, `find`, the
-fingerprint of a key. AES-SIV also tells whether a text was changed. Short numbers show nothing of themselves.
+The same number and the same key always give the same text. So the unique index, `find` and the fingerprint of a key
+work as in readable books. AES-SIV also shows whether a text was changed. Of a short number nothing stays readable.
 
-Books are sealed from their first entry or never. The store keeps that they are, and a check value of the key.
+Books are sealed from their first entry or never. The store keeps a mark that they are, with a check value of the key.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _NUMBER, _CHECK, _HASH = b"tallystick card number", b"tallystick check", b"tally
 
 
 def kept(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that waited in the queue: what is sealed in them is not sealed again."""
+    """Arguments of a queued command. What is sealed in them is not sealed again."""
     return {
         name: Kept(value) if isinstance(value, str) and value.startswith(PREFIX) else value
         for name, value in args.items()
@@ -54,7 +53,7 @@ def kept(args: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Numbers:
-    """Numbers of readable books: they stand there as they are."""
+    """Card numbers of readable books. They stay as they are."""
 
     sealed = False
 
@@ -216,7 +215,7 @@ def _aes(key: str) -> Any:
 
 
 def _only_numbers(machine: Machine, machines: Machines) -> None:
-    """A text stands readable in the journal, so it makes no number of sealed books. Raises Invalid."""
+    """A text is readable in the journal, so no page may turn it into a number. Raises Invalid."""
     for name, kind, given in _given(machine, machines):
         if kind == "number" and given.type.kind == "text":
             raise Invalid(
@@ -226,7 +225,7 @@ def _only_numbers(machine: Machine, machines: Machines) -> None:
 
 
 def _given(machine: Machine, machines: Machines) -> Iterator[tuple[str, str, Expression]]:
-    """What the transitions of a machine give: under which name, of which kind it is there, and from what."""
+    """The values that transitions of a machine pass on: the name there, the kind there, and the expression."""
     for each in machine.transitions.values():
         yield from ((fact, machine.facts[fact].type.kind, given) for fact, given in each.sets.items())
         if each.ask is not None:

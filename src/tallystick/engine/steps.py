@@ -1,6 +1,6 @@
-"""What a command does inside one transaction: lock, decide, write down; and the receipt.
+"""What a command does inside one transaction: lock, decide, write down, and make the receipt.
 
-Each job is done on what the one before it left, so that any number can share a commit. The store is written to once.
+Each job works on what the job before it has left, so any number of jobs can share a commit. The store is written once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Context:
 
 
 def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) -> list[Any]:
-    """Lock and read for all jobs at once, do each in its turn, write once; what each gives, or its Invalid."""
+    """Lock and read for all jobs at once, do them in order, write once. Gives each job's result or Invalid."""
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
         context.numbers,
@@ -69,7 +69,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
 
 
 def _or_invalid(job: Job, work: UnitOfWork) -> Any:
-    """An invalid command is an answer of its own and no reason to undo the others."""
+    """The result of a job, or its Invalid: an invalid command is no reason to undo the others."""
     try:
         return job.do(work)
     except Invalid as error:
@@ -77,7 +77,7 @@ def _or_invalid(job: Job, work: UnitOfWork) -> Any:
 
 
 def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: bool) -> tuple[Receipt, Call | None]:
-    """Decide and write down. The receipt of what is sent after the commit is in doubt until then.
+    """Decide and write down. With a call, the receipt is in doubt until the call is sent and answered.
 
     Raises:
         Invalid, KeyReused: it cannot be considered; nothing of it is written down.
@@ -125,7 +125,7 @@ def preview(context: Context, reading: Reading, command: Command, refs: list[Ref
 
 
 def _decided(work: UnitOfWork, request: Request) -> Intent | Refusal:
-    """What the core says; and no two entities may have the same card number."""
+    """What the core says, and that no two entities get the same card number."""
     entity = work.world[request.machine, request.id]
     machine = work.machines.at(entity.machine, entity.machine_version)
     if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
@@ -153,7 +153,7 @@ def _request(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:
 
 
 def _signed(work: UnitOfWork, command: Command) -> None:
-    """Some commands are a person's word: without a name and a reason they are none. Raises Invalid."""
+    """A signed command needs a name and a reason. Raises Invalid."""
     version = work.world[command.machine, command.id].machine_version
     signed = work.machines.at(command.machine, version).commands[command.command].signed
     if signed and not (command.by and command.reason):
@@ -166,7 +166,7 @@ def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object])
 
 
 def _seen(work: UnitOfWork, seen: Record, mark: str) -> tuple[Receipt, CallRow | None]:
-    """The receipt of a key seen before; and its call if that is surely not done and may be made again."""
+    """The receipt of a key that was seen before, and its call if that is unavailable and may be made again."""
     if seen.fingerprint != mark:
         raise KeyReused(str(seen.key), before=f"{seen.command} of {seen.machine} {seen.entity!r}")
     row = (work.changes.calls.get(seen.call) or work.books.call(seen.call)) if seen.call else None
@@ -174,7 +174,7 @@ def _seen(work: UnitOfWork, seen: Record, mark: str) -> tuple[Receipt, CallRow |
 
 
 def _same_as_queued(work: UnitOfWork, command: Command, mark: str) -> None:
-    """A key that waits in the queue stands for what waits there."""
+    """A key of the queue names the command that waits there. Raises KeyReused for another one."""
     queued = work.queue.get(command.key)
     if queued is None:
         return
@@ -188,7 +188,7 @@ def _same_as_queued(work: UnitOfWork, command: Command, mark: str) -> None:
 def _create(work: UnitOfWork, command: Command) -> Receipt:
     machine = work.machines[command.machine]
     seen = work.keyed.get(command.key)
-    if seen is not None and seen.machine == command.machine:  # said again, it is read as it was then
+    if seen is not None and seen.machine == command.machine:  # a repeat is read by the version of then
         machine = work.machines.at(command.machine, seen.machine_version)
     currency, facts = arguments.created(machine, command.args, work.numbers.seal)
     said = {name: facts[name] for name in sorted(facts) if command.args.get(name) is not None}
@@ -256,7 +256,7 @@ def _carry_out(
 
 
 def _answered(work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, call: Call) -> Receipt:
-    """A local provider answers on the spot; anything but a confirmation of what was asked is a refusal."""
+    """A local provider answers at once. Everything but a confirmation of what was asked is a refusal."""
     amount = call.args.get("amount")
     partial = any(step.partial for step in intent.steps)
     heard = work.numbers.outcome(work.numbers.perform(provider, call))
@@ -278,7 +278,7 @@ def _before(intent: Intent) -> Mapping[str, int]:
 
 
 def _call_for(work: UnitOfWork, intent: Intent, again: CallRow | None) -> Call:
-    """The call an intent asks for; another attempt has the same id."""
+    """The call that an intent asks for. Another attempt has the same id."""
     asked = intent.asked
     assert asked is not None
     secret = _SECRETS[asked.verb]
@@ -322,10 +322,10 @@ def _apply(
     *,
     first: bool = True,
 ) -> Receipt:
-    """Remember what the plan changes; the receipt of its first entity."""
+    """Write the plan down. Gives the receipt of its first entity."""
     keys = write_down(work, plan, Stamp(command.key, mark, work.at, command.by, command.reason), first=first)
     queued = work.queue.get(command.key)
-    if queued is not None:  # it has waited for this
+    if queued is not None:  # it was queued
         work.queue[command.key] = work.changes.queue[command.key] = attrs.evolve(
             queued, state="done", attempts=queued.attempts + 1, why=None
         )

@@ -1,8 +1,8 @@
-"""What an entity has for itself: the one unique fact of its machine, such as a card number, in its value type.
+"""What only one entity of a value type may have: the unique fact of its machine, such as a card number.
 
 Two cards with one number would be one card at the provider, and what was done for one could be taken for the other's.
-So a number is refused that another entity of the currency has. While a call that gives a number is not answered, it is
-refused to everybody, in any currency: the provider's record does not say for which of them it was done.
+So a number is refused if another entity of the currency has it. While a call that gives a number is open, everybody is
+refused that number, in any currency, because the provider's record does not say for whom the call was.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Having = Callable[[str, str], list[Entity]]
 
 
 def given(machine: Machine, row: Row, entity: Entity, args: object, outcome: Outcome = NO_CALL) -> str | None:
-    """The value of its unique fact that a transition gives its entity, if it gives one."""
+    """The value that a transition gives to the unique fact of its entity, if it gives one."""
     for name, value in row.sets:
         if name == machine.unique:
             found = value(None, entity.facts, args, entity.state, outcome)
@@ -60,14 +60,14 @@ def taken(work: UnitOfWork, machine: Machine, id: str, currency: str, value: str
 
 
 def lock_alike(work: UnitOfWork, entity: Entity, machine: Machine) -> None:
-    """Lock those who do the same, because they have the same unique fact: a card's other balances."""
+    """Lock the entities that do the same because they have the same unique fact: a card's other balances."""
     value = entity.facts.get(str(machine.unique))
     others = work.having(machine.name, str(value)) if value is not None else []
     work.lock([each.ref for each in others if each.ref not in work.world])
 
 
 def balances_of(row: CallRow, card: Entity, machines: Machines, having: Having) -> list[Ref]:
-    """Whom a call is about at the provider: its card, and the other balances of a card with several.
+    """The entities that a call is about at the provider: its card, and the card's other balances.
 
     `having` says which entities of a machine have a value as their unique fact.
     """

@@ -1,6 +1,6 @@
 """One unit of work: what a transaction has locked and read, and what it will write at its end.
 
-Entities are read once, and stand here from then on as the commands before have left them. The store is written to once.
+Entities are read once. From then on they are here, as the commands before have left them. The store is written once.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tallystick.engine.sealing import Numbers
 from tallystick.store.protocol import Found, Lookup
 from tallystick.store.rows import CallRow, Changes, QueueRow, Record
 
-Load = Callable[
-    [Iterable[Ref], Iterable[str]], Found
-]  # `Transaction.lock`; or `Reading.look`, where nothing is written
-Later = Callable[[int, bool], tuple[str, str]]  # after so many attempts, patient or not: the state, and when it is due
+# `Transaction.lock`, or `Reading.look` if nothing is written
+Load = Callable[[Iterable[Ref], Iterable[str]], Found]
+# (attempts, patient) → the state of a queued command, and when it is due
+Later = Callable[[int, bool], tuple[str, str]]
 
 
 @attrs.define
@@ -27,7 +27,7 @@ class UnitOfWork:
     machines: Machines
     books: Lookup
     load: Load
-    at: str  # when this is
+    at: str  # the time of everything that is written here
     ids: Callable[[], str]
     later: Later
     numbers: Numbers  # how card numbers stand in the books
@@ -38,7 +38,7 @@ class UnitOfWork:
     given: dict[tuple[str, object], list[Ref]] = attrs.field(factory=dict)  # by machine and value: who got it here
 
     def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> None:
-        """Lock and read these entities with all they link to, and what the keys name.
+        """Lock and read these entities, all that they link to, and what the keys name.
 
         An entity that was changed here stays as it is.
         """
@@ -72,7 +72,7 @@ class UnitOfWork:
         return None if there is None or there.id in self.changes.calls else there
 
     def enqueue(self, row: QueueRow) -> QueueRow:
-        """A command that waits, or waits no more: as it stands under its key from now on."""
+        """Put a queued command under its key, in place of what was there."""
         self.queue[row.key] = self.changes.queue[row.key] = row
         return row
 

@@ -1,10 +1,10 @@
 """Is every cent where the journal says, and does the journal say what the machines allow?
 
-`verify` takes one consistent look and trusts nothing that it can work out itself. For every entity it replays
-the journal: versions without a gap, each entry following the one before, the chain of hashes, every step among
-those declared, every amount computed again from its guard's inputs, every balance summed up again; then the row
-itself must be what the replay arrived at. Then what no single entity shows: what stands in doubt is what open
-calls have set aside, and the invariants across machines hold. Each finding says where and what, in numbers.
+`verify` takes one consistent look and trusts nothing that it can compute itself. It replays the journal of every
+entity: revisions have no gap, each entry follows the one before it, hashes are right, every step is declared, every
+amount is computed again, and every balance is added up again. The row of the entity must equal the result. Then it
+checks what no single entity shows: what stands in doubt is what open calls have set aside, and the invariants across
+machines hold. Each finding says where and what, in numbers.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Verifier:
                 )
 
     def _entry(self, record: Record, so_far: _Replayed) -> Iterator[tuple[str, str]]:
-        """What is wrong with one entry; moves the replay on by it."""
+        """What is wrong with one entry. Also takes the replay past it."""
         if record.revision != so_far.revision + 1:
             yield (
                 "gap",
@@ -164,7 +164,7 @@ class _Verifier:
         yield from _advance(record, so_far, postings)
 
     def _amounts(self, record: Record, so_far: _Replayed) -> Iterator[tuple[str, str]]:
-        """Compute a transition's amounts again: its guard must be true, its postings must be these."""
+        """Compute a transition's amounts again. Its guard must be true, and its postings must have these amounts."""
         if (
             record.transition == CREATE
             or record.phase not in ("done", "asked")
@@ -215,7 +215,7 @@ class _Verifier:
     # Everything together
 
     def _gaps(self) -> None:
-        """Entries are numbered by one writer, without a gap; a missing number was an entry."""
+        """Entries are numbered without a gap, so a missing number was an entry."""
         for number in range(1, max(self._seen, default=0) + 1):
             if number not in self._seen:
                 self._find("missing", f"entry {number}", "it is missing from the journal")
@@ -243,7 +243,7 @@ class _Verifier:
 
 
 def _advance(record: Record, so_far: _Replayed, postings: list[Posting]) -> Iterator[tuple[str, str]]:
-    """Do what the entry says, and say where that cannot be."""
+    """Do what the entry says, and report what cannot be."""
     after = json.loads(record.after)
     if record.transition == CREATE:
         so_far.accounts, so_far.currency = dict.fromkeys(after, 0), record.currency
@@ -284,14 +284,14 @@ def _differences(so_far: _Replayed, entity: Entity) -> Iterator[tuple[str, str]]
 
 
 def _arguments(machine: Machine, record: Record) -> dict[str, object]:
-    """The arguments as the transition saw them; secrets are gone, and no guard may ask for one."""
+    """The arguments as the transition saw them. Secrets are gone, and no guard may ask for one."""
     kept = json.loads(record.args)
     arguments = machine.commands[record.command].arguments
     return {name: kept.get(name, False if type_.kind == "flag" else None) for name, type_ in arguments.items()}
 
 
 def _shown(currency: str) -> Callable[[int], str]:
-    """Amounts as a person reads them, even where the currency itself was tampered with."""
+    """A function that shows amounts to people, even if somebody has changed the currency."""
 
     def shown(minor: int) -> str:
         try:
