@@ -27,7 +27,7 @@ import attrs
 
 from tallystick import money
 from tallystick.core.refusal import mask
-from tallystick.engine.ask_provider import card_facts
+from tallystick.engine.ask_provider import card_facts, observed
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid, quoted
@@ -358,7 +358,7 @@ def _card(engine: Engine, observer: Observer, id: str, person: Person | None, po
     for _ in range(LOOKS):
         if mine.open_calls or mine.in_doubt:
             return [*before, _doubtful(mine)]
-        theirs = engine.numbers.observe(observer, mine.card)
+        theirs = observed(observer, engine.numbers, mine.card)
         if isinstance(theirs, Unread):
             return [*before, _found(mine, Code.UNREAD, f"it was not judged: {theirs.why}")]
         seen, mine = mine, our_half(engine, id)

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import NoReturn
 
 import attrs
@@ -22,6 +22,8 @@ from tallystick.errors import MoneyError, TallystickError
 from tallystick.provider.protocol import Outcome, Result
 
 Json = Mapping[str, object]
+
+LONGEST_ID = 200  # characters; Clutch's are 36
 
 
 class StrangeAnswer(Exception):
@@ -84,13 +86,26 @@ def balances(value: object, currency: str, settings: ClutchSettings) -> tuple[Ba
         if code is not None and entry.get("balanceCode") != code:
             others = True
             continue
-        hold = text_of(entry.get("holdingTransactionId")) if entry.get("isHold") is True else None
-        if entry.get("isHold") is True and hold is None:
-            raise StrangeAnswer("a hold without id is among the balances")
-        ours.append(Balance(exactly(entry.get("amount"), currency), hold))
+        ours.append(_balance(entry, currency))
     if others and not ours and not settings.several_currencies:
         raise StrangeAnswer("the balances are in another currency")
+    holds = [each.hold for each in ours if each.hold is not None]
+    if len(holds) > len(set(holds)):
+        raise StrangeAnswer("two holds of one id are among the balances")
+    added([each.amount for each in ours], currency)
     return tuple(ours)
+
+
+def _balance(entry: Json, currency: str) -> Balance:
+    """One entry of balances. Raises: StrangeAnswer."""
+    held, hold, amount = entry.get("isHold"), None, exactly(entry.get("amount"), currency)
+    if held is not None and type(held) is not bool:
+        raise StrangeAnswer("whether a balance is a hold is neither true nor false")
+    if held and (hold := id_of(entry.get("holdingTransactionId"))) is None:
+        raise StrangeAnswer("a hold without id is among the balances")
+    if amount < 0:
+        raise StrangeAnswer("a balance is below zero")
+    return Balance(amount, hold)
 
 
 @attrs.frozen
@@ -142,7 +157,7 @@ def card_of(answer: Json, number: str, currency: str, settings: ClutchSettings) 
     found = objects(answer.get("cards"), "cards")
     if not found:
         return None
-    shown = text_of(found[0].get("cardNumber")) or ""
+    shown = id_of(found[0].get("cardNumber")) or ""
     if len(found) > 1 or shown.lstrip("0") != number.lstrip("0"):
         raise StrangeAnswer("the search is about another card")
     status = text_of(found[0].get(settings.status_field))
@@ -156,8 +171,8 @@ def entries_of(answer: Json, currency: str, settings: ClutchSettings) -> tuple[E
 
 
 def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
-    id, time = text_of(line.get("transactionId")), line.get("transactionTime")
-    if id is None or not isinstance(time, int) or not 0 <= time < 10**14:
+    id, time = id_of(line.get("transactionId")), line.get("transactionTime")
+    if id is None or type(time) is not int or not 0 <= time < 10**14:
         raise StrangeAnswer("an entry of history has no id or no time")
     kind, code = settings.kind_of_value(currency)
     updates = objects(line.get("balanceUpdates") or [], "balanceUpdates")
@@ -165,11 +180,11 @@ def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
     ours = [exactly(each.get("amount"), currency) for each in alike if code in (None, each.get("balanceCode"))]
     return Entry(
         id,
-        text_of(line.get("requestRef")),
+        id_of(line.get("requestRef")),
         datetime.fromtimestamp(time / 1000, timezone.utc),
         text_of(line.get("location")),
         text_of(line.get("callType")) or "",
-        sum(ours) if ours else None,
+        added(ours, currency) if ours else None,
         blank=not updates,
         foreign=bool(alike) and not ours and not settings.several_currencies,
         call=text_of(line.get(settings.history_request_id)) if settings.history_request_id else None,
@@ -184,8 +199,27 @@ def objects(value: object, name: str) -> Sequence[Json]:
 
 
 def text_of(value: object) -> str | None:
-    """An id, however it is written; None for none."""
-    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
+    """A word or an id, however it is written; None for none, and for what cannot be one."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or value == "":
+        return None
+    text = str(value)
+    return text if len(text) <= LONGEST_ID and text.isprintable() else None
+
+
+def id_of(value: object) -> str | None:
+    """An id that something depends on; None for none. Raises: StrangeAnswer, for what cannot be one."""
+    text = text_of(value)
+    if text is None and value is not None and value != "":
+        raise StrangeAnswer("what should be an id cannot be one")
+    return text
+
+
+def added(amounts: Sequence[int], currency: str) -> int:
+    """Minor units in all. Raises: StrangeAnswer, if that is more than an amount may be."""
+    total = sum(amounts)
+    if abs(total) > money.LIMIT:
+        raise StrangeAnswer(f"the amounts add up to more than can be in {currency}")
+    return total
 
 
 def number(minor_units: int, currency: str) -> Decimal | int:
@@ -233,11 +267,21 @@ def dumps(value: object) -> str:
 
 
 def loads(body: bytes) -> object:
-    """JSON with exact decimals. Raises: ValueError."""
+    """JSON with exact decimals. Raises: ValueError, also for a number that no decimal can be, and a name said twice."""
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_no_number)
+        return json.loads(body, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_said_once)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except InvalidOperation:
+        raise ValueError("a number has an exponent beyond all bounds") from None
+
+
+def _said_once(pairs: list[tuple[str, object]]) -> Json:
+    """An object. Of a name that is said twice, nobody knows which value is meant."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object says the same name twice")
+    return found
 
 
 def _no_number(text: str) -> NoReturn:

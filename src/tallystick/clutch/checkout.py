@@ -20,7 +20,18 @@ from decimal import Decimal
 import attrs
 
 from tallystick.clutch import answers, lookup
-from tallystick.clutch.answers import Entry, Json, NotRead, StrangeAnswer, digits, number, objects, text_of, with_pin
+from tallystick.clutch.answers import (
+    Entry,
+    Json,
+    NotRead,
+    StrangeAnswer,
+    digits,
+    id_of,
+    number,
+    objects,
+    text_of,
+    with_pin,
+)
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer
@@ -111,7 +122,7 @@ def checked_out(answer: Json) -> Checkout:
         Bought(text_of(each.get("sku")) or "", _shown(each.get("amountPurchased")), _shown(each.get("unitPrice")))
         for each in objects(answer.get("skus") or [], "skus")
     )
-    reference, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
+    reference, request_ref = id_of(answer.get("transactionId")), id_of(answer.get("requestRef"))
     return Checkout(reference, request_ref, text_of(answer.get("locationId")), tuple(mutations), bought)
 
 

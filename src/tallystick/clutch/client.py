@@ -275,6 +275,8 @@ class ClutchProvider:
             page, count = self.read(request, lambda answer: self._page(answer, currency), (number,))
             found |= {(entry.id, entry.kind, entry.at): entry for entry in page}
             offset += len(page)
+            if count is not None and offset > count:  # it shows more than it says there is
+                break
             if not page or (count is not None and offset >= count):
                 return History(tuple(found.values()), whole=not bounded)
             if since is not None and page[-1].at < since:

@@ -24,6 +24,7 @@ from tallystick.clutch.answers import (
     dumps,
     envelope,
     exactly,
+    id_of,
     number,
     text_of,
     with_pin,
@@ -266,9 +267,9 @@ def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> O
 
 def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | DoneForLess:
     """Success, checked against the call. Raises: StrangeAnswer."""
-    request_ref = text_of(answer.get("requestRef"))
-    reference = text_of(answer.get("transactionId")) or request_ref  # documented as the same
-    shown = text_of(answer.get("cardNumber"))
+    request_ref = id_of(answer.get("requestRef"))
+    reference = id_of(answer.get("transactionId")) or request_ref  # documented as the same
+    shown = id_of(answer.get("cardNumber"))
     drawn = call.verb == "allocate" and not number_of(call)
     if shown is None and drawn:
         raise StrangeAnswer("a card was allocated, but its number is not in the answer")
@@ -312,7 +313,7 @@ def _approved(
 
 def _pin_of(value: object, settings: ClutchSettings) -> str | None:
     """A PIN that came as a number has lost its leading zeros."""
-    pin = text_of(value)
+    pin = id_of(value)
     return pin.zfill(settings.pin_length) if pin is not None and isinstance(value, int) else pin
 
 

@@ -1,7 +1,7 @@
 """Where the provider is called: what it is told of a call, and what it answers.
 
-A call is performed, or it is looked up, and every end of that is a value. No transaction is open then. The text of a
-foreign exception may hold a secret, so only its type is kept.
+A call is performed or looked up, a card is observed, and every end of that is a value. No transaction is open then. The
+text of a foreign exception may hold a secret, so only its type is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ import attrs
 from tallystick.core.entity import Entity
 from tallystick.engine.sealing import Numbers
 from tallystick.errors import quoted
-from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Result
+from tallystick.money import LIMIT
+from tallystick.provider.protocol import (
+    Ambiguous,
+    Call,
+    CardFacts,
+    NotSeen,
+    Observed,
+    Observer,
+    Outcome,
+    Provider,
+    Result,
+    Unread,
+)
 from tallystick.store.rows import CallRow
 
 OnPin = Callable[[str, str], object]  # the id of a card, and the PIN that was drawn for it
@@ -60,6 +72,32 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
     if isinstance(found, NotSeen | Ambiguous):
         return found
     return _readable(found) or Ambiguous("what the provider's record says of it cannot be read")
+
+
+def observed(observer: Observer, numbers: Numbers, card: CardFacts) -> Observed | Unread:
+    """A card as the provider has it. Whatever is odd about that ends as `Unread`: of this card, not of all."""
+    try:
+        found = numbers.observe(observer, card)
+    except Exception as error:  # noqa: BLE001  # its text may hold a secret
+        return Unread(f"{type(error).__name__} while reading it")
+    if isinstance(found, Unread):
+        return Unread(_in_one_line(found.why) or "")
+    return found if _can_be(found) else Unread("what the provider shows of it cannot be")
+
+
+def _can_be(found: object) -> bool:
+    """Whether a card can look like this: ids that can be kept, and amounts within bounds."""
+    if not isinstance(found, Observed):
+        return False
+    amounts = [found.available, *found.holds.values(), sum(found.holds.values())]
+    changes = [line.amount for line in found.lines if line.amount is not None]
+    ids = [*found.holds, *(line.id for line in found.lines), *(line.request or "-" for line in found.lines)]
+    return (
+        all(type(each) is int and 0 <= each <= LIMIT for each in amounts)
+        and all(type(each) is int and abs(each) <= LIMIT for each in changes)
+        and all(isinstance(each, str) and each.isprintable() and each for each in ids)
+        and all(line.at.tzinfo is not None for line in found.lines)
+    )
 
 
 def _readable(outcome: object) -> Outcome | None:

@@ -374,3 +374,64 @@ def test_it_stands_alone() -> None:
         assert [module for module in ours if not module.startswith(sandbox_package.__name__)] == []
         foreign = {module.partition(".")[0] for module in modules} - {*sys.stdlib_module_names, "tallystick", "attrs"}
         assert foreign == ({"starlette", "uvicorn"} if file.name == "server.py" else set())
+
+
+DEEP = b"[" * 400 + b"]" * 400
+ODD_VALUES = [b"1e999999999999999999999", b"1e-999999999999999999999", b"1e1000000", b"-1e30", b"0e999999", b"9" * 4000,
+              b"9" * 5000, b"NaN", b"true", b"null", b'"NaN"', b'"sNaN"', b'"1e999999999999999999999"', b'"\\ud800"', DEEP,
+              b'{"a":' + DEEP + b"}", b"[]", b"{}", b'""', b'"' + b"x" * 300_000 + b'"', '"４８３１"'.encode()]  # fmt: skip
+ODD_BODIES = [
+    ("search", b'{"x":%s}'), ("search", b'{"filters":{"cardNumber":%s},"returnFields":{"balances":true}}'),
+    ("search", b'{"filters":%s,"returnFields":%s}'), ("search", b'{"filters":{"email":%s},"limit":%s,"offset":%s}'),
+    ("search", b'{"filters":{"cardNumber":"CARD"},"forcePinValidation":true,"pin":%s}'),
+    ("cardHistory", b'{"cardNumber":"CARD","limit":%s}'), ("cardHistory", b'{"cardNumber":"CARD","beginDate":%s}'),
+    ("cardHistory", b'{"cardNumber":"CARD","restrictTransactionTypes":[%s]}'), ("allocate", b'{"cardSetId":%s}'),
+    ("allocate", b'{"cardNumber":%s}'), ("updateBalance", b'{"cardNumber":"CARD","action":%s}'),
+    *[("updateBalance", b'{"cardNumber":"CARD","action":"' + action + b'","amount":{"balanceType":"Currency",'
+       b'"balanceCode":"USD","amount":%s}}') for action in (b"issue", b"redeem", b"hold")],
+    ("updateBalance", b'{"cardNumber":"CARD","action":"issue","amount":{"balanceType":%s,"balanceCode":%s,"amount":1}}'),
+    ("updateBalance", b'{"cardNumber":"CARD","action":"redeem","redeemFromHoldTransactionId":%s,"amount":{"balanceType":'
+                      b'"Currency","balanceCode":"USD","amount":0}}'),
+    ("updateAccount", b'{"cardNumber":"CARD","customData":%s}'), ("updateAccount", b'{"cardNumber":"CARD","status":%s}'),
+    ("updateAccount", b'{"cardNumber":"CARD","primaryCustomer":{"email":%s},"customCardNumber":%s}'),
+    ("voidTransaction", b'{"transactionId":%s,"requestRef":%s,"cardNumber":"CARD"}'),
+    ("checkout", b'{"products":[{"sku":%s,"unitPrice":%s,"amountPurchased":%s}]}'), ("checkout", b'{"checkoutTotal":%s}'),
+    ("checkoutLookup", b'{"checkoutTransactionId":%s}'), ("nothing", b"%s"), ("search", b"%s"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "body"), ODD_BODIES)
+def test_no_value_is_too_odd_for_an_answer(method: str, body: bytes) -> None:
+    box = sandbox()
+    number = card(box, "30.00")
+    for value in ODD_VALUES:
+        before = box.dump()
+        response = box.handle(method, box.headers(), body.replace(b"CARD", number.encode()).replace(b"%s", value))
+        assert response.status in (200, 400, 404)
+        assert response.json()["success"] is (response.status == 200)
+        if response.status != 200:
+            assert box.dump() == before
+        after = box.post("search", {"filters": {"cardNumber": number}, "returnFields": {"customData": True}})
+        assert after.status == 200
+    assert box.audit() == []
+
+
+@pytest.mark.parametrize("fault", ["short_approval:" + "9" * 5000, "slow:" + "9" * 5000 + "ms", "late:" + "1" * 99])
+def test_nor_is_a_fault(fault: str) -> None:
+    box = sandbox()
+    assert box.post("allocate", {"cardSetId": "EGIFT"}, fault=fault).status == 400
+
+
+def test_another_channel_that_cannot_spend_does_nothing() -> None:
+    box = sandbox()
+    number = card(box, "30.00")
+    box.post("updateAccount", {"cardNumber": number, "status": "Suspended"})
+    for body in (
+        b'{"cardNumber":"' + number.encode() + b'"}',
+        b'{"cardNumber":"\\ud800"}',
+        b"[",
+        b"1e9999999999999999999",
+    ):
+        headers = {**box.headers(), "x-sandbox-fault": "other_channel:5.00"}
+        assert box.handle("cardHistory", headers, body).status in (200, 400)
+    assert box.balances(number) == {"USD": 3000}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring_ascii
 from typing import Any
+
+DEEPEST = 50  # levels of what is read
 
 
 def dumps(value: Any) -> str:
@@ -29,11 +32,25 @@ def dumps(value: Any) -> str:
 
 
 def loads(text: str | bytes) -> Any:
-    """Read JSON; NaN and Infinity are not JSON. Raises: ValueError."""
+    """Read JSON; NaN and Infinity are not JSON. Raises: ValueError, also for what could not be printed again."""
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        value = json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("too deep") from None
+    except InvalidOperation:
+        raise ValueError("a number has an exponent beyond all bounds") from None
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [item for each in level for item in _parts(each)]
+    if level:
+        raise ValueError("too deep")
+    return value
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _no_constant(text: str) -> None:

@@ -137,6 +137,6 @@ def _argument(fault: Fault, text: str) -> str:
         Fault.SHORT_APPROVAL: amount,
         Fault.OTHER_CHANNEL: amount or text in ("same", "twin"),
     }
-    if text and not good.get(fault, False):
+    if text and (len(text) > 20 or not good.get(fault, False)):
         raise ValueError(f"fault {fault} cannot take {text!r}")
     return text

@@ -6,6 +6,7 @@ clock and sequence of requests it does the same each time.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import time
@@ -128,7 +129,8 @@ class Sandbox:
     def _before(self, plan: Plan, method: str, headers: Mapping[str, str], body: bytes) -> Response | None:
         """Faults that keep the work from being done now."""
         if Fault.OTHER_CHANNEL in plan:
-            self._other_channel(plan[Fault.OTHER_CHANNEL], method, headers, body)
+            with contextlib.suppress(Refused, UnicodeEncodeError):  # then it does nothing
+                self._other_channel(plan[Fault.OTHER_CHANNEL], method, headers, body)
         if Fault.LATE in plan:
             due = self._clock() + seconds(Fault.LATE, plan[Fault.LATE])
             self._late.append(Late(due, method, headers, body))
@@ -190,10 +192,8 @@ class Sandbox:
             self._endpoint.answer(late.method, late.headers, late.body)
 
     def _other_channel(self, argument: str, method: str, headers: Mapping[str, str], body: bytes) -> None:
-        try:
-            request = self._endpoint.read(body)
-        except Refused:
-            return
+        """Raises: Refused, UnicodeEncodeError."""
+        request = self._endpoint.read(body)
         if argument in ("same", "twin"):
             self._same_again(request, method, headers, argument)
             return

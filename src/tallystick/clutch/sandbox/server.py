@@ -104,7 +104,7 @@ def application(sandbox: Sandbox) -> Starlette:
             return JSONResponse({"error": "not authorized"}, 401)
         try:
             return JSONResponse(_operator(sandbox, request.path_params["view"], request.query_params))
-        except (KeyError, ValueError, Refused) as error:
+        except (KeyError, ValueError, OverflowError, Refused) as error:
             return JSONResponse({"error": str(error)}, 400)
 
     methods = ["POST", "GET", "OPTIONS"]
