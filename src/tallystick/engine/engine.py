@@ -14,10 +14,10 @@ Everything that the engine does is one of four short lists of the same steps:
     resolve   confirmed → targets; declined or unavailable → sources; unknown → stays          `end_call`
     receipt   what became of the command                                                       `old_receipt`
 
-Without a call a list ends after its first write. A local provider's answers are our own books', so they are taken
-between decide and write, and nothing is ever in doubt. Two who resolve the same call meet in the store: one writes, the
-other finds it closed. A process that has slept between write and perform writes down anew that it sends, or finds that
-another process has.
+Without a call a list ends after its first write. With a local provider our own books have the answer: it is taken
+between decide and write, and nothing is ever in doubt. If two resolve the same call, they meet in the store: one
+writes, the other finds it closed. A process that has slept between write and perform writes down again that it sends,
+or finds that another process has done so.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, stamp
 
-GRACE = timedelta(seconds=60)  # a call younger than this may still be on its way: its caller is waiting for it
-PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down, or is written down anew
+GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
+PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down; if not, it is written down again
 SHORTEST_PREFIX = 4  # characters of a call's id that may stand for the whole
-BATCH = 1000  # commands in one transaction: past this a commit costs little and a rollback much
+BATCH = 1000  # commands in one transaction: with more, a commit saves little and a rollback costs much
 
 utc_now = partial(datetime.now, timezone.utc)
 
@@ -60,7 +60,7 @@ def new_id() -> str:
 
 
 class Engine:
-    """Executes commands on entities. Thread-safe; any number of processes may share a store."""
+    """Executes commands on entities. Thread-safe. Any number of processes may share a store."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Engine:
         on_pin: OnPin | None = None,
         numbers: Numbers = READABLE,
     ) -> None:
-        """`on_pin` is told the id of a card and the PIN that a provider has drawn for it, whichever process asked."""
+        """`on_pin` gets the id of a card and its PIN whenever a provider draws one through this engine."""
         self.store, self.provider, self.numbers = store, provider, numbers
         self.machines = store.machines(machines)
         self.on_pin = on_pin
@@ -127,7 +127,7 @@ class Engine:
         return receipt
 
     def try_execute_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
-        """Many commands in their order, each answered on its own; with a local provider in few transactions."""
+        """Execute many commands in order, each with an answer of its own. With a local provider in few transactions."""
         wanted = list(commands)
         if not self.provider.local:
             return [_or_invalid(self.try_execute, command) for command in wanted]
@@ -201,7 +201,7 @@ class Engine:
         return self._resolve(row.id, outcome, by=by, reason=reason)
 
     def _perform(self, call: Call) -> Receipt:
-        """Ask, unless this process has slept since it wrote down that it would, and another has taken over."""
+        """Ask the provider, unless this process has slept since it wrote that down, and another has taken over."""
         if not self._is_prompt(call):
             claimed = self._commits.one(end_call.claiming(call.id, _attempt(call), again=False))
             if claimed is None:
@@ -213,7 +213,7 @@ class Engine:
         return self._resolve(call.id, outcome, attempt=_attempt(call))
 
     def _is_prompt(self, call: Call) -> bool:
-        """Whether nobody can think yet that a call was forgotten. A clock that was set says nothing, so: no."""
+        """Whether the call is so young that nobody takes it for forgotten. After a clock was set: no."""
         assert call.asked_at is not None
         return -PROMPT < self._clock() - call.asked_at < PROMPT
 
@@ -228,10 +228,10 @@ class Engine:
     # A call is recovered
 
     def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
-        """End what is in doubt, as far as the provider's own record allows; the rest waits for a person.
+        """End what is in doubt, as far as the provider's own record allows. The rest waits for a person.
 
-        Looks at calls that were asked more than `grace` ago. What was surely not seen is sent once more under
-        the same id; what carried a secret cannot be, so its value goes back.
+        Looks at calls that were sent more than `grace` ago. A call that was surely not seen is sent once more with the
+        same id. With a secret it cannot be sent again, so its value goes back.
         """
         try:
             asked_before = stamp(self._clock() - grace)
@@ -294,7 +294,7 @@ class Engine:
     # What a command names
 
     def _executing(self, command: Command, *, send: bool = True) -> Job:
-        """The job that executes a command; it gives a receipt, and the call to be sent after the commit, if any."""
+        """The job that executes a command. It gives a receipt, and the call to send after the commit, if any."""
         do = partial(steps.execute, provider=self.provider, command=command, send=send)
         return Job(do, self._refs(command), [command.key])
 
@@ -333,7 +333,7 @@ def _attempt(call: Call) -> end_call.Attempt:
 
 
 def _or_invalid(deed: Callable[[Command], Receipt | None], command: Command) -> Any:
-    """An invalid command is an answer of its own and no reason to give up the others."""
+    """The result, or the Invalid: an invalid command is no reason to give up the others."""
     try:
         return deed(command)
     except Invalid as error:

@@ -1,11 +1,12 @@
-"""Group commit: one transaction for all who wait.
+"""Group commit: one transaction for all threads that wait.
 
-A commit costs a wait for the disk, whatever is in it. While one thread commits, the jobs of others gather and
-go into the next transaction together, in the order they came; each is decided on what the one before it left.
-Whoever comes while nobody leads takes the lead and runs all that is waiting; done, it hands the lead to the first
-who came meanwhile and only then wakes those it has served, each by a lock of its own, so that the next commit does
-not wait for them to wake. There is no writer thread to start, stop, fork or lose, and a single caller pays nothing
-for it.
+A commit waits for the disk, whatever is in it. So while one thread commits, the jobs of other threads gather. They go
+into the next transaction together, in the order in which they came, and each works on what the job before it has left.
+
+A thread that comes while nobody leads takes the lead and runs all that is waiting. Then it hands the lead to the first
+thread that came meanwhile. Only after that does it wake the threads that it has served, each by a lock of its own, so
+the next commit does not wait for them. There is no writer thread to start, stop, fork or lose, and a single caller pays
+nothing for it.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ def _held() -> threading.Lock:
 
 @attrs.define(eq=False)
 class _Waiting:
-    """What one thread has given to the next transaction, and what came of it."""
+    """The jobs that one thread has given to the next transaction, and their results."""
 
     jobs: Sequence[Job]
     turn: threading.Lock  # held until it leads or is served
     results: list[Any] | None = None
     error: Exception | None = None
-    leads: bool = False  # it is to run all that is waiting
+    leads: bool = False  # it has to run all that is waiting
 
     @property
     def served(self) -> bool:
@@ -65,7 +66,7 @@ class GroupCommit:
         return result
 
     def submit(self, jobs: Sequence[Job]) -> list[Any]:
-        """Do jobs in a transaction, shared with whatever other threads gave meanwhile."""
+        """Do jobs in a transaction, together with those that other threads gave meanwhile."""
         if self._process != os.getpid():  # a fork took these locks along, perhaps held
             self._begin()
         mine = _Waiting(jobs, _held())
@@ -82,7 +83,7 @@ class GroupCommit:
         return mine.results
 
     def _wait(self, mine: _Waiting) -> None:
-        """Until it is served or has the lead."""
+        """Wait until this thread is served or has the lead."""
         try:
             mine.turn.acquire()
         except BaseException:  # this thread is told to stop: nobody may count on it
@@ -94,14 +95,14 @@ class GroupCommit:
             raise
 
     def _serve(self, mine: _Waiting) -> None:
-        """Run all that is waiting, hand the lead on, and wake who was served."""
+        """Run all that is waiting, hand the lead on, and wake the threads that were served."""
         with self._gathering:
             taken, self._waiting = self._waiting, []
         try:
             self._lead(taken)
         finally:
             with self._gathering:
-                # Told to stop in the middle, this thread goes; what others gave is still to be done.
+                # If this thread was told to stop in the middle, the jobs of the others still have to be done.
                 self._waiting[:0] = [each for each in taken if not each.served and each is not mine]
                 self._hand_on()
             for each in taken:
@@ -109,7 +110,7 @@ class GroupCommit:
                     each.turn.release()
 
     def _hand_on(self) -> None:
-        """The lead to the first who waits. Called while gathering is held."""
+        """Give the lead to the first thread that waits. Call it while `_gathering` is locked."""
         self._led = bool(self._waiting)
         if self._waiting:
             self._waiting[0].leads = True

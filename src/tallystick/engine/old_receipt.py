@@ -25,9 +25,9 @@ def receipt_of_call(work: UnitOfWork, row: CallRow) -> Receipt:
 
 
 def old_receipt(work: UnitOfWork, seen: Record, row: CallRow | None) -> Receipt:
-    """What became of a command: `seen` is the entry that carries its key, `row` its call, if it made one.
+    """What became of a command. `seen` is the entry with its key, `row` is its call, if it made one.
 
-    With a call, the receipt tells of the last time it was asked, and of the answer to that.
+    With a call, the receipt tells of its last attempt and of the answer to that.
     """
     key = str(seen.key)
     caused = [*work.books.caused(key), *(each for each in work.changes.records if each.cause == key)]

@@ -1,7 +1,8 @@
-"""The queue: commands that wait for their time, for what they follow, or for their next try.
+"""The queue: commands that wait for their time, for the command that they follow, or for their next try.
 
-A queued command is executed like any other, with its key; what that does to the queue is written in the same
-transaction. A refusal writes nothing, so it is put off, or given up, in a transaction of its own.
+A queued command is executed like any other, with its key. What this does to the queue is written in the same
+transaction. A refusal writes nothing. So after a refusal the command is put off, or given up, in a transaction of its
+own.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class Queue:
         return self._commits.one(_about(self._row(key), do))
 
     def _run_all(self, keys: Iterable[str]) -> Iterator[Receipt]:
-        """Execute what waits under these keys, each with what follows it, before the next."""
+        """Execute what waits under these keys. Each is followed by its follow-ups before the next begins."""
         for key in keys:
             receipt = self.run(key)
             yield receipt

@@ -1,15 +1,15 @@
 """Where everything is kept: one protocol, two stores, and one contract that tests them both.
 
-Keeps: a write is whole or not at all; an entry is never changed; a key names one command for ever; what was committed
-survives the power going. A store knows nothing of money or of what a machine means.
+Keeps: a write is whole or does not happen; an entry is never changed; a key names one command for ever; what was
+committed survives a power cut. A store knows nothing of money or of what a machine means.
 
 Read in this order: `rows` (what is kept), `protocol` (what a store promises), `memory`, `sqlite` with `sqlite_rows`,
 `connections` and `schema/`, `open` (a store by its URL), `shared_text` (small values that all processes on a store
 share).
 
-Knows the core's values and the definition, whose pages it keeps. Only the engine writes to a store; who looks at the
-books reads from it. The databases are written out side by side in plain SQL, because two plain files and one contract
-are shorter than one clever layer.
+Knows the core's values and the definition, whose pages it keeps. Only the engine writes to a store. Everybody above may
+read from it. Each database has its own file with plain SQL, because two plain files and one contract are shorter than
+one clever layer.
 """
 
 from tallystick.store.open import open_store

@@ -1,7 +1,7 @@
-"""The connections of one process to one SQLite file: opened as the books need them, and kept for the next who asks.
+"""The connections of one process to one SQLite file. They are opened when they are needed, and kept for the next use.
 
-`synchronous=FULL` makes a commit survive the power going; `foreign_keys=ON` is asked for on every connection; WAL
-lets readers go on while one writes. A connection that cannot even undo its transaction is closed, which undoes it.
+With `synchronous=FULL` a commit survives a power cut. Every connection asks for `foreign_keys=ON`. With WAL readers go
+on while one process writes. A connection that cannot undo its transaction is closed, and this undoes it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Connections:
 
     @contextmanager
     def one(self) -> Iterator[sqlite3.Connection]:
-        """A connection for as long as it is needed; what it has begun and not committed is undone.
+        """A connection for as long as it is needed. What it has begun and not committed is undone.
 
         Raises:
             StoreError: the file cannot be opened.
@@ -72,7 +72,7 @@ class Connections:
         return connection
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
-        """Ask for WAL; SQLite does not wait by itself for whoever is writing to a file that is not in it yet."""
+        """Ask for WAL. While another process writes to a file without WAL, SQLite does not wait by itself."""
         until = time.monotonic() + self._timeout
         while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             try:
@@ -111,7 +111,7 @@ def raw_connection(given: Any) -> sqlite3.Connection:
 
 
 def code_of(error: sqlite3.Error) -> int | None:
-    """SQLite's own code of an error, without its finer kinds; None if Python's layer has raised it."""
+    """SQLite's own code of an error, without its finer kinds. None: Python's layer has raised it."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
 

@@ -1,4 +1,4 @@
-"""A store in memory: for simulation, tests, and trying things out. One lock, whole changes or none."""
+"""A store in memory, for simulation, tests, and to try things out. One lock, and all changes or none."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class MemoryStore:
         self._alone(changes)
 
     def _alone(self, changes: Changes) -> None:
-        """One value of a unique fact, one entity of a currency; one open call takes it."""
+        """A value of a unique fact belongs to one entity of a currency, and to one open call."""
         for (machine, id), entity in changes.entities.items():
             unique = self._unique(machine)
             value = entity.facts.get(unique) if unique else None

@@ -1,16 +1,16 @@
 """What a store promises.
 
-A store is a transaction and a look. `run` does a job between begin and commit; the job first *locks* whom it is about,
-then reads, decides, and writes once, at its end:
+A store has transactions and looks. `run` does a job between begin and commit. The job first *locks* its entities, then
+reads, decides, and writes once, at its end:
 
-    lock        these entities and whoever they link to; with their rows, the entries and queued commands of the keys
-    read        calls, what waits, who has a card number: what hangs on an entity is read under its lock
+    lock        these entities and those they link to; gives their rows, and the entries and queued commands of the keys
+    read        calls, what waits, who has a card number: all that belongs to an entity is read under its lock
     write       all changes at once, or none
 
-An entity's lock guards its row, its entries, its calls and the commands that wait for it. Whatever was read before the
-lock may have changed meanwhile. Keys, unique facts and what an open call takes are guarded by unique indexes.
+An entity's lock guards its row, its entries, its calls and the commands that wait for it. What was read before the lock
+may have changed meanwhile. Unique indexes guard keys, unique facts, and the values that open calls take.
 
-The contract tests in `tallystick.testing` say the same; anybody's store can run them.
+The contract tests in `tallystick.testing` say the same. Anybody's store can run them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tallystick.errors import Conflict
 from tallystick.store.rows import CallRow, Changes, QueueRow, Record
 
 Done = TypeVar("Done")
-ATTEMPTS = 10  # of a job that meets a Conflict; with the locks in one order, hardly one needs a second
+ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a second attempt is rare
 
 
 class Found(NamedTuple):
@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 def retried(run: Callable[[Callable[[Any], Done]], Done], job: Callable[[Any], Done]) -> Done:
-    """What a job gives, done again while it meets a Conflict."""
+    """The result of a job. It is done again while it meets a Conflict."""
     for _ in range(ATTEMPTS - 1):
         with suppress(Conflict):
             return run(job)
@@ -50,16 +50,16 @@ class Store(Protocol):
     url: str
 
     def run(self, job: Callable[[Transaction], Done], *, connection: Any = None) -> Done:
-        """Begin, do the job, commit; what the job gives. If it raises, nothing is written.
+        """Begin, do the job, commit, and give its result. If the job raises, nothing is written.
 
-        A job that meets a Conflict with another writer is done again from its beginning, so it changes nothing but
-        through its transaction. With `connection` it takes part in the caller's own transaction, which the caller
+        After a Conflict with another writer the job is done again from its beginning. So it may change nothing except
+        through its transaction. With `connection` it takes part in the caller's own transaction, and the caller
         commits.
 
         Raises:
             Conflict: another writer was in the way each time.   StoreBusy: another writer did not end in time.
-            CommitUnknown: whether it was written is not known; the same key tells.
-            NotInTransaction: `connection` is none of this store, or has no transaction open.
+            CommitUnknown: it may be written or not; the same key tells.
+            NotInTransaction: `connection` is not one of this store, or has no open transaction.
             StoreError: the database refuses it.
         """
 
@@ -67,26 +67,26 @@ class Store(Protocol):
         """One consistent look at everything."""
 
     def machines(self, machines: Machines) -> Machines:
-        """Keep the definitions, make their tables; give them back with all earlier versions kept here."""
+        """Keep the definitions and make their tables. Gives them back with all earlier versions that are kept here."""
 
     def load(self, name: str) -> str | None:
-        """A text that processes share, by name. This, `swap` and `forget` stand outside all transactions."""
+        """A text that processes share, by its name. This, `swap` and `forget` are outside all transactions."""
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
-        """Put `new` in place of `old` (None: nothing); False if it is not `old` any more.
+        """Put `new` in place of `old` (None: nothing). False if the text is not `old` any more.
 
-        `until` is when it will say nothing any more, in seconds since 1970.
+        `until` is the time after which it may be forgotten, in seconds since 1970.
         """
 
     def forget(self, now: float) -> None:
         """Drop the shared texts whose time is over."""
 
     def close(self) -> None:
-        """Close what is open; a store that is used again opens it anew."""
+        """Close all connections. If the store is used again, it opens new ones."""
 
 
 class Lookup(Protocol):
-    """What can be read in a transaction as in a look. In a transaction: of whom is locked."""
+    """What can be read, in a transaction or in a look. In a transaction: of locked entities only."""
 
     def call(self, id: str) -> CallRow | None: ...
 
@@ -100,10 +100,10 @@ class Lookup(Protocol):
         """Commands that the command with this key has queued."""
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
-        """Entities of `machine` whose `fact` names `id`; or, of a unique fact, has this value. Found by an index."""
+        """Entities of `machine` whose `fact` links to `id`, or is unique and has this value. Found by an index."""
 
     def taking(self, value: str) -> CallRow | None:
-        """The open call that takes this; there is one at most."""
+        """The open call that takes this value. There is one at most."""
 
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
         """Commands that wait for an entity, the longest waiting first."""
@@ -113,24 +113,24 @@ class Transaction(Lookup, Protocol):
     """What a job may do between begin and commit."""
 
     def peek_call(self, id: str) -> CallRow | None:
-        """A call as it stands, without a lock: it says whom to lock, and is read again then."""
+        """A call as it is now, without a lock. It says whom to lock, and is read again after that."""
 
     def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
         """Keep all others away from these entities and from all they link to, until commit; then read.
 
-        Locks are taken machine by machine in the order of the links, and by id within one, so that two who want the
-        same do not wait for each other. A second lock in one job may end in a Conflict.
+        Locks are taken machine by machine, in the order of the links, and by id within a machine. So two jobs that want
+        the same locks do not wait for each other. A second lock in one job may end in a Conflict.
         """
 
     def write(self, changes: Changes, at: str) -> None:
-        """Write everything; once, last. Raises StoreError or Conflict."""
+        """Write everything, once, at the end. Raises StoreError or Conflict."""
 
 
 class Reading(Lookup, Protocol):
     """One consistent look."""
 
     def look(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
-        """As `Transaction.lock`, but nobody is kept away."""
+        """As `Transaction.lock`, but without locks."""
 
     def entity(self, machine: str, id: str) -> Entity | None: ...
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...

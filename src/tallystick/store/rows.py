@@ -44,7 +44,7 @@ class Record(NamedTuple):
     seq: int = 0  # given by the store
 
     def __repr__(self) -> str:
-        """Without what was said and set: a card number may be among it."""
+        """Without arguments and facts: a card number may be among them."""
         did = f"{self.transition} {self.phase}, {self.from_state} → {self.to_state}"
         return f"<Record {self.revision} of {self.machine} {self.entity!r}: {did}>"
 
@@ -53,7 +53,7 @@ encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def chained(before: str, fields: tuple[object, ...]) -> str:
-    """SHA-256 over the entity's previous hash and this row. Fields hold no line breaks: see `arguments`."""
+    """SHA-256 over the entity's previous hash and this row. Fields have no line breaks: see `arguments`."""
     text = "\n".join(["" if field is None else str(field) for field in fields])
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
 
@@ -83,7 +83,7 @@ def record(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> Record
 
 
 def _postings(postings: tuple[Posting, ...]) -> str:
-    """As JSON. Accounts have names that need no quoting; made by hand this takes a third of the time."""
+    """As JSON. Names of accounts need no quoting. Made by hand, this takes a third of the time."""
     return "[" + ",".join([f'["{source}","{target}",{amount}]' for source, target, amount in postings]) + "]"
 
 
@@ -123,7 +123,7 @@ class CallRow:
 
     @property
     def refs(self) -> list[Ref]:
-        """Whom it is about in our books: its card, and everybody who takes part."""
+        """The entities that it is about: its card, and all that take part."""
         return [(self.machine, self.entity), *((step[0], step[1]) for step in json.loads(self.steps))]
 
     @property
@@ -202,14 +202,14 @@ class Changes:
 
 
 def facts_of(machines: Machines, entity: Entity) -> Mapping[str, object]:
-    """All facts of the machine's version, those never set as none."""
+    """All facts of the machine's version. A fact that was never set is none."""
     return {name: entity.facts.get(name) for name in machines.at(entity.machine, entity.machine_version).facts}
 
 
 def with_linked(
     machines: Machines, load: Callable[[list[Ref]], dict[Ref, Entity]], refs: Iterable[Ref]
 ) -> dict[Ref, Entity]:
-    """These entities and all that they link to, with as few loads as links are long."""
+    """These entities and all that they link to, with one load for each step along the links."""
     found: dict[Ref, Entity] = {}
     wanted, seen = list(dict.fromkeys(refs)), set[Ref]()
     while wanted:

@@ -18,8 +18,8 @@ State = TypeVar("State", bound=attrs.AttrsInstance)
 class StoreCell(Generic[State]):
     """A flat attrs value under one name in the store: a `limits.Cell` that all processes share.
 
-    While the store cannot be reached, this process goes on with what it knows: what only goes easy on a provider is
-    no reason to lose the provider's answer.
+    While the store cannot be reached, this process goes on with what it knows. A value that only spares the provider
+    is no reason to lose the provider's answer.
     """
 
     def __init__(self, store: Store, name: str, initial: State) -> None:

@@ -1,8 +1,8 @@
 """SQLite: one file, one writer at a time, every commit on disk before it is answered.
 
-Writes run in our own `BEGIN IMMEDIATE`: a deferred transaction that reads first and then writes fails with
-"database is locked" as soon as two do it, and no timeout helps. Threads of one process queue on a lock (SQLite's
-own waiting is polling, and unfair); processes on SQLite's. How connections are opened and kept: `connections.py`.
+Every write begins with our own `BEGIN IMMEDIATE`. If two deferred transactions read first and then write, one fails
+with "database is locked", and no timeout helps. Threads of one process wait on a lock of ours, because SQLite's own
+waiting is polling and unfair. Processes wait on SQLite's. `connections.py` says how connections are opened and kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SqliteStore:
         timeout: float = TIMEOUT,
         connections: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
-        """`connections` is the class of the connections: for one that traces or, in tests, fails."""
+        """`connections` is the class of the connections, such as one that traces or, in tests, one that fails."""
         self.path: str = os.path.abspath(path)  # a daemon may change its folder later
         self.connections = connections
         self.url = f"sqlite:///{self.path}"
@@ -56,7 +56,7 @@ class SqliteStore:
         self._connections = Connections(self.path, self._timeout, self.connections)
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection of this process; connections must not cross a fork."""
+        """A connection of this process. Connections must not cross a fork."""
         if self._connections.process != os.getpid():
             self._start()
         return self._connections.one()
@@ -134,10 +134,10 @@ class SqliteStore:
     # Definitions
 
     def machines(self, machines: Machines) -> Machines:
-        """Keep the definitions and make their tables; give all versions, also those only kept here.
+        """Keep the definitions and make their tables. Gives all versions, also those that are only kept here.
 
         Raises:
-            MachineChanged: a page behaves otherwise than the one kept under the same version.
+            MachineChanged: a page behaves differently from the kept one with the same version.
         """
         with self._connection() as connection:
             try:
@@ -154,7 +154,7 @@ class SqliteStore:
         return every
 
     def _known(self, connection: sqlite3.Connection, machines: Machines) -> bool:
-        """Whether everything is in place already, the usual case; nothing is written then."""
+        """Whether everything is in place already, as usual. Then nothing is written."""
         try:
             rows = connection.execute("SELECT name, version, digest, definition FROM machine").fetchall()
         except sqlite3.DatabaseError as error:
@@ -217,7 +217,7 @@ def _begin(connection: sqlite3.Connection) -> None:
 
 
 def _open(connection: sqlite3.Connection) -> bool:
-    """Whether a transaction is open still, which is then undone."""
+    """Whether a transaction is still open. If so, it is undone."""
     try:
         return connection.in_transaction
     except sqlite3.ProgrammingError:  # the connection itself is gone

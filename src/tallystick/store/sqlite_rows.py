@@ -1,4 +1,4 @@
-"""What SQLite is asked and told: one consistent look, and what a transaction writes, in plain SQL."""
+"""The SQL for SQLite: what one consistent look reads, and what a transaction writes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SqliteReading:
         self._tables = tables
 
     def close(self) -> None:
-        """Let go of the last statement: while one is kept, closing the connection would not undo its transaction."""
+        """Give up the last statement. While one is kept, closing the connection does not undo its transaction."""
         with suppress(sqlite3.Error):  # the connection is closed already
             self._cursor.close()
 
@@ -159,7 +159,7 @@ class SqliteReading:
 
 
 class SqliteTransaction(SqliteReading):
-    """The only writer, until commit: nobody else has to be locked out."""
+    """The only writer until commit, so nobody else has to be locked out."""
 
     lock = SqliteReading.look
     peek_call = SqliteReading.call

@@ -1,8 +1,8 @@
-"""The schema: the tables every store has, through sqlite-utils' migrations; one table per machine.
+"""The schema: the tables that every store has, made by sqlite-utils' migrations, and one table for each machine.
 
-A machine's table is made from its page: a CHECK for its states and choices, a column not below zero for each
-account, a reference for each link. When a later version of a page adds columns or states, the table is made
-anew over all versions and its rows carried over.
+A machine's table is made from its page: a CHECK for its states and choices, a column that is never below zero for each
+account, a reference for each link. When a later version of a page adds columns or states, a new table is made for all
+versions, and the rows are carried over.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIGRATIONS: Mapping[str, Sequence[str]] = {
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Apply what is missing, inside the caller's transaction. sqlite-utils is loaded only when something is."""
+    """Apply what is missing, inside the caller's transaction. sqlite-utils is only loaded if something is missing."""
     if complete(connection):
         return
     applied = _applied(connection)
@@ -99,7 +99,7 @@ def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
 
 
 def facts_over(versions: Sequence[Machine]) -> dict[str, Fact]:
-    """Every fact of any version; the newest says its type."""
+    """Every fact of any version. The newest version says its type."""
     return {name: fact for machine in versions for name, fact in machine.facts.items()}
 
 
@@ -146,7 +146,7 @@ def _fact(fact: Fact, choices: dict[str, None]) -> str:
 
 
 def indexes(versions: Sequence[Machine]) -> list[str]:
-    """By link, to sum over what is linked; by card number, to find a card."""
+    """Indexes by link, to sum over what is linked, and by card number, to find a card."""
     name = versions[-1].name
     facts = [
         fact.name for fact in facts_over(versions).values() if fact.type.kind in ("link", "number") and not fact.unique
@@ -155,7 +155,7 @@ def indexes(versions: Sequence[Machine]) -> list[str]:
 
 
 def unique_index(versions: Sequence[Machine]) -> list[str]:
-    """One value, one entity of a currency: held by the database, whoever writes to it."""
+    """The index that keeps a value to one entity of a currency, whoever writes to the database."""
     name, unique = versions[-1].name, versions[-1].unique
     index = f'CREATE UNIQUE INDEX IF NOT EXISTS "{name}_{unique}_unique" ON "{name}" ("{unique}", "currency")'
     return [index] if unique else []
@@ -233,8 +233,8 @@ class Table:
 def steps(machine: Machine) -> Iterator[tuple[str, int, str, str, str, str, str]]:
     """Every step a machine declares, as rows of `transition`.
 
-    A call of a transition that stays may be answered in any state: others may have changed it meanwhile. One that is
-    driven may be part of a call that it does not ask for itself: its driver drives another that does.
+    If a transition keeps the state, its call may be answered in any state, because others may have changed that
+    meanwhile. A driven transition may be part of a call that it does not ask for: its driver drives another that does.
     """
     key = machine.name, machine.version
     yield (*key, CREATE, CREATE, "done", "", machine.start)
