@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from random import Random
@@ -37,6 +37,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine import ask_provider, by_hand, end_call, recovery, steps
 from tallystick.engine.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue import Queue, next_try
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked
 from tallystick.engine.sealing import READABLE, Numbers
@@ -155,7 +156,20 @@ class Engine:
         wanted = Command(machine, id, command, args or {}, key="may")
         self._consider(wanted)
         with self.store.reading() as reading:
-            return steps.preview(self._context, reading, wanted, self._refs(wanted))
+            return preview(self._context, reading, wanted, self._refs)
+
+    def may_all(self, commands: Sequence[Command]) -> Answer:
+        """Whether commands would be taken now, one after the other, each with what follows it; of the first no, why.
+
+        The provider is taken to confirm what it is asked; commands whose keys were seen are done. Writes nothing.
+
+        Raises:
+            Invalid: one of them cannot be considered.
+        """
+        for command in commands:
+            self._consider(command)
+        with self.store.reading() as reading:
+            return preview_all(self._context, reading, commands, self._refs)
 
     def seen(self, key: str) -> Mapping[str, object] | None:
         """The arguments of the command that this key named, if it was seen; amounts in minor units."""

@@ -22,13 +22,13 @@ from tallystick.engine import queue_rows, uniqueness
 from tallystick.engine.ask_provider import card_facts
 from tallystick.engine.journal import write_down
 from tallystick.engine.old_receipt import old_receipt
-from tallystick.engine.receipt import Answer, Command, Ended, Receipt
+from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
 from tallystick.errors import Invalid, KeyReused, quoted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
-from tallystick.store.protocol import Reading, Transaction
+from tallystick.store.protocol import Transaction
 from tallystick.store.rows import CallRow, Record, Stamp, encode, stamp
 
 _SECRETS = {
@@ -84,7 +84,7 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     """
     if command.command == CREATE:
         return _create(work, command), None
-    request, mark = _request(work, command)
+    request, mark = request_of(work, command)
     again = None
     seen = work.keyed.get(command.key)
     if seen is not None:
@@ -97,34 +97,13 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     _same_as_queued(work, command, mark)
     if command.due is not None:
         return queue_rows.defer(work, command, request), None
-    intent = _decided(work, request)
+    intent = decided(work, request)
     if isinstance(intent, Refusal):
         return _refused(command, intent), None
     return _carry_out(work, provider, command, intent, mark, again, send)
 
 
-def preview(context: Context, reading: Reading, command: Command, refs: list[Ref]) -> Answer:
-    """What the command would do now; nothing is locked and nothing written."""
-    work = UnitOfWork(
-        context.machines, reading, reading.look, stamp(context.clock()), context.ids, context.later, context.numbers
-    )
-    work.lock(refs)
-    if command.command == CREATE:
-        machine = work.machines[command.machine]
-        currency, facts = arguments.created(machine, command.args, work.numbers.seal)
-        refused = _uncreatable(work, command, machine, currency, facts)
-        return Answer(refused is None, machine.start, CREATE, refusal=refused)
-    request, _ = _request(work, command)
-    if request is None:
-        return Answer(False, refusal=refusal.missing(command.machine, command.id, command.command))
-    intent = _decided(work, request)
-    if isinstance(intent, Refusal):
-        return Answer(False, work.world[command.machine, command.id].state, refusal=intent)
-    plan = resolve.complete(work.machines, intent)
-    return Answer(True, plan.entities[0].state, plan.entries[0].transition, plan.entries[0].postings)
-
-
-def _decided(work: UnitOfWork, request: Request) -> Intent | Refusal:
+def decided(work: UnitOfWork, request: Request) -> Intent | Refusal:
     """What the core says, and that no two entities get the same card number."""
     entity = work.world[request.machine, request.id]
     machine = work.machines.at(entity.machine, entity.machine_version)
@@ -136,7 +115,7 @@ def _decided(work: UnitOfWork, request: Request) -> Intent | Refusal:
     return uniqueness.refused(work, intent) or intent
 
 
-def _request(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:
+def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:
     """The command with typed arguments, and its fingerprint; None if the entity does not exist."""
     entity = work.world.get((command.machine, command.id))
     if entity is None:
@@ -196,13 +175,13 @@ def _create(work: UnitOfWork, command: Command) -> Receipt:
     if seen is not None:
         return _seen(work, seen, mark)[0]
     _same_as_queued(work, command, mark)
-    refused = _uncreatable(work, command, machine, currency, facts)
+    refused = uncreatable(work, command, machine, currency, facts)
     if refused is not None:
         return _refused(command, refused)
     return _apply(work, command, resolve.create(machine, command.id, currency, facts), mark, {}, None)
 
 
-def _uncreatable(
+def uncreatable(
     work: UnitOfWork, command: Command, machine: Machine, currency: str, facts: Mapping[str, object]
 ) -> Refusal | None:
     entity = work.world.get((command.machine, command.id))
