@@ -288,7 +288,7 @@ def _cards(books: Reading) -> Iterator[str]:
     for card in books.all("gift_card"):
         total.update(card.accounts)
     sums = {
-        "sold": moved["issued", "available"],
+        "sold": moved["issuance", "available"],
         "spent": moved["held", "spent"],
         "refunded": moved["spent", "available"],
         "still held": total["held"],
