@@ -24,35 +24,35 @@ from benchmarks.by_hand import Refused
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
-CARD = "SELECT id, state, version, currency, available, held, in_doubt, hash FROM gift_card"
-PAYMENT = """SELECT id, state, version, currency, "order", card, hold, redemption,
+CARD = "SELECT id, state, revision, currency, available, held, in_doubt, hash FROM gift_card"
+PAYMENT = """SELECT id, state, revision, currency, "order", card, hold_id, redemption_id,
                     held, uncovered, redeemed, in_doubt, hash FROM payment"""
-BOTH = """SELECT p.id, p.state, p.version, p.currency, p."order", p.card, p.hold, p.redemption,
+BOTH = """SELECT p.id, p.state, p.revision, p.currency, p."order", p.card, p.hold_id, p.redemption_id,
                  p.held, p.uncovered, p.redeemed, p.in_doubt, p.hash,
-                 c.id, c.state, c.version, c.currency, c.available, c.held, c.in_doubt, c.hash
+                 c.id, c.state, c.revision, c.currency, c.available, c.held, c.in_doubt, c.hash
 FROM payment p JOIN gift_card c ON c.id = p.card WHERE p.id = ?"""
 SEEN = "SELECT key, fingerprint, to_state, after FROM entry"
-ENTRY = """INSERT INTO entry (machine, entity, version, machine_version, transition, command, phase, from_state,
+ENTRY = """INSERT INTO entry (machine, entity, revision, machine_version, transition, command, phase, from_state,
   to_state, args, postings, facts, after, currency, call, key, cause, fingerprint, by, reason, at, hash)
-VALUES (?, ?, ?, 1, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, ?, ?)"""
-SET_CARD = """UPDATE gift_card SET state = ?, version = ?, available = ?, held = ?, hash = ?, updated = ?
-WHERE id = ? AND version = ?"""
-SET_PAYMENT = """UPDATE payment SET state = ?, version = ?, hold = ?, held = ?, uncovered = ?, redeemed = ?, hash = ?,
-  updated = ? WHERE id = ? AND version = ?"""
-ADD_PAYMENT = """INSERT INTO payment (id, state, version, machine_version, currency, "order", card, hold, redemption,
-  held, uncovered, redeemed, in_doubt, calls, changing, hash, created, updated)
-VALUES (?, ?, ?, 1, ?, ?, ?, ?, NULL, ?, ?, ?, 0, 0, NULL, ?, ?, ?)"""
+VALUES (?, ?, ?, 2, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, ?, ?)"""
+SET_CARD = """UPDATE gift_card SET state = ?, revision = ?, available = ?, held = ?, hash = ?, updated = ?
+WHERE id = ? AND revision = ?"""
+SET_PAYMENT = """UPDATE payment SET state = ?, revision = ?, hold_id = ?, held = ?, uncovered = ?, redeemed = ?,
+  hash = ?, updated = ? WHERE id = ? AND revision = ?"""
+ADD_PAYMENT = """INSERT INTO payment (id, state, revision, machine_version, currency, "order", card, hold_id,
+  redemption_id, held, uncovered, redeemed, in_doubt, calls, changing, hash, created, updated)
+VALUES (?, ?, ?, 2, ?, ?, ?, ?, NULL, ?, ?, ?, 0, 0, NULL, ?, ?, ?)"""
 
 
 class Card:
-    __slots__ = ("available", "currency", "hash", "held", "id", "in_doubt", "loaded", "state", "version")
+    __slots__ = ("available", "currency", "hash", "held", "id", "in_doubt", "loaded", "revision", "state")
 
     def __init__(
-        self, id: str, state: str, version: int, currency: str, available: int, held: int, in_doubt: int, hash: str
+        self, id: str, state: str, revision: int, currency: str, available: int, held: int, in_doubt: int, hash: str
     ) -> None:
         self.id = id
         self.state = state
-        self.version = self.loaded = version
+        self.revision = self.loaded = revision
         self.currency = currency
         self.available = available
         self.held = held
@@ -63,27 +63,27 @@ class Card:
         return f'{{"available":{self.available},"held":{self.held},"leaving":0,"in_doubt":{self.in_doubt}}}'
 
     def row(self, at: str) -> tuple[object, ...]:
-        return self.state, self.version, self.available, self.held, self.hash, at, self.id, self.loaded
+        return self.state, self.revision, self.available, self.held, self.hash, at, self.id, self.loaded
 
 
 class Payment:
     __slots__ = (
-        "card", "currency", "hash", "held", "hold", "id", "in_doubt", "loaded", "order", "redeemed", "redemption",
-        "state", "uncovered", "version",
+        "card", "currency", "hash", "held", "hold_id", "id", "in_doubt", "loaded", "order", "redeemed", "redemption_id",
+        "revision", "state", "uncovered",
     )  # fmt: skip
 
     def __init__(
-        self, id: str, state: str, version: int, currency: str, order: str, card: str, hold: str | None,
-        redemption: str | None, held: int, uncovered: int, redeemed: int, in_doubt: int, hash: str,
+        self, id: str, state: str, revision: int, currency: str, order: str, card: str, hold_id: str | None,
+        redemption_id: str | None, held: int, uncovered: int, redeemed: int, in_doubt: int, hash: str,
     ) -> None:  # fmt: skip
         self.id = id
         self.state = state
-        self.version = self.loaded = version
+        self.revision = self.loaded = revision
         self.currency = currency
         self.order = order
         self.card = card
-        self.hold = hold
-        self.redemption = redemption
+        self.hold_id = hold_id
+        self.redemption_id = redemption_id
         self.held = held
         self.uncovered = uncovered
         self.redeemed = redeemed
@@ -97,13 +97,13 @@ class Payment:
 
     def row(self, at: str) -> tuple[object, ...]:
         return (
-            self.state, self.version, self.hold, self.held, self.uncovered, self.redeemed, self.hash, at,
+            self.state, self.revision, self.hold_id, self.held, self.uncovered, self.redeemed, self.hash, at,
             self.id, self.loaded,
         )  # fmt: skip
 
     def new(self, at: str) -> tuple[object, ...]:
         return (
-            self.id, self.state, self.version, self.currency, self.order, self.card, self.hold,
+            self.id, self.state, self.revision, self.currency, self.order, self.card, self.hold_id,
             self.held, self.uncovered, self.redeemed, self.hash, at, at,
         )  # fmt: skip
 
@@ -304,16 +304,16 @@ def _entry(
     facts: str, key: str | None, cause: str | None, fingerprint: str | None, at: str,
 ) -> tuple[object, ...]:  # fmt: skip
     """Make the row of an entry, and give the entity its new revision and hash."""
-    entity.version += 1
+    entity.revision += 1
     after = entity.after()
     chained = (
-        f"{entity.hash}\n{machine}\n{entity.id}\n{entity.version}\n1\n{transition}\n{command}\ndone\n{before or ''}\n"
+        f"{entity.hash}\n{machine}\n{entity.id}\n{entity.revision}\n2\n{transition}\n{command}\ndone\n{before or ''}\n"
         f"{entity.state}\n{args}\n{postings}\n{facts}\n{after}\n{entity.currency}\n\n{key or ''}\n{cause or ''}\n"
         f"{fingerprint or ''}\n\n\n{at}"
     )
     entity.hash = hashlib.sha256(chained.encode()).hexdigest()
     return (
-        machine, entity.id, entity.version, transition, command, before, entity.state, args, postings, facts, after,
+        machine, entity.id, entity.revision, transition, command, before, entity.state, args, postings, facts, after,
         entity.currency, key, cause, fingerprint, at, entity.hash,
     )  # fmt: skip
 
@@ -342,11 +342,11 @@ def _authorize(
         raise Refused(f"payment {payment.id!r} is {payment.state}, its card {card.state}")
     if not 0 < amount <= card.available:
         raise Refused(f"{amount} is not available on card {card.id!r}")
-    before, payment.state, payment.hold = payment.state, "authorized", ids()
+    before, payment.state, payment.hold_id = payment.state, "authorized", ids()
     payment.held += amount
     card.available -= amount
     card.held += amount
-    args, facts = f'{{"amount":{amount}}}', encode({"hold": payment.hold})
+    args, facts = f'{{"amount":{amount}}}', encode({"hold_id": payment.hold_id})
     posted, held = f'[["card","held",{amount}]]', f'[["available","held",{amount}]]'
     return [
         _entry("payment", payment, "authorize", "authorize", before, args, posted, facts, key, None, fingerprint, at),
@@ -364,8 +364,8 @@ def _settle(
         raise Refused(f"{amount} is not what payment {payment.id!r} holds")
     if card.state not in ("issued", "suspended") or amount > card.held:
         raise Refused(f"card {card.id!r} is {card.state}")
-    before, hold = payment.state, payment.hold
-    payment.state, payment.hold = "closed", None
+    before, hold = payment.state, payment.hold_id
+    payment.state, payment.hold_id = "closed", None
     payment.held -= amount
     payment.redeemed += amount
     card.held -= amount
@@ -374,7 +374,7 @@ def _settle(
         encode({"amount": amount, "release": 0, "hold": hold, "whole": amount}),
         f'[["held","spent",{amount}]]',
     )
-    facts = '{"hold":null}'
+    facts = '{"hold_id":null}'
     return [
         _entry("payment", payment, "settle_all", "settle", before, args, posted, facts, key, None, fingerprint, at),
         _entry("gift_card", card, "redeem_hold", "redeem_hold", card.state, given, spent, "{}", None, key, None, at),
