@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def books(file: Path) -> Iterator[Books]:
-    with tallystick.open(str(file), key=ONE, balances=BalanceSettings(floor=0)) as opened:
+    with tallystick.open(str(file), seal_key=ONE, balances=BalanceSettings(floor=0)) as opened:
         yield opened
 
 
@@ -135,7 +135,7 @@ def test_only_what_is_sealed_comes_out_of_the_queue_as_sealed() -> None:
 )  # fmt: skip
 def test_what_is_no_key_is_refused_in_a_sentence_without_it(key: str, file: Path) -> None:
     with pytest.raises(Invalid, match="64 bytes as base64; `tallystick key` prints a new one") as caught:
-        tallystick.open(str(file), key=key)
+        tallystick.open(str(file), seal_key=key)
     assert not key.strip() or key not in f"{caught.value!r} {caught.value.args}"
 
 
@@ -150,7 +150,7 @@ def test_keys_are_new_and_work(file: Path) -> None:
     keys = {new_key() for _ in range(20)}
     assert len(keys) == 20
     assert all(len(base64.b64decode(each)) == 64 for each in keys)
-    with tallystick.open("memory:", key=f" {keys.pop()}\n") as opened:  # as it comes out of a file
+    with tallystick.open("memory:", seal_key=f" {keys.pop()}\n") as opened:  # as it comes out of a file
         assert opened.engine.numbers.sealed
 
 
@@ -160,7 +160,7 @@ def test_without_what_seals_a_key_is_refused(monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(Invalid, match=r"pip install 'tallystick\[sealed\]'"):
-        tallystick.open("memory:", key=ONE)
+        tallystick.open("memory:", seal_key=ONE)
 
 
 def test_sealed_books_open_with_their_key_only(books: Books, file: Path) -> None:
@@ -168,19 +168,19 @@ def test_sealed_books_open_with_their_key_only(books: Books, file: Path) -> None
     before = bytes_of(file)
     for key, said in ((None, f"are sealed; give their key, as {KEY} or open"), (OTHER, "sealed with another key than")):
         with pytest.raises(StoreError, match=said) as caught:
-            tallystick.open(str(file), key=key)
+            tallystick.open(str(file), seal_key=key)
         assert OTHER not in str(caught.value)
     with pytest.raises(StoreError, match="are sealed; give their key"):
         Engine(MACHINES, open_store(str(file)), LocalProvider())
     assert bytes_of(file) == before
-    with tallystick.open(str(file), key=ONE) as again:
+    with tallystick.open(str(file), seal_key=ONE) as again:
         assert again.card("c").number == SCANNED[0]
 
 
 def test_books_are_sealed_from_their_beginning(file: Path) -> None:
-    tallystick.open(str(file), key=ONE).close()
+    tallystick.open(str(file), seal_key=ONE).close()
     with pytest.raises(StoreError, match="another key"):
-        tallystick.open(str(file), key=OTHER)
+        tallystick.open(str(file), seal_key=OTHER)
     with pytest.raises(StoreError, match="are sealed"):
         tallystick.open(str(file))
 
@@ -189,7 +189,7 @@ def test_books_that_are_readable_stay_so(file: Path) -> None:
     with tallystick.open(str(file)) as readable:
         physical(readable, "c", SCANNED[0])
     with pytest.raises(StoreError, match=r"are readable and stay so, .* or begin new books with it"):
-        tallystick.open(str(file), key=ONE)
+        tallystick.open(str(file), seal_key=ONE)
     with tallystick.open(str(file)) as readable:
         assert readable.card("c").number == SCANNED[0]
         assert readable.verify().clean
@@ -198,7 +198,7 @@ def test_books_that_are_readable_stay_so(file: Path) -> None:
 
 def test_books_without_an_entry_may_still_be_sealed(file: Path) -> None:
     tallystick.open(str(file)).close()
-    with tallystick.open(str(file), key=ONE) as opened:
+    with tallystick.open(str(file), seal_key=ONE) as opened:
         physical(opened, "c", SCANNED[0])
     assert SCANNED[0].encode() not in bytes_of(file)
 
@@ -284,7 +284,7 @@ def test_a_number_belongs_to_one_card_of_a_currency(books: Books, file: Path) ->
 
 def test_who_opened_new_books_without_the_key_before_they_were_sealed_is_seen_by_verify(file: Path) -> None:
     """The check is made when books are opened; a process that was faster goes on without a key until it ends."""
-    with tallystick.open(str(file)) as early, tallystick.open(str(file), key=ONE) as books:
+    with tallystick.open(str(file)) as early, tallystick.open(str(file), seal_key=ONE) as books:
         physical(books, "c", SCANNED[0])
         assert books.verify().clean
         physical(early, "d", SCANNED[1])
@@ -422,7 +422,7 @@ transitions:
     with pytest.raises(
         Invalid, match=rf"voucher.yaml: 'text' is a text and gives {gives}, which is a number; in sealed"
     ):
-        tallystick.open("memory:", machines=tmp_path, key=ONE)
+        tallystick.open("memory:", machines=tmp_path, seal_key=ONE)
 
 
 # The command line, and other processes
@@ -509,7 +509,7 @@ def test_a_rehearsal_runs_sealed(tallystick_: Callable[..., Result], file: Path)
     ran = tallystick_("run", "-", "--provider", "scripted", input="\n".join(text))
     answers = [json.loads(each) for each in ran.stdout.splitlines()]
     assert answers[-1]["ended"][0]["state"] == "allocated"
-    with tallystick.open(str(file), key=ONE) as opened:
+    with tallystick.open(str(file), seal_key=ONE) as opened:
         number = opened.card("c").number
     assert number is not None
     assert number.startswith("6006")

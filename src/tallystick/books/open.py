@@ -28,36 +28,41 @@ def open(
     balances: BalanceSettings | None = None,
     verify_captcha: Callable[[str, str], bool] | None = None,
     on_pin: Callable[[str, str], object] | None = None,
-    key: str | None = None,
+    seal_key: str | None = None,
 ) -> Books:
-    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`; made if they do not exist.
+    """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`. They are made if they do not exist.
 
-    `provider` is "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
-    `tallystick.providers`), or an object of the protocol; its circuit breaker and rate limit count for all who open the
-    same books. `machines` are folders of pages beside or instead of the packaged ones. `balances` and `verify_captcha`
-    guard `books.balance`. `on_pin` gets card and PIN as soon as the provider draws one, in `recover` and `run_due` too:
-    nobody else keeps it.
-
-    With a `key`, or TALLYSTICK_SEAL_KEY in the environment, new books are sealed: no card number stands in them, and
-    whoever opens them needs that key. Without one, card numbers stand readable in them, for good. `tallystick key`
-    prints a new key.
+    Args:
+        provider: "local", "scripted" (for rehearsals), the name of an installed provider (entry-point group
+            `tallystick.providers`), or an object of the protocol. All who open the same books share its circuit
+            breaker and its rate limit.
+        machines: folders of pages, beside the packaged ones. A page replaces the packaged one of the same machine.
+        balances: the limits of `books.balance`.
+        verify_captcha: is given the client and the captcha's answer, and says whether it is right.
+        on_pin: is given the card's id and its PIN as soon as the provider draws one, in `recover` and `run_due` too.
+            Nobody else keeps a PIN.
+        seal_key: seals new books, and opens sealed ones. Without it, TALLYSTICK_SEAL_KEY in the environment counts.
+            No card number stands in sealed books; in others they stand readable, for good. `tallystick key` prints a
+            new key.
 
     Raises:
-        MachineError: a page is wrong.   MachineChanged: it behaves otherwise than the books know it.
-        Invalid: no such store or provider; no such key.
-        StoreError: the database cannot be opened; the key is missing, or not the one of these books.
+        MachineError: a page is wrong.
+        MachineChanged: a page behaves otherwise than these books know it under the same version.
+        NotFound: there is no such provider.
+        Invalid: the store cannot be one; the seal key cannot be one; the provider cannot be started.
+        StoreError: the database cannot be opened; the seal key is missing, or not the one of these books.
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
-    engine = connected(reader.load(*folders), open_store(url), answering, key)
+    engine = connected(reader.load(*folders), open_store(url), answering, seal_key)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return Books(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
 
 
-def connected(machines: Machines, store: Store, provider: Provider, key: str | None = None) -> Engine:
-    """The engine; what a fleet has to know of the provider together is kept in the store."""
-    numbers = numbers_under(os.environ.get(KEY) if key is None else key)
+def connected(machines: Machines, store: Store, provider: Provider, seal_key: str | None = None) -> Engine:
+    """The engine. What all processes have to know of the provider together is kept in the store."""
+    numbers = numbers_under(os.environ.get(KEY) if seal_key is None else seal_key)
     clock = getattr(provider, "clock", utc_now)  # a rehearsal's own
     engine = Engine(machines, store, provider, clock=clock, numbers=numbers)
     if isinstance(provider, Sharing):

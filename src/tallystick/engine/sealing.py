@@ -60,7 +60,7 @@ class Numbers:
     def bind(self, store: Store, machines: Machines) -> None:
         """Raises StoreError: the books are sealed."""
         if store.load(MARK) is not None:
-            raise StoreError(f"the books at {store.url} are sealed; give their key, as {KEY} or open(…, key=…)")
+            raise StoreError(f"the books at {store.url} are sealed; give their key, as {KEY} or open(…, seal_key=…)")
 
     def hash_key(self) -> str | None:
         """A key for hashes of numbers, where no other is given."""
