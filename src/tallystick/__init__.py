@@ -15,44 +15,60 @@ if TYPE_CHECKING:
     from tallystick.books.books import Books
     from tallystick.books.open import open
     from tallystick.books.views import Card, Payment, Sale, Tender
-    from tallystick.core.refusal import Refusal
+    from tallystick.core.entity import Posting
+    from tallystick.core.refusal import Code, Refusal
     from tallystick.definition.machine import Machine, Machines, to_transitions
     from tallystick.definition.reader import load
     from tallystick.engine.engine import Engine
-    from tallystick.engine.receipt import Answer, Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
+    from tallystick.engine.receipt import (
+        Answer,
+        Command,
+        Declined,
+        Ended,
+        InDoubt,
+        Pending,
+        Receipt,
+        Refused,
+        Unavailable,
+    )
     from tallystick.engine.verify import Finding, Report
     from tallystick.errors import (
+        CommitUnknown,
+        Conflict,
         Invalid,
         KeyReused,
         MachineChanged,
         MachineError,
         MoneyError,
+        NotFound,
+        NotInTransaction,
+        StoreBusy,
         StoreError,
         TallystickError,
     )
     from tallystick.money import Money
+    from tallystick.provider.protocol import Outcome
 else:  # at run time each is loaded when it is first named
     # fmt: off
     _LATE = {
-        "core.refusal": ["Refusal"],
+        "core.entity": ["Posting"],
+        "core.refusal": ["Code", "Refusal"],
         "definition.machine": ["Machine", "Machines", "to_transitions"],
         "definition.reader": ["load"],
         "engine.engine": ["Engine"],
-        "engine.receipt": ["Answer", "Command", "Declined", "Ended", "InDoubt", "Receipt", "Refused", "Unavailable"],
+        "engine.receipt": [
+            "Answer", "Command", "Declined", "Ended", "InDoubt", "Pending", "Receipt", "Refused", "Unavailable",
+        ],
         "engine.verify": ["Finding", "Report"],
         "books.books": ["Books"],
         "books.open": ["open"],
         "books.views": ["Card", "Payment", "Sale", "Tender"],
         "errors": [
-            "Invalid",
-            "KeyReused",
-            "MachineChanged",
-            "MachineError",
-            "MoneyError",
-            "StoreError",
-            "TallystickError",
+            "CommitUnknown", "Conflict", "Invalid", "KeyReused", "MachineChanged", "MachineError", "MoneyError",
+            "NotFound", "NotInTransaction", "StoreBusy", "StoreError", "TallystickError",
         ],
         "money": ["Money"],
+        "provider.protocol": ["Outcome"],
     }
     # fmt: on
     _WHERE = {name: module for module, names in _LATE.items() for name in names}
@@ -75,7 +91,10 @@ __all__ = [
     "Answer",
     "Books",
     "Card",
+    "Code",
     "Command",
+    "CommitUnknown",
+    "Conflict",
     "Declined",
     "Ended",
     "Engine",
@@ -89,12 +108,18 @@ __all__ = [
     "Machines",
     "Money",
     "MoneyError",
+    "NotFound",
+    "NotInTransaction",
+    "Outcome",
     "Payment",
+    "Pending",
+    "Posting",
     "Receipt",
     "Refusal",
     "Refused",
     "Report",
     "Sale",
+    "StoreBusy",
     "StoreError",
     "TallystickError",
     "Tender",

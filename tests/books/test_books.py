@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 import tallystick
-from tallystick import Books, Invalid, KeyReused, Money, Refused
+from tallystick import Books, Invalid, KeyReused, Money, NotFound, Refused
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Ended
 from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
+
+SOON = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -303,20 +305,69 @@ def test_odd_amounts_are_refused(books: Books, amount: object) -> None:
     assert books.card("c1").available == brl("100.00")
 
 
-def test_what_is_not_there_is_said(books: Books) -> None:
-    with pytest.raises(Invalid, match="no gift_card 'c9'"):
-        books.card("c9")
-    with pytest.raises(Invalid, match="no gift_card 'c9'"):
-        books.authorize("p", "c9", "1.00", order="o2", key="a")
-    with pytest.raises(Refused, match="create it first"):
-        books.cancel("p9", key="c")
-    with pytest.raises(Invalid, match="no provider 'clutsch'"):
-        tallystick.open("memory:", provider="clutsch")
+MISSING: dict[str, tuple[Callable[[Books], object], str, str]] = {
+    "card": (lambda books: books.card("c9"), "gift_card", "c9"),
+    "payment": (lambda books: books.payment("p9"), "payment", "p9"),
+    "plan": (lambda books: books.plan(brl("1.00"), ["c1", "c9"]), "gift_card", "c9"),
+    "authorize": (lambda books: books.authorize("p", "c9", "1.00", order="o2", key="a"), "gift_card", "c9"),
+    "redeem": (lambda books: books.redeem("p", "c9", "1.00", order="o2", key="a"), "gift_card", "c9"),
+    "settle": (lambda books: books.settle("p9", "1.00", key="a"), "payment", "p9"),
+    "deferred": (lambda books: books.settle("p9", "1.00", key="a", due=SOON), "payment", "p9"),
+    "cancel": (lambda books: books.cancel("p9", key="a"), "payment", "p9"),
+    "refund": (lambda books: books.refund("p9", "1.00", key="a"), "payment", "p9"),
+    "refund_to_new": (lambda books: books.refund_to_new("p9", "1.00", "new", key="a"), "payment", "p9"),
+    "suspend": (lambda books: books.suspend("c9", key="a"), "gift_card", "c9"),
+    "reload": (lambda books: books.reload("c9", "1.00", key="a"), "gift_card", "c9"),
+    "replace": (lambda books: books.replace("c9", "new", key="a"), "gift_card", "c9"),
+    "cash_out": (lambda books: books.cash_out("c9", key="a"), "gift_card", "c9"),
+    "approve": (lambda books: books.approve("s9", key="a", by="ann"), "fulfilment", "s9"),
+    "reject": (lambda books: books.reject("s9", key="a", by="ann"), "fulfilment", "s9"),
+    "may": (lambda books: books.may("payment", "p9", "settle", amount="1.00"), "payment", "p9"),
+    "may of a machine": (lambda books: books.may("paymint", "p9", "settle"), "machine", "paymint"),
+    "history": (lambda books: books.history("payment", "p9"), "payment", "p9"),
+    "history of a machine": (lambda books: books.history("gift_cart", "c1"), "machine", "gift_cart"),
+    "execute": (lambda books: books.engine.execute("gift_card", "c9", "suspend", key="a"), "gift_card", "c9"),
+    "a link": (
+        lambda books: books.engine.execute(
+            "payment", "p9", "create", {"order": "o", "card": "c9", "currency": "BRL"}, key="a"
+        ),
+        "gift_card", "c9",
+    ),
+    "resolve": (lambda books: books.engine.resolve("x9", "declined", by="ann", reason="seen"), "call", "x9"),
+    "send": (lambda books: books.engine.send("x9"), "call", "x9"),
+    "run": (lambda books: books.engine.queue.run("k9"), "queued command", "k9"),
+    "retry": (lambda books: books.engine.queue.retry("k9", by="ann", reason="try"), "queued command", "k9"),
+    "dismiss": (lambda books: books.engine.queue.dismiss("k9", by="ann", reason="seen"), "queued command", "k9"),
+    "an account": (lambda books: books.suspend("c1", key="a").money("availabel"), "account", "availabel"),
+    "a provider": (lambda books: tallystick.open("memory:", provider="clutsch"), "provider", "clutsch"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_what_is_not_there_is_not_found(books: Books, name: str) -> None:
+    ask, kind, id = MISSING[name]
+    with pytest.raises(NotFound) as told:
+        ask(books)
+    assert (told.value.kind, told.value.id) == (kind, id)
+    assert repr(id) in str(told.value)
+    assert isinstance(told.value, Invalid)
+
+
+def test_what_is_like_it_is_named(books: Books) -> None:
+    with pytest.raises(NotFound, match="Did you mean 'gift_card'") as told:
+        books.history("gift_cart", "c1")
+    assert told.value.near == ("gift_card",)
+    assert books.find("6034000000000281") is None
+    with pytest.raises(NotFound, match="there is no gift_card '…0281'") as told:  # a number where an id belongs
+        books.card("6034000000000281")
+    assert told.value.id == "…0281"
+
+
+def test_what_cannot_be_opened_is_said(books: Books) -> None:
     with pytest.raises(Invalid, match="no store"):
         tallystick.open("mysql://localhost/books")
     with pytest.raises(Invalid, match="does not exist"):
         tallystick.open("memory:", machines="nowhere")
-    assert not books.may("payment", "p9", "settle", amount="1.00")
     assert books.may("gift_card", "c1", "redeem", amount="1.00").state == "issued"
 
 

@@ -14,6 +14,7 @@ import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta, timezone
 from itertools import count, pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue import ATTEMPTS, PATIENCE
 from tallystick.engine.receipt import Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
 from tallystick.engine.verify import verify
-from tallystick.errors import Invalid, KeyReused, NotInTransaction, StoreError, TallystickError
+from tallystick.errors import Invalid, KeyReused, NotFound, NotInTransaction, StoreError, TallystickError
 from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Reason, Result
@@ -302,6 +303,14 @@ def test_refused(shop: Shop, machine: str, id: str, command: str, args: dict[str
     assert receipt.refusal is not None
     assert receipt.refusal.code is code
     assert shop.everything() == before
+    if receipt.refusal.missing is not None:
+        with pytest.raises(NotFound) as told:
+            shop.engine.may(machine, id, command, args)
+        assert str(told.value) == receipt.why
+        with pytest.raises(NotFound) as told:
+            receipt.or_raise()
+        assert (str(told.value), told.value.kind, told.value.id) == (receipt.why, "gift_card", "nobody")
+        return
     answer = shop.engine.may(machine, id, command, args)
     assert not answer
     assert answer.refusal == receipt.refusal
@@ -846,21 +855,25 @@ ASKED = [
     ("payment", "p1", "authorize", {"amount": "400.00"}, False),
     ("payment", "p1", "settle", {"amount": "1.00"}, False),
     ("payment", "p9", "create", {"order": "o", "card": "c1", "currency": "BRL"}, True),
-    ("payment", "p9", "create", {"order": "o", "card": "c9", "currency": "BRL"}, False),
+    ("payment", "p9", "create", {"order": "o", "card": "c9", "currency": "BRL"}, None),
     ("gift_card", "c1", "suspend", {}, True),
     ("gift_card", "c1", "redeem", {"amount": "1.00", "pin": PIN}, True),
-    ("gift_card", "c9", "suspend", {}, False),
+    ("gift_card", "c9", "suspend", {}, None),  # there is no such card
 ]
 
 
 @pytest.mark.parametrize(("machine", "id", "command", "args", "allowed"), ASKED)
 def test_may_says_whether_and_never_writes(
-    afar: Shop, machine: str, id: str, command: str, args: dict[str, object], allowed: bool
+    afar: Shop, machine: str, id: str, command: str, args: dict[str, object], allowed: bool | None
 ) -> None:
     before = afar.everything()
-    answer = afar.engine.may(machine, id, command, args)
-    assert bool(answer) == answer.allowed == allowed
-    assert (answer.refusal is None) == allowed
+    if allowed is None:
+        with pytest.raises(NotFound, match="'c9'"):
+            afar.engine.may(machine, id, command, args)
+    else:
+        answer = afar.engine.may(machine, id, command, args)
+        assert bool(answer) == answer.allowed == allowed
+        assert (answer.refusal is None) == allowed
     assert afar.everything() == before
     assert afar.scripted.performed == []
 
@@ -887,8 +900,9 @@ def test_may_leaves_every_byte_as_it_is(filed: Shop, file: Path) -> None:
 
     raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     before, written = content(), [file.read_bytes(), file.with_name("books.db-wal").read_bytes()]
-    for machine, id, command, args, _ in ASKED:
-        filed.engine.may(machine, id, command, args)
+    for machine, id, command, args, allowed in ASKED:
+        with nullcontext() if allowed is not None else pytest.raises(NotFound):
+            filed.engine.may(machine, id, command, args)
     assert content() == before
     assert [file.read_bytes(), file.with_name("books.db-wal").read_bytes()] == written
     raw.close()

@@ -18,7 +18,7 @@ from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.receipt import Answer, Answered, Command, Receipt
 from tallystick.engine.verify import Report, verify
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import NotFound
 from tallystick.store.rows import Record
 
 if TYPE_CHECKING:
@@ -55,13 +55,26 @@ class BaseBooks:
             self._closes.close()
 
     def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
-        """Whether a command would be taken now, and why not. Writes nothing."""
+        """Whether a command would be taken now, and why not. Writes nothing.
+
+        Raises:
+            NotFound: there is no such machine or entity.   Invalid: the command or its arguments cannot be considered.
+        """
         return self.engine.may(machine, id, command, args)
 
     def history(self, machine: str, id: str) -> list[Record]:
-        """The journal of one entity, oldest first."""
+        """The journal of one entity, oldest first.
+
+        Raises:
+            NotFound: there is no such machine or entity.
+        """
+        if machine not in self.engine.machines:
+            raise NotFound("machine", machine, list(self.engine.machines))
         with self.engine.store.reading() as reading:
-            return list(reading.journal(machine, id))
+            records = list(reading.journal(machine, id))
+        if not records:
+            raise NotFound(machine, id)
+        return records
 
     def run_due(self) -> list[Receipt]:
         """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
@@ -129,5 +142,5 @@ class BaseBooks:
         with self.engine.store.reading() as reading:
             found = reading.entity(machine, id)
         if found is None:
-            raise Invalid(f"there is no {machine} {quoted(id)}")
+            raise NotFound(machine, id)
         return found

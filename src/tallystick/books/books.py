@@ -125,11 +125,11 @@ class Books(BaseBooks):
     # Cards are looked at
 
     def card(self, card: str) -> Card:
-        """A card by id, as our books know it. Raises Invalid if there is none."""
+        """A card by id, as our books know it. Raises NotFound if there is none."""
         return card_view(self._entity("gift_card", card), self.engine.numbers)
 
     def payment(self, payment: str) -> Payment:
-        """A payment by id. Raises Invalid if there is none."""
+        """A payment by id. Raises NotFound if there is none."""
         return payment_view(self._entity("payment", payment))
 
     def find(self, number: str) -> Card | None:

@@ -13,7 +13,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.sealing import KEY, numbers_under
-from tallystick.errors import Invalid, TallystickError
+from tallystick.errors import Invalid, NotFound, TallystickError
 from tallystick.provider.protocol import Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
@@ -71,7 +71,7 @@ def connected(machines: Machines, store: Store, provider: Provider, seal_key: st
 
 
 def provider_named(name: str) -> Provider:
-    """A provider by the name it is installed under. Raises Invalid if there is none."""
+    """A provider by its name. Raises NotFound if none of that name is installed, Invalid if it cannot be started."""
     if name == "local":
         from tallystick.provider.local import LocalProvider
 
@@ -84,7 +84,7 @@ def provider_named(name: str) -> Provider:
 
     found: Any = {each.name: each for each in entry_points(group="tallystick.providers")}
     if name not in found:
-        raise Invalid(f"no provider {name!r} is installed. Known: {', '.join(['local', 'scripted', *sorted(found)])}.")
+        raise NotFound("provider", name, ["local", "scripted", *sorted(found)])
     try:
         provider: Provider = found[name].load()()
     except TallystickError:

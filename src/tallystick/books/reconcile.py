@@ -30,7 +30,7 @@ from tallystick.core.refusal import mask
 from tallystick.engine.ask_provider import card_facts, observed
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Receipt
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid, NotFound
 from tallystick.money import Money
 from tallystick.provider import REPEATABLE, CardFacts, Line, Observed, Observer, Unread
 from tallystick.store import CallRow, Reading
@@ -154,11 +154,11 @@ class Ours:
 
 
 def our_half(engine: Engine, id: str) -> Ours:
-    """Our half of a card. Raises Invalid if there is none, or if it has no number yet."""
+    """Our half of a card. Raises NotFound if there is none, Invalid if it has no number yet."""
     with engine.store.reading() as reading:
         card = reading.entity(CARD, id)
         if card is None:
-            raise Invalid(f"there is no {CARD} {quoted(id)}")
+            raise NotFound(CARD, id)
         if not card.facts.get("number"):
             raise Invalid(f"{CARD} {id!r} has no number yet; the provider cannot know it")
         calls = reading.calls_on(CARD, id)
@@ -332,7 +332,7 @@ def reconcile(
     in, so that they are not told again. Who (`by`) and why (`reason`) are kept with it.
 
     Raises:
-        Invalid: the provider keeps no record that can be read; no such card; `by` or `reason` is missing.
+        NotFound: no such card.   Invalid: the provider has no record to read; `by` or `reason` is missing.
     """
     observer = engine.provider
     if not isinstance(observer, Observer):

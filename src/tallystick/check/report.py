@@ -11,7 +11,7 @@ import attrs
 from tallystick.check.finding import Finding
 from tallystick.check.structure.inspect import inspect
 from tallystick.definition.machine import Machines
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from tallystick.check.model.invariants import UserInvariant
@@ -48,11 +48,12 @@ def check(
     the model, by machine and id, and returns what is wrong with them, or None.
 
     Raises:
-        Invalid: `only` names a machine that does not exist, or `prove` is asked for and no solver is installed.
+        NotFound: `only` names a machine that does not exist.
+        Invalid: `prove` is asked for and no solver is installed.
     """
     for name in only:
         if name not in machines:
-            raise Invalid(f"there is no machine {name!r}.{nearest(name, list(machines))}")
+            raise NotFound("machine", name, list(machines))
     if prove and find_spec("z3") is None:
         raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[prove]'")
     findings, counted = inspect(machines, only=only)

@@ -9,21 +9,21 @@ import click
 from tallystick.core.entity import CREATE, Entity, Ref
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.engine import Engine
-from tallystick.errors import Invalid, nearest, quoted
+from tallystick.errors import Invalid, NotFound, quoted
 from tallystick.store.protocol import Reading
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
 
 def machine_named(machines: Machines, name: str) -> Machine:
-    """A machine by name. Raises Invalid."""
+    """A machine by name. Raises NotFound."""
     if name not in machines:
-        raise Invalid(f"there is no machine {name!r}.{nearest(name, list(machines))}")
+        raise NotFound("machine", name, list(machines))
     return machines[name]
 
 
 def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
-    """The one entity that an id, machine/id or a card number names. Raises Invalid if there is none, or several."""
+    """The one entity that an id, machine/id or a card number names. Raises NotFound, or Invalid for several."""
     machines, found = engine.machines, engine.numbers.find(reading, text)
     name, _, rest = text.partition("/")
     if name in machines and rest:
@@ -34,7 +34,7 @@ def entity_named(engine: Engine, reading: Reading, text: str) -> Entity:
     if len(meant) == 1:
         return meant[0]
     if not meant:
-        raise Invalid(f"there is nothing with the id or card number {quoted(text)}")
+        raise NotFound("entity", text, why=f"there is nothing with the id or card number {quoted(text)}")
     named = " and ".join(f"{each.machine}/{each.id}" for each in meant)
     raise Invalid(f"{quoted(text)} names {len(meant)} things: {named}; say which, as machine/id")
 

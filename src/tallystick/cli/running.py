@@ -9,7 +9,7 @@ import click
 
 from tallystick.cli.options import books_options, pins_option, write_pins_to
 from tallystick.cli.printing import print_answer, write
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid, NotFound, quoted
 
 if TYPE_CHECKING:
     from tallystick.cli.options import BooksOptions
@@ -134,7 +134,8 @@ def resolve(
         with engine.store.reading() as reading:
             row = reading.call(call)
         if row is None:
-            raise Invalid(f"there is no call {quoted(call)}: tallystick stuck lists the open ones")
+            why = f"there is no call {quoted(call)}: tallystick stuck lists the open ones"
+            raise NotFound("call", call, why=why)
         minor = money.parse(amount, row.currency) if amount is not None else None
         receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
     _print_receipts(json_out, [receipt], "")

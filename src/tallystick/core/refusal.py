@@ -71,6 +71,13 @@ class Refusal:
         return self.code is Code.IN_DOUBT or (self.cause is not None and self.cause.waits)
 
     @property
+    def missing(self) -> Refusal | None:
+        """The refusal at its root, if that is about something that does not exist."""
+        if self.cause is not None:
+            return self.cause.missing
+        return self if self.code is Code.NO_SUCH_ENTITY else None
+
+    @property
     def by_amounts(self) -> bool:
         """Whether the state would answer, but a guard is not true: its own, or that of a driven entity."""
         return self.code is Code.GUARD or (self.cause is not None and self.cause.by_amounts)

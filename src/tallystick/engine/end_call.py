@@ -17,7 +17,7 @@ from tallystick.engine.journal import write_down
 from tallystick.engine.old_receipt import receipt_of_call
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid, NotFound
 from tallystick.provider.protocol import Outcome, Result
 from tallystick.store.rows import CallRow, Stamp, encode_outcome
 
@@ -160,5 +160,5 @@ def _taken(work: UnitOfWork, row: CallRow, outcome: Outcome, other: str) -> str:
 def _row(work: UnitOfWork, id: str) -> CallRow:
     row = work.changes.calls.get(id) or work.books.call(id)
     if row is None:
-        raise Invalid(f"there is no call {quoted(id)}")
+        raise NotFound("call", id)
     return row

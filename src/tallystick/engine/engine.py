@@ -39,11 +39,11 @@ from tallystick.engine.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue import Queue, next_try
-from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked
+from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
 from tallystick.engine.sealing import READABLE, Numbers
 from tallystick.engine.uniqueness import balances_of
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, nearest, quoted
+from tallystick.errors import Invalid, NotFound, nearest, quoted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, stamp
@@ -107,7 +107,7 @@ class Engine:
         a remote provider, its receipt is pending, and `send(receipt.call)` asks after the caller's commit.
 
         Raises:
-            Invalid, KeyReused: it cannot be considered.
+            Invalid, KeyReused: it cannot be considered.   NotFound: there is no such machine or entity.
             Refused: the machine says no; nothing was written.
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
@@ -151,12 +151,12 @@ class Engine:
         """Whether a command would be taken now, and why not. Writes nothing.
 
         Raises:
-            Invalid: it cannot be considered.
+            Invalid: it cannot be considered.   NotFound: there is no such machine or entity.
         """
         wanted = Command(machine, id, command, args or {}, key="may")
         self._consider(wanted)
         with self.store.reading() as reading:
-            return preview(self._context, reading, wanted, self._refs)
+            return _found(preview(self._context, reading, wanted, self._refs))
 
     def may_all(self, commands: Sequence[Command]) -> Answer:
         """Whether commands would be taken now, one after the other, each with what follows it; of the first no, why.
@@ -164,12 +164,12 @@ class Engine:
         The provider is taken to confirm what it is asked; commands whose keys were seen are done. Writes nothing.
 
         Raises:
-            Invalid: one of them cannot be considered.
+            Invalid: one of them cannot be considered.   NotFound: it names something that does not exist.
         """
         for command in commands:
             self._consider(command)
         with self.store.reading() as reading:
-            return preview_all(self._context, reading, commands, self._refs)
+            return _found(preview_all(self._context, reading, commands, self._refs))
 
     def seen(self, key: str) -> Mapping[str, object] | None:
         """The arguments of the command that this key named, if it was seen; amounts in minor units."""
@@ -189,7 +189,7 @@ class Engine:
         """Send a call that was opened in the caller's transaction, once that is committed.
 
         Raises:
-            Invalid: there is no such call, or it carries a secret and none is given.
+            NotFound: there is no such call.   Invalid: it carries a secret, and none is given.
         """
         row = self._row(call)
         if row.attempts or row.state != "open":
@@ -207,7 +207,7 @@ class Engine:
         "confirmed"; "declined", and that was its end; or "unavailable": surely not done, and may be sent again.
 
         Raises:
-            Invalid: there is no such call, it is closed already, or `by` or `reason` is missing.
+            NotFound: there is no such call.   Invalid: it is closed already, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
         row = self._row(call)
@@ -291,7 +291,7 @@ class Engine:
         return attrs.evolve(ask_provider.call_of(row, card), claimed=claimed, in_doubt=in_doubt)
 
     def _row(self, call: str) -> CallRow:
-        """The call with this id, or the one open call whose id begins so. Raises Invalid."""
+        """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""
         begins = []
         if _is_name(call):
             with self.store.reading() as reading:
@@ -302,7 +302,7 @@ class Engine:
         if len(begins) > 1:
             raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
         if not begins:
-            raise Invalid(f"there is no call {quoted(call)}")
+            raise NotFound("call", call)
         return begins[0]
 
     # What a command names
@@ -327,7 +327,7 @@ class Engine:
         checked(command)
         versions = self.machines.versions(command.machine)
         if not versions:
-            raise Invalid(f"there is no machine {command.machine!r}.{nearest(command.machine, list(self.machines))}")
+            raise NotFound("machine", command.machine, list(self.machines))
         if command.command != CREATE and all(command.command not in each.commands for each in versions):
             hint = nearest(command.command, [CREATE, *versions[-1].commands])
             raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
@@ -344,6 +344,13 @@ def _attempt(call: Call) -> end_call.Attempt:
     """Which sending of a call this is."""
     assert call.asked_at is not None
     return call.attempt, stamp(call.asked_at)
+
+
+def _found(answer: Answer) -> Answer:
+    """An answer about things that exist. Raises NotFound."""
+    if answer.refusal is not None:
+        raise_if_missing(answer.refusal)
+    return answer
 
 
 def _or_invalid(deed: Callable[[Command], Receipt | None], command: Command) -> Any:

@@ -22,7 +22,7 @@ from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import kept
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid, NotFound, quoted
 from tallystick.store.protocol import Store
 from tallystick.store.rows import QueueRow, stamp
 
@@ -76,7 +76,7 @@ class Queue:
         """Execute what waits under this key, due or not; what became of it, if it waits no more.
 
         Raises:
-            Invalid: nothing was ever queued under this key.
+            NotFound: nothing was ever queued under this key.
         """
         row = self._row(key)
         if row.state == "done":
@@ -122,7 +122,8 @@ class Queue:
         """A person has a command that was refused or parked tried again, now, and later as if it were new.
 
         Raises:
-            Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
+            NotFound: nothing was ever queued under this key.
+            Invalid: it waits for nothing like this, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
         return self._resume(self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason)))
@@ -131,7 +132,8 @@ class Queue:
         """A person has seen a command that was refused, declined or parked: it is laid aside.
 
         Raises:
-            Invalid: nothing like that waits under this key, or `by` or `reason` is missing.
+            NotFound: nothing was ever queued under this key.
+            Invalid: it waits for nothing like this, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
         dismissed: QueueRow = self._change(key, partial(queue_rows.dismiss, key=key, by=by, reason=reason))
@@ -162,7 +164,8 @@ class Queue:
             with self._store.reading() as reading:
                 row = reading.queued([key]).get(key)
         if row is None:
-            raise Invalid(f"nothing is queued under the key {quoted(key)}; see tallystick stuck")
+            why = f"nothing is queued under the key {quoted(key)}; see tallystick stuck"
+            raise NotFound("queued command", key, why=why)
         return row
 
 

@@ -11,7 +11,7 @@ import attrs
 from tallystick.core.arguments import LONGEST
 from tallystick.core.entity import Posting
 from tallystick.core.refusal import Refusal
-from tallystick.errors import Invalid, TallystickError, nearest, quoted
+from tallystick.errors import Invalid, NotFound, TallystickError, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome
 
@@ -82,7 +82,7 @@ class Receipt:
     def money(self, account: str) -> Money:
         """What stands on an account after the command."""
         if account not in self.after or self.currency is None:
-            raise Invalid(f"this receipt has no account {account!r}.{nearest(account, list(self.after))}")
+            raise NotFound("account", account, list(self.after))
         return Money(self.after[account], self.currency)
 
     @property
@@ -90,9 +90,16 @@ class Receipt:
         return self.result is Ended.APPLIED
 
     def or_raise(self) -> Receipt:
-        """The receipt of what was applied or deferred; anything else as its exception."""
+        """The receipt of what was applied or deferred; anything else as its exception.
+
+        Raises:
+            NotFound: it was refused because something that it names does not exist.
+            Refused, Declined, Unavailable, InDoubt: as its `result` says.
+        """
         match self.result:
             case Ended.REFUSED:
+                if self.refusal is not None:
+                    raise_if_missing(self.refusal)
                 raise Refused(self)
             case Ended.DECLINED:
                 raise Declined(self)
@@ -106,7 +113,9 @@ class Receipt:
 
 
 class Answered(TallystickError):
-    """A command that was considered and did not end as applied; `receipt` says everything known."""
+    """A command was considered and did not end as applied. Catch this to catch all that have a receipt."""
+
+    receipt: Receipt  # everything that is known
 
     def __init__(self, receipt: Receipt) -> None:
         self.receipt = receipt
@@ -114,25 +123,39 @@ class Answered(TallystickError):
 
 
 class Refused(Answered):
-    """The machine says no. Nothing changed and the key is still free; see `receipt.refusal`."""
+    """The machine says no; `receipt.refusal` says why and what it would take.
+
+    Nothing moved, and the key is still free: it may be sent again, and is decided anew. HTTP 409.
+    """
 
 
 class Declined(Answered):
-    """The provider says no. The value is back where it was; see `receipt.outcome`."""
+    """The provider says no; `receipt.outcome` has its reason.
+
+    The value is back where it was. The same key gives the same answer for ever: another try needs a new key. HTTP 402.
+    """
 
 
 class Unavailable(Answered):
-    """The provider was not reached and surely did nothing. The same key may be sent again."""
+    """The provider was not reached, and surely did nothing.
+
+    The value is back where it was. Send the same key again: it is tried anew. HTTP 503.
+    """
 
 
 class InDoubt(Answered):
-    """The request was sent and its answer is not known. `recover()` or a person will end it."""
+    """The request was sent, and its answer is not known: the provider may have done it.
+
+    The value stands in `in_doubt`, neither spent nor free, until `recover()` or a person ends it. Never ask for the
+    same thing under a new key. The same key moves nothing: it says what is known by then. HTTP 202.
+    """
 
 
 class Pending(Answered):
-    """It stands in the caller's own transaction and was not sent yet: commit, then `send` the receipt.
+    """It stands in the caller's own transaction and was not sent yet: commit, then `send(receipt.call)`.
 
-    `recover()` sends it, too, once it is older than its grace. The value stands in `in_doubt` meanwhile.
+    The value stands in `in_doubt` meanwhile; `recover()` sends it too, after a grace. The same key moves nothing.
+    HTTP 202.
     """
 
 
@@ -148,6 +171,13 @@ class Answer:
 
     def __bool__(self) -> bool:
         return self.allowed
+
+
+def raise_if_missing(refusal: Refusal) -> None:
+    """Raises NotFound, if the refusal is about something that does not exist."""
+    missing = refusal.missing
+    if missing is not None:
+        raise NotFound(missing.machine, missing.id, why=refusal.why)
 
 
 def checked(command: Command) -> None:

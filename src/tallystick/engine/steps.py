@@ -196,7 +196,8 @@ def uncreatable(
             code, why = Code.CURRENCY, f"it would be in {currency}, its {fact} {linked.id!r} is in {linked.currency}"
         if linked is None or linked.currency != currency:
             sentence = f"{machine.name} {command.id!r} cannot be created: {why}"
-            return Refusal(code, machine.name, command.id, None, CREATE, sentence)
+            cause = refusal.missing(target, str(facts[fact]), CREATE) if linked is None else None
+            return Refusal(code, machine.name, command.id, None, CREATE, sentence, cause=cause)
     value = facts.get(machine.unique) if machine.unique else None
     taken = uniqueness.taken(work, machine, command.id, currency, str(value)) if value is not None else None
     if taken is not None:
