@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -18,6 +18,8 @@ from tallystick.testing.referee.definition_reader import Definition
 from tallystick.testing.referee.effects import IN_DOUBT, DrivenEntry, PendingCall, expected_effect
 
 Row = Mapping[str, Any]
+Ref = tuple[str, str]  # machine, id
+Path = tuple[str, str, str]  # machine, fact, account
 Step = tuple[object, ...]
 
 # What is hashed, in this order; an entry's hash covers the hash before it.
@@ -34,7 +36,7 @@ ENDED = ("confirmed", "declined", "unavailable")
 class ReplayedEntity:
     """An entity as its journal makes it."""
 
-    name: str = ""
+    name: str
     state: str | None = None
     revision: int = 0
     machine_version: int = 0
@@ -49,44 +51,93 @@ class ReplayedEntity:
     fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
-@attrs.define
 class JournalReplay:
-    """Replays entities, and says in sentences what is wrong with them."""
+    """Replays a journal, whole or as it grows, and says in sentences what is wrong. `steady`: no clock was set back."""
 
-    definitions: Mapping[tuple[str, int], Definition]
-    steps: frozenset[Step]
-    steady: bool = True  # no clock was ever set back
-    driven: list[DrivenEntry] = attrs.field(factory=list)  # what has to have happened elsewhere with an entry
+    def __init__(
+        self, definitions: Mapping[tuple[str, int], Definition], steps: frozenset[Step], *, steady: bool = True
+    ) -> None:
+        self.entities: dict[Ref, ReplayedEntity] = {}
+        self.driven: list[DrivenEntry] = []  # what has to have happened elsewhere with an entry
+        self.checked: Counter[str] = Counter()
+        self._rows: dict[Ref, Row] = {}  # as they stand
+        self._definitions, self._steps, self._steady = definitions, steps, steady
+        self._newest = {name: definitions[name, version] for name, version in sorted(definitions)}
+        self._sums: dict[Path, Counter[str]] = {
+            path: Counter() for each in self._newest.values() for invariant in each.invariants
+            for path in invariant.sums.values()
+        }  # fmt: skip
 
-    def go_on(self, replayed: ReplayedEntity, entry: Row) -> list[str]:
-        """One entry more."""
-        found = list(self._entry(replayed, entry))
-        where = f"{entry['machine']} {entry['entity']!r} revision {entry['revision']}" if found else ""
-        return [f"{where}: {what}" for what in found]
+    def take(self, entries: Iterable[Row], rows: Mapping[Ref, Row]) -> Iterator[str]:
+        """New entries, those of one entity in their order; and the rows of their entities as they stand after them."""
+        touched: dict[Ref, int] = {}
+        for entry in entries:
+            ref = entry["machine"], entry["entity"]
+            touched[ref] = touched.get(ref, 0) + 1
+            replayed = self.entities.setdefault(ref, ReplayedEntity(f"{ref[0]} {ref[1]!r}"))
+            self.checked["entries replayed"] += 1
+            for what in self._entry(replayed, entry):
+                yield f"{replayed.name} revision {entry['revision']}: {what}"
+        for ref, count in touched.items():
+            self.checked["rows compared"] += 1
+            if ref not in rows:
+                yield f"{self.entities[ref].name} has {count} entries and no row"
+                continue
+            self._stands(ref, rows[ref])
+            definition = self._definitions.get((ref[0], rows[ref]["machine_version"]))
+            if definition is not None:
+                yield from row_differences(rows[ref], self.entities[ref], definition)
+        for ref in self._concerned(touched):
+            yield from self._invariants(ref)
+
+    def _stands(self, ref: Ref, row: Row) -> None:
+        """The row of an entity is this one now: its accounts count in the sums of those it links to."""
+        for (machine, fact, account), sums in self._sums.items():
+            for each, sign in ((self._rows.get(ref), -1), (row, 1)) if machine == ref[0] else ():
+                if each is not None and each["facts"].get(fact) is not None:
+                    sums[str(each["facts"][fact])] += sign * each["accounts"][account]
+        self._rows[ref] = row
+
+    def _concerned(self, touched: Iterable[Ref]) -> dict[Ref, None]:
+        """Those touched, and those they link to."""
+        found = {ref: None for ref in touched if ref in self._rows and ref[0] in self._newest}
+        for ref in list(found):
+            facts, links = self._rows[ref]["facts"], self._newest[ref[0]].links
+            found |= {(to, str(facts[fact])): None for fact, to in links.items() if facts.get(fact) is not None}
+        return {ref: None for ref in found if ref in self._rows}
+
+    def _invariants(self, ref: Ref) -> Iterator[str]:
+        replayed, row, definition = self.entities[ref], self._rows[ref], self._newest[ref[0]]
+        for invariant in definition.invariants:
+            self.checked["invariants"] += 1
+            outside = {name: replayed.outside[name] for name in definition.outside}
+            sums = {name: self._sums[path][ref[1]] for name, path in invariant.sums.items()}
+            values = {**outside, **row["accounts"], **sums, "state": row["state"]}
+            if not invariant.holds(values):
+                yield f"{replayed.name}: {invariant.name}, '{invariant.source}', is not so: {values}"
 
     def _entry(self, replayed: ReplayedEntity, entry: Row) -> Iterator[str]:
         if entry["revision"] != replayed.revision + 1:
             yield f"it follows revision {replayed.revision}; an entry is missing or stands there twice"
         if entry["seq"] <= replayed.seq:
             yield f"it was written as number {entry['seq']}, before the entry it follows, number {replayed.seq}"
-        if self.steady and entry["at"] < replayed.at:
+        if self._steady and entry["at"] < replayed.at:
             yield f"it happened at {entry['at']}, before the entry it follows, at {replayed.at}"
         if entry["from_state"] != replayed.state:
             yield f"it begins in {entry['from_state']}, the entry before it ended in {replayed.state}"
         if _chained(replayed.hash, entry) != entry["hash"]:
             yield "its hash is not that of its content and of the entry before it"
         names = ("machine", "machine_version", "transition", "command", "phase")
-        if (*(entry[name] for name in names), entry["from_state"] or "", entry["to_state"]) not in self.steps:
+        if (*(entry[name] for name in names), entry["from_state"] or "", entry["to_state"]) not in self._steps:
             yield (
                 f"{entry['transition']} ({entry['phase']}) from {entry['from_state']} to {entry['to_state']} "
                 "is a step that no page declares"
             )
-        definition = self.definitions.get((entry["machine"], entry["machine_version"]))
+        definition = self._definitions.get((entry["machine"], entry["machine_version"]))
         if definition is None:
             yield f"it runs on version {entry['machine_version']} of {entry['machine']}, whose page is not kept"
             return
         if replayed.revision == 0:
-            replayed.name = f"{entry['machine']} {entry['entity']!r}"
             replayed.accounts = dict.fromkeys((*definition.accounts, *([IN_DOUBT] if definition.accounts else [])), 0)
             replayed.facts = dict.fromkeys(definition.facts)
             replayed.currency = entry["currency"]

@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 from tallystick.testing.referee.definition_reader import DeclaredTransition, Definition, read_definition
 from tallystick.testing.referee.effects import DrivenEntry
 from tallystick.testing.referee.evidence import Acknowledged, ProviderBooks, Row, Rows
-from tallystick.testing.referee.journal_replay import JournalReplay, ReplayedEntity, row_differences
+from tallystick.testing.referee.journal_replay import JournalReplay
 from tallystick.testing.referee.reconciliation import reconcile
 
 Ref = tuple[str, str]
@@ -48,23 +49,17 @@ class _Judged:
             name: read_definition(text) for name, text in rows.pages.items()
         }
         self.entities: dict[Ref, Row] = {(each["machine"], each["id"]): each for each in rows.entities}
-        self.entries: dict[Ref, list[Row]] = {}
         self.journal = sorted(rows.entries, key=lambda each: each["seq"])
-        for entry in self.journal:
-            self.entries.setdefault((entry["machine"], entry["entity"]), []).append(entry)
         self.by_key = {each["key"]: each for each in self.journal if each["key"] is not None}
         self.calls = {each["id"]: each for each in rows.calls}
         self.queue = {each["key"]: each for each in rows.queue}
-        self.replayed: dict[Ref, ReplayedEntity] = {}
-        self._replay = JournalReplay(self.definitions, rows.steps, steady)
+        self._replay = JournalReplay(self.definitions, rows.steps, steady=steady)
 
     def found(
         self, provider_books: ProviderBooks | None, acknowledged: Sequence[Acknowledged], *, settled: bool
     ) -> Iterator[str]:
         yield from self._numbers()
-        for ref in sorted(self.entries.keys() | self.entities.keys()):
-            yield from self._entity(ref)
-        yield from self._invariants()
+        yield from self._entities()
         yield from self._keys()
         yield from self._driven()
         yield from self._calls()
@@ -86,38 +81,11 @@ class _Judged:
 
     # Entities
 
-    def _entity(self, ref: Ref) -> Iterator[str]:
-        entries = sorted(self.entries.get(ref, ()), key=lambda each: (each["revision"], each["seq"]))
-        replayed = self.replayed[ref] = ReplayedEntity()
-        for entry in entries:
-            yield from self._replay.go_on(replayed, entry)
-        row = self.entities.get(ref)
-        if row is None or not entries:
-            yield f"{ref[0]} {ref[1]!r} has {len(entries)} entries and {'a' if row else 'no'} row"
-            return
-        yield from row_differences(row, replayed, self.definitions[ref[0], row["machine_version"]])
-
-    def _invariants(self) -> Iterator[str]:
-        newest = dict(sorted(self.definitions))
-        for name, version in newest.items():
-            definition = self.definitions[name, version]
-            for invariant in definition.invariants:
-                sums = {each: self._summed(*path) for each, path in invariant.sums.items()}
-                for ref, row in self.entities.items():
-                    if ref[0] != name:
-                        continue
-                    outside = {each: self.replayed[ref].outside[each] for each in definition.outside}
-                    linked = {each: by_id[ref[1]] for each, by_id in sums.items()}
-                    values = {**outside, **row["accounts"], **linked, "state": row["state"]}
-                    if not invariant.holds(values):
-                        yield f"{name} {ref[1]!r}: {invariant.name}, '{invariant.source}', is not so: {values}"
-
-    def _summed(self, machine: str, fact: str, account: str) -> Counter[str]:
-        total: Counter[str] = Counter()
-        for each in self.rows.entities:
-            if each["machine"] == machine and each["facts"].get(fact) is not None:
-                total[str(each["facts"][fact])] += each["accounts"][account]
-        return total
+    def _entities(self) -> Iterator[str]:
+        by_entity = itemgetter("machine", "entity", "revision", "seq")
+        yield from self._replay.take(sorted(self.journal, key=by_entity), self.entities)
+        for machine, id in self.entities.keys() - self._replay.entities.keys():
+            yield f"{machine} {id!r} has 0 entries and a row"
 
     # Commands
 
@@ -214,7 +182,7 @@ class _Judged:
 
     def _effects(self, key: str) -> int:
         entry = self.by_key[key]
-        return self.replayed[entry["machine"], entry["entity"]].fired[key]
+        return self._replay.entities[entry["machine"], entry["entity"]].fired[key]
 
     # What callers were told
 

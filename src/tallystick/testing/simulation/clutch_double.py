@@ -13,8 +13,8 @@ from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import InProcess
 from tallystick.provider.protocol import Provider
 from tallystick.testing.referee import ProviderBooks, ProviderLine
-from tallystick.testing.simulation.conditions import START
-from tallystick.testing.simulation.provider_double import Clock, Surroundings, Wrap
+from tallystick.testing.simulation.provider_double import Wrap
+from tallystick.testing.simulation.world import START, Clock, SimulatedWorld
 
 CLUTCH_GOES_WRONG = (
     "lost_after", "lost_before", "slow:900ms", "late:20000ms", "500_before", "500_after", "429", "broken_json",
@@ -32,7 +32,7 @@ class ClutchDouble:
     clock_tolerance = 240.0  # a history is understood by its times: see the setting clock_skew
 
     def __init__(self, seed: int, wrap: Wrap | None = None) -> None:
-        self._world: Surroundings | None = None
+        self._world: SimulatedWorld | None = None
         self._wrap = wrap
         self._chance = Random(f"{seed}:clutch")  # noqa: S311  # to be repeatable
         self.sandbox = Sandbox(
@@ -44,7 +44,7 @@ class ClutchDouble:
     def _seconds(self) -> float:
         return START.timestamp() + (self._world.seconds if self._world else 0.0)
 
-    def provider(self, world: Surroundings, clock: Clock) -> Provider:
+    def provider(self, world: SimulatedWorld, clock: Clock) -> Provider:
         self._world = world
         known = self.sandbox.credentials
         settings = ClutchSettings(
@@ -102,7 +102,7 @@ class ClutchDouble:
 class _Line:
     """The way to the sandbox: faults as the weather has them."""
 
-    def __init__(self, sandbox: Any, world: Surroundings, chance: Random) -> None:
+    def __init__(self, sandbox: Any, world: SimulatedWorld, chance: Random) -> None:
         self._inner, self._world, self._chance = InProcess(sandbox, read_timeout=0.2), world, chance
 
     def send(self, method: str, headers: Any, body: bytes) -> Any:

@@ -9,7 +9,8 @@ from tallystick.core.entity import Entity
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Provider
 from tallystick.testing.referee import ProviderBooks, ProviderLine
-from tallystick.testing.simulation.provider_double import Clock, Surroundings, Wrap
+from tallystick.testing.simulation.provider_double import Wrap
+from tallystick.testing.simulation.world import Clock, SimulatedWorld
 
 
 class LocalDouble:
@@ -21,12 +22,12 @@ class LocalDouble:
     def __init__(self, seed: int, wrap: Wrap | None = None) -> None:
         self._chance = Random(f"{seed}:local")  # noqa: S311  # to be repeatable
         self._wrap = wrap
-        self._world: Surroundings | None = None
+        self._world: SimulatedWorld | None = None
 
     def _number(self) -> str:
         return f"6{self._chance.randrange(10**15):015}"
 
-    def provider(self, world: Surroundings, clock: Clock) -> Provider:
+    def provider(self, world: SimulatedWorld, clock: Clock) -> Provider:
         self._world = world
         provider = LocalProvider(self._number)
         return self._wrap(provider) if self._wrap else provider

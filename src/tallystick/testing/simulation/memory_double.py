@@ -27,7 +27,8 @@ import attrs
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Reason, Result
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.testing.referee import ProviderBooks, ProviderLine
-from tallystick.testing.simulation.provider_double import Clock, Surroundings, Wrap
+from tallystick.testing.simulation.provider_double import Wrap
+from tallystick.testing.simulation.world import Clock, SimulatedWorld
 
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")
 ANSWERED_AS_UNKNOWN = ("lost_after", "500_after", "slow", "broken_json", "truncated", "wrong_currency", "unclear")
@@ -68,7 +69,7 @@ class MemoryDouble:
         self._voided: set[str] = set()
         self.unclear: set[str] = set()  # ids of calls that no look-up can tell
 
-    def provider(self, world: Surroundings, clock: Clock) -> Provider:
+    def provider(self, world: SimulatedWorld, clock: Clock) -> Provider:
         network = Network(self, world, self._chance)
         return self._wrap(network) if self._wrap else network
 
@@ -228,7 +229,7 @@ class Network:
 
     name, local = "books", False
 
-    def __init__(self, double: MemoryDouble, world: Surroundings, chance: Random) -> None:
+    def __init__(self, double: MemoryDouble, world: SimulatedWorld, chance: Random) -> None:
         self._double, self._world, self._chance = double, world, chance
 
     def perform(self, call: Call) -> Outcome:

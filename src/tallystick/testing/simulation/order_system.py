@@ -21,11 +21,10 @@ from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import Invalid, KeyReused
 from tallystick.store.rows import stamp
 from tallystick.testing.referee import Acknowledged
-from tallystick.testing.simulation.conditions import START
 from tallystick.testing.simulation.operator import Operator
 from tallystick.testing.simulation.provider_double import ProviderDouble
 from tallystick.testing.simulation.workload import Workload
-from tallystick.testing.simulation.world import SimulatedWorld
+from tallystick.testing.simulation.world import START, SimulatedWorld
 
 AGAIN = (Ended.UNAVAILABLE, Ended.IN_DOUBT)
 FINAL = (Ended.APPLIED, Ended.DECLINED)

@@ -1,4 +1,4 @@
-"""What a simulated world needs of the provider's side, and what that side is given of the world.
+"""The provider's side of a simulation: what it has to know and do.
 
 Three doubles stand in for the provider. Most seeds have the one in memory, because what is simulated then is our side,
 millions of times. Some have Clutch: the adapter with its wire, limits and look-up, and the sandbox with its own books.
@@ -9,37 +9,13 @@ processes still die and meet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Protocol
 
-from tallystick.core.entity import Entity
 from tallystick.provider.protocol import Provider
-from tallystick.store.protocol import Store
 from tallystick.testing.referee import ProviderBooks, ProviderLine
+from tallystick.testing.simulation.world import Clock, SimulatedWorld
 
-Clock = Callable[[], datetime]
 Wrap = Callable[[Provider], Provider]  # puts a provider of a test's own in front
-
-
-class Surroundings(Protocol):
-    """The world, as far as a provider's double has to do with it."""
-
-    store: Store
-    seconds: float  # true time since START
-
-    def entity(self, machine: str, id: str) -> Entity | None: ...
-
-    def at(self, where: str) -> None:
-        """A process is at one of its steps, and may die there."""
-
-    def fault(self, verb: str) -> str:
-        """What goes wrong with a request; "" for nothing."""
-
-    def take_time(self, seconds: float) -> None:
-        """A request takes so long."""
-
-    def arrive_later(self, deed: Callable[[], object]) -> None:
-        """Do it a while later."""
 
 
 class ProviderDouble(Protocol):
@@ -59,7 +35,7 @@ class ProviderDouble(Protocol):
     def clock_tolerance(self) -> float:
         """Seconds that our clocks may be wrong by, with the record still understood."""
 
-    def provider(self, world: Surroundings, clock: Clock) -> Provider:
+    def provider(self, world: SimulatedWorld, clock: Clock) -> Provider:
         """How a new process reaches it."""
 
     def act_elsewhere(self, number: str, currency: str, most: int) -> bool:

@@ -63,7 +63,9 @@ class Simulation:
         self.machines = machines or _packaged()
         kind = world or world_of(seed)
         self.double = _double(kind, seed, wrap)
-        self.world = SimulatedWorld(seed, self.machines, self.double)
+        self.world = SimulatedWorld(
+            seed, self.machines, self.double.provider, self.double.fault_kinds, self.double.clock_tolerance
+        )
         self.orders = OrderSystem(seed, self.machines, self.world, self.double)
         self.referee = LiveReferee(self.machines, self.world.store)
         self.report = SimulationReport()

@@ -15,31 +15,64 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import Any
+
+import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine
+from tallystick.provider.protocol import Provider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow
-from tallystick.testing.simulation.conditions import LATEST, SKEW, START, FaultRates
 from tallystick.testing.simulation.dying_store import DyingStore, ProcessDied
-from tallystick.testing.simulation.provider_double import ProviderDouble
 
+Clock = Callable[[], datetime]
+Connect = Callable[["SimulatedWorld", Clock], Provider]  # how a new process reaches the provider
+
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)  # the true time when a run begins
+LATEST = 20.0  # seconds after which a late request has arrived
+SKEW = 15.0  # seconds that a process's clock is wrong by, at most
 DEEPEST = 2  # processes that come in between the steps of one that came in between
 BETWEEN = ("before a transaction", "after its commit", "before sending", "after sending", "after looking up")
 
 
-class SimulatedWorld:
-    """Also what the provider's double is given as its `Surroundings`."""
+@attrs.define
+class FaultRates:
+    """Chances from 0 to 1, drawn for each seed."""
 
-    def __init__(self, seed: int, machines: Machines, double: ProviderDouble) -> None:
+    faults: float  # of a request
+    reading_faults: float  # of a look-up
+    deaths: float  # of a process, at each of its steps
+    meetings: float  # that another process comes in, at each step
+    jumps: float  # that the clock is set, before an operation
+    kinds: tuple[str, ...]  # faults of this seed
+
+    @classmethod
+    def drawn(cls, chance: Random, kinds: tuple[str, ...]) -> FaultRates:
+        some = tuple(kind for kind in kinds if chance.random() < 0.7) or kinds
+        return cls(
+            chance.choice([0.03, 0.1, 0.25, 0.5]), chance.choice([0.0, 0.1, 0.3]), chance.choice([0.0, 0.002, 0.01]),
+            chance.choice([0.0, 0.01, 0.05]), chance.choice([0.0, 0.005, 0.02]), some,
+        )  # fmt: skip
+
+    def clear(self) -> None:
+        """From now on nothing goes wrong."""
+        self.faults = self.reading_faults = self.deaths = self.meetings = self.jumps = 0.0
+
+
+class SimulatedWorld:
+    """`clock_tolerance`: seconds that our clocks may be wrong by, with the provider's record still understood."""
+
+    def __init__(
+        self, seed: int, machines: Machines, connect: Connect, fault_kinds: tuple[str, ...], clock_tolerance: float
+    ) -> None:
         self.chance = Random(f"{seed}:world")  # noqa: S311  # to be repeatable
-        self.rates = FaultRates.drawn(self.chance, double.fault_kinds)
-        self._double = double
+        self.rates = FaultRates.drawn(self.chance, fault_kinds)
+        self._connect, self._clock_tolerance = connect, clock_tolerance
         self.store: Store = MemoryStore()
         self.seconds = 0.0  # true time since START
         self.clock_error = 0.0  # seconds that all our clocks are wrong by
@@ -61,7 +94,7 @@ class SimulatedWorld:
         def clock() -> datetime:
             return START + timedelta(seconds=self.seconds + self.clock_error + skew)
 
-        provider, random = self._double.provider(self, clock), Random(self.chance.getrandbits(32))  # noqa: S311
+        provider, random = self._connect(self, clock), Random(self.chance.getrandbits(32))  # noqa: S311
         return Engine(self._machines, store, provider, clock=clock, ids=self._id, random=random)
 
     def _id(self) -> str:
@@ -135,7 +168,7 @@ class SimulatedWorld:
         if self.late:
             return
         by = self.chance.choice([-3600.0, -90.0, -1.0, 1.0, 90.0, 3600.0, 86400.0]) * self.chance.random()
-        if abs(self.clock_error + by) > self._double.clock_tolerance:
+        if abs(self.clock_error + by) > self._clock_tolerance:
             by = -self.clock_error  # somebody sets it right
         self.clock_error += by
         self.steady = self.steady and by >= 0
