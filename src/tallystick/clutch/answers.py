@@ -179,16 +179,11 @@ def _entry(line: Json, currency: str, settings: ClutchSettings) -> Entry:
     alike = [each for each in updates if each.get("balanceType") == kind]
     ours = [exactly(each.get("amount"), currency) for each in alike if code in (None, each.get("balanceCode"))]
     return Entry(
-        id,
-        id_of(line.get("requestRef")),
-        datetime.fromtimestamp(time / 1000, timezone.utc),
-        text_of(line.get("location")),
-        text_of(line.get("callType")) or "",
-        added(ours, currency) if ours else None,
-        blank=not updates,
-        foreign=bool(alike) and not ours and not settings.several_currencies,
+        id, id_of(line.get("requestRef")), datetime.fromtimestamp(time / 1000, timezone.utc),
+        text_of(line.get("location")), text_of(line.get("callType")) or "", added(ours, currency) if ours else None,
+        blank=not updates, foreign=bool(alike) and not ours and not settings.several_currencies,
         call=text_of(line.get(settings.history_request_id)) if settings.history_request_id else None,
-    )
+    )  # fmt: skip
 
 
 def objects(value: object, name: str) -> Sequence[Json]:

@@ -84,13 +84,9 @@ class Checkout:
 
 
 def request(
-    settings: ClutchSettings,
-    basket: Basket,
-    pin: str | None = None,
-    *,
-    sets_up: bool = False,
-    completes: str | None = None,
-) -> Request:
+    settings: ClutchSettings, basket: Basket, pin: str | None = None, *,
+    sets_up: bool = False, completes: str | None = None,
+) -> Request:  # fmt: skip
     """In one stage; or in two, the first `sets_up`, the second `completes` the first's id."""
     whose = {} if basket.card is None else {"cardNumber": digits(basket.card, settings.numbers_as)}
     lines = [

@@ -60,15 +60,10 @@ class ClutchProvider:
     local = False
 
     def __init__(
-        self,
-        settings: ClutchSettings,
-        transport: Transport | None = None,
-        *,
-        clock: Callable[[], datetime] = utc_now,
-        sleep: Callable[[float], object] = time.sleep,
-        bucket: LeakyBucket | None = None,
-        breaker: CircuitBreaker | None = None,
-    ) -> None:
+        self, settings: ClutchSettings, transport: Transport | None = None, *,
+        clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], object] = time.sleep,
+        bucket: LeakyBucket | None = None, breaker: CircuitBreaker | None = None,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self._transport = transport or HttpTransport(settings)
         self._clock, self._sleep = clock, sleep
@@ -166,11 +161,10 @@ class ClutchProvider:
             found = self._decided(call)
         except NotRead as error:
             return Ambiguous(str(error))
-        young = [
-            each
+        young = any(
+            each.verb in wire.MOVING and each.asked_at is not None and self._clock() < each.asked_at + quiet
             for each in call.in_doubt
-            if each.verb in wire.MOVING and each.asked_at is not None and self._clock() < each.asked_at + quiet
-        ]
+        )
         if young and isinstance(found, Outcome) and found.result is Result.CONFIRMED:
             return Ambiguous("another call on this card is still on its way, and what was found may be that one's")
         return found
@@ -221,11 +215,8 @@ class ClutchProvider:
 
     def _line(self, entry: Entry) -> Line:
         settings = self.settings
-        silent = (
-            settings.type_allocate,
-            settings.type_checkout,
-            *settings.types_of_others,
-        )  # without an amount, these move nothing
+        # Without an amount, these move nothing.
+        silent = (settings.type_allocate, settings.type_checkout, *settings.types_of_others)
         moves = entry.amount is not None or entry.foreign or (entry.blank and entry.kind not in silent)
         here = None if entry.location is None else entry.location == (settings.history_location or settings.location)
         return Line(entry.id, entry.request, entry.at, entry.amount, moves, entry.location, here)
@@ -350,14 +341,10 @@ class ClutchProvider:
 def _headers(settings: ClutchSettings) -> dict[str, str]:
     pair = base64.b64encode(f"{settings.api_key}:{settings.api_secret}".encode()).decode()
     headers = {
-        "Authorization": f"Basic {pair}",
-        "brand": settings.brand,
-        "location": settings.location,
-        "terminal": settings.terminal,
-        "Content-Type": "application/json",
-        "Accept": "application/json",
+        "Authorization": f"Basic {pair}", "brand": settings.brand, "location": settings.location,
+        "terminal": settings.terminal, "Content-Type": "application/json", "Accept": "application/json",
         "User-Agent": "tallystick",
-    }
+    }  # fmt: skip
     employee = {"employee": settings.employee, "employeePassword": settings.employee_password}
     return headers | {name: value for name, value in employee.items() if value}
 

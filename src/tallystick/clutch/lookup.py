@@ -245,18 +245,10 @@ def _status(case: Case) -> Found:
 
 
 _RULES: Mapping[str, Callable[[Case], Found]] = {
-    "allocate": _activate,
-    "activate": _activate,
-    "issue": _issue,
-    "hold": _hold,
-    "redeem": _redeem,
-    "redeem_hold": _redeem_hold,
-    "release_hold": _release_hold,
-    "void": _void,
-    "adjust": _adjust,
-    "suspend": _status,
-    "reinstate": _status,
-}
+    "allocate": _activate, "activate": _activate, "issue": _issue, "hold": _hold, "redeem": _redeem,
+    "redeem_hold": _redeem_hold, "release_hold": _release_hold, "void": _void, "adjust": _adjust,
+    "suspend": _status, "reinstate": _status,
+}  # fmt: skip
 
 
 # Sifting

@@ -262,16 +262,10 @@ class ClutchSettings:
 
     @classmethod
     def from_environment(
-        cls,
-        environment: Mapping[str, str] = os.environ,
-        *,
-        base_url: str | None = None,
-        api_key: str | None = None,
-        api_secret: str | None = None,
-        brand: str | None = None,
-        location: str | None = None,
+        cls, environment: Mapping[str, str] = os.environ, *, base_url: str | None = None, api_key: str | None = None,
+        api_secret: str | None = None, brand: str | None = None, location: str | None = None,
         terminal: str | None = None,
-    ) -> ClutchSettings:
+    ) -> ClutchSettings:  # fmt: skip
         """Who calls, from arguments or else from CLUTCH_BASE_URL, CLUTCH_API_KEY and so on.
 
         Every other setting may be given as a variable too, and has its default otherwise: see `variables`.

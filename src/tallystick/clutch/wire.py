@@ -186,17 +186,9 @@ def _account(call: Call, settings: ClutchSettings, fields: Mapping[str, object])
 
 
 def _update(
-    call: Call,
-    settings: ClutchSettings,
-    action: str,
-    *,
-    amount: int | None = None,
-    hold: str | None = None,
-    release: bool = False,
-    returned: bool = False,
-    most: bool = False,
-    adjusts: bool = False,
-) -> Request:
+    call: Call, settings: ClutchSettings, action: str, *, amount: int | None = None, hold: str | None = None,
+    release: bool = False, returned: bool = False, most: bool = False, adjusts: bool = False,
+) -> Request:  # fmt: skip
     """An updateBalance, its fields in the recorded order, then those only clients are known to send."""
     card = number_of(call)
     body: dict[str, object] = {
@@ -234,19 +226,10 @@ def _cannot(text: str) -> Outcome:
 
 
 _VERBS: Mapping[str, Callable[[Call, ClutchSettings], Request | Outcome]] = {
-    "allocate": _allocate,
-    "activate": _activate,
-    "issue": _issue,
-    "hold": _hold,
-    "redeem": _redeem,
-    "redeem_hold": _redeem_hold,
-    "release_hold": _release_hold,
-    "void": _void,
-    "adjust": _adjust,
-    "suspend": _suspend,
-    "reinstate": _reinstate,
-    "update_account": _update_account,
-}
+    "allocate": _allocate, "activate": _activate, "issue": _issue, "hold": _hold, "redeem": _redeem,
+    "redeem_hold": _redeem_hold, "release_hold": _release_hold, "void": _void, "adjust": _adjust,
+    "suspend": _suspend, "reinstate": _reinstate, "update_account": _update_account,
+}  # fmt: skip
 
 
 # An answer to an outcome

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import sys
 
 from tallystick.clutch.sandbox.faults import Faults
+from tallystick.clutch.sandbox.sandbox import Sandbox
 from tallystick.clutch.sandbox.settings import CardSet, Settings
 
 
@@ -22,18 +26,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> None:
-    """Serve as the parsed options say. Raises: ValueError for an option that cannot be read."""
-    from tallystick.clutch.sandbox.server import serve
+    """Print one JSON line with the connection, then serve until a signal. Raises: ValueError for an option."""
+    from tallystick.clutch.sandbox.server import Server
 
-    serve(
-        dict(CardSet.parse(text) for text in parsed.card_set),
-        seed=parsed.seed,
-        host=parsed.host,
-        port=parsed.port,
-        faults=Faults.parse(parsed.faults),
-        state=parsed.state,
-        settings=Settings.parse(parsed.set),
-    )
+    sets = dict(CardSet.parse(text) for text in parsed.card_set)
+    sandbox = Sandbox(Settings.parse(parsed.set), sets, parsed.seed, parsed.state, Faults.parse(parsed.faults))
+    with sandbox, contextlib.suppress(KeyboardInterrupt):
+        server = Server(sandbox, parsed.host, parsed.port)
+        sys.stdout.write(f"{json.dumps(server.connection())}\n")
+        sys.stdout.flush()
+        server.run()
 
 
 def main() -> None:

@@ -8,16 +8,8 @@ from tallystick.clutch.sandbox.ledger import Card, Status
 from tallystick.clutch.sandbox.request import Json, Request, balance_entries, decimal
 from tallystick.clutch.sandbox.settings import Refused
 
-ACCOUNT_FIELDS = (
-    "primaryCustomer",
-    "alternateCustomer",
-    "giverCustomer",
-    "countAsEnrollment",
-    "thirdPartyUpdates",
-    "brandDemographics",
-    "customCardNumber",
-    "customData",
-)
+ACCOUNT_FIELDS = ("primaryCustomer", "alternateCustomer", "giverCustomer", "countAsEnrollment", "thirdPartyUpdates",
+                  "brandDemographics", "customCardNumber", "customData")  # fmt: skip
 ACTIONS = {"issue": balance_moves.issue, "redeem": balance_moves.redeem, "hold": balance_moves.hold}
 
 

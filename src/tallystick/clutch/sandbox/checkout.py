@@ -96,38 +96,28 @@ def _record(
     transaction_id = request.ledger.record(
         request.origin, "checkout_setup" if is_setup else "checkout", number, updates
     )
-    stored = [(update.value.kind, update.value.code, update.minor, discount) for update, discount in mutations]
+    stored = json.dumps([(update.value.kind, update.value.code, update.minor, less) for update, less in mutations])
+    stage = "setup" if is_setup else "complete"
     request.ledger.sql(
         "insert into checkout (id, number, location, products, total, mutations, stage) values (?, ?, ?, ?, ?, ?, ?)",
-        (
-            *(transaction_id, number, request.origin.location, dumps(products), total, json.dumps(stored)),
-            "setup" if is_setup else "complete",
-        ),
+        (transaction_id, number, request.origin.location, dumps(products), total, stored, stage),
     )
     return transaction_id
 
 
 def _answer(
-    request: Request,
-    card: Card | None,
-    currency: ValueType,
-    transaction_id: str,
-    total: int,
-    mutations: list[Mutation],
+    request: Request, card: Card | None, currency: ValueType, transaction_id: str, total: int, mutations: list[Mutation]
 ) -> Json:
     discount = -sum(update.minor for update, is_discount in mutations if is_discount)
-    answer: Json = {"transactionId": transaction_id}
-    if card is not None:
-        answer["cardNumber"] = card.number
-    answer |= {
+    answer: Json = {
+        "transactionId": transaction_id,
+        **({"cardNumber": card.number} if card is not None else {}),
         "responseMessages": [],
         "checkoutTotalBeforeDiscount": decimal(currency, total),
         "totalDiscount": decimal(currency, discount),
     }
     if request.flag("returnBalanceMutations"):
-        answer["balanceMutations"] = [
-            {**mutation_of(update), "isDiscount": is_discount} for update, is_discount in mutations
-        ]
+        answer["balanceMutations"] = [{**mutation_of(update), "isDiscount": less} for update, less in mutations]
     if request.flag("returnBalances") and card is not None:
         answer["balances"] = balance_entries(request, card.number)
     return answer

@@ -56,12 +56,8 @@ class Credentials:
 
     def headers(self) -> dict[str, str]:
         pair = base64.b64encode(f"{self.api_key}:{self.api_secret}".encode()).decode()
-        return {
-            "Authorization": f"Basic {pair}",
-            "brand": self.brand,
-            "location": self.location,
-            "terminal": self.terminal,
-        }
+        whose = {"brand": self.brand, "location": self.location, "terminal": self.terminal}
+        return {"Authorization": f"Basic {pair}", **whose}
 
 
 @frozen
@@ -138,13 +134,8 @@ class Endpoint:
         return value
 
     def _origin(self, headers: Mapping[str, str]) -> Origin:
-        return Origin(
-            self.ledger.new_id(),
-            headers.get("location"),
-            headers.get("terminal"),
-            headers.get("customrequestid"),
-            headers.get("externaltransactionid"),
-        )
+        told = (headers.get(name) for name in ("location", "terminal", "customrequestid", "externaltransactionid"))
+        return Origin(self.ledger.new_id(), *told)
 
 
 def enveloped(payload: Json, origin: Origin) -> Json:

@@ -93,11 +93,9 @@ class Entry:
     voided_by: str | None
 
 
-CARD = "number, card_set, status, pin, activated, account"
+CARD = ", ".join(field.name for field in attrs.fields(Card))
 HOLD = "id, number, kind, code, placed, amount"
-ENTRY = (
-    "seq, transaction_id, request_ref, number, time, location, operation, call_type, updates, shown, hold_id, voided_by"
-)
+ENTRY = ", ".join(field.name for field in attrs.fields(Entry))
 
 
 class Ledger:
@@ -146,7 +144,7 @@ class Ledger:
         return str(uuid.UUID(int=self._ids.getrandbits(128), version=4))
 
     def value(self, kind: str, code: str) -> ValueType | None:
-        """The value type; with `code` left empty, the only one of its kind."""
+        """The value type; without `code`, the only one of its kind."""
         if found := self._values.get((kind, code)):
             return found
         of_kind = [value for value in self._values.values() if value.kind == kind]
@@ -221,15 +219,10 @@ class Ledger:
 
     def set_account(self, number: str, account: dict[str, Any]) -> None:
         customer = account.get("primaryCustomer") or {}
+        found = (customer.get("email"), customer.get("phone"), account.get("customCardNumber"))
         self._db.execute(
             "update card set account = ?, email = ?, phone = ?, custom_number = ? where number = ?",
-            (
-                dumps(account),
-                _text(customer.get("email")),
-                _text(customer.get("phone")),
-                _text(account.get("customCardNumber")),
-                number,
-            ),
+            (dumps(account), *(None if each is None else str(each) for each in found), number),
         )
 
     # --- Value
@@ -290,16 +283,9 @@ class Ledger:
         return str(self.settings.first_numeric_id + last)
 
     def record(
-        self,
-        origin: Origin,
-        operation: Operation,
-        number: str | None,
-        updates: Sequence[Update] = (),
-        *,
-        hold_id: str | None = None,
-        return_related: bool = False,
-        expires: str | None = None,
-    ) -> str:
+        self, origin: Origin, operation: Operation, number: str | None, updates: Sequence[Update] = (), *,
+        hold_id: str | None = None, return_related: bool = False, expires: str | None = None,
+    ) -> str:  # fmt: skip
         """Write a line of history; returns its transactionId."""
         transaction_id = self.next_transaction_id(origin)
         self._db.execute(
@@ -318,12 +304,9 @@ class Ledger:
     def _call_type(self, operation: Operation) -> str:
         settings = self.settings
         return {
-            "allocate": "ALLOCATE",
-            "account": settings.call_type_account,
-            "void": settings.call_type_void,
-            "checkout": settings.call_type_checkout,
-            "checkout_setup": settings.call_type_checkout_setup,
-        }.get(operation, "UPDATE_BALANCE")
+            "allocate": "ALLOCATE", "account": settings.call_type_account, "void": settings.call_type_void,
+            "checkout": settings.call_type_checkout, "checkout_setup": settings.call_type_checkout_setup,
+        }.get(operation, "UPDATE_BALANCE")  # fmt: skip
 
     def _shown(self, operation: Operation, number: str | None) -> bool:
         if self.settings.first_issue_shows_update or operation != "issue":
@@ -344,12 +327,9 @@ class Ledger:
         self._db.execute("update history set voided_by = ? where transaction_id = ?", (by, transaction_id))
 
     def _entry(self, row: Sequence[Any]) -> Entry:
-        seq, transaction_id, ref, number, time, location, operation, call_type, updates, shown, hold_id, voided_by = row
-        read = tuple(Update(self._values[kind, code], minor) for kind, code, minor in loads(updates))
-        return Entry(
-            *(seq, transaction_id, ref, number, time, location, operation, call_type),
-            *(read, bool(shown), hold_id, voided_by),
-        )
+        known = dict(zip(ENTRY.split(", "), row, strict=True))
+        updates = tuple(Update(self._values[kind, code], minor) for kind, code, minor in loads(known["updates"]))
+        return Entry(**{**known, "updates": updates, "shown": bool(known["shown"])})
 
     # --- All of it
 
@@ -383,12 +363,8 @@ def _connect(state: Path | None) -> sqlite3.Connection:
 
 
 def _card(row: Sequence[Any]) -> Card:
-    number, card_set, status, pin, activated, account = row
-    return Card(number, card_set, status, pin, activated, {} if account == "{}" else loads(account))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    known = dict(zip(CARD.split(", "), row, strict=True))
+    return Card(**{**known, "account": {} if known["account"] == "{}" else loads(known["account"])})
 
 
 def _marks(items: Sequence[object]) -> str:

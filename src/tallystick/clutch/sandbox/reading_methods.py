@@ -45,11 +45,8 @@ def _card(request: Request, card: Card, fields: Json) -> Json:
 def _fields(request: Request, card: Card) -> dict[str, Any]:
     """Every return field, each made only when asked for; None is left out."""
     account, settings = card.account, request.settings
-    status = {
-        "active": settings.status_active,
-        "suspended": settings.status_suspended,
-        "inventory": settings.status_inventory,
-    }
+    status = {"active": settings.status_active, "suspended": settings.status_suspended,
+              "inventory": settings.status_inventory}  # fmt: skip
     return {
         "balances": lambda: balance_entries(request, card.number),
         # The time of day is 00:00:00 in every recording.
@@ -104,15 +101,11 @@ def card_history(request: Request) -> Json:
 
 def _transaction(entry: Entry) -> Json:
     location = {} if entry.location is None else {"location": entry.location}
+    updates = [mutation_of(update) for update in entry.updates] if entry.shown else []
     return {
-        "transactionId": entry.transaction_id,
-        "isLegacy": False,
-        "transactionTime": entry.time,
-        **location,
-        "callType": entry.call_type,
-        "balanceUpdates": [mutation_of(update) for update in entry.updates] if entry.shown else [],
-        "requestRef": entry.request_ref,
-    }
+        "transactionId": entry.transaction_id, "isLegacy": False, "transactionTime": entry.time, **location,
+        "callType": entry.call_type, "balanceUpdates": updates, "requestRef": entry.request_ref,
+    }  # fmt: skip
 
 
 def checkout_lookup(request: Request) -> Json:

@@ -10,7 +10,8 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -22,7 +23,7 @@ from tallystick.clutch.sandbox import balance_moves
 from tallystick.clutch.sandbox.endpoint import JSON_HEADERS, Answer, Credentials, Endpoint
 from tallystick.clutch.sandbox.exact_json import dumps
 from tallystick.clutch.sandbox.faults import FAULT_HEADER, Fault, Faults, Plan, seconds
-from tallystick.clutch.sandbox.ledger import Entry, Ledger, Origin
+from tallystick.clutch.sandbox.ledger import Card, Entry, Ledger, Origin
 from tallystick.clutch.sandbox.settings import CardSet, Refused, Settings, ValueType, WireError
 
 HTML = b"<html>\r\n<head><title>500 Internal Server Error</title></head>\r\n<body></body>\r\n</html>\r\n"
@@ -61,15 +62,12 @@ class Late:
 
 
 class Sandbox:
+    """A server like Clutch's, in this process. Thread-safe."""
+
     def __init__(
-        self,
-        settings: Settings | None = None,
-        card_sets: Mapping[str, int | CardSet] | None = None,
-        seed: int = 0,
-        state: str | Path | None = None,
-        faults: Faults | str | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+        self, settings: Settings | None = None, card_sets: Mapping[str, int | CardSet] | None = None, seed: int = 0,
+        state: str | Path | None = None, faults: Faults | str | None = None, clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         """Open the books: those in the file `state`, else new ones in memory. `clock` is seconds since 1970.
 
         A state remembers its own seed and credentials; the card sets named here are added, or grow.
@@ -219,39 +217,44 @@ class Sandbox:
 
     # --- The operator's view: minor units, open to tests, not to the wire
 
-    def balances(self, number: str) -> dict[str, int]:
-        """What is available, net of holds, by currency code (or by balanceType where there is no code)."""
+    @contextmanager
+    def _looking(self) -> Iterator[Ledger]:
         with self._ledger.lock:
             self._do_late()
-            return {update.value.code or update.value.kind: update.minor for update in self._ledger.balances(number)}
+            yield self._ledger
+
+    def balances(self, number: str) -> dict[str, int]:
+        """What is available, net of holds, by currency code (or by balanceType where there is no code)."""
+        with self._looking() as ledger:
+            return {update.value.code or update.value.kind: update.minor for update in ledger.balances(number)}
 
     def holds(self, number: str) -> dict[str, int]:
         """Open holds: transactionId to what is still held, oldest first."""
-        with self._ledger.lock:
-            self._do_late()
-            return {hold.id: hold.amount for hold in self._ledger.open_holds(number)}
+        with self._looking() as ledger:
+            return {hold.id: hold.amount for hold in ledger.open_holds(number)}
 
     def history(self, number: str) -> list[Entry]:
         """Every line of a card, newest first, with the true updates."""
-        with self._ledger.lock:
-            self._do_late()
-            return self._ledger.history(number)
+        with self._looking() as ledger:
+            return ledger.history(number)
 
     def pin(self, number: str) -> str | None:
-        with self._ledger.lock:
-            card = self._ledger.card(number)
-            return card.pin if card else None
+        card = self._card(number)
+        return card.pin if card else None
 
     def status(self, number: str) -> str | None:
         """`inventory`, `active` or `suspended`; None for no card."""
-        with self._ledger.lock:
-            card = self._ledger.card(number)
-            return card.status if card else None
+        card = self._card(number)
+        return card.status if card else None
+
+    def _card(self, number: str) -> Card | None:
+        with self._looking() as ledger:
+            return ledger.card(number)
 
     def inventory(self, card_set: str) -> list[str]:
         """Numbers never allocated, as printed on the cards in the stock room."""
-        with self._ledger.lock:
-            return [card.number for card in self._ledger.cards_of(card_set, "inventory")]
+        with self._looking() as ledger:
+            return [card.number for card in ledger.cards_of(card_set, "inventory")]
 
     def spend_elsewhere(self, number: str, minor: int, code: str = "USD") -> str:
         """Another channel redeems; returns its transactionId. Raises: Refused, ValueError for an unknown currency."""
@@ -276,51 +279,39 @@ class Sandbox:
 
     def dump(self) -> dict[str, Any]:
         """All books but the PINs: card sets, and every card that was ever allocated."""
-        with self._ledger.lock:
-            self._do_late()
-            sets = self._ledger.sql(
+        with self._looking() as ledger:
+            sets = ledger.sql(
                 "select card_set, count(*), sum(status = 'inventory') from card group by card_set order by card_set"
             )
-            numbers = self._ledger.sql("select number from card where status <> 'inventory' order by rowid")
+            numbers = ledger.sql("select number from card where status <> 'inventory' order by rowid")
+            cards = [card for (number,) in numbers if (card := ledger.card(number)) is not None]
             return {
-                "card_sets": {name: {"cards": cards, "free": free} for name, cards, free in sets},
-                "cards": {number: self._dump_card(number) for (number,) in numbers},
+                "card_sets": {name: {"cards": count, "free": free} for name, count, free in sets},
+                "cards": {card.number: self._dump_card(card) for card in cards},
             }
 
-    def _dump_card(self, number: str) -> dict[str, Any]:
-        card = self._ledger.card(number)
-        assert card is not None
+    def _dump_card(self, card: Card) -> dict[str, Any]:
         return {
-            "card_set": card.card_set,
-            "status": card.status,
-            "balances": self.balances(number),
-            "holds": self.holds(number),
-            "history": [_dump_entry(entry) for entry in reversed(self._ledger.history(number))],
-        }
+            "card_set": card.card_set, "status": card.status, "balances": self.balances(card.number),
+            "holds": self.holds(card.number),
+            "history": [_dump_entry(entry) for entry in reversed(self._ledger.history(card.number))],
+        }  # fmt: skip
 
 
 def _dump_entry(entry: Entry) -> dict[str, Any]:
+    updates = {update.value.code or update.value.kind: update.minor for update in entry.updates}
     return {
-        "transaction": entry.transaction_id,
-        "operation": entry.operation,
-        "location": entry.location,
-        "time": entry.time,
-        "updates": {update.value.code or update.value.kind: update.minor for update in entry.updates},
-        "hold": entry.hold_id,
-        "voided_by": entry.voided_by,
-    }
+        "transaction": entry.transaction_id, "operation": entry.operation, "location": entry.location,
+        "time": entry.time, "updates": updates, "hold": entry.hold_id, "voided_by": entry.voided_by,
+    }  # fmt: skip
 
 
 def _credentials(ledger: Ledger) -> Credentials:
     settings, rng = ledger.settings, random.Random(f"{ledger.seed}:credentials")  # noqa: S311 - to be repeatable
-    key, secret = f"{rng.getrandbits(64):016x}", f"{rng.getrandbits(128):032x}"
-    return Credentials(
-        settings.api_key or ledger.remembered("api_key", key),
-        settings.api_secret or ledger.remembered("api_secret", secret),
-        settings.brand,
-        settings.location,
-        settings.terminal,
-    )
+    drawn = f"{rng.getrandbits(64):016x}", f"{rng.getrandbits(128):032x}"
+    key = settings.api_key or ledger.remembered("api_key", drawn[0])
+    secret = settings.api_secret or ledger.remembered("api_secret", drawn[1])
+    return Credentials(key, secret, settings.brand, settings.location, settings.terminal)
 
 
 def _printed(answer: Answer) -> Response:

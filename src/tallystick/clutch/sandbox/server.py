@@ -9,15 +9,12 @@ The books do their work in well under a millisecond, so requests are handled in 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import socket
-import sys
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Self
 
+import attrs
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,9 +25,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tallystick.clutch.sandbox.endpoint import CORS
-from tallystick.clutch.sandbox.faults import Faults
 from tallystick.clutch.sandbox.sandbox import ConnectionLost, Response, Sandbox
-from tallystick.clutch.sandbox.settings import CardSet, Refused, Settings
+from tallystick.clutch.sandbox.settings import Refused
 
 TRANSPORT = "tallystick.transport"
 
@@ -136,32 +132,16 @@ class Server:
         self._socket = _listen(host, port)
         self.sandbox = sandbox
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
-        self._uvicorn = uvicorn.Server(
-            uvicorn.Config(
-                application(sandbox),
-                http=_Protocol,
-                ws="none",
-                lifespan="off",
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        config = uvicorn.Config(
+            application(sandbox), http=_Protocol, ws="none", lifespan="off", log_level="warning", access_log=False,
+            server_header=False, timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.run, name="clutch sandbox", daemon=True)
 
     def connection(self) -> dict[str, str]:
         """What a client needs, the secret included; `url` is without `/merchant`."""
-        known = self.sandbox.credentials
-        return {
-            "url": self.url,
-            "api_key": known.api_key,
-            "api_secret": known.api_secret,
-            "brand": known.brand,
-            "location": known.location,
-            "terminal": known.terminal,
-        }
+        return {"url": self.url, **attrs.asdict(self.sandbox.credentials)}
 
     def run(self) -> None:
         """Serve until stopped, or in a main thread until a signal."""
@@ -190,27 +170,3 @@ def _listen(host: str, port: int) -> socket.socket:
         raise
     listening.listen(128)
     return listening
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
-
-
-def serve(
-    card_sets: Mapping[str, int | CardSet],
-    *,
-    seed: int = 0,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    faults: Faults | str | None = None,
-    state: str | Path | None = None,
-    settings: Settings | None = None,
-    announce: Callable[[str], object] | None = None,
-) -> None:
-    """Print one JSON line with the connection, then serve until a signal."""
-    with Sandbox(settings, card_sets, seed, state, faults) as sandbox:
-        server = Server(sandbox, host, port)
-        (announce or _say)(json.dumps(server.connection()))
-        with contextlib.suppress(KeyboardInterrupt):
-            server.run()
