@@ -174,11 +174,11 @@ class Checkouts:
         call = Call(basket.id, "checkout", card, {}, opened_at=asked_at, asked_at=asked_at, claimed=claimed)
         case = lookup.Case(call, self._settings, None, history)
         certain = any(entry.call == basket.id for entry in history.entries)
-        entries = lookup.of_kind(case, self._settings.type_checkout)
-        read = {entry: self.read(entry.id) for entry in (*entries.sure, *entries.maybe)}
+        sure, maybe = lookup.of_kind(case, self._settings.type_checkout)
+        read = {entry: self.read(entry.id) for entry in (*sure, *maybe)}
         fits = {entry: lookup.YES if certain else _fit(checkout, basket) for entry, checkout in read.items()}
         fitting = [entry for entry, fit in fits.items() if fit]
-        if len(fitting) == 1 and fitting[0] in entries.sure and fits[fitting[0]] == lookup.YES:
+        if len(fitting) == 1 and fitting[0] in sure and fits[fitting[0]] == lookup.YES:
             return attrs.evolve(read[fitting[0]], reference=fitting[0].id, request=fitting[0].request)
         if not fitting and history.complete:
             return NotSeen("no checkout of these goods that is not accounted for")

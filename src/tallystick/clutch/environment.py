@@ -121,11 +121,8 @@ def _made(value: Any, kind: Any) -> Any:
     try:
         return kind(**{name: _fitted(each, wanted[name]) for name, each in value.items()})
     except TypeError:
-        raise WrongValue(f"a JSON object with {', '.join(_needed(kind))} at least") from None
-
-
-def _needed(kind: Any) -> list[str]:
-    return [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+        needed = [field.name for field in attrs.fields(kind) if field.default is attrs.NOTHING]
+        raise WrongValue(f"a JSON object with {', '.join(needed)} at least") from None
 
 
 def _plain(value: Any, kind: Any) -> Any:

@@ -270,17 +270,9 @@ def _matching(case: Case, fits: Callable[[Entry], int]) -> tuple[list[Entry], li
     return sure, maybe
 
 
-@attrs.frozen
-class Fitting:
-    """Entries that fit a call, and such as may."""
-
-    sure: Sequence[Entry]
-    maybe: Sequence[Entry]
-
-
-def of_kind(case: Case, kind: str) -> Fitting:
-    """The unclaimed entries of one callType, by time and place."""
-    return Fitting(*_matching(case, lambda entry: YES if entry.kind == kind else NO))
+def of_kind(case: Case, kind: str) -> tuple[list[Entry], list[Entry]]:
+    """The unclaimed entries of one callType: those that fit by time and place, and those that may."""
+    return _matching(case, lambda entry: YES if entry.kind == kind else NO)
 
 
 def _fits_time_and_place(case: Case, entry: Entry) -> int:

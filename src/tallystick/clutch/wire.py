@@ -15,20 +15,8 @@ from datetime import datetime, timezone
 
 import attrs
 
-from tallystick.clutch.answers import (
-    Balance,
-    Json,
-    StrangeAnswer,
-    balances,
-    digits,
-    dumps,
-    envelope,
-    exactly,
-    id_of,
-    number,
-    text_of,
-    with_pin,
-)
+from tallystick.clutch import answers
+from tallystick.clutch.answers import Balance, Json, StrangeAnswer, digits, exactly, id_of, text_of, with_pin
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.provider.protocol import Call, Outcome, Reason, Result
 
@@ -46,7 +34,7 @@ class Request:
     reads: bool = False  # it changes nothing, so it may be sent again
 
     def encoded(self) -> bytes:
-        return dumps(self.body).encode()
+        return answers.dumps(self.body).encode()
 
 
 @attrs.frozen
@@ -214,7 +202,7 @@ def _asked(call: Call) -> int:
 def _value(minor_units: int, currency: str, settings: ClutchSettings) -> Json:
     kind, code = settings.kind_of_value(currency)
     named = {"balanceType": kind} if code is None else {"balanceType": kind, "balanceCode": code}
-    return {**named, "amount": number(minor_units, currency)}
+    return {**named, "amount": answers.number(minor_units, currency)}
 
 
 def _returned(settings: ClutchSettings) -> Json:
@@ -237,7 +225,7 @@ _VERBS: Mapping[str, Callable[[Call, ClutchSettings], Request | Outcome]] = {
 
 def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> Outcome | DoneForLess:
     """What an answer says of the call. Never raises."""
-    answer = envelope(settings, status, body, hide=(number_of(call), *call.secrets.values()))
+    answer = answers.envelope(settings, status, body, hide=(number_of(call), *call.secrets.values()))
     if isinstance(answer, Outcome):
         return answer
     try:
@@ -260,7 +248,9 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
         raise StrangeAnswer("the answer is about another card")
     if reference is None and call.verb in MOVING:
         raise StrangeAnswer("the answer says success without any id")
-    told = None if answer.get("balances") is None else balances(answer["balances"], call.card.currency, settings)
+    told = (
+        None if answer.get("balances") is None else answers.balances(answer["balances"], call.card.currency, settings)
+    )
     available = None if told is None else sum(each.amount for each in told if each.hold is None)
     result = Outcome(Result.CONFIRMED, reference=reference, request=request_ref, available=available)
     if call.verb == "allocate":

@@ -2,12 +2,12 @@
 
     check         what `tallystick check` finds
     fuzz          stories with faults, judged after every step; a failure is made short and written beside the page
-    crash         short stories told by processes that are killed on their way, on SQLite
+    crash         short stories, on SQLite, whose processes are killed on their way
     conformance   the page run by the library `transitions`, step by step beside ours
 
-`tallystick = machines/` in pytest's configuration says the same for every run. `conftest.py` may add invariants and a
+`tallystick = machines/` in pytest's configuration does the same for every run. `conftest.py` may add invariants and a
 store (`pytest_tallystick_invariants`, `pytest_tallystick_store`). What is heavy is loaded when a test needs it. At the
-end stands what the stories have reached. Where processes cannot be forked, there is no crash test.
+end pytest says what the stories have reached. Where processes cannot be forked, there is no crash test.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import TallystickError
 
 SUFFIXES = (".yaml", ".yml")
-TOLD = "tallystick"  # the property of a report under which a test says what it reached, in lines
+REACHED = "tallystick"  # the property of a pytest report in which a test says what it reached
 
 
-class Wrong(Exception):
-    """What a test has to say, without a traceback."""
+class PageTestFailed(Exception):
+    """Says what is wrong; pytest shows it without a traceback."""
 
 
 class Plugin:
@@ -48,52 +48,48 @@ class Plugin:
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         file = file_path.resolve()
-        if file.suffix not in SUFFIXES:
-            return None
-        home = next((path for path in self.paths if path == file or path in file.parents), None)
-        return None if home is None else PageFile.from_parent(parent, path=file_path)
+        ours = file.suffix in SUFFIXES and any(path == file or path in file.parents for path in self.paths)
+        return PageFile.from_parent(parent, path=file_path) if ours else None
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        told = [
+        reached = [
             str(value)
             for reports in terminalreporter.stats.values()
             for report in reports
             if getattr(report, "when", "") == "call"
             for name, value in report.user_properties
-            if name == TOLD
+            if name == REACHED
         ]
-        if told:
+        if reached:
             terminalreporter.write_sep("-", "what the stories reached")
-            terminalreporter.write_line("\n".join(told))
+            terminalreporter.write_line("\n".join(reached))
 
 
 class PageFile(pytest.File):
     """A machine's page."""
 
     def collect(self) -> Iterable[pytest.Item]:
-        for name in LOOKS:
+        for name in PAGE_TESTS:
             if name != "crash" or hasattr(os, "fork"):
                 yield PageItem.from_parent(self, name=name)
 
 
 @lru_cache(maxsize=64)
 def _loaded(file: Path) -> tuple[Machines, str]:
-    """All machines beside this page, and the name of its own."""
-    from tallystick.definition import reader
+    from tallystick.testing.faults.page_crashes import machine_of
 
-    machines = reader.load(file.parent)
-    return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == file.resolve())
+    return machine_of(file)
 
 
 class PageItem(pytest.Item):
-    """One test of a page: which, says its name."""
+    """One test of a page; its name says which."""
 
     def runtest(self) -> None:
         try:
             machines, name = _loaded(self.path)
-            LOOKS[self.name](self, machines, name)
+            PAGE_TESTS[self.name](self, machines, name)
         except TallystickError as error:
-            raise Wrong(str(error)) from None
+            raise PageTestFailed(str(error)) from None
 
     def number(self, name: str, default: int | None) -> int | None:
         given = self.config.getoption(f"tallystick_{name}")
@@ -105,15 +101,15 @@ class PageItem(pytest.Item):
         return [each for found in self.ihook.pytest_tallystick_invariants(machine=machine) for each in found or ()]
 
     def reached(self, *lines: str) -> None:
-        """Said at the end of the run."""
-        self.user_properties.append((TOLD, "\n".join(lines)))
+        """These lines are shown at the end of the run."""
+        self.user_properties.append((REACHED, "\n".join(lines)))
 
     def beside(self, kind: str) -> Path:
         """Where a story is written."""
         return self.path.with_suffix(f".{kind}.jsonl")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        if isinstance(excinfo.value, Wrong):
+        if isinstance(excinfo.value, PageTestFailed):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -136,7 +132,7 @@ def _check(item: PageItem, machines: Machines, name: str) -> None:
             path.write_text("".join(json.dumps(dict(line)) + "\n" for line in each.replay), encoding="utf-8")
             said.append(f"  Written to {path}")
     if said:
-        raise Wrong("\n".join(said))
+        raise PageTestFailed("\n".join(said))
 
 
 def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
@@ -156,7 +152,7 @@ def _fuzz(item: PageItem, machines: Machines, name: str) -> None:
     if report.found is not None:
         path = item.beside("fuzz")
         fuzzer.write(report.found.lines, path)
-        raise Wrong(failure_text(report.found, path, [str(item.path.parent)]))
+        raise PageTestFailed(failure_text(report.found, path, [str(item.path.parent)]))
 
 
 def _crash(item: PageItem, machines: Machines, name: str) -> None:
@@ -171,7 +167,7 @@ def _crash(item: PageItem, machines: Machines, name: str) -> None:
     )
     item.reached(f"{name}: {page_crashes.summary(ran)}")
     if ran.findings:
-        raise Wrong("\n".join(ran.findings))
+        raise PageTestFailed("\n".join(ran.findings))
 
 
 def _conformance(item: PageItem, machines: Machines, name: str) -> None:
@@ -179,12 +175,9 @@ def _conformance(item: PageItem, machines: Machines, name: str) -> None:
 
     found = side_by_side(machines[name], seed=item.number("seed", 0) or 0)
     if found is not None:
-        raise Wrong(found)
+        raise PageTestFailed(found)
 
 
-LOOKS: Mapping[str, Callable[[PageItem, Machines, str], None]] = {
-    "check": _check,
-    "fuzz": _fuzz,
-    "crash": _crash,
-    "conformance": _conformance,
-}
+PAGE_TESTS: Mapping[str, Callable[[PageItem, Machines, str], None]] = {
+    "check": _check, "fuzz": _fuzz, "crash": _crash, "conformance": _conformance,
+}  # fmt: skip

@@ -155,10 +155,8 @@ class Ledger:
     def add_set(self, name: str, card_set: CardSet) -> None:
         """Print the cards of a set; one already there only grows to `count`. Numbers and PINs follow from the seed."""
         with self.transaction():
-            self._db.execute(
-                "insert or ignore into card_set (id, physical, pins) values (?, ?, ?)",
-                (name, card_set.physical, card_set.pins),
-            )
+            known = (name, card_set.physical, card_set.pins)
+            self._db.execute("insert or ignore into card_set (id, physical, pins) values (?, ?, ?)", known)
             pins = bool(self._db.execute("select pins from card_set where id = ?", (name,)).fetchone()[0])
             there = self._db.execute("select count(*) from card where card_set = ?", (name,)).fetchone()[0]
             for position in range(there, card_set.count):
@@ -189,33 +187,26 @@ class Ledger:
 
     def free_card(self, card_set: str) -> Card | None:
         """The next card of the set that was never allocated."""
-        row = self._db.execute(
-            f"select {CARD} from card where card_set = ? and status = 'inventory' order by position limit 1",
-            (card_set,),
-        ).fetchone()
+        wanted = f"select {CARD} from card where card_set = ? and status = 'inventory' order by position limit 1"
+        row = self._db.execute(wanted, (card_set,)).fetchone()
         return None if row is None else _card(row)
 
     def cards_of(self, card_set: str, status: Status) -> list[Card]:
-        rows = self._db.execute(
-            f"select {CARD} from card where card_set = ? and status = ? order by position", (card_set, status)
-        )
+        wanted = f"select {CARD} from card where card_set = ? and status = ? order by position"
+        rows = self._db.execute(wanted, (card_set, status))
         return [_card(row) for row in rows]
 
     def find(self, wanted: dict[str, str], statuses: Sequence[str], limit: int, offset: int) -> list[Card]:
         """Cards that match every wanted column, in the order they were printed."""
         where = " and ".join([f"{column} = ?" for column in wanted] + [f"status in ({_marks(statuses)})"])
-        rows = self._db.execute(
-            f"select {CARD} from card where {where} order by rowid limit ? offset ?",
-            (*wanted.values(), *statuses, limit, offset),
-        )
+        sql = f"select {CARD} from card where {where} order by rowid limit ? offset ?"
+        rows = self._db.execute(sql, (*wanted.values(), *statuses, limit, offset))
         return [_card(row) for row in rows]
 
     def set_status(self, number: str, status: Status) -> None:
         """A card becomes active at its first status after inventory."""
-        self._db.execute(
-            "update card set status = ?, activated = coalesce(activated, ?) where number = ?",
-            (status, self.now(), number),
-        )
+        change = "update card set status = ?, activated = coalesce(activated, ?) where number = ?"
+        self._db.execute(change, (status, self.now(), number))
 
     def set_account(self, number: str, account: dict[str, Any]) -> None:
         customer = account.get("primaryCustomer") or {}
@@ -235,10 +226,8 @@ class Ledger:
 
     def balances(self, number: str) -> list[Update]:
         """What is available, net of holds; zero balances are left out."""
-        rows = self._db.execute(
-            "select kind, code, available from balance where number = ? and available > 0 order by kind, code",
-            (number,),
-        )
+        sql = "select kind, code, available from balance where number = ? and available > 0 order by kind, code"
+        rows = self._db.execute(sql, (number,))
         return [Update(self._values[kind, code], available) for kind, code, available in rows]
 
     def add(self, number: str, value: ValueType, minor: int) -> None:
@@ -255,9 +244,8 @@ class Ledger:
         return None if row is None else self._hold(row)
 
     def open_holds(self, number: str) -> list[Hold]:
-        rows = self._db.execute(
-            f"select {HOLD} from hold where number = ? and amount > 0 order by created, rowid", (number,)
-        )
+        sql = f"select {HOLD} from hold where number = ? and amount > 0 order by created, rowid"
+        rows = self._db.execute(sql, (number,))
         return [self._hold(row) for row in rows]
 
     def place_hold(self, hold_id: str, number: str, value: ValueType, minor: int) -> None:

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from tallystick.definition import reader
 from tallystick.testing.faults.crash import crash_points
 from tallystick.testing.faults.failing_database import failing_calls
 from tallystick.testing.faults.our_stories import stories
-from tallystick.testing.faults.page_crashes import page_crashes
+from tallystick.testing.faults.page_crashes import machine_of, page_crashes
 from tallystick.testing.faults.recovery_races import recovery_races
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import Story
@@ -74,9 +73,7 @@ def _over_stories(given: argparse.Namespace, amount: int | None) -> Iterator[Fau
 
 def _over_pages(given: argparse.Namespace, points: int | None) -> Iterator[FaultReport]:
     for page in given.pages:
-        machines = reader.load(page.parent)
-        name = next(each.name for each in machines.values() if Path(each.file).resolve() == page.resolve())
-        yield page_crashes(machines, name, points=points, seed=given.seed, progress=_to_stderr)
+        yield page_crashes(*machine_of(page), points=points, seed=given.seed, progress=_to_stderr)
 
 
 def _to_stderr(line: str) -> None:

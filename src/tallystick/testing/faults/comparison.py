@@ -31,10 +31,9 @@ class ComparableBooks:
         entries: dict[str, list[object]] = {}
         for each in rows.entries:
             if each["phase"] in ("done", "confirmed", "declined"):
-                what = (each["transition"], each["phase"], each["to_state"], each["postings"])
-                entries.setdefault(f"{each['machine']} {each['entity']}", []).append(
-                    (*what, each["key"] or each["cause"])
-                )
+                key = each["key"] or each["cause"]
+                what = (each["transition"], each["phase"], each["to_state"], each["postings"], key)
+                entries.setdefault(f"{each['machine']} {each['entity']}", []).append(what)
         return cls(
             {f"{each['machine']} {each['id']}": _entity(each, references, machines) for each in rows.entities},
             entries,

@@ -27,8 +27,8 @@ READS = 4  # points of a recovery that only reads; more would be the same
 
 def crash_points(story: Story, points: int | None = None, progress: Progress | None = None) -> FaultReport:
     """Kill processes at so many points of a story, in recovery too, or at all of them, and judge what comes of it."""
-    with trial(story) as opened:
-        _Crashes(opened).run(points, progress or (lambda line: None))
+    with trial(story, progress) as opened:
+        _Crashes(opened).run(points)
     return opened.report
 
 
@@ -38,14 +38,13 @@ class _Crashes:
         self._figures = opened.report.figures
         self._known: set[str] = set()  # states of the files that recovery was killed in
 
-    def run(self, points: int | None, progress: Progress) -> None:
+    def run(self, points: int | None) -> None:
         names = self._trial.undisturbed.points
         first = sample(None if points is None else max(1, points * 2 // 3), len(names))
         again = 0 if points is None else max(points - len(first), 0)
         for index, number in enumerate(first):
             if index % 100 == 0:
-                found = len(self._trial.report.findings)
-                progress(f"{self._story.name}: point {number} of {len(names)}, {found} findings")
+                self._trial.progress(f"point {number} of {len(names)}")
             share = None if points is None else (again * (index + 1)) // len(first) - (again * index) // len(first)
             self._at(number, names[number - 1], share)
         self._figures["points in the stories"] += len(names)

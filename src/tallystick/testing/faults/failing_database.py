@@ -29,8 +29,8 @@ OPENINGS = 5  # a process that cannot open its books tries again
 
 def failing_calls(story: Story, calls: int | None = None, progress: Progress | None = None) -> FaultReport:
     """Let so many calls to the database fail, or all, in all ways, and judge what comes of it."""
-    with trial(story) as opened:
-        _Failures(opened).run(calls, progress or (lambda line: None))
+    with trial(story, progress) as opened:
+        _Failures(opened).run(calls)
     return opened.report
 
 
@@ -123,13 +123,12 @@ class _Failures:
         self._trial, self._story = opened, opened.story
         self._figures = opened.report.figures
 
-    def run(self, calls: int | None, progress: Progress) -> None:
+    def run(self, calls: int | None) -> None:
         names = self._run_with(0, None, "undisturbed").calls
         share = None if calls is None else -(-calls // len(FAULTS))
         for fault in FAULTS:
             places = [number for number, name in enumerate(names, 1) if fault.only in (None, name)]
-            found = len(self._trial.report.findings)
-            progress(f"{self._story.name}: {fault}, {len(places)} places, {found} findings")
+            self._trial.progress(f"{fault}, {len(places)} places")
             for index in sample(share, len(places)):
                 self._at(places[index - 1], fault, names[places[index - 1] - 1])
         self._figures["calls to the database in them"] += len(names)

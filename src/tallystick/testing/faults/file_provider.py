@@ -93,27 +93,26 @@ class FileProvider:
         """How often each call was done."""
         return Counter(each["call"] for each in self._all() if each["what"] == "done")
 
-    def provided(self) -> ProviderBooks:
+    def provider_books(self) -> ProviderBooks:
         """As the referee reads them."""
-        done = [each for each in self._all() if each["what"] in ("done", "elsewhere")]
-        available: dict[tuple[str, str], int] = {}
-        holds: dict[tuple[str, str], dict[str, int]] = {}
-        for each in done:
+        lines: list[ProviderLine] = []
+        worth: Counter[tuple[str, str]] = Counter()
+        holds: dict[tuple[str, str], Counter[str]] = {}
+        for each in self._all():
+            if each["what"] not in ("done", "elsewhere"):
+                continue
             card = each["number"], each["currency"]
-            open_ = holds.setdefault(card, {})
+            open_ = holds.setdefault(card, Counter())
             if each["verb"] == "hold":
                 open_[each["id"]] = each["amount"]
             if each.get("hold") in open_:
                 open_[each["hold"]] -= each["ends"]
-            available[card] = available.get(card, 0) + each["change"]
-        open_holds = {card: {id: left for id, left in each.items() if left} for card, each in holds.items()}
-        net = {card: amount - sum(open_holds[card].values()) for card, amount in available.items()}
-        lines = [
-            ProviderLine(each.get("id") or each["call"], each["call"] if each["what"] == "done" else None, each["verb"],
-                 each["number"], each["currency"], each["amount"], each["change"])
-            for each in done
-        ]  # fmt: skip
-        return ProviderBooks(lines, net, open_holds)
+            worth[card] += each["change"]
+            whose = each["call"] if each["what"] == "done" else None
+            id = each.get("id") or each["call"]
+            lines.append(ProviderLine(id, whose, each["verb"], *card, each["amount"], each["change"]))
+        available = {card: amount - holds[card].total() for card, amount in worth.items()}
+        return ProviderBooks(lines, available, {card: +open_ for card, open_ in holds.items()})
 
     def _write(self, what: str, call: Call) -> None:
         digit = self._digit(call)

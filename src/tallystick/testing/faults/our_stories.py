@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from tallystick.books.books import Books
+from tallystick.core.entity import Entity
 from tallystick.definition import reader
 from tallystick.engine.receipt import Command
 from tallystick.errors import StoreError
@@ -68,13 +69,18 @@ def _moved(id: str, old: str, new: str, form: str) -> Command:
     return _do("replacement", id, "create", old=old, new=new, form=form, currency=CURRENCY)
 
 
+def _entity(books: Books, machine: str, id: str) -> Entity:
+    with books.engine.store.reading() as look:
+        entity = look.entity(machine, id)
+    assert entity is not None
+    return entity
+
+
 def _elsewhere(name: str, card: str, minor: int) -> Step:
     """Another channel moves value on the card."""
 
     def step(books: Books) -> None:
-        with books.engine.store.reading() as look:
-            entity = look.entity("gift_card", card)
-        assert entity is not None
+        entity = _entity(books, "gift_card", card)
         books.engine.provider.elsewhere(name, str(entity.facts["number"]), CURRENCY, minor)  # type: ignore[attr-defined]
 
     return step
@@ -84,9 +90,7 @@ def _hold_released_elsewhere(payment: str) -> Step:
     """Somebody releases the payment's hold at the provider, and then tells our books."""
 
     def step(books: Books) -> None:
-        with books.engine.store.reading() as look:
-            entity = look.entity("payment", payment)
-        assert entity is not None
+        entity = _entity(books, "payment", payment)
         if entity.facts["hold_id"] is not None and entity.state == "authorized":
             books.engine.provider.release_by_hand(entity.facts["hold_id"])  # type: ignore[attr-defined]
         books.engine.try_execute(_do("payment", payment, "mark_hold_lost")).or_raise()
@@ -256,11 +260,13 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
 
 
 def stories() -> list[Story]:
-    """All of them; two are told with our own books as the provider, too."""
+    """All of them; two run with our own books as the provider, too."""
     machines = reader.load()
-    told = [Story(name, steps, machines) for name, steps in STEPS.items()]
+    usual = [Story(name, steps, machines) for name, steps in STEPS.items()]
     own = [
-        Story(f"{name}, own books", STEPS[name], machines, lambda path: LocalProvider(), provided=lambda path: None)
+        Story(
+            f"{name}, own books", STEPS[name], machines, lambda path: LocalProvider(), provider_books=lambda path: None
+        )
         for name in ("shipped in parts", "replaced")
     ]
-    return [*told, *own]
+    return [*usual, *own]

@@ -6,7 +6,9 @@ python -m tallystick.testing.faults page-crashes our-machines/loan.yaml --points
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.receipt import Command
 from tallystick.testing.faults.crash import crash_points
@@ -21,14 +23,9 @@ EACH = 5  # points of a story, where not all of them are taken
 
 
 def page_crashes(
-    machines: Machines,
-    name: str,
-    *,
-    points: int | None = POINTS,
-    seed: int = 0,
-    invariants: Sequence[UserInvariant] = (),
-    progress: Progress | None = None,
-) -> FaultReport:
+    machines: Machines, name: str, *, points: int | None = POINTS, seed: int = 0,
+    invariants: Sequence[UserInvariant] = (), progress: Progress | None = None,
+) -> FaultReport:  # fmt: skip
     """Compose stories about a machine and kill processes at so many points of them, or, for None, at all."""
     most = None if points is None else -(-points // EACH)
     composed = compose(machines, name, most, seed=seed, invariants=invariants)
@@ -52,6 +49,12 @@ def _killed(story: Story, points: int | None, progress: Progress | None) -> Faul
         steps = [f"  {number}  {step}" for number, step in enumerate(said, 1)]
         report.findings.append("\n".join([f"{story.name}, is:", *steps]))
     return report
+
+
+def machine_of(page: Path) -> tuple[Machines, str]:
+    """The machines of a page and of those beside it, and the name of the page's own."""
+    machines = reader.load(page.parent)
+    return machines, next(each.name for each in machines.values() if Path(each.file).resolve() == page.resolve())
 
 
 def summary(report: FaultReport) -> str:

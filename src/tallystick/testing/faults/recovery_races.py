@@ -33,8 +33,8 @@ def recovery_races(
     """Kill at so many points of a story, or at all, and let two recover; run it so often while the clock jumps."""
     if not story.steps:
         return FaultReport()  # there is nothing to recover
-    with trial(story) as opened:
-        _Races(opened).run(races, jumps, progress or (lambda line: None))
+    with trial(story, progress) as opened:
+        _Races(opened).run(races, jumps)
     return opened.report
 
 
@@ -43,14 +43,14 @@ class _Races:
         self._trial, self._story = opened, opened.story
         self._figures = opened.report.figures
 
-    def run(self, races: int | None, jumps: int, progress: Progress) -> None:
+    def run(self, races: int | None, jumps: int) -> None:
         names = self._trial.undisturbed.points
         half = None if races is None else -(-races // 2)
         chosen = []
         for what in (" the call", "after COMMIT"):  # what is asked is not answered; what is to follow is due
             places = [number for number, name in enumerate(names, 1) if what in name]
             chosen += [places[index - 1] for index in sample(half, len(places))]
-        progress(f"{self._story.name}: {len(chosen)} races, {jumps} runs with jumps")
+        self._trial.progress(f"{len(chosen)} races, {jumps} runs with jumps")
         for number in chosen:
             self._race(number, names[number - 1])
         if not any(isinstance(step, timedelta) for step in self._story.steps):  # which would be another time

@@ -53,7 +53,7 @@ class Story:
     # What became of a call that recovery could not close: a person asks the provider.
     by_hand: Callable[[Provider, Call], Outcome] = lambda provider, call: provider.by_hand(call)  # type: ignore[attr-defined]
     # The provider's books for the referee, if they can be read.
-    provided: Callable[[Path], ProviderBooks | None] = lambda path: FileProvider(path).provided()
+    provider_books: Callable[[Path], ProviderBooks | None] = lambda path: FileProvider(path).provider_books()
     # What else is wrong, as sentences, with the files of a folder at any moment.
     wrong: Callable[[Path], Iterable[str]] = lambda folder: ()
 

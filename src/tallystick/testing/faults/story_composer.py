@@ -28,7 +28,7 @@ from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import temporary_folder
 from tallystick.testing.fuzzing.coverage import DONE, Goal
-from tallystick.testing.fuzzing.guide import Guide, SeededDice, WantedCommand, pick
+from tallystick.testing.fuzzing.guide import Dice, Guide, WantedCommand, pick
 from tallystick.testing.fuzzing.invariants import EntityView, UserInvariant, name_of, violation
 from tallystick.testing.fuzzing.world import command_of, line_of
 
@@ -84,12 +84,12 @@ class _Composer:
         empty = Story(
             f"{self._machine.name}, story {number + 1}", [], self._machines,
             lambda path: RandomFileProvider(path, seed, self._partly),
-            provided=lambda path: None, wrong=self._wrong,
+            provider_books=lambda path: None, wrong=self._wrong,
         )  # fmt: skip
         with temporary_folder() as folder, closing(StoryRun(empty, folder)) as run:
-            return attrs.evolve(empty, steps=list(self._steps(run, SeededDice(seed))))
+            return attrs.evolve(empty, steps=list(self._steps(run, Dice(seed))))
 
-    def _steps(self, run: StoryRun, dice: SeededDice) -> Iterator[Command]:
+    def _steps(self, run: StoryRun, dice: Dice) -> Iterator[Command]:
         goal: Goal | None = None
         given = patience = 0
         for look in range(LOOKS):
@@ -116,7 +116,7 @@ class _Composer:
             if given == STEPS or not self.missing:
                 return
 
-    def _nearest(self, world: Mapping[Ref, Entity], dice: SeededDice) -> Goal | None:
+    def _nearest(self, world: Mapping[Ref, Entity], dice: Dice) -> Goal | None:
         """Something missing, out of a state that is not far; what was tried in vain waits."""
         stand = [each.state for each in world.values() if each.machine == self._machine.name]
         far: dict[Step, int] = {}

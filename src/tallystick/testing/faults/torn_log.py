@@ -33,8 +33,8 @@ OTHERS = (OTHER_BOOKS, ACKNOWLEDGED)
 
 def torn_logs(story: Story, tears: int | None = None, progress: Progress | None = None) -> FaultReport:
     """Tear the log of a story in so many ways, or in all, and judge the books that are left."""
-    with trial(story) as opened:
-        _TornLogs(opened).run(tears, progress or (lambda line: None))
+    with trial(story, progress) as opened:
+        _TornLogs(opened).run(tears)
     return opened.report
 
 
@@ -167,12 +167,11 @@ class _TornLogs:
             run.close()
         return files, moments.all
 
-    def run(self, wanted: int | None, progress: Progress) -> None:
+    def run(self, wanted: int | None) -> None:
         every = tears(self._log)
         for index, number in enumerate(sample(wanted, len(every))):
             if index % 500 == 0:
-                found = len(self._trial.report.findings)
-                progress(f"{self._story.name}: tear {number} of {len(every)}, {found} findings")
+                self._trial.progress(f"tear {number} of {len(every)}")
             self._at(every[number - 1])
         self._figures["commits"] += len(self._moments) - 1
         self._figures["frames"] += (len(self._log) - HEAD) // (FRAME_HEAD + page_size(self._log))

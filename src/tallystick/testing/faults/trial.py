@@ -15,7 +15,7 @@ import attrs
 from tallystick.testing.faults.comparison import ComparableBooks
 from tallystick.testing.faults.connection_watch import watched_connection
 from tallystick.testing.faults.kill_points import KillPoints
-from tallystick.testing.faults.report import FaultReport
+from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun, acknowledged
 from tallystick.testing.referee import Rows, judge
 
@@ -33,8 +33,8 @@ class Undisturbed:
 class Trial:
     """Opened with `trial`. Its report is what the run is for."""
 
-    def __init__(self, story: Story, folder: Path) -> None:
-        self.story = story
+    def __init__(self, story: Story, folder: Path, progress: Progress | None) -> None:
+        self.story, self._progress = story, progress
         self.report = FaultReport()
         self._folder, self._folders = folder, 0
         self._start = new_books(story, folder / "start")
@@ -68,12 +68,16 @@ class Trial:
         except Exception as error:  # noqa: BLE001
             self.find(where, [f"it ends with {type(error).__name__}: {error}"])
 
+    def progress(self, what: str) -> None:
+        if self._progress is not None:
+            self._progress(f"{self.story.name}: {what}, {len(self.report.findings)} findings")
+
     def find(self, where: str, sentences: Iterable[str]) -> None:
         self.report.find(f"{self.story.name}, {where}", sentences)
 
     def wrong_now(self, folder: Path, rows: Rows) -> Iterator[str]:
         """What is wrong with unfinished books."""
-        yield from judge(rows, self.story.provided(folder / OTHER_BOOKS), acknowledged(folder), settled=False)
+        yield from judge(rows, self.story.provider_books(folder / OTHER_BOOKS), acknowledged(folder), settled=False)
         yield from self.story.wrong(folder)
 
     def finish(self, where: str, folder: Path, run: Callable[[], StoryRun], *, steady: bool = True) -> None:
@@ -87,18 +91,17 @@ class Trial:
 
 
 @contextmanager
-def trial(story: Story) -> Iterator[Trial]:
+def trial(story: Story, progress: Progress | None) -> Iterator[Trial]:
     """Run the story undisturbed, in files that are gone afterwards. Raises AssertionError if it does not go well."""
     with temporary_folder() as folder:
-        yield Trial(story, folder)
+        yield Trial(story, folder, progress)
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """In memory where there is such a place: a process is killed here, never the machine."""
-    with tempfile.TemporaryDirectory(
-        prefix="tallystick-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None
-    ) as folder:
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="tallystick-", dir=place) as folder:
         yield Path(folder)
 
 
@@ -138,5 +141,5 @@ def sample(wanted: int | None, of: int) -> list[int]:
 
 
 def _wrong_at_the_end(story: Story, folder: Path, rows: Rows, *, steady: bool = True) -> Iterator[str]:
-    yield from judge(rows, story.provided(folder / OTHER_BOOKS), acknowledged(folder), steady=steady)
+    yield from judge(rows, story.provider_books(folder / OTHER_BOOKS), acknowledged(folder), steady=steady)
     yield from story.wrong(folder)

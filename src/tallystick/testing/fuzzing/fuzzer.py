@@ -20,7 +20,7 @@ from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.testing.fuzzing.coverage import DONE, Coverage, Goal, goals
-from tallystick.testing.fuzzing.guide import Dice, Guide, SeededDice
+from tallystick.testing.fuzzing.guide import Dice, Guide
 from tallystick.testing.fuzzing.invariants import UserInvariant
 from tallystick.testing.fuzzing.report import FuzzReport
 from tallystick.testing.fuzzing.shrink import replay, shrunk
@@ -34,26 +34,16 @@ AIMS = 16  # goals of a round
 TOWARDS = 5  # steps towards a goal at once: most of a story
 THROWS = st.integers(0, 2**32 - 1)
 QUIET = settings(
-    deadline=None,
-    database=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-    verbosity=Verbosity.quiet,
-    print_blob=False,
-    report_multiple_bugs=False,
-)
+    deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    verbosity=Verbosity.quiet, print_blob=False, report_multiple_bugs=False,
+)  # fmt: skip
 
 
 def state_machine(
-    machines: Machines,
-    names: Sequence[str],
-    wanted: Sequence[Goal] = (),
-    *,
-    invariants: Sequence[UserInvariant] = (),
-    make_store: Callable[[], Store] = MemoryStore,
-    coverage: Coverage | None = None,
-    guide: Guide | None = None,
-) -> type[RuleBasedStateMachine]:
+    machines: Machines, names: Sequence[str], wanted: Sequence[Goal] = (), *,
+    invariants: Sequence[UserInvariant] = (), make_store: Callable[[], Store] = MemoryStore,
+    coverage: Coverage | None = None, guide: Guide | None = None,
+) -> type[RuleBasedStateMachine]:  # fmt: skip
     """A `RuleBasedStateMachine` of these machines: `.TestCase` is a test, and a subclass may add rules."""
     aims = tuple(wanted or goals(machines, names))
     guided = guide or Guide(machines)
@@ -77,7 +67,7 @@ class _Fuzzed(RuleBasedStateMachine):
 
     def _step(self, dice: int, step: Callable[[Dice], None], times: int = 1) -> None:
         self.whole = False
-        drawn = SeededDice(dice * 1000 + len(self.walk.world.lines))
+        drawn = Dice(dice * 1000 + len(self.walk.world.lines))
         for _ in range(times):
             step(drawn)
         self.whole = True
@@ -111,14 +101,10 @@ class _Fuzzed(RuleBasedStateMachine):
 
 
 def fuzz(
-    machines: Machines,
-    *names: str,
-    examples: int = EXAMPLES,
-    seed: int = 0,
-    invariants: Sequence[UserInvariant] = (),
-    make_store: Callable[[], Store] = MemoryStore,
+    machines: Machines, *names: str, examples: int = EXAMPLES, seed: int = 0,
+    invariants: Sequence[UserInvariant] = (), make_store: Callable[[], Store] = MemoryStore,
     progress: Callable[[Coverage], None] | None = None,
-) -> FuzzReport:
+) -> FuzzReport:  # fmt: skip
     """Fuzz these machines together: so many stories, the same for the same seed. Stops at the first failure."""
     coverage, guide, left, turn = Coverage(), Guide(machines), examples, 0
     everything = goals(machines, names)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from random import Random
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import attrs
 
@@ -46,20 +46,14 @@ def faulty(refusal: Refusal) -> bool:
     return refusal.code in FAULTS or (refusal.cause is not None and faulty(refusal.cause))
 
 
-class Dice(Protocol):
-    """Where choices come from."""
-
-    def below(self, number: int) -> int:
-        """A whole number from 0 up, less than `number`."""
-
-
-class SeededDice:
-    """Dice made of one number: who draws sixty numbers a step from Hypothesis has little time for anything else."""
+class Dice:
+    """Where choices come from, made of one number: drawing each from Hypothesis would take most of a step's time."""
 
     def __init__(self, number: int) -> None:
         self._random = Random(number)  # noqa: S311  # a walk, no secret
 
     def below(self, number: int) -> int:
+        """A whole number from 0 up, less than `number`."""
         return self._random.randrange(number)
 
 

@@ -22,12 +22,9 @@ SMALL = ("0.01", "0.02", "0.03", "1.00")
 
 
 def replay(
-    machines: Machines,
-    lines: Sequence[Line],
-    *,
-    invariants: Sequence[UserInvariant] = (),
-    make_store: Callable[[], Store] = MemoryStore,
-) -> FuzzFailure | None:
+    machines: Machines, lines: Sequence[Line], *,
+    invariants: Sequence[UserInvariant] = (), make_store: Callable[[], Store] = MemoryStore,
+) -> FuzzFailure | None:  # fmt: skip
     """Go through a story in a new world, and let everything end; what went wrong, if anything did."""
     world = World(machines, make_store)
     checks = StepChecks(world, invariants)

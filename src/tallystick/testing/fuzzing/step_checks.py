@@ -49,8 +49,10 @@ class StepChecks:
     def after_step(self, receipts: Sequence[Receipt | None] = ()) -> None:
         """Look at all that a step wrote, and at the answers it got. Raises FuzzFailure."""
         self.coverage.steps += 1
-        for record in self._news():
+        records = self.world.journal()
+        for record in records[self._seen :]:
             self._entry(record)
+        self._seen = len(records)
         self._contacts()
         for receipt in receipts:
             if receipt is not None and receipt.refusal is not None:
@@ -62,17 +64,6 @@ class StepChecks:
             for invariant in machine.invariants.values():
                 self._declared(machine, invariant, entities)
         self._users()
-
-    def _news(self) -> list[Record]:
-        last = 64
-        while True:
-            records = self.world.journal(last)
-            if len(records) < last or records[0].seq <= self._seen + 1:
-                break
-            last *= 4
-        news = [each for each in records if each.seq > self._seen]
-        self._seen = records[-1].seq if records else 0
-        return news
 
     def _entry(self, record: Record) -> None:
         for why in self._conformance.take(record):

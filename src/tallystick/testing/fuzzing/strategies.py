@@ -25,12 +25,9 @@ IDS: Mapping[str, Sequence[str]] = {}
 
 
 def amounts(
-    machines: Machines,
-    entity: Entity,
-    command: str,
-    argument: str = "amount",
+    machines: Machines, entity: Entity, command: str, argument: str = "amount",
     world: Mapping[Ref, Entity] | None = None,
-) -> st.SearchStrategy[int]:
+) -> st.SearchStrategy[int]:  # fmt: skip
     """Amounts worth trying: nothing, one, where a guard turns and its two neighbours, all there is, and any other.
 
     `world` has what the entity links to: the guards of what it drives are looked at too.
@@ -62,12 +59,9 @@ def values(type_: Type, ids: Mapping[str, Sequence[str]] = IDS) -> st.SearchStra
 
 
 def arguments(
-    machines: Machines,
-    entity: Entity,
-    command: str,
-    world: Mapping[Ref, Entity] | None = None,
+    machines: Machines, entity: Entity, command: str, world: Mapping[Ref, Entity] | None = None,
     ids: Mapping[str, Sequence[str]] = IDS,
-) -> st.SearchStrategy[dict[str, object]]:
+) -> st.SearchStrategy[dict[str, object]]:  # fmt: skip
     """All arguments of a command, in minor units: amounts from where guards turn, anything else of its type."""
     machine = machines.at(entity.machine, entity.machine_version)
     each: dict[str, st.SearchStrategy[object]] = {}

@@ -31,15 +31,9 @@ class Walk:
     """`focus` are the machines whose transitions are wanted; the others come as they are needed."""
 
     def __init__(
-        self,
-        machines: Machines,
-        focus: Sequence[str],
-        goals: Sequence[Goal],
-        *,
-        guide: Guide | None = None,
-        invariants: Sequence[UserInvariant] = (),
-        make_store: Callable[[], Store] = MemoryStore,
-    ) -> None:
+        self, machines: Machines, focus: Sequence[str], goals: Sequence[Goal], *, guide: Guide | None = None,
+        invariants: Sequence[UserInvariant] = (), make_store: Callable[[], Store] = MemoryStore,
+    ) -> None:  # fmt: skip
         self.world = World(machines, make_store)
         self.coverage = Coverage()
         self.checks = StepChecks(self.world, invariants, self.coverage)

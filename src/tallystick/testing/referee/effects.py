@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
@@ -50,13 +50,23 @@ class PendingCall:
     aside: Counter[str] = attrs.field(factory=Counter)
 
 
-class Before(Protocol):
-    """An entity as it is before an entry."""
+@attrs.define
+class ReplayedEntity:
+    """An entity as its journal makes it."""
 
-    state: str | None
-    accounts: dict[str, int]
-    facts: dict[str, Any]
-    pending: dict[str, PendingCall]
+    name: str
+    state: str | None = None
+    revision: int = 0
+    machine_version: int = 0
+    currency: str = ""
+    hash: str = ""
+    at: str = ""
+    seq: int = 0
+    accounts: dict[str, int] = attrs.field(factory=dict)
+    facts: dict[str, Any] = attrs.field(factory=dict)
+    outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
+    pending: dict[str, PendingCall] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
+    fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
 @attrs.frozen
@@ -91,7 +101,7 @@ class Effect:
 _GIVEN: Any = object()  # a fact that the provider gives
 
 
-def expected_effect(definition: Definition, before: Before, entry: Row, args: Values) -> Effect:
+def expected_effect(definition: Definition, before: ReplayedEntity, entry: Row, args: Values) -> Effect:
     """What its page makes of an entry."""
     declared, phase = definition.transitions.get(entry["transition"]), entry["phase"]
     name = f"{entry['transition']} ({phase})"
@@ -111,7 +121,7 @@ def expected_effect(definition: Definition, before: Before, entry: Row, args: Va
     return Effect(name, nothing, None, None, odd=f"{name}: its page cannot be computed with {dict(args)}")
 
 
-def _values(definition: Definition, before: Before, command: str, args: Values) -> dict[str, Any]:
+def _values(definition: Definition, before: ReplayedEntity, command: str, args: Values) -> dict[str, Any]:
     """All that an expression may name. An argument hides the fact of its name; left out, it is false or none."""
     missing = {name: False if kind == "flag" else None for name, kind in definition.commands.get(command, {}).items()}
     return {**before.facts, **before.accounts, **missing, **args, "state": before.state}

@@ -12,10 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-import attrs
-
 from tallystick.testing.referee.definition_reader import Definition
-from tallystick.testing.referee.effects import IN_DOUBT, DrivenEntry, PendingCall, expected_effect
+from tallystick.testing.referee.effects import IN_DOUBT, DrivenEntry, PendingCall, ReplayedEntity, expected_effect
 
 Row = Mapping[str, Any]
 Ref = tuple[str, str]  # machine, id
@@ -30,25 +28,6 @@ HASHED = (
 _hashed = itemgetter(*HASHED)
 _read = json.JSONDecoder().raw_decode
 ENDED = ("confirmed", "declined", "unavailable")
-
-
-@attrs.define
-class ReplayedEntity:
-    """An entity as its journal makes it."""
-
-    name: str
-    state: str | None = None
-    revision: int = 0
-    machine_version: int = 0
-    currency: str = ""
-    hash: str = ""
-    at: str = ""
-    seq: int = 0
-    accounts: dict[str, int] = attrs.field(factory=dict)
-    facts: dict[str, Any] = attrs.field(factory=dict)
-    outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
-    pending: dict[str, PendingCall] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
-    fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
 class JournalReplay:

@@ -31,13 +31,9 @@ Ref = tuple[str, str]
 
 
 def judge(
-    rows: Rows,
-    provider_books: ProviderBooks | None = None,
-    acknowledged: Iterable[Acknowledged] = (),
-    *,
-    settled: bool = True,
-    steady: bool = True,
-) -> list[str]:
+    rows: Rows, provider_books: ProviderBooks | None = None, acknowledged: Iterable[Acknowledged] = (), *,
+    settled: bool = True, steady: bool = True,
+) -> list[str]:  # fmt: skip
     """What is wrong, as sentences. `settled`: nothing may be in doubt; `steady`: no clock was ever set back."""
     return [*_Judged(rows, steady).found(provider_books, tuple(acknowledged), settled=settled)]
 

@@ -14,6 +14,9 @@ from tallystick.testing.simulation.world import Clock, SimulatedWorld
 
 
 class LocalDouble:
+    """Cards are known by our own books."""
+
+    _world: SimulatedWorld  # set when the first process starts
     kind = "local"
     fault_kinds = ()
     currencies = ("USD", "EUR", "JPY", "BHD")
@@ -22,7 +25,6 @@ class LocalDouble:
     def __init__(self, seed: int, wrap: Wrap | None = None) -> None:
         self._chance = Random(f"{seed}:local")  # noqa: S311  # to be repeatable
         self._wrap = wrap
-        self._world: SimulatedWorld | None = None
 
     def _number(self) -> str:
         return f"6{self._chance.randrange(10**15):015}"
@@ -38,7 +40,7 @@ class LocalDouble:
     def holds(self, number: str, currency: str) -> Mapping[str, int]:
         """Our own, for there are no others."""
         card = self._card(number)
-        if card is None or self._world is None:
+        if card is None:
             return {}
         with self._world.store.reading() as reading:
             paid = reading.linked("payment", "card", card.id)
@@ -58,8 +60,6 @@ class LocalDouble:
         return card.accounts["available"] if card is not None else 0
 
     def _card(self, number: str) -> Entity | None:
-        if self._world is None:
-            return None
         with self._world.store.reading() as reading:
             found = [ref for ref in reading.find(number) if ref[0] == "gift_card"]
         return self._world.entity(*found[0]) if found else None

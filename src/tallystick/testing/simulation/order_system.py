@@ -15,6 +15,8 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+import attrs
+
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import GRACE
 from tallystick.engine.receipt import Command, Ended, Receipt
@@ -113,9 +115,8 @@ class OrderSystem:
     def _hear(self, command: Command, receipt: Receipt) -> None:
         self.answers[receipt.result] += 1
         self.world.recent.append(("answer", receipt.result, receipt.why))
-        self.acknowledged.append(
-            Acknowledged(command.key, command.machine, command.id, command.command, str(receipt.result))
-        )
+        told = Acknowledged(command.key, command.machine, command.id, command.command, str(receipt.result))
+        self.acknowledged.append(told)
         if receipt.pin:
             self.workload.pins[command.id] = receipt.pin
         if receipt.result in AGAIN:
@@ -138,9 +139,7 @@ class OrderSystem:
         command, ended = self.chance.choice(self._answered)
         self.counts["commands"] += 1
         if self.chance.random() < 0.2:
-            other = Command(
-                command.machine, command.id, command.command, {**command.args, "by_mistake": 1}, command.key
-            )
+            other = attrs.evolve(command, args={**command.args, "by_mistake": 1}, by=None, reason=None, due=None)
             self.world.survives(lambda: self._refused(other))
             return
         receipt = self.give(command)
@@ -157,10 +156,8 @@ class OrderSystem:
 
     def _release_hold(self) -> None:
         """A person releases a hold of ours at the provider's."""
-        payments = [
-            entity for ref in self.workload.orders if ref[0] == "payment" and (entity := self.world.entity(*ref))
-        ]
-        held = [each for each in payments if each.accounts["held"] and not each.calls]
+        payments = [self.world.entity(*ref) for ref in self.workload.orders if ref[0] == "payment"]
+        held = [each for each in payments if each is not None and each.accounts["held"] and not each.calls]
         if held and not self.workload.lost(held[0]):
             card = self.world.entity("gift_card", str(held[0].facts["card"]))
             assert card is not None
@@ -174,12 +171,9 @@ class OrderSystem:
             self._release_hold()
             return
         card = self.workload.card()
-        number = card.facts.get("number") if card is not None else None
-        if (
-            card is not None
-            and number
-            and self.double.act_elsewhere(str(number), card.currency, self.workload.amount(3000))
-        ):
+        if card is None or not (number := card.facts.get("number")):
+            return
+        if self.double.act_elsewhere(str(number), card.currency, self.workload.amount(3000)):
             self.counts["other channels"] += 1
             self.world.recent.append(("another channel spends from", card.id))
 

@@ -32,13 +32,7 @@ class Workload:
     def __init__(
         self, world: SimulatedWorld, double: ProviderDouble, machines: Machines, chance: Random, give: Give
     ) -> None:
-        self._world, self._double, self._machines, self._chance, self._give = (
-            world,
-            double,
-            machines,
-            chance,
-            give,
-        )
+        self._world, self._double, self._machines, self._chance, self._give = (world, double, machines, chance, give)
         self.cards: list[str] = []
         self.orders: list[tuple[str, str]] = []  # payments, fulfilments, replacements
         self.pins: dict[str, str] = {}
