@@ -13,7 +13,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.sealing import KEY, numbers_under
-from tallystick.errors import Invalid, NotFound, TallystickError
+from tallystick.errors import Invalid, NotFound, TallystickError, redacted
 from tallystick.provider.protocol import Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
@@ -90,5 +90,5 @@ def provider_named(name: str) -> Provider:
     except TallystickError:
         raise
     except Exception as error:
-        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {error}") from error
+        raise Invalid(f"provider {name!r} cannot be started: {type(error).__name__}: {redacted(str(error))}") from error
     return provider

@@ -31,7 +31,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine import rehearsal
 from tallystick.engine.engine import BATCH, Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, like_a_number, nearest
 from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
 
 FIELDS = ("key", "machine", "id", "command", "args")
@@ -292,7 +292,7 @@ def _hidden(args: Any, kinds: Mapping[str, str]) -> dict[str, str]:
     hidden = {}
     for name, value in args.items() if isinstance(args, dict) else ():
         kind = kinds.get(name, UNDECLARED.get(name))
-        misplaced = kind == "link" and re.fullmatch(r"\d{12,19}", str(value))  # a card number instead of an id
+        misplaced = kind == "link" and like_a_number(str(value))  # a card number instead of an id
         if (kind in ("secret", "number") or misplaced) and isinstance(value, str | int) and str(value):
             hidden[str(value)] = "•••" if kind == "secret" else mask(str(value))
     return hidden

@@ -21,7 +21,7 @@ from tallystick.cli.running import due, recover, resolve, run
 from tallystick.cli.starting import demo, key
 from tallystick.cli.testing import fuzz, simulate
 from tallystick.cli.waiting import holds, stuck
-from tallystick.errors import TallystickError
+from tallystick.errors import TallystickError, redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, key],
@@ -72,7 +72,8 @@ def _sentence(error: Exception) -> str:
             return "an argument is not UTF-8 text"
         case OSError() if error.strerror:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"this is a fault in tallystick itself: {type(error).__name__}: {error}; TALLYSTICK_TRACEBACK=1 shows where"
+    what = f"{type(error).__name__}: {redacted(str(error))}"
+    return f"this is a fault in tallystick itself: {what}; TALLYSTICK_TRACEBACK=1 shows where"
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

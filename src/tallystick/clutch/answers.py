@@ -8,7 +8,6 @@ JSON, half of it, no word of success.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal, InvalidOperation
@@ -18,12 +17,13 @@ import attrs
 
 from tallystick import money
 from tallystick.clutch.settings import ClutchSettings
-from tallystick.errors import MoneyError, TallystickError
+from tallystick.errors import MoneyError, TallystickError, like_a_number, redacted
 from tallystick.provider.protocol import Outcome, Result
 
 Json = Mapping[str, object]
 
 LONGEST_ID = 200  # characters; Clutch's are 36
+LONGEST_TEXT = 2000  # characters of an error's text that are looked at
 
 
 class StrangeAnswer(Exception):
@@ -56,16 +56,21 @@ def envelope(settings: ClutchSettings, status: int, body: bytes, hide: Sequence[
         code, text = text_of(answer.get("errorCode")), answer.get("errorMessage")
         if code is not None or isinstance(text, str):
             plain = _plain(text if isinstance(text, str) else "", hide)
-            return Outcome(Result.DECLINED, request=text_of(answer.get("requestRef")),
-                           reason=settings.reason(code, plain), code=code, text=plain)  # fmt: skip
+            reason, shown = settings.reason(code, plain), code and _plain(code, hide)
+            request = secretless(text_of(answer.get("requestRef")), hide)
+            return Outcome(Result.DECLINED, request=request, reason=reason, code=shown, text=plain)
     return Outcome(Result.UNKNOWN, code=f"HTTP {status}", text="the answer says neither that it was done nor why not")
 
 
 def _plain(text: str, hide: Sequence[str]) -> str:
     """Text of Clutch's without card numbers and PINs, in one line."""
-    for secret in hide:
-        text = re.sub(rf"(?<!\d){re.escape(secret)}(?!\d)", "…", text) if secret else text
-    return " ".join(re.sub(r"\d{9,}", "…", text).split())[:200]
+    return " ".join(redacted(text[:LONGEST_TEXT], hide).split())[:200]
+
+
+def secretless(id: str | None, hide: Sequence[str]) -> str | None:
+    """An id, unless it repeats a card number; a few digits are in an id by chance."""
+    numbers = [each for each in hide if like_a_number(each)]
+    return id if id is not None and redacted(id, numbers, long_numbers=False) == id else None
 
 
 @attrs.frozen

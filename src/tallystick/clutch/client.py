@@ -27,6 +27,7 @@ from tallystick.clutch.answers import Card, Entry, History, Json, NotRead, Stran
 from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport, Lost, NotSent, Transport
+from tallystick.errors import redacted
 from tallystick.provider.protocol import (
     Ambiguous,
     Call,
@@ -313,9 +314,9 @@ class ClutchProvider:
         try:
             answer = self._transport.send(request.method, self._headers_for(call), request.encoded())
         except NotSent as error:
-            outcome = _not_sent(f"Clutch was not reached ({error})")
+            outcome = _not_sent(f"Clutch was not reached ({redacted(str(error))})")
         except Exception as error:  # noqa: BLE001  # Lost, or a transport's own fault, whose text may hold a secret
-            why = str(error) if isinstance(error, Lost) else type(error).__name__
+            why = redacted(str(error)) if isinstance(error, Lost) else type(error).__name__
             outcome = Outcome(Result.UNKNOWN, text=f"no answer came ({why})")
         else:
             if answer.status == 429:

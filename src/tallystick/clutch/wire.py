@@ -231,7 +231,9 @@ def outcome(call: Call, settings: ClutchSettings, status: int, body: bytes) -> O
     try:
         return _confirmed(call, settings, answer)
     except StrangeAnswer as strange:
-        named, request_ref = text_of(answer.get("transactionId")), text_of(answer.get("requestRef"))
+        number = (number_of(call),)
+        named = answers.secretless(text_of(answer.get("transactionId")), number)
+        request_ref = answers.secretless(text_of(answer.get("requestRef")), number)
         said = f"{strange}; it names transaction {named}" if named else str(strange)
         return Outcome(Result.UNKNOWN, reference=named, request=request_ref, text=said)
 
@@ -246,6 +248,8 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
         raise StrangeAnswer("a card was allocated, but its number is not in the answer")
     if shown is not None and not drawn and shown.lstrip("0") != number_of(call).lstrip("0"):
         raise StrangeAnswer("the answer is about another card")
+    if {reference, request_ref} != {answers.secretless(id, (number_of(call),)) for id in (reference, request_ref)}:
+        raise StrangeAnswer("an id of the answer repeats the card's number")
     if reference is None and call.verb in MOVING:
         raise StrangeAnswer("the answer says success without any id")
     told = (

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.engine.sealing import Numbers
-from tallystick.errors import quoted
+from tallystick.errors import StoreError, quoted, redacted
 from tallystick.money import LIMIT
 from tallystick.provider.protocol import (
     Ambiguous,
@@ -60,7 +61,8 @@ def performed(provider: Provider, numbers: Numbers, call: Call, on_pin: OnPin | 
     except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
         return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {provider.name}")
     _hand_on(on_pin, call, outcome)
-    return _readable(outcome) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
+    hide = _secrets(numbers, call)
+    return _readable(outcome, hide) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
 
 
 def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | NotSeen | Ambiguous:
@@ -69,9 +71,10 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
         found = numbers.look_up(provider, call)
     except Exception as error:  # noqa: BLE001  # not knowing is no answer
         return Ambiguous(f"{type(error).__name__} while looking it up")
-    if isinstance(found, NotSeen | Ambiguous):
-        return found
-    return _readable(found) or Ambiguous("what the provider's record says of it cannot be read")
+    hide = _secrets(numbers, call)
+    if isinstance(found, NotSeen | Ambiguous):  # times and transactions in it are for a person: long numbers stay
+        return attrs.evolve(found, evidence=redacted(_in_one_line(found.evidence) or "", hide, long_numbers=False))
+    return _readable(found, hide) or Ambiguous("what the provider's record says of it cannot be read")
 
 
 def observed(observer: Observer, numbers: Numbers, card: CardFacts) -> Observed | Unread:
@@ -81,7 +84,7 @@ def observed(observer: Observer, numbers: Numbers, card: CardFacts) -> Observed 
     except Exception as error:  # noqa: BLE001  # its text may hold a secret
         return Unread(f"{type(error).__name__} while reading it")
     if isinstance(found, Unread):
-        return Unread(_in_one_line(found.why) or "")
+        return Unread(redacted(_in_one_line(found.why) or ""))
     return found if _can_be(found) else Unread("what the provider shows of it cannot be")
 
 
@@ -100,11 +103,20 @@ def _can_be(found: object) -> bool:
     )
 
 
-def _readable(outcome: object) -> Outcome | None:
+def _secrets(numbers: Numbers, call: Call) -> list[str]:
+    """What no text about this call may show: the card's number as the provider knows it, and what was passed on."""
+    known = [each for each in (call.card.number, call.args.get("number")) if isinstance(each, str)]
+    with suppress(StoreError):  # it cannot be opened, so the provider was never told
+        known = [numbers.opened(each) for each in known]
+    return [*known, *call.secrets.values()]
+
+
+def _readable(outcome: object, hide: Sequence[str]) -> Outcome | None:
     """The outcome with its text in one line, or None: it is no outcome, or has names that cannot be kept."""
     if not isinstance(outcome, Outcome):
         return None
-    said = [_in_one_line(text) for text in (outcome.text, outcome.code)]
+    ids = [id for id in (outcome.reference, outcome.request) if isinstance(id, str)]
+    said = [_shown(text, hide, ids) for text in (outcome.text, outcome.code)]
     names = (*said, outcome.reference, outcome.request, outcome.number, outcome.pin)
     amounts = (outcome.amount, outcome.available)
     if all(name is None or (isinstance(name, str) and name.isprintable()) for name in names) and all(
@@ -124,6 +136,11 @@ def _hand_on(on_pin: OnPin | None, call: Call, outcome: object) -> None:
     except Exception as error:  # noqa: BLE001  # its text may hold the PIN
         card = quoted(call.card.id)
         _log.error("the PIN of card %s was drawn and could not be handed on: %s", card, type(error).__name__)
+
+
+def _shown(text: str | None, hide: Sequence[str], ids: Sequence[str]) -> str | None:
+    """Text for people; the ids in it may be numbers, and are needed."""
+    return redacted(_in_one_line(text) or "", hide, keep=ids) if isinstance(text, str) else text
 
 
 def _in_one_line(text: str | None) -> str | None:

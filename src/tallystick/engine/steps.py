@@ -25,7 +25,7 @@ from tallystick.engine.old_receipt import old_receipt
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
-from tallystick.errors import Invalid, KeyReused, quoted
+from tallystick.errors import Invalid, KeyReused, quoted, redacted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction
@@ -244,7 +244,8 @@ def _answered(work: UnitOfWork, provider: Provider, command: Command, intent: In
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
     odd = odd or resolve.unnumbered(outcome, [step.row for step in intent.steps])
     if outcome.result is not Result.CONFIRMED or odd:
-        why = odd or f"provider {provider.name} says {outcome.result}: {outcome.text or outcome.reason or ''}"
+        said = redacted(outcome.text or str(outcome.reason or ""), call.secrets.values())
+        why = odd or f"provider {provider.name} says {outcome.result}: {said}"
         return _refused(command, refusal.unaided(command.machine, command.id, command.command, why))
     if any(step.row.gives_unique for step in intent.steps):
         taken = uniqueness.refused(work, intent, outcome)
