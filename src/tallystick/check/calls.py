@@ -1,4 +1,4 @@
-"""What a transition asks of the provider, itself or through the transitions that it drives."""
+"""Who calls whom: what a transition asks of the provider, itself or by what it drives, and who drives a command."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ def partial_argument(machines: Machines, transition: Transition) -> str | None:
             if partial is not None:
                 return drive.arguments[partial].source.strip()
     return None
+
+
+def drivers(machines: Machines, machine: str, command: str) -> list[Transition]:
+    """The transitions of all machines that drive a command of a machine."""
+    return [
+        each
+        for other in machines.values()
+        for each in other.transitions.values()
+        if any((drive.machine, drive.command) == (machine, command) for drive in each.drives)
+    ]
 
 
 def _answering(machines: Machines, machine: str, command: str) -> list[Transition]:

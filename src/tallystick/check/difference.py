@@ -5,15 +5,15 @@
     adds      all that ran runs as before; there is more
     changes   something that ran does so otherwise, or not at all
 
-Entities stay on the version they were made with, so a change is never a danger by itself. What it would mean to move
-them over is told beside it: states that are gone, value on accounts that are gone, calls whose transition is gone, and
-queued commands that are gone or take other arguments.
+Entities stay on the version with which they were made, so a change is never a danger by itself. What it would mean to
+move them over is told beside it: states that are gone, value on accounts that are gone, calls whose transition is gone,
+and queued commands that are gone or take other arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
@@ -27,16 +27,22 @@ KEYS = {
     "drive": "drives", "ask": "asks", "partial": "may be confirmed in part:", "move": "moves", "set": "sets",
     "then": "queues", "alike": "happens to",
 }  # fmt: skip
-
+SECTIONS = {
+    "states": "state", "accounts": "account", "facts": "fact", "commands": "command", "transitions": "transition",
+    "invariants": "invariant",
+}  # fmt: skip
 KINDS = {
     "driven": "only given by another machine",
     "patient": "waiting in the queue while a guard refuses it",
     "signed": "only taken with who gives it and why",
 }
+Thing = TypeVar("Thing")
 
 
 @attrs.frozen
 class Difference:
+    """What a new version changes."""
+
     kind: str  # nothing, wording, adds or changes
     says: str  # the same as a sentence
     changes: tuple[str, ...]  # each a sentence
@@ -58,22 +64,19 @@ def difference(old: Machine, new: Machine) -> Difference:
     if not added and not changed:
         changed = [f"what the page says under {key} is not the same" for key in after if before[key] != after[key]]
     kind = "changes" if changed else "adds" if added else "wording" if old.text != new.text else "nothing"
-    flight = tuple(_in_flight(old, new))
-    return Difference(kind, _sentence(kind, old, new), (*changed, *added), flight)
+    return Difference(kind, _sentence(kind, old, new), (*changed, *added), tuple(_in_flight(old, new)))
 
 
 def _sentence(kind: str, old: Machine, new: Machine) -> str:
     versions = f"version {old.version}" + (f" → {new.version}" if new.version != old.version else "")
-    match kind:
-        case "nothing":
-            return f"{old.name}, {versions}: the pages say the same"
-        case "wording":
-            return f"{old.name}, {versions}: only what is said for people; no entity behaves otherwise"
-    what = (
-        "all that ran runs as before, and there is more" if kind == "adds" else "something that ran does so otherwise"
-    )
-    same = f"; it needs another version than {old.version}" if new.version == old.version else ""
-    return f"{old.name}, {versions}: {what}{same}"
+    says = {
+        "nothing": "the pages say the same",
+        "wording": "only what is said for people; no entity behaves otherwise",
+        "adds": "all that ran runs as before, and there is more",
+        "changes": "something that ran does so otherwise",
+    }[kind]
+    same = kind in ("adds", "changes") and new.version == old.version
+    return f"{old.name}, {versions}: {says}" + (f"; it needs another version than {old.version}" if same else "")
 
 
 def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
@@ -81,80 +84,73 @@ def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
     before, after = behaviour(old), behaviour(new)
     added: list[str] = []
     changed: list[str] = []
-    for key, word in (("states", "state"), ("accounts", "account"), ("facts", "fact"), ("commands", "command"),
-                      ("transitions", "transition"), ("invariants", "invariant")):  # fmt: skip
-        gone, fresh = _apart(before[key], after[key])
-        added += [f"{word} {name} is new" for name in fresh if not _asks_more(new, word, name)]
-        changed += [f"{word} {name} is gone" for name in gone]
-        changed += [f"fact {name} is new and has to be given when an entity is made" for name in fresh
-                    if _asks_more(new, word, name)]  # fmt: skip
-    changed += _states(old, new) + _accounts(old, new) + _facts(old, new)
-    for name in [each for each in old.commands if each in new.commands]:
-        more, other = _command(old.commands[name], new.commands[name])
+    for key, word in SECTIONS.items():
+        for name in [each for each in after[key] if each not in before[key]]:
+            if key == "facts" and _must_be_given(new, name):
+                changed.append(f"fact {name} is new and has to be given when an entity is made")
+            else:
+                added.append(f"{word} {name} is new")
+        changed += [f"{word} {name} is gone" for name in before[key] if name not in after[key]]
+    changed += _states_and_accounts(old, new) + _facts(old, new)
+    for was, is_ in _in_both(old.commands, new.commands):
+        more, other = _command(was, is_)
         added += more
         changed += other
-    for name, transition in old.transitions.items():
-        if name in new.transitions:
-            added += _more_states(transition, new.transitions[name])
-            changed += _transition(
-                transition, new.transitions[name], before["transitions"][name], after["transitions"][name]
-            )
+    for one, other_ in _in_both(old.transitions, new.transitions):
+        added += _more_states(one, other_)
+        changed += _transition(one, other_, before["transitions"][one.name], after["transitions"][one.name])
     added += [f"outside account {name} is new" for name in sorted(set(after["outside"]) - set(before["outside"]))]
     changed += [f"outside account {name} is gone" for name in sorted(set(before["outside"]) - set(after["outside"]))]
     for name in before["invariants"].keys() & after["invariants"].keys():
         if before["invariants"][name] != after["invariants"][name]:
-            changed.append(f"invariant {name} states {new.invariants[name].always.source}, "
-                           f"not {old.invariants[name].always.source}")  # fmt: skip
-    changed += _refusals(old, new)
-    return added, changed
+            now, once = new.invariants[name].always.source, old.invariants[name].always.source
+            changed.append(f"invariant {name} states {now}, not {once}")
+    return added, changed + _refusals(old, new)
 
 
-def _apart(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    return [name for name in before if name not in after], [name for name in after if name not in before]
+def _in_both(old: Mapping[str, Thing], new: Mapping[str, Thing]) -> Iterator[tuple[Thing, Thing]]:
+    return ((each, new[name]) for name, each in old.items() if name in new)
 
 
-def _asks_more(new: Machine, word: str, name: str) -> bool:
+def _no_longer(now: bool) -> str:
+    return "" if now else "no longer "
+
+
+def _must_be_given(machine: Machine, name: str) -> bool:
     """Whether it is a fact that whoever makes an entity has to give."""
-    fact = new.facts.get(name) if word == "fact" else None
-    return fact is not None and not (fact.later or fact.type.optional or fact.default is not None)
+    fact = machine.facts[name]
+    return not (fact.later or fact.type.optional or fact.default is not None)
 
 
-def _states(old: Machine, new: Machine) -> list[str]:
+def _states_and_accounts(old: Machine, new: Machine) -> list[str]:
     changed = [
-        f"state {name} is {'' if new.states[name].final else 'no longer '}final"
-        for name in old.states
-        if name in new.states and old.states[name].final != new.states[name].final
+        f"state {is_.name} is {_no_longer(is_.final)}final"
+        for was, is_ in _in_both(old.states, new.states)
+        if was.final != is_.final
     ]
     if old.start != new.start and old.start in new.states:
         changed.append(f"an entity begins in {new.start}, not in {old.start}")
-    return changed
-
-
-def _accounts(old: Machine, new: Machine) -> list[str]:
-    return sorted(
-        f"value may {'' if new.accounts[name].kept else 'no longer '}stay on {name} in a final state"
-        for name in old.accounts.keys() & new.accounts.keys()
-        if old.accounts[name].kept != new.accounts[name].kept
+    return changed + sorted(
+        f"value may {_no_longer(is_.kept)}stay on {is_.name} in a final state"
+        for was, is_ in _in_both(old.accounts, new.accounts)
+        if was.kept != is_.kept
     )
 
 
 def _facts(old: Machine, new: Machine) -> list[str]:
     changed = []
-    for name in [each for each in old.facts if each in new.facts]:
-        was, is_ = old.facts[name], new.facts[name]
+    for was, is_ in _in_both(old.facts, new.facts):
+        name = is_.name
         if was.type != is_.type:
             changed.append(f"fact {name} is {is_.type}, not {was.type}")
         if was.default != is_.default:
-            changed.append(f"fact {name} is {_value(is_.default)} when it is not given, not {_value(was.default)}")
+            now, once = ("none" if each.default is None else each.default for each in (is_, was))
+            changed.append(f"fact {name} is {now} when it is not given, not {once}")
         if was.later != is_.later:
             changed.append(f"fact {name} is {'set later by a transition' if is_.later else 'given at creation'}")
         if was.unique != is_.unique:
             changed.append(f"two entities may {'no longer ' if is_.unique else ''}have the same {name}")
     return changed
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else str(value)
 
 
 def _command(old: Command, new: Command) -> tuple[list[str], list[str]]:
@@ -173,7 +169,7 @@ def _command(old: Command, new: Command) -> tuple[list[str], list[str]]:
             changed.append(f"command {name} takes {argument} as {is_}, not {was}")
     for kind, says in KINDS.items():
         if getattr(old, kind) != getattr(new, kind):
-            changed.append(f"command {name} is {'' if getattr(new, kind) else 'no longer '}{says}")
+            changed.append(f"command {name} is {_no_longer(getattr(new, kind))}{says}")
     return added, changed
 
 
@@ -199,8 +195,7 @@ def _written(transition: Transition, key: str) -> str:
         case "from":
             return joined(transition.sources)
         case "to" | "else":
-            state = transition.target if key == "to" else transition.otherwise
-            return state or "where it was"
+            return (transition.target if key == "to" else transition.otherwise) or "where it was"
         case "when":
             return f"'{transition.guard.source}'" if transition.guard else "always"
         case "drive":
@@ -210,10 +205,8 @@ def _written(transition: Transition, key: str) -> str:
         case "partial":
             return f"{transition.partial or 'nothing'}{f' up to {transition.upto.source}' if transition.upto else ''}"
         case "move":
-            return joined(
-                [f"{each.amount.source} from {each.source} to {each.target}" for each in transition.moves]
-                or ["nothing"]
-            )
+            moves = [f"{each.amount.source} from {each.source} to {each.target}" for each in transition.moves]
+            return joined(moves or ["nothing"])
         case "alike":
             return "whoever has the same unique fact" if transition.alike else "nobody else"
         case "set":
@@ -236,9 +229,8 @@ def _refusals(old: Machine, new: Machine) -> list[str]:
     for one, other, word in ((after, before, "refused"), (before, after, "no longer refused")):
         by_guard: dict[tuple[str, str], list[str]] = {}
         for (state, command, code), source in one.items():
-            if (state, command, code) not in other and all(
-                state in each.states and command in each.commands for each in (old, new)
-            ):
+            in_both = all(state in each.states and command in each.commands for each in (old, new))
+            if in_both and (state, command, code) not in other:
                 by_guard.setdefault((command, source), []).append(state)
         told += [
             f"{command} in {joined(states)} is {word} when {source}" for (command, source), states in by_guard.items()
@@ -268,21 +260,7 @@ def _in_flight(old: Machine, new: Machine) -> Iterator[str]:
     for account in old.accounts:
         if account not in new.accounts:
             yield f"value on {account} would be lost from sight: the account is gone"
-    yield from _open_calls(old, new)
-    yield from _queued(old, new)
-
-
-def _open_calls(old: Machine, new: Machine) -> Iterator[str]:
-    for name, transition in old.transitions.items():
-        if transition.ask is None and not transition.drives:
-            continue
-        if name not in new.transitions:
-            yield f"an open call of {name} could not be answered: the transition is gone"
-        elif _lands(transition) != _lands(new.transitions[name]):
-            yield f"an open call of {name} would land elsewhere than it was set out for"
-
-
-def _queued(old: Machine, new: Machine) -> Iterator[str]:
+    yield from _calls_in_flight(old, new)
     for name in dict.fromkeys(then.command for each in old.transitions.values() for then in each.then):
         if name not in new.commands:
             yield f"a queued {name} could not be taken: the command is gone"
@@ -290,6 +268,17 @@ def _queued(old: Machine, new: Machine) -> Iterator[str]:
             yield f"a queued {name} has the arguments of the old version"
 
 
-def _lands(transition: Transition) -> tuple[Any, ...]:
+def _calls_in_flight(old: Machine, new: Machine) -> Iterator[str]:
+    for name, transition in old.transitions.items():
+        if transition.ask is None and not transition.drives:
+            continue
+        if name not in new.transitions:
+            yield f"an open call of {name} could not be answered: the transition is gone"
+        elif _leads(transition) != _leads(new.transitions[name]):
+            yield f"an open call of {name} would land elsewhere than it was set out for"
+
+
+def _leads(transition: Transition) -> tuple[Any, ...]:
+    """Where a call's answer takes the entity and its value."""
     moves = tuple((each.source, each.target) for each in transition.moves)
     return transition.target, transition.otherwise, moves

@@ -100,13 +100,6 @@ def finding(
     """
     if code not in TITLES:
         raise KeyError(f"{code} has no title")
-    line, column = _nearest(machine, place)
+    around = [place[:length] for length in range(len(place), 0, -1)]
+    line, column = next((machine.places[each] for each in (*around, ("machine",)) if each in machine.places), (1, 1))
     return Finding(code, machine.name, machine.file, line, column, message, tuple(story), tuple(replay))
-
-
-def _nearest(machine: Machine, place: tuple[str, ...]) -> tuple[int, int]:
-    while place:
-        if place in machine.places:
-            return machine.places[place]
-        place = place[:-1]
-    return machine.places.get(("machine",), (1, 1))

@@ -152,8 +152,7 @@ class CoreCache:
 
     def _requests(self, role: Role, state: str) -> list[Request]:
         if state not in role.requests:
-            found, name, id = self.world.commands(role.member, state), role.machine.name, role.member.id
-            role.requests[state] = [Request(name, id, command, args) for command, args in found]
+            role.requests[state] = list(self.world.requests(role.member, state))
         return role.requests[state]
 
     def _shared(self, role: Role, snapshots: Snapshots, request: Request) -> list[Effect]:

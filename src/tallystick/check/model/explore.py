@@ -1,15 +1,13 @@
 """The second stage: the machines run together through everything they can do, with small amounts.
 
-For each machine there are some small worlds (`worlds`). Each is searched breadth first, so what goes wrong is met on
-the shortest way to it; the steps are the core's own (`core_cache`, `search`). Three questions are asked:
+Each small world is searched breadth first, so what goes wrong is met on the shortest way to it. Three questions:
 
     always       does every state keep what was declared, and does the core's own sum add up?      TS201 … TS208
     in the end   can everything still be fetched, ended and answered, from every state?            TS202, TS203, TS213
     sometimes    did every transition, every end of its call and every comparison really occur?    TS209 … TS212
 
 A search that was cut off at its budget says less, but never something wrong: a state that it has not looked at gets the
-benefit of the doubt, and what it has not seen is looked for with more money and more states before it is called
-missing.
+benefit of the doubt, and what it has not seen is looked for with more money before it is called missing.
 
 One fault makes many: once a world shows something, the larger worlds of the same machine are not searched, and nothing
 is called missing.
@@ -50,11 +48,10 @@ def explore(
 ) -> tuple[list[Finding], dict[str, int]]:
     """What goes wrong when the machines run; and how much was looked at.
 
-    `depth` is the largest amount in minor units: 3 searches ten times the states that 2 does, 4 a hundred times.
-    `invariants` get the entities of a state and say what is wrong with them, or None. They are not asked in worlds
-    where driven commands are given directly, for nothing holds between machines there.
+    The arguments are those of `check`. `invariants` are not asked in worlds where driven commands are given directly,
+    for nothing holds between machines there.
     """
-    run = _Exploration(machines, tuple(only) or tuple(machines), progress, invariants)
+    run = _Exploration(machines, tuple(only) or tuple(machines), progress, invariants, Monitor(machines))
     began = clock()
     deep = depth or DEPTH
     run.search(worlds(machines, run.only, deep), BUDGET * 10 ** max(0, deep - DEPTH))
@@ -72,7 +69,7 @@ class _Exploration:
     only: tuple[str, ...]
     progress: Callable[[str], None] | None
     invariants: Sequence[UserInvariant]
-    monitor: Monitor = attrs.field(init=False)
+    monitor: Monitor
     findings: list[Finding] = attrs.field(factory=list)
     worlds: int = 0
     complete: int = 0  # worlds searched to their end
@@ -81,9 +78,6 @@ class _Exploration:
     steps: int = 0
     deepest: int = 0
     _known: set[tuple[str, ...]] = attrs.field(factory=set)
-
-    def __attrs_post_init__(self) -> None:
-        self.monitor = Monitor(self.machines)
 
     def search(self, these: Iterable[World], budget: int) -> None:
         """Search the worlds in order; once one has shown something, leave out the others about the same machine."""
@@ -154,17 +148,13 @@ class _Exploration:
             return self._find("TS213", machine, message, ("command", items[0].command), story, search.world)
         machine, id = search.role(stuck.member).machine, story.ids[stuck.member]
         entity = story.entities[machine.name, id]
-        place = ("state", entity.state)
-        nothing = (
-            "nothing that can still happen" if stuck.surely
-            else f"nothing found in {STATES_WITH_MORE:,} states with more money"
-        )  # fmt: skip
-        if stuck.goal == ENDED:
-            message = f"{id} is {entity.state}, and {nothing} brings it to an end"
-            return self._find("TS203", machine, message, place, story, search.world)
-        held = ", ".join(f"{name} {amount(value)}" for name, value in entity.accounts.items() if value)
-        message = f"{id} is {entity.state} with {held}, and {nothing} fetches all of it"
-        return self._find("TS202", machine, message, place, story, search.world)
+        looked = f"nothing found in {STATES_WITH_MORE:,} states with more money"
+        nothing = "nothing that can still happen" if stuck.surely else looked
+        code, message = "TS203", f"{id} is {entity.state}, and {nothing} brings it to an end"
+        if stuck.goal != ENDED:
+            held = ", ".join(f"{name} {amount(value)}" for name, value in entity.accounts.items() if value)
+            code, message = "TS202", f"{id} is {entity.state} with {held}, and {nothing} fetches all of it"
+        return self._find(code, machine, message, ("state", entity.state), story, search.world)
 
     # What never happened
 
@@ -180,9 +170,8 @@ class _Exploration:
         return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
 
     def report_gaps(self) -> None:
-        seen = (
-            "every state" if self.complete == self.worlds else "all states within the budget; a larger depth sees more"
-        )
+        whole = self.complete == self.worlds
+        seen = "every state" if whole else "all states within the budget; a larger depth sees more"
         for each in self._gaps():
             message = f"{each.message} ({self.states:,} looked at: {seen})"
             self._find(each.code, self.machines[each.machine], message, each.place, None, None)

@@ -18,6 +18,8 @@ from tallystick.definition.machine import Command, Machine, Transition
 TEXT = "x"  # begins every text
 MOST_WAYS = 24  # to create one entity with every combination of facts; if there are more, each fact is varied alone
 Facts = Mapping[str, object]
+Ids = Mapping[str, list[str]]  # machine → the entities that a link may name
+Written = Sequence[object]
 
 
 def creation_facts(machine: Machine, links: Mapping[str, str], most: int) -> tuple[Facts, ...]:
@@ -38,7 +40,7 @@ def creation_facts(machine: Machine, links: Mapping[str, str], most: int) -> tup
             domains[name] = domain if first is None else [first, *(value for value in domain if value != first)]
     if math.prod(map(len, domains.values())) <= MOST_WAYS:
         return tuple(dict(zip(domains, way, strict=True)) for way in product(*domains.values()))
-    return tuple(_varied_alone(domains))
+    return _varied_alone(domains)
 
 
 def linked_facts(machine: Machine, links: Mapping[str, str], host: Machine) -> tuple[Facts, ...]:
@@ -53,30 +55,14 @@ def linked_facts(machine: Machine, links: Mapping[str, str], host: Machine) -> t
 
 
 def arguments(
-    machine: Machine,
-    command: Command,
-    transitions: Sequence[Transition],
-    most: int,
-    ids: Mapping[str, list[str]],
-    text: str,
+    machine: Machine, command: Command, transitions: Sequence[Transition], most: int, ids: Ids, text: str
 ) -> Iterator[dict[str, object]]:
-    """Small arguments for a command that these transitions answer.
-
-    `ids`: what a link may name, by machine. `text`: for an argument that is a text or a number.
-    """
+    """Small arguments for a command that these transitions answer. `text`: for any text or number."""
     read, negated, written = _read_by(transitions), _negated(transitions), _written(machine)
-    domains = [
-        _values(
-            type_,
-            most,
-            ids,
-            least=-most if name in negated else -1,
-            read=name in read or type_.kind == "link",
-            text=text,
-            written=written,
-        )
-        for name, type_ in command.arguments.items()
-    ]
+    domains = []
+    for name, type_ in command.arguments.items():
+        used, least = name in read or type_.kind == "link", -most if name in negated else -1
+        domains.append(_values(type_, most, ids, least=least, read=used, text=text, written=written))
     for way in product(*domains):
         yield dict(zip(command.arguments, way, strict=True))
 
@@ -92,27 +78,15 @@ def own_text(id: str) -> str:
     return f"{TEXT}-{id}"
 
 
-def _varied_alone(domains: Mapping[str, list[object]]) -> Iterator[Facts]:
+def _varied_alone(domains: Mapping[str, list[object]]) -> tuple[Facts, ...]:
     """The first value of every fact, and the last of every fact; and both with each fact varied alone."""
-    met: list[Facts] = []
-    for base in ({name: each[0] for name, each in domains.items()}, {name: each[-1] for name, each in domains.items()}):
-        for name, each in domains.items():
-            for value in each:
-                way = {**base, name: value}
-                if way not in met:
-                    met.append(way)
-                    yield way
+    bases = [{name: each[at] for name, each in domains.items()} for at in (0, -1)]
+    ways = [{**base, name: value} for base in bases for name, each in domains.items() for value in each]
+    return tuple(way for at, way in enumerate(ways) if way not in ways[:at])
 
 
 def _values(
-    type_: Type,
-    most: int,
-    ids: Mapping[str, list[str]],
-    *,
-    least: int = -1,
-    read: bool = True,
-    text: str = TEXT,
-    written: Sequence[object] = (),
+    type_: Type, most: int, ids: Ids, *, least: int = -1, read: bool = True, text: str = TEXT, written: Written = ()
 ) -> list[object]:
     """Small values of a type, amounts from `least` on. `read`: whether anything reads them; if not, one will do.
 
@@ -143,7 +117,7 @@ def _values(
     return some
 
 
-def _written(machine: Machine) -> Sequence[object]:
+def _written(machine: Machine) -> Written:
     """The numbers and texts with which a page compares."""
     return [*numbers(each.guard for each in machine.transitions.values() if each.guard), *texts(machine)]
 

@@ -51,8 +51,9 @@ class Invariants:
             holds = self._known.get(mark)
             if holds is None:
                 holds = self._known[mark] = check.wrong(search, state) is None
-            if not holds and check.name not in self.broken:
-                self.broken[check.name] = Broken(check.machine, check.name, check.wrong(search, state) or "", number)
+            name = check.invariant.name
+            if not holds and name not in self.broken:
+                self.broken[name] = Broken(check.machine, name, check.wrong(search, state) or "", number)
         for invariant in self._wanted:
             name = getattr(invariant, "__name__", repr(invariant))
             if name not in self.broken:
@@ -67,7 +68,6 @@ class _Check:
 
     machine: Machine
     members: tuple[int, ...]  # the entity, and those whose accounts are summed up for it
-    name: str
     invariant: Invariant
     always: Callable[..., object]
 
@@ -99,4 +99,4 @@ def _checks(search: Search) -> Iterator[_Check]:
         for each in search.world.invariants(machine):
             summed = {total.machine for total in each.sums.values()}
             others = [at for at, one in enumerate(members) if one.machine in summed and at != member]
-            yield _Check(machine, (member, *others), each.name, each, each.always.compiled())
+            yield _Check(machine, (member, *others), each, each.always.compiled())

@@ -119,13 +119,9 @@ def _reached_at_once(search: Search, goals: list[Goal]) -> array[int]:
     """The goals that each state has reached; all of them where the search has not looked."""
     tables = []  # by member: where its snapshot stands in a state, and the goals that each snapshot has reached
     for member, shift in enumerate(search.shifts):
-        role, bits = (
-            search.role(member),
-            [(goal, 1 << bit) for bit, (goal, whose) in enumerate(goals) if whose == member],
-        )
-        tables.append(
-            (shift, [sum(bit for goal, bit in bits if _reached_by(role, each, goal)) for each in role.snapshots])
-        )
+        role, mine = search.role(member), [(goal, bit) for bit, (goal, whose) in enumerate(goals) if whose == member]
+        table = [sum(1 << bit for goal, bit in mine if _reached_by(role, each, goal)) for each in role.snapshots]
+        tables.append((shift, table))
     full, drained = (1 << len(goals)) - 1, 1 << (len(goals) - 1)
     reaching = array("Q", bytes(8 * len(search.graph.states)))
     for number, state in enumerate(search.graph.states):

@@ -20,11 +20,7 @@ from tallystick.definition.machine import IN_DOUBT, Machine, Machines
 from tallystick.provider.protocol import Outcome
 
 # The guard was true, and only the core's last belt holds the command back: the page lets through what it should not.
-LAST_BELT = {
-    Code.AMBIGUOUS: "TS206",
-    Code.OVERDRAWN: "TS207",
-    Code.NOT_EMPTY: "TS207",
-}
+LAST_BELT = {Code.AMBIGUOUS: "TS206", Code.OVERDRAWN: "TS207", Code.NOT_EMPTY: "TS207"}
 
 
 @attrs.frozen

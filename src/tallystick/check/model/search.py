@@ -15,6 +15,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
+from typing import TypeVar
 
 import attrs
 
@@ -32,6 +33,7 @@ EVERY = 20_000  # states between two lines of progress
 Progress = Callable[[int, int], None]  # how many states were looked at, how many are known
 Opening = tuple[int, int, tuple[int, ...]]  # a difference that also opens a call (or -1) and queues follow-ups
 Steps = tuple[list[int], list[Opening]]  # plain differences, and others
+Key = TypeVar("Key")
 
 
 @attrs.define
@@ -74,7 +76,7 @@ class Search:
         self._snapshot_sorts: dict[tuple[int, int], int] = {}
         self._sorts: dict[Sort, int] = {}  # of snapshots
         self._looked: set[int] = set()  # combinations of snapshots
-        self._call_masks: dict[int, int] = {}  # the fields of those for whom a call has set something aside
+        self._call_masks: dict[int, int] = {}
         self.calls, self.queues = Multisets(self._count), Multisets(self._count)
         self._twins = [
             [member for member, each in enumerate(role_of) if each == role.number]
@@ -168,11 +170,10 @@ class Search:
         found: list[int] = []
         calls, queue = state >> CALLS & MASK, state & MASK
         for member, mask in enumerate(self._masks):
-            known = self._commands[member].get(state & mask)
-            if known is None:
-                known = self._commands[member][state & mask] = self._steps(member, state, self.commanded(member, state))
-                self._note_faults(number, member)
-            plain, others = known
+            known, mark = self._commands[member], state & mask
+            plain, others = known.get(mark) or self._learn(
+                known, mark, member, state, number, self.commanded(member, state)
+            )
             found += [state + change for change in plain]
             if others:
                 self._open(state, calls, queue, others, found)
@@ -210,15 +211,12 @@ class Search:
     def _answer(self, state: int, number: int, calls: int, queue: int, found: list[int]) -> None:
         """Add the steps that answer a call."""
         for call in self.calls.items[calls]:
-            mark = call, state & self._call_masks[call]
-            known = self._answers.get(mark)
-            if known is None:
-                member = self.actor(call)
-                known = self._answers[mark] = self._steps(member, state, self.answered(call, state))
-                self._note_faults(number, member)
+            mark = call, state & self._mask_of(call)
+            plain, others = self._answers.get(mark) or self._learn(
+                self._answers, mark, self.actor(call), state, number, self.answered(call, state)
+            )
             rest = self.calls.take(calls, call)
             less = state + ((rest - calls) << CALLS)
-            plain, others = known
             found += [less + change for change in plain]
             if others:
                 self._open(less, rest, queue, others, found)
@@ -228,13 +226,11 @@ class Search:
         for each in self.queues.items[queue]:
             member = self.actor(each)
             mark = each, state & self._masks[member]
-            known = self._follow_ups.get(mark)
-            if known is None:
-                known = self._follow_ups[mark] = self._steps(member, state, self.followed(each, state))
-                self._note_faults(number, member)
+            plain, others = self._follow_ups.get(mark) or self._learn(
+                self._follow_ups, mark, member, state, number, self.followed(each, state)
+            )
             rest = self.queues.take(queue, each)
             less = state + rest - queue
-            plain, others = known
             found += [less + change for change in plain]
             if others:
                 self._open(less, calls, rest, others, found)
@@ -293,25 +289,27 @@ class Search:
             shift = self.shifts[reach[slot]]
             change += (snapshot - (state >> shift & MASK)) << shift
         call = self.item(member, effect.call) if effect.call >= 0 else -1
-        if call >= 0:
-            self._mask_call(call)
         return change, call, tuple(self.item(reach[slot], number) for slot, number in effect.then)
 
-    def _mask_call(self, call: int) -> None:
-        """See that the mask of a call is there."""
-        if call not in self._call_masks:
+    def _mask_of(self, call: int) -> int:
+        """The fields of those for whom a call has set something aside."""
+        mask = self._call_masks.get(call)
+        if mask is None:
             number, member = divmod(call, self._count)
-            self._call_masks[call] = self._mask([self.reach[member][slot] for slot in self.cache.calls[number].slots])
+            slots = self.cache.calls[number].slots
+            mask = self._call_masks[call] = self._mask([self.reach[member][slot] for slot in slots])
+        return mask
 
-    def _steps(self, member: int, state: int, effects: list[Effect]) -> Steps:
-        """Effects as differences, each once."""
+    def _learn(
+        self, known: dict[Key, Steps], mark: Key, member: int, state: int, number: int, effects: list[Effect]
+    ) -> Steps:
+        """Keep effects as differences, each once, and the faults that showed with them."""
         changes = dict.fromkeys(self.change(member, state, effect) for effect in effects)
         plain = [change for change, call, then in changes if call < 0 and not then]
-        return plain, [each for each in changes if each[1] >= 0 or each[2]]
-
-    def _note_faults(self, number: int, member: int) -> None:
-        while self._monitor.new_faults:
-            self.graph.faults.append((self._monitor.new_faults.pop(0), number, member))
+        known[mark] = plain, [each for each in changes if each[1] >= 0 or each[2]]
+        self.graph.faults += [(fault, number, member) for fault in self._monitor.new_faults]
+        self._monitor.new_faults.clear()
+        return known[mark]
 
     def adopted(self, other: Search, state: int) -> int:
         """The number here of a state of another search with the same entities."""
@@ -322,9 +320,7 @@ class Search:
         calls = queue = 0
         for call in other.calls.items[state >> CALLS & MASK]:
             number, member = divmod(call, self._count)
-            call = self.item(member, cache.adopted_call(other.cache, number))
-            self._mask_call(call)
-            calls = self.calls.put(calls, call)
+            calls = self.calls.put(calls, self.item(member, cache.adopted_call(other.cache, number)))
         for item in other.queues.items[state & MASK]:
             number = cache.follow_up(other.follow_up(item))
             queue = self.queues.put(queue, self.item(self.actor(item), number))
@@ -369,8 +365,6 @@ class Search:
             after += ((state >> self.shifts[twins[old]] & MASK) - (state >> shift & MASK)) << shift
         if calls:
             after += (self.calls.renamed(calls, tuple(names)) - calls) << CALLS
-            for call in self.calls.items[after >> CALLS & MASK]:
-                self._mask_call(call)
         if queue:
             after += self.queues.renamed(queue, tuple(names)) - queue
         return after

@@ -255,7 +255,8 @@ class _Teller:
 
     def _in_words(self, request: Request) -> str:
         types = self._machines[request.machine].commands[request.command].arguments
-        args = [_argument(name, types[name], value) for name, value in request.args.items() if _given(value)]
+        given = [(name, value) for name, value in request.args.items() if _given(value)]
+        args = [name if value is True else f"{name} {shown(value, types[name], CURRENCY)}" for name, value in given]
         return " ".join([request.id, request.command, *args])
 
     # What is replayed
@@ -303,10 +304,6 @@ def _moves(entry: Entry) -> str:
 
 def _given(value: object) -> bool:
     return value is not None and value is not False
-
-
-def _argument(name: str, type_: Type, value: object) -> str:
-    return name if value is True else f"{name} {shown(value, type_, CURRENCY)}"
 
 
 def _as_json(type_: Type, value: object) -> object:

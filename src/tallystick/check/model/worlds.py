@@ -21,6 +21,7 @@ from itertools import combinations, product
 import attrs
 
 from tallystick.check.model.inputs import Facts, arguments, creation_facts, link_arguments, linked_facts, own_text
+from tallystick.core.entity import Request
 from tallystick.definition.machine import Invariant, Machine, Machines
 
 CROWD = 3  # with this many entities, a world allows only one call in flight and keeps the linked ones quiet
@@ -57,7 +58,7 @@ class World:
         summed = [(each, {total.machine for total in each.sums.values()}) for each in machine.invariants.values()]
         return [each for each, over in summed if not over or (over <= here and not self.by_hand)]
 
-    def commands(self, member: Member, state: str) -> Iterator[tuple[str, dict[str, object]]]:
+    def requests(self, member: Member, state: str) -> Iterator[Request]:
         """Every command that a member in a state answers to a caller, with all small arguments."""
         machine = self.machines[member.machine]
         ids: dict[str, list[str]] = {}
@@ -71,7 +72,7 @@ class World:
                 continue
             transitions = [row.transition for row in rows]
             for args in arguments(machine, command, transitions, self.most, ids, own_text(member.id)):
-                yield command.name, args
+                yield Request(machine.name, member.id, command.name, args)
 
 
 def worlds(machines: Machines, only: tuple[str, ...], most: int) -> Iterator[World]:

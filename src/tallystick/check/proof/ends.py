@@ -31,30 +31,23 @@ LookUp = Callable[[str], StateInvariants]
 
 def prove_ends(prover: Prover, known: StateInvariants, look_up: LookUp) -> None:
     """TS308. `look_up`: what is known of other machines."""
-    search = _Search(known, look_up)
+    machine, search = known.lifecycle.machine, _Search(known, look_up)
     try:
         search.run()
     except Undecided:
-        prover.report_undecided("an end", known.lifecycle.machine, ("machine",))
+        prover.report_undecided("an end", machine, ("machine",))
         return
+    facts = [name for name, fact in machine.facts.items() if fact.type.kind not in ("text", "link")]
     for point in _alone(known):
-        _prove_end(prover, known, search, point)
-
-
-def _prove_end(prover: Prover, known: StateInvariants, search: _Search, point: Point) -> None:
-    machine, subject_ = known.lifecycle.machine, known.lifecycle.subjects[point.state]
-    given, place = [*known.at(point), subject_.quiet], ("state", point.state)
-    model = prover.counterexample("lives that can end", machine, place, given, [search.can_end[point.state]])
-    if model is None:
-        return
-    if search.unfinished:
-        prover.report_undecided("an end", machine, place)
-        return
-    facts = (name for name, fact in machine.facts.items() if fact.type.kind not in ("text", "link"))
-    values = values_in_words(model, subject_.entity, {}, {}, [*machine.accounts, *facts])
-    prover.report(
-        "TS308", machine, f"no way leads from {point.state} to an end, whatever is asked of it: {values}", *place
-    )
+        subject_, place = known.lifecycle.subjects[point.state], ("state", point.state)
+        given, claim = [*known.at(point), subject_.quiet], search.can_end[point.state]
+        model = prover.counterexample("lives that can end", machine, place, given, [claim])
+        if model is not None and search.unfinished:
+            prover.report_undecided("an end", machine, place)
+        elif model is not None:
+            values = values_in_words(model, subject_.entity, {}, {}, [*machine.accounts, *facts])
+            message = f"no way leads from {point.state} to an end, whatever is asked of it: {values}"
+            prover.report("TS308", machine, message, *place)
 
 
 class _Search:
@@ -69,7 +62,7 @@ class _Search:
         finals = [state.name for state in self.machine.states.values() if state.final]
         self.can_end = {state: terms.YES if state in finals else terms.NO for state in self.machine.states}
         if not finals:
-            self.can_end = {state: self._empty(state) for state in self.machine.states}
+            self.can_end = {state: _empty(each.entity) for state, each in self.subjects.items()}
         self._ways = [
             (state, *self._firing(state, row, command))
             for (state, command), rows in self.machine.table.items()
@@ -78,10 +71,6 @@ class _Search:
         ]
         self._ways.sort(key=lambda way: bool(way[1].row.transition.drives))  # the simple ones first
         self._willing: dict[Firing, Term] = {}
-
-    def _empty(self, state: str) -> Term:
-        accounts = self.subjects[state].entity.accounts
-        return z3.And([terms.YES, *(accounts[name] == 0 for name in self.machine.holding)])
 
     def run(self) -> None:
         """Step backwards until every state can end, or until nothing is added.
@@ -116,7 +105,9 @@ class _Search:
             way = z3.And(way, self._drives_take_part(firing))
             if not satisfiable([*left, way]):
                 return False
-        own = {str(each) for each in _variables_of(firing.entity)}
+        facts = firing.entity.facts.values()
+        own = {str(each) for each in (*firing.entity.accounts.values(), *(one.term for one in facts))}
+        own |= {str(each.there) for each in facts}
         found = _eliminated(z3.Exists, [each for each in _variables(way) if str(each) not in own], way)
         self.can_end[state] = z3.simplify(z3.Or(self.can_end[state], found))
         return True
@@ -132,7 +123,8 @@ class _Search:
         accounts, facts = firing.completed(firing.entity.accounts), firing.facts()
         pairs = [(term, accounts[name]) for name, term in before.accounts.items()]
         for name, value in before.facts.items():
-            pairs.append((value.term, _same_sort(value, facts[name])))
+            same_sort = value.term.sort() == facts[name].term.sort()
+            pairs.append((value.term, (facts[name] if same_sort else value).term))
             if value.there is not terms.YES:
                 pairs.append((value.there, facts[name].there))
         return z3.substitute(self.can_end[target], *pairs)
@@ -178,12 +170,8 @@ def _alone(known: StateInvariants) -> list[Point]:
     return [point for point in known.lifecycle.points if point.changing is None and known.reached(point)]
 
 
-def _same_sort(one: Value, other: Value) -> Term:
-    return other.term if one.term.sort() == other.term.sort() else one.term
-
-
-def _variables_of(entity: Entity) -> list[Term]:
-    return [*entity.accounts.values(), *(term for value in entity.facts.values() for term in (value.term, value.there))]
+def _empty(entity: Entity) -> Term:
+    return z3.And([terms.YES, *(entity.accounts[name] == 0 for name in entity.machine.holding)])
 
 
 def _variables(term: Term) -> list[Term]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
 import attrs
@@ -31,7 +31,7 @@ def prove_guards(prover: Prover, known: StateInvariants) -> None:
     for (state, command), rows in machine.table.items():
         entity = known.lifecycle.subjects[state].entity
         args, typed = terms.arguments(machine, command)
-        answers = list(_answers(entity, command, rows, args))
+        answers = _answers(entity, command, rows, args)
         types = machine.commands[command].arguments
         if len(answers) == 1 and z3.is_true(answers[0].guard):
             continue  # there is nothing to prove
@@ -51,12 +51,11 @@ def prove_guards(prover: Prover, known: StateInvariants) -> None:
             prover.report("TS302", machine, message, *_place(rows, rows[0].name))
 
 
-def _answers(entity: Entity, command: str, rows: tuple[Row, ...], args: Mapping[str, Value]) -> Iterator[_Answer]:
+def _answers(entity: Entity, command: str, rows: tuple[Row, ...], args: Mapping[str, Value]) -> list[_Answer]:
     guards = [(row.name, row.transition.guard) for row in rows]
     guards += [(f"the refusal '{each.says}'", each.guard) for each in refusals(entity, command)]
     places = entity.places(args)
-    for name, guard in guards:
-        yield _Answer(name, terms.truth(guard, places), guard.names if guard else frozenset())
+    return [_Answer(name, terms.truth(guard, places), guard.names if guard else frozenset()) for name, guard in guards]
 
 
 def _counterexample(

@@ -195,15 +195,8 @@ class _Phase:
             changing = own.row.name if self.later else None
             points = [each for each in points if each.state == own.entity.state and changing in (None, each.changing)]
         prefix = own.entity.name if own and not self.later else "now."
-        return z3.Or(
-            [
-                z3.And(
-                    terms.equal(self.state, terms.text(each.state)),
-                    *known.at(each, subject(self.machine, each.state, prefix)),
-                )
-                for each in points
-            ]
-        )
+        at = [(terms.text(each.state), known.at(each, subject(self.machine, each.state, prefix))) for each in points]
+        return z3.Or([z3.And(terms.equal(self.state, state), *here) for state, here in at])
 
     def _count(self, firing: Firing, total: Sum) -> None:
         """What a firing of an entity that may count in a sum does to the sum, and to what is aside."""

@@ -119,11 +119,8 @@ class Lifecycle:
     def taking(self, state: str, rows: tuple[Row, ...]) -> list[Point]:
         """The points of a state at which a command that `rows` answer is not put off until a call has ended."""
         changing = any(row.changes for row in rows)
-
-        def takes(point: Point) -> bool:
-            return point.changing is None or not (changing or self.machine.rows[point.changing].ends)
-
-        return [point for point in self.points if point.state == state and takes(point)]
+        beside = [None, *(name for name, row in self.machine.rows.items() if not (changing or row.ends))]
+        return [point for point in self.points if point.state == state and point.changing in beside]
 
     def steps(self) -> Iterator[Step]:
         """Everything that can happen."""

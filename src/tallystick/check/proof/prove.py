@@ -1,14 +1,7 @@
-"""The third stage: what holds of a machine for all amounts, proved by a solver (`pip install 'tallystick[prove]'`).
-
-    guards       those of one command in one state exclude each other, and together they cover every value
-    accounts     nothing falls below zero, and no move is of less than nothing
-    transfers    value that leaves one entity arrives in another
-    invariants   of the page are kept by every step, of whichever machine
-    ends         every life can be brought to an end, and after it nothing is held
+"""The third stage: everything that is proved about machines.
 
 Amounts are integers without a bound here, whole or confirmed in part, with any number of other calls in flight. What
-the proofs rest on is found by the solver too: what holds in each state (`state_invariants`). A finding has the amounts
-that show it.
+the proofs rest on is found by the solver too: what holds in each state (`state_invariants`).
 """
 
 from __future__ import annotations

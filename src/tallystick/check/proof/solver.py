@@ -94,14 +94,10 @@ def values_in_words(
     model: Term, entity: Entity, args: Mapping[str, Value], types: Mapping[str, Type], names: Iterable[str]
 ) -> str:
     """`amount 7.00, held 5.00, last yes`, of these names."""
-    found = []
-    for name in sorted(names):
-        if name in args:
-            found.append(f"{name} {_value_in_words(model, args[name], types[name])}")
-        elif name in entity.accounts:
-            found.append(f"{name} {_value_in_words(model, Value(entity.accounts[name]), MONEY)}")
-        elif name in entity.facts:
-            found.append(f"{name} {_value_in_words(model, entity.facts[name], entity.machine.facts[name].type)}")
+    values = {name: (value, entity.machine.facts[name].type) for name, value in entity.facts.items()}
+    values |= {name: (Value(term), MONEY) for name, term in entity.accounts.items()}
+    values |= {name: (value, types[name]) for name, value in args.items()}
+    found = [f"{name} {_value_in_words(model, *values[name])}" for name in sorted(names) if name in values]
     return ", ".join(found) or "any values"
 
 

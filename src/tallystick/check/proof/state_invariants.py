@@ -20,7 +20,7 @@ from tallystick.check.proof.executions import Accounts, Execution
 from tallystick.check.proof.lifecycle import Lifecycle, Point, Step, Subject
 from tallystick.check.proof.solver import Undecided, new_solver
 from tallystick.check.proof.terms import Term, Value
-from tallystick.definition.machine import Fact, Machine
+from tallystick.definition.machine import Machine
 
 
 @attrs.frozen
@@ -178,21 +178,14 @@ def _statements(machine: Machine) -> Iterator[Statement]:
         yield Statement(name, "is 0")
         yield Statement(name, "is more than 0")
     for name, fact in machine.facts.items():
-        yield from (Statement(name, says) for says in _sayings(fact))
-        if fact.type.kind == "money":
+        type_, numeric = fact.type, fact.type.kind in ("money", "count")
+        says = ["is given", "is not given"] if type_.optional else ["is 0"] if numeric else []
+        says += ["is more than 0", "is not below 0"] if numeric else []
+        says += ["is true", "is false"] if type_.kind == "flag" and not type_.optional else []
+        says += [f"is never {choice}" for choice in type_.choices]
+        yield from (Statement(name, each) for each in says)
+        if type_.kind == "money":
             yield from (Statement(name, "is no more than", account) for account in machine.accounts)
-
-
-def _sayings(fact: Fact) -> Iterator[str]:
-    if fact.type.optional:
-        yield from ("is given", "is not given")
-    elif fact.type.kind in ("money", "count"):
-        yield "is 0"
-    if fact.type.kind in ("money", "count"):
-        yield from ("is more than 0", "is not below 0")
-    elif not fact.type.optional and fact.type.kind == "flag":
-        yield from ("is true", "is false")
-    yield from (f"is never {choice}" for choice in fact.type.choices)
 
 
 def _at_first(machine: Machine, statement: Statement) -> bool:

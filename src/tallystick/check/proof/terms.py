@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from operator import ge, gt, le, lt
 from typing import Any
 
 import attrs
@@ -34,6 +35,7 @@ class Value:
 Places = Mapping[str, Any]  # v, f, a, o: name → Value; s: Value
 NONE = Value(ZERO, NO)
 _TEXTS: dict[str, int] = {}
+_ORDER: Mapping[type[ast.cmpop], Any] = {ast.Lt: lt, ast.LtE: le, ast.Gt: gt, ast.GtE: ge}
 
 
 def text(written: str) -> Value:
@@ -94,18 +96,9 @@ def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, places: Places) ->
         found = z3.Or([equal(one, _value(each, places)) for each in right.elts])  # type: ignore[attr-defined]
         return found if isinstance(op, ast.In) else z3.Not(found)
     one, other = _value(left, places), _value(right, places)
-    match op:
-        case ast.Eq():
-            return equal(one, other)
-        case ast.NotEq():
-            return z3.Not(equal(one, other))
-        case ast.Lt():
-            return one.term < other.term
-        case ast.LtE():
-            return one.term <= other.term
-        case ast.Gt():
-            return one.term > other.term
-    return one.term >= other.term
+    if isinstance(op, ast.Eq | ast.NotEq):
+        return equal(one, other) if isinstance(op, ast.Eq) else z3.Not(equal(one, other))
+    return _ORDER[type(op)](one.term, other.term)
 
 
 def equal(one: Value, other: Value) -> Term:

@@ -78,7 +78,9 @@ def _between(prover: Prover, own: Firing, given: list[Term], driven: list[Firing
     """What is put on an outside account is taken from it, and no more arrives than leaves."""
     outside = list(driven[0].entity.machine.outside)
     for accounts in [*([name] for name in outside), outside]:
-        if not any(_takes(one, accounts) and _puts(other, accounts) for one, other in permutations(driven, 2)):
+        takes = [any(source in accounts for source, _ in each.row.lines) for each in driven]
+        puts = [any(target in accounts for _, target in each.row.lines) for each in driven]
+        if not any(takes[one] and puts[other] for one, other in permutations(range(len(driven)), 2)):
             continue
         gains = [_gain(each, accounts) for each in driven]
         arrives = z3.Sum([ZERO, *(z3.If(each > 0, each, 0) for each in gains)])
@@ -94,14 +96,6 @@ def _between(prover: Prover, own: Firing, given: list[Term], driven: list[Firing
             )
             prover.report("TS306", own.entity.machine, message, *own.place)
             return
-
-
-def _takes(firing: Firing, outside: Collection[str]) -> bool:
-    return any(source in outside for source, _ in firing.row.lines)
-
-
-def _puts(firing: Firing, outside: Collection[str]) -> bool:
-    return any(target in outside for _, target in firing.row.lines)
 
 
 def _gain(firing: Firing, outside: Collection[str]) -> Term:

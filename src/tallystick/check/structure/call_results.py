@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tallystick.check.calls import drivers
 from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.boundary_values import handed_on
 from tallystick.check.structure.reachable import Reachability
@@ -36,12 +37,8 @@ def _forgotten_numbers(reachable: Reachability) -> Iterator[Finding]:
     for name, transition in machine.transitions.items():
         if transition.ask is None or transition.ask.verb != "allocate" or _writes_number(transition):
             continue
-        driving = [
-            each
-            for other in reachable.trials.machines.values()
-            for each in other.transitions.values()
-            if any(drive.machine == machine.name and drive.command in transition.commands for drive in each.drives)
-        ]
+        machines, commands = reachable.trials.machines, transition.commands
+        driving = [each for command in commands for each in drivers(machines, machine.name, command)]
         if not driving or not all(_writes_number(each) for each in driving):
             why = f"{name} has a number drawn, and nobody writes it down (set: a fact to outcome.number)"
             yield finding("TS122", machine, why, "transition", name, "ask")

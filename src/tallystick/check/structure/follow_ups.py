@@ -72,7 +72,7 @@ def _queued(reachable: Reachability) -> Iterator[tuple[str, Finding]]:
             loop = _loop(machine, first) if name not in looping else []
             if loop and not looping & set(loop):
                 looping |= set(loop)
-                why = f"{joined(loop)} can follow each other for ever: {_all_values(case)}"
+                why = f"{joined(loop)} can follow each other for ever: {values_in_words(case)}"
                 yield name, finding("TS109", machine, why, "transition", name, "then")
         for state, command in sorted(given - taken):
             refused = machine.on_purpose.get((state, command))
@@ -99,27 +99,19 @@ def _left_waiting(reachable: Reachability, known: Collection[str]) -> Iterator[F
             state = next((state for state in _waiting(reachable, first) if state in states), None)
             if state is not None:
                 why = f"{name} leads to {state}, which goes on by itself, and queues nothing that it takes there"
-                yield finding("TS119", machine, f"{why}: {_all_values(case)}", "transition", name, "then")
+                yield finding("TS119", machine, f"{why}: {values_in_words(case)}", "transition", name, "then")
                 break
 
 
 def _waiting(reachable: Reachability, first: Firing) -> Iterator[str]:
     """The states that go on by themselves where a transition leads to, and nothing takes it on."""
     machine = reachable.machine
-    ends = []
-    if not any(next_ for _, _, next_ in _next(machine, first)):
-        ends.append(first.after())
-    declined = first.row.transition.otherwise
-    if declined and reachable.trials.calls[first.row.name]:
-        ends.append((declined, first.accounts, first.facts))
-    for state, accounts, facts in (each for each in ends if each is not None):
-        goes_on = machine.states[state].goes_on
-        if goes_on is not None and goes_on.compiled()(accounts, facts, {}, state, None):
-            yield state
-
-
-def _all_values(case: Case) -> str:
-    return values_in_words(case, {variable.name for variable, _ in case.values})
+    taken = any(next_ for _, _, next_ in _next(machine, first))
+    declined = first.row.transition.otherwise if reachable.trials.calls[first.row.name] else None
+    for end in (None if taken else first.after(), (declined, first.accounts, first.facts) if declined else None):
+        goes_on = machine.states[end[0]].goes_on if end else None
+        if end and goes_on is not None and goes_on.compiled()(end[1], end[2], {}, end[0], None):
+            yield end[0]
 
 
 def _firings(reachable: Reachability, row: Row) -> Iterator[tuple[Case, Firing]]:

@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.check.structure.boundary_values import ValueClass, class_of, classes_at_creation
 from tallystick.check.structure.trials import Cell, ClassEffect, Observed, StartClass, Trials
-from tallystick.definition.machine import IN_DOUBT, Row
+from tallystick.definition.machine import IN_DOUBT, Machine, Row
 
 FactClasses = tuple[tuple[str, ValueClass], ...]
 
@@ -126,11 +126,7 @@ class Reachability:
 
         At an end these are only the calls that were made there: nothing ends while one of its calls is out.
         """
-        machine = self.machine
-        leads: dict[str, set[str]] = defaultdict(set)
-        for row in machine.rows.values():
-            for source in row.transition.sources:
-                leads[source] |= {state for state in (row.target, row.transition.otherwise) if state}
+        machine, leads = self.machine, declared_ways(self.machine)
         found: dict[str, list[tuple[Row, tuple[int, ...]]]] = defaultdict(list)
         for name, moves in self.trials.in_doubt.items():
             row = machine.rows[name]
@@ -246,13 +242,21 @@ class Reachability:
                 self._reach(state, attrs.evolve(situation, bits=bits), {})
 
 
+def declared_ways(machine: Machine) -> dict[str, set[str]]:
+    """For each state those to which transitions lead from it, whether they can fire or not."""
+    leads: dict[str, set[str]] = {}
+    for each in machine.transitions.values():
+        for source in each.sources:
+            leads.setdefault(source, set()).update(state for state in (each.target, each.otherwise) if state)
+    return leads
+
+
 def closure(leads: Mapping[str, Iterable[str]], start: Iterable[str]) -> set[str]:
     """The start, and all to which it leads by any number of steps."""
-    found, level = set(start), list(start)
-    while level:
-        level = [*dict.fromkeys(state for each in level for state in leads.get(each, ()) if state not in found)]
-        found |= set(level)
-    return found
+    found = list(dict.fromkeys(start))
+    for each in found:  # which grows
+        found += [state for state in leads.get(each, ()) if state not in found]
+    return set(found)
 
 
 def _fits(situation: Situation, start: StartClass) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tallystick.check.finding import Finding, finding
-from tallystick.check.structure.reachable import Reachability, closure
+from tallystick.check.structure.reachable import Reachability, closure, declared_ways
 from tallystick.check.wording import joined
 from tallystick.definition.machine import Machine, Row
 
@@ -20,18 +20,13 @@ def check_states(reachable: Reachability) -> Iterator[Finding]:
 
 def _unreached(machine: Machine) -> Iterator[Finding]:
     """States to which no transition leads. If one does and can never fire, that is found as TS116."""
-    leads: dict[str, set[str]] = {}
-    for each in machine.transitions.values():
-        for source in each.sources:
-            leads.setdefault(source, set()).update(state for state in (each.target, each.otherwise) if state)
+    leads = declared_ways(machine)
     reached = closure(leads, [machine.start])
     for state in machine.states:
         if state not in reached:
             from_ = sorted(source for source, targets in leads.items() if state in targets)
-            how = (
-                f"only {joined(from_)}, which nothing leads to either, leads to" if from_ else "no transition leads to"
-            )
-            yield finding("TS101", machine, f"{how} {state}", "state", state)
+            who = f"only {joined(from_)}, which nothing leads to either," if from_ else "no transition"
+            yield finding("TS101", machine, f"{who} leads to {state}", "state", state)
 
 
 def _traps(reachable: Reachability) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ at all is found by `reachable`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -44,10 +44,7 @@ class Case:
     def rank(self) -> tuple[int, int]:
         """How hard it is to read: smaller is easier."""
         numbers = [value for _, value in self.values if type(value) is int]
-        return (
-            sum(abs(number) for number in numbers) + sum(number < 0 for number in numbers),
-            sum(value is True for _, value in self.values),
-        )
+        return sum(abs(each) + (each < 0) for each in numbers), sum(value is True for _, value in self.values)
 
     def places(self, machine: Machine, command: str) -> tuple[dict[str, int], dict[str, Any], dict[str, Any]]:
         """Accounts, facts and arguments with these values; what is not among them is 0 or none."""
@@ -106,33 +103,21 @@ class Cell:
     observed: Mapping[StartClass, Observed]
 
 
-@attrs.define
 class Trials:
     """All trials of one machine."""
 
-    machines: Machines
-    machine: Machine
-    bit: Mapping[str, int] = attrs.field(init=False)  # of each account
-    texts: list[str] = attrs.field(init=False)
-    tracked: frozenset[str] = attrs.field(init=False)  # facts
-    calls: Mapping[str, bool] = attrs.field(init=False)  # by transition: whether it may call the provider
-    partial: Mapping[str, str | None] = attrs.field(init=False)  # by transition: the argument confirmed in part
-    assumed: list[tuple[frozenset[str], Callable[..., object]]] = attrs.field(init=False)  # invariants: names, function
-    in_doubt: dict[str, set[tuple[int, ...]]] = attrs.field(init=False, factory=dict)  # by transition: moves in doubt
-    _known: dict[object, Mapping[StartClass, Observed]] = attrs.field(init=False, factory=dict)
-
-    def __attrs_post_init__(self) -> None:
-        machine = self.machine
-        self.bit = {name: 1 << index for index, name in enumerate(machine.columns)}
+    def __init__(self, machines: Machines, machine: Machine) -> None:
+        self.machines, self.machine = machines, machine
+        self.bit = {name: 1 << index for index, name in enumerate(machine.columns)}  # of each account
         self.texts = texts(machine)
         self.tracked = tracked_facts(machine)
-        self.calls = {name: may_call(self.machines, each) for name, each in machine.transitions.items()}
-        self.partial = {name: partial_argument(self.machines, each) for name, each in machine.transitions.items()}
-        self.assumed = [
-            (each.always.names, each.always.compiled())
-            for each in machine.invariants.values()
-            if each.always.names <= set(machine.columns)
-        ]
+        # By transition: whether it may call the provider, the argument confirmed in part, moves in doubt together
+        self.calls = {name: may_call(machines, each) for name, each in machine.transitions.items()}
+        self.partial = {name: partial_argument(machines, each) for name, each in machine.transitions.items()}
+        self.in_doubt: dict[str, set[tuple[int, ...]]] = {}
+        invariants = [each.always for each in machine.invariants.values()]
+        self.assumed = [(each.names, each.compiled()) for each in invariants if each.names <= set(machine.columns)]
+        self._known: dict[object, Mapping[StartClass, Observed]] = {}
 
     def cells(self) -> Iterator[Cell]:
         """Every state and command that something may answer."""

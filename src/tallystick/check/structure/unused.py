@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tallystick.check.calls import drivers
 from tallystick.check.expressions import expressions
 from tallystick.check.finding import Finding, finding
 from tallystick.definition.machine import Machine, Machines, RefusedOnPurpose, Transition
@@ -41,19 +42,12 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
 
 
 def _commands(machines: Machines, machine: Machine) -> Iterator[Finding]:
-    driven = {
-        drive.command
-        for other in machines.values()
-        for each in other.transitions.values()
-        for drive in each.drives
-        if drive.machine == machine.name
-    }
     for name, command in machine.commands.items():
         answering = [each for each in machine.transitions.values() if name in each.commands]
         if not answering:
             yield finding("TS114", machine, f"no state answers {name}", "command", name)
             continue
-        if command.driven and name not in driven:
+        if command.driven and not drivers(machines, machine.name, name):
             why = f"{name} is only for other machines to give, and none gives it"
             yield finding("TS114", machine, why, "command", name)
         used = _looked_at(answering, (each for each in machine.refuse if name in each.commands))

@@ -49,10 +49,9 @@ def smallest_cases(reachable: Reachability, cell: Cell, kind: Callable[[Observed
     return smallest
 
 
-def values_in_words(case: Case, names: Collection[str]) -> str:
-    """The values of a case that have these names: `amount 0.01, held 0.02 and last no`."""
-    arguments_first = sorted(case.values, key=lambda pair: "avf".index(pair[0].place))
-    parts = [
-        f"{each.name} {shown(value, each.type, CURRENCY)}" for each, value in arguments_first if each.name in names
-    ]
+def values_in_words(case: Case, names: Collection[str] | None = None) -> str:
+    """The values of a case, or those that have these names: `amount 0.01, held 0.02 and last no`."""
+    chosen = [pair for pair in case.values if names is None or pair[0].name in names]
+    arguments_first = sorted(chosen, key=lambda pair: "avf".index(pair[0].place))
+    parts = [f"{each.name} {shown(value, each.type, CURRENCY)}" for each, value in arguments_first]
     return joined(parts) if parts else "any values"
