@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
-from tallystick.engine.receipt import Answer, Answered, Command, Receipt
+from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt
 from tallystick.engine.verify import Report, verify
 from tallystick.errors import NotFound
 from tallystick.store.rows import Record
@@ -121,6 +121,21 @@ class BaseBooks:
     ) -> Receipt:
         receipt = self.engine.try_execute(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
         return self.engine.queue.follow(receipt)
+
+    def _give_all(self, *commands: Command) -> Receipt:
+        """Ask for all, then give one after the other; the receipt of the last. Raises Refused, with nothing changed."""
+        self._ask(*commands)
+        for command in commands:
+            receipt = self.engine.try_execute(command).or_raise()
+        return self.engine.queue.follow(receipt)
+
+    def _ask(self, *commands: Command) -> None:
+        """Raise Refused, with nothing changed, if one of these would be refused: a verb asks for all of its steps."""
+        answer = self.engine.may_all(commands)
+        if answer.refusal is None:
+            return
+        no, first = answer.refusal, commands[0]
+        Receipt(Ended.REFUSED, first.key, no.machine, no.id, no.command, no.state, refusal=no, why=no.why).or_raise()
 
     @contextmanager
     def _drawn(self, pin: str | None) -> Iterator[str | None]:

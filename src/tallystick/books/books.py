@@ -20,15 +20,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from tallystick.books.base import BaseBooks
+from tallystick.books.holding import Amount, Holding
 from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
-from tallystick.engine.receipt import Receipt
+from tallystick.engine.receipt import Command, Receipt
+from tallystick.errors import Invalid, quoted
 from tallystick.money import Money
 
-Amount = Money | str
 
-
-class Books(BaseBooks):
+class Books(Holding):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are sold
@@ -49,11 +48,10 @@ class Books(BaseBooks):
     ) -> Sale:
         """Sell an electronic card: allocate, activate, issue. With `review`, it waits for `approve`."""
         facts = {"card_set": card_set, "kind": kind, **(limits or {})}
-        self._line(card, "electronic", amount, currency, order, key, facts, by)
-        if review:
-            receipt = self._do("fulfilment", key, "review", {}, f"{key}/review", by)
-            return Sale(card, receipt)
-        return self._sold(card, key, self._do("fulfilment", key, "allocate", {}, f"{key}/allocate", by))
+        step = "review" if review else "allocate"
+        last = self._command("fulfilment", key, step, {}, f"{key}/{step}", by)
+        receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, last)
+        return Sale(card, receipt) if review else self._sold(card, receipt)
 
     def ship_physical(
         self,
@@ -69,13 +67,15 @@ class Books(BaseBooks):
         by: str | None = None,
     ) -> Sale:
         """Sell a physical card when it ships, with the number scanned: activate, issue."""
-        self._line(card, "physical", amount, currency, order, key, {"kind": kind, **(limits or {})}, by)
-        return self._sold(card, key, self._do("fulfilment", key, "ship", {"number": number}, f"{key}/ship", by))
+        facts = {"kind": kind, **(limits or {})}
+        ship = self._command("fulfilment", key, "ship", {"number": number}, f"{key}/ship", by)
+        return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, ship))
 
     def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
         """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
         line = self._entity("fulfilment", sale)
-        return self._sold(str(line.facts["card"]), sale, self._do("fulfilment", sale, "approve", {}, key, by, reason))
+        approve = self._command("fulfilment", sale, "approve", {}, key, by, reason)
+        return self._sold(str(line.facts["card"]), self._give_all(approve))
 
     def reject(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Receipt:
         """Reject a sale under review; no card is touched."""
@@ -91,14 +91,18 @@ class Books(BaseBooks):
         key: str,
         facts: Mapping[str, object],
         by: str | None,
-    ) -> None:
-        """The card and the order line that sells it."""
+        last: Command,
+    ) -> Receipt:
+        """The card and the order line that sells it, and the line's first step."""
         blank = {"form": form, "currency": currency, **facts}
-        self._do("gift_card", card, "create", blank, f"{key}/card", by)
         line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
-        self._do("fulfilment", key, "create", line, f"{key}/line", by)
+        return self._give_all(
+            self._command("gift_card", card, "create", blank, f"{key}/card", by),
+            self._command("fulfilment", key, "create", line, f"{key}/line", by),
+            last,
+        )
 
-    def _sold(self, card: str, sale: str, receipt: Receipt) -> Sale:
+    def _sold(self, card: str, receipt: Receipt) -> Sale:
         """What the customer gets, once the line is fulfilled."""
         with self._drawn(receipt.drawn) as pin:
             for each in receipt.followed:
@@ -157,70 +161,6 @@ class Books(BaseBooks):
 
     # Orders are paid
 
-    def authorize(
-        self,
-        payment: str,
-        card: str,
-        amount: Amount,
-        *,
-        order: str,
-        key: str,
-        pin: str | None = None,
-        allow_partial: bool = False,
-        by: str | None = None,
-    ) -> Receipt:
-        """Hold an amount on a card for an order.
-
-        `allow_partial`: if the card carries less, hold what there is; `receipt.money("held")` says how much.
-        """
-        self._ask_for(payment, card, order, key, by)
-        args = {"amount": amount, "pin": pin, "allow_partial": allow_partial}
-        return self._do("payment", payment, "authorize", args, key, by)
-
-    def authorize_all(
-        self,
-        tender: Tender,
-        *,
-        order: str,
-        key: str,
-        pins: Mapping[str, str] | None = None,
-        by: str | None = None,
-    ) -> dict[str, Receipt]:
-        """Hold every part of a tender, or none: payments by id, which is "order/card".
-
-        If a card says no, what was held for this tender is given back and the card's answer is raised. While one
-        is in doubt the others stay held, because it may have been done: recover, then say it again.
-        """
-        receipts: dict[str, Receipt] = {}
-        for card, amount in tender.parts:
-            payment = f"{order}/{card}"
-            pin = (pins or {}).get(card)
-            self._ask_for(payment, card, order, f"{key}/{card}", by)
-            args = {"amount": amount, "pin": pin}
-            receipt = self.engine.try_execute(self._command("payment", payment, "authorize", args, f"{key}/{card}", by))
-            if not receipt.applied:
-                if receipt.result != "in_doubt":
-                    for held in receipts:
-                        self._do(
-                            "payment", held, "cancel", {}, f"{key}/{held}/back", by, f"{card}: {receipt.why}"[:1000]
-                        )
-                receipt.or_raise()
-            receipts[payment] = receipt
-        return receipts
-
-    def redeem(
-        self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        allow_partial: bool = False, by: str | None = None,
-    ) -> Receipt:  # fmt: skip
-        """Take an amount in one step, for goods handed over at once. `void` undoes it whole."""
-        self._ask_for(payment, card, order, key, by)
-        args = {"amount": amount, "pin": pin, "allow_partial": allow_partial}
-        return self._do("payment", payment, "redeem", args, key, by)
-
-    def _ask_for(self, payment: str, card: str, order: str, key: str, by: str | None) -> None:
-        facts = {"order": order, "card": card, "currency": self._entity("gift_card", card).currency}
-        self._do("payment", payment, "create", facts, f"{key}/create", by)
-
     def settle(
         self,
         payment: str,
@@ -278,10 +218,13 @@ class Books(BaseBooks):
         """Give an amount that was earned as merchandise credit on a new electronic card."""
         currency = self._entity("payment", payment).currency
         facts = {"form": "electronic", "kind": "merchandise_credit", "card_set": card_set, "currency": currency}
-        self._do("gift_card", card, "create", facts, f"{key}/card", by)
-        with self._drawn(self._do("gift_card", card, "allocate", {}, f"{key}/allocate", by).drawn) as pin:
-            self._do("gift_card", card, "activate", {}, f"{key}/activate", by)
-            receipt = self._do("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
+        create = self._command("gift_card", card, "create", facts, f"{key}/card", by)
+        allocate = self._command("gift_card", card, "allocate", {}, f"{key}/allocate", by)
+        activate = self._command("gift_card", card, "activate", {}, f"{key}/activate", by)
+        refund = self._command("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
+        self._ask(create, allocate, activate, refund)
+        with self._drawn(self._give_all(create, allocate).drawn) as pin:
+            receipt = self._give_all(activate, refund)
         return self._sale(card, receipt, pin)
 
     # Cards get lost
@@ -306,23 +249,27 @@ class Books(BaseBooks):
         The old card is suspended first. What orders hold on it stays there until they ship or are cancelled; what they
         give back then is moved by replacing the card again, by the same new one.
         """
-        old = self._entity("gift_card", card)
+        if card == new:
+            raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
+        old, steps = self._entity("gift_card", card), []
         if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
-            self.suspend(card, key=f"{key}/suspend", by=by, reason=reason)
+            steps.append(self._command("gift_card", card, "suspend", {}, f"{key}/suspend", by, reason))
         form = "physical" if number else "electronic"
         if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
             form = "in_use"
         else:
             like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
             blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
-            self._do("gift_card", new, "create", blank, f"{key}/card", by)
+            steps.append(self._command("gift_card", new, "create", blank, f"{key}/card", by))
         facts = {"old": card, "new": new, "form": form, "currency": old.currency}
-        self._do("replacement", key, "create", facts, f"{key}/create", by)
+        steps.append(self._command("replacement", key, "create", facts, f"{key}/create", by))
         begun = self.engine.seen(f"{key}/replace")  # said again, it is about the amount of then
         amount = begun["amount"] if begun else self.card(card).available
-        receipt = self._do("replacement", key, "replace", {"amount": amount}, f"{key}/replace", by, reason)
+        steps.append(self._command("replacement", key, "replace", {"amount": amount}, f"{key}/replace", by, reason))
         if form == "physical":
-            receipt = self._do("replacement", key, "activate", {"number": number}, f"{key}/activate", by, reason)
+            activate = {"number": number}
+            steps.append(self._command("replacement", key, "activate", activate, f"{key}/activate", by, reason))
+        receipt = self._give_all(*steps)
         with self._drawn(receipt.drawn) as pin:
             for each in receipt.followed:
                 if each.command != "retire":  # that waits until no order holds anything on the old card
@@ -337,8 +284,8 @@ class Books(BaseBooks):
 
     def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
-        begun = self.engine.seen(key)  # said again, it is about the amount of then
-        amount = begun["amount"] if begun else self.card(card).available
+        begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
+        amount = begun["amount"] if "amount" in begun else self.card(card).available
         return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason)
 
     def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:

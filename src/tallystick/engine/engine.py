@@ -179,6 +179,10 @@ class Engine:
             found = reading.keyed([key])
         return json.loads(found[key].args) if key in found else None
 
+    def now(self) -> datetime:
+        """The moment by this engine's clock."""
+        return self._clock()
+
     def run_due(self, limit: int = BATCH) -> list[Receipt]:
         """Execute queued commands whose time has come, each with what follows it at once, up to `limit` of them."""
         return self.queue.run_due(limit)

@@ -159,6 +159,17 @@ class Pending(Answered):
     """
 
 
+class ShortApproval(Answered):
+    """Less was approved than asked for, and `allow_partial` was not said: what was approved is given back.
+
+    A new key asks anew. If the giving back is in doubt, `receipt` is that of the giving back, and in doubt.
+    """
+
+
+class GivenBack(Answered):
+    """What this key once held was given back since, so it holds nothing now. A new key holds anew."""
+
+
 @attrs.frozen
 class Answer:
     """What `may()` says: whether a command would be taken now, what it would move, or why not."""
