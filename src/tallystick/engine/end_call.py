@@ -69,7 +69,9 @@ def resolve_call(
     if attempt not in (None, (row.attempts, row.asked)) and (found or outcome.result is not Result.CONFIRMED):
         return receipt_of_call(work, row)
     steps = row.in_flight
-    outcome = work.numbers.outcome(resolve.meant(outcome, partial=any(step.partial for step in steps)))
+    outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
+    if outcome.number is not None:
+        outcome = work.numbers.outcome(outcome)
     if (by or found or _late(work, row)) and (other := _claimed(work, row, outcome)):
         if by:
             raise Invalid(_taken(work, row, outcome, other))
