@@ -13,7 +13,7 @@ import pytest
 
 from tallystick.books.books import Books
 from tallystick.books.reconcile import Code, Finding, OurHold, OurLine, Ours, compare, our_half, reconcile
-from tallystick.books.waiting import holds_older_than, release, stuck
+from tallystick.books.waiting import REACH, holds_older_than, release, stuck, waiting
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings
@@ -335,8 +335,8 @@ def test_what_was_never_done_there(shop: Shop) -> None:
     shop.wire.fault = "lost_before"
     with pytest.raises(Exception, match="answer is not known"):
         shop.books.reload("c", "10.00", key="reload")
-    (call,) = stuck(shop.engine).calls
-    shop.engine.resolve(call.id, "confirmed", by="anna", reason="guessed", reference="made-up")
+    (call,) = waiting(shop.engine).calls
+    shop.engine.resolve(call.row.id, "confirmed", by="anna", reason="guessed", reference="made-up")
     assert shop.found() == [("balance", 4000, 3000), ("line_only_ours", 1000, None)]
     reconcile(shop.engine, apply=True, **WHO)
     assert reconcile(shop.engine).clean
@@ -348,7 +348,7 @@ def test_what_a_person_names_is_not_taken_for_a_later_call(shop: Shop) -> None:
     shop.wire.fault = "lost_after"
     with pytest.raises(Exception, match="answer is not known"):
         shop.books.reload("c", "5.00", key="first")
-    call = stuck(shop.engine).calls[0].id
+    call = waiting(shop.engine).calls[0].row.id
     with pytest.raises(Invalid, match="a confirmed issue has to be named by the provider's id"):
         shop.engine.resolve(call, "confirmed", by="anna", reason="saw it")
     own = shop.sandbox.history(shop.number)[0].transaction_id
@@ -369,7 +369,7 @@ def test_two_calls_that_claim_one_line(shop: Shop, monkeypatch: pytest.MonkeyPat
     shop.wire.fault = "lost_before"
     with pytest.raises(Exception, match="answer is not known"):
         shop.books.reload("c", "10.00", key="again")
-    call = stuck(shop.engine).calls[0].id
+    call = waiting(shop.engine).calls[0].row.id
     with pytest.raises(Invalid, match=rf"{taken} is what call id-5 did \(issue, key 'reload'\)"):
         shop.engine.resolve(call, "confirmed", by="anna", reason="saw it", reference=taken)
     shop.engine.resolve(call, "unavailable", by="anna", reason="not there")
@@ -594,11 +594,18 @@ def test_all_that_waits_for_a_person(shop: Shop) -> None:
     shop.wire.fault = "lost_after"
     with pytest.raises(Exception, match="answer is not known"):
         shop.books.reload("c", "1.00", key="lost")
-    waiting = stuck(shop.engine)
-    assert [(each.verb, each.note) for each in waiting.calls] == [("issue", "no answer came (ConnectionLost)")]
-    assert [(each.key, each.state) for each in waiting.queue] == [("due", "refused")]
-    assert not waiting.uncovered
-    assert waiting
+    still = waiting(shop.engine)
+    assert [(each.row.verb, each.why) for each in still.calls] == [
+        ("issue", "no answer came (ConnectionLost); recover looks it up")
+    ]
+    shop.now += REACH + timedelta(minutes=1)
+    late = stuck(shop.engine)
+    assert not waiting(shop.engine)
+    assert [(each.row.id, each.due) for each in late.calls] == [(still.calls[0].row.id, None)]
+    assert late.calls[0].why.endswith("no look-up has ended it for an hour: does recover run?")
+    assert [(each.row.key, each.row.state) for each in late.queue] == [("due", "refused")]
+    assert not late.uncovered
+    assert late
 
 
 def test_what_another_channel_took_in_between_is_uncovered(shop: Shop) -> None:

@@ -369,6 +369,41 @@ def test_recover_with_nothing_in_doubt(sold: Tallystick) -> None:
     assert plain(sold("recover", "--json")) == []
 
 
+def test_waiting_lists_withdraws_and_gives_another_time(sold: Tallystick) -> None:
+    settle = json.loads(line("p/late", "payment", "p", "settle", amount="25.00"))
+    sold("run", "-", input=json.dumps({**settle, "due": "2999-01-01T00:00:00Z"}))
+    who = ("--by", "Ana", "--reason", "the customer called")
+
+    (waiting,) = plain(sold("waiting", "--json"))["queue"]
+    assert (waiting["key"], waiting["due"], waiting["amount"]) == ("p/late", "2999-01-01T00:00:00.000Z", "25.00")
+    assert "1 waits for time or a machine: 1 queued (25.00 BRL)" in sold("waiting").stdout
+    assert plain(sold("waiting", "p/other", "--json"))["queue"] == []
+    assert sold("stuck").stdout == "nothing waits for a person\n"
+
+    told = plain(sold("waiting", "p/late", "--reschedule", "2999-02-01T12:00:00-03:00", *who, "--json"))
+    assert [each["due"] for each in (*told["queue"], *told["changed"])] == ["2999-02-01T15:00:00.000Z"] * 2
+    assert told["changed"][0]["note"] == "Ana: the customer called"
+    assert sold("waiting", "p/late", "--withdraw", *who).stdout == "p/late: Ana: the customer called\nnothing waits\n"
+    assert sold("due").stdout == "nothing is due\n"
+    assert "it is withdrawn; only what is waiting can" in sold("waiting", "p/late", "--withdraw", *who, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["--withdraw", "--by", "a", "--reason", "b"], 2, "name the KEY"),
+        (["k", "--withdraw", "--reschedule", "2999-01-01T00:00:00Z"], 2, "either --withdraw it or --reschedule it"),
+        (["k", "--withdraw"], 2, "say who (--by) and why (--reason)"),
+        (["k", "--reschedule", "2999-01-01T00:00:00Z", "--by", "a"], 2, "say who (--by) and why (--reason)"),
+        (["k", "--reschedule", "tomorrow", "--by", "a", "--reason", "b"], 1, "WHEN is not an ISO time: 'tomorrow'"),
+        (["k", "--reschedule", "2999-01-01T00:00:00", "--by", "a", "--reason", "b"], 1, "WHEN has no time zone"),
+        (["k", "--withdraw", "--by", "a", "--reason", "b"], 1, "nothing is queued under the key 'k'"),
+    ],
+)
+def test_how_waiting_is_used_wrongly(sold: Tallystick, args: list[str], code: int, said: str) -> None:
+    assert said in sold("waiting", *args, code=code).stderr
+
+
 # machines, diagram, schema, demo
 
 
@@ -423,7 +458,7 @@ def test_the_demo_ends_clean_and_fits_a_screen(tallystick: Tallystick, monkeypat
 
 # What goes wrong
 
-LOOKING = [["show", "x"], ["may", "x"], ["may", "x", "settle"], ["history"], ["verify"], ["due"], ["recover"],
+LOOKING = [["show", "x"], ["may", "x"], ["may", "x", "settle"], ["history"], ["verify"], ["due"], ["recover"], ["stuck"], ["waiting"],
            ["resolve", "x", "confirmed", "--by", "a", "--reason", "b"]]  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import InDoubt
 from tallystick.errors import Invalid
+from tallystick.provider.protocol import Ambiguous
 from tallystick.store.open import open_store
 
 load = reader.load
@@ -235,7 +236,9 @@ def test_what_waits_for_a_person(
     books: Books, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "nothing waits for a person" in tallystick("stuck").stdout
-    assert told(tallystick("stuck", "--json")) == {"calls": [], "queue": [], "uncovered": []}
+    none = {"count": 0, "amounts": {}}
+    totals = {"count": 0, "calls": none, "queue": none, "uncovered": none}
+    assert told(tallystick("stuck", "--json")) == {"calls": [], "queue": [], "uncovered": [], "totals": totals}
 
     books.engine.execute("payment", "p", "settle", {"amount": "5.00"}, key="ship")
     server.sandbox.spend_elsewhere(number_of(books), 4100)
@@ -246,20 +249,41 @@ def test_what_waits_for_a_person(
     books.run_due()
     with monkeypatch.context() as patch:
         patch.setattr(server.sandbox, "faults", Faults.parse("lost_after=1"))
-        with pytest.raises(InDoubt):
-            books.reload("c", "1.00", key="lost")
+        reload = {"key": "lost", "machine": "gift_card", "id": "c", "command": "reload", "args": {"amount": "1.00"}}
+        assert told(tallystick("run", "-", stdin=json.dumps(reload)))["result"] == "in_doubt"
+        found = told(tallystick("waiting", "lost", "--json"))
+        assert [(each["verb"], each["amount"], each["attempts"], each["note"]) for each in found["calls"]] == [
+            ("issue", "1.00", 1, "no answer came (RemoteProtocolError)")
+        ]
+        assert told(tallystick("stuck", "--json", code=1))["calls"] == []  # recover can still end it
+        patch.setattr(ClutchProvider, "look_up", lambda *_: Ambiguous("two lines may be it", later=True))
+        tallystick("recover", "--grace", "0")
+        assert told(tallystick("stuck", "--json", code=1))["calls"] == []  # and the next one may, too
+        patch.setattr(ClutchProvider, "look_up", lambda *_: Ambiguous("RemoteProtocolError, two lines may be it"))
+        tallystick("recover", "--grace", "0")
+    assert told(tallystick("waiting", "--json"))["calls"] == []
 
-    found = told(tallystick("stuck", "--json"))
-    assert [(each["verb"], each["amount"], each["attempts"], each["note"]) for each in found["calls"]] == [
-        ("issue", "1.00", 1, "no answer came (RemoteProtocolError)")
+    found = told(tallystick("stuck", "--json", code=1))
+    assert [(each["verb"], each["amount"], each["attempts"], each["why"], each["due"]) for each in found["calls"]] == [
+        ("issue", "1.00", 1, "RemoteProtocolError, two lines may be it", None)
     ]
+    assert found["totals"] == {
+        "count": 3,
+        "calls": {"count": 1, "amounts": {"USD": "1.00"}},
+        "queue": {"count": 1, "amounts": {"USD": "1.00"}},
+        "uncovered": {"count": 1, "amounts": {"USD": "11.00"}},
+    }
     assert [(each["key"], each["state"]) for each in found["queue"]] == [("early", "refused")]
     assert [(each["payment"], each["amount"]) for each in found["uncovered"]] == [("p", "11.00")]
-    shown = tallystick("stuck").stdout
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = tallystick("stuck", code=1).stdout
+    totals = "3 wait for a person: 1 in doubt (1.00 USD); 1 given up (1.00 USD); 1 uncovered (11.00 USD)"
+    assert totals in " ".join(shown.split())
+    assert found["calls"][0]["call"] in shown  # whole: it can be copied
     for word in (
         "RemoteProtocolError",
         "1.00 USD",
-        "Nothing was authorized",
+        "authorized",
         "11.00 USD",
         "call in doubt",
         "uncovered",
@@ -272,12 +296,12 @@ def test_what_was_refused_is_tried_again_or_dismissed(books: Books, tallystick: 
     for key in ("early", "late"):
         books.engine.execute("payment", "p", "settle", {"amount": "21.00"}, key=key, due=past)
     books.run_due()
-    shown = tallystick("stuck", "--again", "early", "--dismiss", "late", *WHO).stdout
+    shown = tallystick("stuck", "--again", "early", "--dismiss", "late", *WHO, code=1).stdout
     assert "refused" in shown
     assert "late" not in shown
-    found = told(tallystick("stuck", "--json"))
+    found = told(tallystick("stuck", "--json", code=1))
     assert [(each["key"], each["note"]) for each in found["queue"]] == [("early", "anna: month's end")]
-    tried = told(tallystick("stuck", "--again", "early", "--json", *WHO))["tried"]
+    tried = told(tallystick("stuck", "--again", "early", "--json", *WHO, code=1))["tried"]
     assert [(each["key"], each["result"]) for each in tried] == [("early", "refused")]
     tallystick("stuck", "--dismiss", "early", *WHO)
     assert "nothing waits for a person" in tallystick("stuck").stdout

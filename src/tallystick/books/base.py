@@ -23,6 +23,7 @@ from tallystick.store.rows import Record
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
+    from tallystick.books.waiting import Stuck, Waiting
 
 
 class BaseBooks:
@@ -83,6 +84,18 @@ class BaseBooks:
     def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows."""
         return self.engine.recover(grace)
+
+    def stuck(self) -> Stuck:
+        """What waits for a person, and nothing else, with totals; it is false if nothing does."""
+        from tallystick.books.waiting import stuck
+
+        return stuck(self.engine)
+
+    def waiting(self) -> Waiting:
+        """What `run_due` and `recover` will still do by themselves, and when it is due."""
+        from tallystick.books.waiting import waiting
+
+        return waiting(self.engine)
 
     def verify(self) -> Report:
         """Replay the journal and compare everything; `report.findings` is empty if all is well."""

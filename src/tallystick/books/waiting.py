@@ -1,21 +1,24 @@
-"""What waits too long: holds nobody ever used, and whatever only a person can take further.
+"""What waits: for a person (`stuck`), for its time or for a machine (`waiting`), or for nobody at all (old holds).
+
+`stuck` and `waiting` share everything that is not done between them, and nothing is in both. Whatever `run_due` or
+`recover` will still try by itself is `waiting`, and has a time. What they have given up is `stuck`.
 
 A provider's hold never expires, so an order that was forgotten keeps a customer's money for ever. `holds_older_than`
-lists such holds by our journal's times; `release` gives them back, one by one, as the payment's own `reverse`.
+lists such holds by our journal's times; `release` gives them back, one by one, as the payment's own `cancel`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.core.refusal import mask
-from tallystick.engine.engine import Engine, utc_now
+from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue_rows import ENDED
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
@@ -24,6 +27,7 @@ from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, QueueRow, Record
 
 CARD, PAYMENT = "gift_card", "payment"
+REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
 
 
 @attrs.frozen
@@ -54,19 +58,91 @@ class Uncovered:
 
 
 @attrs.frozen
-class Stuck:
-    """Everything that waits for a person.
+class OpenCall:
+    """A call in doubt."""
 
-    `calls` are open; what was found of them is their note, and one without was not looked up yet. `queue` has the
-    commands that were refused, declined, or parked after too many tries.
+    row: CallRow
+    why: str  # what it waits for, with the evidence
+    due: datetime | None  # when `recover` looks at it; None: it waits for a person
+
+    @property
+    def amount(self) -> Money | None:
+        """What the provider was asked for, if the verb has an amount."""
+        return Money(self.row.amount, self.row.currency) if self.row.amount is not None else None
+
+
+@attrs.frozen
+class Queued:
+    """A command of the queue that is not done."""
+
+    row: QueueRow
+    why: str  # what it waits for, or why it was given up
+    amount: Money | None  # that it would move, if it has one
+    due: datetime | None  # when `run_due` tries it; None: it waits for a person
+
+
+@attrs.frozen
+class Total:
+    """How many things wait, and how much money they are about."""
+
+    count: int
+    amounts: Mapping[str, int]  # minor units by currency; a sum may be more than one `Money` can be
+
+
+def total(amounts: Iterable[Money | None]) -> Total:
+    """The total of things with these amounts; None: a thing without an amount."""
+    listed = list(amounts)
+    sums: dict[str, int] = {}
+    for each in listed:
+        if each is not None:
+            sums[each.currency] = sums.get(each.currency, 0) + each.minor
+    return Total(len(listed), dict(sorted(sums.items())))
+
+
+@attrs.frozen
+class Stuck:
+    """What waits for a person, and nothing else.
+
+    `calls` are open, and the provider's record does not decide; or it could not be looked up for more than `REACH`.
+    `queue` has the commands that were refused, declined, or parked after too many tries.
     """
 
-    calls: tuple[CallRow, ...]
-    queue: tuple[QueueRow, ...]
+    calls: tuple[OpenCall, ...]
+    queue: tuple[Queued, ...]
     uncovered: tuple[Uncovered, ...]
 
     def __bool__(self) -> bool:
         return bool(self.calls or self.queue or self.uncovered)
+
+    @property
+    def totals(self) -> dict[str, Total]:
+        """By kind: they are not one sum, because a refused command and an uncovered part may be the same money."""
+        return {
+            "calls": total(each.amount for each in self.calls),
+            "queue": total(each.amount for each in self.queue),
+            "uncovered": total(each.amount for each in self.uncovered),
+        }
+
+
+@attrs.frozen
+class Waiting:
+    """What is not done yet and needs nobody: `run_due` and `recover` take it on when it is due."""
+
+    calls: tuple[OpenCall, ...]
+    queue: tuple[Queued, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.calls or self.queue)
+
+    @property
+    def totals(self) -> dict[str, Total]:
+        """By kind."""
+        return {"calls": total(each.amount for each in self.calls), "queue": total(each.amount for each in self.queue)}
+
+    def about(self, key: str) -> Waiting:
+        """Only what the command with this key waits for, and what follows it."""
+        calls = tuple(each for each in self.calls if each.row.key == key)
+        return Waiting(calls, tuple(each for each in self.queue if key in (each.row.key, each.row.cause)))
 
 
 def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = None) -> list[OldHold]:
@@ -75,7 +151,7 @@ def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = N
     A hold's age counts from the entry that put it in force: a hold that covers what is left after a shipment is as
     young as that shipment, one whose rest the provider kept is as old as it was. `now` is by default the time.
     """
-    before = (now or utc_now()) - age
+    before = (now or engine.now()) - age
     with engine.store.reading() as reading:
         held = [payment for payment in reading.all(PAYMENT) if payment.accounts["held"]]
         holds = [_hold(reading, payment) for payment in held]
@@ -131,12 +207,58 @@ def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
     return engine.queue.follow(engine.try_execute(Command(PAYMENT, hold.payment, "cancel", {}, key, by, reason)))
 
 
-def stuck(engine: Engine) -> Stuck:
-    """Open calls with their evidence, queued commands that ended other than done, payments with a part uncovered."""
+def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
+    """Calls that no record decides, commands that were given up, payments of which nobody covers a part."""
     with engine.store.reading() as reading:
-        queue = [row for state in ENDED for row in reading.queue(state=state)]
-        payments = [each for each in reading.all(PAYMENT) if each.accounts["uncovered"]]
+        calls = [each for each in _calls(reading, now or engine.now()) if each.due is None]
+        queue = [_queued(engine, reading, row) for state in ENDED for row in reading.queue(state=state)]
         uncovered = [
-            Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency)) for each in payments
+            Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
+            for each in reading.all(PAYMENT)
+            if each.accounts["uncovered"] and not any(row.cause for row in reading.waiting(*each.ref))
         ]
-        return Stuck(tuple(reading.calls()), tuple(queue), tuple(uncovered))
+    return Stuck(tuple(calls), tuple(queue), tuple(uncovered))
+
+
+def waiting(engine: Engine, *, now: datetime | None = None) -> Waiting:
+    """Commands that wait for their time or their next try, and calls that `recover` can still end."""
+    with engine.store.reading() as reading:
+        calls = [each for each in _calls(reading, now or engine.now()) if each.due is not None]
+        queue = [_queued(engine, reading, row) for row in reading.queue(state="waiting")]
+    return Waiting(tuple(calls), tuple(queue))
+
+
+def _calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
+    for row in reading.calls():
+        asked = datetime.fromisoformat(row.asked)
+        if row.unclear:
+            yield OpenCall(row, row.note or "", None)
+        elif now - asked > REACH:
+            text = (
+                f"{row.note or 'no answer came'}; no look-up has ended it for {_hours(now - asked)}: does recover run?"
+            )
+            yield OpenCall(row, text, None)
+        elif not row.attempts:
+            yield OpenCall(row, "it was not sent yet: send it, or recover does", asked + GRACE)
+        else:
+            yield OpenCall(row, f"{row.note or 'no answer came yet'}; recover looks it up", asked + GRACE)
+
+
+def _hours(length: timedelta) -> str:
+    hours = length // timedelta(hours=1)
+    return f"{hours} hours" if hours > 1 else "an hour"
+
+
+def _queued(engine: Engine, reading: Reading, row: QueueRow) -> Queued:
+    entity = reading.entity(row.machine, row.entity)
+    assert entity is not None  # a command waits for something that is there
+    types = engine.machines.at(row.machine, entity.machine_version).commands[row.command].arguments
+    kept = [(types.get(name), value) for name, value in json.loads(row.args).items()]
+    minor = [value for type_, value in kept if type_ and type_.kind == "money" and isinstance(value, int)]
+    amount = Money(minor[0], entity.currency) if minor else None
+    why, due = row.why or "", None
+    if row.state == "waiting":
+        due = datetime.fromisoformat(row.due)
+        if not row.attempts and not why:
+            why = f"it follows {row.cause}" if row.cause else "its time"
+    return Queued(row, why, amount, due)

@@ -21,13 +21,13 @@ from tallystick.diagram.model import Diagram
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, QueueRow, Record
+from tallystick.store.rows import CallRow, QueueRow, Record, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.reconcile import Finding as Difference
     from tallystick.books.reconcile import Report as Reconciliation
-    from tallystick.books.waiting import OldHold, Stuck, Uncovered
+    from tallystick.books.waiting import OldHold, Stuck, Total, Uncovered, Waiting
 
 Plain = dict[str, Any]
 
@@ -227,11 +227,38 @@ def verify_report(of: VerifyReport) -> Plain:
 
 def stuck(of: Stuck) -> Plain:
     """Everything that waits for a person."""
-    return {
-        "calls": [call(row) for row in of.calls],
-        "queue": [queued(row) for row in of.queue],
-        "uncovered": [_payment(each) for each in of.uncovered],
+    return {**_not_done(of), "uncovered": [_payment(each) for each in of.uncovered], "totals": _totals(of.totals)}
+
+
+def waiting(of: Waiting) -> Plain:
+    """Everything that goes on by itself."""
+    return {**_not_done(of), "totals": _totals(of.totals)}
+
+
+def _not_done(of: Stuck | Waiting) -> Plain:
+    calls = [{**call(each.row), "why": each.why, "due": each.due and stamp(each.due)} for each in of.calls]
+    queue = [
+        {
+            **queued(each.row),
+            "why": each.why or None,
+            "amount": _amount(each.amount.minor, each.amount.currency) if each.amount else None,
+            "currency": each.amount.currency if each.amount else None,
+        }
+        for each in of.queue
+    ]
+    return {"calls": calls, "queue": queue}
+
+
+def _totals(of: Mapping[str, Total]) -> Plain:
+    """How many there are; and of each kind how many, and how much by currency."""
+    kinds = {
+        kind: {
+            "count": each.count,
+            "amounts": {code: money.to_text(minor, code) for code, minor in each.amounts.items()},
+        }
+        for kind, each in of.items()
     }
+    return {"count": sum(each.count for each in of.values()), **kinds}
 
 
 def hold(of: OldHold) -> Plain:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -32,13 +32,20 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, highlight=False, emoji=False)
 
 
-def grid(*columns: str, rows: Iterable[Sequence[str | Text]], right: Sequence[str] = ()) -> Table:
-    """A table of texts as they are: nothing in them is markup. A column without any text is left out."""
+def grid(
+    *columns: str, rows: Iterable[Sequence[str | Text]], right: Sequence[str] = (), whole: Sequence[str] = ()
+) -> Table:
+    """A table of texts as they are: nothing in them is markup. A column without any text is left out.
+
+    The texts of columns that stay `whole` are never broken, so that they can be copied.
+    """
     texts = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     filled = [index for index in range(len(columns)) if any(row[index].plain for row in texts)]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for index in filled:
-        table.add_column(columns[index], justify="right" if columns[index] in right else "left", overflow="fold")
+        name = columns[index]
+        justify: Literal["right", "left"] = "right" if name in right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in whole)
     for row in texts:
         table.add_row(*[row[index] for index in filled])
     return table
@@ -170,28 +177,62 @@ def verify_table(plain: Plain) -> RenderableType:
 def stuck_tables(plain: Plain) -> list[RenderableType]:
     """Everything that waits for a person; and what was just tried again, if anything was."""
     tables: list[RenderableType] = [receipts_table(plain["tried"])] if plain.get("tried") else []
-    some = bool(tables)
-    if plain["calls"]:
-        rows = [
-            [each["call"], each["verb"], f"{each['amount']} {each['currency']}" if each["amount"] else "",
-             f"{each['machine']} {each['id']}", each["asked"], str(each["attempts"]), each["note"] or "not looked up"]
-            for each in plain["calls"]
-        ]  # fmt: skip
-        columns = ("call in doubt", "verb", "amount", "of", "last asked", "times", "evidence")
-        tables.append(grid(*columns, rows=rows, right=("amount", "times")))
-    if plain["queue"]:
-        rows = [
-            [each["key"], each["state"], f"{each['machine']} {each['id']}", each["command"], each["why"] or "",
-             each["note"] or ""]
-            for each in plain["queue"]
-        ]  # fmt: skip
-        tables.append(grid("queued", "state", "of", "command", "why", "tried again by", rows=rows))
-    if plain["uncovered"]:
-        rows = [
-            [each["payment"], each["order"], _card(each), each["state"], _money(each)] for each in plain["uncovered"]
-        ]
-        tables.append(grid("payment", "order", "card", "state", "uncovered", rows=rows, right=("uncovered",)))
-    return tables if len(tables) > some else [*tables, "nothing waits for a person"]
+    if not plain["totals"]["count"]:
+        return [*tables, "nothing waits for a person"]
+    tables += [_calls_table(plain["calls"], "call in doubt"), _queue_table(plain["queue"], "given up")]
+    rows = [[each["payment"], each["order"], _card(each), each["state"], _money(each)] for each in plain["uncovered"]]
+    tables.append(grid("payment", "order", "card", "state", "uncovered", rows=rows, right=("uncovered",)))
+    return [*_filled(tables), _totals_text(plain["totals"], "for a person", "given up")]
+
+
+def waiting_tables(plain: Plain) -> list[RenderableType]:
+    """Everything that goes on by itself; and the command that was just changed, if one was."""
+    head = [Text(f"{each['key']}: {each['note']}") for each in plain.get("changed", ())]
+    if not plain["totals"]["count"]:
+        return [*head, "nothing waits"]
+    tables = [_calls_table(plain["calls"], "call in doubt"), _queue_table(plain["queue"], "queued")]
+    return [*head, *_filled(tables), _totals_text(plain["totals"], "for time or a machine", "queued")]
+
+
+def _filled(tables: Sequence[RenderableType]) -> list[RenderableType]:
+    return [each for each in tables if not isinstance(each, Table) or each.row_count]
+
+
+def _calls_table(plain: Sequence[Plain], name: str) -> Table:
+    rows = []
+    for each in plain:
+        asked = f"last asked {time_text(each['asked'])}, {each['attempts']} times" if each["attempts"] else "not sent"
+        amount = f" {_money(each)}" if each["amount"] else ""
+        about = f"{each['verb']}{amount} of {each['machine']} {each['id']}, {asked}: {each['why']}"
+        rows.append([each["call"], _due_text(each["due"]), about])
+    return grid(name, "due", "what, and why", rows=rows, whole=(name,))
+
+
+def _queue_table(plain: Sequence[Plain], name: str) -> Table:
+    rows = []
+    for each in plain:
+        amount = f" {_money(each)}" if each["amount"] else ""
+        tried = f", tried {each['attempts']} times" if each["attempts"] else ""
+        note = f" ({each['note']})" if each["note"] else ""
+        state = "" if each["due"] and each["state"] == "waiting" else f" was {each['state']}"
+        about = f"{each['command']}{amount} of {each['machine']} {each['id']}{state}{tried}: {each['why'] or ''}{note}"
+        rows.append([each["key"], _due_text(each["due"]) if not state else "", about])
+    return grid(name, "due", "what, and why", rows=rows, whole=(name,))
+
+
+def _due_text(at: str | None) -> str:
+    return time_text(at) if at else ""
+
+
+def _totals_text(plain: Plain, whom: str, queue: str) -> Text:
+    """How many wait, and how much: of each kind by itself."""
+    names = {"calls": "in doubt", "queue": queue, "uncovered": "uncovered"}
+    kinds = []
+    for kind, each in plain.items():
+        if kind != "count" and each["count"]:
+            sums = ", ".join(f"{amount} {currency}" for currency, amount in each["amounts"].items())
+            kinds.append(f"{each['count']} {names[kind]}{f' ({sums})' if sums else ''}")
+    return Text(f"{plain['count']} wait{'' if plain['count'] > 1 else 's'} {whom}: {'; '.join(kinds)}")
 
 
 def holds_tables(plain: Plain) -> list[RenderableType]:

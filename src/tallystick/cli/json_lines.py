@@ -19,12 +19,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
 from typing import Any
 
 import attrs
 
 from tallystick import money
+from tallystick.cli.parameters import moment
 from tallystick.core.entity import CREATE
 from tallystick.core.refusal import mask
 from tallystick.definition.machine import Machines
@@ -192,22 +192,12 @@ def _command(fields: Mapping[str, Any]) -> Command:
     due = fields.get("due")
     return Command(
         fields["machine"], fields["id"], fields["command"], fields["args"], fields["key"],
-        by=fields.get("by"), reason=fields.get("reason"), due=_moment(due) if due is not None else None,
+        by=fields.get("by"), reason=fields.get("reason"), due=moment("'due'", due) if due is not None else None,
     )  # fmt: skip
 
 
 def _replies(fields: Mapping[str, Any]) -> tuple[Reply, ...] | None:
     return rehearsal.read_replies(fields["provider"]) if fields.get("provider") is not None else None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            raise Invalid(f"'due' has no time zone: {text[:40]!r}; end it with Z or an offset such as -03:00")
-        return moment.astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        raise Invalid(f"'due' is not an ISO time: {text[:40]!r}; write it like 2026-05-31T12:00:00Z") from None
 
 
 def _kind_of(value: object) -> str:

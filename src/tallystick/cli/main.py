@@ -20,14 +20,14 @@ from tallystick.cli.provider import balance, reconcile, sandbox
 from tallystick.cli.running import due, recover, resolve, run
 from tallystick.cli.starting import demo, key
 from tallystick.cli.testing import fuzz, simulate
-from tallystick.cli.waiting import holds, stuck
+from tallystick.cli.waiting import holds, stuck, waiting
 from tallystick.errors import TallystickError, redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, key],
     "Execute": [run, due, recover, resolve],
     "Look": [show, may, history, verify],
-    "What waits for a person": [stuck, holds],
+    "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, sandbox],
     "Machines": [machines, diagram, check, diff, schema],
     "Test": [simulate, fuzz],

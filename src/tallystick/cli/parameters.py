@@ -1,8 +1,9 @@
-"""What the words of a command line mean: an ID, the name of a machine, and ARG=VALUE."""
+"""What the words of a command line mean: an ID, the name of a machine, a moment, and ARG=VALUE."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 
 import click
 
@@ -51,6 +52,17 @@ def new_entity(machines: Machines, text: str) -> tuple[Machine, str]:
     if not id:
         raise Invalid(f"a new entity needs a machine too: write machine/id, such as gift_card/{text}")
     return machine_named(machines, name), id
+
+
+def moment(name: str, text: str) -> datetime:
+    """A moment with a time zone, from an ISO time. Raises Invalid."""
+    try:
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            raise Invalid(f"{name} has no time zone: {text[:40]!r}; end it with Z or an offset such as -03:00")
+        return found.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        raise Invalid(f"{name} is not an ISO time: {text[:40]!r}; write it like 2026-05-31T12:00:00Z") from None
 
 
 def arguments(machine: Machine, command: str, words: tuple[str, ...]) -> dict[str, object]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+WIDEST = 10_000  # columns
+
 
 def print_answer(
     json_out: bool, answer: object, tables: Callable[[], list[RenderableType]], *, wrap: bool = True
@@ -18,11 +20,14 @@ def print_answer(
     if json_out:
         print_json(answer)
         return
+    from rich.measure import Measurement
+
     from tallystick.cli.as_tables import console
 
     out = console()
     for each in tables():
-        out.print(each, soft_wrap=not wrap)
+        least = Measurement.get(out, out.options.update(max_width=WIDEST), each).minimum
+        out.print(each, soft_wrap=not wrap, width=max(out.width, least))  # what stays whole may need more
 
 
 def print_json(answer: object) -> None:

@@ -1,4 +1,4 @@
-"""Commands about what waits for a person: `stuck` calls and commands, and `holds` of forgotten orders."""
+"""Commands about what waits: for a person (`stuck`), by itself (`waiting`), and `holds` of forgotten orders."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option("--reason", help="Why; needed with --dismiss and --again.")
 @pins_option
 @books_options
+@click.pass_context
 def stuck(
-    dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None, pins: str | None,
-    books: BooksOptions, json_out: bool,
+    ctx: click.Context, dismiss: tuple[str, ...], again: tuple[str, ...], by: str | None, reason: str | None,
+    pins: str | None, books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
-    """List everything that waits for a person.
+    """List what waits for a person, and nothing else.
 
-    These are calls whose answer is not known, with the evidence; queued commands that were refused or declined, or
-    failed too often; and payments of which a part is not covered any more. End a call with `tallystick resolve`, and a
-    command with --dismiss or --again.
+    These are calls that the provider's record does not decide, with the evidence; queued commands that were refused or
+    declined, or failed too often; and payments of which nobody covers a part. End a call with `tallystick resolve`, and
+    a command with --dismiss or --again. The exit code is 1 if anything is left in the list. What goes on by itself is
+    in `tallystick waiting`.
     """
     from tallystick.books.waiting import stuck as waiting_for_a_person
     from tallystick.cli import as_json, as_tables
@@ -48,6 +50,46 @@ def stuck(
     if again:
         answer["tried"] = tried
     print_answer(json_out, answer, lambda: as_tables.stuck_tables(answer))
+    ctx.exit(1 if answer["totals"]["count"] else 0)
+
+
+@click.command()
+@click.argument("key", required=False)
+@click.option("--withdraw", "withdraw", is_flag=True, help="Call the queued command KEY off.")
+@click.option("--reschedule", metavar="WHEN", help="Give KEY another time, such as 2026-05-31T12:00:00Z.")
+@click.option("--by", help="Who decides; needed with --withdraw and --reschedule.")
+@click.option("--reason", help="Why; needed with --withdraw and --reschedule.")
+@books_options
+def waiting(
+    key: str | None, withdraw: bool, reschedule: str | None, by: str | None, reason: str | None, books: BooksOptions,
+    json_out: bool,
+) -> None:  # fmt: skip
+    """List what goes on by itself, and when it is due.
+
+    These are queued commands that wait for their time, for what they follow, or for their next try; and calls in doubt
+    that `tallystick recover` can still end. With KEY, only what this command waits for. What waits for a person is in
+    `tallystick stuck`.
+    """
+    from tallystick.books.waiting import waiting as going_on
+    from tallystick.cli import as_json, as_tables, parameters
+
+    changes = withdraw or reschedule is not None
+    if changes and (key is None or (withdraw and reschedule is not None)):
+        raise click.UsageError("name the KEY, and either --withdraw it or --reschedule it")
+    if changes and not (by and reason):
+        raise click.UsageError("--withdraw and --reschedule change the books: say who (--by) and why (--reason)")
+    due = parameters.moment("WHEN", reschedule) if reschedule is not None else None
+    with books.opened() as engine:
+        changed = None
+        if key is not None and due is not None:
+            changed = engine.queue.reschedule(key, due, by=by or "", reason=reason or "")
+        elif key is not None and withdraw:
+            changed = engine.queue.withdraw(key, by=by or "", reason=reason or "")
+        found = going_on(engine)
+    answer = as_json.waiting(found if key is None else found.about(key))
+    if changed is not None:
+        answer["changed"] = [as_json.queued(changed)]
+    print_answer(json_out, answer, lambda: as_tables.waiting_tables(answer))
 
 
 def _age(ctx: click.Context, param: click.Parameter, text: str) -> timedelta:

@@ -155,19 +155,21 @@ class ClutchProvider:
         quiet = timedelta(seconds=self.settings.quiet_period)
         asked = call.asked_at or call.opened_at
         if asked is not None and self._clock() < asked + quiet:
-            return Ambiguous(f"asked less than {self.settings.quiet_period:g} s ago; it may still be on its way")
+            why = f"asked less than {self.settings.quiet_period:g} s ago; it may still be on its way"
+            return Ambiguous(why, later=True)
         if (nothing := lookup.unanswerable(call, self.settings)) is not None:
             return nothing
         try:
             found = self._decided(call)
         except NotRead as error:
-            return Ambiguous(str(error))
+            return Ambiguous(str(error), later=True)
         young = any(
             each.verb in wire.MOVING and each.asked_at is not None and self._clock() < each.asked_at + quiet
             for each in call.in_doubt
         )
         if young and isinstance(found, Outcome) and found.result is Result.CONFIRMED:
-            return Ambiguous("another call on this card is still on its way, and what was found may be that one's")
+            why = "another call on this card is still on its way, and what was found may be that one's"
+            return Ambiguous(why, later=True)
         return found
 
     def _decided(self, call: Call) -> lookup.Found:

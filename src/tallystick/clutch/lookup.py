@@ -83,7 +83,7 @@ def unanswerable(call: Call, settings: ClutchSettings) -> NotSeen | None:
 def decide(case: Case) -> Found:
     """What the record says of a call."""
     if case.card is not None and case.card.cached:
-        return Ambiguous("the search was answered from a cache; look again")
+        return Ambiguous("the search was answered from a cache; look again", later=True)
     if case.history is None:
         if case.card is None or not case.card.balances:
             return NotSeen("Clutch knows no such active card")

@@ -70,7 +70,7 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
     try:
         found = numbers.look_up(provider, call)
     except Exception as error:  # noqa: BLE001  # not knowing is no answer
-        return Ambiguous(f"{type(error).__name__} while looking it up")
+        return Ambiguous(f"{type(error).__name__} while looking it up", later=True)
     hide = _secrets(numbers, call)
     if isinstance(found, NotSeen | Ambiguous):  # times and transactions in it are for a person: long numbers stay
         return attrs.evolve(found, evidence=redacted(_in_one_line(found.evidence) or "", hide, long_numbers=False))

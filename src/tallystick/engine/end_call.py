@@ -35,9 +35,9 @@ def claiming(id: str, attempt: Attempt, **more: Any) -> Job:
     return Job(partial(claim, id=id, attempt=attempt, **more), call=id)
 
 
-def noting(id: str, evidence: str) -> Job:
-    """The job that keeps why a call is still open."""
-    return Job(partial(note, id=id, evidence=evidence), call=id)
+def noting(id: str, evidence: str, *, unclear: bool) -> Job:
+    """The job that keeps why a call is still open. `unclear`: a person has to look."""
+    return Job(partial(note, id=id, evidence=evidence, unclear=unclear), call=id)
 
 
 def telling(id: str) -> Job:
@@ -75,7 +75,7 @@ def resolve_call(
     if (by or found or _late(work, row)) and (other := _claimed(work, row, outcome)):
         if by:
             raise Invalid(_taken(work, row, outcome, other))
-        return attrs.evolve(note(work, id, f"what was found is what call {other} did already"), replayed=False)
+        return attrs.evolve(note(work, id, f"what was found is what call {other} did already", found), replayed=False)
     odd = ""
     landing = list(_landing(work, steps))
     if outcome.result is Result.CONFIRMED and any(fires.gives_unique for _, fires, _, _ in landing):
@@ -83,7 +83,7 @@ def resolve_call(
     plan = odd or resolve.resolve(work.machines, id, steps, work.world, outcome, row.amount)
     if isinstance(plan, str):
         why = plan if outcome.result is not Result.UNKNOWN else outcome.text or plan
-        return attrs.evolve(note(work, id, why), replayed=False)
+        return attrs.evolve(note(work, id, why, found), replayed=False)
     seen = work.keyed[row.key]
     keys = write_down(work, plan, Stamp(row.key, "", work.at, by or seen.by, reason or seen.reason), first=False)
     state = plan.entries[0].phase
@@ -120,16 +120,18 @@ def claim(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence:
     row = _row(work, id)
     if row.state != "open" or (row.attempts, row.asked) != attempt:
         return None
-    claimed = attrs.evolve(row, attempts=row.attempts + again, asked=work.at, note=evidence or row.note)
+    claimed = attrs.evolve(
+        row, attempts=row.attempts + again, asked=work.at, note=evidence or row.note, unclear=row.unclear and not again
+    )
     work.changes.calls[id] = claimed
     return claimed
 
 
-def note(work: UnitOfWork, id: str, evidence: str) -> Receipt:
-    """Keep why a call is still open."""
+def note(work: UnitOfWork, id: str, evidence: str, unclear: bool = False) -> Receipt:
+    """Keep why a call is still open. `unclear`: a person has to look, until it is sent again or ended."""
     row = _row(work, id)
     if row.state == "open":
-        row = attrs.evolve(row, note=evidence)
+        row = attrs.evolve(row, note=evidence, unclear=row.unclear or unclear)
         work.changes.calls[id] = row
     return receipt_of_call(work, row)
 

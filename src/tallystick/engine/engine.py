@@ -268,8 +268,8 @@ class Engine:
                 return self._resolve(row.id, outcome, attempt=(row.attempts, row.asked), found=in_record)
             case recovery.SendAgain(evidence):
                 return self._send_again(row, {}, evidence if row.attempts else "")
-            case recovery.Wait(evidence):
-                receipt: Receipt = self._commits.one(end_call.noting(row.id, evidence))
+            case recovery.Wait(evidence, later):
+                receipt: Receipt = self._commits.one(end_call.noting(row.id, evidence, unclear=not later))
                 return receipt
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str], evidence: str = "") -> Receipt:

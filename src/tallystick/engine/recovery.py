@@ -32,9 +32,10 @@ class SendAgain:
 
 @attrs.frozen
 class Wait:
-    """A person has to look."""
+    """It stays open: a person has to look. `later`: the next look-up may still decide."""
 
     evidence: str
+    later: bool
 
 
 def next_step(row: CallRow, found: Outcome | NotSeen | Ambiguous) -> End | SendAgain | Wait:
@@ -47,4 +48,5 @@ def next_step(row: CallRow, found: Outcome | NotSeen | Ambiguous) -> End | SendA
             return End(Outcome(Result.UNAVAILABLE, text=text), found=False)
         if row.attempts < 2 or row.verb in REPEATABLE:
             return SendAgain(found.evidence)
-    return Wait(found.evidence or "sent twice, and not seen; a person has to look")
+    later = isinstance(found, Ambiguous) and found.later
+    return Wait(found.evidence or "sent twice, and not seen; a person has to look", later)

@@ -100,9 +100,13 @@ class NotSeen:
 
 @attrs.frozen
 class Ambiguous:
-    """The provider's record does not decide: a person does, by the `evidence`."""
+    """The provider's record does not decide: a person does, by the `evidence`.
+
+    `later`: it could not be read, or it is too early. The next look-up may decide.
+    """
 
     evidence: str
+    later: bool = False
 
 
 class Provider(Protocol):

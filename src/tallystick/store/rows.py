@@ -112,6 +112,7 @@ class CallRow:
     outcome: str | None = None
     note: str | None = None
     takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
+    unclear: bool = attrs.field(default=False, converter=bool)  # the provider's record leaves it to a person
 
     @property
     def in_flight(self) -> list[InFlight]:

@@ -108,7 +108,8 @@ CREATE TABLE call (
   closed     TEXT,
   outcome    TEXT,                    -- as far as it may be kept
   note       TEXT,                    -- why it is still open, or who closed it
-  takes      TEXT                     -- the unique fact that its entity has once it is confirmed
+  takes      TEXT,                    -- the unique fact that its entity has once it is confirmed
+  unclear    INTEGER NOT NULL CHECK (unclear IN (0, 1))  -- the provider's record leaves it to a person
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_on ON call (machine, entity);
