@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         Command,
         Declined,
         Ended,
+        GivenBack,
         InDoubt,
         Pending,
         Receipt,
         Refused,
+        ShortApproval,
         Unavailable,
     )
     from tallystick.engine.verify import Finding, Report
@@ -57,7 +59,8 @@ else:  # at run time each is loaded when it is first named
         "definition.reader": ["load"],
         "engine.engine": ["Engine"],
         "engine.receipt": [
-            "Answer", "Command", "Declined", "Ended", "InDoubt", "Pending", "Receipt", "Refused", "Unavailable",
+            "Answer", "Command", "Declined", "Ended", "GivenBack", "InDoubt", "Pending", "Receipt", "Refused",
+            "ShortApproval", "Unavailable",
         ],
         "engine.verify": ["Finding", "Report"],
         "books.books": ["Books"],
@@ -99,6 +102,7 @@ __all__ = [
     "Ended",
     "Engine",
     "Finding",
+    "GivenBack",
     "InDoubt",
     "Invalid",
     "KeyReused",
@@ -119,6 +123,7 @@ __all__ = [
     "Refused",
     "Report",
     "Sale",
+    "ShortApproval",
     "StoreBusy",
     "StoreError",
     "TallystickError",

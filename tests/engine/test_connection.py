@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 import tallystick
 from tallystick import Refused, StoreError
 from tallystick.books.books import Books
+from tallystick.engine.receipt import Ended
 from tallystick.errors import NotInTransaction
+from tallystick.provider.scripted import Reply, ScriptedProvider
 
 
 @pytest.fixture
@@ -107,3 +109,105 @@ def test_sqlalchemy_has_begun_though_nothing_was_written_yet(books: Books, file:
 def test_what_is_no_connection_is_said(books: Books, given: object) -> None:
     with pytest.raises(NotInTransaction, match="is needed to join"):
         reload(books, given)
+
+
+# The verbs
+
+
+def test_an_order_and_its_hold_are_one_transaction(books: Books, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        with db:
+            db.execute("INSERT INTO orders VALUES ('o')")
+            receipt = books.authorize("p", "c", "40.00", order="o", key="k", connection=db)
+        assert (receipt.applied, str(books.payment("p").held)) == (True, "40.00 BRL")
+        db.execute("INSERT INTO orders VALUES ('o2')")
+        with pytest.raises(Refused), db:
+            books.authorize("p2", "c", "40.00", order="o2", key="k2", connection=db)
+        assert db.execute("SELECT id FROM orders").fetchall() == [("o",)]
+        with pytest.raises(tallystick.NotFound):
+            books.payment("p2")
+
+
+def test_a_refused_hold_leaves_no_payment_in_a_transaction_that_goes_on(books: Books, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db:
+        with db:
+            db.execute("INSERT INTO orders VALUES ('o')")
+            with pytest.raises(Refused):
+                books.authorize("p", "c", "60.00", order="o", key="k", connection=db)
+        assert db.execute("SELECT id FROM orders").fetchall() == [("o",)]
+    with pytest.raises(tallystick.NotFound):
+        books.payment("p")
+    assert books.verify().clean
+
+
+def test_what_follows_a_shipment_is_done_by_send(books: Books, file: Path) -> None:
+    books.authorize("p", "c", "40.00", order="o", key="k")
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('shipped')")
+        receipt = books.settle("p", "15.00", key="ship", connection=db)
+    assert books.payment("p").state == "partially_settled"
+    assert [each.command for each in books.send(receipt).followed] == ["hold_again"]
+    assert str(books.payment("p").held) == "25.00 BRL"
+    assert books.send(receipt).last.state == "advanced_hold"
+
+
+@pytest.fixture
+def remote(file: Path) -> Iterator[Books]:
+    with tallystick.open(f"sqlite:///{file}", provider=ScriptedProvider()) as books:
+        books.sell_electronic("c", "50.00", "BRL", order="o", key="sale")
+        with closing(sqlite3.connect(file)) as db:
+            db.execute("CREATE TABLE orders (id TEXT PRIMARY KEY)")
+        yield books
+
+
+def contacts(books: Books) -> int:
+    assert isinstance(books.engine.provider, ScriptedProvider)
+    return len(books.engine.provider.contacts)
+
+
+def test_what_a_remote_provider_is_asked_is_pending_until_the_commit(remote: Books, file: Path) -> None:
+    before = contacts(remote)
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        receipt = remote.authorize("p", "c", "40.00", order="o", key="k", pin="1234", connection=db)
+        assert (receipt.result, receipt.applied, contacts(remote)) == (Ended.PENDING, False, before)
+        with pytest.raises(tallystick.Pending):
+            receipt.or_raise()
+    assert str(remote.payment("p").in_doubt) == "40.00 BRL"
+    with pytest.raises(tallystick.Invalid, match="secret"):
+        remote.send(receipt)
+    assert remote.send(receipt, pin="1234").applied
+    assert remote.send(receipt, pin="1234").replayed
+    assert (contacts(remote), str(remote.payment("p").held)) == (before + 1, "40.00 BRL")
+
+
+def test_what_was_rolled_back_was_never_asked(remote: Books, file: Path) -> None:
+    before = contacts(remote)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        receipt = remote.authorize("p", "c", "40.00", order="o", key="k", connection=db)
+        db.rollback()
+    with pytest.raises(tallystick.Invalid, match="there is no call"):
+        remote.send(receipt)
+    assert (contacts(remote), remote.verify().clean) == (before, True)
+
+
+def test_recover_sends_what_nobody_has_sent(remote: Books, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        remote.authorize("p", "c", "40.00", order="o", key="k", connection=db)
+    assert isinstance(remote.engine.provider, ScriptedProvider)
+    remote.engine.provider.wait(120)
+    assert [receipt.applied for receipt in remote.recover()] == [True]
+    assert str(remote.payment("p").held) == "40.00 BRL"
+
+
+def test_less_than_was_asked_for_is_given_back_by_send_too(remote: Books, file: Path) -> None:
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        receipt = remote.authorize("p", "c", "40.00", order="o", key="k", connection=db)
+    assert isinstance(remote.engine.provider, ScriptedProvider)
+    remote.engine.provider.reply_with([Reply("confirmed", 300)])
+    with pytest.raises(tallystick.ShortApproval):
+        remote.send(receipt)
+    assert remote.payment("p").state == "reversed"

@@ -16,6 +16,7 @@ import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
+from tallystick.engine.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt
 from tallystick.engine.verify import Report, verify
 from tallystick.errors import NotFound
@@ -81,6 +82,26 @@ class BaseBooks:
         """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
         return self.engine.run_due()
 
+    @property
+    def queue(self) -> Queue:
+        """Commands that wait: list, withdraw, reschedule, retry or dismiss them."""
+        return self.engine.queue
+
+    def send(self, receipt: Receipt, *, pin: str | None = None) -> Receipt:
+        """Go on with a receipt of your own transaction, after its commit: ask the provider, do what follows at once.
+
+        A PIN is stored nowhere, so whoever gave one has to give it again. Said twice, it is sent once. What nobody
+        sends is sent by `recover`, but for what carries a PIN: its value goes back.
+
+        Raises:
+            Invalid: it was rolled back, or a PIN is missing.
+            Declined, Unavailable, InDoubt: how the provider's part ended.
+        """
+        if receipt.call is None:
+            return self.engine.queue.follow(receipt)
+        sent = self.engine.send(receipt.call, {"pin": pin} if pin is not None else None)
+        return self.engine.queue.follow(sent.or_raise())
+
     def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows."""
         return self.engine.recover(grace)
@@ -131,9 +152,17 @@ class BaseBooks:
         by: str | None,
         reason: str | None = None,
         due: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
-        receipt = self.engine.try_execute(self._command(machine, id, command, args, key, by, reason, due)).or_raise()
-        return self.engine.queue.follow(receipt)
+        wanted = self._command(machine, id, command, args, key, by, reason, due)
+        if connection is not None:
+            return self._join(connection, wanted)
+        return self.engine.queue.follow(self.engine.try_execute(wanted).or_raise())
+
+    def _join(self, connection: Any, *commands: Command) -> Receipt:
+        """In the caller's own transaction. What asks a remote provider is pending; what follows waits for `send`."""
+        receipt = self.engine.join(commands, connection)
+        return receipt if receipt.result is Ended.PENDING else receipt.or_raise()
 
     def _give_all(self, *commands: Command) -> Receipt:
         """Ask for all, then give one after the other; the receipt of the last. Raises Refused, with nothing changed."""

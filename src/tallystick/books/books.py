@@ -13,12 +13,17 @@ commands a verb is made of.
 Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or
 raises Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a card that was drawn is told
 once, by the sale or, if a later step of it fails, by that receipt; and to `on_pin`, however the card came to be drawn.
+
+With `connection=`, a verb takes part in your own transaction: a `sqlite3.Connection`, or SQLAlchemy's Session or
+Connection, on the same database. If the transaction is rolled back, nothing happened. What a remote provider has to be
+asked is pending until you `send` the receipt after your commit; `send` also does what follows at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from tallystick.books.holding import Amount, Holding
 from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
@@ -77,9 +82,9 @@ class Books(Holding):
         approve = self._command("fulfilment", sale, "approve", {}, key, by, reason)
         return self._sold(str(line.facts["card"]), self._give_all(approve))
 
-    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Receipt:
+    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
         """Reject a sale under review; no card is touched."""
-        return self._do("fulfilment", sale, "reject", {}, key, by, reason)
+        return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
 
     def _line(
         self,
@@ -112,19 +117,28 @@ class Books(Holding):
     def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
         return Sale(card, receipt, self.card(card).number, pin)
 
-    def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+    def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None) -> Receipt:
         """Add value to an issued gift card."""
-        return self._do("gift_card", card, "reload", {"amount": amount}, key, by)
+        return self._do("gift_card", card, "reload", {"amount": amount}, key, by, connection=connection)
 
     def register(
         self, card: str, owner: Mapping[str, str], *, key: str, alternate: bool = False, enrolls: bool = False,
         by: str | None = None,
+        connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
 
         So nobody but the caller can say it again, should the answer be lost. `alternate`: somebody beside the owner.
         """
-        return self._do("gift_card", card, "register", {**owner, "alternate": alternate, "enrolls": enrolls}, key, by)
+        return self._do(
+            "gift_card",
+            card,
+            "register",
+            {**owner, "alternate": alternate, "enrolls": enrolls},
+            key,
+            by,
+            connection=connection,
+        )
 
     # Cards are looked at
 
@@ -172,6 +186,7 @@ class Books(Holding):
         invoice: str | None = None,
         due: datetime | None = None,
         by: str | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
 
@@ -179,37 +194,52 @@ class Books(Holding):
         receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
         """
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
-        return self._do("payment", payment, "settle", args, key, by, due=due)
+        return self._do("payment", payment, "settle", args, key, by, due=due, connection=connection)
 
-    def cancel(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def cancel(
+        self, payment: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Give back whatever is still held; what was earned stays earned."""
-        return self._do("payment", payment, "cancel", {}, key, by, reason)
+        return self._do("payment", payment, "cancel", {}, key, by, reason, connection=connection)
 
-    def hold_again(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+    def hold_again(
+        self, payment: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
-        return self._do("payment", payment, "hold_again", {"amount": amount}, key, by)
+        return self._do("payment", payment, "hold_again", {"amount": amount}, key, by, connection=connection)
 
-    def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str) -> Receipt:
+    def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
         """A person has seen that a payment's hold is gone at the provider, who would decline it for ever.
 
         Nobody is asked. What was held is uncovered now, and available on the card as far as our books know: reconcile
         the card, then `hold_again`, or `cancel`.
         """
-        return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason)
+        return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason, connection=connection)
 
-    def cover_elsewhere(self, payment: str, amount: Amount, *, key: str, by: str | None = None) -> Receipt:
+    def cover_elsewhere(
+        self, payment: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Another tender covers this much of what is uncovered."""
-        return self._do("payment", payment, "cover_elsewhere", {"amount": amount}, key, by)
+        return self._do("payment", payment, "cover_elsewhere", {"amount": amount}, key, by, connection=connection)
 
-    def void(self, payment: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def void(
+        self, payment: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Undo a one-step redemption whole, because the other tender failed."""
-        return self._do("payment", payment, "void", {}, key, by, reason)
+        return self._do("payment", payment, "void", {}, key, by, reason, connection=connection)
 
     def refund(
-        self, payment: str, amount: Amount, *, key: str, by: str | None = None, reason: str | None = None
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        by: str | None = None,
+        reason: str | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Give an amount that was earned back to the card that paid."""
-        return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason)
+        return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason, connection=connection)
 
     def refund_to_new(
         self, payment: str, amount: Amount, card: str, *, key: str, card_set: str | None = None,
@@ -229,16 +259,20 @@ class Books(Holding):
 
     # Cards get lost
 
-    def suspend(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def suspend(
+        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned.
 
         Nothing new can be held on it: `settle(…, keep_hold=True)` a partial shipment, so that the rest stays held.
         """
-        return self._do("gift_card", card, "suspend", {}, key, by, reason)
+        return self._do("gift_card", card, "suspend", {}, key, by, reason, connection=connection)
 
-    def reinstate(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def reinstate(
+        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Put a suspended card, with every balance on it, back to where it was."""
-        return self._do("gift_card", card, "reinstate", {}, key, by, reason)
+        return self._do("gift_card", card, "reinstate", {}, key, by, reason, connection=connection)
 
     def replace(
         self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
@@ -282,12 +316,14 @@ class Books(Holding):
             before = reading.linked("replacement", "old", card)
         return any(each.facts["new"] == new and each.state == "replaced" for each in before)
 
-    def cash_out(self, card: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def cash_out(
+        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
         begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
         amount = begun["amount"] if "amount" in begun else self.card(card).available
-        return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason)
+        return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason, connection=connection)
 
-    def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str) -> Receipt:
+    def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
         """Correct a balance by hand; an amount below zero takes away."""
-        return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason)
+        return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason, connection=connection)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 
@@ -44,7 +45,7 @@ class Holding(BaseBooks):
 
     def authorize(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        allow_partial: bool = False, by: str | None = None,
+        allow_partial: bool = False, by: str | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Hold an amount on a card for an order.
 
@@ -57,15 +58,15 @@ class Holding(BaseBooks):
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
         part = self._part("authorize", payment, card, amount, order, key, pin, allow_partial, by)
-        return self._take(part, by)
+        return self._take(part, by, connection)
 
     def redeem(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        allow_partial: bool = False, by: str | None = None,
+        allow_partial: bool = False, by: str | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Take an amount in one step, for goods handed over at once. `void` undoes it whole. Raises as `authorize`."""
         part = self._part("redeem", payment, card, amount, order, key, pin, allow_partial, by)
-        return self._take(part, by)
+        return self._take(part, by, connection)
 
     def authorize_all(
         self, tender: Tender, *, order: str, key: str, pins: Mapping[str, str] | None = None, by: str | None = None
@@ -98,10 +99,26 @@ class Holding(BaseBooks):
             receipts[part.payment] = receipt
         return receipts
 
+    def send(self, receipt: Receipt, *, pin: str | None = None) -> Receipt:
+        sent = super().send(receipt, pin=pin)
+        asked = self.engine.seen(receipt.key) or {}
+        if sent.machine == PAYMENT and sent.command in ("authorize", "redeem") and not asked.get("allow_partial"):
+            take = self._command(PAYMENT, sent.id, sent.command, {}, sent.key, None)
+            amount = Money(int(str(asked["amount"])), str(sent.currency))
+            card = str(self._entity(PAYMENT, sent.id).facts["card"])
+            part = _Part(card, sent.id, amount, False, take, take, _short_key(sent.key, "back"))
+            if _is_short(part, sent):
+                self._give_back([part], sent, part, None)
+        return sent
+
+    send.__doc__ = BaseBooks.send.__doc__
+
     # Inside
 
-    def _take(self, part: _Part, by: str | None) -> Receipt:
+    def _take(self, part: _Part, by: str | None, connection: Any) -> Receipt:
         self._look_at_now([part])
+        if connection is not None:
+            return self._join(connection, part.create, part.take)
         self._ask(part.create, part.take)
         receipt = self._give(part)
         if _is_short(part, receipt):

@@ -45,7 +45,7 @@ from tallystick.engine.uniqueness import balances_of
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest, quoted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import CallRow, stamp
 
 GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
@@ -120,12 +120,30 @@ class Engine:
         self._consider(command)
         if connection is None:
             return self._execute(command)
-        job = self._executing(command, send=False)
-        (done,) = self.store.run(partial(steps.transact, self._context, [job]), connection=connection)
-        if isinstance(done, Invalid):
-            raise done
-        receipt: Receipt = done[0]
-        return receipt
+        return self.join([command], connection)
+
+    def join(self, commands: Sequence[Command], connection: Any) -> Receipt:
+        """Commands in the caller's own transaction, all of them or none; the receipt of the last, or of the refused.
+
+        Raises only Invalid and StoreError.
+        """
+        for command in commands:
+            self._consider(command)
+        jobs = [self._executing(command, send=False) for command in commands]
+
+        def all_or_none(transaction: Transaction) -> Receipt:
+            for done in steps.transact(self._context, jobs, transaction):
+                if isinstance(done, Invalid):
+                    raise done
+                receipt: Receipt = done[0]
+                if receipt.result is Ended.REFUSED:
+                    raise _Refused(receipt)
+            return receipt
+
+        try:
+            return self.store.run(all_or_none, connection=connection)
+        except _Refused as refused:
+            return refused.receipt
 
     def try_execute_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
         """Execute many commands in order, each with an answer of its own. With a local provider in few transactions."""
@@ -337,6 +355,13 @@ class Engine:
             raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
+
+
+class _Refused(Exception):
+    """Undoes what the commands before it have written."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
 
 
 def _is_name(given: object) -> TypeGuard[str]:
