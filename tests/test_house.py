@@ -120,6 +120,7 @@ def test_what_the_docs_say_is_somewhere_is_there() -> None:
     assert [place for place in places if place[1] not in functions(place[0])] == []
 
 
+@pytest.mark.slow
 def test_what_the_evidence_runs_is_there() -> None:
     """Each command exists and knows the options it is given; each file that is named is there."""
     evidence = runpy.run_path(str(ROOT / "docs/evidence.py"))

@@ -171,7 +171,7 @@ class Walk:
         assert self.model.accounts == self.entity.accounts
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
 def test_side_by_side(machine: Machine, seed: int) -> None:
     walk = Walk(machine, seed)

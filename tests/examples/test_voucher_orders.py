@@ -30,7 +30,7 @@ from voucher_data import BOTH, EXAMPLE, REAL, SAMPLE, VoucherOrders, in_cents
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "tallystick"
 
-KILLS = {SAMPLE: 6, REAL: 50}
+KILLS = {SAMPLE: 4, REAL: 50}
 CHAINS = 2  # as many runs side by side, each killed KILLS / CHAINS times
 SEED = 20171124
 BEGINNING = 1800  # commands at most; the real orders have some 4,000

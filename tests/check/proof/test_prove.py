@@ -65,6 +65,7 @@ refuse:
 """
 
 
+@pytest.mark.slow
 def test_a_finding_stands_where_the_fault_is_and_has_the_amounts() -> None:
     pages = changed("replacement.yaml", "drive: [new.receive(amount=moving), old", "drive: [old")
     machines = reader.read(pages)

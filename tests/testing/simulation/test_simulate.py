@@ -93,6 +93,7 @@ def test_another_seed_gives_another() -> None:
     assert len({run(seed).hash for seed in SEEDS}) == len(SEEDS)
 
 
+@pytest.mark.slow
 def test_another_process_with_other_hashes_gives_the_same(tmp_path: Any) -> None:
     arguments = ["simulate", "--seed", "19", "--seeds", "2", "--ops", "40", "--json"]
     told = []
