@@ -352,6 +352,47 @@ def test_resolve_ends_a_call_as_a_person_says(sold: Tallystick, in_doubt: str) -
     assert plain(sold("verify", "--json"))["clean"]
 
 
+@pytest.mark.parametrize("id", ["p", "c"])
+def test_show_names_the_open_call_of_all_who_take_part(
+    sold: Tallystick, in_doubt: str, monkeypatch: pytest.MonkeyPatch, id: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert in_doubt in sold("show", id).stdout
+    assert [each["call"] for each in plain(sold("show", id, "--json"))["calls"]] == [in_doubt]
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_an_id_that_can_be_given_back_is_never_broken(
+    sold: Tallystick, in_doubt: str, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    key = "order-2026-000017/shipment-0003/of-the-first-warehouse/settle"
+    settle = json.loads(line(key, "payment", "p", "settle", amount="25.00"))
+    sold("run", "-", input=json.dumps({**settle, "due": "2999-01-01T00:00:00Z"}))
+    shown = sold("waiting").stdout
+    assert in_doubt in shown
+    assert key in shown
+
+
+def test_resolve_takes_the_beginning_of_an_id(sold: Tallystick, in_doubt: str) -> None:
+    why = ("--by", "Ana", "--reason", "not in the portal")
+    for short in (in_doubt[:3], "x" + in_doubt[:8], in_doubt + "0"):
+        assert f"there is no call '{short}'" in sold("resolve", short, "declined", *why, code=1).stderr
+    (told,) = plain(sold("resolve", in_doubt[:8], "declined", *why, "--json"))
+    assert (told["call"], told["result"]) == (in_doubt, "declined")
+    assert "there is no call" in sold("resolve", in_doubt[:8], "declined", *why, code=1).stderr
+
+
+def test_show_says_what_was_given_up(sold: Tallystick, books: str) -> None:
+    engine = Engine(MACHINES, open_store(books), Silent())
+    engine.execute("payment", "p", "settle", {"amount": "5000.00"}, key="late", due=engine.now())
+    engine.store.close()
+    sold("due", "--provider", "local", code=1)
+    shown = sold("show", "p").stdout
+    assert "given up: settle was refused, key late: payment 'p'" in shown
+    assert "5000.00" in shown
+
+
 def test_resolve_wants_to_know_who_and_why(sold: Tallystick, in_doubt: str) -> None:
     assert "--reason" in sold("resolve", in_doubt, "confirmed", "--by", "Ana", code=2).stderr
     assert (

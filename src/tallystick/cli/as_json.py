@@ -18,6 +18,7 @@ from tallystick.core.refusal import Refusal, allowed, mask
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
+from tallystick.engine.queue_rows import ENDED
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.store.protocol import Reading
@@ -120,9 +121,9 @@ def queued(row: QueueRow) -> Plain:
 def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
     """An entity and all that happened to it."""
     machine = machines.at(entity.machine, entity.machine_version)
-    calls = [row for row in reading.calls() if (row.machine, row.entity) == entity.ref]
+    calls = [row for row in reading.calls() if entity.ref in row.refs]
     sent_again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
-    waiting = [row for state in ("waiting", "parked") for row in reading.queue(state=state)]
+    waiting = [row for state in ("waiting", *ENDED) for row in reading.queue(state=state)]
     linked = [
         {"machine": other.name, "id": each.id, "state": each.state, "as": link}
         for other in machines.values()

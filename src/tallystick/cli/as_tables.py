@@ -79,10 +79,19 @@ def life_table(plain: Plain) -> RenderableType:
     about += [Text("; ".join(part)) for part in (facts, linked) if part]
     waits = [Text(f"in doubt: {each['verb']}, call {each['call']}, {each['note'] or 'not answered'}", "yellow")
              for each in plain["calls"]]  # fmt: skip
-    waits += [Text(f"{each['state']}: {each['command']} until {each['due']}", "yellow") for each in plain["queue"]]
+    waits += [Text(_queued_text(each), "yellow") for each in plain["queue"]]
     again = [Text(f"{each['verb']} was sent {each['attempts']} times, call {each['call']}: {each['note']}")
              for each in plain["sent_again"]]  # fmt: skip
     return Group(head, *about, *waits, *again, _entries_table(plain["life"], of=False))
+
+
+def _queued_text(plain: Plain) -> str:
+    """A command that is not done yet: what it waits for; or why it was given up, which is for a person."""
+    if plain["state"] != "waiting":
+        return f"given up: {plain['command']} was {plain['state']}, key {plain['key']}: {plain['why']}"
+    why = f": {plain['why']}" if plain["why"] else ""
+    follows = f", it follows {plain['cause']}" if plain["cause"] else ""
+    return f"waiting: {plain['command']} until {plain['due']}, key {plain['key']}{follows}{why}"
 
 
 def history_table(plain: Sequence[Plain]) -> RenderableType:

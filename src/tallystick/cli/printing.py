@@ -25,9 +25,11 @@ def print_answer(
     from tallystick.cli.as_tables import console
 
     out = console()
+    width = out.width
     for each in tables():
-        least = Measurement.get(out, out.options.update(max_width=WIDEST), each).minimum
-        out.print(each, soft_wrap=not wrap, width=max(out.width, least))  # what stays whole may need more
+        least = Measurement.get(out, out.options.update(max_width=WIDEST), each).minimum if wrap else 0
+        out.width = max(width, least)  # what has to stay whole may need more
+        out.print(each, soft_wrap=not wrap)
 
 
 def print_json(answer: object) -> None:

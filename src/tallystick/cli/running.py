@@ -9,7 +9,7 @@ import click
 
 from tallystick.cli.options import books_options, pins_option, write_pins_to
 from tallystick.cli.printing import print_answer, write
-from tallystick.errors import Invalid, NotFound, quoted
+from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
     from tallystick.cli.options import BooksOptions
@@ -125,19 +125,15 @@ def resolve(
 ) -> None:  # fmt: skip
     """Say what became of CALL, if only a person can.
 
-    Declined means that the provider said no, which is the end of it. Unavailable means that it was surely not done, and
-    may be sent again under its key.
+    CALL is its id, or its first characters if no other open call begins with them. Declined means that the provider
+    said no, which is the end of it. Unavailable means that it was surely not done, and may be sent again under its key.
     """
     from tallystick import money
 
     with books.opened() as engine:
-        with engine.store.reading() as reading:
-            row = reading.call(call)
-        if row is None:
-            why = f"there is no call {quoted(call)}: tallystick stuck lists the open ones"
-            raise NotFound("call", call, why=why)
+        row = engine.call_named(call)
         minor = money.parse(amount, row.currency) if amount is not None else None
-        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
+        receipt = engine.resolve(row.id, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
     _print_receipts(json_out, [receipt], "")
 
 

@@ -213,7 +213,7 @@ class Engine:
         Raises:
             NotFound: there is no such call.   Invalid: it carries a secret, and none is given.
         """
-        row = self._row(call)
+        row = self.call_named(call)
         if row.attempts or row.state != "open":
             return self._told(row.id)
         if row.secret and not secrets:
@@ -232,7 +232,7 @@ class Engine:
             NotFound: there is no such call.   Invalid: it is closed already, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        row = self._row(call)
+        row = self.call_named(call)
         outcome = by_hand.outcome(row, result, reference=reference, amount=amount, number=number)
         return self._resolve(row.id, outcome, by=by, reason=reason)
 
@@ -312,7 +312,7 @@ class Engine:
         ]
         return attrs.evolve(ask_provider.call_of(row, card), claimed=claimed, in_doubt=in_doubt)
 
-    def _row(self, call: str) -> CallRow:
+    def call_named(self, call: str) -> CallRow:
         """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""
         begins = []
         if _is_name(call):
@@ -324,7 +324,8 @@ class Engine:
         if len(begins) > 1:
             raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
         if not begins:
-            raise NotFound("call", call)
+            why = f"there is no call {quoted(call)}; `tallystick stuck` and `waiting` list those that are open"
+            raise NotFound("call", call, why=why)
         return begins[0]
 
     # What a command names
