@@ -40,7 +40,7 @@ class NotRead(TallystickError):
 
 
 def envelope(settings: ClutchSettings, status: int, body: bytes, hide: Sequence[str] = ()) -> Json | Outcome:
-    """An answer that says success; or what else it is. `hide` are secrets an error's text may repeat."""
+    """The answer, if it says success; otherwise what it says. `hide` are secrets that an error's text may repeat."""
     if status in settings.not_done_statuses:
         return Outcome(Result.UNAVAILABLE, code=f"HTTP {status}", text="turned away before it was done")
     if status in settings.auth_statuses:
@@ -63,7 +63,7 @@ def envelope(settings: ClutchSettings, status: int, body: bytes, hide: Sequence[
 
 
 def _plain(text: str, hide: Sequence[str]) -> str:
-    """Text of Clutch's without card numbers and PINs, in one line."""
+    """Clutch's text in one line, without card numbers and PINs."""
     return " ".join(redacted(text[:LONGEST_TEXT], hide).split())[:200]
 
 
@@ -145,7 +145,7 @@ class Entry:
     amount: int | None
     blank: bool = False  # it shows no change at all
     foreign: bool = False  # it shows changes, all of them in other currencies
-    call: str | None = None  # our call's id, where the record keeps it
+    call: str | None = None  # our call's id, if the record keeps it
 
 
 @attrs.frozen

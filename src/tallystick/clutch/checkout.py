@@ -87,7 +87,7 @@ def request(
     settings: ClutchSettings, basket: Basket, pin: str | None = None, *,
     sets_up: bool = False, completes: str | None = None,
 ) -> Request:  # fmt: skip
-    """In one stage; or in two, the first `sets_up`, the second `completes` the first's id."""
+    """A checkout in one stage. Of two stages, the first `sets_up`, and the second `completes` the id of the first."""
     whose = {} if basket.card is None else {"cardNumber": digits(basket.card, settings.numbers_as)}
     lines = [
         {"sku": each.sku, "amountPurchased": each.quantity, "unitPrice": number(each.price, basket.currency)}
@@ -101,7 +101,7 @@ def request(
 
 
 def looked_up(transaction: str) -> Request:
-    """Ask about one whose id is known."""
+    """Ask about a checkout whose id is known."""
     return Request("checkoutLookup", {"checkoutTransactionId": transaction}, reads=True)
 
 
@@ -154,7 +154,7 @@ class Checkouts:
     def look_up(
         self, basket: Basket, asked_at: datetime, *, claimed: Collection[str] = (), sets_up: bool = False
     ) -> Checkout | NotSeen | Ambiguous:
-        """What became of one that was asked for then and not answered. `claimed`: transactions known to be others."""
+        """What became of a checkout that got no answer. `claimed`: transactions that are known to be others."""
         if sets_up:
             return NotSeen("a set-up applies nothing; it is done again")
         if basket.card is None:
@@ -199,7 +199,7 @@ class Checkouts:
 
 
 def _fit(checkout: Checkout, basket: Basket) -> int:
-    """How well what was bought there fits: for sure only if all of it is shown, and is the same."""
+    """How well what was bought fits: surely only if all of it is shown, and is the same."""
     ours = sorted(
         Bought(each.sku, Decimal(each.quantity), Decimal(number(each.price, basket.currency)))
         for each in basket.products

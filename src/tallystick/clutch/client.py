@@ -137,7 +137,7 @@ class ClutchProvider:
         return Outcome(Result.CONFIRMED, unsaid.reference, unsaid.request, amount, unsaid.available)
 
     def _doubted(self, call: Call, declined: Outcome) -> Outcome:
-        """A repeat that is declined, perhaps because the first came through after all: then it is no decline."""
+        """A repeat was declined, perhaps because the first attempt was done after all: then it is no decline."""
         try:
             found = self._decided(call)
         except NotRead:
@@ -189,7 +189,7 @@ class ClutchProvider:
         return card, self._history_if_any(number, currency, since)
 
     def _history_if_any(self, number: str, currency: str, since: datetime | None = None) -> History | None:
-        """What happened on a card; None where Clutch knows no such active card. Raises: NotRead."""
+        """What happened on a card; None if Clutch knows no such active card. Raises: NotRead."""
         try:
             return self._history(number, currency, since)
         except NotRead as error:
@@ -198,7 +198,7 @@ class ClutchProvider:
             raise
 
     def observe(self, card: CardFacts) -> Observed | Unread:
-        """Read a card, a suspended one too, and then its history, which so has all that the card shows."""
+        """Read a card, also a suspended one, and then its history, which therefore has all that the card shows."""
         number = card.number or ""
         try:
             found = self._card(wire.search(self.settings, number, inactive=True), number, card.currency)
@@ -230,7 +230,7 @@ class ClutchProvider:
         """What is available and what is held. A PIN, if given, is checked.
 
         Raises:
-            NotRead: declined as unknown_card, wrong_pin or, where it is shown, suspended; or Clutch was not reached.
+            NotRead: declined as unknown_card, wrong_pin or suspended (if Clutch shows that); or Clutch was not reached.
         """
         number = card.number or ""
         found = self._card(wire.search(self.settings, number, pin), number, card.currency, hide=(number, pin or ""))
@@ -241,7 +241,7 @@ class ClutchProvider:
         return found
 
     def holds(self, card: CardFacts) -> dict[str, int]:
-        """Open holds, suspended cards' too: transaction id to what is held. Raises: NotRead."""
+        """Open holds, also of a suspended card: transaction id to what is held. Raises: NotRead."""
         number = card.number or ""
         found = self._card(wire.search(self.settings, number, inactive=True), number, card.currency)
         return found.holds if found else {}
@@ -284,7 +284,7 @@ class ClutchProvider:
     # Sending
 
     def read(self, request: wire.Request, understand: Callable[[Json], Read], hide: Sequence[str] = ()) -> Read:
-        """Ask something that may be asked again, until it is understood. Raises: NotRead."""
+        """Ask something that only reads, a few times if need be, until it is understood. Raises: NotRead."""
         outcome = Outcome(Result.UNKNOWN)
         for attempt in range(self.settings.read_attempts):
             if attempt:
@@ -365,7 +365,7 @@ def from_environment() -> ClutchProvider:
     """The provider of `--provider clutch`, from CLUTCH_BASE_URL, CLUTCH_API_KEY and so on.
 
     Raises:
-        Invalid: some of them are missing, and which; or cannot be.
+        Invalid: some of them are missing or cannot be. It names them.
         ImportError: without httpx2.
     """
     return ClutchProvider(ClutchSettings.from_environment())

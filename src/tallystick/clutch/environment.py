@@ -38,7 +38,7 @@ _field_types: dict[type[Any], Mapping[str, Any]] = {}
 
 
 def field_types(made: type[Any]) -> Mapping[str, Any]:
-    """The fields of a class with their types; worked out once, for that takes longer than all else."""
+    """The fields of a class with their types; worked out once, because that takes longer than the rest."""
     if made not in _field_types:
         _field_types[made] = get_type_hints(made)
     return _field_types[made]

@@ -49,7 +49,7 @@ NO, MAYBE, YES = 0, 1, 2  # how well an entry fits; of several answers the least
 
 @attrs.frozen
 class Case:
-    """A call and all that is known about it. `card` and `history` are None where Clutch knows no such active card."""
+    """A call and all that is known about it. `card` and `history` are None if Clutch knows no such active card."""
 
     call: Call
     settings: ClutchSettings
@@ -69,7 +69,7 @@ class Case:
 
 
 def unanswerable(call: Call, settings: ClutchSettings) -> NotSeen | None:
-    """For calls of which the record can show nothing: they move no value, so they may be sent again."""
+    """The answer for calls that the record cannot show: they move no value, so they may be sent again."""
     if call.verb == "allocate" and not number_of(call):
         left = f"a card of set {card_set_of(call, settings)} may have been drawn for nobody: an unused card, no money"
         return NotSeen(left)
@@ -94,7 +94,7 @@ def decide(case: Case) -> Found:
 
 
 def amount_done(call: Call, reference: str, card: Card | None, history: History | None) -> int | None:
-    """How much a hold or redemption with a known id was of; None if the record does not say."""
+    """The amount of a hold or redemption whose id is known; None if the record does not say."""
     if call.verb == "hold":
         amount = card.holds.get(reference) if card else None
     else:
@@ -122,7 +122,7 @@ def _hold(case: Case) -> Found:
 
 
 def _fits_less(case: Case, amount: int) -> int:
-    """How well less than asked fits: for sure only if that left nothing, and no other call explains it."""
+    """How well less than asked fits: surely only if nothing was left, and no other call explains it."""
     if not 0 < amount < case.amount:
         return NO
     asks = may_be_short(case.call, case.settings) and (case.call.verb != "hold" or case.settings.overdraw_on_hold)
@@ -258,7 +258,7 @@ _LONG_AFTER = datetime(9999, 1, 1, tzinfo=timezone.utc)  # a hold without an ent
 
 
 def _matching(case: Case, fits: Callable[[Entry], int]) -> tuple[list[Entry], list[Entry]]:
-    """What fits and what may, the newest first."""
+    """The entries that fit and those that may, the newest first."""
     sure: list[Entry] = []
     maybe: list[Entry] = []
     for entry in filter(case.unclaimed, case.entries):
@@ -341,7 +341,7 @@ def _confirmed(case: Case, entry: Entry) -> Outcome:
 
 
 def _evidence(case: Case, entries: Sequence[Entry]) -> str:
-    """Each entry that may be it, for a person."""
+    """The entries that may be it, as a person reads them."""
     if not entries:
         return "no entry fits"
     lines = [

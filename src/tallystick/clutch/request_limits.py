@@ -24,7 +24,7 @@ from tallystick.provider.protocol import Cell, State
 
 @attrs.frozen
 class Bucket:
-    """How full it was, and when. More than `burst` means that some wait for their turn."""
+    """How full it was, and when. If it is more than `burst`, some wait for their turn."""
 
     level: float = 0.0
     at: float = 0.0
@@ -42,7 +42,7 @@ class Circuit:
 
 
 def poured(bucket: Bucket, now: float, rate: float, burst: int) -> tuple[Bucket, float]:
-    """The bucket with one drop more, and the seconds the one who pours it has to wait."""
+    """The bucket with one drop more, and the seconds to wait before sending."""
     now = max(now, bucket.at)  # a clock set back leaks nothing
     level = max(0.0, bucket.level - (now - bucket.at) * rate) + 1
     return Bucket(level, now), max(0.0, (level - burst) / rate)

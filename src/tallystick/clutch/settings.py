@@ -33,7 +33,7 @@ ACCESS = ("base_url", "api_key", "api_secret", "brand", "location", "terminal") 
 
 @attrs.frozen
 class Rule:
-    """A refusal with this errorCode, or whose errorMessage has this pattern in it, is for this reason."""
+    """A refusal with this errorCode, or with this pattern in its errorMessage, has this reason."""
 
     reason: Reason
     code: str | None = None
@@ -268,7 +268,7 @@ class ClutchSettings:
     ) -> ClutchSettings:  # fmt: skip
         """Who calls, from arguments or else from CLUTCH_BASE_URL, CLUTCH_API_KEY and so on.
 
-        Every other setting may be given as a variable too, and has its default otherwise: see `variables`.
+        Every other setting may be given as a variable too, and has its default otherwise: see `environment`.
 
         Raises:
             Invalid: one of them is missing or cannot be.

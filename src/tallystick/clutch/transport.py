@@ -27,6 +27,8 @@ class Lost(Exception):
 
 @attrs.frozen
 class Answer:
+    """Clutch's answer: an HTTP status and the bytes of its body."""
+
     status: int
     body: bytes = attrs.field(repr=False)
 
@@ -98,7 +100,7 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
 
 
 def _named(error: BaseException) -> str:
-    """What went wrong, by its types: a connection that was refused is not one whose certificate is not trusted."""
+    """What went wrong, by the types of the errors: so a refused connection differs from an untrusted certificate."""
     names = [type(error).__name__]
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause

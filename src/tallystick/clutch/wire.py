@@ -94,7 +94,7 @@ def _activate(call: Call, settings: ClutchSettings) -> Request | Outcome:
 
 
 def activation(call: Call, settings: ClutchSettings) -> str:
-    """What activating this card is at Clutch. Who scans a number holds a physical one."""
+    """What activating this card means at Clutch. A number is scanned only from a physical card."""
     physical = call.card.form == "physical" or (call.card.form is None and "number" in call.args)
     return settings.activate_physical if physical else settings.activate_electronic
 
@@ -112,7 +112,7 @@ def _redeem(call: Call, settings: ClutchSettings) -> Request:
 
 
 def may_be_short(call: Call, settings: ClutchSettings) -> bool:
-    """Whether Clutch is asked to take what there is, if it is less."""
+    """Whether Clutch may take less, if there is less."""
     return call.args.get("allow_partial", settings.short_unless_said) is True
 
 
@@ -162,7 +162,7 @@ OWNER = {"first_name": "firstName", "last_name": "lastName", "address1": "addres
 
 
 def _update_account(call: Call, settings: ClutchSettings) -> Request:
-    """Whose card it is. Names and addresses come as secrets do: passed on, and kept nowhere."""
+    """Whose card it is. Names and addresses are secrets: they are passed on, and kept nowhere."""
     field = settings.alternate_field if call.args.get("alternate") is True else "primaryCustomer"
     told = {theirs: call.secrets[ours] for ours, theirs in OWNER.items() if ours in call.secrets}
     enrolled = {"countAsEnrollment": True} if call.args.get("enrolls") is True else {}
@@ -270,7 +270,7 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
 def _approved(
     call: Call, settings: ClutchSettings, answer: Json, told: Sequence[Balance], reference: str | None
 ) -> int | None:
-    """How much was done, where the answer says it. Raises: StrangeAnswer."""
+    """How much was done, if the answer says so. Raises: StrangeAnswer."""
     if call.verb not in SHORT and call.verb not in ("issue", "redeem_hold"):
         return None
     asked, currency = _asked(call), call.card.currency
@@ -294,13 +294,13 @@ def _pin_of(value: object, settings: ClutchSettings) -> str | None:
     return pin.zfill(settings.pin_length) if pin is not None and isinstance(value, int) else pin
 
 
-# Beside the verbs: what reads, and what an order system asks for without moving our books
+# What only reads
 
 
 def search(
     settings: ClutchSettings, card: str, pin: str | None = None, *, status: bool = False, inactive: bool = False
 ) -> Request:
-    """A card with its balances and open holds; with its status, whose field is not known, only if asked."""
+    """Ask for a card with its balances and open holds. `status`, whose field is not known for sure, only if wanted."""
     fields = ["balances", settings.status_field] if status else ["balances"]
     body = {"filters": {"cardNumber": digits(card, settings.numbers_as)}, "returnFields": dict.fromkeys(fields, True)}
     hidden = {"includeInactive": True} if inactive and settings.include_inactive else {}
@@ -308,7 +308,7 @@ def search(
 
 
 def card_history(settings: ClutchSettings, card: str, offset: int = 0, since: datetime | None = None) -> Request:
-    """A page of what happened on a card, the newest first."""
+    """Ask for a page of what happened on a card, the newest first."""
     body = {"cardNumber": digits(card, settings.numbers_as), "limit": settings.history_page, "offset": offset}
     if since is not None and settings.history_begin_date:
         return Request("cardHistory", {**body, "beginDate": f"{since.astimezone(timezone.utc):%F %T}"}, reads=True)

@@ -17,7 +17,7 @@ from tallystick.testing.referee import Rows
 
 def rows_of(store: Store) -> Rows:
     """Every row of a store, whatever it is kept in."""
-    machines = store.machines(Machines([]))  # none that is new; all that are kept
+    machines = store.machines(Machines([]))  # registers none, and gives all that are kept
     with store.reading() as reading:
         return Rows(
             entities=[entity_row(each) for name in machines for each in reading.all(name)],

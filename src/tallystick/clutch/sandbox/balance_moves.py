@@ -33,6 +33,8 @@ class Order:
 
 @frozen
 class Done:
+    """What was done: how much of it, in minor units, and whether that is less than asked."""
+
     transaction_id: str
     approved: int
     short: bool = False
@@ -73,7 +75,7 @@ def hold(ledger: Ledger, origin: Origin, card: Card, order: Order) -> Done:
 
 
 def adjust(ledger: Ledger, origin: Origin, card: Card, order: Order) -> Done:
-    """An administrative correction: either sign, of what is available, no limits, suspended cards too."""
+    """A correction of what is available, up or down: without limits, and on suspended cards too."""
     _check_status(ledger, card, "adjustment")
     if ledger.available(card.number, order.value) + order.minor < 0:
         raise Refused(ledger.settings.errors.insufficient_funds)
@@ -167,7 +169,7 @@ def _open_hold(ledger: Ledger, card: Card, order: Order) -> Hold:
 
 
 def _beyond_hold(ledger: Ledger, card: Card, order: Order, extra: int) -> int:
-    """What a redemption takes from the available balance, its hold being too small."""
+    """What a redemption takes from the available balance because its hold is too small."""
     settings = ledger.settings
     if not extra:
         return 0

@@ -28,7 +28,7 @@ def allocate(request: Request) -> Json:
 
 
 def _named_card(request: Request) -> Card:
-    """With a set beside the number, which nobody documents, the card must be of that set."""
+    """If a set is named beside the number, which nobody documents, the card must be of that set."""
     card, wanted = request.card(), request.text("cardSetId")
     if wanted is not None and card.card_set != wanted:
         raise Refused(request.errors.unknown_card)
@@ -124,7 +124,7 @@ def _wanted_status(request: Request) -> Status | None:
 
 
 def void_transaction(request: Request) -> Json:
-    """Undo a change of balance by its stored id. A `cardNumber` beside it, if sent, must be the transaction's."""
+    """Undo a change of balance by its stored id. If a `cardNumber` is sent too, it must be the transaction's."""
     wanted, number = request.text(request.settings.void_field), request.text("cardNumber")
     entry = None if wanted is None else request.ledger.entry(wanted)
     if entry is None or number not in (None, entry.number):

@@ -70,6 +70,8 @@ class Answer:
 
 @frozen
 class Endpoint:
+    """Takes requests from callers with these credentials."""
+
     ledger: Ledger
     credentials: Credentials
 

@@ -31,6 +31,8 @@ FAULT_HEADER = "x-sandbox-fault"
 
 
 class Fault(StrEnum):
+    """What can go wrong with a request; see above."""
+
     LOST_BEFORE = "lost_before"
     LOST_AFTER = "lost_after"
     LATE = "late"

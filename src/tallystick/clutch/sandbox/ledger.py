@@ -48,6 +48,8 @@ class Origin:
 
 @frozen
 class Card:
+    """A card. `activated`: milliseconds since 1970; `account`: what updateAccount was sent."""
+
     number: str
     card_set: str
     status: Status
@@ -99,6 +101,8 @@ ENTRY = ", ".join(field.name for field in attrs.fields(Entry))
 
 
 class Ledger:
+    """The books. `clock` is seconds since 1970; without a `state` file they are in memory."""
+
     def __init__(self, settings: Settings, *, seed: int, state: Path | None, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.lock = threading.RLock()
@@ -322,7 +326,7 @@ class Ledger:
     # --- All of it
 
     def sql(self, sql: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """For the checkouts, the remembered answers and the operator: SQL stands beside the verb that needs it."""
+        """For checkouts, remembered answers and the operator: their SQL stands beside the verb that needs it."""
         return self._db.execute(sql, arguments).fetchall()
 
     def audit(self) -> list[str]:

@@ -22,6 +22,8 @@ MAX_DIGITS = 12
 
 @frozen
 class Request:
+    """One request. `cap` lowers what is approved."""
+
     ledger: Ledger
     origin: Origin
     body: Json = attrs.field(repr=False)

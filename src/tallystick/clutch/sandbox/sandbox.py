@@ -172,7 +172,7 @@ class Sandbox:
         return _response(500, HTML, {**JSON_HEADERS, "Content-Type": "text/html"})
 
     def _cap(self, argument: str) -> balance_moves.Cap:
-        """What short_approval leaves of an amount; one seen twice (duplicate) is drawn once."""
+        """What short_approval leaves of an amount. It is drawn once, also for a request that is done twice."""
         share = self._chance.random()
 
         def cap(minor: int, value: ValueType) -> int:
@@ -206,7 +206,7 @@ class Sandbox:
             self._spend(number, update.value, min(minor, update.minor))
 
     def _same_again(self, request: dict[str, Any], method: str, headers: Mapping[str, str], how: str) -> None:
-        """The other channel changes the balance as the request will; of a hold it knows nothing."""
+        """The other channel changes the balance as the request will; it does not know any hold."""
         if method != "updateBalance":
             return
         strange = ("redeemFromHoldTransactionId", "releaseHoldRemainder")

@@ -51,7 +51,7 @@ class _Protocol(H11Protocol):
 
 
 class _Send(HttpResponse):
-    """Sends a sandbox's response, breaking off where it is not complete."""
+    """Sends a sandbox's response; breaks off if it is not complete."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.body, response.status)
@@ -125,10 +125,10 @@ def _operator(sandbox: Sandbox, view: str, query: Mapping[str, str]) -> object:
 
 
 class Server:
-    """A sandbox being served. As a context manager, in a thread of its own, until the block ends."""
+    """Serves a sandbox. As a context manager, it does so in a thread of its own until the block ends."""
 
     def __init__(self, sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Listens at once, so that nobody who reads `url` can come too early. Raises: OSError."""
+        """Listens at once, so that whoever reads `url` can connect. Raises: OSError."""
         self._socket = _listen(host, port)
         self.sandbox = sandbox
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"

@@ -29,7 +29,7 @@ class WireError:
 
 
 class Refused(Exception):
-    """The sandbox will not do it and wrote nothing; `error` is what the caller is told."""
+    """The sandbox does not do it, and wrote nothing; `error` is what the caller is told."""
 
     def __init__(self, error: WireError) -> None:
         super().__init__(f"{error.code} {error.text}")

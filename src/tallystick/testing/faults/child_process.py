@@ -21,7 +21,7 @@ def run_in_child(job: Callable[[], object]) -> str:
 
 
 def start_child(job: Callable[[], object]) -> int:
-    """Start it; the number of the process."""
+    """Start it; gives the number of the process."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
@@ -42,7 +42,7 @@ def start_child(job: Callable[[], object]) -> int:
 
 
 def wait_for_child(child: int) -> str:
-    """How a process ended: "" if well, "killed", or in other words."""
+    """Wait for a process and say how it ended: "" if well, "killed", or what else happened."""
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)

@@ -17,7 +17,7 @@ from tallystick.testing.referee import Rows
 class ComparableBooks:
     """The books, without what is different in every run: ids, references, numbers drawn, times and hashes.
 
-    Calls that were asked and did not happen leave no entry here. What happened stands in its order.
+    What was asked and did not happen is left out. What happened stands in its order.
     """
 
     entities: Mapping[str, object]

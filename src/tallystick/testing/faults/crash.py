@@ -26,7 +26,7 @@ READS = 4  # points of a recovery that only reads; more would be the same
 
 
 def crash_points(story: Story, points: int | None = None, progress: Progress | None = None) -> FaultReport:
-    """Kill processes at so many points of a story, in recovery too, or at all of them, and judge what comes of it."""
+    """Kill processes at so many points of a story, and in recovery, or at all; judge what they leave."""
     with trial(story, progress) as opened:
         _Crashes(opened).run(points)
     return opened.report
@@ -50,7 +50,7 @@ class _Crashes:
         self._figures["points in the stories"] += len(names)
 
     def _at(self, number: int, name: str, again: int | None) -> None:
-        """Kill at a point; and so many times in recovery. None: at all its points, once for each state of the files."""
+        """Kill at a point, and `again` so often in recovery; None: at all points, once for each state of the files."""
         where = f"killed at point {number}, {name}"
         with self._trial.copy() as folder:
             self._kill(folder, 0, number, where)
@@ -63,7 +63,7 @@ class _Crashes:
 
     def _in_recovery(self, folder: Path, wanted: int | None, number: int, where: str) -> None:
         names = self._recovery(folder, where)
-        if wanted is None:  # all of them; but where nothing is left to do, nothing is written that could be half done
+        if wanted is None:  # all of them; but a recovery that has nothing to do writes nothing that could be half done
             wanted = len(names) if any("INSERT" in name for name in names) else READS
         for index in range(min(wanted, len(names))):
             at = 1 + (number * 37 + index * len(names) // wanted) % len(names)  # others each time: a sample goes around

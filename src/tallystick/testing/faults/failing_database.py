@@ -28,7 +28,7 @@ OPENINGS = 5  # a process that cannot open its books tries again
 
 
 def failing_calls(story: Story, calls: int | None = None, progress: Progress | None = None) -> FaultReport:
-    """Let so many calls to the database fail, or all, in all ways, and judge what comes of it."""
+    """Let so many calls to the database fail, or all, in every way; judge what comes of it."""
     with trial(story, progress) as opened:
         _Failures(opened).run(calls)
     return opened.report
@@ -39,6 +39,8 @@ def failing_calls(story: Story, calls: int | None = None, progress: Progress | N
 
 @attrs.frozen
 class Fault:
+    """One way in which a database fails."""
+
     name: str
     code: int
     text: str
@@ -106,7 +108,7 @@ class FailingDatabase:
 
 
 def committed(path: Path) -> object:
-    """What another process sees of it: enough to tell that something was written."""
+    """What another process sees of the books: enough to tell that something was written."""
     queries = ("SELECT count(*) FROM entry", "SELECT id, state, attempts, note FROM call", "SELECT * FROM queue")
     with closing(sqlite3.connect(path)) as connection:
         try:

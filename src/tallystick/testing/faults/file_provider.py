@@ -32,7 +32,7 @@ PARTLY = ("hold", "redeem")
 
 
 class FileProvider:
-    """See above. `path` is the file with its books."""
+    """A provider that does what the table above says. `path` is the file with its books."""
 
     name = "file"
     local = False
@@ -157,7 +157,7 @@ class FileProvider:
 
 
 class RandomFileProvider(FileProvider):
-    """What it does to the first, second, … call about a card is the seed's choice; most of it is done and answered."""
+    """The seed says what happens to the first, second, … call about a card; most are done and answered."""
 
     def __init__(self, path: str | os.PathLike[str], seed: int, partly: Collection[str]) -> None:
         super().__init__(path)
@@ -172,6 +172,6 @@ class RandomFileProvider(FileProvider):
 
 
 def _number(call: Call) -> str:
-    """The card's number; one that is drawn depends on the card only."""
+    """The card's number; if it is drawn, it depends on the card only."""
     given = call.card.number or call.args.get("number")
     return str(given) if given else f"60{int(hashlib.sha256(call.card.id.encode()).hexdigest()[:12], 16):014}"[:16]

@@ -100,7 +100,7 @@ def _hold_released_elsewhere(payment: str) -> Step:
 
 @contextmanager
 def _their_own() -> Iterator[None]:
-    """What the order system itself asks of its database may fail; it says so as we do."""
+    """The order system's own use of the database may fail too; it says so as we do."""
     try:
         yield
     except sqlite3.Error as error:

@@ -26,7 +26,7 @@ def page_crashes(
     machines: Machines, name: str, *, points: int | None = POINTS, seed: int = 0,
     invariants: Sequence[UserInvariant] = (), progress: Progress | None = None,
 ) -> FaultReport:  # fmt: skip
-    """Compose stories about a machine and kill processes at so many points of them, or, for None, at all."""
+    """Compose stories about a machine and kill processes at so many points of them; None: at all."""
     most = None if points is None else -(-points // EACH)
     composed = compose(machines, name, most, seed=seed, invariants=invariants)
     report, count = FaultReport(), len(composed.stories)

@@ -30,7 +30,7 @@ JUMPS = [timedelta(hours=1), timedelta(days=1), timedelta(days=40), timedelta(da
 def recovery_races(
     story: Story, races: int | None = None, progress: Progress | None = None, *, jumps: int = 3
 ) -> FaultReport:
-    """Kill at so many points of a story, or at all, and let two recover; run it so often while the clock jumps."""
+    """Kill at so many points of a story, or at all, and let two recover. Run it `jumps` times while the clock jumps."""
     if not story.steps:
         return FaultReport()  # there is nothing to recover
     with trial(story, progress) as opened:
@@ -47,13 +47,13 @@ class _Races:
         names = self._trial.undisturbed.points
         half = None if races is None else -(-races // 2)
         chosen = []
-        for what in (" the call", "after COMMIT"):  # what is asked is not answered; what is to follow is due
+        for what in (" the call", "after COMMIT"):  # a call is not answered; a follow-up is due
             places = [number for number, name in enumerate(names, 1) if what in name]
             chosen += [places[index - 1] for index in sample(half, len(places))]
         self._trial.progress(f"{len(chosen)} races, {jumps} runs with jumps")
         for number in chosen:
             self._race(number, names[number - 1])
-        if not any(isinstance(step, timedelta) for step in self._story.steps):  # which would be another time
+        if not any(isinstance(step, timedelta) for step in self._story.steps):  # those would end at another time
             for seed in range(jumps):
                 self._jump(seed)
 

@@ -59,7 +59,7 @@ class Story:
 
 
 class Clock:
-    """Stands still, but for what the story says. Every process begins a month after the one before."""
+    """Moves only when the story says so. Every process begins a month after the one before."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -69,7 +69,7 @@ class Clock:
 
 
 class _Engine(Engine):
-    """Writes down what its callers were told, beside the books: a crash does not make it unsaid."""
+    """Writes down what its callers were told, beside the books, so that a crash does not lose it."""
 
     acknowledgements: Path
 
@@ -103,9 +103,9 @@ class StoryRun:
         tolerated: Callable[[BaseException], bool] = lambda error: False,
         jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2,
     ) -> None:  # fmt: skip
-        """`process`: how many were there before it. A `twin` does the same at the same time.
+        """`process`: how many processes there were before it. A `twin` does the same at the same time.
 
-        `tolerated` says which errors are no end of it; `jumps` are of the clock; `timeout`, in seconds, of a lock.
+        `tolerated` says which errors do not end the run; `jumps` set the clock; `timeout` is for locks, in seconds.
         """
         self.story = story
         self.clock = Clock(START + process * LIFE)
@@ -163,7 +163,7 @@ class StoryRun:
         return True
 
     def rest(self) -> None:
-        """What an operator's jobs do, until nothing is in doubt and nothing is tried again."""
+        """Do what an operator's jobs do, until nothing is in doubt and nothing is waiting for another try."""
         for _ in range(TURNS):
             try:
                 if len(self.engine.run_due(ENDLESS)) == ENDLESS:

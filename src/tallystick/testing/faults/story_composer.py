@@ -22,14 +22,14 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.receipt import Command
 from tallystick.errors import Invalid
-from tallystick.store.protocol import Store
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import temporary_folder
 from tallystick.testing.fuzzing.coverage import DONE, Goal
 from tallystick.testing.fuzzing.guide import Dice, Guide, WantedCommand, pick
-from tallystick.testing.fuzzing.invariants import EntityView, UserInvariant, name_of, violation
+from tallystick.testing.fuzzing.invariants import EntityView, UserInvariant, everything_in, name_of, violation
+from tallystick.testing.fuzzing.provider_agreement import calls_that_differ
 from tallystick.testing.fuzzing.world import command_of, line_of
 
 STEPS = 8  # of a story that are the machine's own, beside what follows by itself
@@ -93,7 +93,7 @@ class _Composer:
         goal: Goal | None = None
         given = patience = 0
         for look in range(LOOKS):
-            world = _everything(run.engine.store, self._machines)
+            world = everything_in(run.engine.store, self._machines)
             if goal is None or not patience or (goal.state, goal.transition) not in self.missing:
                 goal, patience = self._nearest(world, dice), PATIENCE
             patience -= 1
@@ -117,7 +117,7 @@ class _Composer:
                 return
 
     def _nearest(self, world: Mapping[Ref, Entity], dice: Dice) -> Goal | None:
-        """Something missing, out of a state that is not far; what was tried in vain waits."""
+        """Something missing, out of a state that is near; what was tried in vain comes later."""
         stand = [each.state for each in world.values() if each.machine == self._machine.name]
         far: dict[Step, int] = {}
         for state, transition in self.missing:
@@ -137,7 +137,7 @@ class _Composer:
         return command_of(line_of(self._machines[wanted.machine], id, wanted.command, wanted.args, f"k{number + 1}"))
 
     def _written(self, run: StoryRun, command: Command) -> bool:
-        """Whether the journal has it; what else came of it is not missing any more."""
+        """Whether the journal has it. Everything that it fired is not missing any more."""
         with run.engine.store.reading() as look:
             fired = {(str(each.from_state), each.transition) for each in look.journal(self._machine.name)
                      if each.phase in ("done", "confirmed")}  # fmt: skip
@@ -148,16 +148,10 @@ class _Composer:
         """What is wrong in the files of a story, at whatever moment."""
         done = RandomFileProvider(folder / OTHER_BOOKS, 0, ()).times_done()
         with closing(SqliteStore(folder / BOOKS)) as store:
-            view = EntityView(_everything(store, store.machines(self._machines)))
+            view = EntityView(everything_in(store, store.machines(self._machines)))
             with store.reading() as look:
                 calls = {row.id: row for row in look.all_calls()}
-        for id, row in calls.items():
-            if done[id] > 1:
-                yield f"call {id} ({row.verb} on {row.entity}) was done {done[id]} times by the provider"
-            if row.state != "open" and (row.state == "confirmed") != bool(done[id]):
-                yield f"call {id} ({row.verb} on {row.entity}) is {row.state}, the provider did it {done[id]} times"
-        for id in done.keys() - calls.keys():
-            yield f"the provider did {id}, which no call of ours asked for"
+        yield from calls_that_differ(calls, done)
         for rule in self._invariants:
             why = violation(rule, view)
             if why is not None:
@@ -169,27 +163,10 @@ def _waits(run: StoryRun) -> bool:
         return bool(look.queue(state="waiting"))
 
 
-def _everything(store: Store, machines: Machines) -> dict[Ref, Entity]:
-    with store.reading() as look:
-        return {each.ref: each for name in machines for each in look.all(name)}
-
-
 def _partly(machines: Machines, machine: Machine) -> frozenset[str]:
-    """The verbs of which less may be confirmed to every transition that asks for them, here or in what is linked to."""
-    asking = [
-        row.transition
-        for each in _near(machines, machine, {})
-        for row in each.rows.values()
-        if row.transition.ask is not None
-    ]
-    whole = {each.ask.verb for each in asking if each.ask is not None and each.partial is None}
-    return frozenset(PARTLY) - whole
-
-
-def _near(machines: Machines, machine: Machine, known: dict[str, Machine]) -> list[Machine]:
-    """A machine and all that it links to."""
-    if machine.name not in known:
-        known[machine.name] = machine
-        for other in machine.links.values():
-            _near(machines, machines[other], known)
-    return list(known.values())
+    """Verbs of which less may be confirmed: all transitions that ask for them allow it, here and in linked machines."""
+    near = {machine.name}
+    while more := {name for each in near for name in machines[each].links.values()} - near:
+        near |= more
+    whole = [each for name in near for each in machines[name].transitions.values() if each.partial is None]
+    return frozenset(PARTLY) - {each.ask.verb for each in whole if each.ask is not None}

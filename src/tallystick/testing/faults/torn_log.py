@@ -73,7 +73,7 @@ class Moments:
 
 
 def digest(rows: Rows | None) -> str:
-    """What the books hold, in a word."""
+    """What the books hold, as a hash."""
     if rows is None:
         return "no tables"
     everything = repr((rows.entities, rows.entries, rows.calls, rows.queue, sorted(rows.pages), sorted(rows.steps)))
@@ -108,7 +108,7 @@ def _rubbish(log: bytes, at: int) -> bytes:
 
 
 def _old_frame(log: bytes, at: int) -> bytes:
-    """A write that went astray: the first frame stands where this one should."""
+    """A write that went to the wrong place: the first frame stands where this one should."""
     size = FRAME_HEAD + page_size(log)
     return log[:at] + log[HEAD : HEAD + size] + log[at + size :]
 

@@ -31,7 +31,7 @@ class Undisturbed:
 
 
 class Trial:
-    """Opened with `trial`. Its report is what the run is for."""
+    """A story, how it ends undisturbed, and the report on its disturbed runs. Opened with `trial`."""
 
     def __init__(self, story: Story, folder: Path, progress: Progress | None) -> None:
         self.story, self._progress = story, progress
@@ -44,7 +44,7 @@ class Trial:
 
     @contextmanager
     def empty_folder(self) -> Iterator[Path]:
-        """A folder for a while."""
+        """A new folder, removed afterwards."""
         self._folders += 1
         made = self._folder / str(self._folders)
         made.mkdir()
@@ -55,7 +55,7 @@ class Trial:
 
     @contextmanager
     def copy(self, folder: Path | None = None) -> Iterator[Path]:
-        """The files of a folder as a crash leaves them, or of new books, in a folder of their own for a while."""
+        """A copy of the files of a folder, or of new books; removed afterwards."""
         with self.empty_folder() as made:
             shutil.copytree(folder or self._start, made, copy_function=shutil.copyfile, dirs_exist_ok=True)
             yield made
@@ -99,14 +99,14 @@ def trial(story: Story, progress: Progress | None) -> Iterator[Trial]:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """In memory where there is such a place: a process is killed here, never the machine."""
+    """In memory, if there is such a place: processes are killed here, never the machine."""
     place = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="tallystick-", dir=place) as folder:
         yield Path(folder)
 
 
 def new_books(story: Story, folder: Path) -> Path:
-    """Books with their tables and nothing in them; without tables for a story without steps, which is about these."""
+    """Empty books with their tables. A story without steps makes the tables itself: it is about that."""
     folder.mkdir()
     if story.steps:
         StoryRun(story, folder).close()

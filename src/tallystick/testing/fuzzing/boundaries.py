@@ -47,7 +47,7 @@ def amounts(machines: Machines, entity: Entity, command: str, argument: str, wor
 def choices(type_: Type, ids: Callable[[str], list[str]], fresh: int = 2) -> list[object]:
     """All values of a type that is no amount, or some of them.
 
-    `ids` knows the entities of a machine; of `fresh` a number and a text are made that nobody else has.
+    `ids` gives the entities of a machine. `fresh` makes a number and a text that nobody else has.
     """
     match type_.kind:
         case "flag":

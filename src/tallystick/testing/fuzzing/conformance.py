@@ -31,7 +31,7 @@ class _Model:
 
 
 class Reference:
-    """A page as the library runs it, and one model that is put where it is wanted."""
+    """A page as the library runs it, with one model that can be put into any state."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -44,7 +44,7 @@ class Reference:
         self.model.accounts, self.model.facts = dict(accounts), facts
 
     def answers(self, command: str, args: Mapping[str, Any]) -> list[str]:
-        """The transitions that would fire now, by their conditions: it takes one."""
+        """The transitions whose conditions hold now. The library takes one."""
         from transitions.core import EventData
 
         event = self._library.events[command]
@@ -83,7 +83,7 @@ class Conformance:
         self._entities: dict[tuple[str, str], _EntitySoFar] = {}
 
     def take(self, record: Record) -> Iterator[str]:
-        """What of this entry is not as the library would have it, as sentences."""
+        """Where the library would have this entry otherwise, as sentences."""
         entity = self._entities.setdefault((record.machine, record.entity), _EntitySoFar())
         reference = self._reference(record)
         if record.transition == CREATE:
@@ -129,7 +129,7 @@ def _reference(machine: Machine) -> Reference:
 
 
 def _confirmed(record: Record, asked: _PendingCall, entity: _EntitySoFar) -> Iterator[str]:
-    """The answer leads where the event did, and confirmed whole it moves the same."""
+    """The answer leads where the event did; if all was confirmed, it moves the same."""
     state = asked.state or record.from_state
     if record.to_state != state:
         yield f"{_where(record)}: confirmed, it led to {record.to_state}; by the library to {state}"

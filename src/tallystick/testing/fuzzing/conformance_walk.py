@@ -38,7 +38,7 @@ def side_by_side(machine: Machine, *, seed: int = 0, steps: int = STEPS) -> str 
 
 
 def standing_alone(machine: Machine) -> Machine:
-    """The same guards, moves and facts, but nobody is driven or asked and no command is reserved to a driver."""
+    """The same guards, moves and facts; but it drives and asks nobody, and every command may be given."""
     return attrs.evolve(
         machine,
         commands={name: attrs.evolve(each, driven=False) for name, each in machine.commands.items()},
@@ -96,7 +96,7 @@ class _Walk:
         return None
 
     def rarest(self) -> tuple[str, dict[str, object]] | None:
-        """The transition taken least of those that some arguments would fire here."""
+        """The transition that was taken least, of those that some arguments would fire here."""
         state = self.entity.state
         rows = [row for row in self.machine.rows.values() if state in row.transition.sources]
         self.random.shuffle(rows)

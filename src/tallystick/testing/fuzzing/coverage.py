@@ -29,7 +29,7 @@ class Goal(NamedTuple):
 
 
 def asks(machines: Machines, machine: Machine, row: Row, seen: tuple[str, ...] = ()) -> tuple[bool, bool]:
-    """Whether a transition may need the provider, itself or by what it drives; and whether for less than asked."""
+    """Whether a transition may ask the provider, itself or by what it drives; and whether less may be confirmed."""
     if row.ask is not None:
         return True, row.transition.partial is not None
     asking = partial = False

@@ -55,7 +55,7 @@ def state_machine(
 
 
 class _Fuzzed(RuleBasedStateMachine):
-    """The rules; whose walk it is, a subclass says."""
+    """The rules. A subclass says whose walk it is."""
 
     make_walk: Callable[[], Walk]
     coverage: Coverage | None = None

@@ -82,7 +82,7 @@ class WantedCommand:
 
 
 class Guide:
-    """Knows the graphs. What it says depends on the world it is shown and the dice alone."""
+    """Knows the graphs. What it says depends only on the world it is shown and on the dice."""
 
     def __init__(self, machines: Machines) -> None:
         self.machines = machines
@@ -92,7 +92,7 @@ class Guide:
     def step(
         self, world: Mapping[Ref, Entity], goal: Goal, dice: Dice, *, fresh: bool = False, by: Ref | None = None
     ) -> WantedCommand | None:
-        """A command that leads towards the goal, or is it. `fresh`: by a new entity; `by`: by this one, if it can."""
+        """A command that leads to the goal or reaches it. `fresh`: for a new entity; `by`: for this one, if it can."""
         return _Plan(self, world, dice).towards(goal, fresh, by)
 
     def any_command(self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice) -> WantedCommand | None:
@@ -160,7 +160,7 @@ class _Plan:
         if not commands:
             return self.drive(machine, entity, row, deep)
         command = pick(self.dice, commands)
-        args = self.liked(machine, entity, row, command, {}, roomy=deep < DEEPEST)
+        args = self.accepted(machine, entity, row, command, {}, roomy=deep < DEEPEST)
         if args is not None:
             return WantedCommand(entity.machine, entity.id, command, args)
         return self.needed(machine, entity, row, deep) if deep else None
@@ -176,7 +176,7 @@ class _Plan:
             for each in rotated(self.dice, those):
                 if each.state in driver.transition.sources:
                     command = pick(self.dice, driver.transition.commands)
-                    args = self.liked(theirs, each, driver, command, given, entity, row, roomy=deep < DEEPEST)
+                    args = self.accepted(theirs, each, driver, command, given, entity, row, roomy=deep < DEEPEST)
                     if args is not None:
                         return WantedCommand(each.machine, each.id, command, args)
                 wanted = self.approach(theirs, each, driver.transition.sources, deep - 1)
@@ -228,11 +228,11 @@ class _Plan:
 
     # Arguments and facts
 
-    def liked(
+    def accepted(
         self, machine: Machine, entity: Entity, row: Row, command: str, given: Mapping[str, object],
         driven: Entity | None = None, theirs: Row | None = None, *, roomy: bool,
     ) -> Mapping[str, object] | None:  # fmt: skip
-        """Arguments with which the core would fire this transition; and, where it is meant, drive that one by it."""
+        """Arguments with which the core would fire this transition, and drive that other one if there is one."""
         look = entity.ref, row.name, driven.ref if driven is not None else None
         if look in self._looked or len(self._looked) >= LOOKS:
             return None
@@ -245,7 +245,7 @@ class _Plan:
                 continue
             intent = decide(self.guide.machines, Request(*entity.ref, command, args), self.world)
             if isinstance(intent, Refusal):
-                if faulty(intent):  # whoever looks on has to see this
+                if faulty(intent):  # the checks have to see this
                     return args
             elif intent.steps[0].row is row:
                 steps = {(step.entity.ref, step.row.name) for step in intent.steps}
@@ -280,14 +280,14 @@ class _Plan:
 
     @property
     def fresh(self) -> int:
-        """A number that was not there before: every step makes it larger."""
+        """A number that was not used before: every step makes it larger."""
         return 1 + sum(each.revision for each in self.world.values())
 
     def _ids(self, machine: str) -> list[str]:
         return [ref[1] for ref in self.world if ref[0] == machine]
 
     def creation(self, machine: Machine, row: Row | None, given: Mapping[str, object]) -> WantedCommand | None:
-        """A new entity of this machine, with facts that the row's guard likes; or first, what it would link to."""
+        """A new entity of this machine, with facts that the guard accepts; or first, one that it has to link to."""
         for fact, target in machine.links.items():
             required = not machine.facts[fact].type.optional and not machine.facts[fact].later
             if fact not in given and required and (not self._ids(target) or rarely(self.dice, 3)):

@@ -12,6 +12,8 @@ from functools import wraps
 from typing import Any
 
 from tallystick.core.entity import Entity, Ref
+from tallystick.definition.machine import Machines
+from tallystick.store.protocol import Store
 
 UserInvariant = Callable[[Any], object]  # is given an EntityView
 
@@ -32,6 +34,12 @@ class EntityView:
 
     def entity(self, machine: str, id: str) -> Entity | None:
         return self.everything().get((machine, id))
+
+
+def everything_in(store: Store, machines: Machines) -> dict[Ref, Entity]:
+    """All entities of these machines, as they stand in a store."""
+    with store.reading() as look:
+        return {each.ref: each for name in machines for each in look.all(name)}
 
 
 def name_of(rule: UserInvariant) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -24,7 +24,7 @@ import attrs
 from tallystick.core.entity import CREATE
 from tallystick.definition.machine import Machine, Machines, Transition
 from tallystick.provider.scripted import Done
-from tallystick.store.rows import Record
+from tallystick.store.rows import CallRow, Record
 
 MOST = 8  # accounts on a side: beyond, too many readings
 COMES, GOES = {"issue", "void", "adjust"}, {"hold", "redeem", "redeem_hold", "adjust"}
@@ -44,6 +44,20 @@ _DOES: Mapping[str, Callable[[int, int], Change]] = {
 }
 
 
+def calls_that_differ(
+    calls: Mapping[str, CallRow], done: Mapping[str, int], excused: Collection[str] = ()
+) -> Iterator[str]:
+    """Where our calls are not what the provider did, and how often. Open calls, and those excused, may be either."""
+    for id, row in calls.items():
+        times = done.get(id, 0)
+        if times > 1:
+            yield f"call {id} ({row.verb} on {row.entity}) was done {times} times by the provider"
+        if row.state != "open" and id not in excused and (row.state == "confirmed") != bool(times):
+            yield f"call {id} ({row.verb} on {row.entity}) is {row.state}, the provider did it {times} times"
+    for id in done.keys() - calls.keys():
+        yield f"the provider did {id}, which no call of ours asked for"
+
+
 class ProviderAgreement:
     """Takes entries in their order, and what the provider did."""
 
@@ -55,7 +69,7 @@ class ProviderAgreement:
         self._asked: dict[tuple[str, str, str], list[Any]] = {}
 
     def take(self, record: Record, done: Mapping[str, Done]) -> Iterator[str]:
-        """What the two sides do not agree on, as a sentence."""
+        """Where the two sides do not agree, as a sentence."""
         agreement, call = self._machines.get(record.machine), str(record.call)
         if agreement is None or record.transition == CREATE or record.machine_version != agreement.machine.version:
             return
@@ -115,7 +129,7 @@ class _MachineAgreement:
             )
 
     def _fits(self, moves: tuple[tuple[str, int], ...], change: Change) -> bool:
-        """Whether some reading fits this and all before. What did not fit once never does again."""
+        """Whether some reading fits this and all before. A reading that did not fit once is not tried again."""
         self.learnt[moves, change] = None
         if self.reading is None or _read(self.reading, moves) == change:
             return self.reading is not None
@@ -136,7 +150,7 @@ def _readings(machine: Machine) -> Iterator[Reading]:
 
 
 def _signed(machines: Machines) -> frozenset[tuple[str, str]]:
-    """The commands, by machine and name, behind which a person stands."""
+    """The commands that a person signs, and those driven by nothing else; by machine and name."""
     driving: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for machine in machines.values():
         for row in machine.transitions.values():

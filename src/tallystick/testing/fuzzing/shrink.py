@@ -25,7 +25,7 @@ def replay(
     machines: Machines, lines: Sequence[Line], *,
     invariants: Sequence[UserInvariant] = (), make_store: Callable[[], Store] = MemoryStore,
 ) -> FuzzFailure | None:  # fmt: skip
-    """Go through a story in a new world, and let everything end; what went wrong, if anything did."""
+    """Run a story again in a new world, to its end; what went wrong, if anything did."""
     world = World(machines, make_store)
     checks = StepChecks(world, invariants)
     try:
@@ -57,7 +57,7 @@ def shrunk(found: FuzzFailure, again: Callable[[Sequence[Line]], FuzzFailure | N
 
 
 def _candidates(lines: list[Line]) -> Iterator[list[Line]]:
-    """The story a little simpler, in one way after the other: the boldest first."""
+    """The story made simpler in one way after the other, the biggest step first."""
     size = len(lines) // 2
     while size:
         for start in range(len(lines) - size, -1, -size):

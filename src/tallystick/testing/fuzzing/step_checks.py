@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.refusal import Refusal
@@ -22,7 +22,7 @@ from tallystick.testing.fuzzing.conformance import Conformance
 from tallystick.testing.fuzzing.coverage import SHORT, Coverage, Goal
 from tallystick.testing.fuzzing.guide import faulty
 from tallystick.testing.fuzzing.invariants import UserInvariant, name_of, violation
-from tallystick.testing.fuzzing.provider_agreement import ProviderAgreement
+from tallystick.testing.fuzzing.provider_agreement import ProviderAgreement, calls_that_differ
 from tallystick.testing.fuzzing.world import FuzzFailure, World
 from tallystick.testing.referee import judge
 from tallystick.testing.store_rows import rows_of
@@ -154,22 +154,12 @@ class StepChecks:
             self._fail(f"verify:{finding.code}", str(finding))
         for why in judge(rows_of(self.world.store), None, self.world.acknowledged):
             self._fail("referee", why)
-        for why in self._halves():
-            self._fail("provider", why)
-
-    def _halves(self) -> Iterator[str]:
-        """Every confirmed call was done once, and nothing else was."""
         with self.world.store.reading() as look:
-            rows = {row.id: row for row in look.all_calls()}
+            calls = {row.id: row for row in look.all_calls()}
         done = self.world.provider.done
-        for id, row in rows.items():
-            known = done.get(id)
-            if (row.state == "confirmed") != (known is not None) and not (known and known.amount == 0):
-                yield f"call {id} ({row.verb} on {row.entity}) is {row.state}; the provider did it {known or 'never'}"
-            if known is not None and known.times > 1:
-                yield f"call {id} ({row.verb} on {row.entity}) was done {known.times} times"
-        for id in done.keys() - rows.keys():
-            yield f"the provider did {done[id]}, which no call of ours asked for"
+        times, nothing = ({id: each.times for id, each in done.items()}, {id for id in done if done[id].amount == 0})
+        for why in calls_that_differ(calls, times, excused=nothing):
+            self._fail("provider", why)
 
     def _fail(self, code: str, why: str) -> None:
         raise FuzzFailure(code, why, self.world.lines)

@@ -73,7 +73,7 @@ class Walk:
             self._give(wanted)
 
     def again(self, dice: Dice) -> None:
-        """A command that was given before, with its key: nothing happens twice."""
+        """A command that was given before, with the same key: nothing may happen twice."""
         self.dice = dice
         said = [line for line in self.world.lines if "key" in line and "do" not in line]
         if said:
@@ -103,7 +103,7 @@ class Walk:
         self.checks.at_the_end()
 
     def _unblock(self, dice: Dice) -> None:
-        """Nothing leads on: let what is in the way end, or go astray."""
+        """There is no way on: let what is in the way end, or give any command."""
         if self.world.open_calls():
             self.recover(dice)
         elif self.world.waiting():

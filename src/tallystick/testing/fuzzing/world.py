@@ -24,7 +24,7 @@ from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
-from tallystick.testing.fuzzing.invariants import EntityView
+from tallystick.testing.fuzzing.invariants import EntityView, everything_in
 from tallystick.testing.referee import Acknowledged
 
 CURRENCY = "BRL"
@@ -63,8 +63,7 @@ class World(EntityView):
     # Looking
 
     def everything(self) -> dict[Ref, Entity]:
-        with self.store.reading() as look:
-            return {each.ref: each for name in self.machines for each in look.all(name)}
+        return everything_in(self.store, self.machines)
 
     def journal(self) -> list[Record]:
         """All entries, in the order in which they were written."""
@@ -82,18 +81,14 @@ class World(EntityView):
 
     # Doing
 
-    def key(self) -> str:
-        """A key nobody has used."""
-        self._keys += 1
-        return f"k{self._keys}"
-
     def create(self, machine: str, facts: Mapping[str, object], currency: str = CURRENCY) -> Receipt | None:
         id = f"{machine}-{len(self.entities(machine)) + 1}"
         return self.command(machine, id, CREATE, {**facts, "currency": currency})
 
     def command(self, machine: str, id: str, command: str, args: Mapping[str, object], key: str = "") -> Receipt | None:
         """Give a command; its receipt, or None if whoever gave it died or if it was no command."""
-        return self.give(line_of(self.machines[machine], id, command, args, key or self.key()))
+        self._keys += 1
+        return self.give(line_of(self.machines[machine], id, command, args, key or f"k{self._keys}"))
 
     def give(self, line: Line) -> Receipt | None:
         """Give a command that is a line; its replies are not those of the line."""
@@ -118,11 +113,11 @@ class World(EntityView):
         return ended
 
     def resolution_of(self, row: CallRow) -> Deed:
-        """What a person who sees both books says of a call."""
+        """What a person would say of a call who sees both books."""
         return Deed("resolve", row.key, "confirmed" if row.id in self.provider.done else "declined")
 
     def replayed(self, line: Line) -> list[Receipt]:
-        """A line as a file has it, with the replies that it names; the receipts of what it did."""
+        """Do what a line of a file says, with the replies that it names; the receipts."""
         given = line.get("provider")
         self.provider.reply_with(() if given is None else rehearsal.read_replies(given))
         if "do" not in line:
@@ -133,7 +128,7 @@ class World(EntityView):
         return []
 
     def _recorded(self, line: Line, deed: Callable[[], object]) -> None:
-        """Do it a second later, and keep it with what the provider replied, as far as that was not the usual."""
+        """Do it a second later, and keep the line, with the provider's replies if they were not the usual ones."""
         self.lines.append(line)
         self.provider.wait(1)
         before = len(self.provider.contacts)

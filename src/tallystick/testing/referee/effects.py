@@ -71,7 +71,7 @@ class ReplayedEntity:
 
 @attrs.frozen
 class Effect:
-    """What an entry should have done. `moves` of None: nothing can be said of it."""
+    """What an entry should have done. If `moves` is None, nothing can be said."""
 
     name: str
     pending: PendingCall
@@ -122,7 +122,7 @@ def expected_effect(definition: Definition, before: ReplayedEntity, entry: Row, 
 
 
 def _values(definition: Definition, before: ReplayedEntity, command: str, args: Values) -> dict[str, Any]:
-    """All that an expression may name. An argument hides the fact of its name; left out, it is false or none."""
+    """All that an expression may name. An argument hides a fact of the same name; if left out, it is false or none."""
     missing = {name: False if kind == "flag" else None for name, kind in definition.commands.get(command, {}).items()}
     return {**before.facts, **before.accounts, **missing, **args, "state": before.state}
 
@@ -166,7 +166,7 @@ def _ended(
 
 
 def _less(declared: DeclaredTransition, asked: PendingCall, args: Values) -> bool:
-    """Whether less was confirmed: only an argument that the page names may be less, and only less."""
+    """Whether less was confirmed. Only arguments that the page names may differ, and only by being less."""
     changed = {each for each in args.keys() | asked.args.keys() if args.get(each) != asked.args.get(each)}
     return changed <= declared.partial and all(0 <= args[each] <= asked.args[each] for each in changed)
 

@@ -25,7 +25,7 @@ _VERB = {
 
 @attrs.frozen
 class Acknowledged:
-    """What a caller was told of a command: acknowledged, and so never to be lost."""
+    """What a caller was told of a command. It must never be lost."""
 
     key: str
     machine: str

@@ -50,7 +50,7 @@ def reconcile(
 
 
 def _observed(entries: Iterable[Row]) -> Counter[str]:
-    """What our books took over of other channels' doings, by card."""
+    """What our books took over from other channels, by card."""
     found: Counter[str] = Counter()
     for entry in entries:
         if '"elsewhere"' in entry["postings"]:
@@ -98,7 +98,7 @@ class _CardInBothBooks:
                 yield f"call {id} was done {times} times by the provider"
 
     def lost(self) -> Iterator[str]:
-        """What was done for us stands in our books. A line exchanged for another's is not lost."""
+        """What was done for us stands in our books. A line that was exchanged with an equal one is not lost."""
         free = [line for line in self._ours() if line.id not in self.claimed]
         taken = sum(1 for line in self.lines if line.id in self.claimed and line.call not in self.known)
         excused = taken + sum(self.theirs.doubled.get(call["id"], 0) for call in self.calls)
@@ -122,7 +122,7 @@ class _CardInBothBooks:
                 yield f"{self._name()}: the provider's hold {id} of {amount} is ours, and no payment of ours has it"
 
     def balance(self, observed: int) -> Iterator[str]:
-        """What is available on both sides is the same, but for what others did and nobody has posted yet."""
+        """What is available is the same on both sides, except for what others did and nobody has posted yet."""
         known = {str(payment["facts"]["hold_id"]) for payment in self.payments}
         foreign = sum(amount for id, amount in self._open().items() if id not in known)
         others = sum(line.change for line in self.lines if line.id not in self.claimed)
@@ -155,7 +155,7 @@ def _said(call: Row) -> str:
 
 
 def _reference(call: Row) -> str | None:
-    """The provider's id of what a confirmed call of money did."""
+    """The provider's id of what a confirmed call did, if it moved value."""
     if call["state"] != "confirmed" or call["verb"] in NO_VALUE or not call["outcome"]:
         return None
     reference = json.loads(call["outcome"]).get("reference")

@@ -113,7 +113,7 @@ class _Judged:
                 )
 
     def _given(self, drive: DrivenEntry, row: Row) -> bool:
-        """Whether an entry has the arguments that it was driven with, less what is never kept."""
+        """Whether an entry has the arguments that it was driven with, without those that are never kept."""
         kinds = self.definitions[row["machine"], row["machine_version"]].commands[drive.command]
         kept = {name: value for name, value in (drive.args or {}).items()
                 if value is not None and value is not False and kinds.get(name) != "secret"}  # fmt: skip
@@ -142,7 +142,7 @@ class _Judged:
                 yield f"call {id} was opened under key {call['key']!r}, whose entry is not of this call"
 
     def _referred(self, entry: Row) -> Iterator[str]:
-        """What an entry keeps as the provider's name of what it did is what the call was told."""
+        """If an entry keeps the provider's reference as a fact, it is the one that the call was told."""
         transition = self._declared(entry)
         call = self.calls.get(entry["call"])
         if transition is None or call is None or not transition.references or not call["outcome"]:

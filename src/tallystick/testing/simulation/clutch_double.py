@@ -26,6 +26,8 @@ READING = ("search", "cardHistory")
 
 
 class ClutchDouble:
+    """The adapter and the sandbox of one brand."""
+
     kind = "clutch"
     fault_kinds = CLUTCH_GOES_WRONG
     currencies = ("USD",)
@@ -100,7 +102,7 @@ class ClutchDouble:
 
 
 class _Line:
-    """The way to the sandbox: faults as the weather has them."""
+    """The way to the sandbox. The world says what goes wrong."""
 
     def __init__(self, sandbox: Any, world: SimulatedWorld, chance: Random) -> None:
         self._inner, self._world, self._chance = InProcess(sandbox, read_timeout=0.2), world, chance

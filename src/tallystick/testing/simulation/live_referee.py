@@ -17,7 +17,7 @@ from tallystick.testing.store_rows import entity_row
 
 
 class LiveReferee:
-    """Looks at a store that a run goes on in."""
+    """Looks at a store while a run goes on."""
 
     def __init__(self, machines: Machines, store: Store) -> None:
         self._store, self._seen = store, 0

@@ -14,7 +14,7 @@ HOLDING = ("authorized", "partially_settled", "advanced_hold")
 
 
 class Liveness:
-    """Brings a run to its end; what cannot be brought there is told in sentences."""
+    """Brings a run to its end, and says in sentences what does not end."""
 
     def __init__(self, orders: OrderSystem) -> None:
         self._orders, self._world, self._double = orders, orders.world, orders.double

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from random import Random
-from typing import NoReturn
 
 import attrs
 
@@ -30,6 +29,7 @@ from tallystick.testing.referee import ProviderBooks, ProviderLine
 from tallystick.testing.simulation.provider_double import Wrap
 from tallystick.testing.simulation.world import Clock, SimulatedWorld
 
+BROKEN = "the connection broke"
 NOT_DONE = ("lost_before", "500_before", "refused", "429", "late")
 ANSWERED_AS_UNKNOWN = ("lost_after", "500_after", "slow", "broken_json", "truncated", "wrong_currency", "unclear")
 FAULT_KINDS = (*NOT_DONE, *ANSWERED_AS_UNKNOWN, "raises", "unreadable", "short_approval", "other_channel")
@@ -255,7 +255,7 @@ class Network:
         if fault in ANSWERED_AS_UNKNOWN:
             return Outcome(Result.UNKNOWN, text=fault)
         if fault == "raises":
-            _break()
+            raise ConnectionError(BROKEN)
         if fault == "unreadable":
             return attrs.evolve(outcome, reference="a\nb")
         if most is not None and outcome.result is Result.CONFIRMED and outcome.amount is None and _amount(call) > 0:
@@ -266,7 +266,7 @@ class Network:
         self._world.at("before looking up")
         fault = self._world.fault("look_up")
         if fault == "raises":
-            _break()
+            raise ConnectionError(BROKEN)
         if call.id in self._double.unclear:
             return Ambiguous("two lines may be it")
         if fault:
@@ -280,7 +280,3 @@ class Network:
 
 def _amount(call: Call) -> int:
     return int(str(call.args.get("amount", 0)))
-
-
-def _break() -> NoReturn:
-    raise ConnectionError("the connection broke")

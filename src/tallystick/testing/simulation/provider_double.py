@@ -33,7 +33,7 @@ class ProviderDouble(Protocol):
 
     @property
     def clock_tolerance(self) -> float:
-        """Seconds that our clocks may be wrong by, with the record still understood."""
+        """By how many seconds our clocks may be wrong before look-ups misread its record."""
 
     def provider(self, world: SimulatedWorld, clock: Clock) -> Provider:
         """How a new process reaches it."""

@@ -1,4 +1,4 @@
-"""What a simulation was made of: counted in each seed, summed over all of them, told to people and to machines."""
+"""What happened in a simulation: counted in each seed, summed up, and shown to people or as JSON."""
 
 from __future__ import annotations
 

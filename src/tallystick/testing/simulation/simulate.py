@@ -143,7 +143,7 @@ class Simulation:
 
 def simulate(seed: int, operations: int, *, world: str = "", wrap: Wrap | None = None,
              machines: Machines | None = None) -> SimulationReport:  # fmt: skip
-    """Run one seed; a run that is wrong is run again for shorter, to show how little it takes."""
+    """Run one seed. If it is wrong, run it again for shorter, to show how little it takes."""
     report = Simulation(seed, operations, world=world, wrap=wrap, machines=machines).run()
     shorter = operations
     while report.failures and shorter > 10:
@@ -176,7 +176,7 @@ def _some(task: tuple[list[int], int, str]) -> SimulationReport:
 
 
 def _share(seed: int, operations: int, world: str) -> int:
-    """How much of `operations` a seed does: those through Clutch do less, the others the more for it."""
+    """How many operations a seed does: those with Clutch do fewer, so the others do more."""
     if world:
         return operations
     if world_of(seed) == "clutch":
@@ -187,7 +187,7 @@ def _share(seed: int, operations: int, world: str) -> int:
 def simulate_many(
     first: int, seeds: int, operations: int, *, jobs: int = 1, world: str = "", progress: Progress | None = None
 ) -> SimulationReport:
-    """Run many seeds, `operations` each on the average, and sum up."""
+    """Run many seeds, with so many operations each on average, and sum up."""
     size = max(1, min(10, seeds // (4 * jobs)))
     numbers = list(range(first, first + seeds))
     tasks = [(numbers[at : at + size], operations, world) for at in range(0, seeds, size)]

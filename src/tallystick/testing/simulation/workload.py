@@ -88,7 +88,7 @@ class Workload:
 
     def _proceed(self, ref: tuple[str, str]) -> None:
         entity = self._world.entity(*ref)
-        if entity is None:  # its creation died and was not said again yet
+        if entity is None:  # its creation died and was not repeated yet
             self.orders.remove(ref)
             return
         if entity.machine == "payment":
@@ -267,11 +267,11 @@ class Workload:
                 args[name] = self._chance.random() < 0.5
             elif type_.kind == "link":
                 args[name] = self._chance.choice(self.cards)
-        if command != "observe":  # a balance that nobody has is somebody's mistake, and no fault of the books
+        if command != "observe":  # a wrong balance would be somebody's mistake, and no fault of the books
             self._give(entity.machine, entity.id, command, **args)
 
     def amount(self, most: int) -> int:
-        """Often the same few amounts: what is alike is what look-ups can mix up."""
+        """Often the same few amounts, because look-ups can mix up what is alike."""
         return self._chance.choice((500, 700, 1000, self._chance.randint(1, most)))
 
     def lost(self, payment: Entity) -> bool:

@@ -65,7 +65,7 @@ class FaultRates:
 
 
 class SimulatedWorld:
-    """`clock_tolerance`: seconds that our clocks may be wrong by, with the provider's record still understood."""
+    """`clock_tolerance`: by how many seconds our clocks may be wrong before look-ups misread the provider's record."""
 
     def __init__(
         self, seed: int, machines: Machines, connect: Connect, fault_kinds: tuple[str, ...], clock_tolerance: float
