@@ -142,6 +142,16 @@ def test_public_names_are_there_and_listed() -> None:
         assert getattr(tallystick, name).__module__.startswith("tallystick")
 
 
+def test_the_tests_have_the_rooms_of_the_code() -> None:
+    """Whoever looks for the tests of a room goes to the folder of its name."""
+    tests, package = ROOT / "tests", ROOT / "src/tallystick"
+    holding = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
+    beside = {Path(), Path("examples"), Path("mutation")}
+    assert [str(room) for room in holding - beside if not (package / room).is_dir()] == []
+    rooms_of_code = {path.parent.relative_to(package).parts[0] for path in package.glob("*/__init__.py")}
+    assert rooms_of_code - {room.parts[0] for room in holding - beside} == set()
+
+
 def test_importing_loads_nothing_heavy() -> None:
     heavy = ["transitions", "sqlite_utils", "ruamel", "click", "rich", "hypothesis", "httpx2", "starlette"]
     done = python("-c", f"import sys, tallystick; print([m for m in {heavy!r} if m in sys.modules])")
