@@ -1,7 +1,7 @@
 """Faults planted in our machines, one at a time: where, what stood there, what stands there now, and who has to see it.
 
 Each is a slip that somebody could make: an amount off by one cent's comparison, a move from the wrong account, a half
-that is forgotten. `code` is what the first floor that can see it has to say.
+that is forgotten. `code` is what the first level that can see it has to say.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
      ["hold_again happens when '0 < amount <= uncovered and held <= 0', not '0 < amount <= uncovered and held == 0'"], []),
     ("payment.yaml", ["    move: {held -> uncovered: held}", "    move: {held -> card: held}"], "changes",
      ["mark_hold_lost moves held from held to card, not held from held to uncovered"],
-     ["an open call of mark_hold_lost would land elsewhere than it was set out for"]),
+     ["an open call of mark_hold_lost would lead elsewhere than when it was sent"]),
     ("payment.yaml", ["    to: partially_settled\n    when: 0 < amount < held and not last and keep_hold", "    to: advanced_hold\n    when: 0 < amount < held and not last and keep_hold"],
      "changes", ["settle_keep_hold leads to advanced_hold, not partially_settled"],
-     ["an open call of settle_keep_hold would land elsewhere than it was set out for"]),
+     ["an open call of settle_keep_hold would lead elsewhere than when it was sent"]),
     ("payment.yaml", ["{says: Earned by shipments., kept: true}", "Earned by shipments."], "changes", ["value may no longer stay on redeemed in a final state"], []),
     ("payment.yaml", ["  reversed: {final: true,", "  reversed: {"], "changes", ["state reversed is no longer final"], ["entities in reversed would have no way on"]),
     ("payment.yaml", ["when: amount > held > 0", "when: amount > held"], "changes",
@@ -58,7 +58,7 @@ def test_a_change_is_told_as_sentences(
     assert list(found.in_flight) == flight
     name = file.removesuffix(".yaml")
     assert found.says.startswith(f"{name}, version {MACHINES[name].version}: ")
-    assert ("needs another version" in found.says) == (kind in ("adds", "changes"))
+    assert ("give it another version" in found.says) == (kind in ("adds", "changes"))
 
 
 def test_the_kind_follows_the_digest() -> None:
@@ -82,7 +82,7 @@ def test_what_is_gone_is_told_for_those_who_stand_there() -> None:
         page.replace("  uncovered: Not", "  owed: Not").replace("uncovered", "owed").replace("version: 2", "version: 3")
     )
     found = difference(MACHINES["payment"], reader.read({**PAGES, "payment.yaml": page})["payment"])
-    assert found.says == "payment, version 2 → 3: something that ran does so otherwise"
+    assert found.says == "payment, version 2 → 3: something runs differently"
     for said in (
         "entities in advanced_hold would stand nowhere: the state is gone",
         "value on uncovered would be lost from sight: the account is gone",

@@ -1,4 +1,4 @@
-"""Every fault that is planted in our machines is seen, by the first floor that can see it."""
+"""Every fault that is planted in our machines is seen, by the first level that can see it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     done = CliRunner().invoke(main, ["diff", str(old), str(new)])
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
-        "changes: payment, version 2 → 3: something that ran does so otherwise",
+        "changes: payment, version 2 → 3: something runs differently",
         "  command settle takes invoice as text, not text, if any",
     ]
     told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)

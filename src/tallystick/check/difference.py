@@ -1,9 +1,9 @@
-"""What a new version of a machine changes: nothing that runs, more than before, or something that ran otherwise.
+"""What a new version of a machine changes: nothing, the wording, more than before, or something that ran before.
 
     nothing   the pages say the same
     wording   only what is said for people, comments, or the order of things
-    adds      all that ran runs as before; there is more
-    changes   something that ran does so otherwise, or not at all
+    adds      everything runs as before, and there is more
+    changes   something runs differently, or not at all
 
 Entities stay on the version with which they were made, so a change is never a danger by itself. What it would mean to
 move them over is told beside it: states that are gone, value on accounts that are gone, calls whose transition is gone,
@@ -23,14 +23,11 @@ from tallystick.definition.machine import Command, Machine, Transition
 from tallystick.errors import Invalid
 
 KEYS = {
-    "command": "answers", "from": "leaves", "to": "leads to", "else": "leads, declined, to", "when": "happens when",
+    "command": "answers", "from": "leaves", "to": "leads to", "else": "leads, if declined, to", "when": "happens when",
     "drive": "drives", "ask": "asks", "partial": "may be confirmed in part:", "move": "moves", "set": "sets",
     "then": "queues", "alike": "happens to",
 }  # fmt: skip
-SECTIONS = {
-    "states": "state", "accounts": "account", "facts": "fact", "commands": "command", "transitions": "transition",
-    "invariants": "invariant",
-}  # fmt: skip
+SECTIONS = ("states", "accounts", "facts", "commands", "transitions", "invariants")
 KINDS = {
     "driven": "only given by another machine",
     "patient": "waiting in the queue while a guard refuses it",
@@ -71,12 +68,12 @@ def _sentence(kind: str, old: Machine, new: Machine) -> str:
     versions = f"version {old.version}" + (f" → {new.version}" if new.version != old.version else "")
     says = {
         "nothing": "the pages say the same",
-        "wording": "only what is said for people; no entity behaves otherwise",
-        "adds": "all that ran runs as before, and there is more",
-        "changes": "something that ran does so otherwise",
+        "wording": "only the wording is new; every entity behaves as before",
+        "adds": "everything runs as before, and there is more",
+        "changes": "something runs differently",
     }[kind]
     same = kind in ("adds", "changes") and new.version == old.version
-    return f"{old.name}, {versions}: {says}" + (f"; it needs another version than {old.version}" if same else "")
+    return f"{old.name}, {versions}: {says}" + (f"; give it another version than {old.version}" if same else "")
 
 
 def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
@@ -84,7 +81,8 @@ def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
     before, after = behaviour(old), behaviour(new)
     added: list[str] = []
     changed: list[str] = []
-    for key, word in SECTIONS.items():
+    for key in SECTIONS:
+        word = key.removesuffix("s")
         for name in [each for each in after[key] if each not in before[key]]:
             if key == "facts" and _must_be_given(new, name):
                 changed.append(f"fact {name} is new and has to be given when an entity is made")
@@ -275,7 +273,7 @@ def _calls_in_flight(old: Machine, new: Machine) -> Iterator[str]:
         if name not in new.transitions:
             yield f"an open call of {name} could not be answered: the transition is gone"
         elif _leads(transition) != _leads(new.transitions[name]):
-            yield f"an open call of {name} would land elsewhere than it was set out for"
+            yield f"an open call of {name} would lead elsewhere than when it was sent"
 
 
 def _leads(transition: Transition) -> tuple[Any, ...]:

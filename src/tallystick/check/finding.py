@@ -20,7 +20,7 @@ TITLES: Mapping[str, str] = {
     "TS104": "two guards are true at once",
     "TS105": "values that nothing answers",
     "TS106": "an end that can hold value",
-    "TS107": "a declined call leaves no way on",
+    "TS107": "a declined call after which nothing leads on",
     "TS108": "an account that nothing ever leaves",
     "TS109": "a follow-up that can go on for ever",
     "TS110": "a follow-up that is never taken",
@@ -32,21 +32,21 @@ TITLES: Mapping[str, str] = {
     "TS116": "a transition that can never happen",
     "TS117": "a refusal that can never be given",
     "TS118": "a transition that would move what is not there",
-    "TS119": "a state that goes on by itself, and nothing takes it on",
+    "TS119": "a state that goes on by itself, with nothing queued for it",
     "TS120": "an outside account that another command moves",
-    "TS121": "a call that is told nothing",
+    "TS121": "a call that gets a fact which is always none",
     "TS122": "a number that is drawn and not written down",
     # Model
     "TS201": "an invariant that does not hold",
-    "TS202": "value that can never be fetched again",
+    "TS202": "value that can never be taken out again",
     "TS203": "an entity that can never be brought to an end",
     "TS204": "a call that an answer does not end",
     "TS205": "sums that do not add up",
     "TS206": "two guards are true at once, in a state that is reached",
-    "TS207": "a guard lets through more than there is",
+    "TS207": "a guard that lets through more than there is",
     "TS208": "a call for nothing",
     "TS209": "a transition that never happens",
-    "TS210": "a call that never ends in one of its ways",
+    "TS210": "an outcome of a call that never happens",
     "TS211": "a comparison that always comes out the same",
     "TS212": "a follow-up that is always refused",
     "TS213": "a follow-up that waits for ever",
@@ -59,7 +59,7 @@ TITLES: Mapping[str, str] = {
     "TS305": "a transition that can never happen",
     "TS306": "value that appears or vanishes",
     "TS307": "an invariant that a step breaks",
-    "TS308": "a life that cannot be brought to an end",
+    "TS308": "amounts with which no end can be reached",
     "TS309": "value that is still held at the end",
     "TS310": "what the solver could not decide",
 }
@@ -67,6 +67,8 @@ TITLES: Mapping[str, str] = {
 
 @attrs.frozen
 class Finding:
+    """One thing that is wrong with a machine."""
+
     code: str  # TS101
     machine: str
     file: str

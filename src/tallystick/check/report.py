@@ -1,4 +1,4 @@
-"""`check`: what is wrong with machines, as one report of all its stages."""
+"""`check`: what is wrong with machines, as one report of all its levels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Report:
     """What was found, and how much was looked at."""
 
     findings: tuple[Finding, ...]
-    figures: Mapping[str, Mapping[str, int]]  # stage (structure, model, proof) → what is counted → how many
+    figures: Mapping[str, Mapping[str, int]]  # level (structure, model, proof) → what is counted → how many
 
     @property
     def clean(self) -> bool:
@@ -40,7 +40,7 @@ def check(
     progress: Callable[[str], None] | None = None,
     invariants: Sequence[UserInvariant] = (),
 ) -> Report:
-    """Find what is wrong with the machines. The structure is always looked at; a stage is imported when it is needed.
+    """Find what is wrong with the machines. The structure is always looked at; a level is imported when it is needed.
 
     `only` names the machines to look at; the others still run beside them. `depth` is the largest amount in the model,
     in minor units: 2 if not given, and each one more searches about ten times as many states. `progress` gets a line

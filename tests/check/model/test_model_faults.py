@@ -119,7 +119,7 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
 
     stuck = next(each for each in findings if each.code == "TS202")
     id = stuck.message.split()[0]
-    assert stuck.message == f"{id} is emptied with moving 0.01, and nothing that can still happen fetches all of it"
+    assert stuck.message == f"{id} is emptied with moving 0.01, and nothing that can still happen takes all of it out"
     assert len(stuck.story) <= 8
     assert any(line.startswith(f"{id} replace amount 0.01 → emptied") for line in stuck.story)
     assert "g1 retire → replaced" in stuck.story[-1]

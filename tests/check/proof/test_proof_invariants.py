@@ -1,4 +1,4 @@
-"""The third floor on invariants: what breaks one is found, and a page that keeps it is not accused."""
+"""The third level on invariants: what breaks one is found, and a page that keeps it is not accused."""
 
 from __future__ import annotations
 

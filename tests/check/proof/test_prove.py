@@ -1,4 +1,4 @@
-"""The third floor: our machines are proved, and what was proved is not nothing. `docs/findings` has what it finds."""
+"""The third level: our machines are proved, and what was proved is not nothing. `docs/findings` has what it finds."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_finding_stands_where_the_fault_is_and_has_the_amounts() -> None:
     machines = reader.read(pages)
     (found,) = prove(machines, only=["replacement"])[0]
     assert found.code == "TS306"
-    assert found.message == "issue in activated takes -0.01 from new, but the accounts of that gift_card lose 0.00"
+    assert found.message == "issue in activated gives 0.01 to new, but the accounts of that gift_card gain 0.00"
     line = machines["replacement"].text.splitlines()[found.line - 1]
     assert "drive: [old.arrived(amount=moving)]" in line
 

@@ -1,4 +1,4 @@
-"""The third floor on amounts that are facts: what a guard once asked of them is known from then on."""
+"""The third level on amounts that are facts: what a guard once asked of them is known from then on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The third floor on value that goes from one entity to another."""
+"""The third level on value that goes from one entity to another."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ APART = PURSE.replace("  between: From", "  gone: To a purse.\n  between: From")
     ("courier", "purse", "said"),
     [
         pytest.param(COURIER.replace("take(amount=amount)", "take(amount=amount + amount)"), PURSE,
-                     "takes 0.01 from one purse, to between, but gives 0.02 to another", id="twice as much arrives"),
+                     "takes 0.01 from one purse by way of between, but gives 0.02 to another", id="twice as much arrives"),
         pytest.param(COURIER.replace("take(amount=amount)", "take(amount=amount + fee)"), PURSE,
-                     "takes 0.01 from one purse, to between, but gives 0.02 to another", id="the fee is given twice"),
+                     "takes 0.01 from one purse by way of between, but gives 0.02 to another", id="the fee is given twice"),
         pytest.param(COURIER.replace("take(amount=amount)", "take(amount=amount + amount)"), APART,
-                     "takes 0.01 from one purse, to mint or gone or between or tip, but gives 0.02 to another",
+                     "takes 0.01 from one purse by way of mint or gone or between or tip, but gives 0.02 to another",
                      id="by way of two accounts"),
         pytest.param(COURIER.replace("give(amount=amount, fee=fee)", "give(amount=amount + fee, fee=0)"), PURSE,
-                     "takes 0.02 from one purse, to between, but gives 0.01 to another", id="the fee vanishes"),
+                     "takes 0.02 from one purse by way of between, but gives 0.01 to another", id="the fee vanishes"),
     ],
 )  # fmt: skip
 def test_value_that_appears_or_vanishes_on_the_way_is_found(courier: str, purse: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Planted faults in our machines, each a small change of a page, and what the first floor says of them.
+"""Planted faults in our machines, each a small change of a page, and what the first level says of them.
 
 Our machines as they are have no finding; so each finding below is of the change and of nothing else.
 """

@@ -8,7 +8,7 @@ answers, remembered) and `search` (every way a world can go) with `multisets` an
 states:
 
     `invariants`      what was declared holds in every state
-    `monitor`         faults that show while a step is taken, and notes on all that happens, with `guard_coverage`
+    `monitor`         what is wrong with a single step, and notes on all that happens, with `guard_coverage`
     `liveness`        from every state everything can still be fetched, ended and answered
     `coverage`        what never happened
 

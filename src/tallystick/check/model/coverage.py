@@ -1,4 +1,4 @@
-"""What the page declares and the search never saw happen: a proof about nothing is a fault."""
+"""What the page declares and the search never saw happen: to prove something about nothing is a mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The second stage: the machines run together through everything they can do, with small amounts.
+"""The second level: the machines run together through everything they can do, with small amounts.
 
 Each small world is searched breadth first, so what goes wrong is met on the shortest way to it. Three questions:
 
@@ -9,8 +9,8 @@ Each small world is searched breadth first, so what goes wrong is met on the sho
 A search that was cut off at its budget says less, but never something wrong: a state that it has not looked at gets the
 benefit of the doubt, and what it has not seen is looked for with more money before it is called missing.
 
-One fault makes many: once a world shows something, the larger worlds of the same machine are not searched, and nothing
-is called missing.
+One mistake makes many findings: once a world shows something, the larger worlds of the same machine are not searched,
+and nothing is called missing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tallystick.check.finding import Finding, finding
 from tallystick.check.model.coverage import Gap, gaps
 from tallystick.check.model.invariants import Invariants, UserInvariant
 from tallystick.check.model.liveness import ENDED, STATES_WITH_MORE, Stuck, stuck_states
-from tallystick.check.model.monitor import Fault, Monitor
+from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.search import Search
 from tallystick.check.model.story import Story, tell
 from tallystick.check.model.worlds import World, worlds
@@ -107,11 +107,12 @@ class _Exploration:
                 self._find("TS214", self.machines[world.about], broken.message, ("machine",), story, world)
             else:
                 self._find("TS201", broken.machine, broken.message, ("invariant", broken.name), story, world)
-        for fault, number, member in graph.faults:
-            self._find_fault(search, fault, number, member)
+        for each, number, member in graph.violations:
+            story = tell(search, number, each.step if isinstance(each.step, Request) else None, member)
+            self._find(each.code, self.machines[each.machine], each.message, each.place, story, world)
         if not world.by_hand and not wander:
-            for each in stuck_states(search):
-                self._find_stuck(search, each)
+            for stuck in stuck_states(search):
+                self._find_stuck(search, stuck)
 
     def _progress(self, world: World) -> Callable[[int, int], None] | None:
         say = self.progress
@@ -124,7 +125,7 @@ class _Exploration:
     def _find(
         self, code: str, machine: Machine, message: str, place: Sequence[str], story: Story | None, world: World | None
     ) -> None:
-        """Keep each fault once, as the smallest world shows it."""
+        """Keep each finding once, as the smallest world shows it."""
         mark = (code, machine.name, *place)
         if mark in self._known:
             return
@@ -133,18 +134,14 @@ class _Exploration:
         replay = story.replay if story and not (world and world.by_hand) else ()
         self.findings.append(finding(code, own, message, *place, story=story.lines if story else (), replay=replay))
 
-    def _find_fault(self, search: Search, fault: Fault, number: int, member: int) -> None:
-        last = fault.step if isinstance(fault.step, Request) else None
-        story = tell(search, number, last, member)
-        self._find(fault.code, self.machines[fault.machine], fault.message, fault.place, story, search.world)
-
     def _find_stuck(self, search: Search, stuck: Stuck) -> None:
         story = tell(search, stuck.state)
         if stuck.member < 0:
             items = search.waiting(search.graph.states[stuck.state], story.ids)
             names = ", ".join(f"{one.id} {one.command}" for one in items)
             machine = self.machines[items[0].machine]
-            message = f"what is queued waits for ever: {names}{'' if stuck.surely else ' (as far as was looked)'}"
+            unsure = "" if stuck.surely else " (not all ways were looked at)"
+            message = f"queued commands wait for ever: {names}{unsure}"
             return self._find("TS213", machine, message, ("command", items[0].command), story, search.world)
         machine, id = search.role(stuck.member).machine, story.ids[stuck.member]
         entity = story.entities[machine.name, id]
@@ -153,7 +150,7 @@ class _Exploration:
         code, message = "TS203", f"{id} is {entity.state}, and {nothing} brings it to an end"
         if stuck.goal != ENDED:
             held = ", ".join(f"{name} {amount(value)}" for name, value in entity.accounts.items() if value)
-            code, message = "TS202", f"{id} is {entity.state} with {held}, and {nothing} fetches all of it"
+            code, message = "TS202", f"{id} is {entity.state} with {held}, and {nothing} takes all of it out"
         return self._find(code, machine, message, ("state", entity.state), story, search.world)
 
     # What never happened
@@ -170,11 +167,10 @@ class _Exploration:
         return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
 
     def report_gaps(self) -> None:
-        whole = self.complete == self.worlds
-        seen = "every state" if whole else "all states within the budget; a larger depth sees more"
+        states = f"{self.states:,} states were looked at"
+        looked = f"all {states}" if self.complete == self.worlds else f"{states}, but not all; a larger depth sees more"
         for each in self._gaps():
-            message = f"{each.message} ({self.states:,} looked at: {seen})"
-            self._find(each.code, self.machines[each.machine], message, each.place, None, None)
+            self._find(each.code, self.machines[each.machine], f"{each.message} ({looked})", each.place, None, None)
 
     def figures(self) -> dict[str, int]:
         monitor, own = self.monitor, set(self.only)

@@ -1,4 +1,4 @@
-"""The monitor of a run: it notes what happens while steps are taken, and the faults that show in them.
+"""The monitor of a run: it notes what happens while steps are taken, and what is wrong with them.
 
 What occurs is noted because an invariant that holds in every state says nothing if the transition that could break it
 never fired. So every transition, every way its call can end, and every comparison of its guard both true and false are
@@ -19,12 +19,12 @@ from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines
 from tallystick.provider.protocol import Outcome
 
-# The guard was true, and only the core's last belt holds the command back: the page lets through what it should not.
-LAST_BELT = {Code.AMBIGUOUS: "TS206", Code.OVERDRAWN: "TS207", Code.NOT_EMPTY: "TS207"}
+# The guard was true, and only the core's last check stops the command: the page lets through what it should not.
+LAST_CHECK = {Code.AMBIGUOUS: "TS206", Code.OVERDRAWN: "TS207", Code.NOT_EMPTY: "TS207"}
 
 
 @attrs.frozen
-class Fault:
+class Violation:
     """Something wrong that showed while a step was taken."""
 
     code: str
@@ -43,7 +43,7 @@ class Monitor:
         self.calling: set[tuple[str, str]] = set()  # machine, transition that was part of a call
         self.partial: set[tuple[str, str]] = set()  # those whose call may be confirmed for less
         self.follow_ups: Counter[tuple[str, str, str]] = Counter()  # machine, command, how
-        self.new_faults: list[Fault] = []
+        self.violations: list[Violation] = []
         self.by_hand = False  # in a world by hand nobody is to blame for what guards let through
         self._known: set[tuple[str, ...]] = set()
 
@@ -60,16 +60,16 @@ class Monitor:
         """`how`: taken, refused or waits."""
         self.follow_ups[request.machine, request.command, how] += 1
 
-    # Faults
+    # Violations
 
     def refused(self, refusal: Refusal, request: Request) -> None:
-        """A refusal by the core's last belt is a fault of the page."""
+        """A refusal by the core's last check is a mistake of the page."""
         cause = refusal
         while cause.cause is not None:
             cause = cause.cause
-        if cause.code in LAST_BELT and not self.by_hand:
+        if cause.code in LAST_CHECK and not self.by_hand:
             mark = (cause.machine, str(cause.state), cause.command)
-            self._fault(LAST_BELT[cause.code], mark, cause.why, ("command", cause.command), request)
+            self._violated(LAST_CHECK[cause.code], mark, cause.why, ("command", cause.command), request)
 
     def called(self, intent: Intent, request: Request) -> None:
         """A call must be for something. If it is for nothing, or less, a guard has let that through."""
@@ -82,29 +82,29 @@ class Monitor:
         if not isinstance(amount, int) or self.by_hand or amount > 0 or (amount < 0 and asked.verb == "adjust"):
             return
         machine, name = asked.entity.machine, step.row.name
-        what = "for nothing" if amount == 0 else "for less than nothing"
-        message = f"{name} asks the provider to {asked.verb} {what}; its guard lets that through"
-        self._fault("TS208", (machine, name), message, ("transition", name, "when"), request)
+        what = "nothing" if amount == 0 else "less than nothing"
+        message = f"{name} makes a call ({asked.verb}) for {what}; its guard lets that through"
+        self._violated("TS208", (machine, name), message, ("transition", name, "when"), request)
 
     def unanswerable(self, step: InFlight, why: str, outcome: Outcome) -> None:
         """The core cannot end a call with an outcome."""
         message = f"the call of {step.transition} cannot be ended with {outcome.result}: {why}"
         mark = (step.machine, step.transition, outcome.result.value)
-        self._fault("TS204", mark, message, ("transition", step.transition), (step, outcome))
+        self._violated("TS204", mark, message, ("transition", step.transition), (step, outcome))
 
     def stepped(self, machine: Machine, before: Entity, after: Entity, entry: Entry, step: Any) -> None:
-        """Add up again what the core has done. A fault here is the core's, not the page's."""
+        """Add up again what the core has done. If that is wrong, the core is at fault, not the page."""
         wrong = _unbalanced(before, after, entry) or _unfinished(machine, after)
         if wrong:
             message = f"after {entry.transition} ({entry.phase}) {wrong}"
             mark = (machine.name, entry.transition, entry.phase)
-            self._fault("TS205", mark, message, ("transition", entry.transition), step)
+            self._violated("TS205", mark, message, ("transition", entry.transition), step)
 
-    def _fault(self, code: str, mark: tuple[str, ...], message: str, place: tuple[str, ...], step: Any) -> None:
-        """`mark` begins with the machine, and tells the fault from others of its code."""
+    def _violated(self, code: str, mark: tuple[str, ...], message: str, place: tuple[str, ...], step: Any) -> None:
+        """`mark` begins with the machine, and tells the violation from others of its code."""
         if (code, *mark) not in self._known:
             self._known.add((code, *mark))
-            self.new_faults.append(Fault(code, mark[0], message, place, step))
+            self.violations.append(Violation(code, mark[0], message, place, step))
 
 
 def _unbalanced(before: Entity, after: Entity, entry: Entry) -> str:

@@ -15,12 +15,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations, product
-from typing import TypeVar
+from typing import Any
 
 import attrs
 
 from tallystick.check.model.core_cache import CoreCache, Effect, Role
-from tallystick.check.model.monitor import Fault, Monitor
+from tallystick.check.model.monitor import Monitor, Violation
 from tallystick.check.model.multisets import Multisets
 from tallystick.check.model.rarest_first import RarestFirst, Sort
 from tallystick.check.model.worlds import World
@@ -33,7 +33,6 @@ EVERY = 20_000  # states between two lines of progress
 Progress = Callable[[int, int], None]  # how many states were looked at, how many are known
 Opening = tuple[int, int, tuple[int, ...]]  # a difference that also opens a call (or -1) and queues follow-ups
 Steps = tuple[list[int], list[Opening]]  # plain differences, and others
-Key = TypeVar("Key")
 
 
 @attrs.define
@@ -46,7 +45,7 @@ class Graph:
     ends: array[int] = attrs.field(factory=lambda: array("Q"))  # where a state's edges end; only of states looked at
     depth: int = 0  # steps from a root to the farthest state
     cut: int = 0  # steps left out because too many calls would be in flight or follow-ups waiting
-    faults: list[tuple[Fault, int, int]] = attrs.field(factory=list)  # in which state, and which member acted
+    violations: list[tuple[Violation, int, int]] = attrs.field(factory=list)  # in which state, and which member acted
 
     @property
     def complete(self) -> bool:
@@ -166,7 +165,7 @@ class Search:
             yield self.ordered(sum(snapshot << shift for snapshot, shift in zip(way, self.shifts, strict=True)))
 
     def after(self, state: int, number: int) -> set[int]:
-        """All states one step after this one, in order. `number`: of this state, for the faults that show."""
+        """All states one step after this one, in order. `number`: of this state, for the violations that show."""
         found: list[int] = []
         calls, queue = state >> CALLS & MASK, state & MASK
         for member, mask in enumerate(self._masks):
@@ -238,6 +237,7 @@ class Search:
     # What the core answers, for the members of this world
 
     def snapshot(self, state: int, member: int) -> int:
+        """The number of a member's snapshot."""
         return state >> self.shifts[member] & MASK
 
     def _snapshots(self, state: int, member: int) -> tuple[int, ...]:
@@ -256,6 +256,7 @@ class Search:
         return item % self._count
 
     def follow_up(self, item: int) -> Request:
+        """The queued command, for the first member of the role."""
         return self.cache.follow_ups[item // self._count]
 
     def waiting(self, state: int, ids: Sequence[str]) -> list[Request]:
@@ -272,13 +273,16 @@ class Search:
         return self.item(member, self.cache.follow_up(first))
 
     def commanded(self, member: int, state: int) -> list[Effect]:
+        """What the commands of callers do to a member."""
         return self.cache.commanded(self.role(member), self._snapshots(state, member))
 
     def answered(self, call: int, state: int) -> list[Effect]:
+        """What the answers of the provider to a call do."""
         number, member = divmod(call, self._count)
         return self.cache.answered(number, self._snapshots(state, member))
 
     def followed(self, item: int, state: int) -> list[Effect]:
+        """What a follow-up does."""
         number, member = divmod(item, self._count)
         return self.cache.followed(self.role(member), number, self._snapshots(state, member))
 
@@ -301,14 +305,14 @@ class Search:
         return mask
 
     def _learn(
-        self, known: dict[Key, Steps], mark: Key, member: int, state: int, number: int, effects: list[Effect]
+        self, known: dict[Any, Steps], mark: Any, member: int, state: int, number: int, effects: list[Effect]
     ) -> Steps:
-        """Keep effects as differences, each once, and the faults that showed with them."""
+        """Keep effects as differences, each once, and the violations that showed with them."""
         changes = dict.fromkeys(self.change(member, state, effect) for effect in effects)
         plain = [change for change, call, then in changes if call < 0 and not then]
         known[mark] = plain, [each for each in changes if each[1] >= 0 or each[2]]
-        self.graph.faults += [(fault, number, member) for fault in self._monitor.new_faults]
-        self._monitor.new_faults.clear()
+        self.graph.violations += [(each, number, member) for each in self._monitor.violations]
+        self._monitor.violations.clear()
         return known[mark]
 
     def adopted(self, other: Search, state: int) -> int:

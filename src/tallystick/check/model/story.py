@@ -1,7 +1,7 @@
 """The shortest way into a state, told twice: in words and amounts for a person, and as lines for `tallystick run`.
 
 The search only keeps from which state each was first reached. Here the steps between are found again, on entities with
-their real ids, and each is taken by the core anew, outside of all that was remembered. The lines are a rehearsal
+their real ids, and the core takes each of them again, without the cache. The lines are a rehearsal
 (`tallystick run FILE --provider scripted`): they say what the provider replies, and when what waits is done.
 """
 

@@ -1,6 +1,6 @@
 """The small worlds that the model searches: which entities live together, and how much money there is.
 
-A fault of a lifecycle shows with few entities and small amounts, if they are in the right company. So instead of one
+A mistake in a lifecycle shows with few entities and small amounts, if they are in the right company. So instead of one
 world with everything there are several small ones, made from the declarations alone:
 
     payment             one payment, with all that it links to

@@ -1,8 +1,8 @@
 """For all amounts: what a transition does to the accounts of its own entity.
 
-Nothing falls below zero, neither at once nor while amounts are set aside and answers are out, beside other calls, and
+Nothing falls below zero, neither at once nor while amounts are set aside and calls are open, beside other calls, and
 whatever part is confirmed. No move is of less than nothing. And where a life ends, nothing is held. The core's last
-belt would refuse such a step; here it is shown that no machine needs it.
+check would refuse such a step; here it is shown that no machine needs it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _below_zero(execution: Execution, given: list[Term]) -> _Claims:
         books += [own.aside(accounts), own.confirmed(now), own.given_back(now)]
         touched.add(IN_DOUBT)
     claims = [book[name] >= 0 for book in books for name in accounts if name in touched]
-    return _Claims("accounts", "TS303", given, claims, "would leave less than nothing")
+    return _Claims("accounts", "TS303", given, claims, "would take an account below zero")
 
 
 def _ends(machine: Machine, point: Point, own: Firing, given: list[Term]) -> Iterator[_Claims]:
@@ -81,7 +81,7 @@ def _ends(machine: Machine, point: Point, own: Firing, given: list[Term]) -> Ite
     for state, book in ends:
         if state and machine.states[state].final:
             claims = [book[name] == 0 for name in machine.holding]
-            yield _Claims("empty ends", "TS309", given, claims, f"would leave value in {state}, which is an end")
+            yield _Claims("empty ends", "TS309", given, claims, f"would leave value in {state}, which is final")
 
 
 def _names(own: Firing) -> set[str]:

@@ -35,7 +35,7 @@ def prove_ends(prover: Prover, known: StateInvariants, look_up: LookUp) -> None:
     try:
         search.run()
     except Undecided:
-        prover.report_undecided("an end", machine, ("machine",))
+        prover.report_undecided("lives that can end", machine, ("machine",))
         return
     facts = [name for name, fact in machine.facts.items() if fact.type.kind not in ("text", "link")]
     for point in _alone(known):
@@ -43,7 +43,7 @@ def prove_ends(prover: Prover, known: StateInvariants, look_up: LookUp) -> None:
         given, claim = [*known.at(point), subject_.quiet], search.can_end[point.state]
         model = prover.counterexample("lives that can end", machine, place, given, [claim])
         if model is not None and search.unfinished:
-            prover.report_undecided("an end", machine, place)
+            prover.report_undecided("lives that can end", machine, place)
         elif model is not None:
             values = values_in_words(model, subject_.entity, {}, {}, [*machine.accounts, *facts])
             message = f"no way leads from {point.state} to an end, whatever is asked of it: {values}"
@@ -113,7 +113,7 @@ class _Search:
         return True
 
     def _here(self, state: str) -> list[Term]:
-        """What is known of an entity in a state, while no call is out."""
+        """What is known of an entity in a state, while no call is open."""
         points = [point for point in _alone(self.known) if point.state == state]
         return [self.subjects[state].quiet, z3.Or([z3.And(self.known.at(point)) for point in points])]
 
@@ -166,7 +166,7 @@ class _Search:
 
 
 def _alone(known: StateInvariants) -> list[Point]:
-    """The points at which no call is out that will change the state."""
+    """The points at which no open call will change the state."""
     return [point for point in known.lifecycle.points if point.changing is None and known.reached(point)]
 
 

@@ -82,10 +82,12 @@ class Execution:
 
     @property
     def own(self) -> Firing:
+        """Of the entity that got the command."""
         return self.firings[0]
 
     @property
     def calls(self) -> bool:
+        """Whether the provider is asked."""
         return any(firing.row.ask for firing in self.firings)
 
     def part_is_possible(self) -> Term:
@@ -106,6 +108,7 @@ def answered_by(entity: Entity, row: Row, command: str, args: Mapping[str, Value
 
 
 def refusals(entity: Entity, command: str) -> tuple[RefusedOnPurpose, ...]:
+    """The refusals with a guard."""
     return entity.machine.refused.get((entity.state, command), ())
 
 

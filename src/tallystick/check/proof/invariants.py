@@ -97,7 +97,7 @@ class _Machine:
 
 
 def _may_be_relinked(known: StateInvariants, fact: str) -> bool:
-    """Whether a link may be set while a call is out that has set something aside."""
+    """Whether a link may be set while a call is open that has set something aside."""
     lifecycle = known.lifecycle
     for (state, command), rows in lifecycle.machine.table.items() if lifecycle.calling else ():
         points = [point for point in lifecycle.taking(state, rows) if known.reached(point)]

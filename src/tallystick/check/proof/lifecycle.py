@@ -1,10 +1,10 @@
 """Everything that can happen to one entity, as steps between points of its life, each once for all amounts.
 
-A *point* is a state, alone or while a call that will change the state is out. Where guards ask about a choice that a
+A *point* is a state, alone or while a call is open that will change the state. Where guards ask about a choice that a
 transition has set (`was == "issued"`), each choice is a point of its own: what is true of a suspended card depends on
 where it was before.
 
-While calls are out, this is all that is known of what they have set aside: their guards were true then, and it stands
+While calls are open, this is all that is known of what they have set aside: their guards were true then, and it stands
 in `in_doubt`. More is known of a call that may end the entity, for nothing else happens beside it.
 """
 
@@ -25,24 +25,22 @@ from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
 
 
 class Point(NamedTuple):
+    """A point of a life."""
+
     state: str
     mode: str | None = None  # the choice that a fact has, where guards ask about it
-    changing: str | None = None  # the transition that will change the state, while its call is out
+    changing: str | None = None  # the transition that will change the state, while its call is open
 
 
-@attrs.frozen(eq=False)
 class Subject:
-    """The entity of which something is said, and whether none of its calls is out."""
+    """The entity of which something is said, and whether none of its calls is open."""
 
-    entity: Entity
-    quiet: Term
-    sound: list[Term] = attrs.field(init=False)  # what holds of every entity
-    _terms: dict[object, Term] = attrs.field(init=False, factory=dict)  # that were made already
-
-    def __attrs_post_init__(self) -> None:
-        doubt = self.entity.accounts.get(IN_DOUBT)
-        nothing = [] if doubt is None else [z3.Or(z3.Not(self.quiet), doubt == 0)]
-        object.__setattr__(self, "sound", [self.entity.sound(), *nothing])
+    def __init__(self, entity: Entity, quiet: Term) -> None:
+        doubt = entity.accounts.get(IN_DOUBT)
+        nothing = [] if doubt is None else [z3.Or(z3.Not(quiet), doubt == 0)]
+        self.entity, self.quiet = entity, quiet
+        self.sound = [entity.sound(), *nothing]  # what holds of every entity
+        self._terms: dict[object, Term] = {}  # that were made already
 
     def once(self, about: object, make: Callable[[], Term]) -> Term:
         """The term for something said of this entity, made the first time: making terms is most of the work."""

@@ -1,4 +1,4 @@
-"""The third stage: everything that is proved about machines.
+"""The third level: everything that is proved about machines.
 
 Amounts are integers without a bound here, whole or confirmed in part, with any number of other calls in flight. What
 the proofs rest on is found by the solver too: what holds in each state (`state_invariants`).
@@ -27,7 +27,7 @@ def prove(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Findi
         try:
             proof.of(machines[name])
         except Undecided:
-            proof.prover.report_undecided("what holds in its states", machines[name], ("machine",))
+            proof.prover.report_undecided("statements about states", machines[name], ("machine",))
     return sorted(proof.prover.findings, key=lambda each: each.order), dict(proof.prover.figures)
 
 
@@ -41,6 +41,7 @@ class Proof:
         self._known = dict(known or {})
 
     def known(self, name: str) -> StateInvariants:
+        """What holds in the states of a machine."""
         if name not in self._known:
             found = self._known[name] = StateInvariants(Lifecycle(self.machines, self.machines[name]))
             self.prover.figures["statements about states"] += found.proofs

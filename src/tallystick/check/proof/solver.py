@@ -22,8 +22,6 @@ from tallystick.definition.machine import Machine
 PATIENCE = 10_000_000  # the solver's own steps for one question: it counts work, not time
 _SMALL = (10, 1000, 10**6)  # a counterexample is looked for in cents before it is looked for in millions
 
-Place = tuple[str, ...]
-
 
 class Undecided(Exception):
     """The solver gave up."""
@@ -42,12 +40,12 @@ class Prover:
         if found not in self.findings:
             self.findings.append(found)
 
-    def report_undecided(self, kind: str, machine: Machine, place: Place) -> None:
+    def report_undecided(self, kind: str, machine: Machine, place: tuple[str, ...]) -> None:
         where = " ".join(place[1:2]) or "the machine"
-        self.report("TS310", machine, f"whether {where} has {kind} for all amounts could not be decided", *place)
+        self.report("TS310", machine, f"the solver could not decide: {kind} of {where}", *place)
 
     def counterexample(
-        self, kind: str, machine: Machine, place: Place, given: Sequence[Term], claims: Sequence[Term]
+        self, kind: str, machine: Machine, place: tuple[str, ...], given: Sequence[Term], claims: Sequence[Term]
     ) -> Term | None:
         """Values that break one of `claims` though `given` is true.
 

@@ -32,6 +32,7 @@ class Statement:
     most: str = ""  # or: is no more than this account
 
     def holds(self, accounts: Accounts, facts: Mapping[str, Value]) -> Term:
+        """That it holds of an entity with these accounts and facts."""
         if self is NEVER_HERE:
             return terms.NO
         value = Value(accounts[self.about]) if self.about in accounts else facts[self.about]
@@ -93,12 +94,12 @@ class StateInvariants:
         return [*self.lifecycle.at(point, subject), *(_claim(subject, each) for each in self._believed[point])]
 
     def executions(self) -> Iterator[tuple[Point, Execution, list[Term]]]:
-        """All that an entity may do, at each point, with what is known of it then, whatever calls of it are out."""
+        """All that an entity may do, at each point, with what is known of it then, whatever calls of it are open."""
         lifecycle = self.lifecycle
         for (state, command), rows in lifecycle.machine.table.items():
             points = [point for point in lifecycle.taking(state, rows) if self.reached(point)]
             for row in rows:
-                alone = [lifecycle.subjects[state].quiet] if row.ends else []  # nothing ends while a call of it is out
+                alone = [lifecycle.subjects[state].quiet] if row.ends else []  # nothing ends while a call is open
                 for each in lifecycle.executions(state, row, command):
                     for point in points:
                         yield point, each, [*self.at(point), each.when, each.part_is_possible(), *alone]

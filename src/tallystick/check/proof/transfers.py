@@ -57,10 +57,10 @@ def _agree(prover: Prover, execution: Execution, given: list[Term], link: str, l
     model = prover.counterexample("value", own.entity.machine, own.place, given, [taken + gained == 0])
     if model is not None:
         here, there = (model.eval(each, True).as_long() for each in (taken, gained))
-        message = (
-            f"{own.command} in {own.entity.state} takes {amount(here)} from {link}, but the accounts of that "
-            f"{linked} lose {amount(-there)}"
-        )
+        what = f"takes {amount(here)} from {link}" if here >= 0 else f"gives {amount(-here)} to {link}"
+        gains = there > 0 or (there == 0 and here < 0)
+        other = f"gain {amount(there)}" if gains else f"lose {amount(-there)}"
+        message = f"{own.command} in {own.entity.state} {what}, but the accounts of that {linked} {other}"
         prover.report("TS306", own.entity.machine, message, *own.place)
 
 
@@ -91,7 +91,7 @@ def _between(prover: Prover, own: Firing, given: list[Term], driven: list[Firing
         if model is not None:
             there, here = (amount(model.eval(each, True).as_long()) for each in (arrives, leaves))
             message = (
-                f"{own.command} in {own.entity.state} takes {here} from one {driven[0].entity.machine.name}, to "
+                f"{own.command} in {own.entity.state} takes {here} from one {driven[0].entity.machine.name} by way of "
                 f"{' or '.join(accounts)}, but gives {there} to another"
             )
             prover.report("TS306", own.entity.machine, message, *own.place)

@@ -17,12 +17,12 @@ def check_accounts(reachable: Reachability) -> Iterator[Finding]:
     sources, targets = {move.source for move in moves}, {move.target for move in moves}
     for name, account in machine.accounts.items():
         if name not in targets:
-            why = f"nothing ever puts value on {name}" + ("" if name in sources else ", and nothing takes it off")
+            why = f"no transition moves value onto {name}" + ("" if name in sources else ", or off it")
             yield finding("TS112", machine, why, "account", name)
             continue
         kept = [state for state in machine.states if not account.kept and _stays(reachable, state, name)]
         if kept:
-            why = f"what stands on {name} in {joined(kept)} can never leave it: no way leads to a move from {name}"
+            why = f"value on {name} in {joined(kept)} can never leave it: no way leads to a transition that moves it"
             yield finding("TS108", machine, why, "account", name, story=reachable.path_to(kept[0]))
     for name in machine.outside:
         if name not in sources | targets:
@@ -53,10 +53,10 @@ def _moved_by(machine: Machine) -> Iterator[Finding]:
                 moving[name].update(transition.commands)
                 if not set(transition.commands) <= {*machine.moved_by[name]}:
                     by = joined(machine.moved_by[name])
-                    why = f"{transition.name} moves value from or to {name}, which the page leaves to {by}"
+                    why = f"{transition.name} moves value from or to {name}, but its `by:` only names {by}"
                     yield finding("TS120", machine, why, "move", transition.name, f"{move.source} -> {move.target}")
     for name, commands in machine.moved_by.items():
         silent = [each for each in commands if each not in moving[name]]
         if silent and moving[name]:  # what nothing moves is found as TS113
-            why = f"{name} is moved by {joined(silent)}, says the page, but no transition of that command does"
+            why = f"the `by:` of {name} names {joined(silent)}, but no transition of that command moves it"
             yield finding("TS120", machine, why, "outside", name, "by")

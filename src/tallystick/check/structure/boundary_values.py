@@ -5,7 +5,7 @@ what may be missing. It can only change from true to false where two sides meet.
 written number other than 0, so a few small amounts are enough. Counts also need the written numbers, their sums and
 differences, and the neighbours of all these. Every choice, both flags and `none` are tried.
 
-This is no proof (that is the third stage's job), but the real guard was asked with each of these values.
+This is no proof (that is the third level's job), but the real guard was asked with each of these values.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def _forgotten_numbers(reachable: Reachability) -> Iterator[Finding]:
         machines, commands = reachable.trials.machines, transition.commands
         driving = [each for command in commands for each in drivers(machines, machine.name, command)]
         if not driving or not all(_writes_number(each) for each in driving):
-            why = f"{name} has a number drawn, and nobody writes it down (set: a fact to outcome.number)"
+            why = f"{name} asks for a number, but nothing writes it down: set a fact to outcome.number"
             yield finding("TS122", machine, why, "transition", name, "ask")
 
 

@@ -25,8 +25,6 @@ from tallystick.definition.machine import IN_DOUBT, Machine, Row
 
 LONGEST = 40  # follow-ups of follow-ups; with amounts as small as these, nothing sensible goes on that long
 
-After = tuple[str, Mapping[str, int], Mapping[str, Any]]  # state, accounts, facts
-
 
 @attrs.frozen(eq=False)
 class Firing:
@@ -38,8 +36,8 @@ class Firing:
     args: Mapping[str, Any]
     row: Row
 
-    def after(self) -> After | None:
-        """What it leads to; None, if it would move what is not there."""
+    def after(self) -> tuple[str, Mapping[str, int], Mapping[str, Any]] | None:
+        """The state, the accounts and the facts to which it leads; None, if it would move what is not there."""
         amounts = self.row.amounts(self.accounts, self.facts, self.args, self.state)
         accounts = self.row.post(self.accounts, amounts)
         if min((*accounts.values(), *amounts), default=0) < 0:
@@ -77,7 +75,7 @@ def _queued(reachable: Reachability) -> Iterator[tuple[str, Finding]]:
         for state, command in sorted(given - taken):
             refused = machine.on_purpose.get((state, command))
             because = f" ({refused.removesuffix('.')})" if refused else ""
-            why = f"{name} queues {command}, but {state} never takes it with these values{because}"
+            why = f"{name} queues {command}, but {state} never takes it with the values that it gets{because}"
             yield name, finding("TS110", machine, why, "transition", name, "then")
 
 
@@ -89,7 +87,7 @@ def _left_waiting(reachable: Reachability, known: Collection[str]) -> Iterator[F
     """
     machine = reachable.machine
     if machine.states[machine.start].goes_on:
-        why = f"{machine.start} goes on by itself, but an entity begins there, and nothing is queued for it"
+        why = f"{machine.start} goes on by itself, but an entity begins there with nothing queued for it"
         yield finding("TS119", machine, why, "state", machine.start, "goes_on")
     for name, row in machine.rows.items():
         states = {state for state in (row.target, row.transition.otherwise) if state and machine.states[state].goes_on}
@@ -98,7 +96,7 @@ def _left_waiting(reachable: Reachability, known: Collection[str]) -> Iterator[F
         for case, first in _firings(reachable, row):
             state = next((state for state in _waiting(reachable, first) if state in states), None)
             if state is not None:
-                why = f"{name} leads to {state}, which goes on by itself, and queues nothing that it takes there"
+                why = f"{name} leads to {state}, which goes on by itself, but queues nothing that {state} takes"
                 yield finding("TS119", machine, f"{why}: {values_in_words(case)}", "transition", name, "then")
                 break
 

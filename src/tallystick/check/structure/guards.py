@@ -87,9 +87,9 @@ def _why(reachable: Reachability, cells: list[Cell], name: str) -> str:
         (each.state, start) for each in cells for start, observed in each.observed.items() if name in observed.fires
     ]
     if not wanted:
-        return f"'{guard.source}' is never true" if guard else "all it would answer is refused"
+        return f"'{guard.source}' is never true" if guard else "a refusal comes before it every time"
     missing = min((_missing(reachable, state, start) for state, start in wanted), key=len)
-    return joined(missing) if missing else "what it needs never stands together there"
+    return joined(missing) if missing else "what it needs never comes together there"
 
 
 def _missing(reachable: Reachability, state: str, start: StartClass) -> list[str]:

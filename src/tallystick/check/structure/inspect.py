@@ -1,4 +1,4 @@
-"""The first stage: what can be seen on the pages themselves, without running the machines together."""
+"""The first level: what can be seen on the pages themselves, without running the machines together."""
 
 from __future__ import annotations
 
@@ -31,10 +31,6 @@ def inspect(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Fin
 def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     """Findings about one machine."""
     reachable = Reachability(Trials(machines, machine))
-    yield from check_states(reachable)
-    yield from check_guards(reachable)
-    yield from check_moves(reachable)
-    yield from check_accounts(reachable)
-    yield from check_unused(machines, machine)
-    yield from check_call_results(reachable)
+    for check in (check_states, check_guards, check_moves, check_accounts, check_unused, check_call_results):
+        yield from check(reachable)
     yield from check_follow_ups(reachable)

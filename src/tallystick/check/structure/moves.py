@@ -17,7 +17,7 @@ def check_moves(reachable: Reachability) -> Iterator[Finding]:
     for each in witnesses(reachable, lambda observed: observed.overdrawn):
         (name,) = each.names
         values = values_in_words(each.case, _looked_at(machine.rows[name]))
-        why = f"{name} in {joined(each.states)} would move what is not there: {values}"
+        why = f"{name} in {joined(each.states)} would move value that is not there: {values}"
         yield finding("TS118", machine, why, "transition", name, "move", story=reachable.path_to(each.states[0]))
     for each in witnesses(reachable, lambda observed: observed.left_over):
         name, end, *accounts = each.names

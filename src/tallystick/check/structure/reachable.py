@@ -1,7 +1,7 @@
 """Which situations an entity can be in: for each state, which accounts may hold something and what the facts may be.
 
 It starts with nothing on any account and follows every transition that can fire: done in whole or in part, declined,
-and set aside while its answer is out, until nothing new is found. Of an account only whether it holds something is
+and set aside while a call is open, until nothing new is found. Of an account only whether it holds something is
 kept, not how much. So everything that can occur is found, and perhaps a little more. From this follow what a state
 implies (nothing is uncovered in `authorized`), which transitions can fire at all, and where they lead.
 """
@@ -19,15 +19,14 @@ from tallystick.check.structure.trials import Cell, ClassEffect, Observed, Start
 from tallystick.definition.machine import IN_DOUBT, Machine, Row
 
 FactClasses = tuple[tuple[str, ValueClass], ...]
+PendingCall = tuple[str, tuple[int, ...]]  # its transition, which will change the state; its moves in doubt
 
 
 @attrs.frozen
 class Situation:
     """A class of ways to be in a state."""
 
-    changing: (
-        tuple[str, tuple[int, ...]] | None
-    )  # a call that will change the state: its transition, its moves in doubt
+    changing: PendingCall | None
     bits: int  # one for each account: 1 if it holds something
     facts: FactClasses  # of those facts that transitions set
 
@@ -60,6 +59,7 @@ class Reachability:
     # What the checks ask
 
     def reached(self, state: str) -> bool:
+        """Whether an entity can be in a state at all."""
         return state in self.situations
 
     def observed(self, cell: Cell) -> Iterator[tuple[StartClass, Observed]]:
@@ -69,6 +69,7 @@ class Reachability:
                 yield start, observed
 
     def may_hold(self, state: str, account: str) -> bool:
+        """Whether an account may hold something in a state."""
         return any(each.bits & self.trials.bit[account] for each in self.situations[state])
 
     def may_occur(self, state: str, accounts: Mapping[str, int], facts: Mapping[str, object]) -> bool:
@@ -124,7 +125,7 @@ class Reachability:
     def _staying_calls(self) -> dict[str, list[tuple[Row, tuple[int, ...]]]]:
         """For each state the calls that may be answered there though they change no state, and their moves in doubt.
 
-        At an end these are only the calls that were made there: nothing ends while one of its calls is out.
+        At an end these are only the calls that were made there: nothing ends while one of its calls is open.
         """
         machine, leads = self.machine, declared_ways(self.machine)
         found: dict[str, list[tuple[Row, tuple[int, ...]]]] = defaultdict(list)
@@ -173,7 +174,7 @@ class Reachability:
         return constant is not None and all(each in constant[name] for name, each in start.facts if name in constant)
 
     def _put_off(self, situation: Situation, rows: tuple[Row, ...]) -> bool:
-        """Whether the core refuses because an answer is out, before it asks any guard."""
+        """Whether the core refuses because of an open call, before it asks any guard."""
         if situation.changing is None:
             return False
         return self.machine.rows[situation.changing[0]].ends or any(row.changes for row in rows)
@@ -204,7 +205,7 @@ class Reachability:
             for facts in self._facts_after_yes(state, name, situation.facts):
                 self._land(row.target or state, attrs.evolve(free, facts=facts), row, moved, confirmed=True)
             self._land(row.transition.otherwise or state, free, row, moved, confirmed=False)
-        alone = situation.changing and self.machine.rows[situation.changing[0]].ends  # no other call is out beside it
+        alone = situation.changing and self.machine.rows[situation.changing[0]].ends  # no other call is open beside it
         if situation.bits & self._doubt and not alone:
             for row, moved in self._staying[state]:
                 for facts in self._facts_after_yes(state, row.name, situation.facts) or {situation.facts}:
@@ -238,7 +239,7 @@ class Reachability:
         for landed in ends:
             bits = situation.bits | landed
             self._reach(state, attrs.evolve(situation, bits=bits & ~self._doubt), {})
-            if self._staying[state]:  # other calls may still be out
+            if self._staying[state]:  # other calls may still be open
                 self._reach(state, attrs.evolve(situation, bits=bits), {})
 
 

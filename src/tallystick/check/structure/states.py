@@ -46,7 +46,7 @@ def _traps(reachable: Reachability) -> Iterator[Finding]:
         others = [each for each in reached if each in ahead and each != state]
         found |= ahead
         why = f"no way leads from {state} to an end" + (
-            f" (from there only to {joined(others, 'or')})" if others else ""
+            f" (it only leads on to {joined(others, 'or')})" if others else ""
         )
         yield finding("TS102", machine, why, "state", state, story=reachable.path_to(state))
 
@@ -79,8 +79,8 @@ def _declined(reachable: Reachability) -> Iterator[Finding]:
         ]
         if stuck and row.changes:
             why = (
-                f"when the provider declines {name} in {joined(stuck)}, nothing else leads on"
-                f"{f' from {otherwise}' if otherwise else ''}: it can only be tried again"
+                f"when the provider declines {name} in {joined(stuck)}, nothing leads on"
+                f"{f' from {otherwise}' if otherwise else ''}; the same can only be tried again"
             )
             yield finding("TS107", machine, why, "transition", name, story=reachable.path_to(stuck[0]))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
@@ -30,7 +30,6 @@ from tallystick.definition.expression import Expression
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
 from tallystick.provider.protocol import Outcome, Result
 
-Key = TypeVar("Key")
 CONFIRMED = [Outcome(Result.CONFIRMED, reference=text, number=text) for text in (None, "a")]
 
 
@@ -54,6 +53,9 @@ class Case:
         for variable, value in self.values:
             {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
         return accounts, facts, args
+
+
+Cases = dict[tuple[str, ...], Case]  # by the names that an observation is about
 
 
 @attrs.frozen
@@ -84,12 +86,10 @@ class Observed:
     effects: set[ClassEffect] = attrs.field(factory=set)
     fires: dict[str, Case] = attrs.field(factory=dict)  # by transition
     refuses: dict[RefusedOnPurpose, Case] = attrs.field(factory=dict)
-    ambiguous: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by the names of all that answers at once
-    unanswered: dict[tuple[str, ...], Case] = attrs.field(
-        factory=dict
-    )  # by classes of amounts; if none, by what failed
-    overdrawn: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by transition: it would move what is not there
-    left_over: dict[tuple[str, ...], Case] = attrs.field(factory=dict)  # by transition, end, accounts not empty there
+    ambiguous: Cases = attrs.field(factory=dict)  # by the names of all that answers at once
+    unanswered: Cases = attrs.field(factory=dict)  # by the classes of the amounts; if there are none, by what failed
+    overdrawn: Cases = attrs.field(factory=dict)  # by transition: it would move what is not there
+    left_over: Cases = attrs.field(factory=dict)  # by transition, end, and the accounts that are not empty there
 
 
 @attrs.frozen
@@ -160,11 +160,12 @@ class _Trial:
         self.v, self.f, self.a = case.places(trials.machine, cell.command)
 
     def possible(self) -> bool:
-        """Whether the machine's own invariants allow it. Whether they hold is checked by the other stages."""
+        """Whether the machine's own invariants allow it. Whether they hold is checked by the other levels."""
         given = {variable.name for variable, _ in self.case.values if variable.place == "v"}
         return all(true(self.v, {}, {}, self.state, None) for names, true in self.trials.assumed if names <= given)
 
     def start(self) -> StartClass:
+        """The class of values from which the case starts."""
         mask = bits = 0
         facts = []
         for variable, value in self.case.values:
@@ -195,7 +196,7 @@ class _Trial:
             self._keep(observed.fires, row.name)
             self._carry_out(observed, row)
 
-    def _keep(self, smallest: dict[Key, Case], key: Key) -> None:
+    def _keep(self, smallest: dict[Any, Case], key: Any) -> None:
         if key not in smallest or self.case.rank < smallest[key].rank:
             smallest[key] = self.case
 
@@ -232,7 +233,7 @@ class _Trial:
             self.trials.in_doubt.setdefault(row.name, set()).add(moved)
 
     def _set_aside(self, row: Row, amounts: tuple[int, ...]) -> dict[str, int]:
-        """The accounts while the answer is out."""
+        """The accounts while the call is open."""
         after = dict(self.v)
         for (source, _), amount in zip(row.lines, amounts, strict=True):
             if source in after:

@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator
 from tallystick.check.calls import drivers
 from tallystick.check.expressions import expressions
 from tallystick.check.finding import Finding, finding
+from tallystick.check.structure.reachable import Reachability
 from tallystick.definition.machine import Machine, Machines, RefusedOnPurpose, Transition
 
 FOR_PEOPLE = ("text", "number")
 
 
-def check_unused(machines: Machines, machine: Machine) -> Iterator[Finding]:
+def check_unused(reachable: Reachability) -> Iterator[Finding]:
     """TS111, TS114 and TS115."""
-    yield from _facts(machines, machine)
-    yield from _commands(machines, machine)
+    yield from _facts(reachable.trials.machines, reachable.machine)
+    yield from _commands(reachable.trials.machines, reachable.machine)
 
 
 def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
@@ -35,9 +36,9 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
     set_later = {name for each in transitions for name in each.sets}
     for name, fact in machine.facts.items():
         if fact.later and name not in set_later:
-            yield finding("TS111", machine, f"{name} is set later, but no transition sets it", "fact", name)
+            yield finding("TS111", machine, f"{name} is declared `later`, but no transition sets it", "fact", name)
         elif name not in used and fact.type.kind not in FOR_PEOPLE:
-            why = f"nothing looks at {name}: no guard, amount, drive or call, and it is no text for people"
+            why = f"nothing uses {name}: no guard, amount, drive or call, and it is not a text for people"
             yield finding("TS111", machine, why, "fact", name)
 
 
@@ -48,12 +49,12 @@ def _commands(machines: Machines, machine: Machine) -> Iterator[Finding]:
             yield finding("TS114", machine, f"no state answers {name}", "command", name)
             continue
         if command.driven and not drivers(machines, machine.name, name):
-            why = f"{name} is only for other machines to give, and none gives it"
+            why = f"only other machines may give {name}, and none does"
             yield finding("TS114", machine, why, "command", name)
         used = _looked_at(answering, (each for each in machine.refuse if name in each.commands))
         for argument, type_ in command.arguments.items():
             if argument not in used and type_.kind not in FOR_PEOPLE:
-                why = f"nothing looks at the argument {argument} of {name}"
+                why = f"nothing uses the argument {argument} of {name}"
                 yield finding("TS115", machine, why, "command", name, argument)
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 
 import attrs
 
 from tallystick.check.structure.reachable import Reachability
-from tallystick.check.structure.trials import Case, Cell, Observed
+from tallystick.check.structure.trials import Case, Cases, Cell, Observed
 from tallystick.check.wording import CURRENCY, joined
 from tallystick.core.refusal import shown
-
-Cases = Mapping[tuple[str, ...], Case]  # by the names that one kind of observation is about
 
 
 @attrs.define
@@ -41,7 +39,7 @@ def witnesses(
 
 def smallest_cases(reachable: Reachability, cell: Cell, kind: Callable[[Observed], Cases]) -> Cases:
     """The easiest case of each observation in a cell, of the cases that can occur."""
-    smallest: dict[tuple[str, ...], Case] = {}
+    smallest: Cases = {}
     for _, observed in reachable.observed(cell):
         for names, case in kind(observed).items():
             if names not in smallest or case.rank < smallest[names].rank:
