@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tallystick.testing.faults.comparison import ComparableBooks
 from tallystick.testing.faults.our_stories import stories
 from tallystick.testing.faults.story import BOOKS, StoryRun
 from tallystick.testing.faults.trial import new_books, undisturbed
@@ -34,6 +35,15 @@ def test_the_stories_miss_no_transition_of_our_machines(tmp_path: Path) -> None:
         fired |= {(each["machine"], each["transition"]) for each in Rows.of_sqlite(folder / BOOKS).entries}
     declared = {(machine.name, name) for machine in stories()[0].machines.all() for name in machine.transitions}
     assert declared - fired == set()
+
+
+def test_a_story_that_is_run_again_from_its_start_changes_nothing(tmp_path: Path) -> None:
+    for number, story in enumerate(stories()):
+        folder = new_books(story, tmp_path / str(number))
+        once = undisturbed(story, folder)
+        StoryRun(story, folder, 1).finish()
+        again = ComparableBooks.of(Rows.of_sqlite(folder / BOOKS), story.machines)
+        assert once.books.differences(again) == [], story.name
 
 
 def test_a_story_told_twice_has_the_same_shape_and_the_same_points(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.ask_provider import call_of
 from tallystick.engine.engine import Engine
 from tallystick.engine.queue import LONGEST_WAIT
-from tallystick.engine.receipt import Command, Declined, InDoubt, Receipt, Refused, Unavailable
+from tallystick.engine.receipt import Command, Declined, GivenBack, InDoubt, Receipt, Refused, Unavailable
 from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.rows import stamp
 from tallystick.store.sqlite import SqliteStore
@@ -152,7 +152,7 @@ class StoryRun:
                 self.engine.try_execute(step).or_raise()
             else:
                 step(self.books)
-        except (Refused, Declined):
+        except (Refused, Declined, GivenBack):  # the last one only when the story is run again
             return True
         except (InDoubt, Unavailable):
             return False
