@@ -79,7 +79,7 @@ RUNS = [
         "The n-th call to the database fails, for n = 1, 2, 3 … until the operation succeeds.",
         "-m tallystick.testing.faults failing-database --calls 300 --json",
         "-m tallystick.testing.faults failing-database --calls all --json"),
-    Run("recoverers", "Recovered by two, and told while the clock jumps",
+    Run("recoverers", "Recovered by two, and run while the clock jumps",
         "Two processes recover the same books at once; and the clock is set forward and back by up to ten years.",
         "-m tallystick.testing.faults recovery-races --races 40 --jumps 2 --json",
         "-m tallystick.testing.faults recovery-races --races all --jumps 20 --json"),

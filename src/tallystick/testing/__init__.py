@@ -5,7 +5,8 @@
     replay(machines, lines)                                       a story again
     strategies                                                    amounts, facts and arguments worth trying
     page_crashes(machines, "payment", points=500)                 processes killed while entities of a page live
-    crash_points(story)                                           processes killed at points of a story of your own
+    crash_points(story)                                           processes killed at points of a story of your own;
+                                                                  failing_calls, torn_logs, recovery_races likewise
     store_contract(make_store), provider_contract(make_provider)  tests of whatever promises to be one
 
 Each is loaded when it is first used: it needs `pip install 'tallystick[testing]'`.
@@ -26,8 +27,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tallystick.testing.contracts import Played, provider_contract, store_contract
     from tallystick.testing.faults.crash import crash_points
+    from tallystick.testing.faults.failing_database import failing_calls
     from tallystick.testing.faults.page_crashes import page_crashes
+    from tallystick.testing.faults.recovery_races import recovery_races
     from tallystick.testing.faults.story import Story
+    from tallystick.testing.faults.torn_log import torn_logs
     from tallystick.testing.fuzzing import strategies
     from tallystick.testing.fuzzing.fuzzer import fuzz, state_machine
     from tallystick.testing.fuzzing.report import FuzzReport
@@ -37,8 +41,11 @@ else:  # at run time each is loaded when it is first named
     _LATE = {
         "contracts": ["Played", "provider_contract", "store_contract"],
         "faults.crash": ["crash_points"],
+        "faults.failing_database": ["failing_calls"],
         "faults.page_crashes": ["page_crashes"],
+        "faults.recovery_races": ["recovery_races"],
         "faults.story": ["Story"],
+        "faults.torn_log": ["torn_logs"],
         "fuzzing.fuzzer": ["fuzz", "state_machine"],
         "fuzzing.report": ["FuzzReport"],
         "fuzzing.shrink": ["replay"],
@@ -60,17 +67,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "FuzzFailure",
-    "FuzzReport",
-    "Played",
-    "Story",
-    "World",
-    "crash_points",
-    "fuzz",
-    "page_crashes",
-    "provider_contract",
-    "replay",
-    "state_machine",
-    "store_contract",
-    "strategies",
-]
+    "FuzzFailure", "FuzzReport", "Played", "Story", "World", "crash_points", "failing_calls", "fuzz", "page_crashes",
+    "provider_contract", "recovery_races", "replay", "state_machine", "store_contract", "strategies", "torn_logs",
+]  # fmt: skip
