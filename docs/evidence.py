@@ -68,7 +68,7 @@ RUNS = [
         "", "tests/mutation/sample.py --mutants 300 --jobs 2 --json", alone=True),
     Run("crash", "Killed",
         "A process is killed before and after statements of the database and calls to the provider, and again while it "
-        "recovers; told again, the story ends in the books of a run that nobody disturbed.",
+        "recovers; run again, the story ends in the books of a run that nobody disturbed.",
         "-m tallystick.testing.faults crash --points 220 --json",
         "-m tallystick.testing.faults crash --points all --json"),
     Run("torn", "Power lost",
