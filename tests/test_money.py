@@ -307,6 +307,65 @@ def test_only_the_int_zero_may_stand_before_money() -> None:
             does(left, right)
 
 
+def test_money_is_multiplied_by_whole_numbers() -> None:
+    price = Money.parse("19.99", "BRL")
+    assert price * 3 == 3 * price == Money.parse("59.97", "BRL")
+    assert price * 0 == Money.zero("BRL")
+    assert price * -1 == -price
+
+
+@pytest.mark.parametrize("times", [1.5, True, "3", None, Decimal(2), Fraction(1, 2), Money(2, "BRL")], ids=repr)
+def test_money_is_multiplied_by_nothing_else(times: Any) -> None:
+    for does in (lambda: Money(100, "BRL") * times, lambda: times * Money(100, "BRL")):
+        with pytest.raises(MoneyError, match="multiplied by a whole number only"):
+            does()
+
+
+def test_a_product_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(MoneyError, match="beyond the limit"):
+        Money(LIMIT // 2 + 1, "BRL") * 2
+
+
+@pytest.mark.parametrize(
+    ("minor", "code", "exact"), [(5000, "BRL", "50.00"), (-5, "BRL", "-0.05"), (7, "JPY", "7"), (1, "KWD", "0.001")]
+)
+def test_a_decimal_is_exact_and_has_the_decimals_of_the_currency(minor: int, code: str, exact: str) -> None:
+    assert str(Money(minor, code).decimal) == exact
+    assert Money(minor, code).decimal == Decimal(minor).scaleb(-exponent(code))
+    assert Money.parse(f"{Money(minor, code).decimal:f}", code) == Money(minor, code)
+
+
+# fmt: off
+FORMATS = [  # minor units · code · format · text
+    (123450,     "BRL",    "",       "1234.50 BRL"),
+    (123450,     "BRL",    "n",      "1234.50"),
+    (123450,     "BRL",    ",",      "1,234.50 BRL"),
+    (123450,     "BRL",    ",n",     "1,234.50"),
+    (123450,     "BRL",    ">12n",   "     1234.50"),
+    (123450,     "BRL",    ">14,",   "  1,234.50 BRL"),
+    (123450,     "BRL",    "*<14,",  "1,234.50 BRL**"),
+    (123450,     "BRL",    "^9n",    " 1234.50 "),
+    (123450,     "BRL",    "9n",     "1234.50  "),
+    (-50,        "BRL",    ",",      "-0.50 BRL"),
+    (-123456789, "BRL",    ",n",     "-1,234,567.89"),
+    (1234567,    "JPY",    ",",      "1,234,567 JPY"),
+    (12,         "points", ",n",     "12"),
+    (LIMIT,      "BRL",    ",",      "10,000,000,000,000.00 BRL"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("minor", "code", "spec", "text"), FORMATS)
+def test_format(minor: int, code: str, spec: str, text: str) -> None:
+    assert f"{Money(minor, code):{spec}}" == text
+
+
+@pytest.mark.parametrize("spec", ["d", ".2f", "n,", ",,", "x" * 100, "+"])
+def test_a_format_that_is_none_is_refused(spec: str) -> None:
+    with pytest.raises(MoneyError, match="is not a format of an amount"):
+        format(Money(100, "BRL"), spec)
+
+
 def test_money_is_a_value() -> None:
     money = Money.parse("50.00", BRL)
     assert {money, Money(5000, BRL), Money(5000, "USD")} == {Money(5000, "USD"), money}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tallystick.books.books import Books
+    from tallystick.books.history import Entry
     from tallystick.books.open import open
     from tallystick.books.views import Card, Payment, Sale, Tender
     from tallystick.core.entity import Posting
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
     from tallystick.engine.engine import Engine
     from tallystick.engine.receipt import (
         Answer,
+        Answered,
         Command,
         Declined,
         Ended,
         GivenBack,
         InDoubt,
+        Move,
         Pending,
         Receipt,
         Refused,
@@ -59,11 +62,12 @@ else:  # at run time each is loaded when it is first named
         "definition.reader": ["load"],
         "engine.engine": ["Engine"],
         "engine.receipt": [
-            "Answer", "Command", "Declined", "Ended", "GivenBack", "InDoubt", "Pending", "Receipt", "Refused",
-            "ShortApproval", "Unavailable",
+            "Answer", "Answered", "Command", "Declined", "Ended", "GivenBack", "InDoubt", "Move", "Pending", "Receipt",
+            "Refused", "ShortApproval", "Unavailable",
         ],
         "engine.verify": ["Finding", "Report"],
         "books.books": ["Books"],
+        "books.history": ["Entry"],
         "books.open": ["open"],
         "books.views": ["Card", "Payment", "Sale", "Tender"],
         "errors": [
@@ -92,6 +96,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Answer",
+    "Answered",
     "Books",
     "Card",
     "Code",
@@ -101,6 +106,7 @@ __all__ = [
     "Declined",
     "Ended",
     "Engine",
+    "Entry",
     "Finding",
     "GivenBack",
     "InDoubt",
@@ -112,6 +118,7 @@ __all__ = [
     "Machines",
     "Money",
     "MoneyError",
+    "Move",
     "NotFound",
     "NotInTransaction",
     "Outcome",

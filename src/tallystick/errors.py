@@ -10,6 +10,8 @@
     ├── Declined              the provider says no; the value is back where it was
     ├── Unavailable           surely not done; the same key may be sent again
     ├── InDoubt               sent, answer not known; the value stands in `in_doubt`
+    ├── ShortApproval         less was approved than asked for, and is given back
+    ├── GivenBack             what this key held was given back since
     ├── Pending               not sent yet: the caller's own transaction comes first
     └── StoreError            the database
         ├── MachineChanged    a machine's behaviour changed under the same version

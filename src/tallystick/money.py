@@ -17,11 +17,15 @@ once, on the entity. `Money` keeps number and code together, for those who call 
 
 from __future__ import annotations
 
-from typing import Final, final
+import re
+from typing import TYPE_CHECKING, Final, final
 
 import attrs
 
 from tallystick.errors import MoneyError, nearest
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 # Larger than any gift card program, and it stays exact where amounts travel: under 2**53, so a JSON reader
 # that knows only doubles keeps the last cent; and 9,000 amounts of this size still add up in 64 bits.
@@ -61,6 +65,8 @@ _INSTEAD: Final = {
     "int": "an int does not say whether it counts cents or whole units; Money(minor, currency) takes minor units",
     "bytes": "decode the bytes first",
 }
+
+_FORMAT: Final = re.compile(r"(?P<layout>(?:.?[<>^])?[0-9]*)(?P<grouped>,?)(?P<bare>n?)", re.DOTALL)
 
 
 def exponent(code: str) -> int:
@@ -129,15 +135,21 @@ def to_text(minor: int, code: str) -> str:
 @final
 @attrs.frozen(repr=False)
 class Money:
-    """An amount with its currency or value type. `minor` counts minor units: 5000 BRL is 50.00.
+    """An amount with its currency or value type.
+
+    Money is added, subtracted, compared and negated within one currency, multiplied by whole numbers, and added up by
+    `sum`. It is true if it is not zero. `str` and the formats write it out:
+
+        f"{money}"      1234.50 BRL        f"{money:,}"      1,234.50 BRL
+        f"{money:n}"    1234.50            f"{money:>14,n}"        1,234.50      (aligned as text is)
 
     Raises:
         MoneyError: `minor` is not an int or is beyond `LIMIT`; `currency` is not known. From every
             operator: the other side has another currency or is not Money, or the result is beyond `LIMIT`.
     """
 
-    minor: int
-    currency: str
+    minor: int  # minor units: 5000 BRL is 50.00, 5000 JPY is 5000
+    currency: str  # its ISO 4217 code, or "points" or "punches"
 
     def __attrs_post_init__(self) -> None:
         exponent(self.currency)
@@ -160,8 +172,28 @@ class Money:
         """
         return cls(0, currency)
 
+    @property
+    def decimal(self) -> Decimal:
+        """The amount as an exact Decimal, with all decimals of the currency: 5000 BRL is Decimal("50.00")."""
+        from decimal import Decimal
+
+        return Decimal(to_text(self.minor, self.currency))
+
     def __str__(self) -> str:
         return f"{to_text(self.minor, self.currency)} {self.currency}"
+
+    def __format__(self, spec: str) -> str:
+        """Text by `[[fill]align][width][,][n]`: ',' groups the thousands, 'n' leaves the currency out."""
+        found = _FORMAT.fullmatch(spec)
+        if found is None:
+            raise MoneyError(
+                f"{_quoted(spec)} is not a format of an amount: write [[fill]align][width][,][n], such as ',' or '>12n'"
+            )
+        number = to_text(self.minor, self.currency)
+        if found["grouped"]:
+            whole, point, decimals = number.removeprefix("-").partition(".")
+            number = f"{'-' if self.minor < 0 else ''}{int(whole):,}{point}{decimals}"
+        return format(number if found["bare"] else f"{number} {self.currency}", found["layout"])
 
     def __repr__(self) -> str:
         return f"Money.parse({to_text(self.minor, self.currency)!r}, {self.currency!r})"
@@ -187,6 +219,13 @@ class Money:
     def __rsub__(self, other: Money) -> Money:
         # Only reached by what is not Money; without it `1.5 - money` would be a bare TypeError.
         return Money(self._alike(other, "subtracted") - self.minor, self.currency)
+
+    def __mul__(self, times: int) -> Money:
+        if type(times) is not int:
+            raise MoneyError(f"{self} can be multiplied by a whole number only, not by {_a(times)}: nothing is rounded")
+        return Money(self.minor * times, self.currency)
+
+    __rmul__ = __mul__
 
     def __lt__(self, other: Money) -> bool:
         return self.minor < self._alike(other, "compared")

@@ -232,8 +232,8 @@ def test_a_receipt_says_what_became_of_a_command(shop: Shop) -> None:
     assert receipt.result is Ended.APPLIED
     assert (receipt.key, receipt.machine, receipt.id, receipt.command) == ("a", "payment", "p1", "authorize")
     assert (receipt.state, receipt.currency, receipt.transition) == ("authorized", "BRL", "authorize")
-    assert receipt.before == {"held": 0, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
-    assert receipt.after == {"held": 4000, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
+    assert receipt.before_minor == {"held": 0, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
+    assert receipt.after_minor == {"held": 4000, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
     assert receipt.postings == (("card", "held", 4000),)
     assert (receipt.why, receipt.replayed, receipt.refusal) == ("", False, None)
     assert shop.p1 == ("authorized", {"held": 4000})
@@ -245,7 +245,7 @@ def test_create_is_revision_1(store: Store) -> None:
     shop = Shop(store, LocalProvider())
     receipt = shop.do("gift_card", "c1", "create", form="physical", currency="JPY", limit="5000")
     assert (receipt.state, receipt.transition, receipt.currency) == ("inventory", "create", "JPY")
-    assert receipt.before == receipt.after == {"available": 0, "held": 0, "leaving": 0, "in_doubt": 0}
+    assert receipt.before_minor == receipt.after_minor == {"available": 0, "held": 0, "leaving": 0, "in_doubt": 0}
     (entry,) = shop.journal()
     assert (entry.revision, entry.from_state, entry.to_state, entry.phase) == (1, None, "inventory", "done")
 
@@ -459,7 +459,7 @@ def test_a_refused_command_leaves_its_key_free(shop: Shop) -> None:
 
 def test_a_create_answers_again(shop: Shop) -> None:
     again = shop.do("gift_card", "c1", "create", "k1", form="electronic", currency="BRL")
-    assert (again.replayed, again.state, again.after["available"]) == (True, "inventory", 0)
+    assert (again.replayed, again.state, again.after_minor["available"]) == (True, "inventory", 0)
     with pytest.raises(KeyReused):
         shop.do("gift_card", "c1", "create", "k1", form="physical", currency="BRL")
 
@@ -469,7 +469,7 @@ def test_a_key_is_known_within_its_own_batch(shop: Shop) -> None:
     first, again, other = shop.engine.try_execute_many([reload, reload, attrs.evolve(reload, args={"amount": "6.00"})])
     assert isinstance(first, Receipt)
     assert isinstance(again, Receipt)
-    assert (first.replayed, again.replayed, again.after) == (False, True, first.after)
+    assert (first.replayed, again.replayed, again.after_minor) == (False, True, first.after_minor)
     assert isinstance(other, KeyReused)
     assert shop.c1 == {"available": 10500}
 
@@ -516,7 +516,7 @@ def test_no_commands_have_no_answers(shop: Shop) -> None:
 def test_more_commands_than_one_transaction_takes(shop: Shop) -> None:
     reloads = [Command("gift_card", "c1", "reload", {"amount": 1}, f"r{number}") for number in range(2100)]
     answers = shop.engine.try_execute_many(reloads)
-    assert [each.after["available"] for each in answers if isinstance(each, Receipt)] == [*range(10001, 12101)]
+    assert [each.after_minor["available"] for each in answers if isinstance(each, Receipt)] == [*range(10001, 12101)]
 
 
 def test_many_commands_with_a_provider_are_given_one_after_the_other(store: Store) -> None:
@@ -764,7 +764,7 @@ def test_a_deferred_command_waits_for_its_time(shop: Shop) -> None:
     shop.payment(amount="40.00")
     before = len(shop.journal())
     receipt = shop.defer("settle", "s", amount="40.00")
-    assert (receipt.result, receipt.state, receipt.after) == (Ended.DEFERRED, "authorized", receipt.before)
+    assert (receipt.result, receipt.state, receipt.after_minor) == (Ended.DEFERRED, "authorized", receipt.before_minor)
     assert receipt.or_raise() is receipt
     assert "2026-03-01T13:00:00.000Z" in receipt.why
     assert shop.engine.run_due() == []
@@ -1051,7 +1051,7 @@ def test_a_call_is_opened_in_the_callers_transaction_and_sent_after_it(
     shop, connection = asking
     command = Command("payment", "p1", "authorize", {"amount": "40.00", "pin": PIN}, "a")
     receipt = shop.engine.try_execute(command, connection=connection)
-    assert (receipt.result, receipt.state, receipt.after["in_doubt"]) == (Ended.PENDING, "requested", 4000)
+    assert (receipt.result, receipt.state, receipt.after_minor["in_doubt"]) == (Ended.PENDING, "requested", 4000)
     assert shop.scripted.performed == []
     connection.execute("COMMIT")
     assert (shop.call().attempts, shop.call().state, shop.call().id) == (0, "open", receipt.call)
@@ -1124,22 +1124,22 @@ def test_value_stands_in_doubt_while_the_provider_is_asked(afar: Shop) -> None:
     assert (receipt.result, receipt.state, receipt.call) == (Ended.APPLIED, "authorized", call.id)
     assert receipt.outcome is not None
     assert receipt.outcome.result is Result.CONFIRMED
-    assert receipt.before["held"] == 0
-    assert receipt.after == {"held": 4000, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
+    assert receipt.before_minor["held"] == 0
+    assert receipt.after_minor == {"held": 4000, "uncovered": 0, "redeemed": 0, "in_doubt": 0}
     assert afar.phases() == ["create done", "authorize asked", "authorize confirmed"]
     assert (afar.call().state, afar.call().attempts) == ("confirmed", 1)
     with afar.store.reading() as look:
         assert look.entity("payment", "p1").facts["hold_id"] == receipt.outcome.reference
-    assert afar.pay("authorize", "a", amount="40.00").after == receipt.after
+    assert afar.pay("authorize", "a", amount="40.00").after_minor == receipt.after_minor
 
 
 def test_a_short_confirmation_gives_the_rest_back(afar: Shop) -> None:
     afar.scripted.answers.append(Outcome(Result.CONFIRMED, amount=2500, reference="h"))
     receipt = afar.pay("authorize", "a", amount="40.00", allow_partial=True)
-    assert (receipt.applied, receipt.after["held"]) == (True, 2500)
+    assert (receipt.applied, receipt.after_minor["held"]) == (True, 2500)
     assert (afar.p1, afar.c1) == (("authorized", {"held": 2500}), {"available": 7500, "held": 2500})
     again = afar.pay("authorize", "a", amount="40.00", allow_partial=True)
-    assert (again.replayed, again.after["held"]) == (True, 2500)
+    assert (again.replayed, again.after_minor["held"]) == (True, 2500)
 
 
 def test_a_short_advanced_hold_leaves_the_shortfall_uncovered(afar: Shop) -> None:
@@ -1170,7 +1170,7 @@ def test_a_decline_gives_the_value_back_and_leads_where_the_page_says(afar: Shop
     receipt = afar.pay("authorize", "a", amount="40.00")
     assert (receipt.result, receipt.state) == (Ended.DECLINED, "declined")
     assert receipt.outcome == DECLINED
-    assert receipt.before == receipt.after
+    assert receipt.before_minor == receipt.after_minor
     assert (afar.p1, afar.c1) == (("declined", {}), {"available": 10000})
     assert afar.phases() == ["create done", "authorize asked", "authorize declined"]
     assert {each.args for each in afar.journal("payment", "p1")[1:]} == {'{"amount":4000}'}, "only what was said"
@@ -1209,7 +1209,7 @@ def test_unavailable_gives_the_value_back_and_the_same_key_may_be_sent_again(afa
         receipt = afar.pay("authorize", "a", amount="40.00", pin=PIN)
         assert (receipt.result, receipt.state, receipt.outcome) == (Ended.UNAVAILABLE, "requested", UNAVAILABLE)
         assert (afar.p1, afar.c1) == (("requested", {}), {"available": 10000})
-        assert receipt.before == receipt.after
+        assert receipt.before_minor == receipt.after_minor
     with pytest.raises(KeyReused):
         afar.pay("authorize", "a", amount="41.00")
     receipt = afar.pay("authorize", "a", amount="40.00", pin=PIN)
@@ -1225,7 +1225,7 @@ def test_a_receipt_of_a_later_try_tells_of_that_try(afar: Shop) -> None:
     afar.do("gift_card", "c1", "redeem", "r", amount="40.00")
     afar.do("gift_card", "c1", "reload", amount="5.00")
     receipt = afar.do("gift_card", "c1", "redeem", "r", amount="40.00")
-    assert (receipt.before["available"], receipt.after["available"]) == (10500, 6500)
+    assert (receipt.before_minor["available"], receipt.after_minor["available"]) == (10500, 6500)
 
 
 @pytest.mark.parametrize("answer", [CONFIRMED, DECLINED, Outcome(Result.CONFIRMED, amount=1700), UNAVAILABLE, UNKNOWN])
@@ -1234,11 +1234,11 @@ def test_the_postings_of_a_receipt_lead_from_before_to_after(afar: Shop, answer:
     for receipt in (afar.pay("authorize", "a", amount="40.00"), afar.pay("cancel")):
         if receipt.result is Ended.REFUSED:
             continue
-        stands = dict(receipt.before)
+        stands = dict(receipt.before_minor)
         for source, target, amount in receipt.postings:
             stands |= {name: stands[name] - amount for name in (source,) if name in stands}
             stands |= {name: stands[name] + amount for name in (target,) if name in stands}
-        assert stands == receipt.after
+        assert stands == receipt.after_minor
 
 
 def test_a_key_that_was_not_reached_does_not_do_something_else_later(afar: Shop) -> None:
@@ -1265,7 +1265,7 @@ def test_a_key_that_was_not_reached_may_be_refused_by_now(afar: Shop) -> None:
 def test_an_unknown_answer_leaves_the_value_in_doubt(afar: Shop) -> None:
     afar.scripted.answers.append(UNKNOWN)
     receipt = afar.pay("authorize", "a", amount="40.00")
-    assert (receipt.result, receipt.state, receipt.after["in_doubt"]) == (Ended.IN_DOUBT, "requested", 4000)
+    assert (receipt.result, receipt.state, receipt.after_minor["in_doubt"]) == (Ended.IN_DOUBT, "requested", 4000)
     assert receipt.call == afar.call().id
     assert str(receipt.call) in receipt.why
     assert afar.p1 == ("requested", {"in_doubt": 4000})

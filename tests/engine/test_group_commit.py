@@ -150,7 +150,7 @@ def test_all_are_answered_each_with_its_own(shop: Shop) -> None:
     for amount, receipt in zip(amounts, receipts, strict=True):
         assert (receipt.result, receipt.key) == (Ended.APPLIED, f"r{amount}")
         assert receipt.postings == (("issuance", "available", amount),)
-        assert receipt.after["available"] - receipt.before["available"] == amount
+        assert receipt.after_minor["available"] - receipt.before_minor["available"] == amount
     assert shop.available == 10000 + sum(amounts)
     assert sorted(shop.keys()) == sorted(f"r{amount}" for amount in amounts)
     assert shop.store.begun <= 5, "forty commands, a few commits"
@@ -162,14 +162,16 @@ def test_each_is_decided_on_what_the_one_before_it_left(shop: Shop) -> None:
 
     receipts = shop.together([redeem(number) for number in range(16)])
     assert sorted(receipt.result for receipt in receipts) == [Ended.APPLIED] * 10 + [Ended.REFUSED] * 6
-    assert sorted(receipt.after["available"] for receipt in receipts if receipt.applied) == [*range(0, 10000, 1000)]
+    assert sorted(receipt.after_minor["available"] for receipt in receipts if receipt.applied) == [
+        *range(0, 10000, 1000)
+    ]
     assert shop.available == 0
 
 
 def test_one_key_from_many_threads_is_done_once(shop: Shop) -> None:
     receipts = shop.together([shop.reload("same")] * 16)
     assert sorted(receipt.replayed for receipt in receipts) == [False] + [True] * 15
-    assert {receipt.after["available"] for receipt in receipts} == {10100}
+    assert {receipt.after_minor["available"] for receipt in receipts} == {10100}
     assert shop.available == 10100
 
 
@@ -253,8 +255,8 @@ def test_many_commands_of_one_caller_keep_their_order_among_others(shop: Shop) -
         if isinstance(answer, Receipt):
             assert answer.postings[0].amount == command.args["amount"]
     assert results[4] == []
-    again = {each.key: each.after for each in results[5]}
-    assert again == {each.key: each.after for each in answers if isinstance(each, Receipt) and each.key in again}
+    again = {each.key: each.after_minor for each in results[5]}
+    assert again == {each.key: each.after_minor for each in answers if isinstance(each, Receipt) and each.key in again}
     assert shop.available == 10000 + 300 + sum(range(1, 31))
 
 

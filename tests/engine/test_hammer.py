@@ -94,7 +94,7 @@ class Worker:
             receipt = self.give(command)
             if told.applied:
                 assert receipt.replayed, receipt
-                same = [(each.state, each.after, each.postings, each.transition) for each in (receipt, told)]
+                same = [(each.state, each.after_minor, each.postings, each.transition) for each in (receipt, told)]
                 assert same[0] == same[1]
                 try:
                     self.engine.try_execute(
@@ -130,7 +130,7 @@ def main(path: str, process: str) -> None:
             print(json.dumps({
                 "key": command.key, "machine": command.machine, "id": command.id, "command": command.command,
                 "result": receipt.result, "state": receipt.state, "transition": receipt.transition,
-                "after": dict(receipt.after), "postings": receipt.postings, "replayed": receipt.replayed,
+                "after": dict(receipt.after_minor), "postings": receipt.postings, "replayed": receipt.replayed,
             }))  # fmt: skip
     store.close()
     sys.exit(1 if errors else 0)

@@ -367,14 +367,14 @@ def test_a_new_version_makes_the_table_anew_and_keeps_its_rows(
 def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str, object], Books]) -> None:
     _, new = upgraded
     new.card("c3")
-    assert new.do("gift_card", "c3", "promise", amount="20.00").after == {
+    assert new.do("gift_card", "c3", "promise", amount="20.00").after_minor == {
         "pledged": 2000, "available": 3000, "held": 0, "leaving": 0, "in_doubt": 0,
     }  # fmt: skip
     assert new.do("gift_card", "c3", "freeze").state == "frozen"
     with pytest.raises(Invalid, match=f"'c1' runs on version {FIRST}, which has no command 'promise'"):
         new.do("gift_card", "c1", "promise", amount="1.00")
     assert new.do("payment", "p1", "settle", amount="30.00").state == "closed", "and goes on with what it knows"
-    assert new.do("gift_card", "c1", "reload", amount="1.00").after["available"] == 2100
+    assert new.do("gift_card", "c1", "reload", amount="1.00").after_minor["available"] == 2100
     with new.store.reading() as look:
         assert {each.id: each.machine_version for each in look.all("gift_card")} == {
             "c1": FIRST,
@@ -507,7 +507,7 @@ def test_what_was_queued_by_an_older_page_is_done_as_that_page_says(books: Calla
 def test_an_entity_answers_a_command_that_only_its_version_has(books: Callable[[Machines, str], Books]) -> None:
     books(MACHINES, "old").card("c1")
     new = books(pages(gift_card=lambda text: second(text).replace("reload", "top_up")), "new")
-    assert new.do("gift_card", "c1", "reload", amount="1.00").after["available"] == 5100
+    assert new.do("gift_card", "c1", "reload", amount="1.00").after_minor["available"] == 5100
     with pytest.raises(Invalid, match="no command 'top_up'"):
         new.do("gift_card", "c1", "top_up", amount="1.00")
 
@@ -576,7 +576,7 @@ def test_a_store_knows_a_users_machines_without_the_users_folder(
 
     without = books(reader.load(), "b")
     assert "voucher" in without.engine.machines
-    assert without.do("voucher", "v1", "write", amount="700").after == {"worth": 700, "in_doubt": 0}
+    assert without.do("voucher", "v1", "write", amount="700").after_minor == {"worth": 700, "in_doubt": 0}
     assert without.do("voucher", "v2", "create", currency="JPY").state == "blank"
     assert verify(without.engine.machines, without.store).findings == ()
 

@@ -1,6 +1,6 @@
 """What every set of verbs stands on: an engine, what an order system asks of the books as a whole, and balance checks.
 
-`stored_value` adds the verbs of the trade. A shop with machines of its own writes its verbs in the same way: each is a
+`books` adds the verbs for gift cards. A shop with machines of its own writes its verbs in the same way: each is a
 handful of commands under one key of the caller's.
 """
 
@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
+from tallystick.books.history import Entry, history
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt
 from tallystick.engine.verify import Report, verify
 from tallystick.errors import NotFound
-from tallystick.store.rows import Record
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 class BaseBooks:
     """Opened books. Thread-safe; close them, or use them in a `with`."""
+
+    engine: Engine  # executes any command of any machine; `engine.queue` has what waits
 
     def __init__(
         self,
@@ -64,19 +66,13 @@ class BaseBooks:
         """
         return self.engine.may(machine, id, command, args)
 
-    def history(self, machine: str, id: str) -> list[Record]:
-        """The journal of one entity, oldest first.
+    def history(self, machine: str, id: str) -> list[Entry]:
+        """What happened to one entity, oldest first.
 
         Raises:
             NotFound: there is no such machine or entity.
         """
-        if machine not in self.engine.machines:
-            raise NotFound("machine", machine, list(self.engine.machines))
-        with self.engine.store.reading() as reading:
-            records = list(reading.journal(machine, id))
-        if not records:
-            raise NotFound(machine, id)
-        return records
+        return history(self.engine, machine, id)
 
     def run_due(self) -> list[Receipt]:
         """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
@@ -139,6 +135,10 @@ class BaseBooks:
             desk = BalanceDesk(self.engine, currency, self._balances, verify_captcha=self._verify_captcha)
             desk = self._desks.setdefault(currency, desk)
         return desk.check(number, pin, client=client, captcha=captcha)
+
+    def __dir__(self) -> list[str]:
+        """For completion: the public names."""
+        return [name for name in super().__dir__() if not name.startswith("_")]
 
     # Inside
 

@@ -13,17 +13,17 @@ from tallystick.money import Money
 
 @attrs.frozen
 class Card:
-    """A card as our books know it."""
+    """A card as our books know it. In a currency, or in points; a card with several balances is several of these."""
 
-    id: str
-    state: str
-    currency: str
-    available: Money
-    held: Money
-    in_doubt: Money
-    form: str
-    kind: str
-    number: str | None = attrs.field(default=None, repr=False)
+    id: str  # the one it was made under
+    state: str  # of the page gift_card: inventory, allocated, activated, issued, suspended or replaced
+    currency: str  # ISO 4217 code, or "points" or "punches"
+    available: Money  # may be spent
+    held: Money  # promised to orders, not yet earned
+    in_doubt: Money  # set aside until the provider's answer is known
+    form: str  # electronic or physical
+    kind: str  # gift, promo or merchandise_credit
+    number: str | None = attrs.field(default=None, repr=False)  # whole; None if it has none yet. Do not log it
 
     @property
     def masked(self) -> str:
@@ -33,35 +33,35 @@ class Card:
 
 @attrs.frozen
 class Payment:
-    """A gift-card tender of an order as our books know it."""
+    """What one gift card pays of one order, as our books know it."""
 
-    id: str
-    state: str
-    currency: str
-    order: str
-    card: str
-    held: Money
-    uncovered: Money
-    redeemed: Money
-    in_doubt: Money
+    id: str  # the one it was made under
+    state: str  # of the page payment: requested, authorized, partially_settled, advanced_hold, closed, …
+    currency: str  # that of its card
+    order: str  # the order's id, as it was given
+    card: str  # the card's id
+    held: Money  # promised by the card, not yet earned
+    uncovered: Money  # not held any more: to be held again or covered elsewhere
+    redeemed: Money  # earned by shipments
+    in_doubt: Money  # set aside until the provider's answer is known
 
 
 @attrs.frozen
 class Tender:
-    """How an amount can be spread over cards; `remaining` needs another tender."""
+    """How an amount can be spread over cards."""
 
-    parts: tuple[tuple[str, Money], ...]
-    remaining: Money
+    parts: tuple[tuple[str, Money], ...]  # a card's id and how much of the amount it would pay, in the order given
+    remaining: Money  # what the cards do not carry: another tender has to pay it
 
 
 @attrs.frozen
 class Sale:
     """A sold card: what the customer gets. Number and PIN are money: hand them on, do not log them."""
 
-    card: str
-    receipt: Receipt
-    number: str | None = attrs.field(default=None, repr=False)
-    pin: str | None = attrs.field(default=None, repr=False)
+    card: str  # the card's id
+    receipt: Receipt  # of the last command of the sale
+    number: str | None = attrs.field(default=None, repr=False)  # whole; None while the sale waits for its review
+    pin: str | None = attrs.field(default=None, repr=False)  # told this once; None if the card has none
 
 
 def card_view(found: Entity, numbers: Numbers) -> Card:

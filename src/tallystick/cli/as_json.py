@@ -65,7 +65,7 @@ def receipt(of: Receipt) -> Plain:
         "state": of.state,
         "currency": of.currency,
         "postings": postings(of.postings, of.currency),
-        "accounts": amounts(of.after, of.currency),
+        "accounts": amounts(of.after_minor, of.currency),
         "call": of.call,
         "follow_ups": list(of.follow_ups),
         "why": of.why or None,

@@ -249,7 +249,7 @@ def _crash_answer(line: Line, crash: Crash) -> dict[str, Any]:
 
 def _answer(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:
     result = REPLAYED if receipt.replayed and receipt.applied else receipt.result.value
-    accounts, currency = receipt.after, receipt.currency
+    accounts, currency = receipt.after_minor, receipt.currency
     if currency is None:  # a refusal: nothing was written, so what stands now is what stood before
         with engine.store.reading() as reading:
             entity = reading.entity(receipt.machine, receipt.id)

@@ -20,11 +20,11 @@ NO_CALL = Outcome(Result.CONFIRMED)
 
 
 class Posting(NamedTuple):
-    """Value that moved, in minor units of the entity's currency. It is always more than 0."""
+    """Value that moved between two accounts of an entity, or from or to one outside."""
 
-    source: str
-    target: str
-    amount: int
+    source: str  # the account it left
+    target: str  # the account it came to
+    amount: int  # minor units of the entity's currency; always more than 0
 
 
 @attrs.define

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Code(StrEnum):
     """Why, as a stable word, in the order in which the core looks."""
 
-    NO_SUCH_ENTITY = "no_such_entity"
-    EXISTS_ALREADY = "exists_already"
+    NO_SUCH_ENTITY = "no_such_entity"  # the entity does not exist
+    EXISTS_ALREADY = "exists_already"  # an entity of that id exists
     DRIVEN_ONLY = "driven_only"  # only another machine's transition may give this command
     NOT_NOW = "not_now"  # the state does not answer this command
     GUARD = "guard"  # the state answers the command, but not with these numbers
@@ -46,22 +46,24 @@ class Code(StrEnum):
 class Candidate:
     """A transition that might have answered."""
 
-    transition: str
+    transition: str  # its name
     guard: str  # as written
-    prose: str
+    prose: str  # the guard in words
     failed: str  # the part that is not true
     values: Mapping[str, str]  # the actual numbers, as a person reads them
 
 
 @attrs.frozen
 class Refusal:
-    code: Code
-    machine: str
-    id: str = attrs.field(repr=quoted)
-    state: str | None
-    command: str
-    why: str
-    candidates: tuple[Candidate, ...] = ()
+    """Why the machine says no. Nothing changed."""
+
+    code: Code  # the reason as a stable word
+    machine: str  # of the entity that refuses
+    id: str = attrs.field(repr=quoted)  # of that entity
+    state: str | None  # that it is in; None if it does not exist
+    command: str  # that it refuses
+    why: str  # the whole sentence, with the actual numbers
+    candidates: tuple[Candidate, ...] = ()  # the transitions that might have answered
     allowed: tuple[str, ...] = ()  # commands that this state answers
     cause: Refusal | None = None  # what the driven entity said
 

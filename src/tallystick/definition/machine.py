@@ -196,19 +196,19 @@ class Row:
 class Machine:
     """A declared lifecycle: what its page says, and the table that runs."""
 
-    name: str
+    name: str  # of the machine, as in `machine:`
     version: int  # of the page: counts up whenever the behaviour changes
-    summary: str
-    facts: Mapping[str, Fact]
+    summary: str  # one sentence
+    facts: Mapping[str, Fact]  # by name, as are the next ones
     accounts: Mapping[str, Account]  # without in_doubt
     outside: Mapping[str, str]  # outside account → what it means
-    states: Mapping[str, State]
-    commands: Mapping[str, Command]
-    transitions: Mapping[str, Transition]
-    refuse: tuple[RefusedOnPurpose, ...]
-    invariants: Mapping[str, Invariant]
+    states: Mapping[str, State]  # by name
+    commands: Mapping[str, Command]  # by name, without `create`
+    transitions: Mapping[str, Transition]  # by name
+    refuse: tuple[RefusedOnPurpose, ...]  # the rows of `refuse:`
+    invariants: Mapping[str, Invariant]  # by name
     text: str = attrs.field(repr=False)  # the page as written
-    file: str = ""
+    file: str = ""  # where it was read from
     places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
     # What follows from it:

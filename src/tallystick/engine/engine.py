@@ -63,6 +63,13 @@ def new_id() -> str:
 class Engine:
     """Executes commands on entities. Thread-safe. Any number of processes may share a store."""
 
+    store: Store  # where everything is kept
+    provider: Provider  # who performs calls
+    machines: Machines  # with every version that the store knows
+    numbers: Numbers  # how card numbers stand in the books: readable or sealed
+    queue: Queue  # commands that wait
+    on_pin: OnPin | None  # gets the id of a card and the PIN that was drawn for it
+
     def __init__(
         self,
         machines: Machines,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 import attrs
 
@@ -22,7 +23,7 @@ FOLLOWS = ">"  # in a follow-up's key: the key it follows, this, and the command
 class Ended(StrEnum):
     """How a command ended, as far as is known."""
 
-    APPLIED = "applied"
+    APPLIED = "applied"  # it is done
     DEFERRED = "deferred"  # it waits in the queue for its time
     REFUSED = "refused"  # by the machine; nothing was written, the key is free
     DECLINED = "declined"  # by the provider; the value is back
@@ -33,41 +34,67 @@ class Ended(StrEnum):
 
 @attrs.frozen
 class Command:
-    """One intention of the caller. `key` names it for ever; `args` are as the caller has them."""
+    """One intention of the caller."""
 
-    machine: str
-    id: str = attrs.field(repr=quoted)
-    command: str
-    args: Mapping[str, object] = attrs.field(factory=dict, repr=False)  # a PIN may be among them
-    key: str = ""
-    by: str | None = None
-    reason: str | None = None
-    due: datetime | None = None  # later: it is queued, not executed
+    machine: str  # of which page it is a command
+    id: str = attrs.field(repr=quoted)  # of the entity it is given to
+    command: str  # its name on that page, or "create"
+    args: Mapping[str, object] = attrs.field(factory=dict, repr=False)  # amounts as Money or text; a PIN may be here
+    key: str = ""  # names the intention for ever: said again, it is not done again
+    by: str | None = None  # who gives it
+    reason: str | None = None  # why
+    due: datetime | None = None  # later: it is queued until then, not executed; with a time zone
+
+
+class Move(NamedTuple):
+    """Value that moved from one account to another."""
+
+    source: str  # an account of the entity, or one outside
+    target: str  # likewise
+    amount: Money  # more than zero
 
 
 @attrs.frozen
 class Receipt:
-    """What became of a command. Amounts are minor units of `currency`, of the entity it was given to."""
+    """What became of a command."""
 
-    result: Ended
-    key: str = attrs.field(repr=quoted)
-    machine: str
-    id: str = attrs.field(repr=quoted)
-    command: str
-    state: str | None = None
-    currency: str | None = None
-    before: Mapping[str, int] = attrs.field(factory=dict)
-    after: Mapping[str, int] = attrs.field(factory=dict)
-    postings: tuple[Posting, ...] = ()
-    transition: str | None = None
-    outcome: Outcome | None = None
-    call: str | None = None  # the call to the provider, if one was made
+    result: Ended  # how it ended, as far as is known
+    key: str = attrs.field(repr=quoted)  # of the command
+    machine: str  # of the entity it was given to, as are all fields up to `transition`
+    id: str = attrs.field(repr=quoted)  # of the entity
+    command: str  # its name
+    state: str | None = None  # of the entity, after it
+    currency: str | None = None  # of all amounts here; None if nothing was written
+    before_minor: Mapping[str, int] = attrs.field(factory=dict)  # what stood on each account, in minor units
+    after_minor: Mapping[str, int] = attrs.field(factory=dict)  # what stands there now, in minor units
+    postings: tuple[Posting, ...] = ()  # what moved between them, in minor units
+    transition: str | None = None  # the one that fired
+    outcome: Outcome | None = None  # what the provider answered, if it was asked
+    call: str | None = None  # the id of the call to the provider, if one was made
     follow_ups: tuple[str, ...] = ()  # keys of the commands queued by this one
-    refusal: Refusal | None = None
-    why: str = ""
+    refusal: Refusal | None = None  # why the machine refused
+    why: str = ""  # why it did not end as applied, in a sentence
     replayed: bool = False  # the key was seen before; this is what became of it then
     pin: str | None = attrs.field(default=None, repr=False)  # handed out once, never stored
     followed: tuple[Receipt, ...] = ()  # of the follow-ups that were executed at once, in their order
+
+    @property
+    def before(self) -> dict[str, Money]:
+        """What stood on each account of the entity before the command. Empty if nothing was written."""
+        return self._money(self.before_minor)
+
+    @property
+    def after(self) -> dict[str, Money]:
+        """What stands on each account of the entity after the command. Empty if nothing was written."""
+        return self._money(self.after_minor)
+
+    @property
+    def moves(self) -> tuple[Move, ...]:
+        """What moved between the accounts. Empty if nothing did."""
+        return tuple(Move(source, target, Money(minor, str(self.currency))) for source, target, minor in self.postings)
+
+    def _money(self, accounts: Mapping[str, int]) -> dict[str, Money]:
+        return {name: Money(minor, str(self.currency)) for name, minor in accounts.items()}
 
     @property
     def last(self) -> Receipt:
@@ -80,13 +107,18 @@ class Receipt:
         return next((each.pin for each in (self, *self.followed) if each.pin), None)
 
     def money(self, account: str) -> Money:
-        """What stands on an account after the command."""
-        if account not in self.after or self.currency is None:
-            raise NotFound("account", account, list(self.after))
-        return Money(self.after[account], self.currency)
+        """What stands on one account after the command: `after[account]`.
+
+        Raises:
+            NotFound: there is no such account, or nothing was written.
+        """
+        if account not in self.after_minor or self.currency is None:
+            raise NotFound("account", account, list(self.after_minor))
+        return Money(self.after_minor[account], self.currency)
 
     @property
     def applied(self) -> bool:
+        """Whether the command is done."""
         return self.result is Ended.APPLIED
 
     def or_raise(self) -> Receipt:
@@ -162,23 +194,26 @@ class Pending(Answered):
 class ShortApproval(Answered):
     """Less was approved than asked for, and `allow_partial` was not said: what was approved is given back.
 
-    A new key asks anew. If the giving back is in doubt, `receipt` is that of the giving back, and in doubt.
+    The value goes back to the card. The same key says so again; a new key asks anew. HTTP 402.
     """
 
 
 class GivenBack(Answered):
-    """What this key once held was given back since, so it holds nothing now. A new key holds anew."""
+    """What this key once held or took was given back since.
+
+    The value is back on the card, and nothing moved now. The same key says so for ever; a new key holds anew. HTTP 409.
+    """
 
 
 @attrs.frozen
 class Answer:
-    """What `may()` says: whether a command would be taken now, what it would move, or why not."""
+    """What `may()` says: whether a command would be taken now, what it would move, or why not. True if it would."""
 
-    allowed: bool
-    state: str | None = None  # after it
-    transition: str | None = None
-    postings: tuple[Posting, ...] = ()
-    refusal: Refusal | None = None
+    allowed: bool  # whether it would be taken
+    state: str | None = None  # of the entity after it; of a refused one, now
+    transition: str | None = None  # the one that would fire
+    postings: tuple[Posting, ...] = ()  # what would move, in minor units
+    refusal: Refusal | None = None  # why it would be refused
 
     def __bool__(self) -> bool:
         return self.allowed

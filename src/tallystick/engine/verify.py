@@ -28,11 +28,11 @@ from tallystick.store.schema import steps
 
 @attrs.frozen
 class Finding:
-    """One thing that is wrong. `code` is a stable word, `where` names the entity, entry or call."""
+    """One thing that is wrong with the books."""
 
-    code: str
-    where: str
-    what: str
+    code: str  # what kind of thing, as a stable word
+    where: str  # the entity, entry or call
+    what: str  # one sentence
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -40,20 +40,18 @@ class Finding:
 
 @attrs.frozen
 class Report:
-    """What was looked at, and what was found.
+    """What was looked at, and what was found."""
 
-    `calls` are those that are open; `money` is what stands inside a machine's entities, by currency.
-    """
-
-    findings: tuple[Finding, ...]
-    entities: int
-    entries: int
-    calls: int
-    money: Mapping[str, Mapping[str, int]]
+    findings: tuple[Finding, ...]  # empty if all is well
+    entities: int  # how many
+    entries: int  # how many, in the journal
+    calls: int  # how many are open
+    money: Mapping[str, Mapping[str, int]]  # machine → currency → what stands in its entities, in minor units
     sealed: bool  # no card number stands readable in these books
 
     @property
     def clean(self) -> bool:
+        """Whether nothing was found."""
         return not self.findings
 
 

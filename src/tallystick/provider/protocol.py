@@ -49,7 +49,7 @@ class Reason(StrEnum):
 class Outcome:
     """What became of a call. Amounts are minor units of the card's currency."""
 
-    result: Result
+    result: Result  # confirmed, declined, unavailable or unknown
     reference: str | None = None  # the provider's transaction id; it names a hold or a redemption later
     request: str | None = None  # the provider's id of the request
     amount: int | None = None  # the confirmed amount, if the provider says one; None: as asked
