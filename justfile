@@ -10,6 +10,7 @@ install:
     python3 -m venv .venv
     .venv/bin/pip install --quiet -e '.[dev]'
 
+# The tests of the README; `just test -m slow` for the long ones, which `just check` runs too
 test *args:
     {{python}} -m pytest -n auto {{args}}
 
