@@ -58,7 +58,7 @@ RUNS = [
         "to another; within one nothing has to be proved, as a move takes what it gives.",
         "", "-m tallystick check --prove --depth 3 --json"),  # the tests have done it, with depth 2
     Run("pages", "Faults planted in the pages",
-        "A small change to a page of ours each; the floor that should find it does.",
+        "A small change to a page of ours each; the level that should find it does.",
         "", "-m pytest -m 'not mutation' tests/check/test_planted.py tests/check/structure -k planted"),
     Run("python", "Faults planted in the core's Python",
         "A small change to the core each; the core's own tests fail on it.",

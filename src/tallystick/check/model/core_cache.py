@@ -281,7 +281,7 @@ def _outcomes(asked: int | None, *, partial: bool, text: str) -> Iterable[tuple[
     yield UNAVAILABLE, "unavailable"
     if partial and asked is not None:
         for less in range(asked - 1, 0, -1):
-            yield attrs.evolve(confirmed, amount=less), "short"
+            yield attrs.evolve(confirmed, amount=less), "in_part"
 
 
 class _Looked(dict[Ref, Entity]):

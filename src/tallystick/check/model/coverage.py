@@ -9,10 +9,10 @@ import attrs
 from tallystick.check.model.monitor import Monitor
 from tallystick.definition.machine import Machine, Transition
 
-HAPPENED = ("done", "confirmed", "short")
+HAPPENED = ("done", "confirmed", "in_part")
 ENDS_OF_CALLS = {
     "confirmed": "is never confirmed",
-    "short": "is never confirmed for less than asked",
+    "in_part": "is never confirmed for less than asked",
     "declined": "is never declined",
     "unavailable": "never meets a provider that is unavailable",
 }
@@ -43,7 +43,7 @@ def _gaps_of(machine: Machine, transition: Transition, monitor: Monitor) -> Iter
     if (machine.name, name) in monitor.calling:
         partial = (machine.name, name) in monitor.partial
         for how, says in ENDS_OF_CALLS.items():
-            if how not in seen and (how != "short" or partial):
+            if how not in seen and (how != "in_part" or partial):
                 yield Gap("TS210", machine.name, f"the call of {name} {says}", (*at, "ask"))
     for each in monitor.guards[machine.name].comparisons.get(name, ()):
         if len(each.results) < 2:

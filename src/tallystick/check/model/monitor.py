@@ -52,7 +52,7 @@ class Monitor:
         self.guards[machine.name].note(transition, entity.accounts, entity.facts, args, entity.state)
 
     def happened(self, plan: Plan, how: str) -> None:
-        """`how`: done, asked, confirmed, short, declined or unavailable."""
+        """`how`: done, asked, confirmed, in_part, declined or unavailable."""
         for entry in plan.entries:
             self.fired[entry.machine, entry.transition, how] += 1
 
