@@ -59,3 +59,13 @@ def test_a_call_by_the_beginning_of_its_id(books: Books) -> None:
 
 def test_a_key_that_cannot_be_was_never_seen(books: Books) -> None:
     assert books.engine.seen(LONE) is None
+
+
+@pytest.mark.parametrize("odd", [LONE, "", "a\nb", 5, None])
+def test_what_cannot_be_a_name_is_not_found(books: Books, odd: Any) -> None:
+    assert books.find(odd) is None
+    for look in (books.card, books.payment):
+        with pytest.raises(tallystick.NotFound):
+            look(odd)
+    with pytest.raises(Invalid):
+        books.settle(odd, "1.00", key="k")

@@ -196,8 +196,10 @@ class BaseBooks:
         return Command(machine, id, command, given, key, by, reason, due)
 
     def _entity(self, machine: str, id: str) -> Entity:
-        with self.engine.store.reading() as reading:
-            found = reading.entity(machine, id)
+        found = None
+        if isinstance(id, str) and id.isprintable():  # nothing else was ever an id
+            with self.engine.store.reading() as reading:
+                found = reading.entity(machine, id)
         if found is None:
-            raise NotFound(machine, id)
+            raise NotFound(machine, str(id))
         return found

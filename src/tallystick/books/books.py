@@ -152,6 +152,8 @@ class Books(Holding):
 
     def find(self, number: str) -> Card | None:
         """The card with this number, if our books have it."""
+        if not (isinstance(number, str) and number.isprintable()):
+            return None
         number = self.engine.numbers.seal(number)  # as it stands in our books
         with self.engine.store.reading() as reading:
             found = [id for machine, id in reading.find(number) if machine == "gift_card"]
