@@ -20,6 +20,7 @@ from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import InDoubt
 from tallystick.errors import Invalid
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import CardFacts, Line, Observed, Observer, Outcome, Result, Unread
@@ -363,7 +364,7 @@ def test_what_a_person_names_is_not_taken_for_a_later_call(shop: Shop) -> None:
 
 
 def test_two_calls_that_claim_one_line(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clutch itself names two of our reloads alike; a person cannot."""
+    """Neither a person can name two of our reloads alike, nor Clutch itself."""
     shop.books.reload("c", "10.00", key="reload")
     taken = shop.sandbox.history(shop.number)[0].transaction_id
     shop.wire.fault = "lost_before"
@@ -374,8 +375,9 @@ def test_two_calls_that_claim_one_line(shop: Shop, monkeypatch: pytest.MonkeyPat
         shop.engine.resolve(call, "confirmed", by="anna", reason="saw it", reference=taken)
     shop.engine.resolve(call, "unavailable", by="anna", reason="not there")
     monkeypatch.setattr(shop.engine.provider, "perform", lambda call: Outcome(Result.CONFIRMED, reference=taken))
-    shop.books.reload("c", "10.00", key="again")
-    assert shop.found() == [("balance", 5000, 4000), ("line_twice", None, None)]
+    with pytest.raises(InDoubt, match=rf"the answer names a transaction of another: {taken} is what call id-5 did"):
+        shop.books.reload("c", "10.00", key="again")
+    assert shop.found() == [("in_doubt", 1000, None)]
 
 
 def test_a_card_in_doubt_is_not_judged(shop: Shop) -> None:

@@ -242,6 +242,8 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
     """Success, checked against the call. Raises: StrangeAnswer."""
     request_ref = id_of(answer.get("requestRef"))
     reference = id_of(answer.get("transactionId")) or request_ref  # documented as the same
+    if call.verb == "void" and reference == call.args.get("transaction"):  # it may name what it undid: nobody says
+        reference = request_ref
     shown = id_of(answer.get("cardNumber"))
     drawn = call.verb == "allocate" and not number_of(call)
     if shown is None and drawn:

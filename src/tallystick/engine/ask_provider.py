@@ -61,8 +61,7 @@ def performed(provider: Provider, numbers: Numbers, call: Call, on_pin: OnPin | 
     except Exception as error:  # noqa: BLE001  # whatever went wrong, it may have been done
         return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider {provider.name}")
     _hand_on(on_pin, call, outcome)
-    hide = _secrets(numbers, call)
-    return _readable(outcome, hide) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
+    return _readable(outcome, numbers, call) or Outcome(Result.UNKNOWN, text="the provider's answer cannot be kept")
 
 
 def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | NotSeen | Ambiguous:
@@ -71,10 +70,10 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
         found = numbers.look_up(provider, call)
     except Exception as error:  # noqa: BLE001  # not knowing is no answer
         return Ambiguous(f"{type(error).__name__} while looking it up", later=True)
-    hide = _secrets(numbers, call)
     if isinstance(found, NotSeen | Ambiguous):  # times and transactions in it are for a person: long numbers stay
-        return attrs.evolve(found, evidence=redacted(_in_one_line(found.evidence) or "", hide, long_numbers=False))
-    return _readable(found, hide) or Ambiguous("what the provider's record says of it cannot be read")
+        evidence = redacted(_in_one_line(found.evidence) or "", _secrets(numbers, call), long_numbers=False)
+        return attrs.evolve(found, evidence=evidence)
+    return _readable(found, numbers, call) or Ambiguous("what the provider's record says of it cannot be read")
 
 
 def observed(observer: Observer, numbers: Numbers, card: CardFacts) -> Observed | Unread:
@@ -111,11 +110,12 @@ def _secrets(numbers: Numbers, call: Call) -> list[str]:
     return [*known, *call.secrets.values()]
 
 
-def _readable(outcome: object, hide: Sequence[str]) -> Outcome | None:
+def _readable(outcome: object, numbers: Numbers, call: Call) -> Outcome | None:
     """The outcome with its text in one line, or None: it is no outcome, or has names that cannot be kept."""
     if not isinstance(outcome, Outcome):
         return None
     ids = [id for id in (outcome.reference, outcome.request) if isinstance(id, str)]
+    hide = _secrets(numbers, call) if outcome.text or outcome.code else []
     said = [_shown(text, hide, ids) for text in (outcome.text, outcome.code)]
     names = (*said, outcome.reference, outcome.request, outcome.number, outcome.pin)
     amounts = (outcome.amount, outcome.available)

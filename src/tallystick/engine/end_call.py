@@ -19,6 +19,7 @@ from tallystick.engine.receipt import Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
 from tallystick.errors import Invalid, NotFound
 from tallystick.provider.protocol import Outcome, Result
+from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow, Stamp, encode_outcome
 
 Attempt = tuple[int, str]  # how often a call was sent, and when last
@@ -52,6 +53,7 @@ def resolve_call(
     *,
     by: str | None = None,
     reason: str | None = None,
+    provider: str = "",
     attempt: Attempt | None = None,
     found: bool = False,
 ) -> Receipt:
@@ -59,6 +61,7 @@ def resolve_call(
 
     `attempt` says which sending of the call had this outcome. If that one came to nothing, a later one may still
     succeed. If the outcome was `found` in the provider's record, it belongs to this sending, and to no other call.
+    A transaction of the `provider` is claimed by the call that it ends, and ends no other.
 
     Raises:
         Invalid: a person (`by`) names what belongs to another call.
@@ -72,10 +75,22 @@ def resolve_call(
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
     if outcome.number is not None:
         outcome = work.numbers.outcome(outcome)
-    if (by or found or _late(work, row)) and (other := _claimed(work, row, outcome)):
+    claims = _claims(row, outcome, provider)
+    other = _claiming(work, claims) if claims else None
+    if other is None and (by or found or _late(work, row)):
+        other = _claimed(work, row, outcome)
+    if other is not None:
+        taken = f"{outcome.reference} is what call {other.id} did ({other.verb}, key {other.key!r})"
+        taken += ", and nothing is done once for two"
         if by:
-            raise Invalid(_taken(work, row, outcome, other))
-        return attrs.evolve(note(work, id, f"what was found is what call {other} did already", found), replayed=False)
+            instead = f"name what call {row.id} did itself, or say declined or unavailable if nothing shows it"
+            raise Invalid(f"{taken}; {instead}")
+        why = (
+            f"what was found is what call {other.id} did already"
+            if found
+            else f"the answer names a transaction of another: {taken}"
+        )
+        return attrs.evolve(note(work, id, why, found), replayed=False)
     odd = ""
     landing = list(_landing(work, steps))
     if outcome.result is Result.CONFIRMED and any(fires.gives_unique for _, fires, _, _ in landing):
@@ -88,7 +103,7 @@ def resolve_call(
     keys = write_down(work, plan, Stamp(row.key, "", work.at, by or seen.by, reason or seen.reason), first=False)
     state = plan.entries[0].phase
     said = f"{by}: {reason}" if by else row.note
-    closed = attrs.evolve(row, state=state, closed=work.at, outcome=encode_outcome(outcome), note=said)
+    closed = attrs.evolve(row, state=state, closed=work.at, outcome=encode_outcome(outcome), note=said, claims=claims)
     work.changes.calls[id] = closed
     receipt = attrs.evolve(receipt_of_call(work, closed), replayed=False, follow_ups=keys)
     if receipt.key in work.queue:
@@ -141,7 +156,20 @@ def _late(work: UnitOfWork, row: CallRow) -> bool:
     return datetime.fromisoformat(work.at) - datetime.fromisoformat(row.asked) > LATE
 
 
-def _claimed(work: UnitOfWork, row: CallRow, outcome: Outcome) -> str | None:
+def _claims(row: CallRow, outcome: Outcome, provider: str) -> str | None:
+    """What a call claims by being confirmed: the transaction that moved value for it."""
+    if outcome.result is not Result.CONFIRMED or not outcome.reference or row.verb in REPEATABLE:
+        return None
+    return f"{provider} {outcome.reference}"
+
+
+def _claiming(work: UnitOfWork, claims: str) -> CallRow | None:
+    """The call that has claimed this, here or before."""
+    here = (row for row in work.changes.calls.values() if row.claims == claims)
+    return next(here, None) or work.books.claiming(claims)
+
+
+def _claimed(work: UnitOfWork, row: CallRow, outcome: Outcome) -> CallRow | None:
     """Another call that has claimed what this outcome names: nothing is done once for two calls."""
     ids = {id for id in (outcome.reference, outcome.request) if id}
     if outcome.result is not Result.CONFIRMED or not ids:
@@ -149,16 +177,8 @@ def _claimed(work: UnitOfWork, row: CallRow, outcome: Outcome) -> str | None:
     of_card = uniqueness.balances_of(row, work.world[row.machine, row.entity], work.machines, work.having)
     others = {each.id: each for ref in of_card for each in work.books.calls_on(*ref)}
     others |= {id: each for id, each in work.changes.calls.items() if (each.machine, each.entity) in of_card}
-    claims = (id for id, each in others.items() if each.state == "confirmed" and ids & set(each.ids))
-    return next((id for id in claims if id != row.id), None)
-
-
-def _taken(work: UnitOfWork, row: CallRow, outcome: Outcome, other: str) -> str:
-    claims = _row(work, other)
-    return (
-        f"{outcome.reference} is what call {other} did ({claims.verb}, key {claims.key!r}), and nothing is done once "
-        f"for two; name what call {row.id} did itself, or say declined or unavailable if nothing shows it"
-    )
+    claims = (each for each in others.values() if each.state == "confirmed" and ids & set(each.ids))
+    return next((each for each in claims if each.id != row.id), None)
 
 
 def _row(work: UnitOfWork, id: str) -> CallRow:

@@ -261,7 +261,7 @@ class Engine:
         return -PROMPT < self._clock() - call.asked_at < PROMPT
 
     def _resolve(self, call: str, outcome: Outcome, **more: Any) -> Receipt:
-        receipt: Receipt = self._commits.one(end_call.resolving(call, outcome, **more))
+        receipt: Receipt = self._commits.one(end_call.resolving(call, outcome, provider=self.provider.name, **more))
         return attrs.evolve(receipt, pin=outcome.pin) if outcome.pin and receipt.applied else receipt
 
     def _told(self, call: str) -> Receipt:

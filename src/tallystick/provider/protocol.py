@@ -50,7 +50,7 @@ class Outcome:
     """What became of a call. Amounts are minor units of the card's currency."""
 
     result: Result  # confirmed, declined, unavailable or unknown
-    reference: str | None = None  # the provider's transaction id; it names a hold or a redemption later
+    reference: str | None = None  # the provider's transaction id, of no other call; it names a hold or redemption later
     request: str | None = None  # the provider's id of the request
     amount: int | None = None  # the confirmed amount, if the provider says one; None: as asked
     available: int | None = None  # what is available on the card afterwards, if the provider says it

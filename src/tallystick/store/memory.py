@@ -28,6 +28,7 @@ class MemoryStore:
         self._calls: dict[str, CallRow] = {}
         self._open: dict[str, CallRow] = {}
         self._calls_on: dict[Ref, dict[str, None]] = {}  # ids; of some, the writing was undone
+        self._claiming: dict[str, str] = {}  # by what it claims, the id of a call; of some, the writing was undone
         self._queue: dict[str, QueueRow] = {}
         self._waiting: dict[str, QueueRow] = {}
         self._following: dict[str, dict[str, None]] = {}  # keys, likewise
@@ -132,6 +133,11 @@ class MemoryStore:
             same = [each.id for each in self._open.values() if each.takes == row.takes] if row.takes else []
             if len(same) > 1:
                 raise StoreError(f"calls {' and '.join(same)} would take the same")
+            if row.claims and self._claiming.setdefault(row.claims, row.id) != row.id:
+                before = self.claiming(row.claims)
+                if before is not None:
+                    raise StoreError(f"call {row.id} would claim what call {before.id} claims")
+                self._claiming[row.claims] = row.id
 
     def _index_entity(self, ref: Ref, entity: Entity | None) -> None:
         unique = self._unique(ref[0])
@@ -220,6 +226,10 @@ class MemoryStore:
 
     def taking(self, value: str) -> CallRow | None:
         return next((each for each in self._open.values() if each.takes == value), None)
+
+    def claiming(self, transaction: str) -> CallRow | None:
+        row = self._calls.get(self._claiming.get(transaction, ""))
+        return row if row is not None and row.claims == transaction else None
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         found = self._open.values()

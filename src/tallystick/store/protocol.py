@@ -105,6 +105,9 @@ class Lookup(Protocol):
     def taking(self, value: str) -> CallRow | None:
         """The open call that takes this value. There is one at most."""
 
+    def claiming(self, transaction: str) -> CallRow | None:
+        """The call that claims a transaction of the provider. There is one at most."""
+
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
         """Commands that wait for an entity, the longest waiting first."""
 

@@ -113,6 +113,7 @@ class CallRow:
     note: str | None = None
     takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
     unclear: bool = attrs.field(default=False, converter=bool)  # the provider's record leaves it to a person
+    claims: str | None = None  # the provider's transaction that it did; no other call did it
 
     @property
     def in_flight(self) -> list[InFlight]:

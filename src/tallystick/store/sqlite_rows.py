@@ -119,6 +119,10 @@ class SqliteReading:
         row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE takes = ? AND state = 'open'", (value,)).fetchone()
         return CallRow(*row) if row else None
 
+    def claiming(self, transaction: str) -> CallRow | None:
+        row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE claims = ?", (transaction,)).fetchone()
+        return CallRow(*row) if row else None
+
     def all_calls(self) -> Iterator[CallRow]:
         for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
             yield CallRow(*row)

@@ -109,12 +109,14 @@ CREATE TABLE call (
   outcome    TEXT,                    -- as far as it may be kept
   note       TEXT,                    -- why it is still open, or who closed it
   takes      TEXT,                    -- the unique fact that its entity has once it is confirmed
-  unclear    INTEGER NOT NULL CHECK (unclear IN (0, 1))  -- the provider's record leaves it to a person
+  unclear    INTEGER NOT NULL CHECK (unclear IN (0, 1)),  -- the provider's record leaves it to a person
+  claims     TEXT                     -- the provider and its transaction, once that is confirmed: it counts once
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_on ON call (machine, entity);
 CREATE INDEX call_open ON call (asked) WHERE state = 'open';
 CREATE UNIQUE INDEX call_takes ON call (takes) WHERE state = 'open' AND takes IS NOT NULL;
+CREATE UNIQUE INDEX call_claims ON call (claims) WHERE claims IS NOT NULL;
 
 CREATE TABLE queue (
   key      TEXT PRIMARY KEY,

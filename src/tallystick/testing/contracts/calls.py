@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from tallystick.errors import StoreError
 from tallystick.store.protocol import Store
 from tallystick.store.rows import Changes
 from tallystick.testing.contracts.changes import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
@@ -29,6 +30,24 @@ class Calls:
         with store.reading() as look:
             assert look.calls() == [rows[0]]
             assert look.call("a") == ended
+
+    def test_one_call_claims_a_transaction_and_no_other_can(self, store: Store) -> None:
+        first, second = call_row("a", state="confirmed", claims="p T1"), call_row("b", entity="c2")
+        put(store, Changes(calls={"a": first, "b": second}))
+        put(store, Changes(calls={"a": attrs.evolve(first, note="seen again")}))
+        taken = attrs.evolve(second, state="confirmed", claims="p T1")
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                put(store, Changes(calls={"b": taken}))
+            with store.reading() as look:
+                assert (kept := look.claiming("p T1")) is not None
+                assert (kept.id, look.call("b"), look.claiming("p T2")) == ("a", second, None)
+        with pytest.raises(ZeroDivisionError):
+            stopped(store, Changes(born("x").records, calls={"b": attrs.evolve(taken, claims="p T2")}))
+        with store.reading() as look:
+            assert look.claiming("p T2") is None
+        put(store, Changes(calls={"c": call_row("c", state="confirmed", claims="p T2"), "b": second}))
+        store.run(lambda transaction: transaction.claiming("p T2"))
 
     def test_calls_on_one_card_are_told_apart_from_those_on_another(self, store: Store) -> None:
         rows = [
