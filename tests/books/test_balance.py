@@ -197,7 +197,7 @@ def test_a_card_that_is_not_in_use_is_not_told_whoever_knows_of_it(store: Store)
     began = shop.time.now
     assert [shop.check(number, each, client="bob") for each in (pin, shop.wrong)] == [NOT_FOUND] * 2
     assert len(shop.wire.asked) == asked + 2  # Clutch is asked all the same
-    assert shop.time.now - began == 2 * shop.desk.settings.floor
+    assert shop.time.now - began == 2 * shop.desk.settings.answer_every
     books.reinstate("c1", key="found")
     assert shop.check(number, pin, client="bob").available == usd("50.00")
 
@@ -294,14 +294,14 @@ def test_every_no_is_the_same_answer_at_the_same_time_and_counts_the_same(
 
 
 def test_every_answer_comes_on_a_full_stroke(store: Store) -> None:
-    shop = Shop(store, attrs.evolve(PLAIN, floor=0.5))
+    shop = Shop(store, attrs.evolve(PLAIN, answer_every=0.5))
     for slow, takes in ((0.0, 0.5), (0.3, 0.5), (0.5, 0.5), (0.6, 1.0), (1.2, 1.5)):
         for pin in (shop.pin, None):
             shop.wire.slow = slow
             before = shop.time.now
             shop.check(pin=pin)
             assert shop.time.now - before == pytest.approx(takes if pin else 0.5)
-    shop.desk.settings = attrs.evolve(PLAIN, floor=0.0)
+    shop.desk.settings = attrs.evolve(PLAIN, answer_every=0.0)
     before = shop.time.now
     shop.check(pin=shop.pin)
     assert shop.time.now - before == pytest.approx(1.2)
@@ -388,14 +388,14 @@ def test_a_limit_of_nothing_is_no_limit(name: str) -> None:
     with pytest.raises(Invalid, match=name):
         attrs.evolve(SOME, **{name: 0})
     with pytest.raises(Invalid):
-        BalanceSettings(floor=-1)
+        BalanceSettings(answer_every=-1)
 
 
 # --- How often: cards and clients
 
 
 def test_ten_thousand_pins_get_no_more_than_five_tries(store: Store) -> None:
-    shop = Shop(store, attrs.evolve(PLAIN, floor=0.0))
+    shop = Shop(store, attrs.evolve(PLAIN, answer_every=0.0))
     pins = [f"{pin:04}" for pin in range(10_000) if f"{pin:04}" != shop.pin]
     Random(1).shuffle(pins)
     said = [shop.check(pin=pin, client=f"bot {index}") for index, pin in enumerate([*pins, shop.pin])]
@@ -404,7 +404,7 @@ def test_ten_thousand_pins_get_no_more_than_five_tries(store: Store) -> None:
 
 
 def test_checks_side_by_side_do_not_get_past_the_limit(store: Store) -> None:
-    shop = Shop(store, attrs.evolve(PLAIN, floor=0.0))
+    shop = Shop(store, attrs.evolve(PLAIN, answer_every=0.0))
     gate = threading.Barrier(16)
     said: list[BalanceAnswer] = []
 
@@ -504,7 +504,7 @@ print(*(desk.check(number, client="there").said for number in numbers))
 
 def test_processes_share_lockouts_and_the_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TALLYSTICK_KEY", raising=False)
-    desk, books = local(SqliteStore(path), BalanceSettings(floor=0.0), key=None)
+    desk, books = local(SqliteStore(path), BalanceSettings(answer_every=0.0), key=None)
     sold = books.sell_electronic("c1", "50.00", "USD", order="o", key="sell").number or ""
     assert [desk.check("4831000000000281", client="here") for _ in range(2)] == [NOT_FOUND] * 2
     there = subprocess.run(
@@ -820,7 +820,7 @@ def test_a_cell_is_swapped_only_by_who_knows_it(store: Store) -> None:
 def test_the_settings_page_has_every_setting_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs/balance-checks.md").read_text(encoding="utf-8")
     defaults: Callable[[str], object] = lambda name: getattr(BalanceSettings(), name)  # noqa: E731
-    for name in ("captcha_after", "floor", "observe", "recognize"):
+    for name in ("captcha_after", "answer_every", "observe", "recognize"):
         assert f"| `{name}` | {defaults(name)} |" in page
     card, client = BalanceSettings().card, BalanceSettings().client
     for field in attrs.fields(Limit):

@@ -105,7 +105,7 @@ def told(result: Result) -> Any:
 def test_a_balance_is_told_to_who_has_the_pin(
     books: Books, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tallystick.books.balance.BalanceSettings", partial(BalanceSettings, floor=0))
+    monkeypatch.setattr("tallystick.books.balance.BalanceSettings", partial(BalanceSettings, answer_every=0))
     number = number_of(books)
     pin = PINS[number]
     wrong = f"{(int(pin) + 1) % 10000:04}"

@@ -232,7 +232,7 @@ class Told:
 
 def test_a_balance_is_told_by_the_books() -> None:
     asked: list[tuple[str, str]] = []
-    guard = BalanceSettings(floor=0, captcha_after=1)
+    guard = BalanceSettings(answer_every=0, captcha_after=1)
     provider = Told()
     with tallystick.open(
         "memory:", provider=provider, balances=guard, verify_captcha=lambda *said: asked.append(said) is None

@@ -200,7 +200,7 @@ def test_balances_are_asked_for_by_number_and_noted_under_what_is_sealed(
     other = world.sandbox.inventory("PLASTIC")[0]
     world.sure("gift_card", "away", "create", form="physical", currency="USD")
     world.sure("gift_card", "away", "activate", number=other)
-    settings = BalanceSettings(floor=0, recognize="electronic", observe=True)
+    settings = BalanceSettings(answer_every=0, recognize="electronic", observe=True)
     desk = BalanceDesk(world.engine, "USD", settings)
     assert "TALLYSTICK_KEY is not set" not in caplog.text  # its hashes are made with what the seal's key gives
     assert world.store.load("key") is None
@@ -219,7 +219,7 @@ def test_a_card_first_seen_enters_sealed(file: Path) -> None:
     ours = World(store=store, numbers=NUMBERS)
     ours.sandbox, ours.line, ours.clock = world.sandbox, world.line, world.clock
     ours.start()
-    desk = BalanceDesk(ours.engine, "USD", BalanceSettings(floor=0, recognize="electronic"))
+    desk = BalanceDesk(ours.engine, "USD", BalanceSettings(answer_every=0, recognize="electronic"))
     first, second = desk.check(number, pin, client="x"), desk.check(number, pin, client="x")
     assert first.card is not None
     assert first.card == second.card

@@ -53,7 +53,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def books(file: Path) -> Iterator[Books]:
-    with tallystick.open(str(file), seal_key=ONE, balances=BalanceSettings(floor=0)) as opened:
+    with tallystick.open(str(file), seal_key=ONE, balances=BalanceSettings(answer_every=0)) as opened:
         yield opened
 
 

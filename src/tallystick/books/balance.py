@@ -1,16 +1,16 @@
-"""The guard around balance checks: who asks for a balance may learn it, but cannot guess cards or PINs.
+"""The guard of balance checks: customers may learn what a card carries, but nobody can guess cards or PINs.
 
-    PIN       asked for where a card has one, passed on to the provider, and kept nowhere
-    client    one client may ask so often, and fail so often; after a few failures a captcha is asked for
+    PIN       a card with a PIN needs it; it is passed on to the provider and kept nowhere
+    client    one client may ask so often, and fail so often; after a few failures it needs a captcha
     card      the same for one card, whoever asks
-    ask       the provider, or our own books where they are the truth
-    answer    "no such card", "wrong PIN" and every other no are one and the same value
+    ask       the provider; with a local provider, our own books
+    answer    "no such card", "wrong PIN" and every other no are the same value
 
-Every answer comes on the next full stroke of `floor` seconds, so that time tells nothing either. A check counts as
-failed from before it is asked until it has succeeded: checks side by side cannot get past the limit. Failures leak
-away one by one and a success forgives only itself, so that nobody can wash failures away with a card of his own.
+An answer comes one `answer_every` after the question, or two, and so on. So its time tells nothing either. A check
+counts as failed before it is asked and until it succeeds. So several checks at once cannot get past the limit. Failures
+are forgotten one by one, and a success takes back only its own. So nobody can undo failures with a card of their own.
 
-What is remembered is shared by all processes through the store, under a keyed hash of the card's number or the client.
+All processes share through the store what is remembered, under a keyed hash of the card's number or the client.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _log = logging.getLogger("tallystick.books.balance")
 
 KEY = "TALLYSTICK_KEY"  # the environment variable with the key of the hashes
 SHORTEST_KEY = 16  # characters
-SWEEP = 3600.0  # seconds between two times that a process drops what is over
-LONGEST_NUMBER, LONGEST_PIN = 64, 32  # characters; what is longer is nobody's
+SWEEP = 3600.0  # seconds until a process again forgets what no longer counts
+LONGEST_NUMBER, LONGEST_PIN = 64, 32  # characters; no card has more
 
 
 class Said(StrEnum):
     FOUND = "found"
-    NOT_FOUND = "not_found"  # no such card, a wrong PIN, a card that is not in use: which of them is not told
+    NOT_FOUND = "not_found"  # no such card, a wrong PIN, or a card that is not in use
     PIN_NEEDED = "pin_needed"
     CAPTCHA_NEEDED = "captcha_needed"
     LATER = "later"  # too many checks, or too many failed ones, of the client or of the card
@@ -56,13 +56,13 @@ class Said(StrEnum):
 
 @attrs.frozen
 class BalanceAnswer:
-    """What the one who asked may be told. All but FOUND are constants: nothing in them depends on the card."""
+    """What the client may know. All answers but FOUND are constants: nothing in them depends on the card."""
 
     said: Said
     text: str
     available: Money | None = None
     held: Money | None = None
-    card: str | None = None  # its id in our books, where they know it
+    card: str | None = None  # its id in our books, if they know it
 
 
 NOT_FOUND = BalanceAnswer(Said.NOT_FOUND, "There is no card with this number and PIN.")
@@ -80,7 +80,7 @@ class Limit:
 
     checks: int  # at once; they come back evenly over `window`
     window: float
-    failures: int  # the one that locks
+    failures: int  # so many lock
     lockout: float  # the first; each further failure doubles it
     longest_lockout: float
     forget: float  # after this time one failure is forgotten, after twice as long two, …
@@ -102,16 +102,16 @@ class BalanceSettings:
     card: Limit = CARD
     client: Limit = CLIENT
     captcha_after: int = 3  # failures of a client
-    floor: float = 1.0  # seconds; answers come after one floor, or two, …: well over what the provider usually takes
-    observe: bool = False  # the provider's balance is posted to a card that our books know
-    recognize: Literal["electronic", "physical"] | None = None  # a card first seen enters our books, in this form
+    answer_every: float = 1.0  # seconds; answers come after one of these, or two, …; more than a provider usually takes
+    observe: bool = False  # post the provider's balance to a card that our books know
+    recognize: Literal["electronic", "physical"] | None = None  # the form in which a new card enters our books
 
     def __attrs_post_init__(self) -> None:
-        if self.floor < 0 or self.captcha_after < 0 or self.recognize not in (None, "electronic", "physical"):
-            raise Invalid("floor and captcha_after are not below 0; recognize is None, electronic or physical")
+        if min(self.answer_every, self.captcha_after) < 0 or self.recognize not in (None, "electronic", "physical"):
+            raise Invalid("answer_every and captcha_after are not below 0; recognize is None, electronic or physical")
 
 
-# What is remembered of a card or a client: a value and pure functions over it
+# What is remembered of a card or a client: a value, and pure functions over it
 
 
 @attrs.frozen
@@ -123,7 +123,7 @@ class Tries:
 
 
 def counted(tries: Tries, now: float, limit: Limit) -> Tries:
-    """As it is by now: checks and failures leak away."""
+    """What counts by now: checks and failures are forgotten over time."""
     now = max(now, tries.at)  # a clock set back forgets nothing
     passed = now - tries.at
     checks = max(0.0, tries.checks - passed * limit.checks / limit.window)
@@ -131,7 +131,7 @@ def counted(tries: Tries, now: float, limit: Limit) -> Tries:
 
 
 def admitted(tries: Tries, now: float, limit: Limit) -> Tries | None:
-    """With one check more, counted as failed until `forgiven`; None if it may not be."""
+    """With one check more, which counts as failed until `forgiven`. None: the check is not allowed."""
     tries = counted(tries, now, limit)
     if tries.at < tries.until or tries.checks + 1 > limit.checks:
         return None
@@ -142,13 +142,13 @@ def admitted(tries: Tries, now: float, limit: Limit) -> Tries | None:
 
 
 def forgiven(tries: Tries, now: float, limit: Limit) -> Tries:
-    """After a check that has not failed: its failure is undone, and the lock that it brought."""
+    """After a check that has not failed: take back its failure, and the lock that came with it."""
     tries = counted(tries, now, limit)
     return attrs.evolve(tries, failures=max(0.0, tries.failures - 1), until=0.0)
 
 
 def over(tries: Tries, limit: Limit) -> float:
-    """When nothing of it counts any more."""
+    """The time when nothing of it counts any more."""
     leaks = max(tries.checks * limit.window / limit.checks, tries.failures * limit.forget)
     return max(tries.at + leaks, tries.until)
 
@@ -168,7 +168,7 @@ class Told(Protocol):
 
 @runtime_checkable
 class Source(Protocol):
-    """What a provider has to do whose balances can be checked."""
+    """What a provider needs so that balances can be checked."""
 
     def balance(self, card: CardFacts, pin: str | None = None) -> Told:
         """Raises an exception whose `outcome` says declined, unavailable or unknown."""
@@ -177,9 +177,9 @@ class Source(Protocol):
 
 
 class BalanceDesk:
-    """Answers balance checks in one currency or value type. Thread-safe; any number of processes share a store.
+    """Answers balance checks in one currency or value type. Thread-safe. Any number of processes may share a store.
 
-    `verify_captcha` is given the client and the captcha's answer and says whether it is right.
+    `verify_captcha` gets the client and its answer to the captcha, and says whether that is right.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class BalanceDesk:
         return answer
 
     def _admit(self, caller: str, card: str, client: str, captcha: str | None) -> BalanceAnswer | None:
-        """Count the check for its client and its card; the answer if it goes no further."""
+        """Count the check for its client and its card. Returns the answer if the check is not allowed."""
         if admitted(self._kept(card)[1], self._clock(), self.settings.card) is None:  # nothing is written then
             return LATER
         if (mine := self._change(caller, self.settings.client, admitted)) is None:
@@ -253,9 +253,9 @@ class BalanceDesk:
             return False
 
     def _ask(self, number: str, pin: str | None, caller: str, card: str) -> BalanceAnswer:
-        """Ask, and forgive what has not failed.
+        """Ask, and take the failure back if there was none.
 
-        A request that may have been answered, in a way we could not read, stays with the card: it was a guess.
+        If an answer may have come that we could not read, the failure stays with the card: it may have been a guess.
         """
         plausible = _plausible(number, pin)
         known = self._own(number) if plausible else None
@@ -272,12 +272,12 @@ class BalanceDesk:
         return BalanceAnswer(Said.FOUND, f"{available} are available.", available, held, id)
 
     def _told(self, number: str, pin: str | None, known: Entity | None) -> Told | Outcome:
-        """What the card holds, or how the question ended. Text of an exception may hold a secret; none is kept."""
+        """What the card carries, or how the question ended. An exception's text is dropped: it may have a secret."""
         if self._source is None:
             return _Books(known) if known is not None and known.state == "issued" else NO
         try:
             told = self._source.balance(CardFacts("", self.currency, number), pin)
-            return told if known is None or known.state == "issued" else NO  # asked all the same: alike in time
+            return told if known is None or known.state == "issued" else NO  # asked anyway: it takes as long
         except Exception as error:  # noqa: BLE001  # whatever it is, the one who asks hears the same
             outcome = getattr(error, "outcome", None)
             return outcome if isinstance(outcome, Outcome) else Outcome(Result.UNKNOWN)
@@ -293,7 +293,7 @@ class BalanceDesk:
         return next((each for each in ours if each.currency == self.currency), None)
 
     def _noted(self, number: str, card: str, known: Entity | None, told: Told) -> str | None:
-        """Write down what the provider says, where that is wanted; the card's id. A refusal spoils no answer."""
+        """Post what the provider says, if a setting wants it. Returns the card's id. A refusal changes no answer."""
         try:
             if known is None:
                 return self._recognize(number, card, told) if self.settings.recognize else None
@@ -304,7 +304,7 @@ class BalanceDesk:
         return known.id if known is not None else None
 
     def _recognize(self, number: str, card: str, told: Told) -> str | None:
-        """Under an id and keys made of the hash: two who see it at once make one card of it."""
+        """The id and the keys are made of the hash, so two processes that see a card at once create one."""
         id = f"seen-{card[5:37]}-{self.currency}"
         facts = {"form": self.settings.recognize, "currency": self.currency}
         balance = {"number": number, "balance": Money(told.available, self.currency)}
@@ -313,7 +313,7 @@ class BalanceDesk:
         return id if done.applied else None
 
     def _observe(self, known: Entity, told: Told) -> None:
-        """Only if nothing has happened in our books since before the provider was asked: its word may be older."""
+        """Only if nothing has happened in our books since the provider was asked. Its answer may be older than that."""
         with self._store.reading() as reading:
             now = reading.entity(known.machine, known.id)
         if now is None or now.revision != known.revision or now.accounts["available"] == told.available:
@@ -346,16 +346,16 @@ class BalanceDesk:
             self._store.forget(now)
 
     def _wait(self, started: float) -> None:
-        """Until the next full stroke, also if the clock was set meanwhile."""
-        floor, passed = self.settings.floor, max(0.0, self._clock() - started)
-        if floor:
-            strokes = max(1, ceil(passed / floor - 1e-9))
-            self._sleep(max(0.0, strokes * floor - passed))
+        """Wait until the next multiple of `answer_every`, also if the clock was set meanwhile."""
+        step, passed = self.settings.answer_every, max(0.0, self._clock() - started)
+        if step:
+            steps = max(1, ceil(passed / step - 1e-9))
+            self._sleep(max(0.0, steps * step - passed))
 
 
 @attrs.frozen
 class _Books:
-    """A card as our own books show it."""
+    """A card as our own books have it."""
 
     card: Entity
 
@@ -369,7 +369,7 @@ class _Books:
 
 
 def _source(engine: Engine) -> Source | None:
-    """The provider, or None where our own books are the truth."""
+    """The provider. None: our own books are the truth."""
     if engine.provider.local:
         return None
     if not isinstance(engine.provider, Source):
@@ -378,7 +378,7 @@ def _source(engine: Engine) -> Source | None:
 
 
 def _key(engine: Engine, given: str | None) -> bytes:
-    """The key of the hashes: given, from the environment, of sealed books, or a random one that the store keeps."""
+    """The key of the hashes: the given one, the environment's, the sealed books', or a random one in the store."""
     store, text = engine.store, given or os.environ.get(KEY) or engine.numbers.hash_key()
     if not text:
         _log.warning("%s is not set: the key of the hashed card numbers is kept beside them, in the store", KEY)
@@ -391,7 +391,7 @@ def _key(engine: Engine, given: str | None) -> bytes:
 
 
 def _bare(number: str) -> str:
-    """A number however it is written, so that one card is not tried as many."""
+    """A number without spaces, dashes and leading zeros, so that it counts as one card however it is written."""
     return "".join(each for each in number if each.isalnum()).casefold().lstrip("0")
 
 

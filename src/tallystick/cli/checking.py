@@ -87,7 +87,7 @@ def _report_as_json(report: Report) -> dict[str, Any]:
     return {
         "clean": report.clean,
         "findings": [attrs.asdict(each) for each in report.findings],
-        "figures": {floor: dict(counted) for floor, counted in report.figures.items()},
+        "figures": {level: dict(counted) for level, counted in report.figures.items()},
     }
 
 
@@ -117,8 +117,8 @@ def _report_lines(report: Report, written: Mapping[int, Path], files: Sequence[s
     if not written and any(each.replay for each in report.findings):
         lines.append(Text("To run these stories yourself, write them as files with --replays FOLDER.", "dim"))
     figures = "; ".join(
-        f"{floor}: {', '.join(_counted(count, what) for what, count in counted.items())}"
-        for floor, counted in report.figures.items()
+        f"{level}: {', '.join(_counted(count, what) for what, count in counted.items())}"
+        for level, counted in report.figures.items()
     )
     many = len(report.findings)
     head = ("clean", "bold green") if report.clean else (f"{many} finding{'s' if many > 1 else ''}", "bold red")

@@ -125,7 +125,7 @@ class _Teller:
 
     def balance(self, what: str, sale: Sale) -> Step:
         """A balance check as its owner makes it, with number and PIN."""
-        quick = BalanceSettings(floor=0)  # nobody guesses here
+        quick = BalanceSettings(answer_every=0)  # nobody guesses here
         desk = BalanceDesk(self._books.engine, CURRENCY, quick, key="the hashes of this story only")
         answer = desk.check(sale.number or "", sale.pin, client="owner")
         return self.step(what, "seen", f"card {self._books.card(sale.card).masked}: {answer.text}")
