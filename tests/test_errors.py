@@ -12,8 +12,10 @@ import pytest
 
 import tallystick
 from tallystick import Books, Command, Ended, MachineError, NotFound, Receipt, TallystickError
+from tallystick.clutch import answers  # noqa: F401  # its error is one of them
 from tallystick.engine.receipt import Answered
 from tallystick.errors import Fault, KeyReused, masked, quoted
+from tallystick.provider import Outcome, Result
 
 
 def kinds(of: type[TallystickError] = TallystickError) -> Iterator[type[TallystickError]]:
@@ -35,6 +37,8 @@ def made(kind: type[TallystickError]) -> TallystickError:
         return MachineError([Fault("x.yaml", 3, 7, "wrong"), Fault("x.yaml", 4, 1, "wrong too")])
     if kind is NotFound:
         return NotFound("machine", "paymint", ["gift_card", "payment"])
+    if kind.__name__ == "NotRead":
+        return kind(Outcome(Result.DECLINED, text="so it is"))  # type: ignore[arg-type]  # its own kind of field
     if kind is KeyReused:
         return KeyReused("k", before="settle of payment 'p'")
     return kind("a sentence")

@@ -182,7 +182,7 @@ def test_nothing_reads_a_clock_or_a_die_below_the_stores() -> None:
 PACKAGE = ROOT / "src/tallystick"
 FOLDERS = sorted({path.parent for path in PACKAGE.rglob("*.py")} - {PACKAGE})
 # What is not done yet. Whoever has done it takes it off this list; a test sees that nothing stands here longer.
-WITHOUT_DOOR = {"books"}
+WITHOUT_DOOR: set[str] = set()
 CROWDED: set[str] = set()
 IN_CIRCLES: set[str] = set()
 

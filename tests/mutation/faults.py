@@ -73,7 +73,7 @@ FAULTS = [
     Fault("waits_no_longer", "engine/queue.py", "BACKOFF * 2 ** min(attempts - 1, 20)", "BACKOFF * 2 ** min(0, 20)", ENGINE),
     Fault("said_by_nobody", "engine/by_hand.py", "if not isinstance(given, str) or not 0 < len(given) <= LONGEST or not given.isprintable():", "if not isinstance(given, str):", ENGINE),
     Fault("hold_without_a_name", "engine/by_hand.py", 'row.verb not in REPEATABLE and not reference:', 'row.verb not in REPEATABLE and reference:', ENGINE),
-    Fault("another_may_reuse_a_key", "engine/steps.py", "if seen.fingerprint != mark:", "if not mark:", ENGINE),
+    Fault("another_may_reuse_a_key", "engine/keys.py", "if seen.fingerprint != mark:", "if not mark:", ENGINE),
     Fault("seen_is_done_again", "engine/steps.py", "        if again is None:\n            return receipt, None", "        if receipt is None:\n            return receipt, None", ENGINE),
     Fault("secret_is_deferred", "engine/queue_rows.py", 'if type_.kind == "secret" and request.args[name] is not None:', 'if type_.kind == "secret" and request.args[name] is None:', ENGINE),
     Fault("closed_twice", "engine/end_call.py", '    if row.state != "open":\n        return _too_late', '    if row.state == "":\n        return _too_late', ENGINE),
@@ -81,7 +81,7 @@ FAULTS = [
     Fault("stale_no_ends_the_next", "engine/end_call.py", "(found or outcome.result is not Result.CONFIRMED)", "found", ENGINE),
     Fault("late_answer_is_not_compared", "engine/end_call.py", "(by or found or _late(work, row))", "(by or found)", ENGINE),
     Fault("sleeper_sends", "engine/engine.py", "        if not self._is_prompt(call):\n            claimed", "        if not call.id:\n            claimed", ENGINE),
-    Fault("claimed_for_two", "engine/end_call.py", "if (by or found or _late(work, row)) and (other", "if (by or not found) and (other", ENGINE),
+    Fault("claimed_for_two", "engine/end_call.py", "if other is None and (by or found or _late(work, row)):", "if other is None and by:", ENGINE),
     Fault("claimed_by_two", "engine/end_call.py", 'if row.state != "open" or (row.attempts, row.asked) != attempt:', 'if row.state != "open":', ENGINE),
 ]
 # fmt: on

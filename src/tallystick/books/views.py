@@ -1,4 +1,4 @@
-"""What the books say of a card, a payment, a plan and a sale, typed, in `Money`."""
+"""What the books say of a card, a payment, how an amount is spread over cards, and a sale, typed, in `Money`."""
 
 from __future__ import annotations
 

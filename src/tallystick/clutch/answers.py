@@ -38,6 +38,9 @@ class NotRead(TallystickError):
         said = " ".join(str(part) for part in (outcome.reason, outcome.code, outcome.text) if part)
         super().__init__(f"Clutch's record could not be read, {outcome.result}: {said}")
 
+    def __reduce__(self) -> tuple[type[NotRead], tuple[Outcome]]:
+        return NotRead, (self.outcome,)
+
 
 def envelope(settings: ClutchSettings, status: int, body: bytes, hide: Sequence[str] = ()) -> Json | Outcome:
     """The answer, if it says success; otherwise what it says. `hide` are secrets that an error's text may repeat."""

@@ -31,9 +31,9 @@ def resolving(id: str, outcome: Outcome, **more: Any) -> Job:
     return Job(partial(resolve_call, id=id, outcome=outcome, **more), call=id)
 
 
-def claiming(id: str, attempt: Attempt, **more: Any) -> Job:
-    """The job that writes down that a call is sent now; `more` as `claim` has it."""
-    return Job(partial(claim, id=id, attempt=attempt, **more), call=id)
+def marking_sent(id: str, attempt: Attempt, **more: Any) -> Job:
+    """The job that writes down that a call is sent now; `more` as `mark_sent` has it."""
+    return Job(partial(mark_sent, id=id, attempt=attempt, **more), call=id)
 
 
 def noting(id: str, evidence: str, *, unclear: bool) -> Job:
@@ -127,7 +127,7 @@ def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome) -> Receipt:
     return receipt_of_call(work, row)
 
 
-def claim(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence: str = "") -> CallRow | None:
+def mark_sent(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence: str = "") -> CallRow | None:
     """Write down that the call is sent now. `again`: once more; then the evidence for that is kept too.
 
     None: it is closed, or somebody else has sent it since that `attempt`.

@@ -5,7 +5,7 @@ Everything that the engine does is one of four short lists of the same steps:
     a command is executed     lock  decide  write  ·  perform  ·  lock  resolve  write  ·  receipt
     a call is resolved                                           lock  resolve  write  ·  receipt
     a queued command resumes  lock  decide  write  ·  perform  ·  lock  resolve  write  ·  receipt  (· put off)
-    a call is recovered       look up   ·  (claim  ·  perform)  · lock  resolve  write  ·  receipt
+    a call is recovered       look up   ·  (mark sent  ·  perform)  · lock  resolve  write  ·  receipt
 
     lock      the entity and all that it links to, then read them, the key and what waits      `steps.transact`
     decide    the key seen before? its receipt. Else the core's intent, or a refusal           `steps.execute`
@@ -246,7 +246,7 @@ class Engine:
     def _perform(self, call: Call) -> Receipt:
         """Ask the provider, unless this process has slept since it wrote that down, and another has taken over."""
         if not self._is_prompt(call):
-            claimed = self._commits.one(end_call.claiming(call.id, _attempt(call), again=False))
+            claimed = self._commits.one(end_call.marking_sent(call.id, _attempt(call), again=False))
             if claimed is None:
                 return self._told(call.id)
             call = attrs.evolve(call, asked_at=datetime.fromisoformat(claimed.asked))
@@ -300,7 +300,7 @@ class Engine:
     def _send_again(self, row: CallRow, secrets: Mapping[str, str], evidence: str = "") -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""
         attempt = (row.attempts, row.asked)
-        claimed = self._commits.one(end_call.claiming(row.id, attempt, again=True, evidence=evidence))
+        claimed = self._commits.one(end_call.marking_sent(row.id, attempt, again=True, evidence=evidence))
         if claimed is None:
             return self._told(row.id)
         return self._perform(attrs.evolve(self._known(claimed), secrets=secrets))

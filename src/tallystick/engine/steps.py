@@ -5,8 +5,6 @@ Each job works on what the job before it has left, so any number of jobs can sha
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,15 +19,15 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import queue_rows, uniqueness
 from tallystick.engine.ask_provider import card_facts
 from tallystick.engine.journal import write_down
-from tallystick.engine.old_receipt import old_receipt
+from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
-from tallystick.errors import Invalid, KeyReused, quoted, redacted
+from tallystick.errors import Invalid, quoted, redacted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction
-from tallystick.store.rows import CallRow, Record, Stamp, encode, stamp
+from tallystick.store.rows import CallRow, Stamp, encode, stamp
 
 _SECRETS = {
     verb: tuple(name for name, kind in given.items() if kind.startswith("secret")) for verb, given in VERBS.items()
@@ -88,13 +86,13 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     again = None
     seen = work.keyed.get(command.key)
     if seen is not None:
-        receipt, again = _seen(work, seen, mark)
+        receipt, again = seen_before(work, seen, mark)
         if again is None:
             return receipt, None
     if request is None:
         return _refused(command, refusal.missing(command.machine, command.id, command.command)), None
     _signed(work, command)
-    _same_as_queued(work, command, mark)
+    same_as_queued(work, command, mark)
     if command.due is not None:
         return queue_rows.defer(work, command, request), None
     intent = decided(work, request)
@@ -139,28 +137,6 @@ def _signed(work: UnitOfWork, command: Command) -> None:
         raise Invalid(f"{command.machine}.{command.command} needs who says so (by) and why (reason)")
 
 
-def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object]) -> str:
-    """What a key stands for. Secrets are left out: even the digest of a PIN would give it away."""
-    return hashlib.sha256(encode([machine, id, command, args]).encode()).hexdigest()
-
-
-def _seen(work: UnitOfWork, seen: Record, mark: str) -> tuple[Receipt, CallRow | None]:
-    """The receipt of a key that was seen before, and its call if that is unavailable and may be made again."""
-    if seen.fingerprint != mark:
-        raise KeyReused(str(seen.key), before=f"{seen.command} of {seen.machine} {seen.entity!r}")
-    row = (work.changes.calls.get(seen.call) or work.books.call(seen.call)) if seen.call else None
-    return old_receipt(work, seen, row), row if row is not None and row.state == "unavailable" else None
-
-
-def _same_as_queued(work: UnitOfWork, command: Command, mark: str) -> None:
-    """A key of the queue names the command that waits there. Raises KeyReused for another one."""
-    queued = work.queue.get(command.key)
-    if queued is None:
-        return
-    if fingerprint(queued.machine, queued.entity, queued.command, json.loads(queued.args)) != mark:
-        raise KeyReused(command.key, before=f"{queued.command} of {queued.machine} {queued.entity!r}")
-
-
 # Creating
 
 
@@ -173,8 +149,8 @@ def _create(work: UnitOfWork, command: Command) -> Receipt:
     said = {name: facts[name] for name in sorted(facts) if command.args.get(name) is not None}
     mark = fingerprint(command.machine, command.id, CREATE, {"currency": currency, **said})
     if seen is not None:
-        return _seen(work, seen, mark)[0]
-    _same_as_queued(work, command, mark)
+        return seen_before(work, seen, mark)[0]
+    same_as_queued(work, command, mark)
     refused = uncreatable(work, command, machine, currency, facts)
     if refused is not None:
         return _refused(command, refused)
