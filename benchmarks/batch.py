@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from benchmarks.fixture import Rivals, card, rivals
+from benchmarks.fixture import ONE, Rivals, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
+from tallystick import Money
 from tallystick.engine.receipt import Command
 
 PART = "a batch of 1,000, SQLite FULL"
@@ -33,7 +34,7 @@ def _redeem(both: Rivals, cards: int) -> Contestant:
 
     def ready() -> Work:
         commands = [
-            Command("gift_card", card(random.randrange(cards)), "redeem", {"amount": 100}, both.key())
+            Command("gift_card", card(random.randrange(cards)), "redeem", {"amount": ONE}, both.key())
             for _ in range(BATCH)
         ]
 
@@ -70,8 +71,8 @@ def _pay(both: Rivals, cards: int) -> Contestant:
 
     def ready() -> Work:
         commands = [
-            Command("payment", id, command,
-                    {"order": "o", "card": on, "currency": "USD"} if command == "create" else {"amount": amount}, key)
+            Command("payment", id, command, {"order": "o", "card": on, "currency": "USD"} if command == "create"
+                    else {"amount": Money(amount, "USD")}, key)
             for command, id, on, amount, key in _payments(both, random, cards)
         ]  # fmt: skip
 

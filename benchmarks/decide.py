@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import by_hand
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
-from tallystick import Machines, load, to_transitions
+from tallystick import Machines, Money, load, to_transitions
 from tallystick import open as open_books
 from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Ref, Request
@@ -188,9 +188,10 @@ def _pair_by_hand() -> Work:
 def _engine() -> Contestant:
     engine = open_books("memory:").engine
     engine.try_execute(Command("gift_card", "c", "create", {"form": "electronic", "currency": "USD"}, "c"))
-    engine.try_execute(Command("gift_card", "c", "recognize", {"number": "4", "balance": 10**12}, "r"))
+    engine.try_execute(Command("gift_card", "c", "recognize", {"number": "4", "balance": "10000000000.00"}, "r"))
     ids = count()
     created = {"order": "o", "card": "c", "currency": "USD"}
+    flow = [(command, {**args, "amount": Money(args["amount"], "USD")}) for command, args in FLOW]
 
     def ready() -> Work:
         payments = [f"p{next(ids)}" for _ in range(FLOWS // 10)]
@@ -199,9 +200,9 @@ def _engine() -> Contestant:
 
         def work() -> int:
             for payment in payments:
-                for step, (command, args) in enumerate(FLOW):
+                for step, (command, args) in enumerate(flow):
                     engine.execute("payment", payment, command, args, key=f"{payment}/{step}")
-            return len(payments) * len(FLOW)
+            return len(payments) * len(flow)
 
         return work
 

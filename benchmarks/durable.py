@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from itertools import cycle
 
-from benchmarks.fixture import Rivals, card, rivals
+from benchmarks.fixture import ONE, Rivals, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
 
 PART = "one durable command, SQLite FULL"
@@ -45,7 +45,7 @@ def _redeem(both: Rivals) -> Contestant:
 
     def work() -> int:
         for _ in range(EACH):
-            both.engine.execute("gift_card", next(cards), "redeem", {"amount": 100}, key=both.key())
+            both.engine.execute("gift_card", next(cards), "redeem", {"amount": ONE}, key=both.key())
         return EACH
 
     return lambda: work
@@ -68,8 +68,8 @@ def _pay(both: Rivals) -> Contestant:
 
         def work() -> int:
             for id in payments:
-                both.engine.execute("payment", id, "authorize", {"amount": 100}, key=f"{id}/a")
-                both.engine.execute("payment", id, "settle", {"amount": 100}, key=f"{id}/s")
+                both.engine.execute("payment", id, "authorize", {"amount": ONE}, key=f"{id}/a")
+                both.engine.execute("payment", id, "settle", {"amount": ONE}, key=f"{id}/s")
             return 2 * len(payments)
 
         return work

@@ -13,14 +13,15 @@ from pathlib import Path
 
 from benchmarks.by_hand_sqlite import Books
 from benchmarks.measure import Setting
-from tallystick import Engine, load
+from tallystick import Engine, Money, load
 from tallystick import open as open_books
 from tallystick.engine.receipt import Command
 from tallystick.engine.verify import verify
 from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
 
-BALANCE = 10**12
+BALANCE = Money(10**12, "USD")
+ONE = Money(100, "USD")  # what most commands move
 
 
 def card(number: int) -> str:
@@ -112,7 +113,7 @@ def _same_rows(scratch: Path) -> None:
 def _by_tallystick(path: Path) -> None:
     engine = Engine(load(), open_store(str(path)), LocalProvider(), clock=_clock, ids=_id)
     redeem = [
-        Command("gift_card", card(i), "redeem", {"amount": 100}, f"r{key}") for key, i in enumerate((0, 0, 0, 2), 1)
+        Command("gift_card", card(i), "redeem", {"amount": ONE}, f"r{key}") for key, i in enumerate((0, 0, 0, 2), 1)
     ]
     created = [
         Command("payment", id, "create", {"order": "o", "card": card(i), "currency": "USD"}, id)
@@ -120,13 +121,13 @@ def _by_tallystick(path: Path) -> None:
     ]
     engine.try_execute(redeem[0])
     engine.try_execute_many(created[:2])
-    engine.execute("payment", "p1", "authorize", {"amount": 500}, key="a1")
-    engine.execute("payment", "p1", "settle", {"amount": 500}, key="s1")
+    engine.execute("payment", "p1", "authorize", {"amount": "5.00"}, key="a1")
+    engine.execute("payment", "p1", "settle", {"amount": "5.00"}, key="s1")
     engine.try_execute_many(redeem[1:])
     engine.try_execute_many([
-        created[2], Command("payment", "p3", "authorize", {"amount": 70}, "a3"),
-        Command("payment", "p3", "settle", {"amount": 70}, "s3"),
-        Command("payment", "p2", "authorize", {"amount": 50}, "a2"),
+        created[2], Command("payment", "p3", "authorize", {"amount": "0.70"}, "a3"),
+        Command("payment", "p3", "settle", {"amount": "0.70"}, "s3"),
+        Command("payment", "p2", "authorize", {"amount": "0.50"}, "a2"),
     ])  # fmt: skip
     engine.store.close()
 

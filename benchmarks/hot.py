@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
-from benchmarks.fixture import Rivals, card, rivals
+from benchmarks.fixture import ONE, Rivals, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
 from tallystick.engine.receipt import Command
 
@@ -35,7 +35,7 @@ def _batch(both: Rivals, cards: int) -> Contestant:
 
     def ready() -> Work:
         ids = [card(random.randrange(cards)) for _ in range(BATCH)]
-        commands = [Command("gift_card", id, "redeem", {"amount": 100}, both.key()) for id in ids]
+        commands = [Command("gift_card", id, "redeem", {"amount": ONE}, both.key()) for id in ids]
         return lambda: len(both.engine.try_execute_many(commands))
 
     return ready
@@ -46,7 +46,7 @@ def _callers(both: Rivals, pool: ThreadPoolExecutor, cards: int) -> Contestant:
 
     def caller(ids: list[str]) -> None:
         for id in ids:
-            both.engine.execute("gift_card", id, "redeem", {"amount": 100}, key=both.key())
+            both.engine.execute("gift_card", id, "redeem", {"amount": ONE}, key=both.key())
 
     def ready() -> Work:
         shares = [[card(random.randrange(cards)) for _ in range(EACH)] for _ in range(CALLERS)]

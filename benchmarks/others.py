@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from benchmarks.fixture import Rivals, rivals
+from benchmarks.fixture import ONE, Rivals, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
 from tallystick.engine.receipt import Command
 
@@ -65,8 +65,8 @@ def _tallystick(both: Rivals) -> Contestant:
 
         def work() -> int:
             for id in payments:
-                both.engine.execute("payment", id, "authorize", {"amount": 100}, key=f"{id}/a")
-                both.engine.execute("payment", id, "settle", {"amount": 100}, key=f"{id}/s")
+                both.engine.execute("payment", id, "authorize", {"amount": ONE}, key=f"{id}/a")
+                both.engine.execute("payment", id, "settle", {"amount": ONE}, key=f"{id}/s")
             return 2 * len(payments)
 
         return work
@@ -77,7 +77,7 @@ def _tallystick(both: Rivals) -> Contestant:
 def _tallystick_batch(both: Rivals) -> Contestant:
     def ready() -> Work:
         commands = [
-            Command("payment", id, command, {"amount": 100}, f"{id}/{command}")
+            Command("payment", id, command, {"amount": ONE}, f"{id}/{command}")
             for id in both.payments(BATCH // 2, CARDS)
             for command in ("authorize", "settle")
         ]

@@ -39,6 +39,7 @@ from tallystick.clutch.transport import Answer, HttpTransport
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Declined, InDoubt, Refused, Unavailable
+from tallystick.money import Money
 from tallystick.store.open import open_store
 
 FAULTS = ("lost_before", "lost_after", "slow", "500_before", "500_after", "429", "broken_json", "truncated",
@@ -281,7 +282,7 @@ def _person(books: Books, theirs: Path, row: Any) -> None:
     if found is None:
         books.engine.resolve(row.id, "declined", by="soak", reason="the sandbox's books do not have it")
         return
-    part = abs(found.amount) if row.verb in ("hold", "redeem") else None
+    part = Money(abs(found.amount), row.currency) if row.verb in ("hold", "redeem") else None
     books.engine.resolve(row.id, "confirmed", by="soak", reason="seen", reference=found.id, amount=part)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
-from benchmarks.fixture import card, rivals
+from benchmarks.fixture import ONE, card, rivals
 from benchmarks.measure import Contestant, Line, Setting, Target, Work, alone, in_turns
 
 PART = "64 callers at once, SQLite FULL"
@@ -21,7 +21,7 @@ def measured(setting: Setting) -> list[Line]:
         times = in_turns(
             {
                 "group commit": _callers(
-                    pool, lambda id: engine.execute("gift_card", id, "redeem", {"amount": 100}, key=both.key())
+                    pool, lambda id: engine.execute("gift_card", id, "redeem", {"amount": ONE}, key=both.key())
                 ),
                 "by hand, one commit each": _callers(pool, lambda id: by_hand.redeem(id, 100, both.key())),
             },

@@ -300,11 +300,29 @@ def test_points_have_no_decimals(books: Books) -> None:
         books.authorize("p", "pts", "1.5", order="o3", key="a")
 
 
-@pytest.mark.parametrize("amount", [1.0, True, None, b"1", "1,00", "1e2", "-1.00", "0.001", "٣"])
+@pytest.mark.parametrize("amount", [1.0, 1, 0, True, None, b"1", "1,00", "1e2", "-1.00", "0.001", "٣"])
 def test_odd_amounts_are_refused(books: Books, amount: object) -> None:
     with pytest.raises((Invalid, Refused)):
         books.authorize("p", "c1", amount, order="o2", key="a")  # type: ignore[arg-type]
     assert books.card("c1").available == brl("100.00")
+
+
+@pytest.mark.parametrize("sell", [
+    lambda books: books.sell_electronic("a", 50, "BRL", order="o", key="s"),
+    lambda books: books.ship_physical("a", "6006000000000001", 50, "BRL", order="o", key="s"),
+    lambda books: books.sell_electronic("a", "50", "BRL", order="o", key="s", limits={"limit": 9000}),
+    lambda books: books.reload("c1", 50, key="s"),
+    lambda books: books.adjust("c1", -50, key="s", by="ann", reason="r"),
+    lambda books: books.redeem("p", "c1", 50, order="o", key="s"),
+    lambda books: books.engine.execute("gift_card", "c1", "reload", {"amount": 50}, key="s"),
+    lambda books: books.may("gift_card", "c1", "reload", amount=50),
+])  # fmt: skip
+def test_a_whole_number_is_no_money(books: Books, sell: Callable[[Books], object]) -> None:
+    """50 put on 0.50 once."""
+    before = books.card("c1")
+    with pytest.raises(Invalid, match=r"an int does not say whether it counts cents or whole units; Money\(minor"):
+        sell(books)
+    assert books.card("c1") == before
 
 
 MISSING: dict[str, tuple[Callable[[Books], object], str, str]] = {

@@ -34,10 +34,12 @@ from typing import Any
 import attrs
 import pytest
 
+from tallystick.core.arguments import in_minor_units
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
 from tallystick.engine.verify import verify
+from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Reason, Result
 from tallystick.store.memory import MemoryStore
@@ -75,7 +77,7 @@ def commands(payments: Iterable[int]) -> list[Command]:
             ("payment", id, "refund", {"amount": 104 if number % 2 else 101}),
         ]  # fmt: skip
     said.append(("gift_card", cards[0], "redeem", {"amount": 774, "pin": PIN}))
-    return [Command(*each, key=f"k{number}") for number, each in enumerate(said)]
+    return [Command(*each, in_minor_units(args), key=f"k{number}") for number, (*each, args) in enumerate(said)]
 
 
 class Bank:
@@ -159,9 +161,8 @@ def person(engine: Engine, bank: Bank) -> None:
                 bank.perform(call)
         done = bank.look_up(call)
         assert isinstance(done, Outcome)
-        engine.resolve(
-            row.id, done.result, by="ann", reason="done by hand", reference=done.reference, amount=done.amount
-        )
+        amount = Money(done.amount, row.currency) if done.amount is not None else None
+        engine.resolve(row.id, done.result, by="ann", reason="done by hand", reference=done.reference, amount=amount)
 
 
 class Days:

@@ -22,6 +22,7 @@ from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import Job
 from tallystick.engine.verify import verify
 from tallystick.errors import Invalid, KeyReused, StoreBusy
+from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, Outcome
 from tallystick.store.memory import MemoryStore
@@ -146,7 +147,7 @@ def filed(path: Path) -> Iterator[Shop]:
 
 def test_all_are_answered_each_with_its_own(shop: Shop) -> None:
     amounts = range(1, 41)
-    receipts = shop.together([shop.reload(f"r{amount}", amount) for amount in amounts])
+    receipts = shop.together([shop.reload(f"r{amount}", Money(amount, "BRL")) for amount in amounts])
     for amount, receipt in zip(amounts, receipts, strict=True):
         assert (receipt.result, receipt.key) == (Ended.APPLIED, f"r{amount}")
         assert receipt.postings == (("issuance", "available", amount),)
@@ -194,7 +195,9 @@ def test_a_refused_command_is_alone_with_its_refusal(shop: Shop) -> None:
 
 def test_what_breaks_down_inside_breaks_down_alone(shop: Shop) -> None:
     """The whole transaction fails with it, and is tried again with each on its own."""
-    results = shop.together([shop.reload("r1"), shop.reload("bad", 666), *(shop.reload(f"r{n}") for n in range(2, 9))])
+    results = shop.together(
+        [shop.reload("r1"), shop.reload("bad", "6.66"), *(shop.reload(f"r{n}") for n in range(2, 9))]
+    )
     assert isinstance(results.pop(1), RuntimeError)
     assert [each.applied for each in results] == [True] * 8
     assert sorted(shop.keys()) == [f"r{number}" for number in range(1, 9)]
@@ -240,7 +243,9 @@ def test_a_busy_database_is_said_to_all_who_wait(filed: Shop, path: Path) -> Non
 
 
 def test_many_commands_of_one_caller_keep_their_order_among_others(shop: Shop) -> None:
-    mine = [Command("gift_card", "c1", "reload", {"amount": number + 1}, f"m{number}") for number in range(30)]
+    mine = [
+        Command("gift_card", "c1", "reload", {"amount": Money(number + 1, "BRL")}, f"m{number}") for number in range(30)
+    ]
     mine.insert(7, Command("gift_card", "c1", "reload", {"amount": 0.5}, "wrong"))
     mine.insert(3, Command("gift_card", "c1", "relaod", {}, "wrong"))
     results = shop.together([
@@ -253,7 +258,7 @@ def test_many_commands_of_one_caller_keep_their_order_among_others(shop: Shop) -
     ]
     for command, answer in zip(mine, answers, strict=True):
         if isinstance(answer, Receipt):
-            assert answer.postings[0].amount == command.args["amount"]
+            assert answer.moves[0].amount == command.args["amount"]
     assert results[4] == []
     again = {each.key: each.after_minor for each in results[5]}
     assert again == {each.key: each.after_minor for each in answers if isinstance(each, Receipt) and each.key in again}

@@ -21,6 +21,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tallystick.core.arguments import in_minor_units
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Receipt
@@ -46,6 +47,7 @@ class Worker:
         self.count = 0
 
     def give(self, command: Command) -> Receipt:
+        command = attrs.evolve(command, args=in_minor_units(command.args))
         receipt = self.engine.try_execute(command)
         self.told.append((command, receipt))
         return receipt

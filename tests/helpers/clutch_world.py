@@ -32,6 +32,7 @@ from tallystick.engine.receipt import FOLLOWS, Command, Ended, Receipt
 from tallystick.engine.sealing import READABLE, Numbers
 from tallystick.engine.verify import verify
 from tallystick.errors import Invalid
+from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Provider
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.open import open_store
@@ -249,7 +250,7 @@ class World:
         self.receipts.append(
             self.engine.resolve(
                 row.id, "confirmed", by="ann", reason="it is in the portal", reference=own[0].id,
-                amount=abs(amount) if amount is not None else None,
+                amount=Money(abs(amount), row.currency) if amount is not None else None,
             )
         )  # fmt: skip
 

@@ -114,7 +114,9 @@ class World:
         return other
 
     def create(self, machine: str, id: str, **facts: object) -> Plan:
-        currency, known = arguments.created(self.machines[machine], {"currency": self.currency, **facts})
+        currency, known = arguments.created(
+            self.machines[machine], {"currency": self.currency, **arguments.in_minor_units(facts)}
+        )
         return self.take(create(self.machines[machine], id, currency, known))
 
     def decide(self, text: str, of: str = "") -> Intent | Refusal:
@@ -122,7 +124,8 @@ class World:
         name, id = ref(of) if of else next(iter(self.entities))
         machine = self.machines[name]
         command, args = words(text)
-        typed = arguments.typed(machine, machine.commands[command], args, self.currency)
+        given = arguments.in_minor_units(args)
+        typed = arguments.typed(machine, machine.commands[command], given, self.currency)
         return decide(self.machines, Request(name, id, command, typed), self.entities)
 
     def do(self, text: str, of: str = "", outcome: Outcome = CONFIRMED) -> Plan | Refusal:

@@ -19,7 +19,6 @@ from tallystick.books.base import BaseBooks
 from tallystick.books.views import Tender
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE
-from tallystick.definition.expression import MONEY
 from tallystick.engine.receipt import Command, Ended, GivenBack, InDoubt, Receipt, ShortApproval
 from tallystick.money import Money
 
@@ -134,9 +133,7 @@ class Holding(BaseBooks):
         allow_partial: bool, by: str | None, *, keys: tuple[str, str] | None = None,
     ) -> _Part:  # fmt: skip
         currency = self._entity("gift_card", card).currency
-        minor = arguments.value(f"{PAYMENT}.{command}(amount=…)", MONEY, amount, currency)
-        assert isinstance(minor, int)
-        asked = Money(minor, currency)
+        asked = Money(arguments.minor(f"{PAYMENT}.{command}(amount=…)", amount, currency), currency)
         create, take = keys or (f"{key}/create", key)
         facts = {"order": order, "card": card, "currency": currency}
         args = {"amount": asked, "pin": pin, "allow_partial": allow_partial}

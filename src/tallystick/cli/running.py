@@ -128,12 +128,8 @@ def resolve(
     CALL is its id, or its first characters if no other open call begins with them. Declined means that the provider
     said no, which is the end of it. Unavailable means that it was surely not done, and may be sent again under its key.
     """
-    from tallystick import money
-
     with books.opened() as engine:
-        row = engine.call_named(call)
-        minor = money.parse(amount, row.currency) if amount is not None else None
-        receipt = engine.resolve(row.id, result, by=by, reason=reason, reference=reference, amount=minor, number=number)
+        receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=amount, number=number)
     _print_receipts(json_out, [receipt], "")
 
 

@@ -1,7 +1,8 @@
 """What the caller gives, made into what the machine declares: typed, exact, or refused as invalid.
 
-Money is a decimal string (`"50.00"`), a `Money`, or a whole number of minor units; never a float. A secret is
-a text that is passed on and forgotten.
+An amount is a `Money` or decimal text such as `"50.00"`. A bare number is no amount: nobody knows whether 50 counts
+cents or whole units. Only our own books give minor units, marked as such. A secret is a text that is passed on and
+forgotten.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ class Kept(str):
     """A text out of the books, which is sealed already. Nobody outside can give one."""
 
     __slots__ = ()
+
+
+class Minor(int):
+    """A whole number out of the books; of an amount, its minor units. Nobody outside can give one."""
+
+    __slots__ = ()
+
+
+def in_minor_units(args: Mapping[str, object]) -> dict[str, object]:
+    """Arguments whose whole numbers are minor units, because our own books or our own tests have reckoned them."""
+    return {name: Minor(value) if type(value) is int else value for name, value in args.items()}
 
 
 def typed(
@@ -81,11 +93,11 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
         raise Invalid(f"{where} is missing; it is {type_}")
     match type_.kind:
         case "money":
-            return _minor(where, given, currency)
+            return minor(where, given, currency)
         case "flag" if isinstance(given, bool):
             return given
         case "count" if isinstance(given, int) and not isinstance(given, bool) and abs(given) <= money.LIMIT:
-            return given
+            return int(given)
         case "choice" if isinstance(given, str):
             if given not in type_.choices:
                 raise Invalid(f"{where}: {given!r} is not one of its choices.{nearest(given, type_.choices)}")
@@ -98,11 +110,10 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
     raise Invalid(f"{where} is {type_}, not {said}")
 
 
-def _minor(where: str, given: object, currency: str) -> int:
-    if type(given) is int:
-        if abs(given) > money.LIMIT:
-            raise Invalid(f"{where}: {given} minor units are more than the limit of {money.LIMIT}")
-        return given
+def minor(where: str, given: object, currency: str) -> int:
+    """An amount in minor units of the currency. Raises Invalid: it is none, or is in another currency."""
+    if isinstance(given, Minor):
+        return int(given)
     if isinstance(given, Money):
         if given.currency != currency:
             raise Invalid(f"{where}: {given} is not in {currency}; currencies are never mixed")

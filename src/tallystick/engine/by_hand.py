@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from tallystick.core import arguments
 from tallystick.core.arguments import LONGEST
 from tallystick.core.resolve import strange
 from tallystick.errors import Invalid, nearest
+from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow
@@ -23,7 +25,12 @@ def named(by: object, reason: object) -> None:
 
 
 def outcome(
-    row: CallRow, result: str, *, reference: str | None = None, amount: int | None = None, number: str | None = None
+    row: CallRow,
+    result: str,
+    *,
+    reference: str | None = None,
+    amount: Money | str | None = None,
+    number: str | None = None,
 ) -> Outcome:
     """The outcome that a person says a call had.
 
@@ -41,7 +48,8 @@ def outcome(
     for name, given in (("reference", reference), ("number", number)):
         if given is not None and not (0 < len(given) <= LONGEST and given.isprintable()):
             raise Invalid(f"the {name} has to be a printable text of 1 to {LONGEST} characters")
-    said = Outcome(Result(result), reference=reference, amount=amount, number=number)
+    minor = arguments.minor("the amount", amount, row.currency) if amount is not None else None
+    said = Outcome(Result(result), reference=reference, amount=minor, number=number)
     partial = any(step.partial for step in row.in_flight)
     odd = strange(said, row.amount, partial=partial)
     if odd:

@@ -40,10 +40,11 @@ from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue import Queue, next_try
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
-from tallystick.engine.sealing import READABLE, Numbers
+from tallystick.engine.sealing import READABLE, Numbers, kept
 from tallystick.engine.uniqueness import balances_of
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest, quoted
+from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import CallRow, stamp
@@ -197,12 +198,12 @@ class Engine:
             return _found(preview_all(self._context, reading, commands, self._refs))
 
     def seen(self, key: str) -> Mapping[str, object] | None:
-        """The arguments of the command that this key named, if it was seen; amounts in minor units."""
+        """The arguments of the command that this key named, if it was seen, as the books have them."""
         if not _is_name(key):
             return None
         with self.store.reading() as reading:
             found = reading.keyed([key])
-        return json.loads(found[key].args) if key in found else None
+        return kept(json.loads(found[key].args)) if key in found else None
 
     def now(self) -> datetime:
         """The moment by this engine's clock."""
@@ -229,7 +230,7 @@ class Engine:
 
     def resolve(
         self, call: str, result: str, *, by: str, reason: str, reference: str | None = None,
-        amount: int | None = None, number: str | None = None,
+        amount: Money | str | None = None, number: str | None = None,
     ) -> Receipt:  # fmt: skip
         """A person says what became of a call, on the evidence in its note.
 

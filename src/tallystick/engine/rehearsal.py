@@ -28,6 +28,7 @@ import attrs
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Receipt
 from tallystick.errors import Invalid, nearest
+from tallystick.money import Money
 from tallystick.provider.scripted import Reply, ScriptedProvider
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -109,13 +110,14 @@ def perform(engine: Engine, deed: Deed) -> list[Receipt]:
 def _resolve(engine: Engine, deed: Deed) -> Receipt:
     provider = scripted(engine, "a decision")
     with engine.store.reading() as reading:
-        call = next((row.id for row in reading.calls() if row.key == deed.key), None)
+        call = next((row for row in reading.calls() if row.key == deed.key), None)
     if call is None:
         raise Invalid(f"no call of {deed.key!r} is open")
-    done = provider.done.get(call)
+    done = provider.done.get(call.id)
     known = done if done is not None and deed.result == "confirmed" else None
     reference = deed.reference or (known.reference if known else None)
+    amount = Money(known.amount, call.currency) if known and known.amount is not None else None
     return engine.resolve(
-        call, deed.result, by=PERSON, reason="as the script has it", reference=reference,
-        amount=known.amount if known else None, number=known.number if known else None,
+        call.id, deed.result, by=PERSON, reason="as the script has it", reference=reference,
+        amount=amount, number=known.number if known else None,
     )  # fmt: skip

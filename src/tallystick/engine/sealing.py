@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tallystick.core.arguments import Kept
+from tallystick.core.arguments import Kept, in_minor_units
 from tallystick.errors import Invalid, StoreError
 from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Observed, Outcome, Result, Unread
 from tallystick.provider.verbs import VERBS
@@ -45,10 +45,10 @@ _NUMBER, _CHECK, _HASH = b"tallystick card number", b"tallystick check", b"tally
 
 
 def kept(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of a queued command. What is sealed in them is not sealed again."""
+    """Arguments out of our own books. What is sealed in them is not sealed again, and amounts are minor units."""
     return {
         name: Kept(value) if isinstance(value, str) and value.startswith(PREFIX) else value
-        for name, value in args.items()
+        for name, value in in_minor_units(args).items()
     }
 
 

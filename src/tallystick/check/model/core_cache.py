@@ -22,7 +22,7 @@ from tallystick.check.model.inputs import link_arguments, own_text
 from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.worlds import Member, World
 from tallystick.check.wording import CURRENCY
-from tallystick.core.arguments import typed
+from tallystick.core.arguments import in_minor_units, typed
 from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, InFlight, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
@@ -251,7 +251,7 @@ class CoreCache:
     def follow_up(self, request: Request) -> int:
         """The number of a queued command, its arguments as they come out of the queue."""
         machine = self.machines[request.machine]
-        args = typed(machine, machine.commands[request.command], request.args, CURRENCY)
+        args = typed(machine, machine.commands[request.command], in_minor_units(request.args), CURRENCY)
         request = attrs.evolve(request, args=args)
         mark = (request.machine, request.id, request.command, tuple(request.args.items()))
         number = self._follow_up_numbers.get(mark)

@@ -32,13 +32,13 @@ def changes(plan: Plan, key: str, at: str = AT) -> Changes:
 
 def born(id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", **facts: object) -> Changes:
     given = {"form": "electronic", **facts} if machine == "gift_card" else facts
-    _, known = arguments.created(MACHINES[machine], {"currency": currency, **given})
+    _, known = arguments.created(MACHINES[machine], {"currency": currency, **arguments.in_minor_units(given)})
     return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}")
 
 
 def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
     declared = MACHINES[machine].commands[command]
-    given = arguments.typed(MACHINES[machine], declared, args, "BRL")
+    given = arguments.typed(MACHINES[machine], declared, arguments.in_minor_units(args), "BRL")
     intent = decide(MACHINES, Request(machine, id, command, given), world)
     assert isinstance(intent, Intent), intent
     return changes(resolve.complete(MACHINES, intent), key)

@@ -23,6 +23,7 @@ from tallystick.engine.ask_provider import call_of
 from tallystick.engine.engine import Engine
 from tallystick.engine.queue import LONGEST_WAIT
 from tallystick.engine.receipt import Command, Declined, GivenBack, InDoubt, Receipt, Refused, Unavailable
+from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.rows import stamp
 from tallystick.store.sqlite import SqliteStore
@@ -195,8 +196,9 @@ class StoryRun:
         for row, card in open_:
             assert card is not None
             done = self.story.by_hand(self.engine.provider, call_of(row, card))
+            amount = Money(done.amount, row.currency) if done.amount is not None else None
             self.engine.resolve(
-                row.id, done.result, by="ann", reason="seen by hand", reference=done.reference, amount=done.amount,
+                row.id, done.result, by="ann", reason="seen by hand", reference=done.reference, amount=amount,
                 number=done.number,
             )  # fmt: skip
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines
-from tallystick.money import LIMIT
+from tallystick.money import LIMIT, Money
 from tallystick.testing.fuzzing import boundaries
 from tallystick.testing.fuzzing.world import CURRENCY
 
@@ -77,8 +77,11 @@ def arguments(
 def facts(
     machine: Machine, ids: Mapping[str, Sequence[str]] = IDS, currency: str = CURRENCY
 ) -> st.SearchStrategy[dict[str, object]]:
-    """What `create` is given: every fact that is not set later, and the currency."""
+    """What `create` is given: every fact that is not set later, amounts as Money, and the currency."""
     given = {name: values(fact.type, ids) for name, fact in machine.facts.items() if not fact.later}
+    for name in given:
+        if machine.facts[name].type.kind == "money":
+            given[name] = given[name].map(lambda minor: Money(minor, currency) if isinstance(minor, int) else minor)
     return st.fixed_dictionaries({**given, "currency": st.just(currency)})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+from tallystick.money import Money
 from tallystick.provider.verbs import REPEATABLE
 from tallystick.store.rows import CallRow
 from tallystick.testing.referee import ProviderLine
@@ -36,7 +37,8 @@ class Operator:
             world.engine.resolve(call.id, "declined", by="ann", reason="it is not in their books")
             return
         asked = json.loads(call.args).get("amount")
-        amount = abs(line.amount) if call.verb in PARTLY and abs(line.amount) != asked else None
+        part = call.verb in PARTLY and abs(line.amount) != asked
+        amount = Money(abs(line.amount), call.currency) if part else None
         world.engine.resolve(
             call.id, "confirmed", by="ann", reason="it is in their books", reference=line.id, amount=amount
         )

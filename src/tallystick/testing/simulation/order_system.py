@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.core.arguments import in_minor_units
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import GRACE
 from tallystick.engine.receipt import Command, Ended, Receipt
@@ -132,7 +133,7 @@ class OrderSystem:
         self.counts["commands"] += 1
         due = START + timedelta(seconds=self.world.seconds + later) if later else None
         by, reason = ("ann", "seen in their office") if signed else (None, None)
-        return self.give(Command(machine, id, command, args, f"k{self._count}", by, reason, due))
+        return self.give(Command(machine, id, command, in_minor_units(args), f"k{self._count}", by, reason, due))
 
     def _ask_again(self) -> None:
         """A caller that had its answer gives the same command again, or another one under the same key."""
