@@ -2,8 +2,8 @@
 
     books = tallystick.open("sqlite:///books.db")
 
-Start with `open`; `Engine` executes any command of any machine; the errors are in `tallystick.errors`. What is
-heavy is loaded when it is first used, so importing this costs little.
+Start with `open`. `Engine` executes any command of any machine. The errors are in `tallystick.errors`. What is heavy is
+loaded when it is first used, so to import this costs little.
 """
 
 from __future__ import annotations

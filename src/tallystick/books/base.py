@@ -1,7 +1,7 @@
-"""What every set of verbs stands on: an engine, what an order system asks of the books as a whole, and balance checks.
+"""What any set of verbs needs: an engine, questions about the books as a whole, and balance checks.
 
-`books` adds the verbs for gift cards. A shop with machines of its own writes its verbs in the same way: each is a
-handful of commands under one key of the caller's.
+`books` adds the verbs for gift cards. A shop with machines of its own writes its verbs in the same way. Each verb is a
+few commands under one key of the caller's.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BaseBooks:
         self.close()
 
     def close(self) -> None:
-        """Close the connections to the store, which opens new ones if it is used again, and a provider made for it."""
+        """Close the connections to the store (it opens new ones when it is used again) and a provider made for it."""
         self.engine.store.close()
         if hasattr(self._closes, "close"):
             self._closes.close()
@@ -121,7 +121,7 @@ class BaseBooks:
     def balance(
         self, number: str, pin: str | None = None, *, currency: str, client: str, captcha: str | None = None
     ) -> BalanceAnswer:
-        """What a card carries, told to a customer who may not guess; by the provider, and asked with care.
+        """What a card carries, for a customer who must not be able to guess. The provider is asked.
 
         `client` is whoever stands behind the question, such as an address. See `tallystick.books.balance`.
 
@@ -160,19 +160,19 @@ class BaseBooks:
         return self.engine.queue.follow(self.engine.try_execute(wanted).or_raise())
 
     def _join(self, connection: Any, *commands: Command) -> Receipt:
-        """In the caller's own transaction. What asks a remote provider is pending; what follows waits for `send`."""
+        """Execute in the caller's own transaction. A remote call is pending, and follow-ups wait for `send`."""
         receipt = self.engine.join(commands, connection)
         return receipt if receipt.result is Ended.PENDING else receipt.or_raise()
 
     def _give_all(self, *commands: Command) -> Receipt:
-        """Ask for all, then give one after the other; the receipt of the last. Raises Refused, with nothing changed."""
+        """Ask whether all would be done, then do them. The receipt of the last. Raises Refused: nothing changed."""
         self._ask(*commands)
         for command in commands:
             receipt = self.engine.try_execute(command).or_raise()
         return self.engine.queue.follow(receipt)
 
     def _ask(self, *commands: Command) -> None:
-        """Raise Refused, with nothing changed, if one of these would be refused: a verb asks for all of its steps."""
+        """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first."""
         answer = self.engine.may_all(commands)
         if answer.refusal is None:
             return
@@ -181,7 +181,7 @@ class BaseBooks:
 
     @contextmanager
     def _drawn(self, pin: str | None) -> Iterator[str | None]:
-        """What is raised in here has the PIN that was drawn before: who asked has to get it, as nobody keeps it."""
+        """Put a drawn PIN into an error that is raised here. The caller has to get it, because nobody keeps it."""
         try:
             yield pin
         except Answered as error:

@@ -1,8 +1,8 @@
 """The verbs an order system calls: sell a card, split a tender, authorize, settle, cancel, refund, replace.
 
-Each verb is a handful of commands under one key of the caller's. Said again with that key, it goes on where it
-stopped: what was done is replayed, what was not is done. The machines decide everything; here is only which
-commands a verb is made of.
+Each verb is a few commands under one key of the caller's. Call it again with that key, and it goes on where it stopped:
+what was done is replayed, and the rest is done. The machines decide everything. Here is only which commands make a
+verb.
 
     with tallystick.open("sqlite:///books.db") as books:
         books.sell_electronic("card-1", "50.00", "BRL", order="o-1", key="o-1/card-1")
@@ -10,9 +10,9 @@ commands a verb is made of.
         books.settle("pay-1", "15.00", key="o-2/ship-1")        # an advanced hold covers the other 25.00
         books.cancel("pay-1", key="o-2/cancel")
 
-Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or
-raises Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a card that was drawn is told
-once, by the sale or, if a later step of it fails, by that receipt; and to `on_pin`, however the card came to be drawn.
+Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or raises
+Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a drawn card is told once: by the sale, or
+by the error's receipt if a later step fails. `on_pin` gets it in any case.
 
 With `connection=`, a verb takes part in your own transaction: a `sqlite3.Connection`, or SQLAlchemy's Session or
 Connection, on the same database. If the transaction is rolled back, nothing happened. What a remote provider has to be
@@ -128,7 +128,8 @@ class Books(Holding):
     ) -> Receipt:  # fmt: skip
         """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
 
-        So nobody but the caller can say it again, should the answer be lost. `alternate`: somebody beside the owner.
+        So after a lost answer only the caller can say it again. `alternate`: somebody beside the owner, such as the
+        giver.
         """
         return self._do(
             "gift_card",
@@ -190,7 +191,7 @@ class Books(Holding):
         by: str | None = None,
         connection: Any = None,
     ) -> Receipt:
-        """A shipment: earn an amount of the hold. What is left is held again, unless this is the `last` one.
+        """A shipment: earn an amount of the hold. The rest is held again, unless this is the `last` shipment.
 
         `keep_hold`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
         receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
@@ -211,10 +212,10 @@ class Books(Holding):
         return self._do("payment", payment, "hold_again", {"amount": amount}, key, by, connection=connection)
 
     def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
-        """A person has seen that a payment's hold is gone at the provider, who would decline it for ever.
+        """A person has seen that a payment's hold is gone at the provider, which would decline every settlement.
 
-        Nobody is asked. What was held is uncovered now, and available on the card as far as our books know: reconcile
-        the card, then `hold_again`, or `cancel`.
+        The provider is not asked. What was held is uncovered now, and available on the card as far as our books know.
+        Reconcile the card, then `hold_again` or `cancel`.
         """
         return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason, connection=connection)
 
@@ -264,9 +265,9 @@ class Books(Holding):
     def suspend(
         self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
     ) -> Receipt:
-        """Let nothing be spent from a card, whichever of its balances is named; what is held may still be earned.
+        """Let nothing be spent from a card, with all its balances. What is held may still be earned.
 
-        Nothing new can be held on it: `settle(…, keep_hold=True)` a partial shipment, so that the rest stays held.
+        Nothing new can be held on it. So settle a partial shipment with `keep_hold=True`: then the rest stays held.
         """
         return self._do("gift_card", card, "suspend", {}, key, by, reason, connection=connection)
 
@@ -282,8 +283,8 @@ class Books(Holding):
     ) -> Sale:  # fmt: skip
         """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
 
-        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled; what they
-        give back then is moved by replacing the card again, by the same new one.
+        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled. To move
+        what they give back then, replace the card again by the same new one.
         """
         if card == new:
             raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
@@ -313,7 +314,7 @@ class Books(Holding):
         return self._sale(new, receipt.last, pin)
 
     def _has_replaced(self, card: str, new: str) -> bool:
-        """Whether value of the card went to this one before. Any other that is in use may be somebody else's."""
+        """Whether value of the card went to this new one before. Any other card in use may be somebody else's."""
         with self.engine.store.reading() as reading:
             before = reading.linked("replacement", "old", card)
         return any(each.facts["new"] == new and each.state == "replaced" for each in before)

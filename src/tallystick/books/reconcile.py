@@ -1,17 +1,17 @@
-"""The two halves of the stick, laid side by side: our books of a card, and the provider's own record of it.
+"""Our books of a card, compared with the provider's own record of it.
 
     balance    what is available here and there
-    holds      the hold of every payment against every open hold: by the provider's id, then by amount
-    lines      what every confirmed call of ours changed against the card's history, by the provider's ids
+    holds      the hold of every payment and every open hold there: by the provider's id, then by amount
+    lines      the change of every confirmed call of ours and the card's history: by the provider's ids
 
-`compare` is pure: what only we know, what only they know, what differs. `reconcile` reads both and, with `apply`,
-has the card `observe` the provider's balance: the difference moves from or to `elsewhere`. It never touches a hold.
+`compare` is pure: it says what only we know, what only they know, and what differs. `reconcile` reads both. If `apply`,
+it has the card `observe` the provider's balance: the difference moves from or to `elsewhere`. It never touches a hold.
 
-* A card with a call in flight is in doubt: where its money stands is not known, so it is not judged.
-* Our books are read, then the provider, then our books again: if they moved meanwhile, everything is read anew.
-* Other channels use the same cards, so lines that only they know are no fault by themselves. What an observation has
-  taken in (or `recognize`, at first sight) is not told again: its key names the newest line that was seen then. An
-  observation that somebody else made takes in what is not younger than itself.
+* A card with an open call is in doubt. Nobody knows where its money stands, so it is not judged.
+* Our books are read, then the provider, then our books again. If they moved meanwhile, everything is read again.
+* Other channels use the same cards, so a line that only they know is no mistake by itself. An observation takes such
+  lines in, and so does `recognize`. Its key names the newest line that was seen then, so these are not reported again.
+  If somebody else made the observation, it takes in what is not younger than itself.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tallystick.provider import REPEATABLE, CardFacts, Line, Observed, Observer,
 from tallystick.store import CallRow, Reading
 
 CARD, PAYMENT, KEY = "gift_card", "payment", "reconcile"
-LOOKS = 3  # at a card that moves each time it is read; then it is said to be busy
+LOOKS = 3  # at a card that moves each time it is read; after that it is reported as busy
 Minor = int | None
 Person = tuple[str, str]  # who has differences posted, and why
 
@@ -64,7 +64,7 @@ class Code(StrEnum):
     LINE_DIFFERS = "line_differs"
     LINE_TWICE = "line_twice"
     HISTORY_CUT = "history_cut"
-    NOT_POSTED = "not_posted"  # it was to be, and was refused
+    NOT_POSTED = "not_posted"  # it should have been posted, and was refused
 
 
 # What an observation takes in.
@@ -73,7 +73,7 @@ OBSERVED = frozenset({Code.BALANCE, Code.LINE_ONLY_OURS, Code.LINE_ONLY_THEIRS, 
 
 @attrs.frozen
 class Finding:
-    """One thing that is not the same in both halves. Amounts are minor units, None where there is none."""
+    """One difference. Amounts are minor units, or None."""
 
     code: Code
     card: str
@@ -328,8 +328,8 @@ def reconcile(
 ) -> Report:
     """Compare one card, or every card that has a number, with the provider's record of it.
 
-    With `apply`, differences of balance are posted to `elsewhere`, and lines that one half alone knows are taken
-    in, so that they are not told again. Who (`by`) and why (`reason`) are kept with it.
+    With `apply`, differences of balance are posted to `elsewhere`, and lines that only one side knows are taken in, so
+    that they are not reported again. Who (`by`) and why (`reason`) are kept with it.
 
     Raises:
         NotFound: no such card.   Invalid: the provider has no record to read; `by` or `reason` is missing.
@@ -352,7 +352,7 @@ def reconcile(
 
 
 def _card(engine: Engine, observer: Observer, id: str, person: Person | None, posted: list[Receipt]) -> list[Finding]:
-    """What is found on one card; adds what is posted."""
+    """What is found on one card. Adds what is posted to `posted`."""
     before: list[Finding] = []
     mine = our_half(engine, id)
     for _ in range(LOOKS):
@@ -388,7 +388,7 @@ def _doubtful(card: Ours) -> Finding:
 
 
 def _observe(engine: Engine, card: Ours, theirs: Observed, person: Person) -> Receipt:
-    """Have the card observe the provider's balance; the key names the newest line that was seen."""
+    """Have the card observe the provider's balance. The key names the newest line that was seen."""
     key = f"{KEY}/{_digest(card.card.id)}/{card.revision}/{_digest(theirs.lines[0].id) if theirs.lines else '-'}"
     balance = Money(theirs.available, card.card.currency)
     return engine.try_execute(Command(CARD, card.card.id, "observe", {"balance": balance}, key, *person))

@@ -1,10 +1,10 @@
 """What waits: for a person (`stuck`), for its time or for a machine (`waiting`), or for nobody at all (old holds).
 
-`stuck` and `waiting` share everything that is not done between them, and nothing is in both. Whatever `run_due` or
-`recover` will still try by itself is `waiting`, and has a time. What they have given up is `stuck`.
+Everything that is not done is either `stuck` or `waiting`. What `run_due` or `recover` will still try by itself is
+`waiting`, and has a time. What they have given up is `stuck`.
 
-A provider's hold never expires, so an order that was forgotten keeps a customer's money for ever. `holds_older_than`
-lists such holds by our journal's times; `release` gives them back, one by one, as the payment's own `cancel`.
+A provider's hold never expires, so a forgotten order keeps a customer's money for ever. `holds_older_than` lists such
+holds by the times of our journal. `release` gives them back, one by one, by the payment's own `cancel`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OldHold:
 
 @attrs.frozen
 class Uncovered:
-    """A payment of which a part is neither held nor given up: another tender has to cover it, or be let go."""
+    """A payment with an uncovered part. Hold it again, cover it with another tender, or cancel it."""
 
     payment: str
     order: str
@@ -148,8 +148,8 @@ class Waiting:
 def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = None) -> list[OldHold]:
     """Holds in force for longer than `age`, the oldest first.
 
-    A hold's age counts from the entry that put it in force: a hold that covers what is left after a shipment is as
-    young as that shipment, one whose rest the provider kept is as old as it was. `now` is by default the time.
+    A hold's age counts from the entry that put it in force. An advanced hold is as young as its shipment. If the
+    provider kept the rest of a hold, that is as old as it was. `now` is the current time by default.
     """
     before = (now or engine.now()) - age
     with engine.store.reading() as reading:
@@ -173,17 +173,17 @@ def _named(reading: Reading, payment: Entity) -> tuple[str, str, str, str, str]:
 
 
 def _since(records: Sequence[Record]) -> datetime:
-    """When the hold now in force was put in force: the last time value came to be held, and not only came back."""
+    """When the present hold was put in force: the last time value came to be held, except by coming back."""
     done = [each for each in records if each.phase in ("done", "confirmed")]
     into = [each for each in done if any(target == "held" for _, target, _ in json.loads(each.postings))]
     return datetime.fromisoformat((into or records)[-1].at)
 
 
 def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -> list[Receipt]:
-    """Give holds back, each under a key made from it as it was seen: said again, nothing is given back twice.
+    """Give holds back. The key of each is made from what was seen, so nothing is given back twice.
 
-    A payment that moved on meanwhile may refuse; its receipt says so. If the provider says no or cannot be reached,
-    the hold stays and is seen anew, under another key.
+    If a payment moved on meanwhile, it may refuse, and its receipt says so. If the provider declines or is unavailable,
+    the hold stays. It is seen again with another key.
 
     Raises:
         Invalid: `by` or `reason` is missing; the local provider was named, but another one made a hold.
@@ -192,7 +192,7 @@ def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -
         raise Invalid("who releases (by) and why (reason) has to be said")
     wanted = list(holds)
     with engine.store.reading() as reading:
-        for hold in wanted if engine.provider.local else []:  # it would let go here, and the hold would stay there
+        for hold in wanted if engine.provider.local else []:  # the hold would end here and stay there
             if reading.calls_on(CARD, hold.card):
                 raise Invalid(
                     f"the local provider did not make the hold of payment {hold.payment!r}: name its provider"
