@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from tallystick.cli.json_lines import RESULTS, Summary, masked, parse, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
+from tallystick.engine.verify import verify
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, NotSeen, Outcome, Result
+from tallystick.provider.scripted import ScriptedProvider
 from tallystick.store.open import open_store
 
 MACHINES = reader.load(reader.packaged_folder())
@@ -276,6 +279,62 @@ def test_by_and_reason_are_kept(engine: Engine) -> None:
 
 def test_a_byte_order_mark_is_no_fault(engine: Engine) -> None:
     assert results(ran(engine, [b"\xef\xbb\xbf" + CARD[0]])) == ["applied"]
+
+
+ODD: list[Any] = [
+    "\ud800", "a\udfffb", "", "\x00", "a\nb", "x" * 10_000, "\u0663", "9" * 5000, "1e99999", "-0", "NaN", ">", "a>hold_again",
+    None, True, False, 0, -1, 1.5, 10**30, 10**400, [], [[1]], {}, {"a": "\ud800"},
+    "tomorrow", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59",
+    "c", "p", "c/issue", "create", "payment", "gift_card",
+]  # fmt: skip
+CREATIONS: dict[str, dict[str, Any]] = {
+    "gift_card": BLANK,
+    "payment": {"order": "o", "card": "c", "currency": "BRL"},
+    "fulfilment": {"order": "o", "card": "c", "form": "electronic", "amount": "1.00", "currency": "BRL"},
+    "replacement": {"old": "c", "new": "d", "form": "electronic", "currency": "BRL"},
+}
+
+
+def odd_lines() -> Iterator[dict[str, Any]]:
+    """Good lines, each with one thing in it that is odd: a field, or an argument of any command of any machine."""
+    settle = {**GOOD, "id": "p", "machine": "payment", "command": "settle", "args": {"amount": "1.00"}}
+    for name in (*GOOD, "by", "reason", "due", "provider", "do", "more", "\ud800"):
+        yield from ({**settle, name: odd} for odd in ODD)
+    for machine in MACHINES.values():
+        commands = {name: (list(each.arguments), {}) for name, each in machine.commands.items()}
+        commands["create"] = (list(machine.facts), CREATIONS.get(machine.name, {"currency": "BRL"}))
+        for command, (names, args) in commands.items():
+            for name in (*names, "\ud800"):
+                for odd in ODD:
+                    id = {"payment": "p", "gift_card": "c"}.get(machine.name, "x")
+                    id = f"{name}/{ODD.index(odd)}" if command == "create" else id
+                    yield {"machine": machine.name, "id": id, "command": command, "args": {**args, name: odd}}
+
+
+@pytest.mark.parametrize("provider", [LocalProvider, ScriptedProvider])
+def test_no_line_ends_a_run(provider: type[LocalProvider | ScriptedProvider]) -> None:
+    """Each odd line has one answer that can be printed, and the line after it is done."""
+    engine = Engine(MACHINES, open_store("memory:"), provider())
+    ran(engine, [*CARD, *PAYMENT])
+    for number, odd in enumerate(odd_lines()):
+        answers = ran(engine, [json.dumps({"key": f"odd/{number}", **odd}).encode(), CARD[0]])
+        assert len(answers) == 2, odd
+        assert answers[1]["result"] == "replayed", odd
+        assert "\n" not in json.dumps(answers[0], ensure_ascii=False)
+    assert number > 3000
+    assert verify(engine.machines, engine.store).clean
+
+
+def test_a_lone_surrogate_in_a_link_stops_no_other_line(engine: Engine) -> None:
+    lines = [
+        line("a", "gift_card", "c", "create", **BLANK),
+        b'{"key":"b","machine":"payment","id":"p","command":"create","args":{"order":"o","card":"\\ud800","currency":"BRL"}}',
+        line("d", "gift_card", "d", "create", **BLANK),
+    ]
+    answers = ran(engine, lines)
+
+    assert results(answers) == ["applied", "invalid", "applied"]
+    assert answers[1]["line"] == 2
 
 
 # What must not come out
