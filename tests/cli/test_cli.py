@@ -310,6 +310,21 @@ def test_due_says_if_something_waits_for_a_person_now(sold: Tallystick, books: s
     assert ended.stderr == "waiting for a person now: 1; see tallystick stuck\n"
 
 
+def test_due_and_recover_take_workers(sold: Tallystick, books: str) -> None:
+    engine = Engine(MACHINES, open_store(books), Silent())
+    for number in range(3):
+        engine.execute(
+            "payment", "p", "settle", {"amount": "5.00", "keep_hold": True}, key=f"{number}", due=engine.now()
+        )
+    engine.store.close()
+
+    assert [each["result"] for each in plain(sold("due", "--workers", "8", "--json"))] == ["applied"] * 3
+    assert plain(sold("recover", "--workers", "8", "--json")) == []
+    for command in ("due", "recover"):
+        for wrong in ("0", "257", "many"):
+            assert "--workers" in sold(command, "--workers", wrong, code=2).stderr
+
+
 class Silent:
     """A provider that never answers."""
 

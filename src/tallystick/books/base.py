@@ -74,9 +74,12 @@ class BaseBooks:
         """
         return history(self.engine, machine, id)
 
-    def run_due(self) -> list[Receipt]:
-        """Execute queued commands whose time has come: deferred settlements, follow-ups, retries."""
-        return self.engine.run_due()
+    def run_due(self, *, workers: int = 1) -> list[Receipt]:
+        """Execute queued commands whose time has come: deferred settlements, follow-ups, retries.
+
+        With a remote provider, so many `workers` ask it side by side; commands of one card keep their order.
+        """
+        return self.engine.run_due(workers=workers)
 
     @property
     def queue(self) -> Queue:
@@ -98,9 +101,9 @@ class BaseBooks:
         sent = self.engine.send(receipt.call, {"pin": pin} if pin is not None else None)
         return self.engine.queue.follow(sent.or_raise())
 
-    def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
+    def recover(self, grace: timedelta = GRACE, *, workers: int = 1) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows."""
-        return self.engine.recover(grace)
+        return self.engine.recover(grace, workers)
 
     def stuck(self) -> Stuck:
         """What waits for a person, and nothing else, with totals; it is false if nothing does."""

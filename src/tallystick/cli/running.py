@@ -61,12 +61,17 @@ def _verified_rehearsal(engine: Engine) -> list[str]:
     return found + judge(rows_of(engine.store), settled=False)
 
 
+workers_option = click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True,
+                              help="Ask a remote provider about so many cards at once.")  # fmt: skip
+
+
 @click.command()
+@workers_option
 @pins_option
 @books_options
 @click.pass_context
-def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: bool) -> None:
-    """Execute what is due: deferred commands, follow-ups, retries.
+def due(ctx: click.Context, workers: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
+    """Execute what is due: deferred commands, follow-ups, retries. Commands of one card keep their order.
 
     The exit code is 1 if one of them now waits for a person: see `tallystick stuck`.
     """
@@ -76,7 +81,7 @@ def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: boo
     receipts: list[Receipt] = []
     with books.opened() as engine:
         engine.on_pin = write_pins_to(pins)
-        while ran := engine.run_due():
+        while ran := engine.run_due(workers=workers):
             receipts += ran
             if len(ran) < BATCH:
                 break
@@ -91,9 +96,10 @@ def due(ctx: click.Context, pins: str | None, books: BooksOptions, json_out: boo
 @click.command()
 @click.option("--grace", type=click.IntRange(0), default=60, show_default=True,
               help="Seconds for which a call may still be on its way.")  # fmt: skip
+@workers_option
 @pins_option
 @books_options
-def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
+def recover(grace: int, workers: int, pins: str | None, books: BooksOptions, json_out: bool) -> None:
     """End what is in doubt: look it up in the provider's own record."""
     from datetime import timedelta
 
@@ -106,7 +112,7 @@ def recover(grace: int, pins: str | None, books: BooksOptions, json_out: bool) -
                 f"{len(calls)} calls are open that the local provider did not make: name theirs with --provider, or "
                 f"say what became of each, beginning with tallystick resolve {calls[0].id}"
             )
-        receipts = engine.recover(timedelta(seconds=grace))
+        receipts = engine.recover(timedelta(seconds=grace), workers)
     _print_receipts(json_out, receipts, f"nothing is in doubt that is older than {grace} seconds")
 
 

@@ -38,7 +38,7 @@ from tallystick.engine import ask_provider, by_hand, end_call, recovery, steps
 from tallystick.engine.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.preview import preview, preview_all
-from tallystick.engine.queue import Queue, next_try
+from tallystick.engine.queue import Queue, grouped, next_try, side_by_side, threads
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
 from tallystick.engine.sealing import READABLE, Numbers, kept
 from tallystick.engine.uniqueness import balances_of
@@ -92,7 +92,7 @@ class Engine:
         self._clock = clock
         self._context = steps.Context(self.machines, numbers, clock, ids, later)
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
-        self.queue = Queue(store, self._commits, self._execute, clock)
+        self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
 
     # A command is executed
 
@@ -209,9 +209,9 @@ class Engine:
         """The moment by this engine's clock."""
         return self._clock()
 
-    def run_due(self, limit: int = BATCH) -> list[Receipt]:
-        """Execute queued commands whose time has come, each with what follows it at once, up to `limit` of them."""
-        return self.queue.run_due(limit)
+    def run_due(self, limit: int = BATCH, workers: int = 1) -> list[Receipt]:
+        """Execute up to `limit` commands that are due, with so many `workers` if the provider is a remote one."""
+        return self.queue.run_due(limit, threads(workers, self.provider))
 
     # Its call is performed, and resolved
 
@@ -271,11 +271,11 @@ class Engine:
 
     # A call is recovered
 
-    def recover(self, grace: timedelta = GRACE) -> list[Receipt]:
+    def recover(self, grace: timedelta = GRACE, workers: int = 1) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows. The rest waits for a person.
 
         Looks at calls that were sent more than `grace` ago. A call that was surely not seen is sent once more with the
-        same id. With a secret it cannot be sent again, so its value goes back.
+        same id. With a secret it cannot be sent again, so its value goes back. `workers`: as for `run_due`.
         """
         try:
             asked_before = stamp(self._clock() - grace)
@@ -283,7 +283,8 @@ class Engine:
             raise Invalid(f"grace is a timedelta, such as timedelta(minutes=1), not {grace!r:.60}") from None
         with self.store.reading() as reading:
             rows = reading.calls(asked_before=asked_before)
-        return [self._recover(row) for row in rows]
+            groups = grouped(reading, self.machines, [(row, row.refs) for row in rows], workers)
+        return side_by_side([map(self._recover, group) for group in groups], threads(workers, self.provider))
 
     def _recover(self, row: CallRow) -> Receipt:
         found: Any = recovery.NEVER_SENT

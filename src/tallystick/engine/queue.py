@@ -3,29 +3,39 @@
 A queued command is executed like any other, with its key. What this does to the queue is written in the same
 transaction. A refusal writes nothing. So after a refusal the command is put off, or given up, in a transaction of its
 own.
+
+Several threads may do what is due, because most of the time goes by while a remote provider answers. What is about one
+card is a group, and one thread does it from its first thing to its last. Other cards go on side by side.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+import threading
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
+from tallystick.core.entity import Ref
+from tallystick.definition.machine import Machines
 from tallystick.engine import by_hand, queue_rows
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import kept
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, quoted
-from tallystick.store.protocol import Store
+from tallystick.provider.protocol import Provider
+from tallystick.store.protocol import Reading, Store
 from tallystick.store.rows import QueueRow, stamp
 
+Thing = TypeVar("Thing")
+MOST = 256  # threads; no provider answers so many at once
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
 BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, with jitter
 LONGEST_WAIT = timedelta(hours=1)
@@ -51,20 +61,29 @@ class QueuedCommand:
 class Queue:
     """Commands that wait. Thread-safe; any number of processes may run what is due."""
 
+    _machines: Machines
     _store: Store
     _commits: GroupCommit
     _execute: Callable[[Command], Receipt]
     _clock: Callable[[], datetime]
 
-    def run_due(self, limit: int) -> list[Receipt]:
-        """Execute commands whose time has come, each with what follows it at once, up to `limit` of them."""
+    def run_due(self, limit: int, workers: int = 1) -> list[Receipt]:
+        """Execute commands whose time has come, each with what follows it at once, up to `limit` of them.
+
+        With several `workers` commands of different cards run side by side; those of one card keep their order.
+
+        Raises:
+            Invalid: `workers` is no sensible number.
+        """
         receipts: list[Receipt] = []
         while len(receipts) < limit:
             with self._store.reading() as reading:
                 rows = reading.due(stamp(self._clock()), limit - len(receipts))
+                about = [(row.key, [(row.machine, row.entity)]) for row in rows]
+                groups = grouped(reading, self._machines, about, workers)
             if not rows:
                 break
-            receipts += islice(self._run_all(row.key for row in rows), limit - len(receipts))
+            receipts += side_by_side([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
         return receipts
 
     def follow(self, receipt: Receipt) -> Receipt:
@@ -183,3 +202,109 @@ def _about(row: QueueRow, do: Callable[..., object]) -> Job:
 
 def _command(row: QueueRow) -> Command:
     return Command(row.machine, row.entity, row.command, kept(json.loads(row.args)), row.key, row.by, row.reason)
+
+
+# Several threads
+
+
+def threads(workers: object, provider: Provider) -> int:
+    """How many threads work: one alone, if the answers are our own books'. Raises Invalid."""
+    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST:
+        raise Invalid(f"workers is a whole number from 1 to {MOST}, not {workers!r:.60}")
+    return 1 if provider.local else workers
+
+
+def grouped(
+    reading: Reading, machines: Machines, things: Iterable[tuple[Thing, Iterable[Ref]]], workers: int
+) -> list[list[Thing]]:
+    """Things by what they are about, each with the entities that it names. In a group they keep their order.
+
+    Two are in one group if they share an entity, something that both link to, or a card number. For one worker they
+    are one group.
+    """
+    if workers == 1:
+        return [[thing for thing, _ in things]]
+    parents: dict[Hashable, Hashable] = {}
+    marked: list[tuple[Thing, Hashable]] = []
+    for thing, refs in things:
+        marks: list[Hashable] = []
+        for ref, entity in reading.look(refs).entities.items():
+            unique = entity.facts.get(machines[ref[0]].unique or "")
+            marks += [ref, (ref[0], unique)] if unique is not None else [ref]
+        for mark in marks:
+            parents.setdefault(mark, mark)
+            parents[_root(parents, mark)] = _root(parents, marks[0])
+        marked.append((thing, marks[0]))
+    groups: dict[Hashable, list[Thing]] = {}
+    for thing, mark in marked:
+        groups.setdefault(_root(parents, mark), []).append(thing)
+    return list(groups.values())
+
+
+def _root(parents: dict[Hashable, Hashable], mark: Hashable) -> Hashable:
+    """The mark that stands for the whole group of a mark."""
+    while parents[mark] != mark:
+        parents[mark] = mark = parents[parents[mark]]
+    return mark
+
+
+def side_by_side(groups: Sequence[Iterator[Thing]], workers: int, limit: int | None = None) -> list[Thing]:
+    """What the groups give, group by group, up to `limit` in all. Each is drawn from by one thread.
+
+    If one of them raises, or this thread is told to stop, each thread ends what it has begun and begins nothing more.
+    """
+    budget, begun = _Budget(limit), threading.Event()
+
+    def drawn(group: Iterator[Thing]) -> list[Thing]:
+        while not begun.wait(timeout=1):  # a Ctrl-C in the middle of `set` may forget who waits
+            pass
+        try:
+            return list(budget.draw(group))
+        except BaseException:
+            budget.stop()
+            raise
+
+    if workers == 1 or len(groups) < 2:
+        begun.set()
+        return [each for group in groups for each in drawn(group)]
+    with ThreadPoolExecutor(min(workers, len(groups)), "tallystick") as pool:
+        try:
+            futures = [pool.submit(drawn, group) for group in groups]
+            begun.set()  # not before all are known to the pool: it waits at the end for those that it knows
+            failed, pending = list[Future[list[Thing]]](), set(futures)
+            while pending and not failed:  # looked at each second: who waits for a lock may miss a Ctrl-C
+                done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
+                failed = [each for each in done if each.exception() is not None]
+            return [each for future in failed or futures for each in future.result()]
+        finally:
+            budget.stop()
+            begun.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Budget:
+    """How many may still be drawn, in all threads together. None: as many as there are."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._left = math.inf if limit is None else limit
+        self._stopped, self._lock = False, threading.Lock()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def draw(self, group: Iterator[Thing]) -> Iterator[Thing]:
+        """What a group gives, as long as there is budget for it."""
+        while not self._stopped and self._take():
+            try:
+                thing = next(group)
+            except StopIteration:
+                with self._lock:
+                    self._left += 1
+                return
+            yield thing
+
+    def _take(self) -> bool:
+        with self._lock:
+            taken = self._left > 0
+            self._left -= taken
+            return taken
