@@ -367,11 +367,11 @@ class Engine:
             raise Invalid("create cannot be deferred")
 
 
+@attrs.define(eq=False)
 class _Refused(Exception):
     """Undoes what the commands before it have written."""
 
-    def __init__(self, receipt: Receipt) -> None:
-        self.receipt = receipt
+    receipt: Receipt
 
 
 def _is_name(given: object) -> TypeGuard[str]:
