@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import tallystick
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider
+from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.store.open import open_store
 from tallystick.store.sqlite import SqliteStore
 
@@ -140,3 +143,145 @@ def test_a_hold_that_no_payment_has_asked_for_is_found() -> None:
     (finding,) = books.verify().findings
     assert finding.code == "held_for_payments"
     assert "held 20.00, promised 0.00" in finding.what
+
+
+# Calls, the queue, kept pages and times. These books have met a remote provider.
+
+
+def clocked(path: Path) -> tallystick.Books:
+    provider = ScriptedProvider()
+    engine = Engine(reader.load(), SqliteStore(path), provider, clock=provider.clock)
+    return tallystick.Books(engine)
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[tallystick.Books]:
+    """A reload in doubt, a declined hold, a redemption of less, a shipment with its follow-up, and one that waits."""
+    with clocked(tmp_path / "remote.db") as books:
+        scripted = books.engine.provider
+        assert isinstance(scripted, ScriptedProvider)
+        books.sell_electronic("c1", "100.00", "BRL", order="o1", key="sell")
+        scripted.reply_with([Reply.read("declined")])
+        with pytest.raises(tallystick.Declined):
+            books.authorize("p0", "c1", "5.00", order="o0", key="no")
+        scripted.reply_with([Reply("confirmed", 800)])
+        books.redeem("p3", "c1", "9.00", order="o9", key="part", allow_partial=True)
+        scripted.reply_with([Reply.read("unavailable")])
+        with pytest.raises(tallystick.Unavailable):
+            books.reload("c1", "3.00", key="again")
+        books.reload("c1", "3.00", key="again")
+        books.authorize("p1", "c1", "60.00", order="o2", key="auth")
+        books.settle("p1", "20.00", key="ship")
+        books.settle("p1", "10.00", key="later", due=scripted.clock() + timedelta(days=1), by="ana")
+        scripted.reply_with([Reply.read("lost_after")])
+        with pytest.raises(tallystick.InDoubt):
+            books.reload("c1", "7.00", key="doubt")
+        yield books
+
+
+def test_books_with_calls_and_a_queue_are_clean(remote: tallystick.Books) -> None:
+    assert remote.verify().findings == ()
+    assert remote.verify().calls == 1
+
+
+OPEN = "WHERE key = 'doubt'"
+# fmt: off
+CALLS = [
+    (f"UPDATE call SET args = replace(args, '700', '900') {OPEN}",            "call_args",    "another amount than its entries set aside: 9.00 in its row, 7.00 by its entries"),
+    (f"UPDATE call SET steps = replace(steps, '700', '900') {OPEN}",          "call_steps",   "900"),
+    (f"UPDATE call SET steps = '[]' {OPEN}",                                  "call_steps",   "0 steps"),
+    (f"UPDATE call SET steps = 'gone' {OPEN}",                                "unreadable",   "cannot be read"),
+    (f"UPDATE call SET key = 'other' {OPEN}",                                 "call_key",     "'other'"),
+    (f"UPDATE call SET verb = 'redeem' {OPEN}",                               "call_about",   "verb 'redeem'"),
+    (f"UPDATE call SET entity = 'c2' {OPEN}",                                 "call_about",   "entity 'c2'"),
+    (f"UPDATE call SET currency = 'USD' {OPEN}",                              "call_about",   "currency 'USD'"),
+    (f"UPDATE call SET state = 'unavailable' {OPEN}",                         "call_state",   "its entries say open"),
+    (f"UPDATE call SET secret = 1 {OPEN}",                                    "call_hash",    "was changed"),
+    (f"UPDATE call SET attempts = 0 {OPEN}",                                  "call_hash",    "was changed"),
+    (f"UPDATE call SET note = 'ann: seen' {OPEN}",                            "call_hash",    "was changed"),
+    (f"UPDATE call SET takes = 'gift_card 1' {OPEN}",                         "call_hash",    "was changed"),
+    (f"UPDATE call SET opened = '2030-01-01T00:00:00.000Z' {OPEN}",           "call_time",    "2030"),
+    (f"DELETE FROM call {OPEN}",                                              "call_missing", "it is not kept"),
+    ("UPDATE call SET state = 'confirmed' WHERE key = 'no'",                  "call_state",   "its entries say declined"),
+    ("UPDATE call SET state = 'open' WHERE key = 'no'",                       "call_state",   "its entries say declined"),
+    ("UPDATE call SET outcome = NULL WHERE key = 'no'",                       "call_outcome", "with no outcome"),
+    ("UPDATE call SET outcome = replace(outcome, '800', '900') WHERE key = 'part'", "call_outcome", "says 9.00, its entry 8.00"),
+    ("UPDATE call SET closed = '2001-01-01T00:00:00.000Z' WHERE key = 'no'",  "call_time",    "2001"),
+    ("UPDATE call SET args = replace(args, '300', '400') WHERE key = 'again'", "call_args",   "4.00 in its row, 3.00"),
+    ("UPDATE queue SET args = replace(args, '1000', '9000') WHERE key = 'later'", "queue_hash", "was changed"),
+    ("UPDATE queue SET due = '2001-01-01T00:00:00.000Z' WHERE key = 'later'", "queue_hash",   "was changed"),
+    ("UPDATE queue SET state = 'done' WHERE key = 'later'",                   "queue_state",  "it is done, but the journal has no entry of it"),
+    ("UPDATE queue SET state = 'waiting' WHERE key = 'ship>hold_again'",      "queue_state",  "it is waiting, but the journal says confirmed"),
+    ("UPDATE queue SET command = 'settle' WHERE key = 'ship>hold_again'",     "queue_about",  "not the command of its entry"),
+    ("UPDATE queue SET entity = 'p2' WHERE key = 'ship>hold_again'",          "follow_up",    "of payment 'p1', which is missing"),
+    ("UPDATE queue SET args = replace(args, '4000', '5000') WHERE key = 'ship>hold_again'", "follow_up", "not the arguments"),
+    ("UPDATE queue SET cause = NULL WHERE key = 'ship>hold_again'",           "follow_up",    "which is missing"),
+    ("UPDATE queue SET cause = 'auth' WHERE key = 'ship>hold_again'",         "follow_up",    "queue no hold_again"),
+    ("UPDATE queue SET args = 'gone' WHERE key = 'ship>hold_again'",          "unreadable",   "cannot be read"),
+    ("DELETE FROM queue WHERE key = 'ship>hold_again'",                       "follow_up",    "which is missing"),
+    ("UPDATE machine SET definition = replace(definition, 'amount <= held', 'amount < held')", "page", "behaves otherwise"),
+    ("UPDATE machine SET definition = 'gone' WHERE name = 'payment'",         "page",         "cannot be read"),
+    ("UPDATE machine SET digest = 'x' WHERE name = 'payment'",                "page",         "behaves otherwise"),
+    ("DELETE FROM transition WHERE name = 'void'",                            "transition",   "is missing from the table"),
+    ("UPDATE transition SET to_state = 'closed' WHERE name = 'refund'",       "transition",   "its page does not declare it"),
+    ("UPDATE entry SET at = '2001-01-01T00:00:00.000Z' WHERE key = 'ship'",   "time",         "long before the entry that it follows"),
+    ("UPDATE entry SET args = 'gone' WHERE key = 'ship'",                     "unreadable",   "cannot be read"),
+    ("UPDATE entry SET at = 'gone' WHERE key = 'ship'",                       "unreadable",   "cannot be read"),
+    ("UPDATE entry SET machine_version = 7 WHERE key = 'ship'",               "unreadable",   "cannot be read"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("statement", "code", "said"), CALLS, ids=[f"{row[1]}-{n}" for n, row in enumerate(CALLS)])
+def test_what_was_changed_in_calls_queue_and_pages_is_found(
+    remote: tallystick.Books, statement: str, code: str, said: str
+) -> None:
+    tampered(remote, sql(statement))
+    found = [str(each) for each in remote.verify().findings if each.code == code]
+    assert said in " ".join(found), remote.verify().findings
+
+
+def mend_rows(connection: sqlite3.Connection) -> None:
+    """Recompute the hash of every call and queued command."""
+    from tallystick.store.rows import CallRow, QueueRow, row_hash
+
+    connection.row_factory = sqlite3.Row
+    for table, kind, key in (("call", CallRow, "id"), ("queue", QueueRow, "key")):
+        for row in connection.execute(f"SELECT * FROM {table}").fetchall():
+            hash = row_hash(kind(**{**dict(row), "hash": ""}))
+            connection.execute(f"UPDATE {table} SET hash = ? WHERE {key} = ?", (hash, row[key]))
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "said"),
+    [row for row in CALLS if row[1][:4] in ("call", "queu", "foll") and not row[1].endswith("_hash")],
+)
+def test_a_forger_who_mends_the_hash_of_a_row_is_found_by_the_journal(
+    remote: tallystick.Books, statement: str, code: str, said: str
+) -> None:
+    def forge(connection: sqlite3.Connection) -> None:
+        connection.execute(statement)
+        mend_rows(connection)
+
+    assert code in tampered(remote, forge)
+    assert {"call_hash", "queue_hash"}.isdisjoint(each.code for each in remote.verify().findings)
+
+
+def test_a_call_that_was_changed_by_hand_is_neither_sent_nor_looked_up(remote: tallystick.Books) -> None:
+    scripted = remote.engine.provider
+    assert isinstance(scripted, ScriptedProvider)
+    contacts = len(scripted.contacts)
+    tampered(remote, sql(f"UPDATE call SET args = replace(args, '700', '900') {OPEN}"))
+    scripted.wait(600)
+    (receipt,) = remote.recover()
+    assert receipt.result == "in_doubt"
+    assert "was changed in the database" in receipt.why
+    assert len(scripted.contacts) == contacts
+    assert "call_args" in {each.code for each in remote.verify().findings}
+
+
+def test_the_database_refuses_to_change_an_open_call(remote: tallystick.Books) -> None:
+    store = remote.engine.store
+    assert isinstance(store, SqliteStore)
+    with closing(sqlite3.connect(store.path)) as connection, pytest.raises(sqlite3.IntegrityError, match="asks for"):
+        connection.execute(f"UPDATE call SET args = replace(args, '700', '900') {OPEN}")

@@ -17,7 +17,9 @@ import pytest
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider
+from tallystick.store.rows import CALL_ASKS, CALL_ENDED, CALL_STAYS, QUEUE_STAYS, Changes
 from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.contracts.changes import AT, call_row, queue_row
 
 MACHINES = reader.load()
 
@@ -40,6 +42,12 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("payment", "p2", "settle", {"amount": "10.00", "last": True}),
     )):  # fmt: skip
         engine.execute(machine, id, command, args, key=f"k{number}", by="ann", reason="so")
+    calls = {
+        id: call_row(id, state=state, takes=takes, closed=None if state == "open" else AT)
+        for id, state, takes in (("o", "open", "card 1"), ("c", "confirmed", None), ("u", "unavailable", None))
+    }
+    queue = {key: queue_row(key, state=state) for key, state in (("w", "waiting"), ("d", "done"))}
+    store.run(lambda transaction: transaction.write(Changes(calls=calls, queue=queue), AT))
     store.close()
     return path
 
@@ -56,7 +64,7 @@ def sql(books: Path) -> Iterator[sqlite3.Connection]:
 
 
 def dump(sql: sqlite3.Connection) -> list[tuple[object, ...]]:
-    tables = ("entry", "gift_card", "payment")
+    tables = ("entry", "gift_card", "payment", "call", "queue", "machine", "transition")
     return [row for table in tables for row in sql.execute(f"SELECT * FROM {table} ORDER BY 1")]
 
 
@@ -294,6 +302,78 @@ def test_no_entity_begins_twice_or_in_the_middle(sql: sqlite3.Connection, machin
 def test_no_key_stands_for_two_entries(sql: sqlite3.Connection, machine: str, entity: str, key: str) -> None:
     statement, values = next_entry(sql, machine, entity, key=key)
     refused(sql, statement, *values, says="UNIQUE|there already")
+
+
+# Calls, the queue, kept pages
+
+
+def other(column: str) -> str:
+    """An expression with another value than the column has, of its type."""
+    return {"secret": "1 - secret", "attempts": "attempts + 1", "state": "'declined'"}.get(column, f"{column} || 'x'")
+
+
+@pytest.mark.parametrize("column", CALL_STAYS)
+def test_what_a_call_is_about_is_never_changed(sql: sqlite3.Connection, column: str) -> None:
+    for id in ("o", "c", "u"):
+        refused(sql, f"UPDATE call SET {column} = {other(column)} WHERE id = '{id}'", says="is about is never changed")
+    refused(sql, f"UPDATE OR REPLACE call SET {column} = {other(column)}", says="is about is never changed")
+
+
+@pytest.mark.parametrize("column", CALL_ASKS)
+def test_what_a_call_asks_for_is_never_changed(sql: sqlite3.Connection, column: str) -> None:
+    change = f"UPDATE call SET {column} = coalesce({other(column)}, 'card 2')"
+    for id in ("o", "c", "u"):
+        refused(sql, f"{change} WHERE id = '{id}'", says="asks for is never changed")
+    refused(sql, f"{change}, state = 'unavailable' WHERE id = 'o'", says="asks for is never changed")
+    sql.execute(f"{change}, state = 'open' WHERE id = 'u'")  # its key asks again
+
+
+@pytest.mark.parametrize("column", CALL_ENDED)
+def test_how_a_call_ended_is_never_changed(sql: sqlite3.Connection, column: str) -> None:
+    change = f"UPDATE call SET {column} = coalesce({other(column)}, 'x')"
+    for id in ("c", "u"):
+        refused(sql, f"{change} WHERE id = '{id}'", says="ended is never changed")
+    sql.execute(f"{change} WHERE id = 'o'")
+
+
+def test_a_note_may_be_made_of_any_call(sql: sqlite3.Connection) -> None:
+    sql.execute("UPDATE call SET note = 'seen in their portal'")
+
+
+@pytest.mark.parametrize("column", QUEUE_STAYS)
+def test_what_a_queued_command_does_is_never_changed(sql: sqlite3.Connection, column: str) -> None:
+    for verb in ("UPDATE", "UPDATE OR REPLACE"):
+        refused(sql, f"{verb} queue SET {column} = coalesce({other(column)}, 'x')", says="does is never changed")
+
+
+def test_when_and_how_a_queued_command_ends_may_change(sql: sqlite3.Connection) -> None:
+    sql.execute("UPDATE queue SET due = 'x', attempts = 2, state = 'parked', why = 'x', note = 'x'")
+
+
+@pytest.mark.parametrize("table", ["call", "queue", "machine", "transition"])
+def test_no_call_queued_command_or_page_is_deleted(sql: sqlite3.Connection, table: str) -> None:
+    refused(sql, f"DELETE FROM {table}", says="never deleted")
+
+
+@pytest.mark.parametrize("table", ["call", "queue", "machine"])
+@pytest.mark.parametrize("verb", ["INSERT OR REPLACE", "REPLACE", "INSERT"])
+def test_no_call_queued_command_or_page_is_replaced(sql: sqlite3.Connection, table: str, verb: str) -> None:
+    refused(sql, f"{verb} INTO {table} SELECT * FROM {table}", says="never replaced")
+
+
+def test_no_call_takes_the_place_of_another(sql: sqlite3.Connection) -> None:
+    columns = [row[1] for row in sql.execute("PRAGMA table_info(call)")]
+    fresh = ", ".join("'new'" if column == "id" else column for column in columns)
+    statement = f"INSERT OR REPLACE INTO call SELECT {fresh} FROM call"
+    refused(sql, f"{statement} WHERE id = 'o'", says="never replaced")
+    sql.execute(f"{statement} WHERE id = 'c'")
+
+
+def test_of_a_kept_page_only_the_wording_may_change(sql: sqlite3.Connection) -> None:
+    for column in ("name", "version", "digest", "seen"):
+        refused(sql, f"UPDATE machine SET {column} = {column}", says="wording only")
+    sql.execute("UPDATE machine SET definition = definition || '  # a comment'")
+    refused(sql, "UPDATE transition SET to_state = 'closed'", says="steps are never changed")
 
 
 # Names that others read

@@ -47,7 +47,7 @@ from tallystick.errors import Invalid, NotFound, nearest, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.store.protocol import Store, Transaction
-from tallystick.store.rows import CallRow, stamp
+from tallystick.store.rows import CallRow, row_hash, stamp
 
 GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
 PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down; if not, it is written down again
@@ -224,6 +224,8 @@ class Engine:
         row = self.call_named(call)
         if row.attempts or row.state != "open":
             return self._told(row.id)
+        if row_hash(row) != row.hash:
+            return self._changed(row)
         if row.secret and not secrets:
             raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
         return self._send_again(row, secrets or {})
@@ -287,6 +289,8 @@ class Engine:
         return side_by_side([map(self._recover, group) for group in groups], threads(workers, self.provider))
 
     def _recover(self, row: CallRow) -> Receipt:
+        if row_hash(row) != row.hash:
+            return self._changed(row)
         found: Any = recovery.NEVER_SENT
         if row.attempts:
             found = ask_provider.looked_up(self.provider, self.numbers, self._known(row))
@@ -298,6 +302,13 @@ class Engine:
             case recovery.Wait(evidence, later):
                 receipt: Receipt = self._commits.one(end_call.noting(row.id, evidence, unclear=not later))
                 return receipt
+
+    def _changed(self, row: CallRow) -> Receipt:
+        """The receipt of a call whose row somebody has changed in the database. Nothing is done with it."""
+        why = (
+            f"call {row.id} was changed in the database; nothing is sent or looked up, and verify says what was changed"
+        )
+        return attrs.evolve(self._told(row.id), why=why)
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str], evidence: str = "") -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""

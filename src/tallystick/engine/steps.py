@@ -62,6 +62,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
             keys[row.key] = None
     work.lock(refs, keys)
     done = [_or_invalid(job, work) for job in jobs]
+    work.changes.add_hashes()
     transaction.write(work.changes, work.at)
     return done
 

@@ -10,9 +10,20 @@ from typing import Any
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import MachineChanged, NotInTransaction, StoreError
-from tallystick.store.protocol import Done, Found, retried
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record, with_linked
+from tallystick.errors import MachineChanged, NotInTransaction, StoreError, quoted
+from tallystick.store.protocol import Done, Found, KeptPage, Step, retried
+from tallystick.store.rows import (
+    CALL_ASKS,
+    CALL_ENDED,
+    CALL_STAYS,
+    QUEUE_STAYS,
+    CallRow,
+    Changes,
+    QueueRow,
+    Record,
+    with_linked,
+)
+from tallystick.store.schema import steps
 
 
 class MemoryStore:
@@ -116,10 +127,22 @@ class MemoryStore:
     def write(self, changes: Changes, at: str) -> None:
         for each in changes.records:
             self._append(each)
+        self._fit(changes)
         self._replace(self._entities, changes.entities, self._index_entity)
         self._replace(self._calls, changes.calls, self._index_call)
         self._replace(self._queue, changes.queue, self._index_queue)
         self._alone(changes)
+
+    def _fit(self, changes: Changes) -> None:
+        """What a call or a queued command is about stays; so does what it asks for, and how it ended."""
+        for row in changes.calls.values():
+            old = self._calls.get(row.id)
+            anew = old is not None and (old.state, row.state) == ("unavailable", "open")
+            stays = (*CALL_STAYS, *(() if anew else CALL_ASKS))
+            stays = stays if old is None or old.state == "open" or anew else (*stays, *CALL_ENDED)
+            _same("call", row.id, old, row, stays)
+        for queued in changes.queue.values():
+            _same("queued command", queued.key, self._queue.get(queued.key), queued, QUEUE_STAYS)
 
     def _alone(self, changes: Changes) -> None:
         """A value of a unique fact belongs to one entity of a currency, and to one open call."""
@@ -260,3 +283,15 @@ class MemoryStore:
 
     def find(self, text: str) -> list[Ref]:
         return sorted(ref for ref, each in self._entities.items() if text in (ref[1], each.facts.get("number")))
+
+    def pages(self) -> list[KeptPage]:
+        return [KeptPage(each.name, each.version, digest_of(each), each.text, "") for each in self._newest.all()]
+
+    def steps(self) -> set[Step]:
+        return {step for machine in self._newest.all() for step in steps(machine)}
+
+
+def _same(what: str, name: str, old: object, new: object, columns: tuple[str, ...]) -> None:
+    changed = [each for each in columns if old is not None and getattr(old, each) != getattr(new, each)]
+    if changed:
+        raise StoreError(f"{what} {quoted(name)} is there with another {changed[0]}, which is never changed")

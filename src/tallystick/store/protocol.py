@@ -28,6 +28,20 @@ Done = TypeVar("Done")
 ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a second attempt is rare
 
 
+# Machine, version, transition, command, phase, from ("": it begins) and to: a step that a page declares
+Step = tuple[str, int, str, str, str, str, str]
+
+
+class KeptPage(NamedTuple):
+    """A version of a machine, as the store keeps it."""
+
+    name: str
+    version: int
+    digest: str  # of its behaviour, when it was first seen
+    text: str
+    seen: str  # when
+
+
 class Found(NamedTuple):
     """What a lock or a look has read."""
 
@@ -159,3 +173,9 @@ class Reading(Lookup, Protocol):
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""
+
+    def pages(self) -> list[KeptPage]:
+        """Every version of every machine that is kept, in the order in which they were seen."""
+
+    def steps(self) -> set[Step]:
+        """The steps of which one may be an entry."""

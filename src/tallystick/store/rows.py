@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import NamedTuple
 
 import attrs
@@ -114,6 +115,7 @@ class CallRow:
     takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
     unclear: bool = attrs.field(default=False, converter=bool)  # the provider's record leaves it to a person
     claims: str | None = None  # the provider's transaction that it did; no other call did it
+    hash: str = attrs.field(default="", eq=False)  # `row_hash` of the rest, given by the engine as it is written
 
     @property
     def in_flight(self) -> list[InFlight]:
@@ -191,16 +193,43 @@ class QueueRow:
     reason: str | None = None
     cause: str | None = None
     note: str | None = None  # who withdrew, moved, dismissed or retried it, and why
+    hash: str = attrs.field(default="", eq=False)  # `row_hash` of the rest, given by the engine as it is written
+
+
+def row_hash(row: CallRow | QueueRow) -> str:
+    """SHA-256 of a row: it shows that a row was changed by hand where the journal cannot say so."""
+    return hashlib.sha256(encode(_CONTENT[type(row)](row)).encode()).hexdigest()
+
+
+_CONTENT: Mapping[type, Callable[[object], tuple[object, ...]]] = {
+    kind: attrgetter(*(field.name for field in attrs.fields(kind) if field.name != "hash"))
+    for kind in (CallRow, QueueRow)
+}
+# What stays as it is from a row's first writing on. What a call asks for changes only if it is opened anew.
+CALL_STAYS = ("id", "key", "verb", "machine", "entity", "currency", "opened")
+CALL_ASKS = ("args", "steps", "secret", "takes")
+CALL_ENDED = ("state", "attempts", "asked", "closed", "outcome", "claims")
+QUEUE_STAYS = ("key", "machine", "entity", "command", "args", "cause")
 
 
 @attrs.define
 class Changes:
-    """What one transaction writes. Entities, calls and queue rows replace what is there under their key."""
+    """What one transaction writes. Entities, calls and queue rows replace what is there under their key.
+
+    Of calls and queue rows that are there already, only what may change does: see `CALL_STAYS` and `QUEUE_STAYS`.
+    """
 
     records: list[Record] = attrs.field(factory=list)
     entities: dict[Ref, Entity] = attrs.field(factory=dict)
     calls: dict[str, CallRow] = attrs.field(factory=dict)
     queue: dict[str, QueueRow] = attrs.field(factory=dict)
+
+    def add_hashes(self) -> None:
+        """Give calls and queue rows the hash of what they are now."""
+        for call in self.calls.values():
+            self.calls[call.id] = attrs.evolve(call, hash=row_hash(call))
+        for queued in self.queue.values():
+            self.queue[queued.key] = attrs.evolve(queued, hash=row_hash(queued))
 
 
 def facts_of(machines: Machines, entity: Entity) -> Mapping[str, object]:

@@ -192,11 +192,12 @@ class SqliteStore:
         schema.check_unused(connection, [name for name in machines if name not in kept])
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()
         for machine in machines.all():
-            connection.execute(
-                "INSERT INTO machine (name, version, digest, definition, seen) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (name, version) DO UPDATE SET definition = excluded.definition",
-                (machine.name, machine.version, digest_of(machine), machine.text, now),
-            )
+            reworded = "UPDATE machine SET definition = ? WHERE name = ? AND version = ?"
+            if not connection.execute(reworded, (machine.text, machine.name, machine.version)).rowcount:
+                connection.execute(
+                    "INSERT INTO machine (name, version, digest, definition, seen) VALUES (?, ?, ?, ?, ?)",
+                    (machine.name, machine.version, digest_of(machine), machine.text, now),
+                )
             connection.executemany(
                 "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)
             )

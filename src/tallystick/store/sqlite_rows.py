@@ -13,14 +13,13 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
-from tallystick.store.protocol import Found
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record, with_linked
+from tallystick.store.protocol import Found, KeptPage, Step
+from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, QueueRow, Record, with_linked
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
 
 _RECORD = ", ".join(name for name in Record._fields if name != "seq")
 _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
-_CALL_AGAIN = ", ".join(f"{field.name} = excluded.{field.name}" for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 
 
@@ -157,6 +156,13 @@ class SqliteReading:
             found += [(name, id) for (id,) in rows]
         return found
 
+    def pages(self) -> list[KeptPage]:
+        return schema.kept_pages(self._cursor)
+
+    def steps(self) -> set[Step]:
+        select = "SELECT machine, machine_version, name, command, phase, from_state, to_state FROM transition"
+        return set(self._cursor.execute(select).fetchall())
+
     def shared(self, name: str) -> str | None:
         row = self._cursor.execute("SELECT value FROM shared WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
@@ -185,14 +191,19 @@ class SqliteTransaction(SqliteReading):
         for name, entities in by_machine.items():
             table = self._tables[name]
             execute(table.upsert, [table.row(entity, at) for entity in entities])
-        if changes.calls:
-            marks = ", ".join("?" * len(attrs.fields(CallRow)))
-            execute(f"INSERT INTO call ({_CALL}) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {_CALL_AGAIN}",
-                    [attrs.astuple(row) for row in changes.calls.values()])  # fmt: skip
-        if changes.queue:
-            marks = ", ".join("?" * len(attrs.fields(QueueRow)))
-            execute(f"INSERT OR REPLACE INTO queue ({_QUEUE}) VALUES ({marks})",
-                    [attrs.astuple(row) for row in changes.queue.values()])  # fmt: skip
+        for row in changes.calls.values():
+            self._put("call", row, CALL_STAYS)
+        for queued in changes.queue.values():
+            self._put("queue", queued, QUEUE_STAYS)
+
+    def _put(self, table: str, row: CallRow | QueueRow, stays: tuple[str, ...]) -> None:
+        """Change a row where it may be changed, or insert it. A row that differs elsewhere is refused by a trigger."""
+        values = {field.name: getattr(row, field.name) for field in attrs.fields(type(row))}
+        changes = ", ".join(f"{name} = :{name}" for name in values if name not in stays)
+        same = " AND ".join(f"{name} IS :{name}" for name in stays)
+        if not self._cursor.execute(f"UPDATE {table} SET {changes} WHERE {same}", values).rowcount:
+            marks = ", ".join(f":{name}" for name in values)
+            self._cursor.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
 
     def swap(self, name: str, old: str | None, new: str, until: float | None) -> bool:
         if old is None:

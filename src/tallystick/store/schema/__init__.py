@@ -17,6 +17,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Fact, Machine, Machines
 from tallystick.errors import StoreError
 from tallystick.store.connections import code_of
+from tallystick.store.protocol import KeptPage, Step
 
 # Files beside this one in the order they are applied, and what each makes.
 MIGRATIONS: Mapping[str, Sequence[str]] = {
@@ -85,14 +86,23 @@ def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
     Machines name each other, so a version is read beside the pages of its time.
     """
     found = {(each.name, each.version): each for each in machines.all()}
-    rows = connection.execute("SELECT name, version, definition, seen FROM machine ORDER BY seen, version").fetchall()
-    for name, version, text, seen in rows:
-        if (name, version) in found:
-            continue
-        pages = {other: page for other, _, page, _ in reversed(rows)}  # the oldest, where none was there yet
-        pages |= {other: page for other, _, page, when in rows if when <= seen} | {name: text}
-        found[name, version] = reader.read(pages)[name]
+    pages = kept_pages(connection)
+    for page in pages:
+        if (page.name, page.version) not in found:
+            found[page.name, page.version] = reader.read(beside(pages, page))[page.name]
     return Machines(list(found.values()))
+
+
+def kept_pages(connection: sqlite3.Connection | sqlite3.Cursor) -> list[KeptPage]:
+    """All versions of all machines, in the order in which they were seen."""
+    select = "SELECT name, version, digest, definition, seen FROM machine ORDER BY seen, version"
+    return [KeptPage(*row) for row in connection.execute(select).fetchall()]
+
+
+def beside(pages: Sequence[KeptPage], page: KeptPage) -> dict[str, str]:
+    """The text of a kept page, beside the texts of the other machines at its time."""
+    texts = {each.name: each.text for each in reversed(pages)}  # the oldest, where none was there yet
+    return texts | {each.name: each.text for each in pages if each.seen <= page.seen} | {page.name: page.text}
 
 
 # One table per machine
@@ -230,7 +240,7 @@ class Table:
         )  # fmt: skip
 
 
-def steps(machine: Machine) -> Iterator[tuple[str, int, str, str, str, str, str]]:
+def steps(machine: Machine) -> Iterator[Step]:
     """Every step a machine declares, as rows of `transition`.
 
     If a transition keeps the state, its call may be answered in any state, because others may have changed that

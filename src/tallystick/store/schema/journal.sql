@@ -10,6 +10,17 @@ CREATE TABLE machine (
   PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
 
+-- INSERT OR REPLACE would delete the row in its way without firing the trigger on DELETE; so everywhere below.
+CREATE TRIGGER machine_is_new BEFORE INSERT ON machine
+WHEN EXISTS (SELECT 1 FROM machine WHERE name = NEW.name AND version = NEW.version)
+BEGIN SELECT RAISE(ABORT, 'this version of the machine is kept already; pages are never replaced'); END;
+
+CREATE TRIGGER machine_stays BEFORE UPDATE OF name, version, digest, seen ON machine
+BEGIN SELECT RAISE(ABORT, 'a kept page may change its wording only'); END;
+
+CREATE TRIGGER machine_remains BEFORE DELETE ON machine
+BEGIN SELECT RAISE(ABORT, 'kept pages are never deleted'); END;
+
 -- Every step that the pages declare; an entry that is not among them is refused.
 CREATE TABLE transition (
   machine         TEXT NOT NULL,
@@ -22,6 +33,12 @@ CREATE TABLE transition (
   PRIMARY KEY (machine, machine_version, name, command, phase, from_state, to_state),
   FOREIGN KEY (machine, machine_version) REFERENCES machine (name, version)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER transition_stays BEFORE UPDATE ON transition
+BEGIN SELECT RAISE(ABORT, 'declared steps are never changed'); END;
+
+CREATE TRIGGER transition_remains BEFORE DELETE ON transition
+BEGIN SELECT RAISE(ABORT, 'declared steps are never deleted'); END;
 
 CREATE TABLE entry (
   seq             INTEGER PRIMARY KEY,
@@ -64,7 +81,6 @@ WHEN NOT EXISTS (
 )
 BEGIN SELECT RAISE(ABORT, 'an entry has to be a step that its machine declares'); END;
 
--- INSERT OR REPLACE would delete the row in its way without firing the trigger on DELETE.
 CREATE TRIGGER entry_is_new BEFORE INSERT ON entry
 WHEN EXISTS (SELECT 1 FROM entry WHERE machine = NEW.machine AND entity = NEW.entity AND revision = NEW.revision)
   OR EXISTS (SELECT 1 FROM entry WHERE seq = NEW.seq)
@@ -110,13 +126,39 @@ CREATE TABLE call (
   note       TEXT,                    -- why it is still open, or who closed it
   takes      TEXT,                    -- the unique fact that its entity has once it is confirmed
   unclear    INTEGER NOT NULL CHECK (unclear IN (0, 1)),  -- the provider's record leaves it to a person
-  claims     TEXT                     -- the provider and its transaction, once that is confirmed: it counts once
+  claims     TEXT,                    -- the provider and its transaction, once that is confirmed: it counts once
+  hash       TEXT NOT NULL            -- SHA-256 of this row, written with it
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_on ON call (machine, entity);
 CREATE INDEX call_open ON call (asked) WHERE state = 'open';
 CREATE UNIQUE INDEX call_takes ON call (takes) WHERE state = 'open' AND takes IS NOT NULL;
 CREATE UNIQUE INDEX call_claims ON call (claims) WHERE claims IS NOT NULL;
+
+CREATE TRIGGER call_is_new BEFORE INSERT ON call
+WHEN EXISTS (SELECT 1 FROM call WHERE id = NEW.id)
+  OR EXISTS (SELECT 1 FROM call WHERE takes = NEW.takes AND state = 'open' AND NEW.state = 'open')
+  OR EXISTS (SELECT 1 FROM call WHERE claims = NEW.claims)
+BEGIN SELECT RAISE(ABORT, 'a call is there already, or takes or claims the same; calls are never replaced'); END;
+
+CREATE TRIGGER call_stays BEFORE UPDATE OF id, key, verb, machine, entity, currency, opened ON call
+BEGIN SELECT RAISE(ABORT, 'what a call is about is never changed'); END;
+
+-- Its key may ask again once nobody was there: then it is opened anew, for what can be asked now.
+CREATE TRIGGER call_asks BEFORE UPDATE OF args, steps, secret, takes ON call
+WHEN NOT (OLD.state = 'unavailable' AND NEW.state = 'open')
+  AND (NEW.args IS NOT OLD.args OR NEW.steps IS NOT OLD.steps OR NEW.secret IS NOT OLD.secret
+       OR NEW.takes IS NOT OLD.takes)
+BEGIN SELECT RAISE(ABORT, 'what a call asks for is never changed'); END;
+
+CREATE TRIGGER call_ended BEFORE UPDATE OF state, attempts, asked, closed, outcome, claims ON call
+WHEN OLD.state <> 'open' AND NOT (OLD.state = 'unavailable' AND NEW.state = 'open')
+  AND (NEW.state IS NOT OLD.state OR NEW.attempts IS NOT OLD.attempts OR NEW.asked IS NOT OLD.asked
+       OR NEW.closed IS NOT OLD.closed OR NEW.outcome IS NOT OLD.outcome OR NEW.claims IS NOT OLD.claims)
+BEGIN SELECT RAISE(ABORT, 'how a call ended is never changed'); END;
+
+CREATE TRIGGER call_remains BEFORE DELETE ON call
+BEGIN SELECT RAISE(ABORT, 'calls are never deleted'); END;
 
 CREATE TABLE queue (
   key      TEXT PRIMARY KEY,
@@ -131,9 +173,20 @@ CREATE TABLE queue (
   by       TEXT,
   reason   TEXT,
   cause    TEXT,                      -- key of the command it follows
-  note     TEXT                       -- who withdrew, moved, dismissed or retried it, and why
+  note     TEXT,                      -- who withdrew, moved, dismissed or retried it, and why
+  hash     TEXT NOT NULL              -- SHA-256 of this row, written with it
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX queue_due ON queue (due) WHERE state = 'waiting';
 CREATE INDEX queue_waits ON queue (machine, entity) WHERE state = 'waiting';
 CREATE INDEX queue_cause ON queue (cause) WHERE cause IS NOT NULL;
+
+CREATE TRIGGER queue_is_new BEFORE INSERT ON queue
+WHEN EXISTS (SELECT 1 FROM queue WHERE key = NEW.key)
+BEGIN SELECT RAISE(ABORT, 'a queued command is there already; queued commands are never replaced'); END;
+
+CREATE TRIGGER queue_stays BEFORE UPDATE OF key, machine, entity, command, args, cause ON queue
+BEGIN SELECT RAISE(ABORT, 'what a queued command does is never changed'); END;
+
+CREATE TRIGGER queue_remains BEFORE DELETE ON queue
+BEGIN SELECT RAISE(ABORT, 'queued commands are never deleted'); END;

@@ -8,7 +8,18 @@ import pytest
 from tallystick.errors import StoreError
 from tallystick.store.protocol import Store
 from tallystick.store.rows import Changes
-from tallystick.testing.contracts.changes import AT, at_once, born, call_row, put, queue_row, snapshot, stopped
+from tallystick.store.schema import steps
+from tallystick.testing.contracts.changes import (
+    AT,
+    MACHINES,
+    at_once,
+    born,
+    call_row,
+    put,
+    queue_row,
+    snapshot,
+    stopped,
+)
 
 
 class Calls:
@@ -48,6 +59,41 @@ class Calls:
             assert look.claiming("p T2") is None
         put(store, Changes(calls={"c": call_row("c", state="confirmed", claims="p T2"), "b": second}))
         store.run(lambda transaction: transaction.claiming("p T2"))
+
+    def test_what_a_call_or_a_queued_command_is_about_stays(self, store: Store) -> None:
+        call, queued = call_row("a"), queue_row("k")
+        put(store, Changes(calls={"a": call}, queue={"k": queued}))
+        for more in ({"entity": "c2"}, {"key": "other"}, {"args": '{"amount":9}'}, {"steps": "[1]"}, {"secret": True}):
+            with pytest.raises(StoreError):
+                put(store, Changes(calls={"a": attrs.evolve(call, **more)}))
+        other: dict[str, str]
+        for other in ({"entity": "p2"}, {"command": "cancel"}, {"args": '{"amount":9}'}, {"cause": "b"}):
+            with pytest.raises(StoreError):
+                put(store, Changes(queue={"k": queue_row("k", **other)}))
+        with store.reading() as look:
+            assert (look.call("a"), look.queued(["k"])) == (call, {"k": queued})
+
+    def test_how_a_call_ended_stays_but_one_that_came_to_nothing_may_ask_again(self, store: Store) -> None:
+        ended = {name: call_row(name, state=name, closed=AT, outcome="{}") for name in ("declined", "unavailable")}
+        put(store, Changes(calls=dict(ended)))
+        for row in ended.values():
+            for more in ({"state": "confirmed"}, {"outcome": None}, {"closed": None}, {"attempts": 7}):
+                with pytest.raises(StoreError):
+                    put(store, Changes(calls={row.id: attrs.evolve(row, **more)}))
+        anew = attrs.evolve(
+            ended["unavailable"], state="open", closed=None, outcome=None, args='{"amount":4}', steps="[1]"
+        )
+        put(store, Changes(calls={anew.id: anew}))
+        with store.reading() as look:
+            assert look.call("unavailable") == anew
+            assert look.call("declined") == ended["declined"]
+
+    def test_pages_and_the_steps_they_declare_are_kept(self, store: Store) -> None:
+        with store.reading() as look:
+            assert {(page.name, page.version, page.text) for page in look.pages()} == {
+                (each.name, each.version, each.text) for each in MACHINES.all()
+            }
+            assert look.steps() == {step for machine in MACHINES.all() for step in steps(machine)}
 
     def test_calls_on_one_card_are_told_apart_from_those_on_another(self, store: Store) -> None:
         rows = [
