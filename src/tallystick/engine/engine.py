@@ -46,7 +46,7 @@ from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
-from tallystick.store.protocol import Store, Transaction
+from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, row_hash, stamp
 
 GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
@@ -139,19 +139,11 @@ class Engine:
             self._consider(command)
         jobs = [self._executing(command, send=False) for command in commands]
 
-        def all_or_none(transaction: Transaction) -> Receipt:
-            for done in steps.transact(self._context, jobs, transaction):
-                if isinstance(done, Invalid):
-                    raise done
-                receipt: Receipt = done[0]
-                if receipt.result is Ended.REFUSED:
-                    raise _Refused(receipt)
-            return receipt
-
         try:
-            return self.store.run(all_or_none, connection=connection)
-        except _Refused as refused:
-            return refused.receipt
+            receipt: Receipt = self.store.run(partial(steps.all_or_none, self._context, jobs), connection=connection)
+        except steps.Undone as undone:
+            return undone.receipt
+        return receipt
 
     def try_execute_many(self, commands: Iterable[Command]) -> list[Receipt | Invalid]:
         """Execute many commands in order, each with an answer of its own. With a local provider in few transactions."""
@@ -376,13 +368,6 @@ class Engine:
             raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
-
-
-@attrs.define(eq=False)
-class _Refused(Exception):
-    """Undoes what the commands before it have written."""
-
-    receipt: Receipt
 
 
 def _is_name(given: object) -> TypeGuard[str]:

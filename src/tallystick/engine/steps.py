@@ -67,6 +67,24 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     return done
 
 
+@attrs.define(eq=False)
+class Undone(Exception):
+    """A command was refused; it undoes what the commands before it have written."""
+
+    receipt: Receipt
+
+
+def all_or_none(context: Context, jobs: Sequence[Job], transaction: Transaction) -> Receipt:
+    """Jobs that execute commands, all of them or none; the receipt of the last. Raises Invalid, or Undone."""
+    for done in transact(context, jobs, transaction):
+        if isinstance(done, Invalid):
+            raise done
+        receipt: Receipt = done[0]
+        if receipt.result is Ended.REFUSED:
+            raise Undone(receipt)
+    return receipt
+
+
 def _or_invalid(job: Job, work: UnitOfWork) -> Any:
     """The result of a job, or its Invalid: an invalid command is no reason to undo the others."""
     try:

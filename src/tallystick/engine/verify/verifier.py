@@ -8,8 +8,8 @@ from itertools import groupby
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import IN_DOUBT, Invariant, Machine, Machines
+from tallystick.engine.keys import fingerprint
 from tallystick.engine.sealing import MARK, PREFIX
-from tallystick.engine.steps import fingerprint
 from tallystick.engine.verify.calls import calls_against_journal
 from tallystick.engine.verify.definitions import declared_steps
 from tallystick.engine.verify.queue import queue_against_journal
