@@ -26,6 +26,7 @@ from core_world import (
 from tallystick.core import arguments
 from tallystick.core.arguments import Minor
 from tallystick.core.entity import Intent, Plan
+from tallystick.core.explain import allowed, explained
 from tallystick.core.refusal import Code, Refusal, shown
 from tallystick.definition import reader
 from tallystick.definition.expression import Type
@@ -590,7 +591,7 @@ MOST = f"{LIMIT}"
 REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p authorized held=9",                     "settle amount=9",      Code.LINKED,      ["payment 'p' is authorized and refuses settle: there is no gift_card 'c'; create it first"]),
     ("p closed redeemed=9 | c issued",          "refund_to amount=9 to=n", Code.LINKED,   ["there is no gift_card 'n'"]),
-    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value can be put on it or spent from it.", "It would take: adjust, observe, register, reinstate."]),
+    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value can be put on it or spent from it.", "It would take: adjust, observe, register."]),
     ("p requested | c issued available=8",      "authorize amount=9",   Code.LINKED,      ["refuses hold: It carries less; with allow_partial it would give what it has (here allow_partial no, amount 0.09, available 0.08)"]),
     ("p requested | c issued",                  "authorize amount=9 allow_partial", Code.LINKED,  ["allow_partial yes"]),
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Another card carries its value."]),
@@ -604,7 +605,11 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("c suspended",                             "retire",               Code.DRIVEN_ONLY, ["only another machine drives it"]),
     ("c inventory",                             "hold amount=9",        Code.NOT_NOW,     ["gift_card 'c' is inventory and refuses hold: It is a blank; it must be allocated or activated, and issued, first."]),
     ("p reversed",                              "settle amount=9",      Code.NOT_NOW,     ["It ended and nothing was earned; a new try is a new payment. It takes no command any more."]),
-    ("p closed",                                "close",                Code.NOT_NOW,     ["It would take: void, refund, refund_to."]),
+    ("p closed",                                "close",                Code.NOT_NOW,     ["what was redeemed can only be refunded. It takes no command any more."]),
+    ("p closed redeemed=9 | c issued",          "close",                Code.NOT_NOW,     ["It would take: refund, refund_to."]),
+    ("p closed redeemed=9 redemption_id=R | c issued", "close",         Code.NOT_NOW,     ["It would take: void, refund, refund_to."]),
+    ("p closed redeemed=9 redemption_id=R | c suspended", "close",      Code.NOT_NOW,     ["It would take: void, refund_to."]),
+    ("p requested | c issued available=8 held=5", "authorize amount=9", Code.LINKED,      ["available 0.08; beside that, held 0.05)"]),
     ("toy:t lost",                              "end",                  Code.NOT_NOW,     ["this state does not answer it. It takes no command any more."]),
     ("p requested",                             "authorize amount=0",   Code.GUARD,       ["refuses authorize: The amount must be more than zero (here amount 0.00)"]),
     ("p requested",                             "authorize amount=-1",  Code.GUARD,       ["(here amount -0.01)"]),
@@ -647,7 +652,10 @@ IN_THE_WAY: list[tuple[str, str, str, Code | None, str]] = [
     ("c issued available=9",               "suspend",            "suspend",               Code.IN_DOUBT, "suspend was sent"),
     ("c allocated",                        "activate",           "suspend",               Code.IN_DOUBT, "activate_electronic was sent"),
     # while it may lead to a final state, everything is in the way
-    ("p authorized redeemed=5 held=9 | c issued held=9", "settle amount=9", "refund amount=5", Code.NOT_NOW, "Nothing has shipped yet"),
+    ("p authorized redeemed=5 held=9 | c issued held=9", "settle amount=9", "refund amount=5", Code.IN_DOUBT, "settle_all was sent"),
+    ("p requested | c issued available=9", "redeem amount=9",    "refund amount=9",       Code.IN_DOUBT, "redeem was sent"),
+    ("p requested | c issued available=9", "redeem amount=9",    "hold_again amount=9",   Code.NOT_NOW, "this state does not answer it, nor will the next one; redeem was sent to the provider and its answer is not known yet. It takes no command now."),
+    ("p requested | c issued available=9", "authorize amount=9", "settle amount=9",       Code.IN_DOUBT, "authorize was sent"),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "settle amount=9", "refund amount=5", Code.IN_DOUBT, "settle_all was sent"),
     ("p advanced_hold redeemed=5 held=9 | c issued held=9", "cancel",    "refund amount=5", Code.IN_DOUBT, "cancel_rest was sent"),
     ("p advanced_hold held=9 uncovered=5 | c issued held=9", "settle amount=4 last", "cover_elsewhere amount=1", Code.IN_DOUBT, "settle_last was sent"),
@@ -666,7 +674,7 @@ IN_THE_WAY: list[tuple[str, str, str, Code | None, str]] = [
     ("p closed redeemed=9 redemption_id=R | c issued", "refund amount=5", "void",            Code.GUARD, "in_doubt 0.05"),   # the provider would void all of it
     ("p closed redeemed=9 redemption_id=R | c issued", "void",      "refund amount=5",       Code.GUARD, "redeemed 0.00"),
     ("c issued available=9",               "redeem amount=5",    "redeem amount=4",       None, ""),
-    ("c issued available=9",               "redeem amount=5",    "redeem amount=5",       Code.GUARD, "available 0.04"),
+    ("c issued available=9",               "redeem amount=5",    "redeem amount=5",       Code.GUARD, "available 0.04; beside that, in doubt 0.05)"),
     ("c issued available=9",               "redeem amount=5",    "suspend",               None, ""),
     ("c issued available=9",               "suspend",            "redeem amount=5",       None, ""),
     ("c issued available=9",               "redeem amount=5",    "observe balance=9",     Code.GUARD, "in_doubt 0.05"),
@@ -684,8 +692,9 @@ SHOWN_APART = {Code.NO_SUCH_ENTITY, Code.CURRENCY}
 
 def refused(world: World, command: str) -> Refusal:
     before = untouched(world)
-    answer = world.decide(command)
-    assert isinstance(answer, Refusal), "it is taken"
+    bare = world.decide(command)
+    assert isinstance(bare, Refusal), "it is taken"
+    answer = explained(bare, world.machines, world.entities, lambda _: ())
     assert world.entities == before, "a refusal changes nothing"
     entity = next(iter(world.entities.values()))
     assert (answer.machine, answer.id, answer.state, answer.command) == (*entity.ref, entity.state, command.split()[0])
@@ -695,7 +704,7 @@ def refused(world: World, command: str) -> Refusal:
     table = [
         name for name, each in machine.commands.items() if (entity.state, name) in machine.table and not each.driven
     ]
-    assert list(answer.allowed) == table
+    assert [name for name in table if name in answer.allowed] == list(answer.allowed)
     return answer
 
 
@@ -728,6 +737,53 @@ def test_while_a_call_is_not_answered(given: str, first: str, command: str, code
         assert isinstance(ended.answer(call, outcome), Plan)
         later.append(isinstance(ended.decide(command), Intent))
     assert any(later) or not answer.waits, "what has only to wait may be taken when the way is free"
+
+
+# what is there · what a caller may do now
+ALLOWED = [
+    ("p requested | c issued available=9",                "authorize redeem cancel close"),
+    ("p requested | c issued",                            "cancel close"),                  # the card carries nothing
+    ("p requested | c suspended available=9",             "cancel close"),                  # the card refuses
+    ("p authorized held=1 | c issued held=1",             "settle mark_hold_lost cancel"),  # only all of it fits
+    ("p partially_settled uncovered=9 | c issued",        "cover_elsewhere cancel close"),
+    ("p partially_settled uncovered=9 | c issued available=1", "hold_again cover_elsewhere cancel close"),
+    ("p closed redeemed=9 | c issued",                    "refund refund_to"),
+    ("p closed redeemed=9 redemption_id=R | c issued",    "void refund refund_to"),
+    ("p closed redeemed=9 | c replaced",                  "refund_to"),
+    ("p closed | c issued",                               ""),
+    ("c issued available=9 limit=9",                      "redeem adjust observe register suspend"),
+    ("c issued kind=promo",                               "adjust observe register suspend"),
+    ("c suspended was=issued available=9",                "adjust observe register reinstate"),
+    ("c inventory",                                       "allocate recognize"),
+    ("c inventory form=physical",                         "activate recognize"),
+    ("c replaced",                                        ""),
+    ("f released | c inventory",                          "review allocate cancel"),
+    ("f released form=physical | c inventory",            "review ship cancel"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "names"), ALLOWED)
+def test_allowed_is_what_would_be_taken_now(given: str, names: str) -> None:
+    world = World(given)
+    assert " ".join(allowed(world.machines, next(iter(world.entities.values())), world.entities)) == names
+
+
+def test_a_refusal_names_the_call_that_is_in_its_way() -> None:
+    world = World("p requested | c issued available=9")
+    assert isinstance(world.ask("redeem amount=9"), str)
+    for command, words in (
+        ("void", "is not known yet (call 7)"),
+        ("hold_again amount=1", "not known yet (call 7). It"),
+    ):
+        bare = world.decide(command)
+        assert isinstance(bare, Refusal)
+        answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")])
+        assert words in answer.why
+        assert answer.calls == ("7",)
+    bare = world.decide("redeem amount=1", of="c")
+    assert isinstance(bare, Refusal)
+    answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")])
+    assert answer.why.endswith("in doubt 0.09). The provider has not answered redeem (call 7) yet.")
 
 
 def test_every_code_has_its_line() -> None:
@@ -834,7 +890,9 @@ def test_a_refused_guard_names_its_candidates_and_the_numbers(
     said = [each for each in MACHINES[answer.machine].refused.get((str(answer.state), answer.command), ())
             if each.says.removesuffix(".") in answer.why]  # fmt: skip
     for name, value in values.items():
-        assert (f"{name} {value}" in answer.why) == all(each.guard and name in each.guard.names for each in said)
+        assert (f"{name} {value}" in answer.why.partition("; beside that")[0]) == all(
+            each.guard and name in each.guard.names for each in said
+        )
     for part in failed.values():
         assert (f"'{part}'" in answer.why) == (not said)
 
@@ -889,8 +947,9 @@ def test_a_refusal_with_a_guard_says_its_sentence_and_the_numbers(
     given: str, command: str, because: str, candidates: list[str]
 ) -> None:
     world = World(given, reader.read({"locker.yaml": LOCKER}))
-    answer = world.decide(command)
-    assert isinstance(answer, Refusal)
+    bare = world.decide(command)
+    assert isinstance(bare, Refusal)
+    answer = explained(bare, world.machines, world.entities, lambda _: ())
     assert answer.why.endswith(f" refuses {command.split()[0]}: {because}")
     assert [each.transition for each in answer.candidates] == candidates
 

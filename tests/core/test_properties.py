@@ -106,7 +106,7 @@ class Story:
         """A command that the state answers, with amounts that are near what stands there."""
         entity = self.world[line.who]
         machine = MACHINES[entity.machine]
-        known = [*(refusal.allowed(machine, entity.state) or machine.commands)]
+        known = [*(refusal.answered(machine, entity.state) or machine.commands)]
         if line.part % 8:
             known = [each for each in known if each not in ENDING] or known
         name = known[line.which % len(known)]

@@ -61,6 +61,9 @@ class BaseBooks:
     def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
         """Whether a command would be taken now, and why not. Writes nothing.
 
+        With its facts, of something that does not exist yet, as if it were created:
+        `may("payment", "new", "authorize", card="card-1", amount="60.00")`.
+
         Raises:
             NotFound: there is no such machine or entity.   Invalid: the command or its arguments cannot be considered.
         """

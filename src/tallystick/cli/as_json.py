@@ -14,7 +14,7 @@ import attrs
 
 from tallystick import money
 from tallystick.core.entity import Entity, Posting
-from tallystick.core.refusal import Refusal, allowed, mask
+from tallystick.core.refusal import Refusal, answered, mask
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
@@ -174,6 +174,7 @@ def refusal(of: Refusal) -> Plain:
         "command": of.command,
         "candidates": [attrs.asdict(each) for each in of.candidates],
         "allowed": list(of.allowed),
+        "calls": list(of.calls),
         "cause": refusal(of.cause) if of.cause else None,
     }
 
@@ -190,7 +191,7 @@ def commands(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
             "to": line.target or entity.state,
             "money": list(line.step.money),
         }
-        for name in allowed(machine, entity.state)
+        for name in answered(machine, entity.state)
         for line in taken
         if name in line.step.commands
     ]

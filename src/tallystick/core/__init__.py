@@ -5,7 +5,7 @@ computed from the values before it. The core knows no clock, no randomness and n
 
 Read in this order: `entity` (what it speaks of), `arguments` (what a caller gives, typed), `decide` (which transitions
 would fire, and its head has the theory), `resolve` (what they do; and what an answer of the provider does to what was
-set aside), `refusal` (why not, and what would be allowed instead).
+set aside), `refusal` (why not), `explain` (what would be taken instead, and what is in the way).
 
 Knows the definition, the provider's values and money. The engine calls it for every command; the checks ask it what
 would happen.

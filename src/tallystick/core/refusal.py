@@ -1,7 +1,7 @@
 """A refusal: the machine says no, nothing changed, and this is why.
 
 It is a value, not an exception. It has the state, the command, and every transition that might have answered: its guard
-in words, the actual numbers, and which part of the guard failed. It also says what would be allowed instead.
+in words, the actual numbers, and which part of the guard failed. `explain` adds what would be taken instead.
 """
 
 from __future__ import annotations
@@ -64,8 +64,10 @@ class Refusal:
     command: str  # that it refuses
     why: str  # the whole sentence, with the actual numbers
     candidates: tuple[Candidate, ...] = ()  # the transitions that might have answered
-    allowed: tuple[str, ...] = ()  # commands that this state answers
+    allowed: tuple[str, ...] = ()  # commands that it would take now, with some arguments: see `explain`
     cause: Refusal | None = None  # what the driven entity said
+    calls: tuple[str, ...] = ()  # ids of the open calls that are in its way
+    doubts: bool = attrs.field(default=False, repr=False)  # it is about amounts, and some of them are in doubt
 
     @property
     def waits(self) -> bool:
@@ -86,6 +88,9 @@ class Refusal:
 
     def __str__(self) -> str:
         return self.why
+
+
+UNANSWERED = "this state does not answer it"
 
 
 def mask(number: str) -> str:
@@ -120,23 +125,28 @@ def unaided(machine: str, id: str, command: str, why: str) -> Refusal:
 
 
 def of(entity: Entity, machine: Machine, command: str, code: Code, because: str, **more: object) -> Refusal:
-    """A refusal of `command` by `entity`, with what its state would answer."""
+    """A refusal of `command` by `entity`."""
     why = f"{machine.name} {entity.id!r} is {entity.state} and refuses {command}: {because}"
-    refusal = Refusal(code, machine.name, entity.id, entity.state, command, why, allowed=allowed(machine, entity.state))
+    refusal = Refusal(code, machine.name, entity.id, entity.state, command, why)
     return attrs.evolve(refusal, **more) if more else refusal  # type: ignore[arg-type]
 
 
-def allowed(machine: Machine, state: str) -> tuple[str, ...]:
-    """The commands that a state answers to a caller, in the order of the page."""
+def answered(machine: Machine, state: str) -> tuple[str, ...]:
+    """The commands that a state answers to a caller, in the order of the page; with some arguments, perhaps."""
     commands = machine.commands.values()
     return tuple(each.name for each in commands if not each.driven and (state, each.name) in machine.table)
 
 
 def not_now(entity: Entity, machine: Machine, command: str) -> Refusal:
-    says = machine.on_purpose.get((entity.state, command), "this state does not answer it")
-    would = allowed(machine, entity.state)
-    instead = f" It would take: {', '.join(would)}." if would else " It takes no command any more."
-    return of(entity, machine, command, Code.NOT_NOW, f"{says}{'' if says.endswith('.') else '.'}{instead}")
+    """The state does not answer the command. While the state itself is in doubt, that is the reason."""
+    changing = machine.rows[entity.changing] if entity.changing is not None else None
+    if changing is None:
+        return of(entity, machine, command, Code.NOT_NOW, machine.on_purpose.get((entity.state, command), UNANSWERED))
+    sent = f"{changing.name} was sent to the provider and its answer is not known yet"
+    then = (changing.target, changing.transition.otherwise)
+    if any((state, command) in machine.table for state in then):
+        return of(entity, machine, command, Code.IN_DOUBT, sent)
+    return of(entity, machine, command, Code.NOT_NOW, f"{UNANSWERED}, nor will the next one; {sent}")
 
 
 def by_page(entity: Entity, machine: Machine, command: str, args: Mapping[str, object]) -> Refusal | None:
@@ -149,8 +159,10 @@ def by_page(entity: Entity, machine: Machine, command: str, args: Mapping[str, o
         candidates = tuple(
             _candidate(entity, machine, command, row, args) for row in machine.table.get((entity.state, command), ())
         )
-        why = f"{each.says.removesuffix('.')} (here {numbers})" if numbers else each.says
-        return of(entity, machine, command, Code.GUARD, why, candidates=candidates)
+        beside = _beside(entity, machine, values)
+        why = f"{each.says.removesuffix('.')} (here {numbers}{beside})" if numbers else each.says
+        doubts = _doubts(entity, machine, values)
+        return of(entity, machine, command, Code.GUARD, why, candidates=candidates, doubts=doubts)
     return None
 
 
@@ -168,7 +180,22 @@ def by_guard(
         f"{' and '.join(names)} need{'' if len(names) > 1 else 's'} '{part}'" for part, names in failing.items()
     )
     numbers = ", ".join(f"{name} {value}" for name, value in sorted(values.items()))
-    return of(entity, machine, command, Code.GUARD, f"{needs} (here {numbers})", candidates=candidates)
+    why = f"{needs} (here {numbers}{_beside(entity, machine, values)})"
+    doubts = _doubts(entity, machine, values)
+    return of(entity, machine, command, Code.GUARD, why, candidates=candidates, doubts=doubts)
+
+
+def _beside(entity: Entity, machine: Machine, values: Mapping[str, str]) -> str:
+    """What else stands on the entity, if the reason looks at one of its accounts."""
+    if not any(name in values for name in machine.columns):
+        return ""
+    others = [name for name in machine.columns if name not in values and entity.accounts[name]]
+    shown_ = [f"{name.replace('_', ' ')} {shown(entity.accounts[name], MONEY, entity.currency)}" for name in others]
+    return f"; beside that, {', '.join(shown_)}" if others else ""
+
+
+def _doubts(entity: Entity, machine: Machine, values: Mapping[str, str]) -> bool:
+    return bool(entity.accounts.get(IN_DOUBT)) and any(name in values for name in machine.columns)
 
 
 def _candidate(entity: Entity, machine: Machine, command: str, row: Row, args: Mapping[str, object]) -> Candidate:

@@ -168,13 +168,16 @@ class Engine:
     def may(self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None) -> Answer:
         """Whether a command would be taken now, and why not. Writes nothing.
 
+        With the facts of an entity that does not exist yet, the answer is as if it were created with them: currency and
+        texts may be left out.
+
         Raises:
             Invalid: it cannot be considered.   NotFound: there is no such machine or entity.
         """
         wanted = Command(machine, id, command, args or {}, key="may")
         self._consider(wanted)
         with self.store.reading() as reading:
-            return _found(preview(self._context, reading, wanted, self._refs))
+            return _found(preview(self._context, reading, wanted, partial(self._refs, facts=True)))
 
     def may_all(self, commands: Sequence[Command]) -> Answer:
         """Whether commands would be taken now, one after the other, each with what follows it; of the first no, why.
@@ -347,14 +350,17 @@ class Engine:
         do = partial(steps.execute, provider=self.provider, command=command, send=send)
         return Job(do, self._refs(command), [command.key])
 
-    def _refs(self, command: Command) -> list[Ref]:
-        """The entities that a command names. Which arguments are links is the same in all versions that have them."""
+    def _refs(self, command: Command, *, facts: bool = False) -> list[Ref]:
+        """The entities that a command names. Which arguments are links is the same in all versions that have them.
+
+        `facts`: the facts of its entity are among the arguments, or may be.
+        """
         found: list[Ref] = [(command.machine, command.id)]
         for machine in self.machines.versions(command.machine):
-            links = dict(machine.links) if command.command == CREATE else {}
+            links = dict(machine.links) if facts or command.command == CREATE else {}
             if command.command in machine.commands:
                 types = machine.commands[command.command].arguments
-                links = {name: type_.machine for name, type_ in types.items() if type_.kind == "link"}
+                links |= {name: type_.machine for name, type_ in types.items() if type_.kind == "link"}
             found += [(to, value) for name, to in links.items() if _is_name(value := command.args.get(name))]
         return found
 

@@ -7,30 +7,39 @@ several commands would stumble over in its last one before its first is given.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
 
 from tallystick.core import arguments, refusal, resolve
-from tallystick.core.entity import CREATE, Intent, Plan, Ref, Request
+from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
+from tallystick.definition.machine import Machine
+from tallystick.engine.doubt import explained
 from tallystick.engine.receipt import Answer, Command
 from tallystick.engine.steps import Context, decided, request_of, uncreatable
 from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.errors import Invalid
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import stamp
 
 RefsOf = Callable[[Command], list[Ref]]  # the entities that a command names
+ANY_TEXT = "?"  # stands for a text that is not given: an order has some id
+ANY_CURRENCY = "points"  # stands for the currency of somebody who does not exist
 
 
 def preview(context: Context, reading: Reading, command: Command, refs_of: RefsOf) -> Answer:
-    """What a command would do now."""
+    """What a command would do now. Its entity may not exist yet, if its facts are among the arguments."""
     work = _work(context, reading)
     work.lock(refs_of(command))
-    entity = work.world.get((command.machine, command.id))
-    plan = _plan(work, command)
+    ready = command if command.command == CREATE else _as_if_created(work, command)
+    plan = ready if isinstance(ready, Refusal) else _plan(work, ready)
     if isinstance(plan, Refusal):
+        said = explained(work, plan)
         if command.command == CREATE:
-            return Answer(False, context.machines[command.machine].start, CREATE, refusal=plan)
-        return Answer(False, entity.state if entity is not None else None, refusal=plan)
+            return Answer(False, context.machines[command.machine].start, CREATE, refusal=said)
+        entity = work.world.get((command.machine, command.id))
+        return Answer(False, entity.state if entity is not None else None, refusal=said)
     return Answer(True, plan.entities[0].state, plan.entries[0].transition, plan.entries[0].postings)
 
 
@@ -47,7 +56,7 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
             continue
         plan = _plan(work, command)
         if isinstance(plan, Refusal):
-            return Answer(False, refusal=plan)
+            return Answer(False, refusal=explained(work, plan))
         answer = Answer(True, plan.entities[0].state, plan.entries[0].transition, plan.entries[0].postings)
         following = deque([plan])
         while following:
@@ -58,7 +67,7 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
                 if isinstance(plan, Plan):
                     following.append(plan)
                 elif not _patient(work, request):  # what is patient waits until it is taken
-                    return Answer(False, refusal=plan)
+                    return Answer(False, refusal=explained(work, plan))
     return answer
 
 
@@ -90,3 +99,66 @@ def _plan(work: UnitOfWork, command: Command) -> Plan | Refusal:
 def _decided(work: UnitOfWork, request: Request) -> Plan | Refusal:
     intent = decided(work, request)
     return resolve.complete(work.machines, intent) if isinstance(intent, Intent) else intent
+
+
+# Something that does not exist yet
+
+
+def _as_if_created(work: UnitOfWork, command: Command) -> Command | Refusal:
+    """The command without facts, with its entity in the world; or why the entity cannot be created.
+
+    Raises:
+        Invalid: a fact is missing that is no text, or is not what its page says.
+    """
+    entity = work.world.get((command.machine, command.id))
+    version = work.machines[command.machine]
+    if entity is not None:
+        version = work.machines.at(entity.machine, entity.machine_version)
+    declared = version.commands.get(command.command)
+    takes = declared.arguments if declared is not None else {}
+    facts = {
+        name: value
+        for name, value in command.args.items()
+        if name not in takes and (name == "currency" or name in version.facts)
+    }
+    if entity is not None:
+        return _without(command, [name for name in facts if _has(work, entity, version, name, facts[name])])
+    if not facts or declared is None:
+        return refusal.missing(command.machine, command.id, command.command)
+    currency, values = arguments.created(version, _filled(work, version, facts), work.numbers.seal)
+    creating = attrs.evolve(command, command=CREATE, args=facts)
+    refused = uncreatable(work, creating, version, currency, values)
+    if refused is not None:
+        return refused
+    (made,) = resolve.create(version, command.id, currency, values).entities
+    work.world[made.ref] = made
+    return _without(command, list(facts))
+
+
+def _without(command: Command, facts: Iterable[str]) -> Command:
+    left_out = set(facts)
+    return attrs.evolve(command, args={name: each for name, each in command.args.items() if name not in left_out})
+
+
+def _has(work: UnitOfWork, entity: Entity, version: Machine, name: str, given: object) -> bool:
+    """Whether an entity that exists has this fact. A fact that it has not is an argument that nobody takes."""
+    if name == "currency":
+        return given == entity.currency
+    try:
+        value = arguments.value(name, version.facts[name].type, given, entity.currency, work.numbers.seal)
+    except Invalid:
+        return False
+    return value == entity.facts.get(name)
+
+
+def _filled(work: UnitOfWork, version: Machine, facts: Mapping[str, object]) -> dict[str, object]:
+    """The facts with what follows from them: the currency is that of a linked entity, an unnamed order is any."""
+    linked = [(target, str(facts[fact])) for fact, target in version.links.items() if facts.get(fact) is not None]
+    there = [work.world[ref].currency for ref in linked if ref in work.world]
+    currency = next(iter(there), ANY_CURRENCY if linked else None)  # whom it links to may not exist, and that is said
+    texts = {
+        name: ANY_TEXT
+        for name, fact in version.facts.items()
+        if fact.type.kind == "text" and not fact.type.optional and not fact.later and fact.default is None
+    }
+    return {**texts, **({"currency": currency} if currency else {}), **facts}

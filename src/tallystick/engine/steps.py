@@ -16,7 +16,7 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import CREATE, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.machine import Machine, Machines
-from tallystick.engine import queue_rows, uniqueness
+from tallystick.engine import doubt, queue_rows, uniqueness
 from tallystick.engine.ask_provider import card_facts
 from tallystick.engine.journal import write_down
 from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
@@ -109,14 +109,14 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
         if again is None:
             return receipt, None
     if request is None:
-        return _refused(command, refusal.missing(command.machine, command.id, command.command)), None
+        return _refused(work, command, refusal.missing(command.machine, command.id, command.command)), None
     _signed(work, command)
     same_as_queued(work, command, mark)
     if command.due is not None:
         return queue_rows.defer(work, command, request), None
     intent = decided(work, request)
     if isinstance(intent, Refusal):
-        return _refused(command, intent), None
+        return _refused(work, command, intent), None
     return _carry_out(work, provider, command, intent, mark, again, send)
 
 
@@ -172,7 +172,7 @@ def _create(work: UnitOfWork, command: Command) -> Receipt:
     same_as_queued(work, command, mark)
     refused = uncreatable(work, command, machine, currency, facts)
     if refused is not None:
-        return _refused(command, refused)
+        return _refused(work, command, refused)
     return _apply(work, command, resolve.create(machine, command.id, currency, facts), mark, {}, None)
 
 
@@ -211,7 +211,7 @@ def _carry_out(
         entity = intent.steps[0].entity
         machine = work.machines.at(entity.machine, entity.machine_version)
         why = f"it has moved on since this key asked for {again.verb} and nobody was there; give it a new key"
-        return _refused(command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
+        return _refused(work, command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
     if intent.asked is None:
         return _apply(work, command, resolve.complete(work.machines, intent), mark, _before(intent), None), None
     call = _call_for(work, intent, again)
@@ -241,11 +241,11 @@ def _answered(work: UnitOfWork, provider: Provider, command: Command, intent: In
     if outcome.result is not Result.CONFIRMED or odd:
         said = redacted(outcome.text or str(outcome.reason or ""), call.secrets.values())
         why = odd or f"provider {provider.name} says {outcome.result}: {said}"
-        return _refused(command, refusal.unaided(command.machine, command.id, command.command, why))
+        return _refused(work, command, refusal.unaided(command.machine, command.id, command.command, why))
     if any(step.row.gives_unique for step in intent.steps):
         taken = uniqueness.refused(work, intent, outcome)
         if taken is not None:
-            return _refused(command, taken)
+            return _refused(work, command, taken)
     return _apply(work, command, resolve.complete(work.machines, intent, outcome), mark, before, outcome)
 
 
@@ -313,7 +313,8 @@ def _apply(
     )  # fmt: skip
 
 
-def _refused(command: Command, refused: Refusal) -> Receipt:
+def _refused(work: UnitOfWork, command: Command, refused: Refusal) -> Receipt:
+    refused = doubt.explained(work, refused)
     return Receipt(
         Ended.REFUSED, command.key, command.machine, command.id, command.command, refused.state,
         refusal=refused, why=refused.why,

@@ -1,0 +1,103 @@
+"""What a refusal says beside its reason: what would be taken now, and which calls stand in its way.
+
+`decide` is asked again and again, with arguments that are near what stands there. So this is for whoever reads the
+refusal, and not for whoever only has to know that there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice, product
+
+import attrs
+
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, Ref, Request
+from tallystick.core.refusal import Code, Refusal, answered
+from tallystick.definition.expression import Type
+from tallystick.definition.machine import Command, Machine, Machines
+
+OpenCall = tuple[str, str]  # the id of a call that is not answered yet, and its verb
+SOMEBODY = "\0"  # an entity that nobody has: whichever the caller would name
+MOST = 4000  # arguments tried of one command
+
+
+def explained(
+    refusal: Refusal, machines: Machines, world: Mapping[Ref, Entity], calls_of: Callable[[Entity], Sequence[OpenCall]]
+) -> Refusal:
+    """The refusal with what its entity would take now, and the open calls that are in its way; its causes likewise."""
+    cause = explained(refusal.cause, machines, world, calls_of) if refusal.cause is not None else None
+    why = refusal.why
+    if cause is not None and refusal.cause is not None and why.endswith(refusal.cause.why):
+        why = why.removesuffix(refusal.cause.why) + cause.why
+    entity = world.get((refusal.machine, refusal.id))
+    if entity is None:
+        return attrs.evolve(refusal, why=why, cause=cause)
+    would = allowed(machines, entity, world)
+    in_doubt = refusal.code is Code.IN_DOUBT or (refusal.code is Code.NOT_NOW and entity.changing is not None)
+    calls: Sequence[OpenCall] = ()
+    if entity.calls and cause is None and (in_doubt or refusal.doubts):
+        calls = calls_of(entity)
+    if calls and in_doubt:
+        why = f"{why} ({', '.join(f'call {id}' for id, _ in calls)})"
+    elif calls:
+        named = " and ".join(f"{verb} (call {id})" for id, verb in calls)
+        why = f"{why.removesuffix('.')}. The provider has not answered {named} yet."
+    if refusal.code is Code.NOT_NOW:
+        why = f"{why}{'' if why.endswith('.') else '.'} {_instead(machines, entity, would)}"
+    ids = tuple(id for id, _ in calls) if cause is None else cause.calls
+    return attrs.evolve(refusal, why=why, allowed=would, cause=cause, calls=ids)
+
+
+def _instead(machines: Machines, entity: Entity, would: tuple[str, ...]) -> str:
+    if would:
+        return f"It would take: {', '.join(would)}."
+    final = machines.at(entity.machine, entity.machine_version).states[entity.state].final
+    return f"It takes no command {'any more' if final and not entity.calls else 'now'}."
+
+
+def allowed(machines: Machines, entity: Entity, world: Mapping[Ref, Entity]) -> tuple[str, ...]:
+    """The commands that a caller could give to the entity now, with some arguments, in the order of the page."""
+    machine = machines.at(entity.machine, entity.machine_version)
+    return tuple(name for name in answered(machine, entity.state) if _taken(machines, machine, entity, name, world))
+
+
+def _taken(machines: Machines, machine: Machine, entity: Entity, name: str, world: Mapping[Ref, Entity]) -> bool:
+    for args in islice(_arguments(machine.commands[name], entity, world), MOST):
+        answer = decide(machines, Request(entity.machine, entity.id, name, args), world)
+        if not isinstance(answer, Refusal) or _first_cause(answer).id == SOMEBODY:
+            return True
+    return False
+
+
+def _first_cause(refusal: Refusal) -> Refusal:
+    return _first_cause(refusal.cause) if refusal.cause is not None else refusal
+
+
+def _arguments(command: Command, entity: Entity, world: Mapping[Ref, Entity]) -> Iterator[dict[str, object]]:
+    names = list(command.arguments)
+    amounts = _amounts(entity, world)
+    for values in product(*(_values(type_, amounts) for type_ in command.arguments.values())):
+        yield dict(zip(names, values, strict=True))
+
+
+def _values(type_: Type, amounts: list[int]) -> list[object]:
+    """Values of a type, those first that are taken most often."""
+    none = [None] if type_.optional else []
+    match type_.kind:
+        case "money" | "count":
+            return [*amounts, *none]
+        case "flag":
+            return [False, True]
+        case "choice":
+            return [*type_.choices, *none]
+        case "link":
+            return [SOMEBODY, *none]
+    return ["x", *none]
+
+
+def _amounts(entity: Entity, world: Mapping[Ref, Entity]) -> list[int]:
+    """Amounts that a guard may look for: the least, what stands on the entity and on those that it links to."""
+    linked = [world[ref] for ref in world if ref[1] in entity.facts.values()]
+    stand = chain.from_iterable([*each.accounts.values(), *each.facts.values()] for each in (entity, *linked))
+    return list(dict.fromkeys([1, *(each for each in stand if type(each) is int and each > 0), 0, -1]))
