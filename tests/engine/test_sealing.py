@@ -28,6 +28,7 @@ import tallystick
 from tallystick.books.balance import BalanceSettings, Said
 from tallystick.books.books import Books
 from tallystick.cli.main import main
+from tallystick.core.arguments import plain_number
 from tallystick.core.refusal import mask
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
@@ -72,7 +73,7 @@ def physical(books: Books, id: str, number: str, amount: str = "50.00") -> str:
 @given(st.text(max_size=80))
 def test_what_is_sealed_comes_back_and_is_always_the_same(number: str) -> None:
     sealed = NUMBERS.seal(number)
-    assert NUMBERS.opened(sealed) == number
+    assert NUMBERS.opened(sealed) == plain_number(number)
     assert SealedNumbers(ONE).seal(number) == sealed != OTHERS.seal(number)
     with pytest.raises(StoreError, match="cannot be opened"):
         OTHERS.opened(sealed)
@@ -103,7 +104,7 @@ def test_what_never_was_sealed_is_refused(text: str) -> None:
 
 @given(st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=9, max_size=30))
 def test_the_last_four_characters_can_be_read_and_no_more(number: str) -> None:
-    assert mask(NUMBERS.seal(number)) == mask(number) == f"…{number[-4:]}"
+    assert mask(NUMBERS.seal(number)) == mask(plain_number(number)) == f"…{number[-4:].upper()}"
 
 
 @pytest.mark.parametrize("number", ["0", "0281", "60060281"])
@@ -305,7 +306,7 @@ def test_what_is_sealed_is_no_ones_number(books: Books) -> None:
     assert books.balance(sealed, currency="BRL", client="x").said is Said.NOT_FOUND
     books.engine.execute("gift_card", "d", "create", {"form": "physical", "currency": "BRL"}, key="d")
     books.engine.execute("gift_card", "d", "activate", {"number": sealed}, key="d/activate")
-    assert books.card("d").number == sealed  # a number like any other
+    assert books.card("d").number == plain_number(sealed)  # a number like any other
 
 
 def test_a_number_is_checked_as_in_readable_books(books: Books) -> None:
@@ -313,7 +314,7 @@ def test_a_number_is_checked_as_in_readable_books(books: Books) -> None:
     for wrong, said in (
         ("", "it is empty"),
         ("x" * 1001, "longer than 1000"),
-        ("6\n", "cannot be printed"),
+        ("6\x00", "cannot be printed"),
         (6, "not int"),
     ):
         with pytest.raises(Invalid, match=said):

@@ -151,16 +151,20 @@ class Books(Holding):
         """A payment by id. Raises NotFound if there is none."""
         return payment_view(self._entity("payment", payment))
 
-    def find(self, number: str) -> Card | None:
-        """The card with this number, if our books have it."""
+    def find(self, number: str, currency: str | None = None) -> Card | None:
+        """The card with this number, if our books have it. Blanks, separators and case do not count.
+
+        A card may carry several balances: name the `currency` then. Without it, the first by the name of its currency.
+        """
         if not (isinstance(number, str) and number.isprintable()):
             return None
         number = self.engine.numbers.seal(number)  # as it stands in our books
         with self.engine.store.reading() as reading:
             found = [id for machine, id in reading.find(number) if machine == "gift_card"]
             cards = [each for id in found if (each := reading.entity("gift_card", id)) is not None]
-        matching = [each.id for each in cards if each.facts.get("number") == number]
-        return self.card(matching[0]) if matching else None
+        matching = [each for each in cards if each.facts.get("number") == number and currency in (None, each.currency)]
+        first = min(matching, key=lambda each: each.currency, default=None)
+        return self.card(first.id) if first is not None else None
 
     def plan(self, amount: Money, cards: Sequence[str]) -> Tender:
         """Spread an amount over cards in the given order, each up to what is available on it now.

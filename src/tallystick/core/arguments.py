@@ -2,11 +2,12 @@
 
 An amount is a `Money` or decimal text such as `"50.00"`. A bare number is no amount: nobody knows whether 50 counts
 cents or whole units. Only our own books give minor units, marked as such. A secret is a text that is passed on and
-forgotten.
+forgotten. A card number is one number however it is typed: see `plain_number`.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 
 from tallystick import money
@@ -35,6 +36,15 @@ class Minor(int):
 def in_minor_units(args: Mapping[str, object]) -> dict[str, object]:
     """Arguments whose whole numbers are minor units, because our own books or our own tests have reckoned them."""
     return {name: Minor(value) if type(value) is int else value for name, value in args.items()}
+
+
+def plain_number(text: str) -> str:
+    """A card number as it is compared and kept: what people put between its characters is left out, in capitals.
+
+    `6006 4902-81ab` and `6006490281AB` are one number. Of a text without letters and digits nothing is left.
+    """
+    compatible = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).upper())
+    return "".join(each for each in compatible if each.isalnum())
 
 
 def typed(
@@ -102,8 +112,11 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
             if given not in type_.choices:
                 raise Invalid(f"{where}: {given!r} is not one of its choices.{nearest(given, type_.choices)}")
             return given
+        case "number" if isinstance(given, Kept):
+            return str(given)
         case "number" if isinstance(given, str):
-            return str(given) if isinstance(given, Kept) else seal(_text(where, given, secret=True))
+            number = _number(where, given)
+            return seal(number) if number else value(where, type_, None, currency, seal)
         case "text" | "link" | "secret" if isinstance(given, str):
             return _text(where, given, secret=type_.kind == "secret")
     said = type(given).__name__ if type_.kind in ("secret", "number") else repr(given)[:60]
@@ -122,6 +135,12 @@ def minor(where: str, given: object, currency: str) -> int:
         return money.parse(given, currency)  # type: ignore[arg-type]  # it refuses all that is no text
     except MoneyError as error:
         raise Invalid(f"{where}: {error}") from None
+
+
+def _number(where: str, given: str) -> str:
+    """A card number as it was pasted: blanks of every kind and signs that nobody sees may be in it, or be all of it."""
+    visible = "".join(each for each in given if not each.isspace() and unicodedata.category(each) != "Cf")
+    return plain_number(_text(where, visible, secret=True)) if visible or not given else ""
 
 
 def _text(where: str, given: str, *, secret: bool) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tallystick.core.arguments import Kept, in_minor_units
+from tallystick.core.arguments import Kept, in_minor_units, plain_number
 from tallystick.errors import Invalid, StoreError
 from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Observed, Outcome, Result, Unread
 from tallystick.provider.verbs import VERBS
@@ -67,20 +67,21 @@ class Numbers:
         return None
 
     def seal(self, number: str) -> str:
-        """The text that stands in the books for a number."""
-        return number
+        """The text that stands in the books for a number, however it was typed."""
+        return plain_number(number)
 
     def opened(self, text: str) -> str:
         """The number that a text in the books stands for. Raises StoreError: it stands for none."""
         return text
 
     def find(self, reading: Reading, text: str) -> list[Ref]:
-        """Entities with this id, in any machine; or cards with this number."""
-        return reading.find(text)
+        """Entities with this id, in any machine; or cards with this number, however it was typed."""
+        return list(dict.fromkeys([*reading.find(text), *reading.find(self.seal(text))]))
 
     def outcome(self, outcome: Outcome) -> Outcome:
         """An answer of the provider, for the books."""
-        return outcome
+        number = plain_number(outcome.number) if outcome.number is not None else None
+        return outcome if number is None else attrs.evolve(outcome, number=self.seal(number) if number else None)
 
     def perform(self, provider: Provider, call: Call) -> Outcome:
         return provider.perform(call)
@@ -132,6 +133,7 @@ class SealedNumbers(Numbers):
         return hash_key
 
     def seal(self, number: str) -> str:
+        number = plain_number(number)
         shown = number[-4:] if len(number) > 8 else HIDDEN
         sealed = self._aes.encrypt(FORM + number.encode("utf-8", "surrogatepass"), [_NUMBER])
         return f"{PREFIX}{base64.urlsafe_b64encode(sealed).decode()}:{shown}"
@@ -148,12 +150,6 @@ class SealedNumbers(Numbers):
         if number is None or self.seal(number) != text:  # also what stands around the sealed bytes was not changed
             raise StoreError("a card number in the books cannot be opened: it was changed there, or never was sealed")
         return number
-
-    def find(self, reading: Reading, text: str) -> list[Ref]:
-        return [*reading.find(text), *reading.find(self.seal(text))]
-
-    def outcome(self, outcome: Outcome) -> Outcome:
-        return outcome if outcome.number is None else attrs.evolve(outcome, number=self.seal(outcome.number))
 
     def perform(self, provider: Provider, call: Call) -> Outcome:
         try:
