@@ -28,9 +28,9 @@ from tallystick.provider.verbs import VERBS
 NUMBER = "483139334361914"
 PLAIN = ClutchSettings(
     base_url="https://api.example.com/merchant", api_key="key-7d1", api_secret="hush-93c", brand="b", location="l",
-    terminal="t", return_balances=False, short_unless_said=False,
+    terminal="t", return_balances=False, partial_by_default=False,
 )  # fmt: skip
-USUAL = attrs.evolve(PLAIN, return_balances=True, short_unless_said=True)
+USUAL = attrs.evolve(PLAIN, return_balances=True, partial_by_default=True)
 
 
 def call(verb: str, *, pin: str | None = None, card: Mapping[str, Any] | None = None, **args: object) -> Call:

@@ -165,7 +165,7 @@ class ClutchSettings:
     overdraw_on_hold: bool = attrs.field(default=True, metadata=_ask("unknown",
         "Send that field with a hold too. It is documented that less may be approved on a hold, but not how to ask "
         "for it."))
-    short_unless_said: bool = attrs.field(default=True, metadata=_ask("documented",
+    partial_by_default: bool = attrs.field(default=True, metadata=_ask("documented",
         "Take what there is if the call does not say. Manhattan does so for holds, and one-step redemption does."))
     adjustment_field: str = attrs.field(default="isAdjustment", metadata=_ask("unknown",
         "The flag of a correction of a balance. That there is one is documented, but not its name."))

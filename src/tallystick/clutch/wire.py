@@ -113,7 +113,7 @@ def _redeem(call: Call, settings: ClutchSettings) -> Request:
 
 def may_be_short(call: Call, settings: ClutchSettings) -> bool:
     """Whether Clutch may take less, if there is less."""
-    return call.args.get("allow_partial", settings.short_unless_said) is True
+    return call.args.get("allow_partial", settings.partial_by_default) is True
 
 
 def _redeem_hold(call: Call, settings: ClutchSettings) -> Request | Outcome:
