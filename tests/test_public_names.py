@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
 import tallystick
+import tallystick.books
 
 TYPO = """\
 import tallystick
@@ -117,8 +120,11 @@ class Source:
 
 
 def classes() -> list[type]:
-    """The public classes, and those of ours they are made from."""
+    """The public classes, those of the books, and those of ours they are made from."""
+    rooms = [import_module(f"tallystick.books.{each.name}") for each in iter_modules(tallystick.books.__path__)]
     public = [getattr(tallystick, name) for name in tallystick.__all__]
+    public += [each for room in rooms for name, each in vars(room).items()
+               if not name.startswith("_") and getattr(each, "__module__", "") == room.__name__]  # fmt: skip
     found = [base for each in public if isinstance(each, type) for base in each.__mro__]
     return [each for each in dict.fromkeys(found) if each.__module__.startswith("tallystick")]
 

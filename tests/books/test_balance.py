@@ -26,14 +26,9 @@ from tallystick.books.balance import (
     BalanceAnswer,
     BalanceDesk,
     BalanceSettings,
-    Limit,
     Said,
-    Tries,
-    admitted,
-    counted,
-    forgiven,
-    over,
 )
+from tallystick.books.balance_limits import Limit, Tries, admitted, counted, forgiven, over
 from tallystick.clutch.answers import Balance, Card
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket

@@ -12,7 +12,8 @@ import attrs
 import pytest
 
 from tallystick.books.books import Books
-from tallystick.books.reconcile import Code, Finding, OurHold, OurLine, Ours, compare, our_half, reconcile
+from tallystick.books.differences import Difference, DifferenceCode, OurHold, OurLine, Ours, compare, digest
+from tallystick.books.reconcile import our_half, reconcile
 from tallystick.books.waiting import REACH, holds_older_than, release, stuck, waiting
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
@@ -85,11 +86,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[tuple[str, int | Non
 }  # fmt: skip
 
 
+def told(found: Difference) -> tuple[str, int | None, int | None]:
+    """A difference in minor units."""
+    assert {each.currency for each in (found.ours, found.theirs) if each is not None} <= {found.currency}
+    ours, theirs = (None if each is None else each.minor for each in (found.ours, found.theirs))
+    return found.code.value, ours, theirs
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_what_differs_is_found_and_nothing_else(case: str) -> None:
     ours, theirs, wanted = CASES[case]
     found = compare(attrs.evolve(MINE, **ours), attrs.evolve(THEIRS, **theirs))
-    assert [(each.code.value, each.ours, each.theirs) for each in found] == wanted
+    assert [told(each) for each in found] == wanted
     for each in found:
         assert str(each).startswith("card 'c1' (…0281): ")
         assert NUMBER not in repr(each)
@@ -97,21 +105,20 @@ def test_what_differs_is_found_and_nothing_else(case: str) -> None:
 
 def test_a_mark_is_exact_where_the_clocks_are_not() -> None:
     """The provider's clock runs ten minutes ahead; what was seen is known by its name, not by its time."""
-    from tallystick.books.reconcile import _digest
 
     ahead = (line("new", -5, 14), line("x9", -100, 12), *THEIRS.lines)
-    taken_in = attrs.evolve(MINE, taken_in=at(4), mark=_digest("x9"))
+    taken_in = attrs.evolve(MINE, taken_in=at(4), mark=digest("x9"))
     assert [each.reference for each in compare(taken_in, attrs.evolve(THEIRS, lines=ahead))] == ["new"]
     behind = (line("new", -5, -9), line("x9", -100, -10), *THEIRS.lines)
     assert [each.reference for each in compare(taken_in, attrs.evolve(THEIRS, lines=behind))] == ["new"]
-    by_time = attrs.evolve(taken_in, mark=_digest("cut off since"))
+    by_time = attrs.evolve(taken_in, mark=digest("cut off since"))
     assert [each.reference for each in compare(by_time, attrs.evolve(THEIRS, lines=ahead))] == ["new", "x9"]
 
 
 def test_a_blank_need_not_be_known_there() -> None:
     blank = Ours(FACTS, 1, 0, blank=True)
     assert compare(blank, Observed(known=False)) == ()
-    assert compare(attrs.evolve(blank, blank=False), Observed(known=False))[0].code is Code.UNKNOWN_CARD
+    assert compare(attrs.evolve(blank, blank=False), Observed(known=False))[0].code is DifferenceCode.UNKNOWN_CARD
 
 
 # --- Our books and a sandbox's
@@ -186,7 +193,7 @@ class Shop:
         self.tick()
         report = reconcile(self.engine, **more)
         assert all(self.number not in each.what for each in report.findings)
-        return [(each.code.value, each.ours, each.theirs) for each in report.findings]
+        return [told(each) for each in report.findings]
 
     def available(self) -> int:
         return self.books.card("c").available.minor
@@ -293,7 +300,7 @@ def test_a_hold_only_they_know_stays_for_a_person(shop: Shop) -> None:
     wanted = [("balance", 3000, 2500), ("hold_only_theirs", None, 500), ("line_only_theirs", None, 0)]
     assert shop.found() == wanted
     report = reconcile(shop.engine, apply=True, **WHO)
-    assert [(each.code, each.reference) for each in report.remaining] == [(Code.HOLD_ONLY_THEIRS, hold)]
+    assert [(each.code, each.reference) for each in report.remaining] == [(DifferenceCode.HOLD_ONLY_THEIRS, hold)]
     assert hold in shop.sandbox.holds(shop.number)
     assert shop.found() == [("hold_only_theirs", None, 500)]
     shop.theirs("redeem", "0", redeemFromHoldTransactionId=hold, releaseHoldRemainder=True)
@@ -308,7 +315,7 @@ def test_a_hold_only_we_know(shop: Shop) -> None:
     shop.theirs("redeem", "0", redeemFromHoldTransactionId=hold, releaseHoldRemainder=True)
     assert shop.found() == [("balance", 3000, 5000), ("hold_only_ours", 2000, None), ("line_only_theirs", None, 0)]
     report = reconcile(shop.engine, apply=True, **WHO)
-    assert [each.code for each in report.remaining] == [Code.HOLD_ONLY_OURS]
+    assert [each.code for each in report.remaining] == [DifferenceCode.HOLD_ONLY_OURS]
     assert shop.books.payment("p").held.minor == 2000
     assert "payment 'p' has 20.00 USD held" in str(report.remaining[0])
 
@@ -462,7 +469,11 @@ def test_a_card_that_may_not_observe_says_so(shop: Shop) -> None:
     shop.number = plastic
     shop.theirs("issue", "5")
     report = reconcile(shop.engine, "d", apply=True, **WHO)
-    assert [each.code for each in report.remaining] == [Code.BALANCE, Code.LINE_ONLY_THEIRS, Code.NOT_POSTED]
+    assert [each.code for each in report.remaining] == [
+        DifferenceCode.BALANCE,
+        DifferenceCode.LINE_ONLY_THEIRS,
+        DifferenceCode.NOT_POSTED,
+    ]
     assert "No money was put on it yet" in report.remaining[-1].what
     assert report.posted == ()
 
@@ -474,7 +485,7 @@ def test_another_brand_does_not_empty_our_books(shop: Shop) -> None:
     settings = attrs.evolve(shop.settings, api_key=known.api_key, api_secret=known.api_secret)
     engine = Engine(MACHINES, shop.engine.store, ClutchProvider(settings, InProcess(stranger)))
     report = reconcile(engine, apply=True, **WHO)
-    assert [(each.code, each.ours) for each in report.findings] == [(Code.UNKNOWN_CARD, 5000)]
+    assert [told(each) for each in report.findings] == [("unknown_card", 5000, None)]
     assert shop.available() == 3000
 
 
@@ -483,7 +494,7 @@ def test_what_cannot_be_read_is_not_judged(shop: Shop) -> None:
     assert shop.found() == [("unread", None, None)]
     shop.wire.reading_fault = "wrong_currency"
     report = reconcile(shop.engine, apply=True, **WHO)
-    assert [each.code for each in report.findings] == [Code.UNREAD]
+    assert [each.code for each in report.findings] == [DifferenceCode.UNREAD]
     assert "another currency" in report.findings[0].what
     shop.wire.reading_fault = "none"
     shop.wire.instead = (b'"usedCache":false', b'"usedCache":true')
@@ -500,7 +511,7 @@ def test_balances_without_a_history_are_not_judged(shop: Shop) -> None:
     no_account = b'"success":false,"errorMessage":"Could not find the account that goes with the specified card."'
     shop.wire.only_history, shop.wire.instead = True, (b'"success":true', no_account)
     (found,) = reconcile(shop.engine).findings
-    assert (found.code, "the card has balances, but no history" in found.what) == (Code.UNREAD, True)
+    assert (found.code, "the card has balances, but no history" in found.what) == (DifferenceCode.UNREAD, True)
 
 
 def test_a_suspended_card_is_read_even_where_it_is_hidden(shop: Shop) -> None:
@@ -540,7 +551,7 @@ def test_what_cannot_be_reconciled(shop: Shop) -> None:
         reconcile(shop.engine, apply=True, by="anna")
     with pytest.raises(Invalid, match="'local' has no record that could be read; our own books"):
         reconcile(Engine(MACHINES, open_store("memory:"), LocalProvider()))
-    assert NUMBER not in repr(Finding(Code.BALANCE, "c", "…0281", "USD", "what"))
+    assert NUMBER not in repr(Difference(DifferenceCode.BALANCE, "c", "…0281", "USD", "what"))
     assert shop.number not in repr(our_half(shop.engine, "c"))
 
 

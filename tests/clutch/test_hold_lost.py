@@ -8,7 +8,8 @@ import pytest
 
 from clutch_world import World
 from tallystick.books.books import Books
-from tallystick.books.reconcile import Code, reconcile
+from tallystick.books.differences import DifferenceCode
+from tallystick.books.reconcile import reconcile
 from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
@@ -39,8 +40,8 @@ def test_without_it_the_payment_is_stranded(world: World) -> None:
     for command, args in (("settle", {"amount": "10.00"}), ("settle", {"amount": "40.00"}), ("cancel", {})):
         assert world.do("payment", "p1", command, **args).result is Ended.DECLINED
     (found,) = reconcile(world.engine).remaining[:1]
-    assert found.code is Code.BALANCE
-    only_ours = [each.what for each in reconcile(world.engine).findings if each.code is Code.HOLD_ONLY_OURS]
+    assert found.code is DifferenceCode.BALANCE
+    only_ours = [each.what for each in reconcile(world.engine).findings if each.code is DifferenceCode.HOLD_ONLY_OURS]
     assert len(only_ours) == 1
     assert "(mark_hold_lost)" in only_ours[0]
 
@@ -53,7 +54,9 @@ def test_a_lost_hold_is_held_again_and_the_order_ships(world: World) -> None:
     assert accounts(world) == ("partially_settled", {"uncovered": 4000})
     assert accounts(world, "gift_card", "c1") == ("issued", {"available": 5000})
     assert world.entity("payment", "p1").facts["hold_id"] is None
-    assert [each.code for each in reconcile(world.engine).findings] == [Code.LINE_ONLY_THEIRS], "the portal's own"
+    assert [each.code for each in reconcile(world.engine).findings] == [DifferenceCode.LINE_ONLY_THEIRS], (
+        "the portal's own"
+    )
     world.sure("payment", "p1", "hold_again", amount="40.00")
     world.sure("payment", "p1", "settle", amount="15.00")
     world.end()

@@ -14,7 +14,8 @@ from test_traffic import Traffic
 from clutch_world import Ended, World
 from tallystick.books.balance import BalanceDesk, BalanceSettings, Said
 from tallystick.books.books import Books
-from tallystick.books.reconcile import Code, reconcile
+from tallystick.books.differences import DifferenceCode
+from tallystick.books.reconcile import reconcile
 from tallystick.clutch.sandbox import CardSet
 from tallystick.core.refusal import Code as No
 from tallystick.engine.sealing import READABLE, Numbers, SealedNumbers, new_key
@@ -144,7 +145,7 @@ def test_reconciliation_reads_and_posts(world: World, file: Path) -> None:
     assert reconcile(world.engine).clean
     world.sandbox.spend_elsewhere(number, 700)
     found = reconcile(world.engine, apply=True, by="ann", reason="the shop")
-    assert {each.code for each in found.findings} == {Code.BALANCE, Code.LINE_ONLY_THEIRS}
+    assert {each.code for each in found.findings} == {DifferenceCode.BALANCE, DifferenceCode.LINE_ONLY_THEIRS}
     assert {each.number for each in found.findings} == {f"…{number[-4:]}"}
     assert found.remaining == ()
     assert reconcile(world.engine).clean
@@ -187,7 +188,7 @@ def test_a_changed_number_is_not_judged_by_reconciliation(world: World, file: Pa
         connection.execute("update gift_card set number = 'sealed:AAAA:0281'")
     connection.close()
     (found,) = reconcile(world.engine).findings
-    assert (found.code, found.number) == (Code.UNREAD, "…0281")
+    assert (found.code, found.number) == (DifferenceCode.UNREAD, "…0281")
     assert "cannot be opened" in found.what
 
 

@@ -5,8 +5,8 @@ hold is so now. A PIN goes to the caller and nowhere else. Nobody can guess card
 
 Read in this order: `books` (the verbs), `holding` (amounts are held, on one card or several), `base` (what any set of
 verbs needs), `views` (a card, a payment, a sale as the books have them), `history` (the life of one of them), `waiting`
-(what waits, and for whom), `balance` (the guard of balance checks), `reconcile` (our books compared with the provider's
-record), `open` (the way in).
+(what waits, and for whom), `balance` (the guard of balance checks), `balance_limits` (how often they are answered),
+`differences` (our books beside the provider's record), `reconcile` (both are read, and posted), `open` (the way in).
 
 Knows the engine. Your order system, the command line and the test kit call it.
 """

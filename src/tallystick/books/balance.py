@@ -29,6 +29,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 
+from tallystick.books.balance_limits import CARD, CLIENT, Limit, Tries, admitted, forgiven, over
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
@@ -46,22 +47,24 @@ LONGEST_NUMBER, LONGEST_PIN = 64, 32  # characters; no card has more
 
 
 class Said(StrEnum):
-    FOUND = "found"
+    """What an answer says, as a stable word."""
+
+    FOUND = "found"  # the balance is told
     NOT_FOUND = "not_found"  # no such card, a wrong PIN, or a card that is not in use
-    PIN_NEEDED = "pin_needed"
-    CAPTCHA_NEEDED = "captcha_needed"
+    PIN_NEEDED = "pin_needed"  # ask again with the PIN; no check was counted
+    CAPTCHA_NEEDED = "captcha_needed"  # ask again with the captcha solved
     LATER = "later"  # too many checks, or too many failed ones, of the client or of the card
-    UNAVAILABLE = "unavailable"
+    UNAVAILABLE = "unavailable"  # the provider cannot be asked now
 
 
 @attrs.frozen
 class BalanceAnswer:
     """What the client may know. All answers but FOUND are constants: nothing in them depends on the card."""
 
-    said: Said
-    text: str
-    available: Money | None = None
-    held: Money | None = None
+    said: Said  # what it says
+    text: str  # the same as a sentence for the customer
+    available: Money | None = None  # may be spent; None if nothing was found
+    held: Money | None = None  # promised to orders; None if nothing was found
     card: str | None = None  # its id in our books, if they know it
 
 
@@ -75,32 +78,11 @@ NO = Outcome(Result.DECLINED)
 
 
 @attrs.frozen
-class Limit:
-    """How often one card, or one client, is answered. Times are seconds. Raises: Invalid."""
-
-    checks: int  # at once; they come back evenly over `window`
-    window: float
-    failures: int  # so many lock
-    lockout: float  # the first; each further failure doubles it
-    longest_lockout: float
-    forget: float  # after this time one failure is forgotten, after twice as long two, …
-
-    def __attrs_post_init__(self) -> None:
-        for name, value in attrs.asdict(self).items():
-            if not value > 0:
-                raise Invalid(f"{name} of a limit has to be more than 0, not {value!r}")
-
-
-CARD = Limit(checks=10, window=600, failures=5, lockout=900, longest_lockout=86_400, forget=21_600)
-CLIENT = Limit(checks=30, window=600, failures=10, lockout=300, longest_lockout=86_400, forget=3_600)
-
-
-@attrs.frozen
 class BalanceSettings:
     """The limits, and what a successful check does in our books. Raises: Invalid."""
 
-    card: Limit = CARD
-    client: Limit = CLIENT
+    card: Limit = CARD  # of one card, whoever asks
+    client: Limit = CLIENT  # of one client, whatever is asked
     captcha_after: int = 3  # failures of a client
     answer_every: float = 1.0  # seconds; answers come after one of these, or two, …; more than a provider usually takes
     observe: bool = False  # post the provider's balance to a card that our books know
@@ -111,48 +93,6 @@ class BalanceSettings:
             raise Invalid("answer_every and captcha_after are not below 0; recognize is None, electronic or physical")
 
 
-# What is remembered of a card or a client: a value, and pure functions over it
-
-
-@attrs.frozen
-class Tries:
-    checks: float = 0.0  # in the bucket
-    failures: float = 0.0
-    at: float = 0.0  # when these were counted
-    until: float = 0.0  # locked
-
-
-def counted(tries: Tries, now: float, limit: Limit) -> Tries:
-    """What counts by now: checks and failures are forgotten over time."""
-    now = max(now, tries.at)  # a clock set back forgets nothing
-    passed = now - tries.at
-    checks = max(0.0, tries.checks - passed * limit.checks / limit.window)
-    return Tries(checks, max(0.0, tries.failures - passed / limit.forget), now, tries.until)
-
-
-def admitted(tries: Tries, now: float, limit: Limit) -> Tries | None:
-    """With one check more, which counts as failed until `forgiven`. None: the check is not allowed."""
-    tries = counted(tries, now, limit)
-    if tries.at < tries.until or tries.checks + 1 > limit.checks:
-        return None
-    failures = tries.failures + 1
-    more = ceil(failures - 1e-9) - limit.failures  # a failure that has leaked a little is still one
-    pause = 0.0 if more < 0 else min(limit.longest_lockout, limit.lockout * 2 ** min(more, 64))
-    return Tries(tries.checks + 1, failures, tries.at, tries.at + pause)
-
-
-def forgiven(tries: Tries, now: float, limit: Limit) -> Tries:
-    """After a check that has not failed: take back its failure, and the lock that came with it."""
-    tries = counted(tries, now, limit)
-    return attrs.evolve(tries, failures=max(0.0, tries.failures - 1), until=0.0)
-
-
-def over(tries: Tries, limit: Limit) -> float:
-    """The time when nothing of it counts any more."""
-    leaks = max(tries.checks * limit.window / limit.checks, tries.failures * limit.forget)
-    return max(tries.at + leaks, tries.until)
-
-
 # Who is asked
 
 
@@ -160,10 +100,12 @@ class Told(Protocol):
     """A card as its provider shows it. Amounts are minor units."""
 
     @property
-    def available(self) -> int: ...
+    def available(self) -> int:
+        """May be spent."""
 
     @property
-    def holds(self) -> dict[str, int]: ...
+    def holds(self) -> dict[str, int]:
+        """Open holds: the provider's id of each to what it holds."""
 
 
 @runtime_checkable
@@ -173,7 +115,8 @@ class Source(Protocol):
     def balance(self, card: CardFacts, pin: str | None = None) -> Told:
         """Raises an exception whose `outcome` says declined, unavailable or unknown."""
 
-    def needs_pin(self, number: str) -> bool: ...
+    def needs_pin(self, number: str) -> bool:
+        """Whether a card with this number has a PIN."""
 
 
 class BalanceDesk:
@@ -181,6 +124,9 @@ class BalanceDesk:
 
     `verify_captcha` gets the client and its answer to the captcha, and says whether that is right.
     """
+
+    settings: BalanceSettings  # the limits that hold
+    currency: str  # in which it answers
 
     def __init__(
         self,

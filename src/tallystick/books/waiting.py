@@ -32,16 +32,16 @@ REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a p
 
 @attrs.frozen
 class OldHold:
-    """A payment's hold in force, since when. `number` is masked."""
+    """A payment's hold in force."""
 
-    payment: str
-    order: str
-    card: str
-    number: str
-    state: str
-    amount: Money
+    payment: str  # the payment's id
+    order: str  # the order's id, as it was given
+    card: str  # the card's id
+    number: str  # of the card, masked
+    state: str  # of the payment
+    amount: Money  # that is held
     hold: str | None  # the provider's name for it
-    since: datetime
+    since: datetime  # in force, in UTC
     revision: int  # of the payment, when this was seen
 
 
@@ -49,19 +49,19 @@ class OldHold:
 class Uncovered:
     """A payment with an uncovered part. Hold it again, cover it with another tender, or cancel it."""
 
-    payment: str
-    order: str
-    card: str
-    number: str
-    state: str
-    amount: Money
+    payment: str  # the payment's id
+    order: str  # the order's id, as it was given
+    card: str  # the card's id
+    number: str  # of the card, masked
+    state: str  # of the payment
+    amount: Money  # that is uncovered
 
 
 @attrs.frozen
 class OpenCall:
     """A call in doubt."""
 
-    row: CallRow
+    row: CallRow  # as the store has it
     why: str  # what it waits for, with the evidence
     due: datetime | None  # when `recover` looks at it; None: it waits for a person
 
@@ -75,7 +75,7 @@ class OpenCall:
 class Queued:
     """A command of the queue that is not done."""
 
-    row: QueueRow
+    row: QueueRow  # as the store has it
     why: str  # what it waits for, or why it was given up
     amount: Money | None  # that it would move, if it has one
     due: datetime | None  # when `run_due` tries it; None: it waits for a person
@@ -85,7 +85,7 @@ class Queued:
 class Total:
     """How many things wait, and how much money they are about."""
 
-    count: int
+    count: int  # how many
     amounts: Mapping[str, int]  # minor units by currency; a sum may be more than one `Money` can be
 
 
@@ -109,7 +109,7 @@ class Stuck:
 
     calls: tuple[OpenCall, ...]
     queue: tuple[Queued, ...]
-    uncovered: tuple[Uncovered, ...]
+    uncovered: tuple[Uncovered, ...]  # payments with an uncovered part
 
     def __bool__(self) -> bool:
         return bool(self.calls or self.queue or self.uncovered)
@@ -128,8 +128,8 @@ class Stuck:
 class Waiting:
     """What is not done yet and needs nobody: `run_due` and `recover` take it on when it is due."""
 
-    calls: tuple[OpenCall, ...]
-    queue: tuple[Queued, ...]
+    calls: tuple[OpenCall, ...]  # that `recover` will look at
+    queue: tuple[Queued, ...]  # what `run_due` will try
 
     def __bool__(self) -> bool:
         return bool(self.calls or self.queue)

@@ -26,9 +26,9 @@ from tallystick.store.rows import CallRow, QueueRow, Record, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
-    from tallystick.books.reconcile import Finding as Difference
-    from tallystick.books.reconcile import Report as Reconciliation
+    from tallystick.books.differences import Difference, Reconciliation
     from tallystick.books.waiting import OldHold, Stuck, Total, Uncovered, Waiting
+    from tallystick.money import Money
 
 Plain = dict[str, Any]
 
@@ -243,7 +243,7 @@ def _not_done(of: Stuck | Waiting) -> Plain:
         {
             **queued(each.row),
             "why": each.why or None,
-            "amount": _amount(each.amount.minor, each.amount.currency) if each.amount else None,
+            "amount": _amount(each.amount or None),
             "currency": each.amount.currency if each.amount else None,
         }
         for each in of.queue
@@ -275,7 +275,7 @@ def _payment(of: OldHold | Uncovered) -> Plain:
         "number": of.number,
         "state": of.state,
         "currency": of.amount.currency,
-        "amount": _amount(of.amount.minor, of.amount.currency),
+        "amount": _amount(of.amount),
     }
 
 
@@ -286,8 +286,8 @@ def balance(of: BalanceAnswer) -> Plain:
     currency = of.available.currency
     return {
         **plain,
-        "available": _amount(of.available.minor, currency),
-        "held": _amount(of.held.minor, currency),
+        "available": _amount(of.available),
+        "held": _amount(of.held),
         "currency": currency,
         "card": of.card,
     }
@@ -310,16 +310,16 @@ def _difference(finding: Difference) -> Plain:
         "card": finding.card,
         "number": finding.number,
         "currency": finding.currency,
-        "ours": _amount(finding.ours, finding.currency),
-        "theirs": _amount(finding.theirs, finding.currency),
+        "ours": _amount(finding.ours),
+        "theirs": _amount(finding.theirs),
         "reference": finding.reference,
         "what": finding.what,
         "posted": finding.posted,
     }
 
 
-def _amount(minor: int | None, currency: str) -> str | None:
-    return None if minor is None else money.to_text(minor, currency)
+def _amount(amount: Money | None) -> str | None:
+    return None if amount is None else f"{amount:n}"
 
 
 # Machines
