@@ -326,9 +326,9 @@ def test_due_and_recover_take_workers(sold: Tallystick, books: str) -> None:
 
 
 class Silent:
-    """A provider that never answers."""
+    """A provider that never answers; under the name of the one that made these books, as another is refused."""
 
-    name, local = "silent", False
+    name, local = "local", False
 
     def perform(self, call: Call) -> Outcome:
         return Outcome(Answer.UNKNOWN)

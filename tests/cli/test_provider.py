@@ -172,13 +172,16 @@ def test_what_apply_does_not_post_ends_in_1(books: Books, server: Server, tallys
     assert (found["remaining"], found["posted"][0]["transition"]) == (1, "observe_less")
 
 
-def test_how_reconcile_is_used_wrongly(books: Books, tallystick: Tallystick) -> None:
+def test_how_reconcile_is_used_wrongly(books: Books, tallystick: Tallystick, tmp_path: Path) -> None:
     for args in (("--apply",), ("--apply", "--by", "anna"), ("--apply", "--reason", "why")):
         assert "--apply changes the books: say who" in tallystick("reconcile", *args, code=2).stderr
     assert "nothing with the id or card number" in tallystick("reconcile", "--card", "x", code=1).stderr
     assert "payment 'p' is not a card" in tallystick("reconcile", "--card", "p", code=1).stderr
     said = tallystick("reconcile", "--provider", "local", code=1).stderr
-    assert "provider 'local' has no record that could be read" in said
+    assert "are those of provider clutch (127.0.0.1, brand sandbox-brand), and local cannot go on with them" in said
+    own = ("--provider", "local", "--store", f"sqlite:///{tmp_path / 'own.db'}")
+    tallystick("run", os.devnull, *own)
+    assert "provider 'local' has no record that could be read" in tallystick("reconcile", *own, code=1).stderr
     assert "there is no store at" in tallystick("reconcile", "--store", "sqlite:///nowhere.db", code=1).stderr
 
 

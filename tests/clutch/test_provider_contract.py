@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 from clutch_world import World
-from tallystick.engine.ask_provider import card_facts
+from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.money import to_text
 from tallystick.provider.protocol import CardFacts
 from tallystick.testing.contracts import Played, provider_contract

@@ -25,15 +25,16 @@ import pytest
 
 from tallystick.core.refusal import Code
 from tallystick.definition import reader
-from tallystick.engine import end_call
+from tallystick.engine.calls import end_call
 from tallystick.engine.engine import GRACE, Engine
-from tallystick.engine.queue import ATTEMPTS, PATIENCE
+from tallystick.engine.queue.queue import ATTEMPTS, PATIENCE
 from tallystick.engine.receipt import Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
 from tallystick.engine.verify import verify
 from tallystick.errors import Invalid, KeyReused, NotFound, NotInTransaction, StoreError, TallystickError
 from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Reason, Result
+from tallystick.store.memory import MemoryStore
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, QueueRow, Record
@@ -1305,7 +1306,7 @@ def test_an_answer_that_cannot_be_kept_leaves_the_value_in_doubt(afar: Shop, ans
 
 def test_an_allocation_without_a_card_number_is_not_believed(store: Store) -> None:
     for number, provider in enumerate([Scripted(), LocalProvider(number=lambda: None)]):
-        shop = Shop(store, provider)
+        shop = Shop(MemoryStore() if provider.local else store, provider)
         shop.do("gift_card", f"c{number}", "create", f"new{number}", form="electronic", currency="BRL")
         if not provider.local:
             provider.answers.append(CONFIRMED)

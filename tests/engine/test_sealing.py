@@ -510,7 +510,7 @@ def test_a_rehearsal_runs_sealed(tallystick_: Callable[..., Result], file: Path)
     ran = tallystick_("run", "-", "--provider", "scripted", input="\n".join(text))
     answers = [json.loads(each) for each in ran.stdout.splitlines()]
     assert answers[-1]["ended"][0]["state"] == "allocated"
-    with tallystick.open(str(file), seal_key=ONE) as opened:
+    with tallystick.open(str(file), provider="scripted", seal_key=ONE) as opened:
         number = opened.card("c").number
     assert number is not None
     assert number.startswith("6006")

@@ -269,7 +269,7 @@ class World:
                 assert self.do("gift_card", card.id, "observe", balance=text).applied
 
     def _facts(self, card: Entity) -> Any:
-        from tallystick.engine.ask_provider import card_facts
+        from tallystick.engine.calls.ask_provider import card_facts
 
         return card_facts(card)
 

@@ -42,8 +42,8 @@ DEEDS = (
 )
 FILES = {
     "definition/expression.py": ("definition/test_expression.py", "core/test_decide.py", "definition/test_reader.py", "engine/test_engine.py"),
-    "core/decide.py": CORE, "core/resolve.py": CORE, "engine/steps.py": DEEDS, "engine/end_call.py": DEEDS, "engine/engine.py": DEEDS,
-    "engine/queue.py": DEEDS, "engine/queue_rows.py": DEEDS, "engine/recovery.py": DEEDS, "engine/journal.py": DEEDS,
+    "core/decide.py": CORE, "core/resolve.py": CORE, "engine/steps.py": DEEDS, "engine/calls/end_call.py": DEEDS, "engine/engine.py": DEEDS,
+    "engine/queue/queue.py": DEEDS, "engine/queue/rows.py": DEEDS, "engine/calls/recovery.py": DEEDS, "engine/journal.py": DEEDS,
 }  # fmt: skip
 
 TURNED: dict[type[ast.AST], type[ast.AST]] = {
@@ -57,9 +57,9 @@ LEAST = 0.95  # that have to be found
 
 # Mutants that are no faults: what they change makes no difference, or only to speed.
 SAME: dict[tuple[str, str], str] = {
-    ("engine/queue.py", "20"): "doubling ends at an hour long before the twentieth time",
+    ("engine/queue/queue.py", "20"): "doubling ends at an hour long before the twentieth time",
     (
-        "engine/end_call.py",
+        "engine/calls/end_call.py",
         "any((step.partial for step in steps))",
     ): "if one step may be cut, the reader saw that each may",
 }

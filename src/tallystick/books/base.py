@@ -16,11 +16,13 @@ import attrs
 
 from tallystick.books.history import Entry, history
 from tallystick.core.entity import Entity
-from tallystick.engine.engine import GRACE, Engine
-from tallystick.engine.queue import Queue
+from tallystick.engine.engine import GRACE, Engine, utc_now
+from tallystick.engine.owner import Owner, adopt, owner
+from tallystick.engine.queue.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt
 from tallystick.engine.verify import Report, verify
 from tallystick.errors import NotFound
+from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
@@ -76,6 +78,19 @@ class BaseBooks:
             NotFound: there is no such machine or entity.
         """
         return history(self.engine, machine, id)
+
+    @property
+    def owner(self) -> Owner | None:
+        """The provider that these books belong to, and who has moved them; None as long as nothing is in them."""
+        return owner(self.engine.store)
+
+    def adopt_provider(self, provider: Provider, *, by: str, reason: str) -> Owner:
+        """Move the books to another provider, which knows the same cards. Open them with it afterwards.
+
+        Raises:
+            Invalid: `by` or `reason` is missing, they are its books already, or calls still wait for the former one.
+        """
+        return adopt(self.engine.store, provider, by=by, reason=reason, at=utc_now())
 
     def run_due(self, *, workers: int = 1) -> list[Receipt]:
         """Execute queued commands whose time has come: deferred settlements, follow-ups, retries.

@@ -12,6 +12,7 @@ from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
+from tallystick.engine.owner import check
 from tallystick.engine.sealing import KEY, numbers_under
 from tallystick.errors import Invalid, NotFound, TallystickError, redacted
 from tallystick.provider.protocol import Provider, Sharing
@@ -50,11 +51,13 @@ def open(
         MachineChanged: a page behaves otherwise than these books know it under the same version.
         NotFound: there is no such provider.
         Invalid: the store cannot be one; the seal key cannot be one; the provider cannot be started.
-        StoreError: the database cannot be opened; the seal key is missing, or not the one of these books.
+        StoreError: the database cannot be opened; the seal key is missing, or not the one of these books; they are
+            the books of another provider.
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
     engine = connected(reader.load(*folders), open_store(url), answering, seal_key)
+    check(engine.store, answering)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return Books(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)

@@ -31,7 +31,8 @@ from tallystick.books.differences import (
     found,
     shown,
 )
-from tallystick.engine.ask_provider import card_facts, observed
+from tallystick.engine import owner
+from tallystick.engine.calls.ask_provider import card_facts, observed
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid, NotFound
@@ -105,6 +106,7 @@ def reconcile(
 
     Raises:
         NotFound: no such card.   Invalid: the provider has no record to read; `by` or `reason` is missing.
+        StoreError: the books are another provider's.
     """
     observer = engine.provider
     if not isinstance(observer, Observer):
@@ -112,7 +114,7 @@ def reconcile(
         raise Invalid(f"provider {engine.provider.name!r} has no record that could be read{books}")
     if apply and not (by and reason):
         raise Invalid("who has differences posted (by) and why (reason) has to be said")
-
+    owner.check(engine.store, engine.provider)
     with engine.store.reading() as reading:
         numbered = [card.id for card in reading.all(CARD) if card.facts.get("number")] if card_id is None else [card_id]
     person = (by or "", reason or "") if apply else None

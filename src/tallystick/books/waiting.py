@@ -19,7 +19,7 @@ import attrs
 from tallystick.core.entity import Entity
 from tallystick.core.refusal import mask
 from tallystick.engine.engine import GRACE, Engine
-from tallystick.engine.queue_rows import ENDED
+from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
 from tallystick.money import Money

@@ -18,7 +18,7 @@ from tallystick.core.refusal import Refusal, answered, mask
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
-from tallystick.engine.queue_rows import ENDED
+from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.store.protocol import Reading

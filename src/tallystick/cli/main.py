@@ -16,7 +16,7 @@ import click
 from tallystick.cli.checking import check, diff
 from tallystick.cli.looking import history, may, show, verify
 from tallystick.cli.machines import diagram, machines, schema
-from tallystick.cli.provider import balance, reconcile, sandbox
+from tallystick.cli.provider import adopt, balance, reconcile, sandbox
 from tallystick.cli.running import due, recover, resolve, run
 from tallystick.cli.starting import demo, key
 from tallystick.cli.testing import fuzz, simulate
@@ -28,7 +28,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Execute": [run, due, recover, resolve],
     "Look": [show, may, history, verify],
     "What waits": [stuck, waiting, holds],
-    "At the provider": [balance, reconcile, sandbox],
+    "At the provider": [balance, reconcile, adopt, sandbox],
     "Machines": [machines, diagram, check, diff, schema],
     "Test": [simulate, fuzz],
 }

@@ -52,10 +52,14 @@ class BooksOptions:
     provider: str = "local"
 
     @contextmanager
-    def opened(self, *, make: bool = False) -> Iterator[Engine]:
-        """The engine on books that exist; with `make`, on books that are made if they do not exist."""
+    def opened(self, *, make: bool = False, asks: bool = False) -> Iterator[Engine]:
+        """The engine on books that exist; with `make`, on books that are made if they do not exist.
+
+        What changes books looks by itself whether they are the provider's; with `asks`, it is looked at here.
+        """
         from tallystick.books.open import connected, provider_named
         from tallystick.definition import reader
+        from tallystick.engine.owner import check
         from tallystick.store.open import open_store
 
         machines = reader.load(*self.folders)
@@ -64,7 +68,10 @@ class BooksOptions:
             _require_store(store)
         provider = provider_named(self.provider)
         try:
-            yield connected(machines, store, provider)
+            engine = connected(machines, store, provider)
+            if asks:
+                check(store, provider)
+            yield engine
         finally:
             store.close()
             close = getattr(provider, "close", None)  # its connections, if it has any

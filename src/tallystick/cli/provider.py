@@ -40,7 +40,7 @@ def balance(
     number = _line("number") if number == "-" else number
     pin = _line("PIN") if pin_stdin else None
     asking = client or f"command line, {getpass.getuser()}"
-    with books.opened() as engine:
+    with books.opened(asks=True) as engine:
         desk = BalanceDesk(engine, currency or _currency_of(engine, number))
         answer = desk.check(number, pin, client=asking)
         if answer.said is Said.PIN_NEEDED and sys.stdin.isatty():
@@ -87,7 +87,7 @@ def reconcile(
     from tallystick.books.reconcile import reconcile as compare
     from tallystick.cli import as_json, as_tables
 
-    with books.opened() as engine:
+    with books.opened(asks=True) as engine:
         id = _card_named(engine, card) if card is not None else None
         report = compare(engine, id, apply, by, reason)
     plain = as_json.reconciliation(report)
@@ -103,6 +103,26 @@ def _card_named(engine: Engine, text: str) -> str:
     if found.machine != "gift_card":
         raise Invalid(f"{found.machine} {found.id!r} is not a card: give --card the id or the number of a gift_card")
     return found.id
+
+
+@click.command()
+@click.option("--by", required=True, help="Who decides.")
+@click.option("--reason", required=True, help="Why the new provider knows these cards.")
+@books_options
+def adopt(by: str, reason: str, books: BooksOptions, json_out: bool) -> None:
+    """Move the books to another provider: the one that --provider names.
+
+    Books belong to one provider, and no other may go on with them. Move them only if the new one knows the same cards,
+    for example if Clutch's host has another name now. Nothing may be open: `tallystick recover` comes first.
+    """
+    from tallystick.engine.engine import utc_now
+    from tallystick.engine.owner import adopt as move
+
+    with books.opened() as engine:
+        now = move(engine.store, engine.provider, by=by, reason=reason, at=utc_now())
+    before = now.adoptions[-1].before
+    print_answer(json_out, {"provider": now.provider, "before": before},
+                 lambda: [f"the books are those of {now.provider} now; before, of {before or 'nobody'}"])  # fmt: skip
 
 
 @click.command()

@@ -76,7 +76,7 @@ def due(ctx: click.Context, workers: int, pins: str | None, books: BooksOptions,
     The exit code is 1 if one of them now waits for a person: see `tallystick stuck`.
     """
     from tallystick.engine.engine import BATCH
-    from tallystick.engine.queue_rows import ENDED
+    from tallystick.engine.queue.rows import ENDED
 
     receipts: list[Receipt] = []
     with books.opened() as engine:

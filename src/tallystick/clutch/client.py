@@ -76,6 +76,11 @@ class ClutchProvider:
     def __repr__(self) -> str:
         return f"<ClutchProvider {urlsplit(self.settings.base_url).netloc}, brand {self.settings.brand}>"
 
+    @property
+    def identity(self) -> str:
+        """Whose cards it keeps. A port may change."""
+        return f"{urlsplit(self.settings.base_url).hostname}, brand {self.settings.brand}"
+
     def close(self) -> None:
         self._transport.close()
 

@@ -12,7 +12,7 @@ Everything that the engine does is one of four short lists of the same steps:
     write     entries, entities, key, call, queue: one transaction; what a call moves is `in_doubt`   `journal`
     perform   the provider is asked; no transaction is open                                    `ask_provider`
     resolve   confirmed → targets; declined or unavailable → sources; unknown → stays          `end_call`
-    receipt   what became of the command                                                       `old_receipt`
+    receipt   what became of the command                                                       `keys`
 
 Without a call a list ends after its first write. With a local provider our own books have the answer: it is taken
 between decide and write, and nothing is ever in doubt. If two resolve the same call, they meet in the store: one
@@ -34,14 +34,14 @@ import attrs
 
 from tallystick.core.entity import CREATE, Ref
 from tallystick.definition.machine import Machines
-from tallystick.engine import ask_provider, by_hand, end_call, recovery, steps
-from tallystick.engine.ask_provider import OnPin
+from tallystick.engine import owner, steps
+from tallystick.engine.calls import ask_provider, by_hand, end_call, recovery
+from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.preview import preview, preview_all
-from tallystick.engine.queue import Queue, grouped, next_try, side_by_side, threads
+from tallystick.engine.queue.queue import Queue, grouped, next_try, side_by_side, threads
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
 from tallystick.engine.sealing import READABLE, Numbers, kept
-from tallystick.engine.uniqueness import balances_of
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest, quoted
 from tallystick.money import Money
@@ -90,7 +90,7 @@ class Engine:
         numbers.bind(store, self.machines)
         later = partial(next_try, clock, random or Random())  # noqa: S311  # jitter only
         self._clock = clock
-        self._context = steps.Context(self.machines, numbers, clock, ids, later)
+        self._context = steps.Context(self.machines, numbers, clock, ids, later, provider)
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
         self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
 
@@ -278,6 +278,7 @@ class Engine:
             asked_before = stamp(self._clock() - grace)
         except (TypeError, OverflowError):
             raise Invalid(f"grace is a timedelta, such as timedelta(minutes=1), not {grace!r:.60}") from None
+        owner.check(self.store, self.provider)
         with self.store.reading() as reading:
             rows = reading.calls(asked_before=asked_before)
             groups = grouped(reading, self.machines, [(row, row.refs) for row in rows], workers)
@@ -316,16 +317,7 @@ class Engine:
     def _known(self, row: CallRow) -> Call:
         """A call with all that our books know of its card."""
         with self.store.reading() as reading:
-            card = reading.entity(row.machine, row.entity)
-            assert card is not None
-            unique = self.machines[row.machine].unique or ""
-            refs = balances_of(row, card, self.machines, lambda name, value: reading.linked(name, unique, value))
-            others = [each for ref in refs for each in reading.calls_on(*ref) if each.id != row.id]
-        claimed = [id for each in others for id in each.ids]
-        in_doubt = [
-            ask_provider.call_of(each, card) for each in others if each.state == "open" and each.entity == row.entity
-        ]
-        return attrs.evolve(ask_provider.call_of(row, card), claimed=claimed, in_doubt=in_doubt)
+            return recovery.known(reading, self.machines, row)
 
     def call_named(self, call: str) -> CallRow:
         """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""

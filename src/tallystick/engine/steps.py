@@ -16,10 +16,12 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import CREATE, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.machine import Machine, Machines
-from tallystick.engine import doubt, queue_rows, uniqueness
-from tallystick.engine.ask_provider import card_facts
+from tallystick.engine import owner, uniqueness
+from tallystick.engine.calls import in_doubt
+from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
 from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
+from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
@@ -43,10 +45,16 @@ class Context:
     clock: Callable[[], datetime]
     ids: Callable[[], str]
     later: Later
+    provider: Provider
 
 
 def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) -> list[Any]:
-    """Lock and read for all jobs at once, do them in order, write once. Gives each job's result or Invalid."""
+    """Lock and read for all jobs at once, do them in order, write once. Gives each job's result or Invalid.
+
+    Raises:
+        StoreError: the books are another provider's.
+    """
+    owner.admit(transaction, context.provider)
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
         context.numbers,
@@ -314,7 +322,7 @@ def _apply(
 
 
 def _refused(work: UnitOfWork, command: Command, refused: Refusal) -> Receipt:
-    refused = doubt.explained(work, refused)
+    refused = in_doubt.explained(work, refused)
     return Receipt(
         Ended.REFUSED, command.key, command.machine, command.id, command.command, refused.state,
         refusal=refused, why=refused.why,

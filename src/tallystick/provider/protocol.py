@@ -191,6 +191,15 @@ class Cells(Protocol):
 
 
 @runtime_checkable
+class Identified(Protocol):
+    """A provider of which there are several under one name, such as one for each brand. Books belong to one of them."""
+
+    @property
+    def identity(self) -> str:
+        """Which one: short text for people, the same whenever it is the same money, without secrets."""
+
+
+@runtime_checkable
 class Sharing(Protocol):
     """A provider whose limits count for all processes together, such as one circuit breaker."""
 

@@ -91,8 +91,10 @@ class MemoryStore:
         with self._lock:
             if self.load(name) != old:
                 return False
-            self._shared[name] = new, until
+            self._replace(self._shared, {name: (new, until)})
             return True
+
+    shared = load
 
     def forget(self, now: float) -> None:
         with self._lock:

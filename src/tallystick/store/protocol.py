@@ -104,6 +104,11 @@ class Lookup(Protocol):
 
     def call(self, id: str) -> CallRow | None: ...
 
+    def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
+        """Open calls, oldest first."""
+
+    def all_calls(self) -> Iterator[CallRow]: ...
+
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         """All calls about one card, oldest first."""
 
@@ -122,6 +127,12 @@ class Lookup(Protocol):
     def claiming(self, transaction: str) -> CallRow | None:
         """The call that claims a transaction of the provider. There is one at most."""
 
+    def shared(self, name: str) -> str | None:
+        """A text that processes share, by name."""
+
+    def chronicle(self, last: int) -> list[Record]:
+        """The newest `last` entries, oldest first."""
+
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
         """Commands that wait for an entity, the longest waiting first."""
 
@@ -138,6 +149,9 @@ class Transaction(Lookup, Protocol):
         Locks are taken machine by machine, in the order of the links, and by id within a machine. So two jobs that want
         the same locks do not wait for each other. A second lock in one job may end in a Conflict.
         """
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
+        """As `Store.swap`, inside this transaction."""
 
     def write(self, changes: Changes, at: str) -> None:
         """Write everything, once, at the end. Raises StoreError or Conflict."""
@@ -157,14 +171,6 @@ class Reading(Lookup, Protocol):
 
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
         """Entries by machine, entity and revision; of one machine or one entity if named."""
-
-    def chronicle(self, last: int) -> list[Record]:
-        """The newest `last` entries, oldest first."""
-
-    def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
-        """Open calls, oldest first."""
-
-    def all_calls(self) -> Iterator[CallRow]: ...
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         """Waiting commands whose time has come, the longest waiting first."""

@@ -205,7 +205,7 @@ class SqliteTransaction(SqliteReading):
             marks = ", ".join(f":{name}" for name in values)
             self._cursor.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
 
-    def swap(self, name: str, old: str | None, new: str, until: float | None) -> bool:
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         if old is None:
             done = self._cursor.execute("INSERT OR IGNORE INTO shared (name, value, until) VALUES (?, ?, ?)",
                                         (name, new, until))  # fmt: skip

@@ -28,6 +28,7 @@ from tallystick.clutch.transport import InProcess
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
+from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.rows import Record, chained
@@ -557,7 +558,7 @@ invariants:
 
 def passed_on() -> Rows:
     """A table goes from one purse to another of the same machine; one has the id of the table."""
-    engine = Engine(reader.read(PURSES), open_store("memory:"), None, random=Random(5))  # type: ignore[arg-type]
+    engine = Engine(reader.read(PURSES), open_store("memory:"), LocalProvider(), random=Random(5))
     told: list[tuple[str, str, dict[str, object]]] = [
         ("purse/x", "create", {"currency": "USD"}), ("purse/y", "create", {"currency": "USD"}),
         ("purse/x", "load", {"amount": "5.00"}), ("purse/y", "load", {"amount": "5.00"}),

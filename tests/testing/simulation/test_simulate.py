@@ -23,7 +23,8 @@ from tallystick.cli.main import main
 from tallystick.core import resolve
 from tallystick.core.entity import Entity, Plan, Posting
 from tallystick.definition import reader
-from tallystick.engine import end_call, steps
+from tallystick.engine import steps
+from tallystick.engine.calls import end_call
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from tallystick.errors import StoreError
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import Store, Transaction
 from tallystick.store.rows import Changes
 from tallystick.store.schema import steps
 from tallystick.testing.contracts.changes import (
@@ -176,3 +176,19 @@ class Shared:
 
         at_once([count] * 6)
         assert store.load("count") == "90"
+
+    def test_a_shared_text_takes_part_in_a_transaction(self, store: Store) -> None:
+        def job(transaction: Transaction, stops: bool) -> tuple[bool, str | None]:
+            done = transaction.swap("name", None, "one"), transaction.shared("name")
+            if stops:
+                raise ZeroDivisionError
+            return done
+
+        with pytest.raises(ZeroDivisionError):
+            store.run(lambda transaction: job(transaction, stops=True))
+        assert store.load("name") is None
+        assert store.run(lambda transaction: job(transaction, stops=False)) == (True, "one")
+        assert store.run(lambda transaction: job(transaction, stops=False)) == (False, "one")
+        assert store.load("name") == "one"
+        with store.reading() as look:
+            assert (look.shared("name"), look.shared("nobody")) == ("one", None)

@@ -19,9 +19,9 @@ import attrs
 
 from tallystick.books.books import Books
 from tallystick.definition.machine import Machines
-from tallystick.engine.ask_provider import call_of
+from tallystick.engine.calls.ask_provider import call_of
 from tallystick.engine.engine import Engine
-from tallystick.engine.queue import LONGEST_WAIT
+from tallystick.engine.queue.queue import LONGEST_WAIT
 from tallystick.engine.receipt import Command, Declined, GivenBack, InDoubt, Receipt, Refused, Unavailable
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import attrs
 
-from tallystick.provider.protocol import Ambiguous, NotSeen, Outcome, Result
+from tallystick.definition.machine import Machines
+from tallystick.engine.calls.ask_provider import call_of
+from tallystick.engine.uniqueness import balances_of
+from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
 from tallystick.provider.verbs import REPEATABLE
+from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow
 
 NEVER_SENT = NotSeen("it was never sent")  # it was opened in a caller's transaction, and the caller has not sent it
@@ -50,3 +54,15 @@ def next_step(row: CallRow, found: Outcome | NotSeen | Ambiguous) -> End | SendA
             return SendAgain(found.evidence)
     later = isinstance(found, Ambiguous) and found.later
     return Wait(found.evidence or "sent twice, and not seen; a person has to look", later)
+
+
+def known(reading: Reading, machines: Machines, row: CallRow) -> Call:
+    """A call with all that our books know of its card: what other calls there were, and which of them are open."""
+    card = reading.entity(row.machine, row.entity)
+    assert card is not None
+    unique = machines[row.machine].unique or ""
+    refs = balances_of(row, card, machines, lambda name, value: reading.linked(name, unique, value))
+    others = [each for ref in refs for each in reading.calls_on(*ref) if each.id != row.id]
+    claimed = [id for each in others for id in each.ids]
+    in_doubt = [call_of(each, card) for each in others if each.state == "open" and each.entity == row.entity]
+    return attrs.evolve(call_of(row, card), claimed=claimed, in_doubt=in_doubt)

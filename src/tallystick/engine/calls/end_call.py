@@ -12,9 +12,10 @@ import attrs
 from tallystick.core import resolve
 from tallystick.core.entity import Entity, InFlight
 from tallystick.definition.machine import Machine, Row
-from tallystick.engine import queue_rows, uniqueness
+from tallystick.engine import uniqueness
 from tallystick.engine.journal import write_down
-from tallystick.engine.old_receipt import receipt_of_call
+from tallystick.engine.keys import receipt_of_call
+from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
 from tallystick.errors import Invalid, NotFound

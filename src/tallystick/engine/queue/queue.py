@@ -24,8 +24,9 @@ import attrs
 
 from tallystick.core.entity import Ref
 from tallystick.definition.machine import Machines
-from tallystick.engine import by_hand, queue_rows
+from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import kept
 from tallystick.engine.unit_of_work import Job
