@@ -12,6 +12,7 @@ import pytest
 from clutch_world import World
 from tallystick.clutch.transport import Answer, Lost, NotSent
 from tallystick.engine.engine import Engine
+from tallystick.engine.owner import adopt
 from tallystick.engine.receipt import Command
 from tallystick.engine.sealing import SealedNumbers, new_key
 from tallystick.errors import quoted, redacted
@@ -175,6 +176,7 @@ def test_nor_does_any_other_provider(
         def look_up(self, call: Call) -> Any:
             return found(f"2026-03-02 12:00:00 at 123456789, card {said}\nor {number(sealed)} \ud800")
 
+    adopt(sealed.store, Another(), by="ann", reason="moved", at=sealed.clock())
     world = Engine(sealed.engine.machines, sealed.store, Another(), clock=sealed.clock, numbers=sealed.numbers)
     receipt = world.try_execute(Command("payment", "p1", "authorize", {"amount": "10.00"}, "k"))
     sealed.clock.on(hours=1)

@@ -156,9 +156,7 @@ class Books(Holding):
 
         A card may carry several balances: name the `currency` then. Without it, the first by the name of its currency.
         """
-        if not (isinstance(number, str) and number.isprintable()):
-            return None
-        number = self.engine.numbers.seal(number)  # as it stands in our books
+        number = self.engine.numbers.seal(number) if isinstance(number, str) else ""  # as it stands in our books
         with self.engine.store.reading() as reading:
             found = [id for machine, id in reading.find(number) if machine == "gift_card"]
             cards = [each for id in found if (each := reading.entity("gift_card", id)) is not None]

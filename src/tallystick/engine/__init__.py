@@ -5,8 +5,8 @@ provider is called while a transaction is open. A call without an answer stays i
 or a person, says what became of it.
 
 Read in this order: `engine` (the four lists of steps), `steps` (lock, decide), `keys` (was it said before?), `journal`
-(write), `calls` (perform, resolve, recover), `receipt` (what the caller gets), `preview` (what commands would do). Then
-what helps these: `unit_of_work` (what a transaction has read and will write), `group_commit` (one commit for all
+(write), `calls` (perform, resolve, recover), `receipt` with `old_receipt` (what the caller gets), `preview` (what
+commands would do). Then what helps these: `unit_of_work` (what a transaction has read and will write), `group_commit` (one commit for all
 threads that wait), `uniqueness` (one card number, one card), `queue` (commands that wait), `owner` (whose the books
 are), `sealing` (card numbers under a key), `verify` (the journal is replayed and compared), `rehearsal` (lines that say
 what a scripted provider answers).

@@ -12,7 +12,7 @@ Everything that the engine does is one of four short lists of the same steps:
     write     entries, entities, key, call, queue: one transaction; what a call moves is `in_doubt`   `journal`
     perform   the provider is asked; no transaction is open                                    `ask_provider`
     resolve   confirmed → targets; declined or unavailable → sources; unknown → stays          `end_call`
-    receipt   what became of the command                                                       `keys`
+    receipt   what became of the command                                                       `old_receipt`
 
 Without a call a list ends after its first write. With a local provider our own books have the answer: it is taken
 between decide and write, and nothing is ever in doubt. If two resolve the same call, they meet in the store: one

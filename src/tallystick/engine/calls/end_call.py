@@ -14,7 +14,7 @@ from tallystick.core.entity import Entity, InFlight
 from tallystick.definition.machine import Machine, Row
 from tallystick.engine import uniqueness
 from tallystick.engine.journal import write_down
-from tallystick.engine.keys import receipt_of_call
+from tallystick.engine.old_receipt import receipt_of_call
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
