@@ -29,6 +29,7 @@ ROOMS = {
     "provider": (1, "who performs calls"),
     "money": (1, "exact amounts"),
     "errors": (1, "what can go wrong"),
+    "masks": (1, "card numbers, masked"),
 }
 WIDTH, HEIGHT, ACROSS, DOWN, MARGIN = 196, 44, 224, 70, 14  # of a box, from box to box, and around all of them
 

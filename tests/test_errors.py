@@ -14,7 +14,8 @@ import tallystick
 from tallystick import Books, Command, Ended, MachineError, NotFound, Receipt, TallystickError
 from tallystick.clutch import answers  # noqa: F401  # its error is one of them
 from tallystick.engine.receipt import Answered
-from tallystick.errors import Fault, KeyReused, masked, quoted
+from tallystick.errors import Fault, KeyReused
+from tallystick.masks import masked, quoted
 from tallystick.provider import Outcome, Result
 
 

@@ -167,7 +167,7 @@ def test_nothing_reads_a_clock_or_a_die_below_the_stores() -> None:
     package = ROOT / "src/tallystick"
     asks = {"reader.py", "cache.py"}  # they read files
     rooms = [file for room in ("definition", "core") for file in sorted((package / room).glob("*.py"))]
-    for file in [package / "errors.py", package / "money.py", *rooms]:
+    for file in [package / "masks.py", package / "errors.py", package / "money.py", *rooms]:
         if file.name in asks:
             continue
         text = file.read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ def test_no_imports_of_files_make_a_circle() -> None:
 
 def test_the_package_has_rooms_and_few_files_beside_them() -> None:
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert files == {"__init__.py", "__main__.py", "py.typed", "errors.py", "money.py"}
+    assert files == {"__init__.py", "__main__.py", "py.typed", "errors.py", "masks.py", "money.py"}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} <= rooms.ROOMS.keys()
 
 

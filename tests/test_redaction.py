@@ -15,7 +15,7 @@ from tallystick.engine.engine import Engine
 from tallystick.engine.owner import adopt
 from tallystick.engine.receipt import Command
 from tallystick.engine.sealing import SealedNumbers, new_key
-from tallystick.errors import quoted, redacted
+from tallystick.masks import quoted, redacted
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
 from tallystick.store.open import open_store
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tallystick.cli.json_lines import RESULTS, Summary, masked, parse, run_lines
+from tallystick.cli.json_lines import RESULTS, Summary, parse, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.verify import verify
+from tallystick.masks import with_masks
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, NotSeen, Outcome, Result
 from tallystick.provider.scripted import ScriptedProvider
@@ -385,7 +386,7 @@ def test_a_parsed_line_shows_nothing_secret() -> None:
     ],
 )
 def test_what_is_hidden_is_replaced_where_it_stands_alone(text: str, said: str) -> None:
-    assert masked(text, {"8341": "•••"}) == said
+    assert with_masks(text, {"8341": "•••"}) == said
 
 
 def test_a_file_of_lines_is_read_as_bytes(engine: Engine, tmp_path: Path) -> None:

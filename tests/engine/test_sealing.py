@@ -29,12 +29,12 @@ from tallystick.books.balance import BalanceSettings, Said
 from tallystick.books.books import Books
 from tallystick.cli.main import main
 from tallystick.core.arguments import plain_number
-from tallystick.core.refusal import mask
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Refused
 from tallystick.engine.sealing import HIDDEN, KEY, READABLE, SealedNumbers, kept, new_key, numbers_under
 from tallystick.errors import Invalid, KeyReused, StoreError
+from tallystick.masks import mask
 from tallystick.provider import protocol as providers
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.scripted import Reply, ScriptedProvider

@@ -28,7 +28,8 @@ from typing import Any
 from tallystick.books.holding import Amount, Holding
 from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
 from tallystick.engine.receipt import Command, Receipt
-from tallystick.errors import Invalid, quoted
+from tallystick.errors import Invalid
+from tallystick.masks import quoted
 from tallystick.money import Money
 
 

@@ -19,8 +19,8 @@ from enum import StrEnum
 import attrs
 
 from tallystick import money
-from tallystick.core.refusal import mask
 from tallystick.engine.receipt import Receipt
+from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.provider import CardFacts, Line, Observed
 

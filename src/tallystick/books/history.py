@@ -14,12 +14,12 @@ from functools import partial
 import attrs
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.core.refusal import mask
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Move
 from tallystick.errors import NotFound
+from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.rows import Record
 

@@ -14,7 +14,8 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.owner import check
 from tallystick.engine.sealing import KEY, numbers_under
-from tallystick.errors import Invalid, NotFound, TallystickError, redacted
+from tallystick.errors import Invalid, NotFound, TallystickError
+from tallystick.masks import redacted
 from tallystick.provider.protocol import Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 
 from tallystick.core.entity import Entity
-from tallystick.core.refusal import mask
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.sealing import Numbers
+from tallystick.masks import mask
 from tallystick.money import Money
 
 

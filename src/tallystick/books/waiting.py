@@ -17,11 +17,11 @@ from datetime import datetime, timedelta
 import attrs
 
 from tallystick.core.entity import Entity
-from tallystick.core.refusal import mask
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
+from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, QueueRow, Record

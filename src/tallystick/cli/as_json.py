@@ -14,13 +14,14 @@ import attrs
 
 from tallystick import money
 from tallystick.core.entity import Entity, Posting
-from tallystick.core.refusal import Refusal, answered, mask
+from tallystick.core.refusal import Refusal, answered
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
 from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
+from tallystick.masks import mask
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, QueueRow, Record, stamp
 

@@ -16,7 +16,6 @@ Card numbers and PINs go in and never come out: they are masked in every answer.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -26,12 +25,12 @@ import attrs
 from tallystick import money
 from tallystick.cli.parameters import moment
 from tallystick.core.entity import CREATE
-from tallystick.core.refusal import mask
 from tallystick.definition.machine import Machines
 from tallystick.engine import rehearsal
 from tallystick.engine.engine import BATCH, Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
-from tallystick.errors import Invalid, like_a_number, nearest
+from tallystick.errors import Invalid, nearest
+from tallystick.masks import like_a_number, mask, with_masks
 from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
 
 FIELDS = ("key", "machine", "id", "command", "args")
@@ -261,12 +260,12 @@ def _answer(engine: Engine, line: Line, receipt: Receipt) -> dict[str, Any]:
         "state": receipt.state,
         "accounts": {name: money.to_text(minor, currency) for name, minor in accounts.items()},
         "result": result,
-        "why": masked(receipt.why, line.hidden) or None,
+        "why": with_masks(receipt.why, line.hidden) or None,
     }
 
 
 def _invalid(line: Line, fault: str) -> dict[str, Any]:
-    why = f"line {line.number}: {masked(fault, line.hidden)}"
+    why = f"line {line.number}: {with_masks(fault, line.hidden)}"
     return {**_about(line), "state": None, "accounts": {}, "result": INVALID, "why": why, "line": line.number}
 
 
@@ -286,12 +285,3 @@ def _hidden(args: Any, kinds: Mapping[str, str]) -> dict[str, str]:
         if (kind in ("secret", "number") or misplaced) and isinstance(value, str | int) and str(value):
             hidden[str(value)] = "•••" if kind == "secret" else mask(str(value))
     return hidden
-
-
-def masked(text: str, hidden: Mapping[str, str]) -> str:
-    """The text with what is hidden replaced; but not inside a longer number or word, which is another one."""
-    if not hidden:
-        return text
-    longest_first = sorted(hidden, key=len, reverse=True)
-    pattern = rf"(?<!\w)(?:{'|'.join(re.escape(each) for each in longest_first)})(?!\w)"
-    return re.sub(pattern, lambda found: hidden[found[0]], text)

@@ -21,7 +21,8 @@ from tallystick.cli.running import due, recover, resolve, run
 from tallystick.cli.starting import demo, key
 from tallystick.cli.testing import fuzz, simulate
 from tallystick.cli.waiting import holds, stuck, waiting
-from tallystick.errors import TallystickError, redacted
+from tallystick.errors import TallystickError
+from tallystick.masks import redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, key],

@@ -10,7 +10,8 @@ import click
 from tallystick.core.entity import CREATE, Entity, Ref
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.engine import Engine
-from tallystick.errors import Invalid, NotFound, quoted
+from tallystick.errors import Invalid, NotFound
+from tallystick.masks import quoted
 from tallystick.store.protocol import Reading
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}

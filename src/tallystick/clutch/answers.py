@@ -17,7 +17,8 @@ import attrs
 
 from tallystick import money
 from tallystick.clutch.settings import ClutchSettings
-from tallystick.errors import MoneyError, TallystickError, like_a_number, redacted
+from tallystick.errors import MoneyError, TallystickError
+from tallystick.masks import like_a_number, redacted
 from tallystick.provider.protocol import Outcome, Result
 
 Json = Mapping[str, object]

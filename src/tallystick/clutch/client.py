@@ -27,7 +27,7 @@ from tallystick.clutch.answers import Card, Entry, History, Json, NotRead, Stran
 from tallystick.clutch.request_limits import Bucket, Circuit, CircuitBreaker, LeakyBucket
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport, Lost, NotSent, Transport
-from tallystick.errors import redacted
+from tallystick.masks import redacted
 from tallystick.provider.protocol import (
     Ambiguous,
     Call,

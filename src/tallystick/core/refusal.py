@@ -15,7 +15,7 @@ import attrs
 from tallystick import money
 from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import IN_DOUBT, Machine, Row
-from tallystick.errors import quoted
+from tallystick.masks import mask, quoted
 
 if TYPE_CHECKING:
     from tallystick.core.entity import Entity
@@ -91,11 +91,6 @@ class Refusal:
 
 
 UNANSWERED = "this state does not answer it"
-
-
-def mask(number: str) -> str:
-    """A card number as people may see it: …0281."""
-    return f"…{number[-4:]}" if len(number) > 4 else "…"
 
 
 def shown(value: object, type_: Type, currency: str) -> str:

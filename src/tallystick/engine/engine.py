@@ -43,7 +43,8 @@ from tallystick.engine.queue.queue import Queue, grouped, next_try, side_by_side
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
 from tallystick.engine.sealing import READABLE, Numbers, kept
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, NotFound, nearest, quoted
+from tallystick.errors import Invalid, NotFound, nearest
+from tallystick.masks import quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.store.protocol import Store

@@ -8,7 +8,7 @@ from tallystick.core import resolve
 from tallystick.core.entity import Entity, Plan
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
-from tallystick.errors import quoted
+from tallystick.masks import quoted
 from tallystick.store.rows import QueueRow, Stamp, encode, record
 
 

@@ -12,7 +12,8 @@ import attrs
 from tallystick.core.arguments import LONGEST
 from tallystick.core.entity import Posting
 from tallystick.core.refusal import Refusal
-from tallystick.errors import Invalid, NotFound, TallystickError, quoted
+from tallystick.errors import Invalid, NotFound, TallystickError
+from tallystick.masks import quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome
 

@@ -25,7 +25,8 @@ from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
-from tallystick.errors import Invalid, quoted, redacted
+from tallystick.errors import Invalid
+from tallystick.masks import quoted, redacted
 from tallystick.provider.protocol import Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 
 from tallystick.core import refusal
 from tallystick.core.entity import NO_CALL, Entity, Intent, Ref
-from tallystick.core.refusal import Code, Refusal, mask
+from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.masks import mask
 from tallystick.provider.protocol import Outcome
 from tallystick.store.rows import CallRow
 

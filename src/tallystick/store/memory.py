@@ -10,7 +10,8 @@ from typing import Any
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import MachineChanged, NotInTransaction, StoreError, quoted
+from tallystick.errors import MachineChanged, NotInTransaction, StoreError
+from tallystick.masks import quoted
 from tallystick.store.protocol import Done, Found, KeptPage, Step, retried
 from tallystick.store.rows import (
     CALL_ASKS,

@@ -16,7 +16,8 @@ import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.engine.sealing import Numbers
-from tallystick.errors import StoreError, quoted, redacted
+from tallystick.errors import StoreError
+from tallystick.masks import quoted, redacted
 from tallystick.money import LIMIT
 from tallystick.provider.protocol import (
     Ambiguous,

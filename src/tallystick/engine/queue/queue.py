@@ -30,7 +30,8 @@ from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import kept
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, NotFound, quoted
+from tallystick.errors import Invalid, NotFound
+from tallystick.masks import quoted
 from tallystick.provider.protocol import Provider
 from tallystick.store.protocol import Reading, Store
 from tallystick.store.rows import QueueRow, stamp

@@ -8,7 +8,8 @@ from tallystick.core import resolve
 from tallystick.core.entity import Request
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
-from tallystick.errors import Invalid, KeyReused, quoted
+from tallystick.errors import Invalid, KeyReused
+from tallystick.masks import quoted
 from tallystick.store.rows import QueueRow, encode, stamp
 
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tallystick.engine.verify.replay import FollowUp, Journal
 from tallystick.engine.verify.report import Finding, Wrong, findings
-from tallystick.errors import quoted
+from tallystick.masks import quoted
 from tallystick.store.rows import QueueRow, row_hash
 
 Fingerprint = Callable[[str, str, str, Mapping[str, object]], str]

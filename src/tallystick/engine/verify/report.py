@@ -9,7 +9,8 @@ import attrs
 
 from tallystick import money
 from tallystick.core.entity import Ref
-from tallystick.errors import MoneyError, quoted
+from tallystick.errors import MoneyError
+from tallystick.masks import quoted
 
 CLOCK_SLACK = timedelta(days=1)  # clocks may differ so much: one that was set may have had the wrong time zone
 # What reading a value may end in that somebody has changed by hand
