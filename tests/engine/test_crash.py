@@ -282,7 +282,7 @@ class SteppedTransaction:
         self.wrote = False
 
     def write(self, changes: Changes, at: str) -> None:
-        self.wrote = bool(changes.records or changes.calls or changes.queue)
+        self.wrote = bool(changes.entries or changes.calls or changes.queue)
         self._transaction.write(changes, at)
 
     def __getattr__(self, name: str) -> Any:

@@ -37,7 +37,7 @@ from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Prov
 from tallystick.store.memory import MemoryStore
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
-from tallystick.store.rows import CallRow, QueueRow, Record
+from tallystick.store.rows import CallRow, EntryRow, QueueRow
 from tallystick.testing.simulation.dying_store import DyingStore
 
 MACHINES = reader.load()
@@ -162,7 +162,7 @@ class Shop:
     def c1(self) -> dict[str, int]:
         return self.now("gift_card", "c1")[1]
 
-    def journal(self, machine: str | None = None, id: str | None = None) -> list[Record]:
+    def journal(self, machine: str | None = None, id: str | None = None) -> list[EntryRow]:
         with self.store.reading() as look:
             return list(look.journal(machine, id))
 

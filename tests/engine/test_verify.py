@@ -115,12 +115,12 @@ def test_a_forger_who_mends_the_chain_is_found_by_the_amounts(books: tallystick.
 
 def mend_chains(connection: sqlite3.Connection) -> None:
     """Recompute every hash, as somebody would who has read the source."""
-    from tallystick.store.rows import Record, chained
+    from tallystick.store.rows import EntryRow, chained
 
-    columns = ", ".join(name for name in Record._fields if name != "seq")
+    columns = ", ".join(name for name in EntryRow._fields if name != "seq")
     before: dict[tuple[str, str], str] = {}
     for row in connection.execute(f"SELECT {columns}, seq FROM entry ORDER BY seq").fetchall():
-        record = Record._make(row)
+        record = EntryRow._make(row)
         ref = record.machine, record.entity
         before[ref] = chained(before.get(ref, ""), record[:-2])
         connection.execute("UPDATE entry SET hash = ? WHERE seq = ?", (before[ref], record.seq))

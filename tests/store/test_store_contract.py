@@ -236,7 +236,7 @@ def test_a_fork_while_a_transaction_is_open_does_not_end_it(opened: Callable[...
         transaction.lock([("gift_card", "c1")])
         assert forked(lambda: len(snapshot(store)["journal"])) == "0"
         first, second = born("c1"), born("c2")
-        transaction.write(Changes(first.records + second.records, first.entities | second.entities), AT)
+        transaction.write(Changes(first.entries + second.entries, first.entities | second.entities), AT)
 
     store.run(job)
     assert forked(lambda: len(snapshot(store)["journal"])) == "2"

@@ -1,6 +1,6 @@
 """The life of one entity, entry by entry, as people and reports read it: in `Money` and `datetime`, with its order.
 
-The journal itself is the store's: a `Record` is a row with JSON in it. Here each is read by the version of the page
+The journal itself is the store's: an `EntryRow` is a row with JSON in it. Here each is read by the version of the page
 that it was written under.
 """
 
@@ -21,7 +21,7 @@ from tallystick.engine.receipt import Move
 from tallystick.errors import NotFound
 from tallystick.masks import mask
 from tallystick.money import Money
-from tallystick.store.rows import Record
+from tallystick.store.rows import EntryRow
 
 PAYMENT, CARD = "payment", "gift_card"
 
@@ -61,34 +61,34 @@ def history(engine: Engine, machine: str, id: str) -> list[Entry]:
     if machine not in engine.machines:
         raise NotFound("machine", machine, list(engine.machines))
     with engine.store.reading() as reading:
-        records = list(reading.journal(machine, id))
-        if not records:
+        rows = list(reading.journal(machine, id))
+        if not rows:
             raise NotFound(machine, id)
-        causes = reading.keyed({each.cause for each in records if each.cause is not None})
-        makers: dict[str | None, Ref] = {cause: (record.machine, record.entity) for cause, record in causes.items()}
+        causes = reading.keyed({each.cause for each in rows if each.cause is not None})
+        makers: dict[str | None, Ref] = {cause: (row.machine, row.entity) for cause, row in causes.items()}
         found = reading.entities({(machine, id), *makers.values()})
     entity, versions = found[machine, id], engine.machines
     return [
         _entry(each, versions.at(machine, each.machine_version), entity, found[makers.get(each.cause, entity.ref)])
-        for each in records
+        for each in rows
     ]
 
 
-def _entry(record: Record, machine: Machine, entity: Entity, maker: Entity) -> Entry:
+def _entry(row: EntryRow, machine: Machine, entity: Entity, maker: Entity) -> Entry:
     """`maker` is the entity whose command made the entry: this one, or another that drove it."""
-    money = partial(Money, currency=record.currency)
+    money = partial(Money, currency=row.currency)
     facts = {name: fact.type for name, fact in machine.facts.items()}
-    command = machine.commands.get(record.command)
+    command = machine.commands.get(row.command)
     card = entity.id if entity.machine == CARD else entity.facts.get("card")
     order = maker.facts.get("order")
     return Entry(
-        record.machine, record.entity, record.revision, datetime.fromisoformat(record.at), record.transition,
-        record.command, record.phase, record.from_state, record.to_state,
-        moves=tuple(Move(source, target, money(minor)) for source, target, minor in json.loads(record.postings)),
-        after={name: money(minor) for name, minor in json.loads(record.after).items()},
-        args=_read(record.args, command.arguments if command is not None else {}, record.currency),
-        facts=_read(record.facts, facts, record.currency),
-        key=str(record.key or record.cause), by=record.by, reason=record.reason, call=record.call,
+        row.machine, row.entity, row.revision, datetime.fromisoformat(row.at), row.transition,
+        row.command, row.phase, row.from_state, row.to_state,
+        moves=tuple(Move(source, target, money(minor)) for source, target, minor in json.loads(row.postings)),
+        after={name: money(minor) for name, minor in json.loads(row.after).items()},
+        args=_read(row.args, command.arguments if command is not None else {}, row.currency),
+        facts=_read(row.facts, facts, row.currency),
+        key=str(row.key or row.cause), by=row.by, reason=row.reason, call=row.call,
         card=str(card) if card is not None else None,
         payment=maker.id if maker.machine == PAYMENT else None,
         order=str(order) if order is not None else None,

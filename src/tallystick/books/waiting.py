@@ -24,7 +24,7 @@ from tallystick.errors import Invalid
 from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, QueueRow, Record
+from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
 CARD, PAYMENT = "gift_card", "payment"
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
@@ -172,11 +172,11 @@ def _named(reading: Reading, payment: Entity) -> tuple[str, str, str, str, str]:
     return payment.id, str(payment.facts["order"]), str(payment.facts["card"]), shown, payment.state
 
 
-def _since(records: Sequence[Record]) -> datetime:
+def _since(rows: Sequence[EntryRow]) -> datetime:
     """When the present hold was put in force: the last time value came to be held, except by coming back."""
-    done = [each for each in records if each.phase in ("done", "confirmed")]
+    done = [each for each in rows if each.phase in ("done", "confirmed")]
     into = [each for each in done if any(target == "held" for _, target, _ in json.loads(each.postings))]
-    return datetime.fromisoformat((into or records)[-1].at)
+    return datetime.fromisoformat((into or rows)[-1].at)
 
 
 def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -> list[Receipt]:

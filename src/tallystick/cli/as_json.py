@@ -23,7 +23,7 @@ from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.masks import mask
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, QueueRow, Record, stamp
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
@@ -73,26 +73,26 @@ def receipt(of: Receipt) -> Plain:
     }
 
 
-def entry(record: Record) -> Plain:
+def entry(row: EntryRow) -> Plain:
     return {
-        "seq": record.seq,
-        "at": record.at,
-        "machine": record.machine,
-        "id": record.entity,
-        "revision": record.revision,
-        "transition": record.transition,
-        "command": record.command,
-        "phase": record.phase,
-        "from": record.from_state,
-        "to": record.to_state,
-        "currency": record.currency,
-        "postings": postings(json.loads(record.postings), record.currency),
-        "accounts": amounts(json.loads(record.after), record.currency),
-        "by": record.by,
-        "reason": record.reason,
-        "key": record.key,
-        "cause": record.cause,
-        "call": record.call,
+        "seq": row.seq,
+        "at": row.at,
+        "machine": row.machine,
+        "id": row.entity,
+        "revision": row.revision,
+        "transition": row.transition,
+        "command": row.command,
+        "phase": row.phase,
+        "from": row.from_state,
+        "to": row.to_state,
+        "currency": row.currency,
+        "postings": postings(json.loads(row.postings), row.currency),
+        "accounts": amounts(json.loads(row.after), row.currency),
+        "by": row.by,
+        "reason": row.reason,
+        "key": row.key,
+        "cause": row.cause,
+        "call": row.call,
     }
 
 

@@ -83,10 +83,10 @@ def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> N
 
     with books.opened() as engine, engine.store.reading() as reading:
         if id is None:
-            records = reading.chronicle(last)
+            rows = reading.chronicle(last)
         else:
-            records = list(reading.journal(*parameters.entity_named(engine, reading, id).ref))[-last:]
-    entries = [as_json.entry(record) for record in records]
+            rows = list(reading.journal(*parameters.entity_named(engine, reading, id).ref))[-last:]
+    entries = [as_json.entry(row) for row in rows]
     print_answer(json_out, entries, lambda: [as_tables.history_table(entries)])
 
 

@@ -9,14 +9,14 @@ from tallystick.core.entity import Entity, Plan
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, Stamp, encode, record
+from tallystick.store.rows import QueueRow, Stamp, encode, entry_row
 
 
 def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tuple[str, ...]:
     """Entries, entities and follow-ups; the keys of these. `first`: the first entry carries the command's key."""
     for entry, entity in zip(plan.entries, plan.entities, strict=True):
-        kept = record(entry, entity, stamp, first=first)
-        work.changes.records.append(kept)
+        kept = entry_row(entry, entity, stamp, first=first)
+        work.changes.entries.append(kept)
         if first:
             work.keyed[stamp.key] = kept
         first = False

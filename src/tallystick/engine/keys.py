@@ -10,7 +10,7 @@ from tallystick.engine.old_receipt import old_receipt
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import KeyReused
-from tallystick.store.rows import CallRow, Record, encode
+from tallystick.store.rows import CallRow, EntryRow, encode
 
 
 def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object]) -> str:
@@ -18,7 +18,7 @@ def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object])
     return hashlib.sha256(encode([machine, id, command, args]).encode()).hexdigest()
 
 
-def seen_before(work: UnitOfWork, seen: Record, mark: str) -> tuple[Receipt, CallRow | None]:
+def seen_before(work: UnitOfWork, seen: EntryRow, mark: str) -> tuple[Receipt, CallRow | None]:
     """The receipt of a key that was seen before, and its call if that is unavailable and may be made again."""
     if seen.fingerprint != mark:
         raise KeyReused(str(seen.key), before=f"{seen.command} of {seen.machine} {seen.entity!r}")

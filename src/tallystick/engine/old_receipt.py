@@ -9,7 +9,7 @@ from tallystick.core.entity import Posting
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Outcome
-from tallystick.store.rows import CallRow, Record
+from tallystick.store.rows import CallRow, EntryRow
 
 _ENDED = {
     "open": Ended.IN_DOUBT,
@@ -24,13 +24,13 @@ def receipt_of_call(work: UnitOfWork, row: CallRow) -> Receipt:
     return old_receipt(work, work.keyed[row.key], row)
 
 
-def old_receipt(work: UnitOfWork, seen: Record, row: CallRow | None) -> Receipt:
+def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receipt:
     """What became of a command. `seen` is the entry with its key, `row` is its call, if it made one.
 
     With a call, the receipt tells of its last attempt and of the answer to that.
     """
     key = str(seen.key)
-    caused = [*work.books.caused(key), *(each for each in work.changes.records if each.cause == key)]
+    caused = [*work.books.caused(key), *(each for each in work.changes.entries if each.cause == key)]
     queued = {each.key for each in work.books.following(key)}
     queued |= {each.key for each in work.changes.queue.values() if each.cause == key}
     mine = [seen, *(each for each in caused if (each.machine, each.entity) == (seen.machine, seen.entity))]
@@ -51,7 +51,7 @@ def old_receipt(work: UnitOfWork, seen: Record, row: CallRow | None) -> Receipt:
     )  # fmt: skip
 
 
-def _before(entry: Record) -> dict[str, int]:
+def _before(entry: EntryRow) -> dict[str, int]:
     """The accounts before an entry."""
     back = [Posting(target, source, amount) for source, target, amount in json.loads(entry.postings)]
     return resolve.post(json.loads(entry.after), back)

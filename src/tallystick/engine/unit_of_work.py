@@ -14,7 +14,7 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.engine.sealing import Numbers
 from tallystick.store.protocol import Found, Lookup
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record
+from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
 
 # `Transaction.lock`, or `Reading.look` if nothing is written
 Load = Callable[[Iterable[Ref], Iterable[str]], Found]
@@ -32,7 +32,7 @@ class UnitOfWork:
     later: Later
     numbers: Numbers  # how card numbers stand in the books
     world: dict[Ref, Entity] = attrs.field(factory=dict)
-    keyed: dict[str, Record] = attrs.field(factory=dict)  # by key, the entry that carries it
+    keyed: dict[str, EntryRow] = attrs.field(factory=dict)  # by key, the entry that carries it
     queue: dict[str, QueueRow] = attrs.field(factory=dict)  # by key
     changes: Changes = attrs.field(factory=Changes)
     given: dict[tuple[str, object], list[Ref]] = attrs.field(factory=dict)  # by machine and value: who got it here

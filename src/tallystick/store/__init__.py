@@ -14,6 +14,6 @@ one clever layer.
 
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Reading, Store, Transaction
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record, Stamp
+from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow, Stamp
 
-__all__ = ["CallRow", "Changes", "QueueRow", "Reading", "Record", "Stamp", "Store", "Transaction", "open_store"]
+__all__ = ["CallRow", "Changes", "EntryRow", "QueueRow", "Reading", "Stamp", "Store", "Transaction", "open_store"]

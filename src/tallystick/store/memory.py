@@ -20,8 +20,8 @@ from tallystick.store.rows import (
     QUEUE_STAYS,
     CallRow,
     Changes,
+    EntryRow,
     QueueRow,
-    Record,
     with_linked,
 )
 from tallystick.store.schema import steps
@@ -33,10 +33,10 @@ class MemoryStore:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._entities: dict[Ref, Entity] = {}
-        self._records: list[Record] = []
-        self._by_key: dict[str, Record] = {}
-        self._by_cause: dict[str, list[Record]] = {}
-        self._by_entity: dict[Ref, list[Record]] = {}
+        self._entries: list[EntryRow] = []
+        self._by_key: dict[str, EntryRow] = {}
+        self._by_cause: dict[str, list[EntryRow]] = {}
+        self._by_entity: dict[Ref, list[EntryRow]] = {}
         self._calls: dict[str, CallRow] = {}
         self._open: dict[str, CallRow] = {}
         self._calls_on: dict[Ref, dict[str, None]] = {}  # ids; of some, the writing was undone
@@ -113,10 +113,10 @@ class MemoryStore:
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
         return {ref: self._entities[ref] for ref in refs if ref in self._entities}
 
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]:
+    def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
         return {key: self._by_key[key] for key in keys if key in self._by_key}
 
-    def caused(self, key: str) -> list[Record]:
+    def caused(self, key: str) -> list[EntryRow]:
         return list(self._by_cause.get(key, ()))
 
     def call(self, id: str) -> CallRow | None:
@@ -128,7 +128,7 @@ class MemoryStore:
         return {key: self._queue[key] for key in keys if key in self._queue}
 
     def write(self, changes: Changes, at: str) -> None:
-        for each in changes.records:
+        for each in changes.entries:
             self._append(each)
         self._fit(changes)
         self._replace(self._entities, changes.entities, self._index_entity)
@@ -191,15 +191,15 @@ class MemoryStore:
         if row is not None and row.cause is not None:
             self._following.setdefault(row.cause, {})[key] = None
 
-    def _append(self, record: Record) -> None:
-        ref = record.machine, record.entity
+    def _append(self, entry: EntryRow) -> None:
+        ref = entry.machine, entry.entity
         before = self._by_entity.setdefault(ref, [])
-        if record.key in self._by_key or record.revision != len(before) + 1:
-            raise StoreError(f"entry {record.revision} of {ref[0]} {ref[1]!r} is there already, or its key is")
-        kept = record._replace(seq=len(self._records) + 1)
-        self._records.append(kept)
+        if entry.key in self._by_key or entry.revision != len(before) + 1:
+            raise StoreError(f"entry {entry.revision} of {ref[0]} {ref[1]!r} is there already, or its key is")
+        kept = entry._replace(seq=len(self._entries) + 1)
+        self._entries.append(kept)
         before.append(kept)
-        self._undo += [self._records.pop, before.pop]
+        self._undo += [self._entries.pop, before.pop]
         if kept.key is not None:
             self._by_key[kept.key] = kept
             self._undo.append(lambda: self._by_key.pop(str(kept.key)))
@@ -236,13 +236,13 @@ class MemoryStore:
     def all(self, machine: str) -> Iterator[Entity]:
         yield from [each for ref, each in sorted(self._entities.items()) if ref[0] == machine]
 
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
-        for ref in sorted(ref for ref, records in self._by_entity.items() if records):
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
+        for ref in sorted(ref for ref, entries in self._by_entity.items() if entries):
             if machine in (None, ref[0]) and id in (None, ref[1]):
                 yield from self._by_entity[ref]
 
-    def chronicle(self, last: int) -> list[Record]:
-        return self._records[-last:] if last > 0 else []
+    def chronicle(self, last: int) -> list[EntryRow]:
+        return self._entries[-last:] if last > 0 else []
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         if fact == self._unique(machine):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import Conflict
-from tallystick.store.rows import CallRow, Changes, QueueRow, Record
+from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
 
 Done = TypeVar("Done")
 ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a second attempt is rare
@@ -46,7 +46,7 @@ class Found(NamedTuple):
     """What a lock or a look has read."""
 
     entities: dict[Ref, Entity]  # those asked for and all they link to, as far as they exist
-    keyed: dict[str, Record]  # the entry that carries each key
+    keyed: dict[str, EntryRow]  # the entry that carries each key
     queued: dict[str, QueueRow]  # the command that waits, or has waited, under each key
 
 
@@ -112,7 +112,7 @@ class Lookup(Protocol):
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         """All calls about one card, oldest first."""
 
-    def caused(self, key: str) -> list[Record]:
+    def caused(self, key: str) -> list[EntryRow]:
         """Every other entry that the command with this key has made, in order."""
 
     def following(self, cause: str) -> list[QueueRow]:
@@ -130,7 +130,7 @@ class Lookup(Protocol):
     def shared(self, name: str) -> str | None:
         """A text that processes share, by name."""
 
-    def chronicle(self, last: int) -> list[Record]:
+    def chronicle(self, last: int) -> list[EntryRow]:
         """The newest `last` entries, oldest first."""
 
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
@@ -165,11 +165,11 @@ class Reading(Lookup, Protocol):
 
     def entity(self, machine: str, id: str) -> Entity | None: ...
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]: ...
+    def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]: ...
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
     def all(self, machine: str) -> Iterator[Entity]: ...
 
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         """Entries by machine, entity and revision; of one machine or one entity if named."""
 
     def due(self, now: str, limit: int) -> list[QueueRow]:

@@ -17,7 +17,7 @@ from tallystick.errors import Invalid
 from tallystick.provider.protocol import Outcome, Reason, Result
 
 
-class Record(NamedTuple):
+class EntryRow(NamedTuple):
     """An entry as it is kept: one row of the journal."""
 
     machine: str
@@ -47,7 +47,7 @@ class Record(NamedTuple):
     def __repr__(self) -> str:
         """Without arguments and facts: a card number may be among them."""
         did = f"{self.transition} {self.phase}, {self.from_state} → {self.to_state}"
-        return f"<Record {self.revision} of {self.machine} {self.entity!r}: {did}>"
+        return f"<EntryRow {self.revision} of {self.machine} {self.entity!r}: {did}>"
 
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -70,7 +70,7 @@ class Stamp:
     reason: str | None = None
 
 
-def record(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> Record:
+def entry_row(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> EntryRow:
     """The entry as it is kept; moves the entity's hash on. `first`: it carries the command's key."""
     fields = (
         entry.machine, entry.entity, entry.revision, entry.machine_version, entry.transition, entry.command,
@@ -80,7 +80,7 @@ def record(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> Record
         stamp.fingerprint if first else None, stamp.by, stamp.reason, stamp.at,
     )  # fmt: skip
     entity.hash = chained(entity.hash, fields)
-    return Record(*fields, entity.hash)
+    return EntryRow(*fields, entity.hash)
 
 
 def _postings(postings: tuple[Posting, ...]) -> str:
@@ -219,7 +219,7 @@ class Changes:
     Of calls and queue rows that are there already, only what may change does: see `CALL_STAYS` and `QUEUE_STAYS`.
     """
 
-    records: list[Record] = attrs.field(factory=list)
+    entries: list[EntryRow] = attrs.field(factory=list)
     entities: dict[Ref, Entity] = attrs.field(factory=dict)
     calls: dict[str, CallRow] = attrs.field(factory=dict)
     queue: dict[str, QueueRow] = attrs.field(factory=dict)

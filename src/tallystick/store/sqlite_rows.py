@@ -14,11 +14,11 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
 from tallystick.store.protocol import Found, KeptPage, Step
-from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, QueueRow, Record, with_linked
+from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
 
-_RECORD = ", ".join(name for name in Record._fields if name != "seq")
+_ENTRY = ", ".join(name for name in EntryRow._fields if name != "seq")
 _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 
@@ -71,13 +71,13 @@ class SqliteReading:
         for row in cursor.execute(f"{table.select} ORDER BY id"):
             yield table.entity(row)
 
-    def keyed(self, keys: Iterable[str]) -> dict[str, Record]:
-        rows = self._select(f"SELECT {_RECORD}, seq FROM entry", "key", list(keys))
-        return {str(record.key): record for record in map(Record._make, rows)}
+    def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
+        rows = self._select(f"SELECT {_ENTRY}, seq FROM entry", "key", list(keys))
+        return {str(entry.key): entry for entry in map(EntryRow._make, rows)}
 
-    def caused(self, key: str) -> list[Record]:
-        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry WHERE cause = ? ORDER BY seq", (key,))
-        return [Record._make(row) for row in rows.fetchall()]
+    def caused(self, key: str) -> list[EntryRow]:
+        rows = self._cursor.execute(f"SELECT {_ENTRY}, seq FROM entry WHERE cause = ? ORDER BY seq", (key,))
+        return [EntryRow._make(row) for row in rows.fetchall()]
 
     def call(self, id: str) -> CallRow | None:
         row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE id = ?", (id,)).fetchone()
@@ -87,18 +87,18 @@ class SqliteReading:
         rows = self._select(f"SELECT {_QUEUE} FROM queue", "key", list(keys))
         return {row[0]: QueueRow(*row) for row in rows}
 
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[Record]:
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         terms = [f"{name} = ?" for name, value in (("machine", machine), ("entity", id)) if value is not None]
         where = f" WHERE {' AND '.join(terms)}" if terms else ""
         cursor = self._cursor.connection.cursor()
         cursor.row_factory = None
         given = [value for value in (machine, id) if value is not None]
-        for row in cursor.execute(f"SELECT {_RECORD}, seq FROM entry{where} ORDER BY machine, entity, revision", given):
-            yield Record._make(row)
+        for row in cursor.execute(f"SELECT {_ENTRY}, seq FROM entry{where} ORDER BY machine, entity, revision", given):
+            yield EntryRow._make(row)
 
-    def chronicle(self, last: int) -> list[Record]:
-        rows = self._cursor.execute(f"SELECT {_RECORD}, seq FROM entry ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
-        return [Record._make(row) for row in reversed(rows)]
+    def chronicle(self, last: int) -> list[EntryRow]:
+        rows = self._cursor.execute(f"SELECT {_ENTRY}, seq FROM entry ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
+        return [EntryRow._make(row) for row in reversed(rows)]
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         table = self._tables[machine]
@@ -182,9 +182,9 @@ class SqliteTransaction(SqliteReading):
 
     def _write(self, changes: Changes, at: str) -> None:
         execute = self._cursor.executemany
-        if changes.records:
-            marks = ", ".join("?" * (len(Record._fields) - 1))
-            execute(f"INSERT INTO entry ({_RECORD}) VALUES ({marks})", [record[:-1] for record in changes.records])
+        if changes.entries:
+            marks = ", ".join("?" * (len(EntryRow._fields) - 1))
+            execute(f"INSERT INTO entry ({_ENTRY}) VALUES ({marks})", [entry[:-1] for entry in changes.entries])
         by_machine: dict[str, list[Entity]] = {}
         for entity in changes.entities.values():
             by_machine.setdefault(entity.machine, []).append(entity)

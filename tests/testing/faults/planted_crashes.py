@@ -32,7 +32,7 @@ def two_transactions() -> None:
     write = SqliteTransaction._write
 
     def in_two(self: SqliteTransaction, changes: Changes, at: str) -> None:
-        write(self, attrs.evolve(changes, records=[], calls={}, queue={}), at)
+        write(self, attrs.evolve(changes, entries=[], calls={}, queue={}), at)
         self._cursor.execute("COMMIT")
         self._cursor.execute("BEGIN IMMEDIATE")
         write(self, attrs.evolve(changes, entities={}), at)

@@ -31,7 +31,7 @@ from tallystick.engine.receipt import Command
 from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
-from tallystick.store.rows import Record, chained
+from tallystick.store.rows import EntryRow, chained
 from tallystick.testing import referee
 from tallystick.testing.fuzzing.fuzzer import fuzz
 from tallystick.testing.referee import Acknowledged, ProviderBooks, Rows, judge
@@ -179,7 +179,9 @@ class Bench:
         hashes: dict[tuple[str, str], str] = {}
         for each in sorted(self.entries, key=lambda each: (each["machine"], each["entity"], each["revision"])):
             ref = each["machine"], each["entity"]
-            each["hash"] = hashes[ref] = chained(hashes.get(ref, ""), tuple(each[name] for name in Record._fields[:-2]))
+            each["hash"] = hashes[ref] = chained(
+                hashes.get(ref, ""), tuple(each[name] for name in EntryRow._fields[:-2])
+            )
         for each in self.entities:
             each["hash"] = hashes.get((each["machine"], each["id"]), each["hash"])
 

@@ -29,7 +29,7 @@ class _Opening:
 def calls_against_journal(machines: Machines, calls: Mapping[str, CallRow], journal: Journal) -> Iterator[Finding]:
     for id in journal.calls.keys() - calls.keys():
         (first, *_) = journal.calls[id]
-        yield Finding("call_missing", f"call {id}", f"entry {first.record.seq} is of it, but it is not kept")
+        yield Finding("call_missing", f"call {id}", f"entry {first.row.seq} is of it, but it is not kept")
     for id, row in calls.items():
         yield from findings(f"call {id}", _call(machines, row, journal.calls.get(id, [])))
 
@@ -43,19 +43,19 @@ def _call(machines: Machines, row: CallRow, entries: list[CallEntry]) -> Wrong:
     if not opening.asked:
         yield "call_unknown", "no entry has set anything aside for it"
         return
-    keys = {each.record.key or each.record.cause for each in entries}
+    keys = {each.row.key or each.row.cause for each in entries}
     if keys != {row.key}:
         yield "call_key", f"it is of the key {row.key!r}, its entries of {', '.join(sorted(map(repr, keys)))}"
     yield from _asked(row, opening.asked)
     yield from _steps(machines, row, opening.asked)
     yield from _ended(row, opening)
     first, *_ = sorted(entries, key=_number)
-    if row.opened != first.record.at:
-        yield "call_time", f"it says it was opened at {row.opened}, its entries say at {first.record.at}"
+    if row.opened != first.row.at:
+        yield "call_time", f"it says it was opened at {row.opened}, its entries say at {first.row.at}"
 
 
 def _number(entry: CallEntry) -> int:
-    return entry.record.seq
+    return entry.row.seq
 
 
 def _last_opening(entries: list[CallEntry]) -> _Opening:
@@ -63,7 +63,7 @@ def _last_opening(entries: list[CallEntry]) -> _Opening:
     asked: list[CallEntry] = []
     landed: list[CallEntry] = []
     for each in sorted(entries, key=_number, reverse=True):
-        if each.record.phase == "asked":
+        if each.row.phase == "asked":
             asked.insert(0, each)
         elif asked:
             break
@@ -78,10 +78,10 @@ def _asked(row: CallRow, asked: Sequence[CallEntry]) -> Wrong:
     if asker is None or asker.asks is None:
         yield "call_unknown", "no entry of it asks the provider for anything"
         return
-    record, (verb, given) = asker.record, asker.asks
+    entry, (verb, given) = asker.row, asker.asks
     for name, says, journal in (
-        ("verb", row.verb, verb), ("machine", row.machine, record.machine), ("entity", row.entity, record.entity),
-        ("currency", row.currency, record.currency),
+        ("verb", row.verb, verb), ("machine", row.machine, entry.machine), ("entity", row.entity, entry.entity),
+        ("currency", row.currency, entry.currency),
     ):  # fmt: skip
         if says != journal:
             yield "call_about", f"its row says {name} {says!r}, its entries {journal!r}"
@@ -90,7 +90,7 @@ def _asked(row: CallRow, asked: Sequence[CallEntry]) -> Wrong:
     order = asked[0].order
     wanted |= {"order": order} if isinstance(order, str) and order else {}
     said = json.loads(row.args)
-    shown = shown_in(record.currency)
+    shown = shown_in(entry.currency)
     for name in sorted(said.keys() | wanted.keys()):
         if said.get(name) != wanted.get(name):
             numbers = [each.get(name) for each in (said, wanted)]
@@ -105,25 +105,25 @@ def _steps(machines: Machines, row: CallRow, asked: Sequence[CallEntry]) -> Wron
     if len(steps) != len(asked):
         yield "call_steps", f"it has {len(steps)} steps, but {len(asked)} entries set something aside for it"
         return
-    for number, (step, entry) in enumerate(zip(steps, asked, strict=True), 1):
-        record = entry.record
-        machine = machines.at(record.machine, record.machine_version)
+    for number, (step, each) in enumerate(zip(steps, asked, strict=True), 1):
+        entry = each.row
+        machine = machines.at(entry.machine, entry.machine_version)
         same = (step.machine, step.id, step.transition, step.command) == (
-            record.machine, record.entity, record.transition, record.command
+            entry.machine, entry.entity, entry.transition, entry.command
         )  # fmt: skip
         if not same:
-            yield "call_steps", f"step {number} is {step.transition} of {step.machine}, its entry {record.transition}"
+            yield "call_steps", f"step {number} is {step.transition} of {step.machine}, its entry {entry.transition}"
             continue
-        lines = zip(machine.rows[record.transition].lines, step.amounts, strict=True)
+        lines = zip(machine.rows[entry.transition].lines, step.amounts, strict=True)
         aside = [[source, IN_DOUBT, amount] for (source, _), amount in lines if amount]
-        if aside != json.loads(record.postings):
-            yield "call_steps", f"step {number} sets {json.dumps(aside)} aside, its entry {record.postings}"
-        if kept(machine, record.command, step.args) != json.loads(record.args):
-            yield "call_steps", f"step {number} has other arguments than its entry {record.seq}"
+        if aside != json.loads(entry.postings):
+            yield "call_steps", f"step {number} sets {json.dumps(aside)} aside, its entry {entry.postings}"
+        if kept(machine, entry.command, step.args) != json.loads(entry.args):
+            yield "call_steps", f"step {number} has other arguments than its entry {entry.seq}"
 
 
 def _ended(row: CallRow, opening: _Opening) -> Wrong:
-    phases = sorted({each.record.phase for each in opening.landed}) or ["open"]
+    phases = sorted({each.row.phase for each in opening.landed}) or ["open"]
     if [row.state] != phases:
         yield "call_state", f"it is {row.state}, its entries say {' and '.join(phases)}"
         return
@@ -134,12 +134,12 @@ def _ended(row: CallRow, opening: _Opening) -> Wrong:
         return
     if outcome.result != row.state:
         yield "call_outcome", f"its outcome says {outcome.result}, its entries {row.state}"
-    if row.closed != opening.landed[0].record.at:
-        yield "call_time", f"it says it was closed at {row.closed}, its entries say at {opening.landed[0].record.at}"
+    if row.closed != opening.landed[0].row.at:
+        yield "call_time", f"it says it was closed at {row.closed}, its entries say at {opening.landed[0].row.at}"
     for step, entry in zip(row.in_flight, opening.landed, strict=False):
         if step.partial is None or outcome.amount is None or row.state != "confirmed":
             continue
-        landed = json.loads(entry.record.args).get(step.partial)
+        landed = json.loads(entry.row.args).get(step.partial)
         if landed != outcome.amount:
             shown = shown_in(row.currency)
             yield "call_outcome", f"its outcome says {shown(outcome.amount)}, its entry {shown(landed)}"

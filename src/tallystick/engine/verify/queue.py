@@ -48,7 +48,7 @@ def _row(row: QueueRow, journal: Journal, fingerprint: Fingerprint) -> Wrong:
             yield "queue_about", f"it is not the command of its entry {entry.seq}, or has other arguments"
         says = "done"
         if entry.call is not None:
-            phase = max(journal.calls[entry.call], key=lambda each: each.record.seq).record.phase
+            phase = max(journal.calls[entry.call], key=lambda each: each.row.seq).row.phase
             says = "open" if phase == "asked" else phase
     if row.state not in MAY_BE[says]:
         entries = "the journal has no entry of it" if says == "nothing" else f"the journal says {says}"

@@ -12,7 +12,7 @@ from tallystick.core.resolve import kept, post
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
 from tallystick.store.protocol import Step
-from tallystick.store.rows import Record, chained
+from tallystick.store.rows import EntryRow, chained
 
 FIRED = ("done", "confirmed")
 
@@ -21,7 +21,7 @@ FIRED = ("done", "confirmed")
 class CallEntry:
     """An entry of a call. If it asks the provider: the verb, and the arguments without secrets."""
 
-    record: Record
+    row: EntryRow
     asks: tuple[str, Mapping[str, object]] | None
     order: object
 
@@ -40,7 +40,7 @@ class FollowUp:
 class Journal:
     """What all entries together say."""
 
-    keyed: dict[str, Record] = attrs.field(factory=dict)
+    keyed: dict[str, EntryRow] = attrs.field(factory=dict)
     calls: dict[str, list[CallEntry]] = attrs.field(factory=dict)
     follow_ups: dict[str, list[FollowUp]] = attrs.field(factory=dict)  # by the key of the command
 
@@ -67,94 +67,94 @@ class Replay:
     declared: set[Step]
     journal: Journal
 
-    def entry(self, record: Record, so_far: Replayed) -> Wrong:
+    def entry(self, entry: EntryRow, so_far: Replayed) -> Wrong:
         """What is wrong with one entry. Also takes the replay past it."""
-        yield from self._follows(record, so_far)
-        step = (record.machine, record.machine_version, record.transition, record.command, record.phase)
-        declared = (*step, record.from_state or "", record.to_state) in self.declared
+        yield from self._follows(entry, so_far)
+        step = (entry.machine, entry.machine_version, entry.transition, entry.command, entry.phase)
+        declared = (*step, entry.from_state or "", entry.to_state) in self.declared
         if not declared:
             yield (
                 "undeclared",
-                f"{record.transition} ({record.phase}) {record.from_state} → {record.to_state} is not declared",
+                f"{entry.transition} ({entry.phase}) {entry.from_state} → {entry.to_state} is not declared",
             )
-        machine = self.machines.at(record.machine, record.machine_version)
-        row = machine.rows.get(record.transition) if declared else None
-        args = _arguments(machine, record) if row is not None else {}
-        if record.key is not None:
-            self.journal.keyed[record.key] = record
-        if record.call is not None:
-            self._hear_of_call(record, row, args, so_far)
-        if row is not None and so_far.revision + 1 == record.revision:
-            yield from _amounts(row, record, args, so_far)
-        if record.transition == CREATE:
+        machine = self.machines.at(entry.machine, entry.machine_version)
+        row = machine.rows.get(entry.transition) if declared else None
+        args = _arguments(machine, entry) if row is not None else {}
+        if entry.key is not None:
+            self.journal.keyed[entry.key] = entry
+        if entry.call is not None:
+            self._hear_of_call(entry, row, args, so_far)
+        if row is not None and so_far.revision + 1 == entry.revision:
+            yield from _amounts(row, entry, args, so_far)
+        if entry.transition == CREATE:
             so_far.facts = dict.fromkeys(machine.facts)
-        yield from _advance(record, so_far, [Posting(*posting) for posting in json.loads(record.postings)])
-        if row is not None and record.phase in FIRED:
-            self._hear_of_follow_ups(machine, row, record, args, so_far)
+        yield from _advance(entry, so_far, [Posting(*posting) for posting in json.loads(entry.postings)])
+        if row is not None and entry.phase in FIRED:
+            self._hear_of_follow_ups(machine, row, entry, args, so_far)
 
-    def _follows(self, record: Record, so_far: Replayed) -> Wrong:
-        if record.revision != so_far.revision + 1:
-            missing = record.revision - so_far.revision - 1
+    def _follows(self, entry: EntryRow, so_far: Replayed) -> Wrong:
+        if entry.revision != so_far.revision + 1:
+            missing = entry.revision - so_far.revision - 1
             yield "gap", f"it follows revision {so_far.revision}: {missing} entries are missing"
-        elif record.from_state != so_far.state:
-            yield "from_state", f"it begins in {record.from_state}, but the entry before it ended in {so_far.state}"
-        if chained(so_far.hash, record[:-2]) != record.hash:
+        elif entry.from_state != so_far.state:
+            yield "from_state", f"it begins in {entry.from_state}, but the entry before it ended in {so_far.state}"
+        if chained(so_far.hash, entry[:-2]) != entry.hash:
             yield "hash", "its hash is not that of the entry before it and its own content: one of them was changed"
-        if so_far.at and before(so_far.at, record.at):
-            yield "time", f"it was written at {record.at}, long before the entry that it follows, at {so_far.at}"
+        if so_far.at and before(so_far.at, entry.at):
+            yield "time", f"it was written at {entry.at}, long before the entry that it follows, at {so_far.at}"
 
-    def _hear_of_call(self, record: Record, row: Row | None, args: Mapping[str, object], so_far: Replayed) -> None:
+    def _hear_of_call(self, entry: EntryRow, row: Row | None, args: Mapping[str, object], so_far: Replayed) -> None:
         asks = None
-        if row is not None and row.ask is not None and record.phase == "asked":
+        if row is not None and row.ask is not None and entry.phase == "asked":
             verb, given = row.ask
-            values = (so_far.accounts, so_far.facts, args, record.from_state, None)
+            values = (so_far.accounts, so_far.facts, args, entry.from_state, None)
             try:
                 asks = verb, {name: value(*values) for name, value in given}
             except UNREADABLE:  # `_amounts` says so
                 asks = None
-        entries = self.journal.calls.setdefault(str(record.call), [])
-        entries.append(CallEntry(record, asks, so_far.facts.get("order")))
+        entries = self.journal.calls.setdefault(str(entry.call), [])
+        entries.append(CallEntry(entry, asks, so_far.facts.get("order")))
 
     def _hear_of_follow_ups(
-        self, machine: Machine, row: Row, record: Record, args: Mapping[str, object], so_far: Replayed
+        self, machine: Machine, row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed
     ) -> None:
         for (command, given), then in zip(row.then, row.transition.then, strict=True):
             told = any(name.startswith("outcome.") for each in then.arguments.values() for name in each.names)
-            values = (so_far.accounts, so_far.facts, args, record.to_state, None)
+            values = (so_far.accounts, so_far.facts, args, entry.to_state, None)
             found = None if told else kept(machine, command, {name: value(*values) for name, value in given})
-            follow_up = FollowUp(record.machine, record.entity, command, found)
-            self.journal.follow_ups.setdefault(str(record.key or record.cause), []).append(follow_up)
+            follow_up = FollowUp(entry.machine, entry.entity, command, found)
+            self.journal.follow_ups.setdefault(str(entry.key or entry.cause), []).append(follow_up)
 
 
-def _amounts(row: Row, record: Record, args: Mapping[str, object], so_far: Replayed) -> Wrong:
+def _amounts(row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed) -> Wrong:
     """Compute a transition's amounts again. Its guard must be true, and its postings must have these amounts."""
-    if record.phase not in ("done", "asked"):
+    if entry.phase not in ("done", "asked"):
         return
-    values = (so_far.accounts, so_far.facts, args, record.from_state)
+    values = (so_far.accounts, so_far.facts, args, entry.from_state)
     try:
         fires, amounts = row.fires(*values), row.amounts(*values)
     except (KeyError, TypeError) as error:
-        yield "arguments", f"{record.transition} cannot be computed from what is kept: {error!r}"
+        yield "arguments", f"{entry.transition} cannot be computed from what is kept: {error!r}"
         return
     if not fires and row.transition.guard:
-        yield "guard", f"{record.transition} fired, but '{row.transition.guard.source}' was not true"
-    asked = record.phase == "asked"
+        yield "guard", f"{entry.transition} fired, but '{row.transition.guard.source}' was not true"
+    asked = entry.phase == "asked"
     lines = zip(row.lines, amounts, strict=True)
     wanted = [[source, IN_DOUBT if asked else target, amount] for (source, target), amount in lines if amount]
-    if json.loads(record.postings) != wanted:
+    if json.loads(entry.postings) != wanted:
         yield (
             "amounts",
-            f"it posts {record.postings}, but {record.transition} of these amounts posts {json.dumps(wanted)}",
+            f"it posts {entry.postings}, but {entry.transition} of these amounts posts {json.dumps(wanted)}",
         )
 
 
-def _advance(record: Record, so_far: Replayed, postings: list[Posting]) -> Wrong:
+def _advance(entry: EntryRow, so_far: Replayed, postings: list[Posting]) -> Wrong:
     """Do what the entry says, and report what cannot be."""
-    after = json.loads(record.after)
-    if record.transition == CREATE:
-        so_far.accounts, so_far.currency = dict.fromkeys(after, 0), record.currency
-    if record.currency != so_far.currency:
-        yield "currency", f"it is in {record.currency}, the entity in {so_far.currency}"
+    after = json.loads(entry.after)
+    if entry.transition == CREATE:
+        so_far.accounts, so_far.currency = dict.fromkeys(after, 0), entry.currency
+    if entry.currency != so_far.currency:
+        yield "currency", f"it is in {entry.currency}, the entity in {so_far.currency}"
     so_far.accounts = post(so_far.accounts, postings)
     for source, target, amount in postings:
         if amount <= 0:
@@ -171,9 +171,9 @@ def _advance(record: Record, so_far: Replayed, postings: list[Posting]) -> Wrong
                 "after",
                 f"it says {name} is {shown(after.get(name, 0))} afterwards; the postings make it {shown(value)}",
             )
-    so_far.state, so_far.revision, so_far.hash = record.to_state, record.revision, record.hash
-    so_far.at = record.at
-    so_far.facts |= json.loads(record.facts)
+    so_far.state, so_far.revision, so_far.hash = entry.to_state, entry.revision, entry.hash
+    so_far.at = entry.at
+    so_far.facts |= json.loads(entry.facts)
 
 
 def differences(so_far: Replayed, entity: Entity) -> Wrong:
@@ -190,8 +190,8 @@ def differences(so_far: Replayed, entity: Entity) -> Wrong:
             yield "fact", f"the fact {name!r} in its row is not the one in its journal"
 
 
-def _arguments(machine: Machine, record: Record) -> dict[str, object]:
+def _arguments(machine: Machine, entry: EntryRow) -> dict[str, object]:
     """The arguments as the transition saw them. Secrets are gone, and no guard may ask for one."""
-    said = json.loads(record.args)
-    arguments = machine.commands[record.command].arguments
+    said = json.loads(entry.args)
+    arguments = machine.commands[entry.command].arguments
     return {name: said.get(name, False if type_.kind == "flag" else None) for name, type_ in arguments.items()}

@@ -16,7 +16,7 @@ from tallystick.engine.verify.queue import queue_against_journal
 from tallystick.engine.verify.replay import Journal, Replay, Replayed, differences
 from tallystick.engine.verify.report import UNREADABLE, Finding, Report, findings, name_of, shown_in
 from tallystick.store.protocol import Reading, Store
-from tallystick.store.rows import CallRow, Record
+from tallystick.store.rows import CallRow, EntryRow
 
 
 def verify(machines: Machines, store: Store) -> Report:
@@ -44,9 +44,9 @@ class _Verifier:
         self._set_aside(calls.values())
         entities: dict[Ref, Entity] = {each.ref: each for name in self._machines for each in self._reading.all(name)}
         replayed: set[Ref] = set()
-        for ref, records in groupby(self._reading.journal(), key=lambda each: (each.machine, each.entity)):
+        for ref, rows in groupby(self._reading.journal(), key=lambda each: (each.machine, each.entity)):
             replayed.add(ref)
-            self._entity(ref, list(records), entities.get(ref))
+            self._entity(ref, list(rows), entities.get(ref))
         for ref in entities.keys() - replayed:
             self._find("no_journal", ref, "it stands in its table, but the journal knows nothing of it")
         self._gaps()
@@ -68,16 +68,16 @@ class _Verifier:
 
     # One entity
 
-    def _entity(self, ref: Ref, records: list[Record], entity: Entity | None) -> None:
+    def _entity(self, ref: Ref, rows: list[EntryRow], entity: Entity | None) -> None:
         so_far = Replayed()
-        for record in records:
+        for row in rows:
             self._entries += 1
-            self._seen.add(record.seq)
-            where = f"entry {record.seq}, {name_of(ref)} revision {record.revision}"
-            self._findings += findings(where, self._replay.entry(record, so_far))
+            self._seen.add(row.seq)
+            where = f"entry {row.seq}, {name_of(ref)} revision {row.revision}"
+            self._findings += findings(where, self._replay.entry(row, so_far))
         self._outside[ref] = so_far.outside
         if entity is None:
-            self._find("no_row", ref, f"the journal has {len(records)} entries of it, but its table does not have it")
+            self._find("no_row", ref, f"the journal has {len(rows)} entries of it, but its table does not have it")
             return
         for code, what in differences(so_far, entity):
             self._find(code, ref, what)

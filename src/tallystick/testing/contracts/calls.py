@@ -54,7 +54,7 @@ class Calls:
                 assert (kept := look.claiming("p T1")) is not None
                 assert (kept.id, look.call("b"), look.claiming("p T2")) == ("a", second, None)
         with pytest.raises(ZeroDivisionError):
-            stopped(store, Changes(born("x").records, calls={"b": attrs.evolve(taken, claims="p T2")}))
+            stopped(store, Changes(born("x").entries, calls={"b": attrs.evolve(taken, claims="p T2")}))
         with store.reading() as look:
             assert look.claiming("p T2") is None
         put(store, Changes(calls={"c": call_row("c", state="confirmed", claims="p T2"), "b": second}))

@@ -15,7 +15,7 @@ from tallystick.core.entity import Entity, Intent, Plan, Ref, Request
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.store.protocol import Store, Transaction
-from tallystick.store.rows import CallRow, Changes, QueueRow, Stamp, record
+from tallystick.store.rows import CallRow, Changes, QueueRow, Stamp, entry_row
 
 MACHINES = reader.load(reader.packaged_folder())
 AT = "2026-03-01T12:00:00.000Z"
@@ -25,7 +25,7 @@ def changes(plan: Plan, key: str, at: str = AT) -> Changes:
     stamp = Stamp(key, f"mark of {key}", at, "ann", "because")
     made = Changes()
     for number, (entry, entity) in enumerate(zip(plan.entries, plan.entities, strict=True)):
-        made.records.append(record(entry, entity, stamp, first=number == 0))
+        made.entries.append(entry_row(entry, entity, stamp, first=number == 0))
         made.entities[entity.ref] = entity
     return made
 
@@ -53,7 +53,7 @@ def stopped(store: Store, what: Changes) -> None:
     """Write, and stop before the commit."""
 
     def stops(transaction: Transaction) -> None:
-        if what.records:
+        if what.entries:
             transaction.write(what, AT)
         raise ZeroDivisionError
 

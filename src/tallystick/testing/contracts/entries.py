@@ -10,7 +10,7 @@ import pytest
 
 from tallystick.errors import Conflict, StoreError
 from tallystick.store.protocol import Store, Transaction
-from tallystick.store.rows import Changes, Record, facts_of
+from tallystick.store.rows import Changes, EntryRow, facts_of
 from tallystick.testing.contracts.changes import (  # fmt: skip
     AT,
     MACHINES,
@@ -28,7 +28,7 @@ from tallystick.testing.contracts.changes import (  # fmt: skip
 class Entries:
     def test_what_is_written_is_read_back(self, store: Store) -> None:
         what = put(store, born("c1", number="6000123412340281", kind="promo", limit="500.00"))
-        (entity,), (kept,) = what.entities.values(), what.records
+        (entity,), (kept,) = what.entities.values(), what.entries
 
         with store.reading() as look:
             assert look.entity("gift_card", "c1") == entity
@@ -122,8 +122,8 @@ class Entries:
         put(store, born("p1", "payment", order="o", card="c1"))
         do(store, "gift_card", "c1", "allocate", key="c1/allocate")
 
-        def names(records: Iterable[Record]) -> list[tuple[str, str, int, int]]:
-            return [(each.machine, each.entity, each.revision, each.seq) for each in records]
+        def names(entries: Iterable[EntryRow]) -> list[tuple[str, str, int, int]]:
+            return [(each.machine, each.entity, each.revision, each.seq) for each in entries]
 
         with store.reading() as look:
             assert names(look.journal()) == [
@@ -142,7 +142,7 @@ class Entries:
         all_of_them = Changes()
         for id in ids:
             one = born(id)
-            all_of_them.records += one.records
+            all_of_them.entries += one.entries
             all_of_them.entities |= one.entities
         put(store, all_of_them)
         with store.reading() as look:

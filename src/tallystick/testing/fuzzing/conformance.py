@@ -18,7 +18,7 @@ import attrs
 
 from tallystick.core.entity import CREATE
 from tallystick.definition.machine import Machine, Machines, to_transitions
-from tallystick.store.rows import Record
+from tallystick.store.rows import EntryRow
 
 
 @attrs.define(slots=False, eq=False)
@@ -82,45 +82,45 @@ class Conformance:
         self._machines = machines
         self._entities: dict[tuple[str, str], _EntitySoFar] = {}
 
-    def take(self, record: Record) -> Iterator[str]:
+    def take(self, entry: EntryRow) -> Iterator[str]:
         """Where the library would have this entry otherwise, as sentences."""
-        entity = self._entities.setdefault((record.machine, record.entity), _EntitySoFar())
-        reference = self._reference(record)
-        if record.transition == CREATE:
+        entity = self._entities.setdefault((entry.machine, entry.entity), _EntitySoFar())
+        reference = self._reference(entry)
+        if entry.transition == CREATE:
             entity.facts = dict.fromkeys(reference.machine.facts)
-        elif record.phase in ("done", "asked"):
-            yield from self._fired(reference, record, entity)
-        elif record.call in entity.pending:
-            asked = entity.pending.pop(str(record.call))
-            if record.phase == "confirmed":
-                yield from _confirmed(record, asked, entity)
-        entity.accounts = json.loads(record.after)
-        entity.facts |= json.loads(record.facts)
+        elif entry.phase in ("done", "asked"):
+            yield from self._fired(reference, entry, entity)
+        elif entry.call in entity.pending:
+            asked = entity.pending.pop(str(entry.call))
+            if entry.phase == "confirmed":
+                yield from _confirmed(entry, asked, entity)
+        entity.accounts = json.loads(entry.after)
+        entity.facts |= json.loads(entry.facts)
 
-    def _fired(self, reference: Reference, record: Record, entity: _EntitySoFar) -> Iterator[str]:
-        args = _arguments(reference.machine, record)
-        reference.put(str(record.from_state), entity.accounts, entity.facts)
-        names = reference.answers(record.command, args)
-        if names != [record.transition]:
+    def _fired(self, reference: Reference, entry: EntryRow, entity: _EntitySoFar) -> Iterator[str]:
+        args = _arguments(reference.machine, entry)
+        reference.put(str(entry.from_state), entity.accounts, entity.facts)
+        names = reference.answers(entry.command, args)
+        if names != [entry.transition]:
             would = f"it would fire {' and '.join(names)}" if names else "it would fire nothing"
-            yield f"{_where(record)} fired {record.transition}; by the library {would}"
+            yield f"{_where(entry)} fired {entry.transition}; by the library {would}"
             return
-        reference.fire(record.command, args)
+        reference.fire(entry.command, args)
         state, accounts = reference.model.state, reference.model.accounts
-        if record.phase == "asked":
+        if entry.phase == "asked":
             change = {name: accounts[name] - before for name, before in entity.accounts.items()}
-            entity.pending[str(record.call)] = _PendingCall(
-                state if reference.machine.rows[record.transition].target else None,
-                change, record.args, json.loads(record.postings),
+            entity.pending[str(entry.call)] = _PendingCall(
+                state if reference.machine.rows[entry.transition].target else None,
+                change, entry.args, json.loads(entry.postings),
             )  # fmt: skip
-        elif (record.to_state, json.loads(record.after)) != (state, accounts):
+        elif (entry.to_state, json.loads(entry.after)) != (state, accounts):
             yield (
-                f"{_where(record)}: {record.transition} left {record.to_state} {record.after}; "
+                f"{_where(entry)}: {entry.transition} left {entry.to_state} {entry.after}; "
                 f"by the library {state} {json.dumps(accounts)}"
             )
 
-    def _reference(self, record: Record) -> Reference:
-        return _reference(self._machines.at(record.machine, record.machine_version))
+    def _reference(self, entry: EntryRow) -> Reference:
+        return _reference(self._machines.at(entry.machine, entry.machine_version))
 
 
 @lru_cache(maxsize=64)  # making one takes longer than a walk
@@ -128,26 +128,26 @@ def _reference(machine: Machine) -> Reference:
     return Reference(machine)
 
 
-def _confirmed(record: Record, asked: _PendingCall, entity: _EntitySoFar) -> Iterator[str]:
+def _confirmed(entry: EntryRow, asked: _PendingCall, entity: _EntitySoFar) -> Iterator[str]:
     """The answer leads where the event did; if all was confirmed, it moves the same."""
-    state = asked.state or record.from_state
-    if record.to_state != state:
-        yield f"{_where(record)}: confirmed, it led to {record.to_state}; by the library to {state}"
+    state = asked.state or entry.from_state
+    if entry.to_state != state:
+        yield f"{_where(entry)}: confirmed, it led to {entry.to_state}; by the library to {state}"
     moved: Counter[str] = Counter()
-    for source, target, amount in [*asked.postings, *json.loads(record.postings)]:
+    for source, target, amount in [*asked.postings, *json.loads(entry.postings)]:
         moved[source] -= amount
         moved[target] += amount
     differs = [name for name in entity.accounts if moved[name] != asked.change[name]]
-    if record.args == asked.args and differs:
-        yield f"{_where(record)}: confirmed whole, it moved {dict(moved)}; by the library {dict(asked.change)}"
+    if entry.args == asked.args and differs:
+        yield f"{_where(entry)}: confirmed whole, it moved {dict(moved)}; by the library {dict(asked.change)}"
 
 
-def _arguments(machine: Machine, record: Record) -> dict[str, Any]:
+def _arguments(machine: Machine, entry: EntryRow) -> dict[str, Any]:
     """The arguments as the transition saw them: what was left out is false or none, and secrets are gone."""
-    kept = json.loads(record.args)
-    types = machine.commands[record.command].arguments
+    kept = json.loads(entry.args)
+    types = machine.commands[entry.command].arguments
     return {name: kept.get(name, False if type_.kind == "flag" else None) for name, type_ in types.items()}
 
 
-def _where(record: Record) -> str:
-    return f"{record.machine} {record.entity!r} revision {record.revision}"
+def _where(entry: EntryRow) -> str:
+    return f"{entry.machine} {entry.entity!r} revision {entry.revision}"

@@ -24,7 +24,7 @@ import attrs
 from tallystick.core.entity import CREATE
 from tallystick.definition.machine import Machine, Machines, Transition
 from tallystick.provider.scripted import Done
-from tallystick.store.rows import CallRow, Record
+from tallystick.store.rows import CallRow, EntryRow
 
 MOST = 8  # accounts on a side: beyond, too many readings
 COMES, GOES = {"issue", "void", "adjust"}, {"hold", "redeem", "redeem_hold", "adjust"}
@@ -68,17 +68,17 @@ class ProviderAgreement:
         }
         self._asked: dict[tuple[str, str, str], list[Any]] = {}
 
-    def take(self, record: Record, done: Mapping[str, Done]) -> Iterator[str]:
+    def take(self, entry: EntryRow, done: Mapping[str, Done]) -> Iterator[str]:
         """Where the two sides do not agree, as a sentence."""
-        agreement, call = self._machines.get(record.machine), str(record.call)
-        if agreement is None or record.transition == CREATE or record.machine_version != agreement.machine.version:
+        agreement, call = self._machines.get(entry.machine), str(entry.call)
+        if agreement is None or entry.transition == CREATE or entry.machine_version != agreement.machine.version:
             return
-        postings = json.loads(record.postings)
-        if record.phase == "asked":
-            self._asked[record.machine, record.entity, call] = postings
-        elif record.phase in ("done", "confirmed"):
-            before = self._asked.pop((record.machine, record.entity, call), [])
-            yield from agreement.take(record, [*before, *postings], done.get(call))
+        postings = json.loads(entry.postings)
+        if entry.phase == "asked":
+            self._asked[entry.machine, entry.entity, call] = postings
+        elif entry.phase in ("done", "confirmed"):
+            before = self._asked.pop((entry.machine, entry.entity, call), [])
+            yield from agreement.take(entry, [*before, *postings], done.get(call))
 
 
 @attrs.define
@@ -107,11 +107,11 @@ class _MachineAgreement:
         readings = _readings(machine)
         return cls(machine, seen, signed, bool(verbs & COMES and verbs & GOES), readings, next(readings))
 
-    def take(self, record: Record, postings: list[Any], done: Done | None) -> Iterator[str]:
-        transition = self.machine.transitions[record.transition]
-        if transition.drives or (transition.ask and (done is None or done.card != record.entity)):
+    def take(self, entry: EntryRow, postings: list[Any], done: Done | None) -> Iterator[str]:
+        transition = self.machine.transitions[entry.transition]
+        if transition.drives or (transition.ask and (done is None or done.card != entry.entity)):
             return  # what it drives asks, or another of the same number asked for it
-        if not _asks(transition) and (not self.whole or (record.machine, record.command) in self.signed):
+        if not _asks(transition) and (not self.whole or (entry.machine, entry.command) in self.signed):
             return
         change = _change(done) if transition.ask and done else (0, 0)
         moved: Counter[str] = Counter()
@@ -124,7 +124,7 @@ class _MachineAgreement:
             said = f"the provider did {done.verb} {dict(done.args)}" if transition.ask and done else "nobody was asked"
             books = ", ".join(f"{name} {value:+}" for name, value in moves.items()) or "nothing"
             yield (
-                f"{record.machine} {record.entity!r}: {record.transition} moved {books} (minor units), and {said}: "
+                f"{entry.machine} {entry.entity!r}: {entry.transition} moved {books} (minor units), and {said}: "
                 f"available {change[0]:+}, held {change[1]:+} there. Whichever accounts these are, the two sides part"
             )
 

@@ -17,7 +17,7 @@ from tallystick.core.refusal import Refusal
 from tallystick.definition.machine import IN_DOUBT, Invariant, Machine
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.verify import verify
-from tallystick.store.rows import Record
+from tallystick.store.rows import EntryRow
 from tallystick.testing.fuzzing.conformance import Conformance
 from tallystick.testing.fuzzing.coverage import SHORT, Coverage, Goal
 from tallystick.testing.fuzzing.guide import faulty
@@ -49,10 +49,10 @@ class StepChecks:
     def after_step(self, receipts: Sequence[Receipt | None] = ()) -> None:
         """Look at all that a step wrote, and at the answers it got. Raises FuzzFailure."""
         self.coverage.steps += 1
-        records = self.world.journal()
-        for record in records[self._seen :]:
-            self._entry(record)
-        self._seen = len(records)
+        entries = self.world.journal()
+        for entry in entries[self._seen :]:
+            self._entry(entry)
+        self._seen = len(entries)
         self._contacts()
         for receipt in receipts:
             if receipt is not None and receipt.refusal is not None:
@@ -65,20 +65,20 @@ class StepChecks:
                 self._declared(machine, invariant, entities)
         self._users()
 
-    def _entry(self, record: Record) -> None:
-        for why in self._conformance.take(record):
+    def _entry(self, entry: EntryRow) -> None:
+        for why in self._conformance.take(entry):
             self._fail("conformance", why)
-        for why in self._agreement.take(record, self.world.provider.done):
+        for why in self._agreement.take(entry, self.world.provider.done):
             self._fail("provider", why)
-        self.coverage.states[record.machine, record.to_state] += 1
-        if record.phase in ("done", "confirmed"):
-            self.coverage.transitions[record.machine, str(record.from_state), record.transition] += 1
-        if record.phase == "asked":
-            step = str(record.from_state), record.transition
-            self._asked.setdefault(str(record.call), {})[record.machine, record.entity] = step
-        outside = self._outside.setdefault((record.machine, record.entity), Counter())
-        accounts = json.loads(record.after)
-        for source, target, amount in json.loads(record.postings):
+        self.coverage.states[entry.machine, entry.to_state] += 1
+        if entry.phase in ("done", "confirmed"):
+            self.coverage.transitions[entry.machine, str(entry.from_state), entry.transition] += 1
+        if entry.phase == "asked":
+            step = str(entry.from_state), entry.transition
+            self._asked.setdefault(str(entry.call), {})[entry.machine, entry.entity] = step
+        outside = self._outside.setdefault((entry.machine, entry.entity), Counter())
+        accounts = json.loads(entry.after)
+        for source, target, amount in json.loads(entry.postings):
             for name, change in ((source, -amount), (target, amount)):
                 if name not in accounts:
                     outside[name] += change

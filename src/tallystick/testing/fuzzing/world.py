@@ -23,7 +23,7 @@ from tallystick.money import to_text
 from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
-from tallystick.store.rows import CallRow, QueueRow, Record
+from tallystick.store.rows import CallRow, EntryRow, QueueRow
 from tallystick.testing.fuzzing.invariants import EntityView, everything_in
 from tallystick.testing.referee import Acknowledged
 
@@ -65,7 +65,7 @@ class World(EntityView):
     def everything(self) -> dict[Ref, Entity]:
         return everything_in(self.store, self.machines)
 
-    def journal(self) -> list[Record]:
+    def journal(self) -> list[EntryRow]:
         """All entries, in the order in which they were written."""
         with self.store.reading() as look:
             return look.chronicle(1 << 60)
