@@ -72,7 +72,7 @@ PLANTED = [
     # Facts and follow-ups
     Planted("where it was is not written down", C, "    set: {was: state}\n", "", "TS105"),
     Planted("the number that was scanned is forgotten", F, "    set: {number: number}\n", "", "TS111"),
-    Planted("what may be voided is forgotten", P, "    set: {redemption_id: outcome.reference}\n", "", "TS116"),
+    Planted("what may be voided is forgotten", P, "    set: {redemption_id: outcome.request}\n", "", "TS116"),
     Planted("both forms ship", F, '    to: shipped\n    when: form == "physical"\n', "    to: shipped\n", "TS104"),
     Planted("spent, and released too", C, "      held -> spent: amount\n      held -> available: release\n", "      held -> spent: amount\n      held -> available: held\n", "TS118"),
     Planted("the hold's name is not written down", P, "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}\n", "    move: {card -> held: amount}\n", "TS121"),

@@ -1042,7 +1042,7 @@ OTHER_BEHAVIOUR = [
     ("payment.yaml",   "command: [cancel, close]\n    from: requested", "command: close\n    from: requested"),
     ("payment.yaml",   "      held -> uncovered: held - amount\n", ""),
     ("payment.yaml",   "move: {redeemed -> other_card: amount}", "move: {redeemed -> card: amount}"),
-    ("payment.yaml",   "    set: {redemption_id: outcome.reference}\n", ""),
+    ("payment.yaml",   "    set: {redemption_id: outcome.request}\n", ""),
     ("payment.yaml",   "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n", "    set: {hold_id: none}\n"),
     ("payment.yaml",   "    then: hold_again(amount=uncovered)\n", "    then: hold_again(amount=uncovered + held)\n"),
     ("payment.yaml",   "{in: [requested], commands: [settle, ", "{in: [requested], commands: ["),

@@ -171,11 +171,9 @@ class ClutchSettings:
         "The flag of a correction of a balance. That there is one is documented, but not its name."))
     adjust_down: Literal["redeem", "negative_issue"] = attrs.field(default="redeem", metadata=_ask("unknown",
         "How a correction takes away. One client knows of negative amounts in adjustments."))
-    void_as: Literal["void", "return"] = attrs.field(default="void", metadata=_ask("unknown",
-        "`voidTransaction` (documented in words only), or an issue with `isReturnRelated`, as public clients do."))
-    void_field: str = attrs.field(default="transactionId", metadata=_ask("unknown", "Names the transaction to void."))
-    void_card_field: str | None = attrs.field(default="cardNumber", metadata=_ask("unknown",
-        "Names the card beside it. None: not sent."))
+    void_as: Literal["void", "return"] = attrs.field(default="void", metadata=_ask("documented",
+        "`voidTransaction`, which names the `requestRef` of what is undone (documented). Or an issue with "
+        "`isReturnRelated`, as public clients do."))
     status_field: str = attrs.field(default="status", metadata=_ask("unknown",
         "The card's status in updateAccount. Also the return field of search that shows it."))
     status_suspended: str = attrs.field(default="Suspended", metadata=_ask("documented",

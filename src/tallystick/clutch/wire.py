@@ -132,10 +132,9 @@ def _void(call: Call, settings: ClutchSettings) -> Request | Outcome:
     if settings.void_as == "return":
         return _update(call, settings, "issue", returned=True)
     if not (transaction := call.args.get("transaction")):
-        return _cannot("no transaction is named that could be voided")
-    body = {settings.void_field: str(transaction)}
-    card = {settings.void_card_field: digits(number_of(call), settings.numbers_as)} if settings.void_card_field else {}
-    return Request("voidTransaction", {**body, **card, **_returned(settings)})
+        return _cannot("no request is named whose transaction could be voided")
+    body = {"requestRef": str(transaction), "cardNumber": digits(number_of(call), settings.numbers_as)}
+    return Request("voidTransaction", {**body, **_returned(settings)})
 
 
 def _adjust(call: Call, settings: ClutchSettings) -> Request:

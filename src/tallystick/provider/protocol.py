@@ -60,6 +60,11 @@ class Outcome:
     code: str | None = None  # the same as the provider's own code
     text: str | None = None  # and as its own text; for a person
 
+    @property
+    def request_id(self) -> str | None:
+        """The provider's id of the request, which is that of the transaction unless it says another."""
+        return self.request or self.reference
+
 
 @attrs.frozen
 class CardFacts:

@@ -38,11 +38,11 @@ class Card:
         assert self.box.dump() == before
         return int(answer.json()["errorCode"])
 
-    def void(self, transaction: str) -> Response:
-        return self.box.post("voidTransaction", {"transactionId": transaction})
+    def void(self, request: str) -> Response:
+        return self.box.post("voidTransaction", {"requestRef": request, "cardNumber": self.number})
 
-    def voided(self, transaction: str) -> int:
-        return int(self.void(transaction).json().get("errorCode", 0))
+    def voided(self, request: str) -> int:
+        return int(self.void(request).json().get("errorCode", 0))
 
     @property
     def has(self) -> tuple[int, list[int]]:
@@ -220,11 +220,12 @@ def test_void_knows_card_pin_and_time() -> None:
     card = Card("5", void_within_seconds=60)
     redeemed = card.do("redeem", "3")
     other = card.box.post("allocate", {"cardSetId": "EGIFT"}).json()
-    body = {"transactionId": redeemed, "cardNumber": other["cardNumber"]}
+    body = {"requestRef": redeemed, "cardNumber": other["cardNumber"]}
     assert card.box.post("voidTransaction", body).json()["errorCode"] == 9011
-    pin = {"transactionId": redeemed, "forcePinValidation": True, "pin": ""}
+    assert card.box.post("voidTransaction", {"requestRef": redeemed}).json()["errorCode"] == 6
+    pin = {"requestRef": redeemed, "cardNumber": card.number, "forcePinValidation": True, "pin": ""}
     assert card.box.post("voidTransaction", pin).json()["errorCode"] == 10
-    assert card.voided(other["requestRef"]) == 9013
+    assert card.voided(card.box.history(card.number)[-1].request_ref) == 9013
     card.now += 61
     assert card.voided(redeemed) == 9013
 
@@ -291,7 +292,7 @@ def test_checkout_without_a_card_and_with_one_that_may_not() -> None:
     card = Card("10")
     said = card.box.post("checkout", {"checkoutTotal": 5, "returnBalances": True}).json()
     assert "cardNumber" not in said
-    assert card.voided(said["transactionId"]) == 9013
+    assert card.box.post("voidTransaction", {"requestRef": said["requestRef"]}).json()["errorCode"] == 9013
     card.box.post("updateAccount", {"cardNumber": card.number, "status": "Suspended"})
     assert card.box.post("checkout", {"cardNumber": card.number}).json()["errorCode"] == 9008
     inactive = card.box.inventory("EGIFT")[0]

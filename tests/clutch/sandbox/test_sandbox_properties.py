@@ -43,13 +43,13 @@ def requests(box: Sandbox, number: str, steps: list[Any]) -> Iterator[tuple[str,
     for kind, minor, pick, release, most, fault in steps:
         amount = {**USD, "amount": Decimal(minor).scaleb(-2)}
         update = {"cardNumber": number, "amount": amount, "redeemMaxOnOverdraw": most, "releaseHoldRemainder": release}
-        known = [entry.transaction_id for entry in box.history(number)]
+        known = [entry.request_ref for entry in box.history(number)]
         if kind == "from_hold":
             holds = [entry.hold_id for entry in box.history(number) if entry.hold_id] or ["none"]
             hold = holds[pick % len(holds)]
             yield "updateBalance", {**update, "action": "redeem", "redeemFromHoldTransactionId": hold}, fault
         elif kind == "void":
-            yield "voidTransaction", {"transactionId": known[pick % len(known)]}, fault
+            yield "voidTransaction", {"requestRef": known[pick % len(known)], "cardNumber": number}, fault
         elif kind == "adjust":
             yield "updateBalance", {**update, "action": "redeem" if most else "issue", "isAdjustment": True}, fault
         elif kind == "checkout":

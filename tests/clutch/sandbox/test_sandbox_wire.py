@@ -261,7 +261,7 @@ def test_history_is_paged_and_begins_at_a_date() -> None:
         ("cardHistory", {"cardNumber": "1"}, 9001),
         ("updateAccount", {"cardNumber": "1"}, 9001),
         ("checkoutLookup", {"checkoutTransactionId": "1"}, 9019),
-        ("voidTransaction", {"transactionId": "1"}, 9011),
+        ("voidTransaction", {"requestRef": "1"}, 9011),
         ("voidTransaction", {}, 9011),
         ("search", {"filters": "x"}, 9017),
         ("search", {"filters": {"cardNumber": "\ud800"}}, 9017),
@@ -394,7 +394,7 @@ ODD_BODIES = [
                       b'"Currency","balanceCode":"USD","amount":0}}'),
     ("updateAccount", b'{"cardNumber":"CARD","customData":%s}'), ("updateAccount", b'{"cardNumber":"CARD","status":%s}'),
     ("updateAccount", b'{"cardNumber":"CARD","primaryCustomer":{"email":%s},"customCardNumber":%s}'),
-    ("voidTransaction", b'{"transactionId":%s,"requestRef":%s,"cardNumber":"CARD"}'),
+    ("voidTransaction", b'{"requestRef":%s,"cardNumber":"CARD"}'), ("voidTransaction", b'{"requestRef":"1","cardNumber":%s}'),
     ("checkout", b'{"products":[{"sku":%s,"unitPrice":%s,"amountPurchased":%s}]}'), ("checkout", b'{"checkoutTotal":%s}'),
     ("checkoutLookup", b'{"checkoutTransactionId":%s}'), ("nothing", b"%s"), ("search", b"%s"),
 ]  # fmt: skip

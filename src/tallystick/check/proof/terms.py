@@ -164,4 +164,5 @@ def arguments(machine: Machine, command: str, name: str = "") -> tuple[dict[str,
 
 def outcome(name: str) -> dict[str, Value]:
     """What the provider gives beside its yes."""
-    return {each: fresh(f"{name}outcome.{each}", Type("text", optional=True)) for each in ("reference", "number")}
+    given = ("reference", "request_id", "number")
+    return {each: fresh(f"{name}outcome.{each}", Type("text", optional=True)) for each in given}

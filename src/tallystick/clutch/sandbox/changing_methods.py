@@ -124,11 +124,13 @@ def _wanted_status(request: Request) -> Status | None:
 
 
 def void_transaction(request: Request) -> Json:
-    """Undo a change of balance by its stored id. If a `cardNumber` is sent too, it must be the transaction's."""
-    wanted, number = request.text(request.settings.void_field), request.text("cardNumber")
+    """Undo what a request has done, by its `requestRef`. Of a card's request, the `cardNumber` is needed too."""
+    wanted, number = request.text("requestRef"), request.text("cardNumber")
     entry = None if wanted is None else request.ledger.entry(wanted)
     if entry is None or number not in (None, entry.number):
         raise Refused(request.errors.unknown_transaction)
+    if number is None and entry.number is not None:
+        raise Refused(request.errors.no_card_number)
     card = request.ledger.card(entry.number or "")
     if card is not None:
         request.check_pin(card)

@@ -306,8 +306,9 @@ class Ledger:
         earlier = "select 1 from history where number = ? and operation = 'issue' limit 1"
         return self._db.execute(earlier, (number,)).fetchone() is not None
 
-    def entry(self, transaction_id: str) -> Entry | None:
-        row = self._db.execute(f"select {ENTRY} from history where transaction_id = ?", (transaction_id,)).fetchone()
+    def entry(self, request_ref: str) -> Entry | None:
+        """What a request has done; none has done two things."""
+        row = self._db.execute(f"select {ENTRY} from history where request_ref = ?", (request_ref,)).fetchone()
         return None if row is None else self._entry(row)
 
     def history(self, number: str) -> list[Entry]:

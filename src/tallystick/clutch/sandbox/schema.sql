@@ -69,6 +69,7 @@ create table if not exists history (
     voided_by         text
 );
 create index if not exists history_card on history (number, seq);
+create unique index if not exists history_request on history (request_ref);
 
 create table if not exists checkout (
     id           text primary key,

@@ -185,8 +185,7 @@ class Settings:
     # Amount 0 with the release flag is recorded as release; without the flag: unknown.
     zero_from_hold: Literal["keep", "release", "error"] = "keep"
 
-    # --- Void. Documented: it undoes issuance and redemption and needs the stored id. All names and rules: unknown.
-    void_field: str = "transactionId"
+    # --- Void. Documented: it undoes issuance and redemption, by `requestRef` and `cardNumber`. Its rules: unknown.
     # Where the value of a voided redemption from a hold goes.
     void_of_redeemed_hold: Literal["available", "hold", "error"] = "available"
     void_of_hold: Literal["release", "error"] = "release"

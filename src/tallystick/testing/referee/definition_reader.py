@@ -39,7 +39,7 @@ class DeclaredTransition:
     moves: tuple[Pair, ...]
     amounts: Evaluator  # of all moves, in their order
     sets: Mapping[str, Evaluator | None]  # None: what the provider gave
-    references: tuple[str, ...]  # facts that are the provider's name of what it did
+    told: Mapping[str, str]  # facts that the provider gives: fact → reference or request
     drives: tuple[Drive, ...]
     then: tuple[str, ...]
     changes: bool  # it leads to another state, confirmed or declined
@@ -115,7 +115,8 @@ def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
         amounts=evaluator_of_all(tuple(moves.values())),
         sets={fact: None if "outcome." in source_of(each) else evaluator(source_of(each))
               for fact, each in (read.get("set") or {}).items()},
-        references=tuple(fact for fact, each in (read.get("set") or {}).items() if each == "outcome.reference"),
+        told={fact: each.removeprefix("outcome.") for fact, each in (read.get("set") or {}).items()
+              if each in ("outcome.reference", "outcome.request")},
         drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()})
                      for link, command, args in drives),
         then=tuple(_named(each)[1] for each in _listed(read.get("then"))),

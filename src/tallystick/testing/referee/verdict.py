@@ -145,10 +145,11 @@ class _Judged:
         """If an entry keeps the provider's reference as a fact, it is the one that the call was told."""
         transition = self._declared(entry)
         call = self.calls.get(entry["call"])
-        if transition is None or call is None or not transition.references or not call["outcome"]:
+        if transition is None or call is None or not transition.told or not call["outcome"]:
             return
-        told, facts = json.loads(call["outcome"]).get("reference"), json.loads(entry["facts"])
-        for fact in transition.references:
+        outcome, facts = json.loads(call["outcome"]), json.loads(entry["facts"])
+        for fact, name in transition.told.items():
+            told = outcome.get(name) or outcome.get("reference")
             if facts.get(fact) != told:
                 yield f"entry {entry['seq']} keeps {fact} {facts.get(fact)!r}, call {entry['call']} was told {told!r}"
 
