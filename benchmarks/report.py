@@ -129,7 +129,8 @@ def page(lines: Sequence[Line], where: Machine) -> str:
     missed = [line for line in aimed if not line.met]
     parts = [
         "# How fast\n",
-        "Written by `python -m benchmarks --write-docs`; do not edit it by hand.\n",
+        "The figures are those of the date below; the code may have changed since. `python -m benchmarks --write-docs`"
+        " on a quiet machine writes this page anew; do not edit it by hand.\n",
         "Each number is a ratio between two ways to do the same work, which took turns in one process. The times beside"
         " them are of one machine on one day; the ratios carry over better. The ratio is the median over the rounds,"
         " with its quartiles; *best* is the ratio of the best round of each.\n",
