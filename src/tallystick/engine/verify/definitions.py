@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.definition import reader
 from tallystick.definition.behaviour import digest_of
 from tallystick.engine.verify.report import Finding
 from tallystick.errors import MachineError
@@ -19,7 +18,7 @@ def declared_steps(reading: Reading) -> tuple[set[Step], list[Finding]]:
     unread: set[tuple[str, int]] = set()
     for page in pages:
         try:
-            machine = reader.read(schema.beside(pages, page))[page.name]
+            machine = schema.kept_machine(pages, page)
         except (MachineError, KeyError):
             unread.add((page.name, page.version))
             found.append(Finding("page", _where(page), "its kept page cannot be read, so it was changed"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
     pages = kept_pages(connection)
     for page in pages:
         if (page.name, page.version) not in found:
-            found[page.name, page.version] = reader.read(beside(pages, page))[page.name]
+            found[page.name, page.version] = kept_machine(pages, page)
     return Machines(list(found.values()))
 
 
@@ -99,10 +100,21 @@ def kept_pages(connection: sqlite3.Connection | sqlite3.Cursor) -> list[KeptPage
     return [KeptPage(*row) for row in connection.execute(select).fetchall()]
 
 
-def beside(pages: Sequence[KeptPage], page: KeptPage) -> dict[str, str]:
-    """The text of a kept page, beside the texts of the other machines at its time."""
+def kept_machine(pages: Sequence[KeptPage], page: KeptPage) -> Machine:
+    """A kept page, read beside the pages of the other machines at its time.
+
+    Raises:
+        MachineError, KeyError: it cannot be read, or is of another machine, so it was changed.
+    """
     texts = {each.name: each.text for each in reversed(pages)}  # the oldest, where none was there yet
-    return texts | {each.name: each.text for each in pages if each.seen <= page.seen} | {page.name: page.text}
+    texts |= {each.name: each.text for each in pages if each.seen <= page.seen} | {page.name: page.text}
+    return _read(tuple(sorted(texts.items())))[page.name]
+
+
+@lru_cache(maxsize=16)
+def _read(texts: tuple[tuple[str, str], ...]) -> Machines:
+    """Pages of one time are read once, for all of them and for who asks again."""
+    return reader.read(dict(texts))
 
 
 # One table per machine
