@@ -72,7 +72,7 @@ def test_facts_are_typed_and_card_numbers_masked(books: Books) -> None:
     assert life[0].facts == {"form": "electronic", "kind": "gift", "limit": brl("90.00")}
     number = books.card("c").number
     assert number is not None
-    assert life[1].facts == {"number": f"…{number[-4:]}"}
+    assert life[1].facts == {"number": f"…{number[-4:]}", "has_pin": None}
     assert not any(number in text for each in life for text in (repr(each), str(each.args), str(each.facts)))
 
 

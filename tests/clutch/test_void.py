@@ -56,7 +56,7 @@ def void(books: Books, request: str | None, attempt: int = 1) -> Outcome:
 
 
 def test_a_redemption_is_voided(books: Books, sandbox: Sandbox) -> None:
-    books.redeem("p", "c", "20.00", order="o-1", key="pay")
+    books.redeem("p", "c", "20.00", order="o-1", key="pay", by="ann")
     assert sandbox.balances(number(books)) == {"USD": 3000}
     (line, *_) = sandbox.history(number(books))
     assert books.void("p", key="undo").applied
@@ -74,7 +74,7 @@ def test_a_redemption_is_voided(books: Books, sandbox: Sandbox) -> None:
 
 
 def test_what_nobody_did_cannot_be_voided(books: Books, sandbox: Sandbox) -> None:
-    books.redeem("p", "c", "20.00", order="o-1", key="pay")
+    books.redeem("p", "c", "20.00", order="o-1", key="pay", by="ann")
     assert void(books, "f39a8d43-5f0f-4a05-8d6b-7c0b5f7c1e2a").result is Result.DECLINED
     assert void(books, None).text == "no request is named whose transaction could be voided"
     if sandbox.settings.transaction_ids == "numeric":

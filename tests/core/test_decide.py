@@ -425,14 +425,14 @@ FACTS: list[tuple[str, str, Any, dict[str, dict[str, object]], list[str]]] = [
     ("p closed redeemed=9 redemption_id=R1 | c issued",   "void",                 CONFIRMED, {"p": {"redemption_id": None}, "c": {}}, []),
     ("p closed redeemed=9 redemption_id=R1 | c issued",   "refund amount=1",      CONFIRMED, {"p": {"redemption_id": None}, "c": {}}, []),
     ("p closed redeemed=9 redemption_id=R1 | n activated", "refund_to amount=1 to=n", CONFIRMED, {"p": {"redemption_id": None}, "n": {}}, []),
-    ("c inventory",                         "allocate",             confirmed(number="6006490281"), {"c": {"number": "6006490281"}}, []),
+    ("c inventory",                         "allocate",             confirmed(number="6006490281"), {"c": {"number": "6006490281", "has_pin": None}}, []),
     ("c inventory form=physical",           "activate number=6006490281", CONFIRMED, {"c": {"number": "6006490281"}}, []),
     ("c inventory",                         "recognize number=6006490281 balance=4", CONFIRMED, {"c": {"number": "6006490281"}}, []),
     ("c allocated",                         "suspend",              CONFIRMED, {"c": {"was": "allocated"}},            []),
     ("c issued available=9",                "suspend",              CONFIRMED, {"c": {"was": "issued"}},               []),
     ("f in_review",                         "approve",              CONFIRMED, {"f": {}},                              ["f allocate"]),
     ("f in_review form=physical",           "approve",              CONFIRMED, {"f": {}},                              []),
-    ("f released | c inventory",            "allocate",             confirmed(number="6006490281"), {"f": {}, "c": {"number": "6006490281"}}, ["f activate"]),
+    ("f released | c inventory",            "allocate",             confirmed(number="6006490281"), {"f": {}, "c": {"number": "6006490281", "has_pin": None}}, ["f activate"]),
     ("f released form=physical",            "ship number=6006490281", CONFIRMED, {"f": {"number": "6006490281"}},      ["f activate"]),
     ("f allocated | c allocated",           "activate",             CONFIRMED, {"f": {}, "c": {}},                     ["f issue"]),
     ("f shipped form=physical number=6006490281 | c inventory form=physical", "activate", CONFIRMED, {"f": {}, "c": {"number": "6006490281"}}, ["f issue"]),
@@ -445,15 +445,15 @@ FACTS: list[tuple[str, str, Any, dict[str, dict[str, object]], list[str]]] = [
 
 # given · command · the provider is asked, of which card
 ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
-    ("p requested | c issued available=9", "authorize amount=9 pin=1234",     "hold",         {"amount": 9, "pin": "1234", "allow_partial": False},            "c"),
-    ("p requested | c issued available=4", "authorize amount=9 allow_partial",        "hold",         {"amount": 4, "pin": None, "allow_partial": True},              "c"),
-    ("p requested | c issued available=9", "redeem amount=8 pin=1234",    "redeem",       {"amount": 8, "pin": "1234", "allow_partial": False},            "c"),
+    ("p requested | c issued available=9", "authorize amount=9 pin=1234",     "hold",         {"amount": 9, "pin": "1234", "has_pin": None, "allow_partial": False},            "c"),
+    ("p requested | c issued available=4", "authorize amount=9 allow_partial",        "hold",         {"amount": 4, "pin": None, "has_pin": None, "allow_partial": True},              "c"),
+    ("p requested | c issued available=9", "redeem amount=8 pin=1234",    "redeem",       {"amount": 8, "pin": "1234", "has_pin": None, "allow_partial": False},            "c"),
     ("p authorized held=9 hold_id=H1 | c issued held=9", "settle amount=4",      "redeem_hold",  {"amount": 4, "release": 5, "hold": "H1", "held": 9}, "c"),
     ("p authorized held=9 hold_id=H1 | c issued held=9", "settle amount=4 keep_hold", "redeem_hold",  {"amount": 4, "release": 0, "hold": "H1", "held": 9}, "c"),
     ("p authorized held=9 hold_id=H1 | c issued held=9", "settle amount=9",      "redeem_hold",  {"amount": 9, "release": 0, "hold": "H1", "held": 9}, "c"),
     ("p advanced_hold held=9 uncovered=2 hold_id=H1 | c issued held=9", "settle amount=4 last", "redeem_hold", {"amount": 4, "release": 5, "hold": "H1", "held": 9}, "c"),
     ("p authorized held=9 hold_id=H1 | c issued held=9", "cancel",              "release_hold", {"amount": 9, "hold": "H1"},             "c"),
-    ("p partially_settled uncovered=9 | c issued available=9", "hold_again amount=9", "hold", {"amount": 9, "pin": None, "allow_partial": True},              "c"),
+    ("p partially_settled uncovered=9 | c issued available=9", "hold_again amount=9", "hold", {"amount": 9, "pin": None, "has_pin": None, "allow_partial": True},              "c"),
     ("p closed redeemed=9 redemption_id=R1 | c issued",  "void",                 "void",         {"amount": 9, "transaction": "R1"},      "c"),
     ("p closed redeemed=9 | c issued",                "refund amount=3",      "issue",        {"amount": 3, "return_related": True},   "c"),
     ("p closed redeemed=9 | n activated",             "refund_to amount=3 to=n", "issue",     {"amount": 3, "return_related": True},   "n"),
@@ -686,6 +686,7 @@ DECIDED_ELSEWHERE = {
     Code.PROVIDER,
     Code.MOVED_ON,
     Code.TAKEN,
+    Code.PIN_NEEDED,
 }  # where entities are created and providers asked
 SHOWN_APART = {Code.NO_SUCH_ENTITY, Code.CURRENCY}
 
@@ -1218,6 +1219,7 @@ def test_what_a_new_entity_is_not_told() -> None:
         "kind": "gift",
         "card_set": None,
         "number": None,
+        "has_pin": None,
         "limit": 5,
         "cash_out_limit": None,
         "was": None,

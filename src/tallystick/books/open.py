@@ -13,6 +13,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.owner import check
+from tallystick.engine.pin_policy import PinPolicy
 from tallystick.engine.sealing import KEY, numbers_under
 from tallystick.errors import Invalid, NotFound, TallystickError
 from tallystick.masks import redacted
@@ -31,6 +32,7 @@ def open(
     verify_captcha: Callable[[str, str], bool] | None = None,
     on_pin: Callable[[str, str], object] | None = None,
     seal_key: str | None = None,
+    pin_policy: PinPolicy = "required",
 ) -> Books:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`. They are made if they do not exist.
 
@@ -46,6 +48,9 @@ def open(
         seal_key: seals new books, and opens sealed ones. Without it, TALLYSTICK_SEAL_KEY in the environment counts.
             No card number stands in sealed books; in others they stand readable, for good. `tallystick key` prints a
             new key.
+        pin_policy: of which cards the PIN is demanded, by a provider that checks PINs. "required": of all that are not
+            known to have none. "if_known": of those that were drawn with one. "optional": of none. Advanced holds and
+            settlements go without, and so does what a named member of staff does (`by=`).
 
     Raises:
         MachineError: a page is wrong.
@@ -57,18 +62,21 @@ def open(
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
-    engine = connected(reader.load(*folders), open_store(url), answering, seal_key)
+    engine = connected(reader.load(*folders), open_store(url), answering, seal_key, pin_policy)
     check(engine.store, answering)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return Books(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
 
 
-def connected(machines: Machines, store: Store, provider: Provider, seal_key: str | None = None) -> Engine:
+def connected(
+    machines: Machines, store: Store, provider: Provider, seal_key: str | None = None,
+    pin_policy: PinPolicy = "required",
+) -> Engine:  # fmt: skip
     """The engine. What all processes have to know of the provider together is kept in the store."""
     numbers = numbers_under(os.environ.get(KEY) if seal_key is None else seal_key)
     clock = getattr(provider, "clock", utc_now)  # a rehearsal's own
-    engine = Engine(machines, store, provider, clock=clock, numbers=numbers)
+    engine = Engine(machines, store, provider, clock=clock, numbers=numbers, pin_policy=pin_policy)
     if isinstance(provider, Sharing):
         provider.share(partial(StoreCell, store))
     return engine

@@ -152,8 +152,8 @@ class ClutchSettings:
     pin_length: int = attrs.field(default=4, metadata=_ask("recorded",
         "If a PIN comes as a number, it is filled with zeros up to this length. Other lengths are unknown."))
     pinless_numbers: str | None = attrs.field(default=None, metadata=_ask("ours",
-        "A pattern for the numbers of old cards without a PIN. For these none is sent. None: every card may have "
-        "one."))
+        "A pattern for the numbers of old cards without a PIN. None is demanded for these, or sent. None: every "
+        "card may have one."))
     return_balances: bool = attrs.field(default=True, metadata=_ask("client",
         "Ask for balances with every change (`returnBalances`). They tell how much a hold really holds."))
     activate_physical: Activation = attrs.field(default="allocate", metadata=_ask("unknown",

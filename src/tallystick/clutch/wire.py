@@ -259,7 +259,8 @@ def _confirmed(call: Call, settings: ClutchSettings, answer: Json) -> Outcome | 
     available = None if told is None else sum(each.amount for each in told if each.hold is None)
     result = Outcome(Result.CONFIRMED, reference=reference, request=request_ref, available=available)
     if call.verb == "allocate":
-        return attrs.evolve(result, number=shown, pin=_pin_of(answer.get("pin"), settings))
+        pin = _pin_of(answer.get("pin"), settings)
+        return attrs.evolve(result, number=shown, pin=pin, has_pin=pin is not None if drawn or pin else None)
     approved = _approved(call, settings, answer, told or (), reference)
     if approved is None and answer.get("didOverdraw") is True:
         if call.verb not in SHORT or reference is None:

@@ -39,6 +39,7 @@ class Code(StrEnum):
     TWICE = "twice"  # one entity would be driven twice by one command
     TAKEN = "taken"  # another entity has that card number, or another unique fact
     MOVED_ON = "moved_on"  # its key was used before, but by now it would be another transition
+    PIN_NEEDED = "pin_needed"  # the card's PIN was not given, and nobody vouches
     PROVIDER = "provider"  # a local provider did not do its part
 
 

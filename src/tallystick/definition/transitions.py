@@ -21,6 +21,7 @@ from tallystick.provider.verbs import VERBS
 OUTCOME = {
     "outcome.reference": Name("o.reference", Type("text", optional=True)),
     "outcome.request": Name("o.request_id", Type("text", optional=True)),
+    "outcome.has_pin": Name("o.has_pin", Type("flag", optional=True)),
     "outcome.number": Name("o.number", Type("number", optional=True)),
 }
 

@@ -38,6 +38,7 @@ from tallystick.engine import owner, steps
 from tallystick.engine.calls import ask_provider, by_hand, end_call, recovery
 from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue.queue import Queue, grouped, next_try, side_by_side, threads
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
@@ -83,6 +84,7 @@ class Engine:
         random: Random | None = None,
         on_pin: OnPin | None = None,
         numbers: Numbers = READABLE,
+        pin_policy: PinPolicy = "optional",
     ) -> None:
         """`on_pin` gets the id of a card and its PIN whenever a provider draws one through this engine."""
         self.store, self.provider, self.numbers = store, provider, numbers
@@ -91,7 +93,9 @@ class Engine:
         numbers.bind(store, self.machines)
         later = partial(next_try, clock, random or Random())  # noqa: S311  # jitter only
         self._clock = clock
-        self._context = steps.Context(self.machines, numbers, clock, ids, later, provider)
+        self._context = steps.Context(
+            self.machines, numbers, clock, ids, later, provider, Pins(pin_policy, provider, numbers)
+        )
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
         self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
 

@@ -63,7 +63,7 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
             done = following.popleft()
             work.world |= {each.ref: each for each in done.entities}
             for request in done.then:
-                plan = _decided(work, request)
+                plan = _decided(work, request, command.by)
                 if isinstance(plan, Plan):
                     following.append(plan)
                 elif not _patient(work, request):  # what is patient waits until it is taken
@@ -78,8 +78,9 @@ def _patient(work: UnitOfWork, request: Request) -> bool:
 
 def _work(context: Context, reading: Reading) -> UnitOfWork:
     return UnitOfWork(
-        context.machines, reading, reading.look, stamp(context.clock()), context.ids, context.later, context.numbers
-    )
+        context.machines, reading, reading.look, stamp(context.clock()), context.ids, context.later,
+        context.numbers, context.pins,
+    )  # fmt: skip
 
 
 def _plan(work: UnitOfWork, command: Command) -> Plan | Refusal:
@@ -93,11 +94,11 @@ def _plan(work: UnitOfWork, command: Command) -> Plan | Refusal:
     request, _ = request_of(work, command)
     if request is None:
         return refusal.missing(command.machine, command.id, command.command)
-    return _decided(work, request)
+    return _decided(work, request, command.by)
 
 
-def _decided(work: UnitOfWork, request: Request) -> Plan | Refusal:
-    intent = decided(work, request)
+def _decided(work: UnitOfWork, request: Request, by: str | None) -> Plan | Refusal:
+    intent = decided(work, request, by)
     return resolve.complete(work.machines, intent) if isinstance(intent, Intent) else intent
 
 

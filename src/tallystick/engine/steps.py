@@ -21,6 +21,7 @@ from tallystick.engine.calls import in_doubt
 from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
 from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
+from tallystick.engine.pin_policy import Pins
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import Numbers
@@ -47,6 +48,7 @@ class Context:
     ids: Callable[[], str]
     later: Later
     provider: Provider
+    pins: Pins
 
 
 def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) -> list[Any]:
@@ -58,7 +60,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     owner.admit(transaction, context.provider)
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
-        context.numbers,
+        context.numbers, context.pins,
     )  # fmt: skip
     refs: dict[Ref, None] = {}
     keys: dict[str, None] = {}
@@ -123,21 +125,24 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     same_as_queued(work, command, mark)
     if command.due is not None:
         return queue_rows.defer(work, command, request), None
-    intent = decided(work, request)
+    intent = decided(work, request, command.by)
     if isinstance(intent, Refusal):
         return _refused(work, command, intent), None
     return _carry_out(work, provider, command, intent, mark, again, send)
 
 
-def decided(work: UnitOfWork, request: Request) -> Intent | Refusal:
-    """What the core says, and that no two entities get the same card number."""
+def decided(work: UnitOfWork, request: Request, by: str | None) -> Intent | Refusal:
+    """What the core says; and that a card's PIN is there if it is needed, and its number is no other's."""
     entity = work.world[request.machine, request.id]
     machine = work.machines.at(entity.machine, entity.machine_version)
     if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
         uniqueness.lock_alike(work, entity, machine)
     intent = decide(work.machines, request, work.world)
-    if isinstance(intent, Refusal) or not any(step.row.gives_unique for step in intent.steps):
+    if isinstance(intent, Refusal):
         return intent
+    missing = work.pins.missing(work.machines, request, intent, by)
+    if missing is not None or not any(step.row.gives_unique for step in intent.steps):
+        return missing or intent
     return uniqueness.refused(work, intent) or intent
 
 

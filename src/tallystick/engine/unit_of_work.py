@@ -12,6 +12,7 @@ import attrs
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
+from tallystick.engine.pin_policy import Pins
 from tallystick.engine.sealing import Numbers
 from tallystick.store.protocol import Found, Lookup
 from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
@@ -31,6 +32,7 @@ class UnitOfWork:
     ids: Callable[[], str]
     later: Later
     numbers: Numbers  # how card numbers stand in the books
+    pins: Pins  # which cards are used only with their PIN
     world: dict[Ref, Entity] = attrs.field(factory=dict)
     keyed: dict[str, EntryRow] = attrs.field(factory=dict)  # by key, the entry that carries it
     queue: dict[str, QueueRow] = attrs.field(factory=dict)  # by key

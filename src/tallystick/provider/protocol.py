@@ -10,7 +10,7 @@ possible end is an `Outcome`, never an exception:
 
 `look_up` reads the provider's own record to say what became of a call. It never repeats the call. A provider whose
 whole record of a card can be read is an `Observer` too: then our books can be compared with it. A provider whose limits
-count for all processes together is `Sharing` too.
+count for all processes together is `Sharing` too, and one that checks PINs is `ChecksPins`.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Outcome:
     reason: Reason | None = None  # why it was declined, in our words
     code: str | None = None  # the same as the provider's own code
     text: str | None = None  # and as its own text; for a person
+    has_pin: bool | None = None  # allocate: whether the card has a PIN, if that is known
 
     @property
     def request_id(self) -> str | None:
@@ -193,6 +194,14 @@ class Cells(Protocol):
     """Gives a cell by its name. All processes with the same books share it. Values are flat attrs classes."""
 
     def __call__(self, name: str, initial: State) -> Cell[State]: ...
+
+
+@runtime_checkable
+class ChecksPins(Protocol):
+    """A provider whose cards have PINs, which it checks. Without them, a card is used as the PIN policy says."""
+
+    def needs_pin(self, number: str) -> bool:
+        """Whether a card with this number has a PIN, as far as its number tells."""
 
 
 @runtime_checkable

@@ -164,5 +164,5 @@ def arguments(machine: Machine, command: str, name: str = "") -> tuple[dict[str,
 
 def outcome(name: str) -> dict[str, Value]:
     """What the provider gives beside its yes."""
-    given = ("reference", "request_id", "number")
-    return {each: fresh(f"{name}outcome.{each}", Type("text", optional=True)) for each in given}
+    given = dict.fromkeys(("reference", "request_id", "number"), "text") | {"has_pin": "flag"}
+    return {each: fresh(f"{name}outcome.{each}", Type(kind, optional=True)) for each, kind in given.items()}

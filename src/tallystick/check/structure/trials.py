@@ -30,7 +30,10 @@ from tallystick.definition.expression import Expression
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
 from tallystick.provider.protocol import Outcome, Result
 
-CONFIRMED = [Outcome(Result.CONFIRMED, reference=text, number=text) for text in (None, "a")]
+CONFIRMED = [
+    Outcome(Result.CONFIRMED),
+    Outcome(Result.CONFIRMED, reference="a", number="a", has_pin=True),
+]
 
 
 @attrs.frozen
@@ -253,7 +256,7 @@ class _Trial:
         return found
 
     def _sets(self, row: Row, args: Mapping[str, object]) -> Iterator[tuple[tuple[str, ValueClass], ...]]:
-        """The classes of the facts that are set, for an outcome without and with a reference and a number."""
+        """The classes of the facts that are set, for an outcome that tells nothing, and for one that tells all."""
         wanted = [(name, value) for name, value in row.sets if name in self.trials.tracked]
         for outcome in CONFIRMED if wanted else CONFIRMED[:1]:
             yield tuple((name, class_of(value(None, self.f, args, self.state, outcome))) for name, value in wanted)
