@@ -20,6 +20,7 @@ from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess
 from tallystick.definition import reader
+from tallystick.engine.balances import Balances
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import InDoubt
 from tallystick.errors import Invalid
@@ -279,10 +280,11 @@ def test_the_sentences_say_where_and_how_much(shop: Shop) -> None:
 
 
 def test_what_was_done_for_less_is_ours_for_less(shop: Shop) -> None:
-    """30.00 were asked for; another channel had been faster, and 23.00 were taken."""
+    """30.00 were asked for; another channel had been faster, and 23.00 were taken. The answer says that none is left."""
     shop.spend(700)
     shop.books.redeem("q", "c", "30.00", order="o3", key="short", pin=shop.pin, allow_partial=True)
-    assert shop.found() == [("balance", 700, 0), ("line_only_theirs", None, -700)]
+    assert shop.available() == 0
+    assert shop.found() == [("line_only_theirs", None, -700)]
 
 
 def test_what_nets_to_nothing_is_told_once(shop: Shop) -> None:
@@ -445,19 +447,19 @@ def test_books_that_move_while_they_are_compared_are_read_anew(shop: Shop) -> No
 
 
 def test_what_comes_in_just_before_the_posting_is_set_right(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hold is placed after the last look and before the observation, which so observes an old balance."""
+    """A hold is placed after the last look and before the observation, which would post an old balance: look again."""
     shop.spend(700)
-    try_execute, first = shop.engine.try_execute, [True]
+    observe, first = Balances.observe, [True]
 
-    def late(command: Any, **more: Any) -> Any:
-        if command.command == "observe" and first:
+    def late(self: Balances, *given: Any) -> Any:
+        if first:
             first.pop()
             shop.books.authorize("q", "c", "5.00", order="o3", key="late")
-        return try_execute(command, **more)
+        return observe(self, *given)
 
-    monkeypatch.setattr(shop.engine, "try_execute", late)
+    monkeypatch.setattr(Balances, "observe", late)
     report = reconcile(shop.engine, apply=True, **WHO)
-    assert (len(report.posted), report.remaining) == (2, ())
+    assert (len(report.posted), report.remaining) == (1, ())
     assert (shop.available(), shop.agree()) == (1800, True)
     assert reconcile(shop.engine).clean
 
@@ -628,5 +630,6 @@ def test_what_another_channel_took_in_between_is_uncovered(shop: Shop) -> None:
     shop.engine.run_due()
     (short,) = stuck(shop.engine).uncovered
     assert (short.payment, short.order, str(short.amount)) == ("p", "o2", "9.00 USD")
-    assert shop.found(apply=True, **WHO)[0] == ("balance", 3900, 0)
+    assert shop.available() == 0  # as the answer to the new hold says
+    assert shop.found(apply=True, **WHO) == [("line_only_theirs", None, -3900)]
     assert reconcile(shop.engine).clean

@@ -174,7 +174,7 @@ ODD: dict[str, object] = {
 def test_whatever_an_observer_says_ends_one_card(world: World, said: object, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = world.provider.observe
 
-    def observe(card: CardFacts) -> Any:
+    def observe(card: CardFacts, *, history: bool = True) -> Any:
         if card.id != "a":
             return whole(card)
         if isinstance(said, Exception):
@@ -188,5 +188,5 @@ def test_whatever_an_observer_says_ends_one_card(world: World, said: object, mon
 
 
 def test_why_it_is_unread_is_one_line(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(world.provider, "observe", lambda card: Unread("not\nnow \ud800"))
+    monkeypatch.setattr(world.provider, "observe", lambda card, history: Unread("not\nnow \ud800"))
     assert {each.what.partition(": ")[2] for each in reconcile(world.engine).findings} == {"it was not judged: not now"}

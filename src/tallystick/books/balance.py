@@ -244,7 +244,7 @@ class BalanceDesk:
             if known is None:
                 return self._recognize(number, card, told) if self.settings.recognize else None
             if self.settings.observe and self._source is not None:
-                self._observe(known, told)
+                self._engine.balances.believe(known, told.available, "a customer asked for its balance")
         except TallystickError as error:
             _log.warning("a balance was read, but not written down: %s", type(error).__name__)
         return known.id if known is not None else None
@@ -257,16 +257,6 @@ class BalanceDesk:
         self._engine.try_execute(Command("gift_card", id, "create", facts, f"{id}/create"))
         done = self._engine.try_execute(Command("gift_card", id, "recognize", balance, f"{id}/recognize"))
         return id if done.applied else None
-
-    def _observe(self, known: Entity, told: Told) -> None:
-        """Only if nothing has happened in our books since the provider was asked. Its answer may be older than that."""
-        with self._store.reading() as reading:
-            now = reading.entity(known.machine, known.id)
-        if now is None or now.revision != known.revision or now.accounts["available"] == told.available:
-            return
-        balance = {"balance": Money(told.available, self.currency)}
-        key = f"{known.id[:100]}/observe/{secrets.token_hex(16)}"
-        self._engine.try_execute(Command("gift_card", known.id, "observe", balance, key))
 
     # What is remembered
 

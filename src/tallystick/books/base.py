@@ -195,6 +195,8 @@ class BaseBooks:
     def _ask(self, *commands: Command) -> None:
         """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first."""
         answer = self.engine.may_all(commands)
+        if answer.refusal is not None and self.engine.balances.hear_about(answer.refusal):
+            answer = self.engine.may_all(commands)
         if answer.refusal is None:
             return
         no, first = answer.refusal, commands[0]

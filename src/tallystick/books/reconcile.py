@@ -7,7 +7,7 @@ balance: the difference moves from or to `elsewhere`. It never touches a hold.
 * Our books are read, then the provider, then our books again. If they moved meanwhile, everything is read again.
 * An observation takes in lines that only one side knows, and so does `recognize`. Its key names the newest line that
   was seen then, so these are not reported again. If somebody else made the observation, it takes in what is not younger
-  than itself.
+  than itself. What our books post by themselves, as the provider tells it, takes in no line: it was not looked at.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from tallystick.books.differences import (
     shown,
 )
 from tallystick.engine import owner
+from tallystick.engine.balances import BALANCE, HEARD, OBSERVE
 from tallystick.engine.calls.ask_provider import card_facts, observed
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Receipt
@@ -63,6 +64,7 @@ def our_half(engine: Engine, id: str) -> Ours:
         holds = tuple(_our_holds(reading, id))
     last = [(each.revision, each.hash, json.loads(each.after)) for each in records[-1:]]
     seen = [each for each in records if each.command in ("observe", "recognize") and each.phase == "done"]
+    seen = [each for each in seen if not (each.key or "").startswith(f"{HEARD}/")]
     return Ours(
         card_facts(card), card.revision, card.accounts["available"], holds,
         tuple(_our_line(row) for row in calls if row.state == "confirmed" and row.verb not in REPEATABLE),
@@ -129,36 +131,28 @@ def _card(
     engine: Engine, observer: Observer, id: str, person: Person | None, posted: list[Receipt]
 ) -> list[Difference]:
     """What is found on one card. Adds what is posted to `posted`."""
-    before: list[Difference] = []
     mine = our_half(engine, id)
     for _ in range(LOOKS):
         if mine.open_calls or mine.in_doubt:
-            return [*before, _doubtful(mine)]
+            return [_doubtful(mine)]
         theirs = observed(observer, engine.numbers, mine.card)
         if isinstance(theirs, Unread):
-            return [*before, found(mine, DifferenceCode.UNREAD, f"it was not judged: {theirs.why}")]
+            return [found(mine, DifferenceCode.UNREAD, f"it was not judged: {theirs.why}")]
         seen, mine = mine, our_half(engine, id)
         if mine.revision != seen.revision:
             continue
         differences = list(compare(seen, theirs))
         codes = {finding.code for finding in differences}
         if person is None or not codes & OBSERVED or DifferenceCode.OWN_BOOKS in codes:
-            return [*before, *differences]
+            return differences
         receipt = _observe(engine, seen, theirs, person)
-        mine = our_half(engine, id)
-        if receipt.applied:
+        if receipt is not None and receipt.applied:
             posted.append(receipt)
-            differences = [attrs.evolve(each, posted=each.code in OBSERVED) for each in differences]
-            if _alone(engine, receipt, seen):
-                return [*before, *differences]
-            before += [each for each in differences if each.posted]  # something came in between: look again
-        elif mine.revision == seen.revision:
-            return [
-                *before,
-                *differences,
-                found(seen, DifferenceCode.NOT_POSTED, f"it cannot be posted: {receipt.why}"),
-            ]
-    return [*before, found(mine, DifferenceCode.BUSY, "it was not judged: it moved each time it was read")]
+            return [attrs.evolve(each, posted=each.code in OBSERVED) for each in differences]
+        if receipt is not None:
+            return [*differences, found(seen, DifferenceCode.NOT_POSTED, f"it cannot be posted: {receipt.why}")]
+        mine = our_half(engine, id)
+    return [found(mine, DifferenceCode.BUSY, "it was not judged: it moved each time it was read")]
 
 
 def _doubtful(card: Ours) -> Difference:
@@ -167,14 +161,8 @@ def _doubtful(card: Ours) -> Difference:
     return found(card, DifferenceCode.IN_DOUBT, what, ours=card.in_doubt)
 
 
-def _observe(engine: Engine, card: Ours, theirs: Observed, person: Person) -> Receipt:
-    """Have the card observe the provider's balance. The key names the newest line that was seen."""
+def _observe(engine: Engine, card: Ours, theirs: Observed, person: Person) -> Receipt | None:
+    """Have the card observe the provider's balance, unless it has moved on. The key names the newest line there."""
     key = f"{KEY}/{digest(card.card.id)}/{card.revision}/{digest(theirs.lines[0].id) if theirs.lines else '-'}"
-    balance = Money(theirs.available, card.card.currency)
-    return engine.try_execute(Command(CARD, card.card.id, "observe", {"balance": balance}, key, *person))
-
-
-def _alone(engine: Engine, receipt: Receipt, card: Ours) -> bool:
-    """Whether the observation is the very next thing that happened to the card."""
-    with engine.store.reading() as reading:
-        return reading.keyed([receipt.key])[receipt.key].revision == card.revision + 1
+    balance = {BALANCE: Money(theirs.available, card.card.currency)}
+    return engine.balances.observe(Command(CARD, card.card.id, OBSERVE, balance, key, *person), card.revision)

@@ -202,24 +202,26 @@ class ClutchProvider:
                 return None
             raise
 
-    def observe(self, card: CardFacts) -> Observed | Unread:
+    def observe(self, card: CardFacts, *, history: bool = True) -> Observed | Unread:
         """Read a card, also a suspended one, and then its history, which therefore has all that the card shows."""
         number = card.number or ""
         try:
             found = self._card(wire.search(self.settings, number, inactive=True), number, card.currency)
-            history = self._history_if_any(number, card.currency)
+            known = self._history_if_any(number, card.currency) if history else None
         except NotRead as error:
             return Unread(str(error))
-        if found is None and history is None:
+        if found is None and known is None:
             return Observed(known=False)
         if found is None:
             return Unread("the card has a history, but search does not find it")
         if found.cached:
             return Unread("the search was answered from a cache; look again")
-        if history is None:
+        if not history:
+            return Observed(found.available, found.holds, complete=False)
+        if known is None:
             return Unread("the card has balances, but no history") if found.balances else Observed()
-        lines = tuple(self._line(entry) for entry in history.entries)
-        return Observed(found.available, found.holds, lines, complete=history.complete)
+        lines = tuple(self._line(entry) for entry in known.entries)
+        return Observed(found.available, found.holds, lines, complete=known.complete)
 
     def _line(self, entry: Entry) -> Line:
         settings = self.settings

@@ -18,6 +18,9 @@ Without a call a list ends after its first write. With a local provider our own 
 between decide and write, and nothing is ever in doubt. If two resolve the same call, they meet in the store: one
 writes, the other finds it closed. A process that has slept between write and perform writes down again that it sends,
 or finds that another process has done so.
+
+Before our books refuse for want of money, a remote provider is asked once what is there, and they decide again. What an
+answer says of a balance is posted beside its resolve. See `balances`.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ import attrs
 from tallystick.core.entity import CREATE, Ref
 from tallystick.definition.machine import Machines
 from tallystick.engine import owner, steps
+from tallystick.engine.balances import Balances, resolving
 from tallystick.engine.calls import ask_provider, by_hand, end_call, recovery
 from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
@@ -45,15 +49,13 @@ from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, 
 from tallystick.engine.sealing import READABLE, Numbers, kept
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest
-from tallystick.masks import quoted
 from tallystick.money import Money
-from tallystick.provider.protocol import Call, Outcome, Provider, Result
+from tallystick.provider.protocol import Call, Outcome, Provider, Reason, Result
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, row_hash, stamp
 
 GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
 PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down; if not, it is written down again
-SHORTEST_PREFIX = 4  # characters of a call's id that may stand for the whole
 BATCH = 1000  # commands in one transaction: with more, a commit saves little and a rollback costs much
 
 utc_now = partial(datetime.now, timezone.utc)
@@ -71,6 +73,7 @@ class Engine:
     machines: Machines  # with every version that the store knows
     numbers: Numbers  # how card numbers stand in the books: readable or sealed
     queue: Queue  # commands that wait
+    balances: Balances  # asks the provider what is available
     on_pin: OnPin | None  # gets the id of a card and the PIN that was drawn for it
 
     def __init__(
@@ -98,6 +101,7 @@ class Engine:
         )
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
         self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
+        self.balances = Balances(self.machines, store, self._commits, numbers, provider)
 
     # A command is executed
 
@@ -168,6 +172,8 @@ class Engine:
 
     def _execute(self, command: Command) -> Receipt:
         receipt, call = self._commits.one(self._executing(command))
+        if receipt.refusal is not None and self.balances.hear_about(receipt.refusal):
+            receipt, call = self._commits.one(self._executing(command))
         return receipt if call is None else self._perform(call)
 
     def may(self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None) -> Answer:
@@ -221,7 +227,7 @@ class Engine:
         Raises:
             NotFound: there is no such call.   Invalid: it carries a secret, and none is given.
         """
-        row = self.call_named(call)
+        row = by_hand.call_named(self.store, call)
         if row.attempts or row.state != "open":
             return self._told(row.id)
         if row_hash(row) != row.hash:
@@ -242,7 +248,7 @@ class Engine:
             NotFound: there is no such call.   Invalid: it is closed already, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        row = self.call_named(call)
+        row = by_hand.call_named(self.store, call)
         outcome = by_hand.outcome(row, result, reference=reference, amount=amount, number=number)
         return self._resolve(row.id, outcome, by=by, reason=reason)
 
@@ -264,7 +270,9 @@ class Engine:
         return -PROMPT < self._clock() - call.asked_at < PROMPT
 
     def _resolve(self, call: str, outcome: Outcome, **more: Any) -> Receipt:
-        receipt: Receipt = self._commits.one(end_call.resolving(call, outcome, provider=self.provider.name, **more))
+        receipt: Receipt = self._commits.one(resolving(call, outcome, provider=self.provider, **more))
+        if outcome.reason is Reason.INSUFFICIENT_FUNDS and outcome.available is None:
+            self.balances.hear_after(call)
         return attrs.evolve(receipt, pin=outcome.pin) if outcome.pin and receipt.applied else receipt
 
     def _told(self, call: str) -> Receipt:
@@ -323,22 +331,6 @@ class Engine:
         """A call with all that our books know of its card."""
         with self.store.reading() as reading:
             return recovery.known(reading, self.machines, row)
-
-    def call_named(self, call: str) -> CallRow:
-        """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""
-        begins = []
-        if _is_name(call):
-            with self.store.reading() as reading:
-                row = reading.call(call)
-                if row is not None:
-                    return row
-                begins = [each for each in reading.calls() if each.id.startswith(call) and len(call) >= SHORTEST_PREFIX]
-        if len(begins) > 1:
-            raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
-        if not begins:
-            why = f"there is no call {quoted(call)}; `tallystick stuck` and `waiting` list those that are open"
-            raise NotFound("call", call, why=why)
-        return begins[0]
 
     # What a command names
 

@@ -89,8 +89,8 @@ class Numbers:
     def look_up(self, provider: Provider, call: Call) -> Outcome | NotSeen | Ambiguous:
         return provider.look_up(call)
 
-    def observe(self, observer: Observer, card: CardFacts) -> Observed | Unread:
-        return observer.observe(card)
+    def observe(self, observer: Observer, card: CardFacts, *, history: bool = True) -> Observed | Unread:
+        return observer.observe(card, history=history)
 
 
 READABLE = Numbers()
@@ -165,12 +165,12 @@ class SealedNumbers(Numbers):
             return Ambiguous(str(error))
         return provider.look_up(opened)
 
-    def observe(self, observer: Observer, card: CardFacts) -> Observed | Unread:
+    def observe(self, observer: Observer, card: CardFacts, *, history: bool = True) -> Observed | Unread:
         try:
             opened = self._card(card)
         except StoreError as error:
             return Unread(str(error))
-        return observer.observe(opened)
+        return observer.observe(opened, history=history)
 
     def _call(self, call: Call) -> Call:
         """A call with its numbers, for the provider only."""

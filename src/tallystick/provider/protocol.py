@@ -171,8 +171,8 @@ class Unread:
 class Observer(Protocol):
     """A provider that can read the whole record of a card."""
 
-    def observe(self, card: CardFacts) -> Observed | Unread:
-        """Read what a card carries, then what happened on it. Changes nothing and raises nothing."""
+    def observe(self, card: CardFacts, *, history: bool = True) -> Observed | Unread:
+        """Read what a card carries, then its `history` if that is wanted. Changes nothing and raises nothing."""
 
 
 # What the processes of a fleet share

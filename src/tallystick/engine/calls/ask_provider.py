@@ -77,10 +77,10 @@ def looked_up(provider: Provider, numbers: Numbers, call: Call) -> Outcome | Not
     return _readable(found, numbers, call) or Ambiguous("what the provider's record says of it cannot be read")
 
 
-def observed(observer: Observer, numbers: Numbers, card: CardFacts) -> Observed | Unread:
+def observed(observer: Observer, numbers: Numbers, card: CardFacts, *, history: bool = True) -> Observed | Unread:
     """A card as the provider has it. Whatever is odd about that ends as `Unread`: of this card, not of all."""
     try:
-        found = numbers.observe(observer, card)
+        found = numbers.observe(observer, card, history=history)
     except Exception as error:  # noqa: BLE001  # its text may hold a secret
         return Unread(f"{type(error).__name__} while reading it")
     if isinstance(found, Unread):

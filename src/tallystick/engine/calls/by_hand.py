@@ -5,12 +5,15 @@ from __future__ import annotations
 from tallystick.core import arguments
 from tallystick.core.arguments import LONGEST
 from tallystick.core.resolve import strange
-from tallystick.errors import Invalid, nearest
+from tallystick.errors import Invalid, NotFound, nearest
+from tallystick.masks import quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
 from tallystick.provider.verbs import REPEATABLE
+from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow
 
+SHORTEST_PREFIX = 4  # characters of a call's id that may stand for the whole
 SAID = (Result.CONFIRMED, Result.DECLINED, Result.UNAVAILABLE)
 NUMBERED = "allocate"  # its answer is a card number
 
@@ -22,6 +25,23 @@ def named(by: object, reason: object) -> None:
             raise Invalid(
                 f"who decides (by) and why (reason) has to be said in printable text; {name} is {given!r:.60}"
             )
+
+
+def call_named(store: Store, call: str) -> CallRow:
+    """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""
+    begins = []
+    if isinstance(call, str) and call.isprintable():
+        with store.reading() as reading:
+            row = reading.call(call)
+            if row is not None:
+                return row
+            begins = [each for each in reading.calls() if each.id.startswith(call) and len(call) >= SHORTEST_PREFIX]
+    if len(begins) > 1:
+        raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
+    if not begins:
+        why = f"there is no call {quoted(call)}; `tallystick stuck` and `waiting` list those that are open"
+        raise NotFound("call", call, why=why)
+    return begins[0]
 
 
 def outcome(

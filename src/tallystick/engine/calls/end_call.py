@@ -27,11 +27,6 @@ Attempt = tuple[int, str]  # how often a call was sent, and when last
 LATE = timedelta(seconds=20)  # a look-up gives no line to a call if a younger call may have it
 
 
-def resolving(id: str, outcome: Outcome, **more: Any) -> Job:
-    """The job that ends a call with its outcome; `more` as `resolve_call` has it."""
-    return Job(partial(resolve_call, id=id, outcome=outcome, **more), call=id)
-
-
 def marking_sent(id: str, attempt: Attempt, **more: Any) -> Job:
     """The job that writes down that a call is sent now; `more` as `mark_sent` has it."""
     return Job(partial(mark_sent, id=id, attempt=attempt, **more), call=id)
