@@ -1,0 +1,122 @@
+"""What an order asks of its gift cards: hold a plan on all of them or on none, look at what is there, give it back.
+
+Everything that the service knows of the books' answers is here:
+
+    NotYet    the answer is not known, the provider was not there, or something else is in the way: say the same again
+              later, with the same key
+    No        it was not done, and never will be under this key
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from order_service.models import Checkout, Order
+from tallystick import (
+    Books,
+    Declined,
+    GivenBack,
+    InDoubt,
+    Invalid,
+    Money,
+    Payment,
+    Pending,
+    Receipt,
+    Refused,
+    ShortApproval,
+    StoreError,
+    Tender,
+    Unavailable,
+)
+from tallystick.books.views import payment_view
+
+Given = TypeVar("Given")
+Held = tuple[str, int]  # a payment's id in the books, and what it holds or has taken
+
+
+class NotYet(Exception):
+    """Say the same again later, with the same key."""
+
+
+class No(Exception):
+    """Not done, and never will be under this key."""
+
+
+@contextmanager
+def answers() -> Iterator[None]:
+    """The books' errors as ours."""
+    try:
+        yield
+    except (InDoubt, Unavailable, Pending, Refused, StoreError) as error:
+        raise NotYet(str(error)) from error
+    except (Declined, ShortApproval, GivenBack, Invalid) as error:
+        raise No(str(error)) from error
+
+
+def say(books: Books, verb: Callable[[], Receipt]) -> Receipt:
+    """Say a verb, perhaps again; also if it was written with an order and its process died before it was sent.
+
+    Raises: NotYet, No.
+    """
+    with answers():
+        try:
+            return verb()
+        except Pending as pending:
+            return books.send(pending.receipt)
+
+
+def hold(books: Books, checkout: Checkout, pins: Mapping[str, str]) -> list[Held]:
+    """Hold the plan of a checkout on all its cards, or on none. Raises: NotYet, No."""
+    currency = checkout.order.currency
+    parts = tuple((card, Money(minor, currency)) for card, minor in checkout.plan)
+    tender = Tender(parts, Money.zero(currency))
+    try:
+        with answers():
+            books.authorize_all(tender, order=checkout.order_id, key=checkout.id, pins=pins)
+    except NotYet as not_yet:
+        if isinstance(not_yet.__cause__, Refused | Unavailable):  # the customer is waiting, and may try another card
+            raise No(str(not_yet)) from not_yet
+        raise
+    held = look(books, checkout)
+    if held is None:
+        raise No("what was held is not held any more")
+    return held
+
+
+def look(books: Books, checkout: Checkout) -> list[Held] | None:
+    """What the cards of a checkout hold, or have paid, as things stand now; None if that is not its whole plan.
+
+    Raises: NotYet, if some of it is in doubt.
+    """
+    found: list[Held] = []
+    there = payments(books, checkout.order)
+    if any(each.in_doubt.minor for each in there):
+        raise NotYet("the answer for a card is not known yet")
+    for card, minor in checkout.plan:
+        matching = [each for each in there if each.card == card and (each.held + each.redeemed).minor == minor]
+        if not matching:
+            return None
+        found.append((matching[0].id, minor))
+    return found
+
+
+def give_back(books: Books, order: Order) -> None:
+    """Give back all that the cards hold for an order, or have paid at once. Said again, it goes on. Raises: NotYet, No.
+
+    The key is the payment's: a payment is given back once, whoever does it.
+    """
+    for each in payments(books, order):
+        if each.in_doubt.minor:
+            raise NotYet(f"the answer for {each.card} is not known yet")
+        if each.state == "closed" and each.redeemed.minor:
+            say(books, lambda: books.void(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
+        elif each.state in ("requested", "authorized"):
+            say(books, lambda: books.cancel(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
+
+
+def payments(books: Books, order: Order) -> Sequence[Payment]:
+    """What the books know of an order."""
+    with books.engine.store.reading() as reading:
+        return [payment_view(each) for each in reading.linked("payment", "order", order.id)]
