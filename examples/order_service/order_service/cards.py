@@ -1,11 +1,11 @@
 """Gift cards are sold, and get lost.
 
-    electronic   when its order is paid: drawn, activated, loaded. The PIN is mailed the moment it is drawn, because
-                 nobody keeps it. Key first
-    physical     when it ships, with the number that the warehouse scans. The number stands nowhere here, so the
-                 warehouse says it until it is answered. Key first
-    lost         the card is suspended with the row that says so; a worker moves its value to a new one. What orders
-                 hold stays where it is. If they give it back later, it is moved then
+electronic   when its order is paid: drawn, activated, loaded. The PIN is mailed the moment it is drawn, because
+             nobody keeps it. Key first
+physical     when it ships, with the number that the warehouse scans. The number stands nowhere here, so the
+             warehouse says it until it is answered. Key first
+lost         the card is suspended with the row that says so; a worker moves its value to a new one. What orders
+             hold stays where it is. If they give it back later, it is moved then
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from order_service.models import LostCard, Order, SoldCard
 from order_service.paying import No, NotYet
 from tallystick import Money, Refused
 
+MOVING = "open", "waiting"  # states of a lost card that is not done; it waits while orders hold some of it
+
 
 class NotNow(Exception):
     """It cannot be done at the moment, and nothing was changed."""
@@ -25,7 +27,7 @@ def sell(shop: Shop, order: str, customer: str, amount: int, form: str, token: s
     """Order a gift card, paid by credit card. Said again, it is not done again. The order's state."""
     with shop.write() as session:
         if session.get(SoldCard, card) is None:
-            state = "waiting" if form == "physical" else "open"
+            state = "to_scan" if form == "physical" else "open"
             session.add(SoldCard(id=card, order_id=order, form=form, amount=amount, state=state))
     return checkout.place(shop, order, customer, [amount], token=token)
 
@@ -36,7 +38,7 @@ def fulfil(shop: Shop, card: str, number: str | None = None) -> None:
         sold = session.get_one(SoldCard, card)
         order = session.get(Order, sold.order_id)
         currency = order.currency if order else ""
-    if order is None or order.state != "paid" or sold.state not in ("open", "waiting"):
+    if order is None or order.state != "paid" or sold.state not in ("open", "to_scan"):
         return
     amount, why = Money(sold.amount, currency), ""
     try:
@@ -57,7 +59,7 @@ def fulfil(shop: Shop, card: str, number: str | None = None) -> None:
         shop.mail(card=card, number=sale.number)
     with shop.write() as session:
         sold, order = session.get_one(SoldCard, card), session.get_one(Order, order.id)
-        if sold.state in ("open", "waiting"):
+        if sold.state in ("open", "to_scan"):
             sold.state, sold.why = ("failed", why[:500]) if why else ("sold", "")
             order.state = "complete"
             for line in order.lines:
@@ -66,13 +68,12 @@ def fulfil(shop: Shop, card: str, number: str | None = None) -> None:
 
 def lose(shop: Shop, card: str, new: str) -> None:
     """A customer has lost a card: from now on nothing can be spent from it. Raises: NotNow."""
-    receipt = None
     with shop.write() as session:
         if session.get(LostCard, card) is None:
             session.add(LostCard(id=card, card=card, new=new))
             session.flush()
             try:
-                receipt = shop.books.suspend(card, key=f"{card}/lost", connection=session)
+                shop.books.suspend(card, key=f"{card}/lost", connection=session)
             except Refused as refused:
                 raise NotNow(str(refused)) from refused
     replace(shop, card)
@@ -82,7 +83,7 @@ def replace(shop: Shop, lost: str) -> None:
     """Go on with a lost card until it is empty: suspend it, move what is available, and again if more comes back."""
     with shop.read() as session:
         row = session.get_one(LostCard, lost)
-    if row.state != "open":
+    if row.state not in MOVING:
         return
     books = shop.books
     try:
@@ -102,8 +103,10 @@ def replace(shop: Shop, lost: str) -> None:
         return
     with shop.write() as session:
         again = session.get_one(LostCard, lost)
-        if again.moves == row.moves and again.state == "open":
+        if again.moves == row.moves and again.state in MOVING:
             again.moves += moved
-            again.state = "done" if over else "open"
-            later(again, "" if over else "orders hold some of it still")
-
+            again.state = "done" if over else "open" if moved else "waiting"
+            if again.state == "waiting":
+                later(again, "orders hold some of it still")
+            else:
+                again.tries, again.why, again.due = 0, "", 0.0

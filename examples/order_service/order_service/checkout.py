@@ -63,7 +63,7 @@ def pay(shop: Shop, order: str, cards: Sequence[Typed] = (), *, token: str | Non
         found = session.get_one(Order, order)
         if session.get(Checkout, id) is None and (found.state == "unpaid" or not found.checkouts):
             plan = shop.books.plan(Money(found.total, found.currency), [_card(shop, each) for each in cards])
-            parts = [[card, part.minor] for card, part in plan.parts]
+            parts: list[list[str | int]] = [[card, part.minor] for card, part in plan.parts]
             session.add(_checkout(shop, id, found, parts, plan.remaining.minor, token))
             found.state, found.token = "paying", token
     advance(shop, id, pins)

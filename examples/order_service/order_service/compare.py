@@ -34,7 +34,7 @@ def differences(shop: Shop) -> Iterator[str]:
 
 
 def unfinished(shop: Shop) -> list[str]:
-    """What has not ended yet."""
+    """What has not ended yet. An order that waits for its customer is no such thing, nor is a lost card in it."""
     open_rows: list[str] = []
     with shop.read() as session:
         for kind, states in ((Checkout, ("holding", "charging", "undoing")), (Transaction, ("open", "asked")),
@@ -43,7 +43,7 @@ def unfinished(shop: Shop) -> list[str]:
             open_rows += [f"{id} is {state}: {why}" for id, state, why in rows]
     waiting = shop.books.waiting()
     open_rows += [f"call {each.row.id} of {each.row.entity}: {each.why}" for each in waiting.calls]
-    open_rows += [f"{each.row.key}: {each.why}" for each in waiting.queue]
+    open_rows += [f"{each.row.key}: {each.why}" for each in waiting.queue if each.row.command != "retire"]
     return open_rows
 
 

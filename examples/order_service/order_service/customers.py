@@ -19,7 +19,7 @@ from order_service import cards, checkout, orders
 from order_service.checkout import Typed
 from order_service.database import Shop, open_shop
 from order_service.models import LostCard, Order
-from tallystick import StoreError
+from tallystick import NotFound, StoreError
 
 Story = Generator[None, None, None]  # each `yield`: nothing more to do until somebody else has done something
 GOOD, BAD = "visa", "visa-declines"
@@ -68,8 +68,8 @@ class Customer:
         first, token = list(wallet), GOOD
         if fails < 0.25 and wallet:
             first[-1] = Typed(wallet[-1].number, "0000")  # the last card has another PIN
-        elif fails < 0.5:
-            token = BAD
+        elif fails < 0.5 and sum(prices) > sum(map(self._carries, mine)):
+            token = BAD  # it is not asked otherwise, and stays the one on file
         state = checkout.place(self.shop, order, self.name, prices, first, token=token)
         for number in range(2, 6):
             while state == "paying":
@@ -119,6 +119,12 @@ class Customer:
         with self.shop.read() as session:
             return session.get_one(Order, order).state
 
+    def _carries(self, card: str) -> int:
+        try:
+            return self.shop.books.card(card).available.minor
+        except NotFound:
+            return 0
+
     def _wallet(self, mine: list[str]) -> list[Typed]:
         """The cards that the mail has brought, with their PINs; and the plastic one, with what is printed on it."""
         numbers: dict[str, str] = {}
@@ -150,7 +156,7 @@ def tell(shop: Shop, seed: int, count: int, plastic: list[Typed], idle: Callable
     def beginning(number: int) -> Story:
         name = f"c{number}"
         owns = plastic[number] if number < len(plastic) else None
-        return Customer(shop, name, owns, Random(f"{seed}/{name}")).story()  # noqa: S311
+        return Customer(shop, name, owns, Random(f"{seed}/{name}")).story()
 
     stories = {number: beginning(number) for number in range(count)}
     while stories:

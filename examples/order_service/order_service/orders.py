@@ -164,8 +164,8 @@ def _add(
     session: Session, order: Order, id: str, payment: str, kind: str, minor: int, to: str | None = None
 ) -> Transaction:
     row = Transaction(
-        id=id, order_id=order.id, payment=payment, type=kind, requested=minor, processed=0, state="open", to=to, due=0.0,
-        tries=0, why="",
+        id=id, order_id=order.id, payment=payment, type=kind, requested=minor, processed=0, state="open", to=to,
+        due=0.0, tries=0, why="",
     )  # fmt: skip
     order.transactions.append(row)
     return row
@@ -210,7 +210,7 @@ def perform(shop: Shop, id: str) -> None:
             case "refund" if row.to is None:
                 paying.say(books, lambda: books.refund(row.payment, amount, key=id))
             case "refund":
-                to = row.to
+                to = str(row.to)
                 paying.say(books, lambda: books.refund_to_new(row.payment, amount, to, key=id).receipt)
             case "credit":
                 shop.credit.give_back(id, row.payment, row.requested)

@@ -65,7 +65,9 @@ def _covered(shop: Shop, session: Session, charge: Transaction, payment: str) ->
         )
         return
     order.transactions.append(
-        Transaction(id=f"{charge.id}/reversal", payment=payment, type="reversal", state="closed", processed=amount, **more)
+        Transaction(
+            id=f"{charge.id}/reversal", payment=payment, type="reversal", state="closed", processed=amount, **more
+        )
     )
     for each in order.transactions:
         too_much = -promised(order, payment)

@@ -24,7 +24,7 @@ from tallystick import TallystickError
 
 log = logging.getLogger("order_service")
 GRACE = timedelta(seconds=60)  # a call may still be on its way for that long; see `books.recover`
-OPEN = "open", "holding", "charging", "undoing"
+OPEN = "open", "waiting", "holding", "charging", "undoing"
 
 
 def run_once(shop: Shop, grace: timedelta = GRACE) -> int:
