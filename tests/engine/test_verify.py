@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 import tallystick
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
+from tallystick.errors import Invalid
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.store.open import open_store
@@ -278,6 +279,52 @@ def test_a_call_that_was_changed_by_hand_is_neither_sent_nor_looked_up(remote: t
     assert "was changed in the database" in receipt.why
     assert len(scripted.contacts) == contacts
     assert "call_args" in {each.code for each in remote.verify().findings}
+
+
+LATER = "key = 'later'"  # a shipment of 7.00 that waits
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        f"UPDATE queue SET args = replace(args, '700', '900') WHERE {LATER}",
+        f"UPDATE queue SET args = 'gone' WHERE {LATER}",
+        f"UPDATE queue SET command = 'close', args = '{{}}' WHERE {LATER}",
+        f"UPDATE queue SET due = '2026-01-01T00:00:00.000Z' WHERE {LATER}",
+    ],
+)
+def test_a_queued_command_that_was_changed_by_hand_is_left_alone(books: tallystick.Books, changed: str) -> None:
+    """It is not executed, hides nothing that is due after it, and waits for a person."""
+    now = datetime.now(timezone.utc)
+    books.settle("p2", "7.00", key="later", due=now - timedelta(days=1))
+    books.engine.execute("gift_card", "c1", "reload", {"amount": "2.00"}, key="after", due=now - timedelta(hours=1))
+    tampered(books, sql(changed))
+    found = {receipt.key: receipt for receipt in (*books.engine.run_due(limit=1), *books.engine.run_due())}
+    assert (found["later"].result, found["after"].result) == ("refused", "applied")
+    assert "was changed in the database" in found["later"].why
+    assert books.payment("p2").held.minor == 3000
+    assert "queue_hash" in {each.code for each in books.verify().findings}
+    (stuck,) = books.stuck().queue
+    assert (stuck.row.key, "was changed in the database" in stuck.why, bool(books.waiting())) == ("later", True, False)
+    assert "was changed in the database" in books.queue.waiting()[0].why
+    for refused in (
+        lambda: books.queue.reschedule("later", now, by="ann", reason="r"),
+        lambda: books.queue.retry("later", by="ann", reason="r"),
+    ):
+        with pytest.raises(Invalid):
+            refused()
+    assert books.queue.run("later").result == "refused"
+    assert books.queue.dismiss("later", by="ann", reason="nobody knows what it was").state == "dismissed"
+    assert (bool(books.stuck()), books.run_due()) == (False, [])
+
+
+def test_a_given_up_command_that_was_changed_by_hand_is_not_tried_again(books: tallystick.Books) -> None:
+    books.engine.execute("gift_card", "c1", "redeem", {"amount": "99.00"}, key="later", due=datetime.now(timezone.utc))
+    books.run_due()
+    tampered(books, sql(f"UPDATE queue SET args = replace(args, '9900', '100') WHERE {LATER}"))
+    with pytest.raises(Invalid, match="must not be done"):
+        books.queue.retry("later", by="ann", reason="r")
+    assert books.queue.dismiss("later", by="ann", reason="r").state == "dismissed"
 
 
 def test_the_database_refuses_to_change_an_open_call(remote: tallystick.Books) -> None:

@@ -18,13 +18,13 @@ import attrs
 
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
-from tallystick.engine.queue.rows import ENDED
+from tallystick.engine.queue.rows import CHANGED, ENDED
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, EntryRow, QueueRow
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed
 
 CARD, PAYMENT = "gift_card", "payment"
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
@@ -104,7 +104,8 @@ class Stuck:
     """What waits for a person, and nothing else.
 
     `calls` are open, and the provider's record does not decide; or it could not be looked up for more than `REACH`.
-    `queue` has the commands that were refused, declined, or parked after too many tries.
+    `queue` has the commands that were refused, declined, or parked after too many tries. What somebody has changed in
+    the database is in both: nothing is done with it.
     """
 
     calls: tuple[OpenCall, ...]
@@ -211,27 +212,36 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
     """Calls that no record decides, commands that were given up, payments of which nobody covers a part."""
     with engine.store.reading() as reading:
         calls = [each for each in _calls(reading, now or engine.now()) if each.due is None]
-        queue = [_queued(engine, reading, row) for state in ENDED for row in reading.queue(state=state)]
+        queued = [row for state in (*ENDED, "waiting") for row in reading.queue(state=state)]
+        queue = [_queued(engine, reading, row) for row in queued if row.state in ENDED or is_changed(row)]
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
             for each in reading.all(PAYMENT)
-            if each.accounts["uncovered"] and not any(row.cause for row in reading.waiting(*each.ref))
+            if each.accounts["uncovered"]
+            and not any(row.cause and not is_changed(row) for row in reading.waiting(*each.ref))
         ]
     return Stuck(tuple(calls), tuple(queue), tuple(uncovered))
+
+
+def _is_followed(reading: Reading, entity: Entity) -> bool:
+    """Whether something follows that will still be done to it."""
+    return any(row.cause is not None and not is_changed(row) for row in reading.waiting(*entity.ref))
 
 
 def waiting(engine: Engine, *, now: datetime | None = None) -> Waiting:
     """Commands that wait for their time or their next try, and calls that `recover` can still end."""
     with engine.store.reading() as reading:
         calls = [each for each in _calls(reading, now or engine.now()) if each.due is not None]
-        queue = [_queued(engine, reading, row) for row in reading.queue(state="waiting")]
+        queue = [_queued(engine, reading, row) for row in reading.queue(state="waiting") if not is_changed(row)]
     return Waiting(tuple(calls), tuple(queue))
 
 
 def _calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
     for row in reading.calls():
         asked = datetime.fromisoformat(row.asked)
-        if row.unclear:
+        if is_changed(row):
+            yield OpenCall(row, CHANGED, None)
+        elif row.unclear:
             yield OpenCall(row, row.note or "", None)
         elif now - asked > REACH:
             text = (
@@ -250,6 +260,8 @@ def _hours(length: timedelta) -> str:
 
 
 def _queued(engine: Engine, reading: Reading, row: QueueRow) -> Queued:
+    if is_changed(row):
+        return Queued(row, CHANGED, None, None)
     entity = reading.entity(row.machine, row.entity)
     assert entity is not None  # a command waits for something that is there
     types = engine.machines.at(row.machine, entity.machine_version).commands[row.command].arguments

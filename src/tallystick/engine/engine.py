@@ -52,7 +52,7 @@ from tallystick.errors import Invalid, NotFound, nearest
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider, Reason, Result
 from tallystick.store.protocol import Store
-from tallystick.store.rows import CallRow, row_hash, stamp
+from tallystick.store.rows import CallRow, is_changed, stamp
 
 GRACE = timedelta(seconds=60)  # a younger call may still be on its way, and its caller is waiting for it
 PROMPT = timedelta(seconds=5)  # a call is sent this soon after it was written down; if not, it is written down again
@@ -230,7 +230,7 @@ class Engine:
         row = by_hand.call_named(self.store, call)
         if row.attempts or row.state != "open":
             return self._told(row.id)
-        if row_hash(row) != row.hash:
+        if is_changed(row):
             return self._changed(row)
         if row.secret and not secrets:
             raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
@@ -298,7 +298,7 @@ class Engine:
         return side_by_side([map(self._recover, group) for group in groups], threads(workers, self.provider))
 
     def _recover(self, row: CallRow) -> Receipt:
-        if row_hash(row) != row.hash:
+        if is_changed(row):
             return self._changed(row)
         found: Any = recovery.NEVER_SENT
         if row.attempts:

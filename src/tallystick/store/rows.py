@@ -201,6 +201,11 @@ def row_hash(row: CallRow | QueueRow) -> str:
     return hashlib.sha256(encode(_CONTENT[type(row)](row)).encode()).hexdigest()
 
 
+def is_changed(row: CallRow | QueueRow) -> bool:
+    """Whether somebody has changed a row in the database. Nothing is done then with what it says."""
+    return row_hash(row) != row.hash
+
+
 _CONTENT: Mapping[type, Callable[[object], tuple[object, ...]]] = {
     kind: attrgetter(*(field.name for field in attrs.fields(kind) if field.name != "hash"))
     for kind in (CallRow, QueueRow)

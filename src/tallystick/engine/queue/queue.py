@@ -34,7 +34,7 @@ from tallystick.errors import Invalid, NotFound
 from tallystick.masks import quoted
 from tallystick.provider.protocol import Provider
 from tallystick.store.protocol import Reading, Store
-from tallystick.store.rows import QueueRow, stamp
+from tallystick.store.rows import QueueRow, is_changed, stamp
 
 Thing = TypeVar("Thing")
 MOST = 256  # threads; no provider answers so many at once
@@ -72,21 +72,25 @@ class Queue:
     def run_due(self, limit: int, workers: int = 1) -> list[Receipt]:
         """Execute commands whose time has come, each with what follows it at once, up to `limit` of them.
 
-        With several `workers` commands of different cards run side by side; those of one card keep their order.
+        With several `workers` commands of different cards run side by side; those of one card keep their order. What
+        somebody has changed in the database is left alone, and its receipt says so.
 
         Raises:
             Invalid: `workers` is no sensible number.
         """
         receipts: list[Receipt] = []
+        left_alone: dict[str, Receipt] = {}
         while len(receipts) < limit:
             with self._store.reading() as reading:
-                rows = reading.due(stamp(self._clock()), limit - len(receipts))
-                about = [(row.key, [(row.machine, row.entity)]) for row in rows]
+                due = reading.due(stamp(self._clock()), limit - len(receipts) + len(left_alone))
+                rows = [row for row in due if row.key not in left_alone]
+                left_alone |= {row.key: _changed(row) for row in rows if is_changed(row)}
+                about = [(row.key, [(row.machine, row.entity)]) for row in rows if row.key not in left_alone]
                 groups = grouped(reading, self._machines, about, workers)
             if not rows:
                 break
             receipts += side_by_side([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
-        return receipts
+        return [*receipts, *left_alone.values()]
 
     def follow(self, receipt: Receipt) -> Receipt:
         """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs."""
@@ -100,6 +104,8 @@ class Queue:
             NotFound: nothing was ever queued under this key.
         """
         row = self._row(key)
+        if is_changed(row):
+            return _changed(row)
         if row.state == "done":
             return self._execute(_command(row))
         if row.state == "waiting":
@@ -113,7 +119,7 @@ class Queue:
             rows = reading.queue(state="waiting")
         return [
             QueuedCommand(row.key, row.machine, row.entity, row.command, datetime.fromisoformat(row.due), row.attempts,
-                          row.why or "", row.cause)
+                          queue_rows.CHANGED if is_changed(row) else row.why or "", row.cause)
             for row in rows if machine in (None, row.machine) and id in (None, row.entity)
         ]  # fmt: skip
 
@@ -150,7 +156,7 @@ class Queue:
         return self._resume(self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason)))
 
     def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
-        """A person has seen a command that was refused, declined or parked: it is laid aside.
+        """A person has seen a command that was refused, declined or parked, or changed in the database: laid aside.
 
         Raises:
             NotFound: nothing was ever queued under this key.
@@ -204,6 +210,12 @@ def _about(row: QueueRow, do: Callable[..., object]) -> Job:
 
 def _command(row: QueueRow) -> Command:
     return Command(row.machine, row.entity, row.command, kept(json.loads(row.args)), row.key, row.by, row.reason)
+
+
+def _changed(row: QueueRow) -> Receipt:
+    """The receipt of a command whose row somebody has changed in the database. Nothing is done with it."""
+    why = f"{row.command} with the key {quoted(row.key)}: {queue_rows.CHANGED}"
+    return Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=why)
 
 
 # Several threads

@@ -10,10 +10,11 @@ from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid, KeyReused
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, encode, stamp
+from tallystick.store.rows import QueueRow, encode, is_changed, stamp
 
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more
 AGAIN = (*GIVEN_UP, "dismissed", "withdrawn")  # its key may be given a new time
+CHANGED = "it was changed in the database; nothing is done with it, and verify says what was changed"
 ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used, so it can only be laid aside
 
 
@@ -81,8 +82,8 @@ def withdraw(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
 
 
 def reschedule(work: UnitOfWork, key: str, due: str, by: str, reason: str) -> QueueRow:
-    """A command that waits gets another time. Raises Invalid, likewise."""
-    return work.enqueue(attrs.evolve(_own(work, key, "rescheduled"), due=due, note=f"{by}: {reason}"))
+    """A command that waits gets another time. Raises Invalid, likewise, or if somebody has changed it."""
+    return work.enqueue(attrs.evolve(_unchanged(_own(work, key, "rescheduled")), due=due, note=f"{by}: {reason}"))
 
 
 def _own(work: UnitOfWork, key: str, deed: str) -> QueueRow:
@@ -98,12 +99,15 @@ def _own(work: UnitOfWork, key: str, deed: str) -> QueueRow:
 
 def dismiss(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
     """A command that was given up is not shown any more. Raises Invalid: none like that waits under this key."""
+    row = work.queue.get(key)
+    if row is not None and is_changed(row) and row.state == "waiting":
+        return work.enqueue(attrs.evolve(row, state="dismissed", why=CHANGED, note=f"{by}: {reason}"))
     return work.enqueue(attrs.evolve(_waiting_for(work, key, ENDED), state="dismissed", note=f"{by}: {reason}"))
 
 
 def retry(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
-    """A command that was given up is due now, with all its attempts before it. Raises Invalid for the same reason."""
-    row = _waiting_for(work, key, GIVEN_UP)
+    """A command that was given up is due now, with all its attempts before it. Raises Invalid as `reschedule`."""
+    row = _unchanged(_waiting_for(work, key, GIVEN_UP))
     return work.enqueue(attrs.evolve(row, state="waiting", due=work.at, attempts=0, note=f"{by}: {reason}"))
 
 
@@ -113,6 +117,12 @@ def _waiting_for(work: UnitOfWork, key: str, states: tuple[str, ...]) -> QueueRo
         state = f"it is {row.state}" if row is not None else "nothing is queued under it"
         would = f"what is {' or '.join(states)} may be" if row is not None else "see tallystick stuck"
         raise Invalid(f"no command waits for this under the key {quoted(key)}: {state}; {would}")
+    return row
+
+
+def _unchanged(row: QueueRow) -> QueueRow:
+    if is_changed(row):
+        raise Invalid(f"the key {quoted(row.key)} names a command that must not be done: {CHANGED}")
     return row
 
 

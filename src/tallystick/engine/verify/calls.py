@@ -15,7 +15,7 @@ from tallystick.definition.machine import IN_DOUBT, Machines
 from tallystick.engine.verify.replay import CallEntry, Journal
 from tallystick.engine.verify.report import Finding, Wrong, before, findings, shown_in
 from tallystick.provider.verbs import VERBS
-from tallystick.store.rows import CallRow, row_hash
+from tallystick.store.rows import CallRow, is_changed
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ def calls_against_journal(machines: Machines, calls: Mapping[str, CallRow], jour
 
 
 def _call(machines: Machines, row: CallRow, entries: list[CallEntry]) -> Wrong:
-    if row_hash(row) != row.hash:
+    if is_changed(row):
         yield "call_hash", "its hash is not that of its row: the row was changed"
     if before(row.opened, row.asked) or (row.closed is not None and before(row.opened, row.closed)):
         yield "call_time", f"it was opened at {row.opened}, sent at {row.asked} and closed at {row.closed}"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tallystick.engine.verify.replay import FollowUp, Journal
 from tallystick.engine.verify.report import Finding, Wrong, findings
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, row_hash
+from tallystick.store.rows import QueueRow, is_changed
 
 Fingerprint = Callable[[str, str, str, Mapping[str, object]], str]
 DONE = ("done",)
@@ -39,7 +39,7 @@ def queue_against_journal(rows: list[QueueRow], journal: Journal, fingerprint: F
 
 
 def _row(row: QueueRow, journal: Journal, fingerprint: Fingerprint) -> Wrong:
-    if row_hash(row) != row.hash:
+    if is_changed(row):
         yield "queue_hash", "its hash is not that of its row: the row was changed"
     entry = journal.keyed.get(row.key)
     says = "nothing"
