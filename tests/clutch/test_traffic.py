@@ -367,7 +367,7 @@ def test_voucher_orders_end_as_in_our_own_books(data: VoucherOrders, outside: No
     assert world.asked_a_person == 0
 
 
-PROVIDERS_OWN = {"hold", "hold_id", "redemption_id", "number"}  # names that only a provider gives
+PROVIDERS_OWN = {"hold", "hold_id", "redemption_id", "number", "has_pin"}  # what only a provider gives
 
 
 def told(books: Books) -> dict[tuple[str, str], tuple[object, ...]]:

@@ -217,7 +217,7 @@ def test_recorded_successes() -> None:
         assert told(asked, 200, MOVED) == Outcome(Result.CONFIRMED, reference="54855999", request="10710ab3")
     drawn = '{"cardNumber":"483140395030281","pin":"8422","success":true,"requestRef":"7c4b183f"}'
     unnumbered = call("allocate", card={"number": None, "card_set": "G"})
-    expected = Outcome(Result.CONFIRMED, "7c4b183f", "7c4b183f", number="483140395030281", pin="8422")
+    expected = Outcome(Result.CONFIRMED, "7c4b183f", "7c4b183f", number="483140395030281", pin="8422", has_pin=True)
     assert told(unnumbered, 200, drawn) == expected
     as_numbers = drawn.replace('"8422"', "795").replace('"483140395030281"', "483140395030281")
     assert told(unnumbered, 200, as_numbers) == attrs.evolve(expected, pin="0795")

@@ -146,7 +146,7 @@ def test_rows_of_sqlite_are_those_of_memory(tmp_path: Path) -> None:
 
 
 def plain(row: Any) -> Row:
-    return {name: int(each) if isinstance(each, bool) else dict(each) if isinstance(each, dict) else each
+    return {name: int(each) if isinstance(each, bool) else plain(each) if isinstance(each, dict) else each
             for name, each in row.items()}  # fmt: skip
 
 
