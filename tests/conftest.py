@@ -1,12 +1,14 @@
 """What holds for every test.
 
 The width of a terminal is for the test to say, not for whoever started it. Pages that were read once are kept for all
-processes of a run. Nothing that is said or raised shows a secret of a sandbox (`leaks`).
+processes of a run. The folders of tests are in memory, where there is room: a commit waits for no disk then. Nothing
+that is said or raised shows a secret of a sandbox (`leaks`).
 """
 
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -18,15 +20,27 @@ settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("unshrunk", settings.get_profile("ours"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("ours")
 
-PAGES = pytest.StashKey[str]()  # the folder where the run keeps the pages it has read
+MEMORY = Path("/dev/shm")
+ROOM = 2 << 30  # bytes; a whole run needs a part of it
+MADE = pytest.StashKey[list[str]]()  # folders of this run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Most tests read the same pages. Hundreds of spoilt ones are nothing to keep in somebody's home."""
-    if not hasattr(config, "workerinput"):  # workers of xdist get the environment of who starts them
-        config.stash[PAGES] = os.environ["TALLYSTICK_CACHE"] = tempfile.mkdtemp(prefix="tallystick-pages-")
+    """Most tests read the same pages. Hundreds of spoilt ones are nothing to keep in somebody's home.
+
+    Only the process that was started makes folders. Its workers get their part of them from xdist: a worker that named
+    one folder for all would empty it under the others.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    pages = os.environ["TALLYSTICK_CACHE"] = tempfile.mkdtemp(prefix="tallystick-pages-")
+    config.stash[MADE] = [pages]
+    if config.option.basetemp is None and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        config.option.basetemp = tempfile.mkdtemp(prefix="tallystick-tests-", dir=MEMORY)
+        config.stash[MADE].append(config.option.basetemp)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if PAGES in config.stash:
-        shutil.rmtree(config.stash[PAGES], ignore_errors=True)
+    for folder in config.stash.get(MADE, []):
+        shutil.rmtree(folder, ignore_errors=True)
