@@ -12,7 +12,7 @@ from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
 from tallystick.masks import quoted
-from tallystick.store.protocol import Done, Found, KeptPage, Step, retried
+from tallystick.store.protocol import DeclaredStep, Done, Found, KeptPage, retried
 from tallystick.store.rows import (
     CALL_ASKS,
     CALL_ENDED,
@@ -290,7 +290,7 @@ class MemoryStore:
     def pages(self) -> list[KeptPage]:
         return [KeptPage(each.name, each.version, digest_of(each), each.text, "") for each in self._newest.all()]
 
-    def steps(self) -> set[Step]:
+    def steps(self) -> set[DeclaredStep]:
         return {step for machine in self._newest.all() for step in steps(machine)}
 
 

@@ -29,7 +29,7 @@ ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a seco
 
 
 # Machine, version, transition, command, phase, from ("": it begins) and to: a step that a page declares
-Step = tuple[str, int, str, str, str, str, str]
+DeclaredStep = tuple[str, int, str, str, str, str, str]
 
 
 class KeptPage(NamedTuple):
@@ -183,5 +183,5 @@ class Reading(Lookup, Protocol):
     def pages(self) -> list[KeptPage]:
         """Every version of every machine that is kept, in the order in which they were seen."""
 
-    def steps(self) -> set[Step]:
+    def steps(self) -> set[DeclaredStep]:
         """The steps of which one may be an entry."""

@@ -13,7 +13,7 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
-from tallystick.store.protocol import Found, KeptPage, Step
+from tallystick.store.protocol import DeclaredStep, Found, KeptPage
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -159,7 +159,7 @@ class SqliteReading:
     def pages(self) -> list[KeptPage]:
         return schema.kept_pages(self._cursor)
 
-    def steps(self) -> set[Step]:
+    def steps(self) -> set[DeclaredStep]:
         select = "SELECT machine, machine_version, name, command, phase, from_state, to_state FROM transition"
         return set(self._cursor.execute(select).fetchall())
 

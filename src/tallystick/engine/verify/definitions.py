@@ -8,13 +8,13 @@ from tallystick.definition.behaviour import digest_of
 from tallystick.engine.verify.report import Finding
 from tallystick.errors import MachineError
 from tallystick.store import schema
-from tallystick.store.protocol import KeptPage, Reading, Step
+from tallystick.store.protocol import DeclaredStep, KeptPage, Reading
 
 
-def declared_steps(reading: Reading) -> tuple[set[Step], list[Finding]]:
+def declared_steps(reading: Reading) -> tuple[set[DeclaredStep], list[Finding]]:
     """The steps that the kept pages declare, and what is wrong with the pages and with the table."""
     pages, found = reading.pages(), []
-    declared: set[Step] = set()
+    declared: set[DeclaredStep] = set()
     unread: set[tuple[str, int]] = set()
     for page in pages:
         try:
@@ -31,7 +31,7 @@ def declared_steps(reading: Reading) -> tuple[set[Step], list[Finding]]:
     return declared, found
 
 
-def _table(steps: set[Step], declared: set[Step], unread: set[tuple[str, int]]) -> Iterator[Finding]:
+def _table(steps: set[DeclaredStep], declared: set[DeclaredStep], unread: set[tuple[str, int]]) -> Iterator[Finding]:
     for step in sorted(step for step in steps ^ declared if step[:2] not in unread):
         machine, version, name, command, phase, from_state, to_state = step
         what = f"{name} ({command}, {phase}) {from_state or 'nothing'} → {to_state}"

@@ -11,7 +11,7 @@ from tallystick.core.entity import CREATE, Entity, Posting
 from tallystick.core.resolve import kept, post
 from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
-from tallystick.store.protocol import Step
+from tallystick.store.protocol import DeclaredStep
 from tallystick.store.rows import EntryRow, chained
 
 FIRED = ("done", "confirmed")
@@ -64,7 +64,7 @@ class Replay:
     """Takes entities through their entries, and tells what is wrong with each."""
 
     machines: Machines
-    declared: set[Step]
+    declared: set[DeclaredStep]
     journal: Journal
 
     def entry(self, entry: EntryRow, so_far: Replayed) -> Wrong:

@@ -18,7 +18,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Fact, Machine, Machines
 from tallystick.errors import StoreError
 from tallystick.store.connections import code_of
-from tallystick.store.protocol import KeptPage, Step
+from tallystick.store.protocol import DeclaredStep, KeptPage
 
 # Files beside this one in the order they are applied, and what each makes.
 MIGRATIONS: Mapping[str, Sequence[str]] = {
@@ -252,7 +252,7 @@ class Table:
         )  # fmt: skip
 
 
-def steps(machine: Machine) -> Iterator[Step]:
+def steps(machine: Machine) -> Iterator[DeclaredStep]:
     """Every step a machine declares, as rows of `transition`.
 
     If a transition keeps the state, its call may be answered in any state, because others may have changed that
