@@ -6,9 +6,10 @@
     ask       the provider; with a local provider, our own books
     answer    "no such card", "wrong PIN" and every other no are the same value
 
-An answer comes one `answer_every` after the question, or two, and so on. So its time tells nothing either. A check
-counts as failed before it is asked and until it succeeds. So several checks at once cannot get past the limit. Failures
-are forgotten one by one, and a success takes back only its own. So nobody can undo failures with a card of their own.
+How long an answer takes tells nothing either: it comes a whole number of `answer_every` after the question. A check
+counts as failed from the moment before the provider is asked until it succeeds, so several checks at once cannot get
+past the limit. Failures are forgotten one by one. A success takes back its own failure and no other, so nobody can undo
+failures with a card of their own.
 
 All processes share through the store what is remembered, under a keyed hash of the card's number or the client.
 """
@@ -96,7 +97,7 @@ class BalanceSettings:
 # Who is asked
 
 
-class Told(Protocol):
+class StatedBalance(Protocol):
     """A card as its provider shows it. Amounts are minor units."""
 
     @property
@@ -112,7 +113,7 @@ class Told(Protocol):
 class Source(Protocol):
     """What a provider needs so that balances can be checked."""
 
-    def balance(self, card: CardFacts, pin: str | None = None) -> Told:
+    def balance(self, card: CardFacts, pin: str | None = None) -> StatedBalance:
         """Raises an exception whose `outcome` says declined, unavailable or unknown."""
 
     def needs_pin(self, number: str) -> bool:
@@ -217,7 +218,7 @@ class BalanceDesk:
         available, held = Money(told.available, self.currency), Money(sum(told.holds.values()), self.currency)
         return BalanceAnswer(Said.FOUND, f"{available} are available.", available, held, id)
 
-    def _told(self, number: str, pin: str | None, known: Entity | None) -> Told | Outcome:
+    def _told(self, number: str, pin: str | None, known: Entity | None) -> StatedBalance | Outcome:
         """What the card carries, or how the question ended. An exception's text is dropped: it may have a secret."""
         if self._source is None:
             return _Books(known) if known is not None and known.state == "issued" else NO
@@ -238,7 +239,7 @@ class BalanceDesk:
         ours = (each for each in found if each is not None and each.facts.get("number") == number)
         return next((each for each in ours if each.currency == self.currency), None)
 
-    def _noted(self, number: str, card: str, known: Entity | None, told: Told) -> str | None:
+    def _noted(self, number: str, card: str, known: Entity | None, told: StatedBalance) -> str | None:
         """Post what the provider says, if a setting wants it. Returns the card's id. A refusal changes no answer."""
         try:
             if known is None:
@@ -249,7 +250,7 @@ class BalanceDesk:
             _log.warning("a balance was read, but not written down: %s", type(error).__name__)
         return known.id if known is not None else None
 
-    def _recognize(self, number: str, card: str, told: Told) -> str | None:
+    def _recognize(self, number: str, card: str, told: StatedBalance) -> str | None:
         """The id and the keys are made of the hash, so two processes that see a card at once create one."""
         id = f"seen-{card[5:37]}-{self.currency}"
         facts = {"form": self.settings.recognize, "currency": self.currency}

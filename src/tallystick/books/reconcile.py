@@ -5,9 +5,9 @@ balance: the difference moves from or to `elsewhere`. It never touches a hold.
 
 * A card with an open call is in doubt. Nobody knows where its money stands, so it is not judged.
 * Our books are read, then the provider, then our books again. If they moved meanwhile, everything is read again.
-* An observation takes in lines that only one side knows, and so does `recognize`. Its key names the newest line that
-  was seen then, so these are not reported again. If somebody else made the observation, it takes in what is not younger
-  than itself. What our books post by themselves, as the provider tells it, takes in no line: it was not looked at.
+* Lines that only one side knows are reported once. When a balance was observed or recognized, everything before that
+  is in the balance. The key of our own observation names the newest line that it has seen; of somebody else's, its time
+  counts. A balance that came with an answer settles no line, because nobody has looked at the lines then.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Keeps: value is conserved and no account falls below zero; one transition fires or none; all amounts of a transition are
 computed from the values before it. The core knows no clock, no randomness and no I/O.
 
-Read in this order: `entity` (what it speaks of), `arguments` (what a caller gives, typed), `decide` (which transitions
-would fire, and its head has the theory), `resolve` (what they do; and what an answer of the provider does to what was
-set aside), `refusal` (why not), `explain` (what would be taken instead, and what is in the way).
+Read in this order: `entity` (the values that all this is about), `arguments` (what a caller gives, typed), `decide`
+(which transitions would fire; the theory is at its head), `resolve` (what is written: at once, or when the provider has
+answered), `refusal` (why not), `explain` (what would be taken instead, and what is in the way).
 
 Knows the definition, the provider's values and money. The engine calls it for every command; the checks ask it what
 would happen.

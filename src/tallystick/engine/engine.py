@@ -15,9 +15,9 @@ Everything that the engine does is one of four short lists of the same steps:
     receipt   what became of the command                                                       `old_receipt`
 
 Without a call a list ends after its first write. With a local provider our own books have the answer: it is taken
-between decide and write, and nothing is ever in doubt. If two resolve the same call, they meet in the store: one
-writes, the other finds it closed. A process that has slept between write and perform writes down again that it sends,
-or finds that another process has done so.
+between decide and write, and nothing is ever in doubt. If two processes resolve the same call, one writes and the other
+finds the call closed. A process that has slept between write and perform marks the call as sent anew, unless another
+process has done that meanwhile; then it does not send.
 
 Before our books refuse for want of money, a remote provider is asked once what is there, and they decide again. What an
 answer says of a balance is posted beside its resolve. See `balances`.
