@@ -88,7 +88,7 @@ def buy_at_once(
             begun = _checkout(shop, id, made, [[gift, part]] if part else [], made.total - part, token, one_step=True)
             session.add(begun)
             if part:
-                receipt = _redeem(shop, session, begun, gift, Money(part, currency))
+                receipt = _redeem(shop, session, begun, gift, Money(part, currency), card.pin)
     if receipt is not None:
         try:
             with paying.answers():
@@ -100,12 +100,14 @@ def buy_at_once(
         return session.get_one(Order, order).state
 
 
-def _redeem(shop: Shop, session: Session, checkout: Checkout, card: str, amount: Money) -> Receipt | None:
+def _redeem(
+    shop: Shop, session: Session, checkout: Checkout, card: str, amount: Money, pin: str | None
+) -> Receipt | None:
     """The redemption, in the order's own transaction. If the books refuse it, the order stays: it is not paid."""
     session.flush()
     order, key = checkout.order_id, f"{checkout.id}/redeem"
     try:
-        return shop.books.redeem(f"{order}/{card}", card, amount, order=order, key=key, connection=session)
+        return shop.books.redeem(f"{order}/{card}", card, amount, order=order, key=key, pin=pin, connection=session)
     except Refused as refused:
         checkout.why = str(refused)[:500]
         return None

@@ -105,7 +105,7 @@ class Customer:
         while not moves:
             with self.shop.read() as session:
                 lost = session.get_one(LostCard, card)
-                moves = 1 if lost.state == "done" else lost.moves
+                moves = 1 if lost.state in ("done", "waiting") else lost.moves
             yield
 
     def _sends_back(self, order: str) -> Story:
