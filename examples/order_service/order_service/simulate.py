@@ -143,8 +143,6 @@ def _at_rest(shop: Shop, record: Path) -> list[str]:
     """The workers go on until nothing is open. What a person would have to decide is a finding, too."""
     until = time.monotonic() + PATIENCE
     while found := compare.unfinished(shop):
-        for each in shop.books.queue.waiting():  # such as a replaced card that is retired in its own time
-            shop.books.queue.reschedule(each.key, shop.books.engine.now(), by="simulation", reason="the end")
         decide(shop, record)
         if time.monotonic() > until:
             break

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from order_service import cards, checkout, compare, orders, worker
+from order_service import cards, checkout, compare, orders, paying, worker
 from order_service.checkout import Typed, UnknownCard
 from order_service.database import Shop
-from order_service.models import Line, LostCard, Order, SoldCard
+from order_service.models import Checkout, Line, LostCard, Order, SoldCard
+from tallystick import Books
 
 
 @pytest.fixture
@@ -65,6 +67,22 @@ def test_a_declined_second_card_leaves_nothing_held_and_the_customer_tries_again
     assert checkout.pay(shop, "o", wallet, token="visa", number=2) == "paid"
     assert available(shop, "g1", "g2") == [0, 0]
     shop.books.cancel("elsewhere", key="x2")
+    agree(shop)
+
+
+def test_who_was_too_slow_gives_back_what_it_holds(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process fell asleep before it asked the cards, and a worker gave the checkout up meanwhile."""
+    hold = paying.hold
+
+    def slowly(books: Books, begun: Checkout, pins: Mapping[str, str]) -> list[paying.Held]:
+        checkout.advance(shop, begun.id)
+        return hold(books, begun, pins)
+
+    monkeypatch.setattr(paying, "hold", slowly)
+    assert checkout.place(shop, "o", "ann", [6000], wallet) == "unpaid"
+    assert available(shop, "g1", "g2") == [5000, 3000]
     agree(shop)
 
 
