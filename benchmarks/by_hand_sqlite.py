@@ -161,7 +161,7 @@ class Books:
         return self._driven(id, "settle", amount, key)
 
     def _driven(self, id: str, command: str, amount: int, key: str) -> Done:
-        fingerprint = _fingerprint("payment", id, command, {"amount": amount})
+        fingerprint = _fingerprint("payment", id, command, _args(command, amount))
         with self._lock:
             execute = self.connection.execute
             execute("BEGIN IMMEDIATE")
@@ -228,7 +228,8 @@ class Books:
                 entries: list[tuple[object, ...]] = []
                 new: dict[str, Payment] = {}
                 for command, id, on, amount, key in wanted:
-                    args = {"currency": "USD", "card": on, "order": "o"} if command == "create" else {"amount": amount}
+                    create = {"currency": "USD", "card": on, "order": "o"}
+                    args = create if command == "create" else _args(command, amount)
                     fingerprint = _fingerprint("payment", id, command, args)
                     if key in seen:
                         done.append(self._again(seen[key], fingerprint))
@@ -293,6 +294,11 @@ class Books:
     def _all(self, statement: str, rows: list[tuple[object, ...]]) -> None:
         if rows and self.connection.executemany(statement, rows).rowcount != len(rows):
             raise Refused("somebody else was faster")
+
+
+def _args(command: str, amount: int) -> dict[str, object]:
+    """As the local provider decides, the rest of a hold stays held."""
+    return {"amount": amount, "keep_hold": True} if command == "settle" else {"amount": amount}
 
 
 def _fingerprint(machine: str, id: str, command: str, args: dict[str, object]) -> str:
@@ -369,7 +375,7 @@ def _settle(
     payment.held -= amount
     payment.redeemed += amount
     card.held -= amount
-    args, posted = f'{{"amount":{amount}}}', f'[["held","redeemed",{amount}]]'
+    args, posted = encode(_args("settle", amount)), f'[["held","redeemed",{amount}]]'
     given, spent = (
         encode({"amount": amount, "release": 0, "hold": hold, "whole": amount}),
         f'[["held","spent",{amount}]]',

@@ -133,7 +133,7 @@ def _by_tallystick(path: Path) -> None:
 
 
 def _clock() -> datetime:
-    return datetime(2026, 1, 1, tzinfo=timezone.utc)
+    return datetime(2100, 1, 1, tzinfo=timezone.utc)  # after everything that make_books writes
 
 
 def _id() -> str:

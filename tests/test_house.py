@@ -38,7 +38,7 @@ def test_the_readme_example_runs_and_says_what_it_promises(tmp_path: Path) -> No
     done = python("-c", example, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "carries 50.00 BRL" in done.stdout
-    assert "advanced_hold 25.00 BRL" in done.stdout
+    assert "partially_settled 25.00 BRL" in done.stdout
     assert "available 10.00" in done.stdout
     (shown,) = re.findall(r"It prints:\n\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
     assert done.stdout.split()[1:] == shown.split()[1:]  # but for the card's number

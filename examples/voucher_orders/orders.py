@@ -214,8 +214,7 @@ def _shipping(order: Order, tender: Tender) -> Iterator[tuple[int, str]]:
         if not part:
             continue
         asked: dict[str, object] = {"amount": to_text(part, CURRENCY)}
-        if number == last:
-            asked["last"] = True
+        asked |= {"last": True} if number == last else {"keep_hold": False}  # as Manhattan does: release, hold again
         by = f"seller {shipment.seller}"
         yield number, _line("payment", tender.id, "settle", asked, name=f"settle-{number + 1}", by=by)
 

@@ -110,10 +110,10 @@ def test_a_split_tender_that_came_too_late_gives_everything_back(books: Books) -
 
 def test_partial_shipments_with_advanced_holds(books: Books) -> None:
     assert books.authorize("p", "c1", "60.00", order="o2", key="a").money("held") == brl("60.00")
-    shipped = books.settle("p", "20.00", key="s1", invoice="i-1")
+    shipped = books.settle("p", "20.00", key="s1", keep_hold=False, invoice="i-1")
     assert (shipped.state, shipped.last.state) == ("partially_settled", "advanced_hold")
     assert books.payment("p").held == brl("40.00")
-    again = books.settle("p", "20.00", key="s1", invoice="i-1")
+    again = books.settle("p", "20.00", key="s1", keep_hold=False, invoice="i-1")
     assert (again.replayed, again.last.state) == (True, "advanced_hold")
     assert books.settle("p", "30.00", key="s2", last=True).state == "closed"
     payment, card = books.payment("p"), books.card("c1")
@@ -125,7 +125,7 @@ def test_a_short_advanced_hold_is_reported(books: Books) -> None:
     """Another checkout took the money between the shipment and the new hold."""
     engine = books.engine
     books.authorize("p", "c1", "80.00", order="o2", key="a")
-    engine.execute("payment", "p", "settle", {"amount": "20.00"}, key="s1")
+    engine.execute("payment", "p", "settle", {"amount": "20.00", "keep_hold": False}, key="s1")
     books.authorize("q", "c1", "50.00", order="o3", key="b")
     (followed,) = engine.run_due()
     assert (followed.state, followed.money("held"), followed.money("uncovered")) == (
@@ -138,7 +138,7 @@ def test_a_short_advanced_hold_is_reported(books: Books) -> None:
 def test_an_advanced_hold_on_an_empty_card_is_refused_and_the_payment_can_be_closed(books: Books) -> None:
     engine = books.engine
     books.authorize("p", "c1", "80.00", order="o2", key="a")
-    engine.execute("payment", "p", "settle", {"amount": "20.00"}, key="s1")
+    engine.execute("payment", "p", "settle", {"amount": "20.00", "keep_hold": False}, key="s1")
     books.authorize("q", "c1", "80.00", order="o3", key="b")
     (followed,) = engine.run_due()
     assert followed.result is Ended.REFUSED
@@ -157,7 +157,7 @@ def test_a_settlement_can_wait_for_the_job() -> None:
     assert books.settle("p", "20.00", key="s1", due=tonight).result is Ended.DEFERRED
     assert books.run_due() == []
     now[0] = tonight
-    assert [receipt.command for receipt in books.run_due()] == ["settle", "hold_again"]
+    assert [receipt.command for receipt in books.run_due()] == ["settle"]
     assert books.settle("p", "20.00", key="s1", due=tonight).replayed
     assert books.payment("p").held == brl("40.00")
 

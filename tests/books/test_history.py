@@ -24,7 +24,7 @@ def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Books]:
     with tallystick.open(url) as opened:
         opened.sell_electronic("c", "50.00", "BRL", order="o-1", key="o-1/c", limits={"limit": "90.00"}, by="shop")
         opened.authorize("p", "c", "40.00", order="o-2", key="o-2/pay")
-        opened.settle("p", "15.00", key="o-2/ship", invoice="i-7")
+        opened.settle("p", "15.00", key="o-2/ship", keep_hold=False, invoice="i-7")
         opened.suspend("c", key="lost", by="ann", reason="it was lost")
         yield opened
 
@@ -52,7 +52,7 @@ def test_a_payment_says_its_card_and_its_order(books: Books) -> None:
         "authorized",
         "partially_settled",
     )
-    assert settled.args == {"amount": brl("15.00"), "invoice": "i-7"}
+    assert settled.args == {"amount": brl("15.00"), "keep_hold": False, "invoice": "i-7"}
     assert settled.after == {
         "held": brl("0.00"), "uncovered": brl("25.00"), "redeemed": brl("15.00"), "in_doubt": brl("0.00"),
     }  # fmt: skip

@@ -44,7 +44,7 @@ ORDERS = [
     line("f/ship", "fulfilment", "f", "ship", number=NUMBER),
     line("p/create", "payment", "p", "create", order="o2", card="c", currency="BRL"),
     line("p/authorize", "payment", "p", "authorize", amount="40.00"),
-    line("p/ship-1", "payment", "p", "settle", amount="15.00"),
+    line("p/ship-1", "payment", "p", "settle", amount="15.00", keep_hold=False),
     line("blank", "gift_card", "blank", "create", form="electronic", currency="BRL"),
     line("same", "payment", "blank", "create", order="o3", card="blank", currency="BRL"),
 ]
@@ -208,7 +208,10 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
         "refund_to",
     }
     settle = next(each for each in told["commands"] if each["transition"] == "settle_part")
-    assert settle["arguments"] == {"amount": "money", "last": "flag", "keep_hold": "flag", "invoice": "text, if any"}
+    assert settle["arguments"] == {
+        "amount": "money", "last": "flag", "keep_hold": "flag; left out: whether the provider keeps_remainder",
+        "invoice": "text, if any",
+    }  # fmt: skip
     assert settle["needs"] == ["amount is more than 0 and less than held", "not last", "not keep_hold"]
     assert settle["money"] == ["held → redeemed: amount", "held → uncovered: held − amount"]
     assert "hold_again" in told["refused"]

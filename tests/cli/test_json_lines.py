@@ -83,7 +83,7 @@ def test_amounts_have_the_decimals_of_their_currency(engine: Engine, currency: s
 
 def test_follow_ups_run_before_the_next_line(engine: Engine) -> None:
     settle = [
-        line("p/1", "payment", "p", "settle", amount="10.00"),
+        line("p/1", "payment", "p", "settle", amount="10.00", keep_hold=False),
         line("p/2", "payment", "p", "settle", amount="30.00"),
     ]
     summary = Summary()
@@ -95,7 +95,7 @@ def test_follow_ups_run_before_the_next_line(engine: Engine) -> None:
 
 
 def test_what_a_stopped_run_left_due_runs_first(engine: Engine) -> None:
-    lines = [*CARD, *PAYMENT, line("p/1", "payment", "p", "settle", amount="10.00")]
+    lines = [*CARD, *PAYMENT, line("p/1", "payment", "p", "settle", amount="10.00", keep_hold=False)]
     stopped = run_lines(engine, lines, Summary())
     for _ in lines:
         next(stopped)

@@ -269,7 +269,9 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("    set: {was: state}", "    set: ¦[was]",                 "this is a list, but a mapping is needed here"),
         ("    from: blank",      "    from: ¦{a: blank}",            "this is a mapping, but a single value is needed here"),
         ("    to: live",         "    to: ¦[live]",                  "this is a list, but a single value is needed here"),
-        ("{amount: money, note", "{amount: ¦{is: money}, note",      "this is a mapping, but a single value or a list is needed here"),
+        ("{amount: money, note", "{amount: {is: ¦{is: money}}, note", "this is a mapping, but a single value or a list is needed here"),
+        ("{amount: money, note", "{amount: {is: money, ¦later: true}, note", "unknown key 'later'. Known: is, provider."),
+        ("{amount: money, note", "{amount: ¦{provider: keeps_remainder}, note", "the key 'is' is missing: its type"),
         ("  free: May be spent.", "  free: ¦[a]",                    "this is a list, but a single value or a mapping is needed here"),
         ("  - says: Nothing is on it.\n    in: [blank]", "  - ¦blank\n  - says: Nothing is on it.\n    in: [blank]", "this is a single value, but a mapping is needed here"),
     ],
@@ -357,6 +359,9 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("  card: card\n",       "  card: ¦crd\n",                   "'crd' is neither a type nor a machine. Did you mean 'card'?"),
         ("{other: card}",        "{other: ¦cart}",                   "'cart' is neither a type nor a machine."),
         ("{amount: money, note", "{amount: ¦float, note",            "'float' is neither a type nor a machine."),
+        ("allow_partial: flag}", "allow_partial: {is: ¦flg}}",       "'flg' is neither a type nor a machine. Did you mean 'flag'?"),
+        ("allow_partial: flag}", "allow_partial: {is: flag, provider: ¦keeps_rest}}", "'keeps_rest' is no ability of a provider. Did you mean 'keeps_remainder'?"),
+        ("pin: secret?, allow",  "pin: {is: secret?, provider: ¦keeps_remainder}, allow", "what a provider can do is a flag, but this is secret, if any"),
         ("  number: number?\n",  "  number: ¦number??\n",            "'number?' is neither a type nor a machine."),
         ("  number: number?\n",  "  number: ¦Number\n",              "'Number' is neither a type nor a machine."),
         ("{is: count, default: 0}", "{is: count, default: ¦x}",      "the default 'x' does not fit the type, which is count"),
@@ -976,7 +981,7 @@ UNFIT: list[tuple[str, Any]] = [
     ("machine", "Gift"), ("machine", "gift card"), ("machine", ""), ("machine", []), ("summary", {}), ("driven", []),
     ("driven", "hold"), ("driven", ["Hold"]), ("states", []), ("states/live", "x"), ("states/live/start", "true"),
     ("states/live/final", "no"), ("states/Live", {"says": "x"}), ("commands/hold", ["amount"]), ("commands/Hold", {}),
-    ("commands/hold/amount", {"is": "money"}), ("facts/limit/is", []), ("facts/limit/is", ["Gift"]),
+    ("commands/hold/amount", {"is": "money", "later": True}), ("facts/limit/is", []), ("facts/limit/is", ["Gift"]),
     ("facts/limit/default", ["gift"]), ("transitions/hold", "x"), ("transitions/hold/from", []),
     ("transitions/hold/to", ["live"]), ("transitions/hold/move", ["a"]), ("transitions/hold/set", "x"),
     ("transitions/hold/ask", ["hold"]), ("transitions/hold/then", []), ("transitions/hold/drive", {}),
@@ -1023,6 +1028,7 @@ SAME_BEHAVIOUR = [
 # what means something else
 OTHER_BEHAVIOUR = [
     ("payment.yaml",   "  order: text\n",                   "  order: text?\n"),
+    ("payment.yaml",   "keep_hold: {is: flag, provider: keeps_remainder}", "keep_hold: flag"),
     ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: true}\n"),
     ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false}\n"),
     ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false, later: true}\n"),
@@ -1074,6 +1080,16 @@ def test_the_digest_stays_with_wording_comments_and_order(old: str, new: str) ->
 
 def small(card: str = CARD) -> Machines:
     return read({"card.yaml": card, "tender.yaml": TENDER})
+
+
+def test_a_page_that_drives_a_command_says_what_the_provider_would_decide_for_a_caller() -> None:
+    """Otherwise the journal, the model and the engine would each decide for themselves."""
+    card = CARD.replace("note: text?}", "note: text?, kept: {is: flag, provider: keeps_remainder}}")
+    with pytest.raises(MachineError, match="spend needs the argument 'kept', which is flag; left out: whether"):
+        small(card)
+    told = TENDER.replace('note="earned")', 'note="earned", kept=true)')
+    command = read({"card.yaml": card, "tender.yaml": told})["card"].commands["spend"]
+    assert command.by_provider == {"kept": "keeps_remainder"}
 
 
 def test_every_part_of_a_page_has_its_place() -> None:

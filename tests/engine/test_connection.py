@@ -144,7 +144,7 @@ def test_what_follows_a_shipment_is_done_by_send(books: Books, file: Path) -> No
     books.authorize("p", "c", "40.00", order="o", key="k")
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("INSERT INTO orders VALUES ('shipped')")
-        receipt = books.settle("p", "15.00", key="ship", connection=db)
+        receipt = books.settle("p", "15.00", key="ship", keep_hold=False, connection=db)
     assert books.payment("p").state == "partially_settled"
     assert [each.command for each in books.send(receipt).followed] == ["hold_again"]
     assert str(books.payment("p").held) == "25.00 BRL"

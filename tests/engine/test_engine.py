@@ -130,8 +130,8 @@ class Shop:
     def two_shipments_are_due(self) -> None:
         """Of 10.00 and 5.00, under the keys s1 and s2, of a hold of 40.00."""
         self.pay("authorize", amount="40.00")
-        self.defer("settle", "s1", amount="10.00")
-        self.defer("settle", "s2", amount="5.00")
+        self.defer("settle", "s1", amount="10.00", keep_hold=False)
+        self.defer("settle", "s2", amount="5.00", keep_hold=False)
         self.clock.on(hours=2)
 
     def card(self, id: str = "c1", amount: str = "100.00") -> Shop:
@@ -388,7 +388,9 @@ def test_no_command(shop: Shop, wrong: dict[str, object]) -> None:
 
 def test_who_and_why_are_kept(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    shop.engine.execute("payment", "p1", "settle", {"amount": "10.00"}, key="s", by="ann", reason="parcel 7 left")
+    shop.engine.execute(
+        "payment", "p1", "settle", {"amount": "10.00", "keep_hold": False}, key="s", by="ann", reason="parcel 7 left"
+    )
     shop.engine.run_due()
     kept = {(each.machine, each.transition): (each.by, each.reason) for each in shop.journal()}
     assert kept["payment", "settle_part"] == kept["gift_card", "redeem_hold"] == ("ann", "parcel 7 left")
@@ -508,7 +510,8 @@ def test_many_commands_are_answered_in_their_order(shop: Shop) -> None:
     answers = shop.engine.try_execute_many(iter([
         of("create", "1", order="o", card="c1", currency="BRL"), of("settle", "2", amount="1.00"),
         of("authorize", "3", amount=1.5), of("nothing", "4"), of("authorize", "5", amount="40.00"),
-        of("settle", "6", amount="10.00"), of("authorize", "3", amount="1.00"), of("settle", "", amount="1.00"),
+        of("settle", "6", amount="10.00", keep_hold=False), of("authorize", "3", amount="1.00"),
+        of("settle", "", amount="1.00"),
     ]))  # fmt: skip
     told = [str(each.result) if isinstance(each, Receipt) else type(each).__name__ for each in answers]
     assert told == ["applied", "refused", "Invalid", "Invalid", "applied", "applied", "refused", "Invalid"]
@@ -547,7 +550,7 @@ def test_many_commands_with_a_provider_are_given_one_after_the_other(store: Stor
 
 def test_what_follows_is_queued_with_what_it_follows(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    receipt = shop.pay("settle", "s", amount="10.00")
+    receipt = shop.pay("settle", "s", amount="10.00", keep_hold=False)
     assert receipt.follow_ups == ("s>hold_again",)
     row = shop.queue()["s>hold_again"]
     assert (row.machine, row.entity, row.command, row.args) == ("payment", "p1", "hold_again", '{"amount":3000}')
@@ -562,15 +565,15 @@ def test_what_follows_is_queued_with_what_it_follows(shop: Shop) -> None:
 
 def test_who_asks_again_is_told_what_follows(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    first = shop.pay("settle", "s", amount="10.00")
-    assert shop.pay("settle", "s", amount="10.00").follow_ups == first.follow_ups
+    first = shop.pay("settle", "s", amount="10.00", keep_hold=False)
+    assert shop.pay("settle", "s", amount="10.00", keep_hold=False).follow_ups == first.follow_ups
     shop.engine.run_due()
-    assert shop.pay("settle", "s", amount="10.00").follow_ups == first.follow_ups
+    assert shop.pay("settle", "s", amount="10.00", keep_hold=False).follow_ups == first.follow_ups
 
 
 def test_what_follows_an_answer_was_wanted_by_who_asked(afar: Shop) -> None:
     afar.pay("authorize", amount="40.00")
-    command = Command("payment", "p1", "settle", {"amount": "10.00"}, "s", "ann", "parcel 7 left")
+    command = Command("payment", "p1", "settle", {"amount": "10.00", "keep_hold": False}, "s", "ann", "parcel 7 left")
     assert afar.engine.try_execute(command).follow_ups == ("s>hold_again",)
     row = afar.queue()["s>hold_again"]
     assert (row.by, row.reason, row.cause) == ("ann", "parcel 7 left", "s")
@@ -581,7 +584,7 @@ def test_what_follows_an_answer_was_wanted_by_who_asked(afar: Shop) -> None:
 
 def test_the_longest_key_has_follow_ups_too(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    shop.pay("settle", "s" * 200, amount="10.00")
+    shop.pay("settle", "s" * 200, amount="10.00", keep_hold=False)
     assert [each.applied for each in shop.engine.run_due()] == [True]
 
 
@@ -592,7 +595,7 @@ def test_a_follow_up_that_cannot_be_queued_undoes_all(filed: Shop, file: Path) -
     raw.close()
     before = filed.everything()
     with pytest.raises(StoreError, match="the queue is full"):
-        filed.pay("settle", "s", amount="10.00")
+        filed.pay("settle", "s", amount="10.00", keep_hold=False)
     assert filed.everything() == before
 
 
@@ -612,7 +615,7 @@ def test_a_whole_order_line_follows_from_one_approval(shop: Shop) -> None:
 def test_only_so_many_are_run_at_once(shop: Shop) -> None:
     for number in range(5):
         shop.payment(f"p{number}", "10.00")
-        shop.do("payment", f"p{number}", "settle", f"s{number}", amount="1.00")
+        shop.do("payment", f"p{number}", "settle", f"s{number}", amount="1.00", keep_hold=False)
     assert [each.key for each in shop.engine.run_due(2)] == ["s0>hold_again", "s1>hold_again"]
     assert len(shop.engine.run_due(10)) == 3
     assert shop.engine.run_due(0) == []
@@ -622,7 +625,8 @@ def test_what_follows_counts_among_the_many_that_are_run_at_once(shop: Shop) -> 
     for number in range(3):
         shop.payment(f"p{number}", "10.00")
         due = shop.clock.now + timedelta(hours=1)
-        shop.engine.try_execute(Command("payment", f"p{number}", "settle", {"amount": "1.00"}, f"s{number}", due=due))
+        args = {"amount": "1.00", "keep_hold": False}
+        shop.engine.try_execute(Command("payment", f"p{number}", "settle", args, f"s{number}", due=due))
     shop.clock.on(hours=2)
     assert [each.key for each in shop.engine.run_due(4)] == ["s0", "s0>hold_again", "s1", "s1>hold_again"]
     assert [each.key for each in shop.engine.run_due()] == ["s2", "s2>hold_again"]
@@ -659,17 +663,17 @@ def test_a_deferred_shipment_does_not_wait_for_a_hold_that_is_declined(afar: Sho
 
 def test_what_follows_may_be_executed_at_once(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    receipt = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00"))
+    receipt = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00", keep_hold=False))
     assert [each.state for each in receipt.followed] == ["advanced_hold"]
     assert receipt.last.state == "advanced_hold"
-    again = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00"))
+    again = shop.engine.queue.follow(shop.pay("settle", "s", amount="10.00", keep_hold=False))
     assert (again.replayed, [each.replayed for each in again.followed]) == (True, [True])
     assert shop.engine.run_due() == []
 
 
 def test_what_follows_and_is_refused_is_not_tried_again(shop: Shop) -> None:
     shop.payment(amount="40.00")
-    shop.pay("settle", "s", amount="10.00")
+    shop.pay("settle", "s", amount="10.00", keep_hold=False)
     shop.pay("cover_elsewhere", amount="30.00")
     (receipt,) = shop.engine.run_due()
     assert receipt.result is Ended.REFUSED
@@ -957,7 +961,9 @@ def test_an_order_and_its_payment_are_rolled_back_together(filed: Shop, orders: 
     before = filed.everything()
     orders.execute("BEGIN IMMEDIATE")
     orders.execute("INSERT INTO orders VALUES ('o1', 'yes')")
-    assert filed.engine.execute("payment", "p1", "settle", {"amount": "10.00"}, key="s", connection=orders).follow_ups
+    assert filed.engine.execute(
+        "payment", "p1", "settle", {"amount": "10.00", "keep_hold": False}, key="s", connection=orders
+    ).follow_ups
     orders.execute("ROLLBACK")
     assert (filed.everything(), ordered(file)) == (before, [])
     assert filed.pay("settle", "s", amount="20.00").applied, "the key was never used"

@@ -72,7 +72,8 @@ class Worker:
         if not self.pay(id, "authorize", amount=amount, allow_partial=self.random.random() < 0.3).applied:
             return
         for _ in range(self.random.randint(0, 3)):
-            self.pay(id, "settle", amount=self.random.randint(1, amount), last=self.random.random() < 0.2)
+            how = {"last": self.random.random() < 0.2, "keep_hold": self.random.random() < 0.4}
+            self.pay(id, "settle", amount=self.random.randint(1, amount), **how)
             if self.random.random() < 0.7:
                 self.engine.run_due(3)
         if self.random.random() < 0.4:
@@ -195,7 +196,7 @@ def test_something_happened(aftermath: Aftermath) -> None:
     assert results["refused"] > 20
     assert results.keys() == {"applied", "refused"}
     transitions = {told["transition"] for told in aftermath.told}
-    assert {"authorize", "settle_part", "cancel", "refund", "reload", "redeem"} <= transitions
+    assert {"authorize", "settle_part", "settle_keep_hold", "cancel", "refund", "reload", "redeem"} <= transitions
     assert aftermath.sql("SELECT count(*) FROM queue WHERE state = 'done'")[0][0] > 20
 
 

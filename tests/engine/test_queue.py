@@ -56,7 +56,7 @@ def test_what_waits_can_be_given_another_time(books: Books) -> None:
     with pytest.raises(KeyReused, match=r"due 2030-01-01T12:00:00\.000Z"):
         books.settle("p", "10.00", key="ship", due=NOON + timedelta(days=1))
     queue.reschedule("ship", datetime.now(timezone.utc), **WHO)
-    assert [receipt.command for receipt in books.run_due()] == ["settle", "hold_again"]
+    assert [receipt.command for receipt in books.run_due()] == ["settle"]
     with pytest.raises(Invalid, match="it is done; only what is waiting can"):
         queue.reschedule("ship", NOON, **WHO)
 
@@ -75,7 +75,7 @@ def test_who_and_why_have_to_be_said(books: Books) -> None:
 
 
 def test_a_follow_up_is_part_of_what_it_follows(books: Books) -> None:
-    receipt = books.engine.execute("payment", "p", "settle", {"amount": "5.00"}, key="part")
+    receipt = books.engine.execute("payment", "p", "settle", {"amount": "5.00", "keep_hold": False}, key="part")
     (key,) = receipt.follow_ups
     with pytest.raises(Invalid, match="it follows 'part', and is part of that"):
         books.engine.queue.withdraw(key, **WHO)

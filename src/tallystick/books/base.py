@@ -215,7 +215,7 @@ class BaseBooks:
         self, machine: str, id: str, command: str, args: Mapping[str, object], key: str, by: str | None,
         reason: str | None = None, due: datetime | None = None,
     ) -> Command:  # fmt: skip
-        given = {name: value for name, value in args.items() if value is not None and value is not False}
+        given = {name: value for name, value in args.items() if value is not None}
         return Command(machine, id, command, given, key, by, reason, due)
 
     def _entity(self, machine: str, id: str) -> Entity:

@@ -7,7 +7,7 @@ verb.
     with tallystick.open("sqlite:///books.db") as books:
         books.sell_electronic("card-1", "50.00", "BRL", order="o-1", key="o-1/card-1")
         books.authorize("pay-1", "card-1", "40.00", order="o-2", key="o-2/authorize")
-        books.settle("pay-1", "15.00", key="o-2/ship-1")        # an advanced hold covers the other 25.00
+        books.settle("pay-1", "15.00", key="o-2/ship-1")        # the other 25.00 stay held
         books.cancel("pay-1", key="o-2/cancel")
 
 Amounts are `Money` or decimal text in the card's currency. A verb returns the receipt of its last command, or raises
@@ -188,16 +188,17 @@ class Books(Holding):
         *,
         key: str,
         last: bool = False,
-        keep_hold: bool = False,
+        keep_hold: bool | None = None,
         invoice: str | None = None,
         due: datetime | None = None,
         by: str | None = None,
         connection: Any = None,
     ) -> Receipt:
-        """A shipment: earn an amount of the hold. The rest is held again, unless this is the `last` shipment.
+        """A shipment: earn an amount of the hold. The rest stays held, unless this is the `last` shipment.
 
-        `keep_hold`: the provider keeps the rest held. With `due` it is queued for `run_due`. `receipt.followed` has the
-        receipt of the advanced hold; what it could not cover is `payment(…).uncovered` and needs another tender.
+        `keep_hold`: whether the provider keeps the rest held. Left out, it says so itself: `local` does. If not, the
+        rest is released and held again; `receipt.followed` has the receipt of that advanced hold, and what it could not
+        cover is `payment(…).uncovered` and needs another tender. With `due` it is queued for `run_due`.
         """
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
         return self._do("payment", payment, "settle", args, key, by, due=due, connection=connection)
@@ -270,7 +271,8 @@ class Books(Holding):
     ) -> Receipt:
         """Let nothing be spent from a card, with all its balances. What is held may still be earned.
 
-        Nothing new can be held on it. So settle a partial shipment with `keep_hold=True`: then the rest stays held.
+        Nothing new can be held on it. So a partial shipment keeps the rest held only if the provider can keep it
+        (`settle`, `keep_hold`). Otherwise the rest is uncovered afterwards, and its advanced hold is refused.
         """
         return self._do("gift_card", card, "suspend", {}, key, by, reason, connection=connection)
 

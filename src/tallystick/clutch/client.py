@@ -15,7 +15,7 @@ import base64
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
@@ -80,6 +80,10 @@ class ClutchProvider:
     def identity(self) -> str:
         """Whose cards it keeps. A port may change."""
         return f"{urlsplit(self.settings.base_url).hostname}, brand {self.settings.brand}"
+
+    @property
+    def abilities(self) -> Collection[str]:
+        return ("keeps_remainder",) if self.settings.keeps_remainder else ()
 
     def close(self) -> None:
         self._transport.close()

@@ -167,6 +167,10 @@ class ClutchSettings:
         "for it."))
     partial_by_default: bool = attrs.field(default=True, metadata=_ask("documented",
         "Take what there is if the call does not say. Manhattan does so for holds, and one-step redemption does."))
+    keeps_remainder: bool = attrs.field(default=False, metadata=_ask("unknown",
+        "Whether a hold of which a part is redeemed goes on holding the rest under its id (`releaseHoldRemainder` "
+        "false). Then a partial shipment keeps its hold. If not, the rest is released and held again, as Manhattan "
+        "does."))
     adjustment_field: str = attrs.field(default="isAdjustment", metadata=_ask("unknown",
         "The flag of a correction of a balance. That there is one is documented, but not its name."))
     adjust_down: Literal["redeem", "negative_issue"] = attrs.field(default="redeem", metadata=_ask("unknown",

@@ -90,7 +90,7 @@ def resolve(
         if outcome.result is Result.CONFIRMED:
             _confirm(machines, plan, landed, row, step, outcome, call)
         else:
-            _give_back(plan, landed, row, step, outcome, call)
+            _give_back(machines, plan, landed, row, step, outcome, call)
     return plan
 
 
@@ -136,7 +136,9 @@ def _confirm(
     _advance(machines, plan, entity, row, step.command, args, "confirmed", accounts, tuple(postings), outcome, call)
 
 
-def _give_back(plan: Plan, entity: Entity, row: Row, step: InFlight, outcome: Outcome, call: str) -> None:
+def _give_back(
+    machines: Machines, plan: Plan, entity: Entity, row: Row, step: InFlight, outcome: Outcome, call: str
+) -> None:
     declined = outcome.result is Result.DECLINED
     lines = zip(row.lines, step.amounts, strict=True)
     postings = tuple([Posting(IN_DOUBT, source, amount) for (source, _), amount in lines if amount])
@@ -144,7 +146,7 @@ def _give_back(plan: Plan, entity: Entity, row: Row, step: InFlight, outcome: Ou
     after = attrs.evolve(entity, state=state, revision=entity.revision + 1, accounts=post(entity.accounts, postings))
     phase = "declined" if declined else "unavailable"
     plan.entities.append(after)
-    said = {name: value for name, value in step.args.items() if value is not None and value is not False}
+    said = kept(machines.at(entity.machine, entity.machine_version), step.command, step.args)
     plan.entries.append(_entry(after, entity, row, step.command, phase, said, postings, {}, call))
 
 
@@ -207,6 +209,10 @@ def post(accounts: Mapping[str, int], postings: tuple[Posting, ...] | list[Posti
 
 
 def kept(machine: Machine, command: str, args: Mapping[str, object]) -> dict[str, object]:
-    """The arguments as an entry keeps them: no secrets, nothing that was left out."""
-    names = machine.commands[command].storable
-    return {name: value for name in names if (value := args.get(name)) is not None and value is not False}
+    """The arguments as an entry keeps them: no secrets, nothing that was left out; but what the provider decided."""
+    declared = machine.commands[command]
+    return {
+        name: value
+        for name in declared.storable
+        if (value := args.get(name)) is not None and (value is not False or name in declared.by_provider)
+    }

@@ -12,6 +12,7 @@ from tallystick.definition.expression import KINDS, UNKNOWN, Type
 from tallystick.definition.format import FileFaults, Located
 from tallystick.definition.machine import IN_DOUBT, Account, Command, Fact, State
 from tallystick.errors import nearest
+from tallystick.provider.verbs import ABILITIES
 
 # Columns of every machine's table, and words of expressions: no fact, account or argument may have these names.
 # fmt: off
@@ -153,7 +154,7 @@ class Declarations:
     def _command(self, key: Located, body: Located, machines: Mapping[str, Declarations]) -> Command:
         arguments: dict[str, Type] = {}
         for name, written in body.value:
-            type_ = self._type(written, machines)
+            type_ = self._argument(written, machines)
             fact = self.facts.get(name.value)
             if name.value in RESERVED | {IN_DOUBT} or keyword.iskeyword(name.value):
                 self.faults.add(name, f"{name.value!r} is a reserved word; choose another name")
@@ -162,7 +163,7 @@ class Declarations:
             elif (
                 fact
                 and UNKNOWN not in (fact.type.kind, type_.kind)
-                and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True)
+                and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True, ability="")
             ):
                 self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
             arguments[name.value] = type_
@@ -172,6 +173,22 @@ class Declarations:
             self.faults.add(key, f"{key.value!r} is a reserved word; choose another name")
         kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
         return Command(key.value, arguments, **kinds)
+
+    def _argument(self, written: Located, machines: Mapping[str, Declarations]) -> Type:
+        """The type of an argument: as it is written, or with what it is if it is left out."""
+        if not isinstance(written.value, dict):
+            return self._type(written, machines)
+        record = written.value
+        type_ = self._type(record["is"], machines) if "is" in record else Type(UNKNOWN)
+        ability = record.get("provider")
+        if ability is None:
+            return type_
+        if ability.value not in ABILITIES:
+            hint = nearest(ability.value, list(ABILITIES))
+            self.faults.add(ability, f"{ability.value!r} is no ability of a provider.{hint}")
+        if type_.kind not in ("flag", UNKNOWN):
+            self.faults.add(ability, f"what a provider can do is a flag, but this is {type_}")
+        return attrs.evolve(type_, ability=ability.value)
 
     def _type(self, written: Located, machines: Mapping[str, Declarations]) -> Type:
         """A type as written: money, text?, [a, b], gift_card."""

@@ -39,6 +39,7 @@ class Type:
     optional: bool = False  # it may be missing
     choices: tuple[str, ...] = ()  # of a choice
     machine: str = ""  # of a link: the machine of the other entity
+    ability: str = ""  # of a flag that is left out: whether the provider can do this
 
     def __str__(self) -> str:
         match self.kind:
@@ -48,11 +49,10 @@ class Type:
                 name = f"the choice {self.choices[0]!r}"
             case "link":
                 name = self.machine
-            case "whole":
-                name = "a bare number"
             case _:
-                name = self.kind
-        return f"{name}, if any" if self.optional else name
+                name = "a bare number" if self.kind == "whole" else self.kind
+        left_out = f"; left out: whether the provider {self.ability}" if self.ability else ""
+        return f"{name}, if any" if self.optional else name + left_out
 
     def accepts(self, other: Type) -> bool:
         """Whether a value of type `other` may be put where this type is wanted."""
@@ -125,7 +125,7 @@ def scope_of(
     scope = {"state": Name("s", Type("choice", choices=states))}
     scope |= {name: Name(f"v[{name!r}]", MONEY) for name in accounts}
     scope |= {name: Name(f"f[{name!r}]", type_) for name, type_ in facts.items()}
-    scope |= {name: Name(f"a[{name!r}]", type_) for name, type_ in arguments.items()}
+    scope |= {name: Name(f"a[{name!r}]", attrs.evolve(type_, ability="")) for name, type_ in arguments.items()}
     return scope
 
 

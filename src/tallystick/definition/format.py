@@ -280,6 +280,10 @@ FACT = Record({
     "unique":   Key(FLAG, "no two entities of one value type have the same"),
     "says":     Key(Text(), "what it means, for people"),
 })
+ARGUMENT = Record({
+    "is":       Key(_TYPE, "its type", required=True),
+    "provider": Key(NAME, "a flag that is left out is true if the provider has this ability"),
+})
 TRANSITION = Record({
     "command": Key(OneOrMore(NAME), "the command that it answers, if that has another name; or several"),
     "from":    Key(OneOrMore(NAME), "the state it leaves, or several", required=True),
@@ -315,7 +319,8 @@ DEFINITION = Record({
                            "goes_on": Key(Text(), "true, or a guard: whoever comes here has a follow-up queued"),
                            "says":  Key(Text(), "what it means, for people", required=True)})),
                        "all states", required=True),
-    "commands":    Key(MapOf(NAME, MapOf(NAME, _TYPE)), "what may be asked: {argument: type}", required=True),
+    "commands":    Key(MapOf(NAME, MapOf(NAME, Either(single=Text(), many=ListOf(NAME), mapping=ARGUMENT))),
+                       "what may be asked: {argument: type}", required=True),
     "driven":      Key(ListOf(NAME), "commands that only another machine's transition may give"),
     "patient":     Key(ListOf(NAME), "commands that wait in the queue while a guard refuses them"),
     "signed":      Key(ListOf(NAME), "commands that need who gives them (by) and why (reason)"),

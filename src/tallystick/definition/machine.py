@@ -71,10 +71,13 @@ class Command:
     patient: bool = False  # queued, and refused by amounts, it waits until they are others
     signed: bool = False  # only with who gives it (by) and why (reason)
     storable: tuple[str, ...] = attrs.field(init=False)  # the arguments that may be stored: all but secrets
+    by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
 
     def __attrs_post_init__(self) -> None:
         storable = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
         object.__setattr__(self, "storable", storable)
+        by_provider = {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
+        object.__setattr__(self, "by_provider", by_provider)
 
 
 @attrs.frozen

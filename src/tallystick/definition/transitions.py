@@ -127,7 +127,7 @@ class TransitionReader:
             if found is not None:
                 arguments[name] = found
         for name, type_ in wanted.items():
-            if name not in call.arguments and not type_.optional and type_.kind != "flag":
+            if name not in call.arguments and not type_.optional and (type_.kind != "flag" or type_.ability):
                 self.faults.add(call.at, f"{who} needs the argument {name!r}, which is {type_}")
         return arguments
 

@@ -79,7 +79,7 @@ def _patient(work: UnitOfWork, request: Request) -> bool:
 def _work(context: Context, reading: Reading) -> UnitOfWork:
     return UnitOfWork(
         context.machines, reading, reading.look, stamp(context.clock()), context.ids, context.later,
-        context.numbers, context.pins,
+        context.numbers, context.pins, context.abilities,
     )  # fmt: skip
 
 

@@ -5,7 +5,8 @@ Each job works on what the job before it has left, so any number of jobs can sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
 from tallystick.errors import Invalid
 from tallystick.masks import quoted, redacted
-from tallystick.provider.protocol import Call, Outcome, Provider, Result
+from tallystick.provider.protocol import Able, Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction
 from tallystick.store.rows import CallRow, Stamp, encode, stamp
@@ -50,6 +51,10 @@ class Context:
     provider: Provider
     pins: Pins
 
+    @property
+    def abilities(self) -> Collection[str]:
+        return self.provider.abilities if isinstance(self.provider, Able) else ()
+
 
 def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) -> list[Any]:
     """Lock and read for all jobs at once, do them in order, write once. Gives each job's result or Invalid.
@@ -60,7 +65,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     owner.admit(transaction, context.provider)
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
-        context.numbers, context.pins,
+        context.numbers, context.pins, context.abilities,
     )  # fmt: skip
     refs: dict[Ref, None] = {}
     keys: dict[str, None] = {}
@@ -156,10 +161,19 @@ def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]
     if declared is None:
         why = f"runs on version {machine.version}, which has no command {command.command!r}"
         raise Invalid(f"{machine.name} {entity.id!r} {why}")
-    args = arguments.typed(machine, declared, command.args, entity.currency, work.numbers.seal)
+    given = _by_provider(work, command, declared.by_provider) if declared.by_provider else command.args
+    args = arguments.typed(machine, declared, given, entity.currency, work.numbers.seal)
     kept = resolve.kept(machine, command.command, args)
     mark = fingerprint(command.machine, command.id, command.command, kept)
     return Request(command.machine, command.id, command.command, args), mark
+
+
+def _by_provider(work: UnitOfWork, command: Command, flags: Mapping[str, str]) -> Mapping[str, object]:
+    """The arguments with the flags that were left out: as the provider can, or as was decided when the key was new."""
+    before = work.keyed.get(command.key) or work.queue.get(command.key)
+    decided = json.loads(before.args) if before is not None else {}
+    filled = {flag: decided.get(flag, ability in work.abilities) for flag, ability in flags.items()}
+    return {**filled, **{name: value for name, value in command.args.items() if value is not None}}
 
 
 def _signed(work: UnitOfWork, command: Command) -> None:

@@ -5,7 +5,7 @@ Entities are read once. From then on they are here, as the commands before have 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import attrs
@@ -33,6 +33,7 @@ class UnitOfWork:
     later: Later
     numbers: Numbers  # how card numbers stand in the books
     pins: Pins  # which cards are used only with their PIN
+    abilities: Collection[str]  # of the provider
     world: dict[Ref, Entity] = attrs.field(factory=dict)
     keyed: dict[str, EntryRow] = attrs.field(factory=dict)  # by key, the entry that carries it
     queue: dict[str, QueueRow] = attrs.field(factory=dict)  # by key

@@ -10,6 +10,7 @@ provider, implement `Provider` and register it in the entry-point group `tallyst
 """
 
 from tallystick.provider.protocol import (
+    Able,
     Ambiguous,
     Call,
     CardFacts,
@@ -28,11 +29,13 @@ from tallystick.provider.protocol import (
     Sharing,
     Unread,
 )
-from tallystick.provider.verbs import REPEATABLE, VERBS
+from tallystick.provider.verbs import ABILITIES, REPEATABLE, VERBS
 
 __all__ = [
+    "ABILITIES",
     "REPEATABLE",
     "VERBS",
+    "Able",
     "Ambiguous",
     "Call",
     "CardFacts",

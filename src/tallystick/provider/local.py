@@ -7,11 +7,12 @@ is no PIN: it would not be stored, so it could not be checked. A PIN that is giv
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Result
+from tallystick.provider.verbs import ABILITIES
 
 DIGITS = 16  # as printed on most cards: 10^16 numbers, too many to try
 
@@ -28,6 +29,7 @@ class LocalProvider:
     number: Callable[[], str] = random_number
     name: str = "local"
     local: bool = True
+    abilities: Collection[str] = tuple(ABILITIES)
 
     def perform(self, call: Call) -> Outcome:
         number = self.number() if call.verb == "allocate" else None

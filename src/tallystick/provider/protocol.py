@@ -10,7 +10,8 @@ possible end is an `Outcome`, never an exception:
 
 `look_up` reads the provider's own record to say what became of a call. It never repeats the call. A provider whose
 whole record of a card can be read is an `Observer` too: then our books can be compared with it. A provider whose limits
-count for all processes together is `Sharing` too, and one that checks PINs is `ChecksPins`.
+count for all processes together is `Sharing` too, one that checks PINs is `ChecksPins`, and one that can do more than
+others is `Able`.
 """
 
 from __future__ import annotations
@@ -211,6 +212,15 @@ class Identified(Protocol):
     @property
     def identity(self) -> str:
         """Which one: short text for people, the same whenever it is the same money, without secrets."""
+
+
+@runtime_checkable
+class Able(Protocol):
+    """A provider that says what it can do beyond what all can."""
+
+    @property
+    def abilities(self) -> Collection[str]:
+        """Some of `ABILITIES`."""
 
 
 @runtime_checkable

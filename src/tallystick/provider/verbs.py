@@ -1,4 +1,4 @@
-"""What a machine may ask of a provider: the verbs, and the type of each of their arguments."""
+"""What a machine may ask of a provider: the verbs, and the type of each of their arguments. And what not all can do."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ VERBS: Mapping[str, Mapping[str, str]] = {
 
 # Verbs that move no value. If the provider's record does not show such a call, it may be sent again.
 REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_account"])
+
+# What a provider may be able to do. A page decides by it what a flag is that is left out.
+ABILITIES: Mapping[str, str] = {
+    "keeps_remainder": "A hold of which a part is redeemed goes on holding the rest.",
+}
