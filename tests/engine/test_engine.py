@@ -25,7 +25,7 @@ import pytest
 
 from tallystick.core.refusal import Code
 from tallystick.definition import reader
-from tallystick.engine.calls import end_call
+from tallystick.engine import balances
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue.queue import ATTEMPTS, PATIENCE
 from tallystick.engine.receipt import Command, Declined, Ended, InDoubt, Receipt, Refused, Unavailable
@@ -1641,7 +1641,7 @@ def test_one_call_may_be_answered_twice(afar: Shop) -> None:
     afar.scripted.answers.append(ONE_THING)
     afar.clock.on(minutes=2)
     assert [each.state for each in afar.recover()] == ["authorized"]
-    late = end_call.resolving(str(call), ONE_THING, provider="scripted", attempt=None)
+    late = balances.resolving(str(call), ONE_THING, provider=afar.scripted)
     assert afar.engine._commits.one(late).applied
     assert afar.p1 == ("authorized", {"held": 1000})
 
@@ -1857,7 +1857,7 @@ def test_what_was_done_once_is_not_found_for_two(afar: Shop, together: bool) -> 
     afar.payment("p2")
     afar.scripted.answers += [UNKNOWN, UNKNOWN]
     calls = [str(afar.do("payment", id, "authorize", amount="40.00").call) for id in ("p1", "p2")]
-    jobs = [end_call.resolving(call, CONFIRMED, found=True) for call in calls]
+    jobs = [balances.resolving(call, CONFIRMED, provider=afar.scripted, found=True) for call in calls]
     for part in [jobs] if together else [[job] for job in jobs]:
         afar.engine._commits.submit(part)
     assert afar.p1 == ("authorized", {"held": 4000})
