@@ -78,9 +78,11 @@ def test_two_stages() -> None:
     set_up = made(till.checkouts.set_up(till.basket))
     assert till.available() == 5000
     assert [str(amount) for *_, amount, _ in set_up.mutations] == ["-5.00"]
-    made(till.checkouts.complete(till.basket, str(set_up.reference)))
+    done = made(till.checkouts.complete(till.basket, str(set_up.reference)))
     assert till.available() == 4500
-    assert ended(till.checkouts.complete(till.basket, str(set_up.reference))).result is Result.DECLINED
+    assert made(till.checkouts.complete(till.basket, str(set_up.reference))) == done, "it has an id of its own"
+    again = attrs.evolve(till.basket, id="another")
+    assert ended(till.checkouts.complete(again, str(set_up.reference))).result is Result.DECLINED
     assert till.available() == 4500
 
 

@@ -49,9 +49,12 @@ class Traffic:
         self, seed: int, wrapped: Callable[[ClutchProvider], Provider] | None = None, **world: Any
     ) -> None:  # fmt: skip
         self.chance = Random(seed)
+        remembers = seed % 3 == 0  # Clutch does a call once, however often it is sent, and the adapter is told so
+        known = {"repeat_within": 1e7 if remembers else 0.0, **world}
+        ids: Any = "numeric" if seed % 2 else "request_ref"
         self.world = World(
             seed=seed, wrapped=wrapped, sets={"GIFT": 8, "PLASTIC": CardSet(3, physical=True)},
-            sandbox=Settings(transaction_ids="numeric" if seed % 2 else "request_ref"), **world,
+            sandbox=Settings(transaction_ids=ids, deduplicate=remembers), **known,
         )  # fmt: skip
         self.count = 0
         self.pending: list[Command] = []  # died, or turned away: to be said again

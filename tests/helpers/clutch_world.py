@@ -93,10 +93,11 @@ class Line:
         fault = waiting.pop(0) if waiting else self.drawn(method, body) if self.drawn else None
         self.sent.append((method, fault or ""))
         call = headers.get("customRequestId", "")
-        if call and self._done(call):
-            self.blind.append(call)
-        if fault and "duplicate" in fault:
-            self.doubled[call] += 1
+        if call and not self._sandbox.settings.deduplicate:
+            if self._done(call):
+                self.blind.append(call)
+            if fault and "duplicate" in fault:
+                self.doubled[call] += 1
         answer = self.inner.send(method, {**headers, "x-sandbox-fault": fault or "none"}, body)
         self.fate("after sending")
         return answer

@@ -50,7 +50,7 @@ class Product:
 
 @attrs.frozen
 class Basket:
-    """What is bought. `id` is ours and unique, and the same for both stages; without a card it is anonymous."""
+    """What is bought. `id` is ours and unique; without a card it is anonymous."""
 
     id: str
     currency: str
@@ -141,7 +141,8 @@ class Checkouts:
 
     def set_up(self, basket: Basket, pin: str | None = None) -> Checkout | Outcome:
         """Let Clutch work out what it would change; nothing is applied."""
-        return self._sent(basket, request(self._settings, basket, pin, sets_up=True), pin)
+        first = attrs.evolve(basket, id=f"{basket.id}/set-up")  # under one id both stages might have one answer
+        return self._sent(first, request(self._settings, basket, pin, sets_up=True), pin)
 
     def complete(self, basket: Basket, set_up: str, pin: str | None = None) -> Checkout | Outcome:
         """Apply what was set up under this transaction id."""

@@ -1,7 +1,8 @@
 """The provider. It sends what `wire` writes and hands back what `wire` and `lookup` read; it knows no words of Clutch.
 
     perform   a request that moves money is sent once, whatever comes back. If it was surely not sent, or turned away,
-              it is unavailable. If anything was lost after the first byte may have left, it is unknown
+              it is unavailable. If anything was lost after the first byte may have left, it is unknown. Then only the
+              engine sends it again: if a look-up has not seen it, or if `may_repeat` says that it is not done twice
     look_up   reads search, then history, in this order: what is done in between is in the history, so it cannot
               look as if it had left no trace
     balance, holds, history   read too, and raise `NotRead`. What only reads is tried a few times
@@ -180,6 +181,11 @@ class ClutchProvider:
             why = "another call on this card is still on its way, and what was found may be that one's"
             return Ambiguous(why, later=True)
         return found
+
+    def may_repeat(self, call: Call) -> bool:
+        """Whether Clutch still remembers the call by its `customRequestId`, as far as the settings say."""
+        remembered = timedelta(seconds=self.settings.repeat_within)
+        return call.opened_at is not None and self._clock() < call.opened_at + remembered
 
     def _decided(self, call: Call) -> lookup.Found:
         """What the record says, less what is accounted for. Raises: NotRead."""

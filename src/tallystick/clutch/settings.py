@@ -93,11 +93,14 @@ class ClutchSettings:
     employee_password: str | None = attrs.field(default=None, repr=False, metadata=_access("recorded",
         "Header `employeePassword`."))
 
-    request_id_header: str = attrs.field(default="customRequestId", metadata=_headers("recorded",
-        "The header with our call's id. Nothing public says that Clutch makes a repeat harmless by it, and nothing "
-        "here relies on it."))
-    order_header: str | None = attrs.field(default="externalTransactionId", metadata=_headers("inferred",
-        "The header with the order's id. The header is recorded. That it is meant for orders is inferred."))
+    request_id_header: str = attrs.field(default="customRequestId", metadata=_headers("documented",
+        "The header with our call's id, the same whenever the call is sent. It is documented as used for idempotence."))
+    repeat_within: float = attrs.field(default=0.0, metadata=_headers("unknown",
+        "Seconds after a lost request in which it may be sent again under its `customRequestId`, done or not, instead "
+        "of waiting for a person. 0: never. What Clutch answers to a repeat is not public, nor for how long it "
+        "remembers an id: ask before you set this."))
+    order_header: str | None = attrs.field(default="externalTransactionId", metadata=_headers("documented",
+        "The header with the order's id, which is what it is most commonly used for."))
 
     connect_timeout: float = attrs.field(default=5.0, metadata=_http("ours",
         "Seconds. After that, nothing was sent."))
@@ -119,7 +122,8 @@ class ClutchSettings:
     allow_plain_http: bool = attrs.field(default=False, metadata=_http("ours",
         "Allow `http://` to another machine. To this machine it is always allowed, for the sandbox."))
     read_attempts: int = attrs.field(default=3, metadata=_http("ours",
-        "How often a request is tried that only reads. The adapter never repeats a request that moves money."))
+        "How often a request is tried that only reads. What moves money is sent again only as `repeat_within` says, or "
+        "if it was surely not done."))
     read_pause: float = attrs.field(default=0.2, metadata=_http("ours",
         "Seconds before the second try. Each further pause is twice as long."))
 

@@ -50,7 +50,7 @@ from tallystick.engine.sealing import READABLE, Numbers, kept
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest
 from tallystick.money import Money
-from tallystick.provider.protocol import Call, Outcome, Provider, Reason, Result
+from tallystick.provider.protocol import Call, Outcome, Provider, Reason, Repeating, Result
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, is_changed, stamp
 
@@ -284,8 +284,9 @@ class Engine:
     def recover(self, grace: timedelta = GRACE, workers: int = 1) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows. The rest waits for a person.
 
-        Looks at calls that were sent more than `grace` ago. A call that was surely not seen is sent once more with the
-        same id. With a secret it cannot be sent again, so its value goes back. `workers`: as for `run_due`.
+        Looks at calls that were sent more than `grace` ago. A call that was surely not seen, or that the provider does
+        only once, is sent once more with the same id. With a secret it cannot be sent again, so its value goes back.
+        `workers`: as for `run_due`.
         """
         try:
             asked_before = stamp(self._clock() - grace)
@@ -301,9 +302,11 @@ class Engine:
         if is_changed(row):
             return self._changed(row)
         found: Any = recovery.NEVER_SENT
+        call = self._known(row)
         if row.attempts:
-            found = ask_provider.looked_up(self.provider, self.numbers, self._known(row))
-        match recovery.next_step(row, found):
+            found = ask_provider.looked_up(self.provider, self.numbers, call)
+        repeats = isinstance(self.provider, Repeating) and self.provider.may_repeat(call)
+        match recovery.next_step(row, call, found, repeats=repeats):
             case recovery.End(outcome, in_record):
                 return self._resolve(row.id, outcome, attempt=(row.attempts, row.asked), found=in_record)
             case recovery.SendAgain(evidence):

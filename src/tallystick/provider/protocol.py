@@ -10,8 +10,8 @@ possible end is an `Outcome`, never an exception:
 
 `look_up` reads the provider's own record to say what became of a call. It never repeats the call. A provider whose
 whole record of a card can be read is an `Observer` too: then our books can be compared with it. A provider whose limits
-count for all processes together is `Sharing` too, one that checks PINs is `ChecksPins`, and one that can do more than
-others is `Able`.
+count for all processes together is `Sharing` too, one that checks PINs is `ChecksPins`, one that does a call once,
+however often it is sent, is `Repeating`, and one that can do more than others is `Able`.
 """
 
 from __future__ import annotations
@@ -203,6 +203,14 @@ class ChecksPins(Protocol):
 
     def needs_pin(self, number: str) -> bool:
         """Whether a card with this number has a PIN, as far as its number tells."""
+
+
+@runtime_checkable
+class Repeating(Protocol):
+    """A provider that does a call once, however often it is sent under its id, and repeats its first answer."""
+
+    def may_repeat(self, call: Call) -> bool:
+        """Whether that is so of this call now: a lost one may be sent again, done or not."""
 
 
 @runtime_checkable

@@ -202,8 +202,9 @@ class Settings:
     # transactionId: a decimal counter (2017) and a UUID equal to requestRef (2018) are both recorded.
     transaction_ids: Literal["request_ref", "numeric"] = "request_ref"
     first_numeric_id: int = 54855999
-    # Whether customRequestId makes a repeat harmless: unknown; no public text says so.
-    deduplicate: bool = False
+    # customRequestId is documented as used for idempotence: what was done is not done again, and the first answer is
+    # repeated. Whether it is just so, whether a refusal is remembered too, and for how long: unknown.
+    deduplicate: bool = True
     # search with empty filters is a client's credential test; what it lists: unknown.
     empty_filter_lists_all: bool = False
     default_limit: int = 100

@@ -1,7 +1,8 @@
 """What is to be done about a call whose answer never came: a process crashed, or the line broke.
 
-The provider's own record decides. If it does not say, a person does. Nothing is sent again that may have been done. We
-cannot send a call with a secret again, because nobody has kept the secret.
+The provider's own record decides. If it does not say, a person does. Nothing is sent again that may have been done,
+unless the provider does a call only once, however often it is sent under its id. We cannot send a call with a secret
+again, because nobody has kept the secret.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class End:
 
 @attrs.frozen
 class SendAgain:
-    """It is surely not done, and may be sent once more under the same id."""
+    """It is sent once more under the same id: it is surely not done, or is not done twice."""
 
     evidence: str
 
@@ -42,8 +43,15 @@ class Wait:
     later: bool
 
 
-def next_step(row: CallRow, found: Outcome | NotSeen | Ambiguous) -> End | SendAgain | Wait:
-    """What to do about an open call, by what its look-up has found."""
+def next_step(
+    row: CallRow, call: Call, found: Outcome | NotSeen | Ambiguous, *, repeats: bool = False
+) -> End | SendAgain | Wait:
+    """What to do about an open call, by what its look-up has found. `repeats`: as `Repeating.may_repeat` has it."""
+    if repeats and not row.secret and not (isinstance(found, Ambiguous) and found.later):
+        if not isinstance(found, Outcome):
+            return SendAgain(found.evidence)
+        if call.in_doubt and found.result is Result.CONFIRMED:  # its own first answer tells them apart for sure
+            return SendAgain("another call is in doubt, and what was found may be that one's")
     if isinstance(found, Outcome):
         return End(found, found=True)
     if isinstance(found, NotSeen):

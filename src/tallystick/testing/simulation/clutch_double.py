@@ -37,8 +37,9 @@ class ClutchDouble:
         self._world: SimulatedWorld | None = None
         self._wrap = wrap
         self._chance = Random(f"{seed}:clutch")  # noqa: S311  # to be repeatable
+        self._remembers = seed % 3 == 0  # whether a repeat under the same id is done once, and the adapter told so
         self.sandbox = Sandbox(
-            Settings(transaction_ids="numeric" if seed % 2 else "request_ref"),
+            Settings(transaction_ids="numeric" if seed % 2 else "request_ref", deduplicate=self._remembers),
             {"GIFT": 400, "PLASTIC": CardSet(100, physical=True)}, seed=seed, clock=self._seconds,
         )  # fmt: skip
         self._given: set[str] = set()
@@ -52,6 +53,7 @@ class ClutchDouble:
         settings = ClutchSettings(
             base_url="http://127.0.0.1:1", api_key=known.api_key, api_secret=known.api_secret, brand=known.brand,
             location=known.location, terminal=known.terminal, rate=1e6, burst=10**6, read_timeout=0.2, read_pause=0.0,
+            repeat_within=86400.0 if self._remembers else 0.0,
         )  # fmt: skip
         provider = ClutchProvider(
             settings, _Line(self.sandbox, world, self._chance), clock=clock, sleep=lambda seconds: None,
