@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from tallystick.definition.expression import Expression
 from tallystick.definition.machine import Command, Machine, Transition
 
 
+@lru_cache(maxsize=64)
 def digest_of(machine: Machine) -> str:
     """SHA-256 of the behaviour: it does not change with comments, order of keys or wording."""
     return hashlib.sha256(json.dumps(behaviour(machine), sort_keys=True).encode()).hexdigest()

@@ -252,12 +252,17 @@ class Table:
         )  # fmt: skip
 
 
-def steps(machine: Machine) -> Iterator[DeclaredStep]:
+@lru_cache(maxsize=64)
+def steps(machine: Machine) -> tuple[DeclaredStep, ...]:
     """Every step a machine declares, as rows of `transition`.
 
     If a transition keeps the state, its call may be answered in any state, because others may have changed that
     meanwhile. A driven transition may be part of a call that it does not ask for: its driver drives another that does.
     """
+    return tuple(_steps(machine))
+
+
+def _steps(machine: Machine) -> Iterator[DeclaredStep]:
     key = machine.name, machine.version
     yield (*key, CREATE, CREATE, "done", "", machine.start)
     for each in machine.transitions.values():
