@@ -486,7 +486,7 @@ def test_what_was_queued_by_an_older_page_is_done_as_that_page_says(books: Calla
     old.do("payment", "p1", "create", order="o1", card="c1", currency="BRL")
     old.do("payment", "p1", "authorize", amount="30.00")
     soon = datetime.now(timezone.utc)
-    old.engine.execute("payment", "p1", "settle", {"amount": "10.00"}, key="ship", due=soon)
+    old.engine.execute("payment", "p1", "settle", {"amount": "10.00", "keep_hold": False}, key="ship", due=soon)
     old.engine.execute("payment", "p1", "refund_to", {"amount": "1.00", "to": "new"}, key="tell", due=soon)
 
     new = books(pages(gift_card=renamed, payment=renamed), "new")
