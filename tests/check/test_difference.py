@@ -43,7 +43,7 @@ CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
     ("gift_card.yaml", ["driven: [receive, ", "driven: ["], "changes", ["command receive is no longer only given by another machine"], []),
     ("payment.yaml", ["  order: text\n", "  order: {is: text, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
     ("fulfilment.yaml", ["  order: text\n", "  order: text?\n"], "changes", ["fact order is text, if any, not text"], []),
-    ("fulfilment.yaml", ["    then: issue()\n  activate_physical", "  activate_physical"], "changes", ["activate_electronic queues nothing, not issue()"], []),
+    ("fulfilment.yaml", ["    then: issue()\n  activate_first", "  activate_first"], "changes", ["activate_electronic queues nothing, not issue()"], []),
 ]
 # fmt: on
 

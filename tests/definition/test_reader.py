@@ -1058,7 +1058,7 @@ OTHER_BEHAVIOUR = [
     ("gift_card.yaml", "    ask: redeem(amount=amount, allow_partial=false)", "    ask: redeem(amount=held)"),
     ("gift_card.yaml", "always: spent >= earned",           "always: spent > earned"),
     ("gift_card.yaml", "{earned: payment.card.redeemed}",   "{earned: payment.card.held}"),
-    ("gift_card.yaml", "[gift, promo, merchandise_credit]", "[gift, promo]"),
+    ("gift_card.yaml", "[gift, promo, merchandise_credit]", "[gift, promo, merchandise_credit, staff]"),
     ("gift_card.yaml", "default: gift}",                    "default: promo}"),
     ("gift_card.yaml", "    alike: true                     ", "    "),
     ("gift_card.yaml", "card_set: {is: text?, ",            "order: {is: text?, unique: false, later: true}\n  card_set: {is: text?, "),

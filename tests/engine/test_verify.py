@@ -133,9 +133,7 @@ def test_a_hold_that_no_payment_has_asked_for_is_found() -> None:
     """A page that lets anybody hold breaks the invariant across machines, and verify says so."""
     folder = reader.packaged_folder()
     pages = {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.yaml")}
-    pages["gift_card.yaml"] = pages["gift_card.yaml"].replace(
-        "driven: [receive, credit, hold, ", "driven: [receive, credit, "
-    )
+    pages["gift_card.yaml"] = pages["gift_card.yaml"].replace("driven: [receive, hold, ", "driven: [receive, ")
     engine = Engine(reader.read(pages), open_store("memory:"), LocalProvider())
     books = tallystick.Books(engine)
     books.sell_electronic("c1", "50.00", "BRL", order="o1", key="sell")

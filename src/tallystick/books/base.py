@@ -186,11 +186,21 @@ class BaseBooks:
         return receipt if receipt.result is Ended.PENDING else receipt.or_raise()
 
     def _give_all(self, *commands: Command) -> Receipt:
-        """Ask whether all would be done, then do them. The receipt of the last. Raises Refused: nothing changed."""
+        """Ask whether all would be done, then do them, each with what follows at once.
+
+        The receipt of the last, with the PIN that was drawn on the way. Raises Refused: nothing changed.
+        """
         self._ask(*commands)
-        for command in commands:
-            receipt = self.engine.try_execute(command).or_raise()
-        return self.engine.queue.follow(receipt)
+        pin = None
+        for number, command in enumerate(commands, 1):
+            with self._drawn(pin):
+                receipt = self.engine.queue.follow(self.engine.try_execute(command).or_raise())
+            pin = pin or receipt.drawn
+            if number < len(commands):
+                with self._drawn(pin):
+                    for each in receipt.followed:
+                        each.or_raise()
+        return attrs.evolve(receipt, pin=receipt.pin or pin)
 
     def _ask(self, *commands: Command) -> None:
         """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first."""

@@ -21,126 +21,21 @@ asked is pending until you `send` the receipt after your commit; `send` also doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tallystick.books.holding import Amount, Holding
+from tallystick.books.holding import Holding
+from tallystick.books.selling import Amount, Selling
 from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
-from tallystick.engine.receipt import Command, Receipt
+from tallystick.engine.receipt import Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import quoted
 from tallystick.money import Money
 
 
-class Books(Holding):
+class Books(Selling, Holding):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
-
-    # Cards are sold
-
-    def sell_electronic(
-        self,
-        card: str,
-        amount: Amount,
-        currency: str,
-        *,
-        order: str,
-        key: str,
-        card_set: str | None = None,
-        kind: str = "gift",
-        review: bool = False,
-        limits: Mapping[str, Amount] | None = None,
-        by: str | None = None,
-    ) -> Sale:
-        """Sell an electronic card: allocate, activate, issue. With `review`, it waits for `approve`."""
-        facts = {"card_set": card_set, "kind": kind, **(limits or {})}
-        step = "review" if review else "allocate"
-        last = self._command("fulfilment", key, step, {}, f"{key}/{step}", by)
-        receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, last)
-        return Sale(card, receipt) if review else self._sold(card, receipt)
-
-    def ship_physical(
-        self,
-        card: str,
-        number: str,
-        amount: Amount,
-        currency: str,
-        *,
-        order: str,
-        key: str,
-        kind: str = "gift",
-        limits: Mapping[str, Amount] | None = None,
-        by: str | None = None,
-    ) -> Sale:
-        """Sell a physical card when it ships, with the number scanned: activate, issue."""
-        facts = {"kind": kind, **(limits or {})}
-        ship = self._command("fulfilment", key, "ship", {"number": number}, f"{key}/ship", by)
-        return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, ship))
-
-    def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
-        """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
-        line = self._entity("fulfilment", sale)
-        approve = self._command("fulfilment", sale, "approve", {}, key, by, reason)
-        return self._sold(str(line.facts["card"]), self._give_all(approve))
-
-    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
-        """Reject a sale under review; no card is touched."""
-        return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
-
-    def _line(
-        self,
-        card: str,
-        form: str,
-        amount: Amount,
-        currency: str,
-        order: str,
-        key: str,
-        facts: Mapping[str, object],
-        by: str | None,
-        last: Command,
-    ) -> Receipt:
-        """The card and the order line that sells it, and the line's first step."""
-        blank = {"form": form, "currency": currency, **facts}
-        line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
-        return self._give_all(
-            self._command("gift_card", card, "create", blank, f"{key}/card", by),
-            self._command("fulfilment", key, "create", line, f"{key}/line", by),
-            last,
-        )
-
-    def _sold(self, card: str, receipt: Receipt) -> Sale:
-        """What the customer gets, once the line is fulfilled."""
-        with self._drawn(receipt.drawn) as pin:
-            for each in receipt.followed:
-                each.or_raise()
-        return self._sale(card, receipt.last, pin)
-
-    def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
-        return Sale(card, receipt, self.card(card).number, pin)
-
-    def reload(self, card: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None) -> Receipt:
-        """Add value to an issued gift card."""
-        return self._do("gift_card", card, "reload", {"amount": amount}, key, by, connection=connection)
-
-    def register(
-        self, card: str, owner: Mapping[str, str], *, key: str, alternate: bool = False, enrolls: bool = False,
-        by: str | None = None,
-        connection: Any = None,
-    ) -> Receipt:  # fmt: skip
-        """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
-
-        So after a lost answer only the caller can say it again. `alternate`: somebody beside the owner, such as the
-        giver.
-        """
-        return self._do(
-            "gift_card",
-            card,
-            "register",
-            {**owner, "alternate": alternate, "enrolls": enrolls},
-            key,
-            by,
-            connection=connection,
-        )
 
     # Cards are looked at
 
@@ -248,43 +143,54 @@ class Books(Holding):
         """Give an amount that was earned back to the card that paid."""
         return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason, connection=connection)
 
+    def refund_to(
+        self, payment: str, amount: Amount, card: str, *, key: str, by: str | None = None, reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """Give an amount that was earned to another card that is in use, as credit."""
+        args = {"amount": amount, "to": card}
+        return self._do("payment", payment, "refund_to", args, key, by, reason, connection=connection)
+
     def refund_to_new(
         self, payment: str, amount: Amount, card: str, *, key: str, card_set: str | None = None,
         by: str | None = None, reason: str | None = None,
     ) -> Sale:  # fmt: skip
-        """Give an amount that was earned as merchandise credit on a new electronic card."""
-        currency = self._entity("payment", payment).currency
-        facts = {"form": "electronic", "kind": "merchandise_credit", "card_set": card_set, "currency": currency}
-        create = self._command("gift_card", card, "create", facts, f"{key}/card", by)
-        allocate = self._command("gift_card", card, "allocate", {}, f"{key}/allocate", by)
-        activate = self._command("gift_card", card, "activate", {}, f"{key}/activate", by)
-        refund = self._command("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason)
-        self._ask(create, allocate, activate, refund)
-        with self._drawn(self._give_all(create, allocate).drawn) as pin:
-            receipt = self._give_all(activate, refund)
-        return self._sale(card, receipt, pin)
+        """Give an amount that was earned as merchandise credit on a new electronic card; of a promo card, as promo."""
+        paid = self._entity("payment", payment)
+        order, payer = str(paid.facts["order"]), self._entity("gift_card", str(paid.facts["card"]))
+        kind = "promo" if payer.facts["kind"] == "promo" else "merchandise_credit"
+        facts = {"form": "electronic", "kind": kind, "card_set": card_set, "currency": paid.currency}
+        receipt = self._give_all(
+            self._command("gift_card", card, "create", facts, f"{key}/card", by),
+            self._command("gift_card", card, "allocate", {"order": order}, f"{key}/allocate", by),
+            self._command("gift_card", card, "activate", {"order": order}, f"{key}/activate", by),
+            self._command("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason),
+        )
+        return self._sale(card, receipt, receipt.drawn)
 
     # Cards get lost
 
     def suspend(
-        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
-    ) -> Receipt:
+        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Let nothing be spent from a card, with all its balances. What is held may still be earned.
 
         Nothing new can be held on it. So a partial shipment keeps the rest held only if the provider can keep it
         (`settle`, `keep_hold`). Otherwise the rest is uncovered afterwards, and its advanced hold is refused.
         """
-        return self._do("gift_card", card, "suspend", {}, key, by, reason, connection=connection)
+        return self._do("gift_card", card, "suspend", {"order": order}, key, by, reason, connection=connection)
 
     def reinstate(
-        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
-    ) -> Receipt:
+        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Put a suspended card, with every balance on it, back to where it was."""
-        return self._do("gift_card", card, "reinstate", {}, key, by, reason, connection=connection)
+        return self._do("gift_card", card, "reinstate", {"order": order}, key, by, reason, connection=connection)
 
     def replace(
         self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
-        by: str | None = None, reason: str | None = None,
+        order: str | None = None, by: str | None = None, reason: str | None = None,
     ) -> Sale:  # fmt: skip
         """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
 
@@ -295,7 +201,7 @@ class Books(Holding):
             raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
         old, steps = self._entity("gift_card", card), []
         if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
-            steps.append(self._command("gift_card", card, "suspend", {}, f"{key}/suspend", by, reason))
+            steps.append(self._command("gift_card", card, "suspend", {"order": order}, f"{key}/suspend", by, reason))
         form = "physical" if number else "electronic"
         if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
             form = "in_use"
@@ -303,7 +209,7 @@ class Books(Holding):
             like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
             blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
             steps.append(self._command("gift_card", new, "create", blank, f"{key}/card", by))
-        facts = {"old": card, "new": new, "form": form, "currency": old.currency}
+        facts = {"old": card, "new": new, "form": form, "currency": old.currency, "order": order}
         steps.append(self._command("replacement", key, "create", facts, f"{key}/create", by))
         begun = self.engine.seen(f"{key}/replace")  # said again, it is about the amount of then
         amount = begun["amount"] if begun else self.card(card).available
@@ -325,13 +231,19 @@ class Books(Holding):
         return any(each.facts["new"] == new and each.state == "replaced" for each in before)
 
     def cash_out(
-        self, card: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
-    ) -> Receipt:
+        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
         begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
         amount = begun["amount"] if "amount" in begun else self.card(card).available
-        return self._do("gift_card", card, "cash_out", {"amount": amount}, key, by, reason, connection=connection)
+        args = {"amount": amount, "order": order}
+        return self._do("gift_card", card, "cash_out", args, key, by, reason, connection=connection)
 
-    def adjust(self, card: str, amount: Amount, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
+    def adjust(
+        self, card: str, amount: Amount, *, key: str, by: str, reason: str, order: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Correct a balance by hand; an amount below zero takes away."""
-        return self._do("gift_card", card, "adjust", {"amount": amount}, key, by, reason, connection=connection)
+        args = {"amount": amount, "order": order}
+        return self._do("gift_card", card, "adjust", args, key, by, reason, connection=connection)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from tallystick.cli.checking import check, diff
+from tallystick.cli.checkout import checkout
 from tallystick.cli.looking import history, may, show, verify
 from tallystick.cli.machines import diagram, machines, schema
 from tallystick.cli.provider import adopt, balance, reconcile, sandbox
@@ -29,7 +30,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Execute": [run, due, recover, resolve],
     "Look": [show, may, history, verify],
     "What waits": [stuck, waiting, holds],
-    "At the provider": [balance, reconcile, adopt, sandbox],
+    "At the provider": [balance, reconcile, checkout, adopt, sandbox],
     "Machines": [machines, diagram, check, diff, schema],
     "Test": [simulate, fuzz],
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,6 +141,17 @@ def write_pins_to(file: str | None) -> Callable[[str, str], None]:
             os.fsync(pins.fileno())
 
     return write_pin
+
+
+# What is read from stdin, where no shell remembers it
+
+
+def stdin_line(what: str) -> str:
+    """The next line of stdin. Raises UsageError."""
+    text = sys.stdin.readline().strip()
+    if not text:
+        raise click.UsageError(f"stdin has no line with the {what}: write it on a line of its own")
+    return text
 
 
 # Who answers for a change

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.options import books_options, by_and_reason
+from tallystick.cli.options import books_options, by_and_reason, stdin_line
 from tallystick.cli.printing import print_answer
 from tallystick.errors import Invalid
 
@@ -37,8 +37,8 @@ def balance(
     from tallystick.books.balance import BalanceDesk, Said
     from tallystick.cli import as_json, as_tables
 
-    number = _line("number") if number == "-" else number
-    pin = _line("PIN") if pin_stdin else None
+    number = stdin_line("number") if number == "-" else number
+    pin = stdin_line("PIN") if pin_stdin else None
     asking = client or f"command line, {getpass.getuser()}"
     with books.opened(asks=True) as engine:
         desk = BalanceDesk(engine, currency or _currency_of(engine, number))
@@ -48,14 +48,6 @@ def balance(
     plain = as_json.balance(answer)
     print_answer(json_out, plain, lambda: [as_tables.balance_text(plain)])
     ctx.exit(0 if answer.said is Said.FOUND else 1)
-
-
-def _line(what: str) -> str:
-    """The next line of stdin. Raises UsageError."""
-    text = sys.stdin.readline().strip()
-    if not text:
-        raise click.UsageError(f"stdin has no line with the {what}: write it on a line of its own")
-    return text
 
 
 def _currency_of(engine: Engine, number: str) -> str:

@@ -164,6 +164,9 @@ class ClutchSettings:
         "What Manhattan's Activate does for a physical card. Allocating by number is documented as its activation."))
     activate_electronic: Activation = attrs.field(default="nothing", metadata=_ask("unknown",
         "What it does for an electronic card after allocate, which makes the card active (documented)."))
+    activate_with_pin: bool = attrs.field(default=True, metadata=_ask("documented",
+        "Send the PIN with an activation, if it is known, and have it checked. Manhattan's message has number and PIN. "
+        "That allocate takes the same fields as the other methods is unknown."))
     overdraw_field: str = attrs.field(default="redeemMaxOnOverdraw", metadata=_ask("client",
         "The field that says: take what there is, if it is less than asked."))
     overdraw_on_hold: bool = attrs.field(default=True, metadata=_ask("unknown",
@@ -193,6 +196,12 @@ class ClutchSettings:
         "`reactivate` exists. Its body is unknown, so only the card's number would be sent."))
     alternate_field: str = attrs.field(default="alternateCustomer", metadata=_ask("unknown",
         "The second set of demographics in updateAccount. Answers use this name."))
+    giver_field: str = attrs.field(default="giverCustomer", metadata=_ask("unknown",
+        "Who gives the card, in updateAccount. Answers use this name."))
+    custom_number_field: str = attrs.field(default="customCardNumber", metadata=_ask("inferred",
+        "A card number of the shop's own, in updateAccount. That it can be set is documented, the name is search's."))
+    custom_data_field: str = attrs.field(default="customData", metadata=_ask("inferred",
+        "A text of the shop's own, in updateAccount. That it can be set is documented, the name is search's."))
     checkout_setup_field: str = attrs.field(default="checkoutTransactionId", metadata=_ask("unknown",
         "How the second stage of a checkout names the first. checkoutLookup uses this name."))
 

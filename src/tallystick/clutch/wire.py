@@ -73,7 +73,7 @@ def _amount_fits(call: Call) -> bool:
 
 def _allocate(call: Call, settings: ClutchSettings) -> Request | Outcome:
     if card := number_of(call):
-        return Request("allocate", {"cardNumber": digits(card, settings.numbers_as)})
+        return Request("allocate", {"cardNumber": digits(card, settings.numbers_as), **_pin(call, settings)})
     card_set = card_set_of(call, settings)
     if card_set is None:
         return _cannot("no card set is named, neither by the card nor by the setting card_sets")
@@ -89,8 +89,13 @@ def _activate(call: Call, settings: ClutchSettings) -> Request | Outcome:
         case "allocate":
             return _allocate(call, settings)
         case "update_account":
-            return _account(call, settings, {})
+            return _account(call, settings, _pin(call, settings))
     return Outcome(Result.CONFIRMED)
+
+
+def _pin(call: Call, settings: ClutchSettings) -> Json:
+    """The PIN that an activation was given, if it is to be sent."""
+    return with_pin(call.secrets.get("pin") if settings.activate_with_pin else None, number_of(call), settings)
 
 
 def activation(call: Call, settings: ClutchSettings) -> str:
@@ -162,10 +167,20 @@ OWNER = {"first_name": "firstName", "last_name": "lastName", "address1": "addres
 
 def _update_account(call: Call, settings: ClutchSettings) -> Request:
     """Whose card it is. Names and addresses are secrets: they are passed on, and kept nowhere."""
-    field = settings.alternate_field if call.args.get("alternate") is True else "primaryCustomer"
-    told = {theirs: call.secrets[ours] for ours, theirs in OWNER.items() if ours in call.secrets}
-    enrolled = {"countAsEnrollment": True} if call.args.get("enrolls") is True else {}
-    return _account(call, settings, {**({field: told} if told else {}), **enrolled})
+    args, secrets = call.args, call.secrets
+    field = settings.giver_field if args.get("giver") is True else "primaryCustomer"
+    field = settings.alternate_field if args.get("alternate") is True else field
+    person = {theirs: secrets[ours] for ours, theirs in OWNER.items() if ours in secrets}
+    own = {settings.custom_number_field: secrets.get("custom_number"),
+           settings.custom_data_field: secrets.get("custom_data")}  # fmt: skip
+    wanted = [
+        {"thirdParty": name.strip(), "optIn": answer}
+        for names, answer in (("opts_in", True), ("opts_out", False))
+        for name in secrets.get(names, "").split(",")
+        if name.strip()
+    ]
+    told = {field: person, "countAsEnrollment": args.get("enrolls") is True, **own, "thirdPartyUpdates": wanted}
+    return _account(call, settings, {name: value for name, value in told.items() if value})
 
 
 def _account(call: Call, settings: ClutchSettings, fields: Mapping[str, object]) -> Request:

@@ -1,8 +1,8 @@
 """Which cards are held or redeemed only with their PIN: asked before such a call is opened.
 
-A page says where a PIN is asked for. A command that takes `pin`, and whose call takes one too, is refused without it,
-as far as the policy demands it of the card. What takes no PIN needs none: an advanced hold, a settlement. Whoever is
-named as the one who gives the command (`by`), a member of staff, may leave it out.
+A page says where a PIN is asked for. A command that takes `pin`, and whose call takes `has_pin` too, is refused without
+it, as far as the policy demands it of the card. Others need none: an advanced hold, a settlement, an activation.
+Whoever is named as the one who gives the command (`by`), a member of staff, may leave it out.
 
     required   the PIN of every card is demanded, unless it is known that it has none
     if_known   only that of a card that was drawn with one
@@ -47,7 +47,7 @@ class Pins:
     def missing(self, machines: Machines, request: Request, intent: Intent, by: str | None) -> Refusal | None:
         """The refusal of a command without the PIN that it needs."""
         asked, first = intent.asked, intent.steps[0].entity
-        if asked is None or by or PIN not in VERBS[asked.verb] or asked.args.get(PIN) is not None:
+        if asked is None or by or HAS_PIN not in VERBS[asked.verb] or asked.args.get(PIN) is not None:
             return None
         machine = machines.at(first.machine, first.machine_version)
         if PIN not in machine.commands[request.command].arguments or not self._demands(asked):

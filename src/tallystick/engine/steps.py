@@ -288,7 +288,8 @@ def _call_for(work: UnitOfWork, intent: Intent, again: CallRow | None) -> Call:
     secret = _SECRETS[asked.verb]
     args = {name: value for name, value in asked.args.items() if value is not None and name not in secret}
     secrets = {name: str(asked.args[name]) for name in secret if asked.args.get(name) is not None}
-    order = intent.steps[0].entity.facts.get("order")
+    first = intent.steps[0]
+    order = first.args.get("order") or first.entity.facts.get("order")
     id = again.id if again else work.ids()
     return Call(id, asked.verb, card_facts(asked.entity), args, secrets, order if isinstance(order, str) else None)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 # fmt: off
 VERBS: Mapping[str, Mapping[str, str]] = {
     "allocate":     {},
-    "activate":     {"number": "number?"},
+    "activate":     {"number": "number?", "pin": "secret?"},
     "issue":        {"amount": "money", "return_related": "flag"},
     "hold":         {"amount": "money", "pin": "secret?", "has_pin": "flag?", "allow_partial": "flag"},
     "redeem":       {"amount": "money", "pin": "secret?", "has_pin": "flag?", "allow_partial": "flag"},
@@ -21,7 +21,8 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "update_account": {
         "first_name": "secret?", "last_name": "secret?", "email": "secret?", "phone": "secret?", "address1": "secret?",
         "address2": "secret?", "city": "secret?", "region": "secret?", "postal": "secret?", "country": "secret?",
-        "alternate": "flag", "enrolls": "flag",
+        "alternate": "flag", "giver": "flag", "enrolls": "flag", "custom_number": "secret?", "custom_data": "secret?",
+        "opts_in": "secret?", "opts_out": "secret?",
     },
 }
 # fmt: on

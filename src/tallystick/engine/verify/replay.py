@@ -113,7 +113,7 @@ class Replay:
             except UNREADABLE:  # `_amounts` says so
                 asks = None
         entries = self.journal.calls.setdefault(str(entry.call), [])
-        entries.append(CallEntry(entry, asks, so_far.facts.get("order")))
+        entries.append(CallEntry(entry, asks, args.get("order") or so_far.facts.get("order")))
 
     def _hear_of_follow_ups(
         self, machine: Machine, row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed

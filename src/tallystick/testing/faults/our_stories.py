@@ -173,6 +173,22 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "c1", "redeem", amount="3.00"),
         _authorize("p3", "c1", "5.01", PIN),  # declined
     ),
+    "given": (
+        lambda books: books.sell_electronic(
+            "c1", "20.00", CURRENCY, order="o-1", key="sell/c1", card_set="GIFT", kind="promo", issue=False
+        ),
+        lambda books: books.register("c1", {"first_name": "Ana"}, giver=True, order="o-1", key="register/c1"),
+        lambda books: books.issue("sell/c1", key="issue/c1"),
+        lambda books: books.credit_to_new("c2", "15.00", CURRENCY, order="o-2", key="credit/c2", card_set="GIFT"),
+        lambda books: books.credit("c2", "5.00", order="o-3", key="credit/c2/2"),
+        lambda books: books.ship_physical(
+            "plastic-1", NUMBERS["plastic-1"], "10.00", CURRENCY, order="o-1", key="sell/plastic-1", pin=PIN
+        ),
+        lambda books: books.ship_physical(
+            "plastic-2", NUMBERS["plastic-2"], "10.00", CURRENCY, order="o-1", key="sell/plastic-2", review=True
+        ),
+        lambda books: books.approve("sell/plastic-2", key="approve/plastic-2", by="ann"),
+    ),
     "looked at first": (
         _sell("c1", "20.00", review=True),
         lambda books: books.approve("sell/c1", key="approve/c1", by="ann"),

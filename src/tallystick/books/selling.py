@@ -1,0 +1,167 @@
+"""Cards are sold, given away, or given as credit; they are topped up, and get an owner.
+
+A sale is an order line of its own (`machines/fulfilment.yaml`), named by the key it was made with. In the documented
+order a card is drawn, then its owner is told to the provider, and only then does it carry value. Names and addresses
+are kept nowhere, so whoever has them gives them in the call that passes them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tallystick.books.base import BaseBooks
+from tallystick.books.views import Sale, card_view
+from tallystick.engine.receipt import Command, Receipt
+from tallystick.errors import Invalid
+from tallystick.money import Money
+
+Amount = Money | str
+Person = Mapping[str, str]  # first_name, last_name, email, phone, address1, address2, city, region, postal, country
+
+
+class Selling(BaseBooks):
+    """Verbs that bring a card into a customer's hands."""
+
+    def sell_electronic(
+        self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
+        kind: str = "gift", review: bool = False, issue: bool = True, due: datetime | None = None,
+        owner: Person | None = None, alternate: Person | None = None, giver: Person | None = None,
+        limits: Mapping[str, Amount] | None = None, by: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Sell an electronic card: allocate, activate, issue. A `promo` card is given away, not sold.
+
+        With `owner`, `alternate` or `giver`, the provider is told these people before the value is put on. Without
+        `issue`, the card has its number and no value: `issue` puts it on, such as after the capture. With `review`, the
+        sale waits for `approve`; with `due`, for its day and `run_due`.
+        """
+        named = {"owner": owner, "alternate": alternate, "giver": giver}
+        people = {whose: person for whose, person in named.items() if person is not None}
+        if people and (review or due):
+            raise Invalid(f"{', '.join(people)}: names are not kept until then; register them when the card is drawn")
+        facts = {"card_set": card_set, "kind": kind, **(limits or {})}
+        step = "review" if review else "allocate"
+        first = self._command("fulfilment", key, step, {}, f"{key}/{step}", by, due=due)
+        told = [
+            self._command("gift_card", card, "register", {**person, "order": order, **_as(whose)}, f"{key}/{whose}", by)
+            for whose, person in people.items()
+        ]
+        later = [*told, self._command("fulfilment", key, "issue", {}, f"{key}/issue", by)] if told and issue else told
+        waits = bool(told) or not issue
+        receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, waits, first, *later)
+        return self._sold(card, receipt)
+
+    def ship_physical(
+        self, card: str, number: str | None, amount: Amount, currency: str, *, order: str, key: str,
+        kind: str = "gift", pin: str | None = None, review: bool = False,
+        limits: Mapping[str, Amount] | None = None, by: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Sell a physical card when it ships, with the number scanned: activate, issue. The provider checks a `pin`.
+
+        With `review`, the sale waits for `approve`. If the number was scanned by then, it ships with the approval.
+        Otherwise say it again with the number and without `review`.
+        """
+        if review and pin is not None:
+            raise Invalid("a PIN is not kept until the review is over; give it when the card ships")
+        facts = {"kind": kind, **(limits or {})}
+        step = "review" if review else "ship" if pin is None else "ship_with_pin"
+        first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, f"{key}/{step}", by)
+        return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, False, first))
+
+    def credit_to_new(
+        self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
+        review: bool = False, owner: Person | None = None, by: str | None = None,
+    ) -> Sale:  # fmt: skip
+        """Give merchandise credit on a new electronic card for what came back, however the `order` was paid.
+
+        What a gift card has paid, `refund`, `refund_to` and `refund_to_new` give back: they know what was earned.
+        """
+        return self.sell_electronic(
+            card, amount, currency, order=order, key=key, card_set=card_set, kind="merchandise_credit", review=review,
+            owner=owner, by=by,
+        )  # fmt: skip
+
+    def credit(
+        self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
+        reason: str | None = None, connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """Give credit for what came back on a card that is in use."""
+        args = {"amount": amount, "order": order}
+        return self._do("gift_card", card, "credit", args, key, by, reason, connection=connection)
+
+    def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
+        """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
+        line = self._entity("fulfilment", sale)
+        approve = self._command("fulfilment", sale, "approve", {}, key, by, reason)
+        return self._sold(str(line.facts["card"]), self._give_all(approve))
+
+    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
+        """Reject a sale under review; no card is touched."""
+        return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
+
+    def issue(self, sale: str, *, key: str, by: str | None = None, connection: Any = None) -> Receipt:
+        """Put the value on the card of a sale that was made without `issue`."""
+        return self._do("fulfilment", sale, "issue", {}, key, by, connection=connection)
+
+    def reload(
+        self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """Add value to an issued gift card."""
+        return self._do("gift_card", card, "reload", {"amount": amount, "order": order}, key, by, connection=connection)
+
+    def register(
+        self, card: str, owner: Person | None = None, *, key: str, alternate: bool = False, giver: bool = False,
+        enrolls: bool = False, custom_number: str | None = None, custom_data: str | None = None,
+        opt_ins: Mapping[str, bool] | None = None, order: str | None = None, by: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
+
+        So after a lost answer only the caller can say it again. `alternate`, `giver`: the person is not the owner, but
+        another one, or who has paid. `custom_number`, `custom_data`: a number and a text of your own, for the provider
+        to keep. `opt_ins`: who may write to the owner, such as `{"email": True}`.
+        """
+        wanted = opt_ins or {}
+        args = {
+            **(owner or {}), "alternate": alternate, "giver": giver, "enrolls": enrolls, "custom_number": custom_number,
+            "custom_data": custom_data, "opts_in": _listed(wanted, True), "opts_out": _listed(wanted, False),
+            "order": order,
+        }  # fmt: skip
+        return self._do("gift_card", card, "register", args, key, by, connection=connection)
+
+    # Inside
+
+    def _line(
+        self, card: str, form: str, amount: Amount, currency: str, order: str, key: str, facts: Mapping[str, object],
+        by: str | None, waits: bool, *steps: Command,
+    ) -> Receipt:  # fmt: skip
+        """The card and the order line that sells it, and the line's first steps."""
+        blank = {"form": form, "currency": currency, **facts}
+        line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
+        return self._give_all(
+            self._command("gift_card", card, "create", blank, f"{key}/card", by),
+            self._command("fulfilment", key, "create", {**line, "issue_later": waits or None}, f"{key}/line", by),
+            *steps,
+        )
+
+    def _sold(self, card: str, receipt: Receipt) -> Sale:
+        """What the customer gets, as far as the line has gone."""
+        with self._drawn(receipt.drawn) as pin:
+            for each in receipt.followed:
+                each.or_raise()
+        return self._sale(card, receipt.last, pin)
+
+    def _sale(self, card: str, receipt: Receipt, pin: str | None) -> Sale:
+        return Sale(card, receipt, card_view(self._entity("gift_card", card), self.engine.numbers).number, pin)
+
+
+def _as(whose: str) -> dict[str, object]:
+    """The flag that says who the person is; the owner has none."""
+    return {} if whose == "owner" else {whose: True}
+
+
+def _listed(opt_ins: Mapping[str, bool], wanted: bool) -> str | None:
+    """The names with this answer, in one text."""
+    return ", ".join(name for name, answer in opt_ins.items() if answer is wanted) or None
