@@ -23,6 +23,7 @@ from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import mask
 from tallystick.money import Money
+from tallystick.provider.protocol import Result
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed
 
@@ -72,6 +73,17 @@ class OpenCall:
 
 
 @attrs.frozen
+class LateAnswer:
+    """A closed call of which the provider said something else later. A person sets right what the two disagree on."""
+
+    row: CallRow  # as the store has it
+    why: str  # how it was closed, and what was said later
+    said: Result  # what was said later
+    amount: Money | None  # that this is about, if it is about money
+    reference: str | None  # the provider's id of what it did then
+
+
+@attrs.frozen
 class Queued:
     """A command of the queue that is not done."""
 
@@ -111,9 +123,10 @@ class Stuck:
     calls: tuple[OpenCall, ...]
     queue: tuple[Queued, ...]
     uncovered: tuple[Uncovered, ...]  # payments with an uncovered part
+    late: tuple[LateAnswer, ...] = ()  # closed calls of which the provider said something else later
 
     def __bool__(self) -> bool:
-        return bool(self.calls or self.queue or self.uncovered)
+        return bool(self.calls or self.queue or self.uncovered or self.late)
 
     @property
     def totals(self) -> dict[str, Total]:
@@ -122,6 +135,7 @@ class Stuck:
             "calls": total(each.amount for each in self.calls),
             "queue": total(each.amount for each in self.queue),
             "uncovered": total(each.amount for each in self.uncovered),
+            "late": total(each.amount for each in self.late),
         }
 
 
@@ -220,7 +234,21 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
             if each.accounts["uncovered"]
             and not any(row.cause and not is_changed(row) for row in reading.waiting(*each.ref))
         ]
-    return Stuck(tuple(calls), tuple(queue), tuple(uncovered))
+        late = tuple(_late_answers(reading))
+    return Stuck(tuple(calls), tuple(queue), tuple(uncovered), late)
+
+
+def _late_answers(reading: Reading) -> Iterator[LateAnswer]:
+    """Those that nothing explains. Of two calls that look alike, one may have been given the other's transaction."""
+    for row in reading.late_answers():
+        said = row.late_answer
+        assert said is not None
+        others = (each for each in reading.calls_on(row.machine, row.entity) if each.id != row.id)
+        if said.reference is not None and any(said.reference in each.ids for each in others):
+            continue
+        minor = said.amount if said.amount is not None else row.amount
+        amount = Money(minor, row.currency) if minor is not None else None
+        yield LateAnswer(row, row.note or "", said.result, amount, said.reference)
 
 
 def _is_followed(reading: Reading, entity: Entity) -> bool:

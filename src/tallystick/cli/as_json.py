@@ -28,7 +28,7 @@ from tallystick.store.rows import CallRow, EntryRow, QueueRow, stamp
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.differences import Difference, Reconciliation
-    from tallystick.books.waiting import OldHold, Stuck, Total, Uncovered, Waiting
+    from tallystick.books.waiting import LateAnswer, OldHold, Stuck, Total, Uncovered, Waiting
     from tallystick.money import Money
 
 Plain = dict[str, Any]
@@ -230,7 +230,13 @@ def verify_report(of: VerifyReport) -> Plain:
 
 def stuck(of: Stuck) -> Plain:
     """Everything that waits for a person."""
-    return {**_not_done(of), "uncovered": [_payment(each) for each in of.uncovered], "totals": _totals(of.totals)}
+    return {**_not_done(of), "uncovered": [_payment(each) for each in of.uncovered],
+            "late": [_late(each) for each in of.late], "totals": _totals(of.totals)}  # fmt: skip
+
+
+def _late(of: LateAnswer) -> Plain:
+    told = {"said": of.said.value, "reference": of.reference, "amount": _amount(of.amount), "why": of.why}
+    return {**call(of.row), **told, "due": None}
 
 
 def waiting(of: Waiting) -> Plain:

@@ -191,6 +191,7 @@ def stuck_tables(plain: Plain) -> list[RenderableType]:
     tables += [_calls_table(plain["calls"], "call in doubt"), _queue_table(plain["queue"], "given up")]
     rows = [[each["payment"], each["order"], _card(each), each["state"], _money(each)] for each in plain["uncovered"]]
     tables.append(grid("payment", "order", "card", "state", "uncovered", rows=rows, right=("uncovered",)))
+    tables.append(_calls_table(plain["late"], "late answer"))
     return [*_filled(tables), _totals_text(plain["totals"], "for a person", "given up")]
 
 
@@ -235,7 +236,7 @@ def _due_text(at: str | None) -> str:
 
 def _totals_text(plain: Plain, whom: str, queue: str) -> Text:
     """How many wait, and how much: of each kind by itself."""
-    names = {"calls": "in doubt", "queue": queue, "uncovered": "uncovered"}
+    names = {"calls": "in doubt", "queue": queue, "uncovered": "uncovered", "late": "answered late"}
     kinds = []
     for kind, each in plain.items():
         if kind != "count" and each["count"]:

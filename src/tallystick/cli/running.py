@@ -118,7 +118,7 @@ def recover(grace: int, workers: int, pins: str | None, books: BooksOptions, jso
 
 @click.command()
 @click.argument("call")
-@click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable"]))
+@click.argument("result", type=click.Choice(["confirmed", "declined", "unavailable", "dismissed"]))
 @click.option("--reference", help="The provider's id of what it did; needed if value moved.")
 @click.option("--number", help="The number that was drawn for a new card.")
 @click.option("--amount", help="What was confirmed, if less than was asked.")
@@ -133,6 +133,7 @@ def resolve(
 
     CALL is its id, or its first characters if no other open call begins with them. Declined means that the provider
     said no, which is the end of it. Unavailable means that it was surely not done, and may be sent again under its key.
+    Dismissed is for a closed call of which the provider said something else later, once you have dealt with that.
     """
     with books.opened() as engine:
         receipt = engine.resolve(call, result, by=by, reason=reason, reference=reference, amount=amount, number=number)

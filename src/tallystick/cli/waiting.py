@@ -32,9 +32,9 @@ def stuck(
     """List what waits for a person, and nothing else.
 
     These are calls that the provider's record does not decide, with the evidence; queued commands that were refused or
-    declined, or failed too often; and payments of which nobody covers a part. End a call with `tallystick resolve`, and
-    a command with --dismiss or --again. The exit code is 1 if anything is left in the list. What goes on by itself is
-    in `tallystick waiting`.
+    declined, or failed too often; payments of which nobody covers a part; and answers that came after the end of a call
+    and say otherwise. End a call, or lay its late answer aside, with `tallystick resolve`, and a command with --dismiss
+    or --again. The exit code is 1 if anything is left in the list. What goes on by itself is in `tallystick waiting`.
     """
     from tallystick.books.waiting import stuck as waiting_for_a_person
     from tallystick.cli import as_json, as_tables

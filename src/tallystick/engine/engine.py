@@ -242,13 +242,17 @@ class Engine:
     ) -> Receipt:  # fmt: skip
         """A person says what became of a call, on the evidence in its note.
 
-        "confirmed"; "declined", and that was its end; or "unavailable": surely not done, and may be sent again.
+        "confirmed"; "declined", and that was its end; or "unavailable": surely not done, and may be sent again. Of a
+        closed call: "dismissed", once its late answer was dealt with.
 
         Raises:
             NotFound: there is no such call.   Invalid: it is closed already, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
         row = by_hand.call_named(self.store, call)
+        if result == by_hand.DISMISSED:
+            dismissed: Receipt = self._commits.one(end_call.dismissing(row.id, by=by, reason=reason))
+            return dismissed
         outcome = by_hand.outcome(row, result, reference=reference, amount=amount, number=number)
         return self._resolve(row.id, outcome, by=by, reason=reason)
 
@@ -262,7 +266,7 @@ class Engine:
         outcome = Outcome(Result.UNAVAILABLE, text="nothing was sent, as our own store took too long")
         if self._is_prompt(call):
             outcome = ask_provider.performed(self.provider, self.numbers, call, self.on_pin)
-        return self._resolve(call.id, outcome, attempt=_attempt(call))
+        return self._resolve(call.id, outcome, attempt=_attempt(call), heard=True)
 
     def _is_prompt(self, call: Call) -> bool:
         """Whether the call is so young that nobody takes it for forgotten. After a clock was set: no."""

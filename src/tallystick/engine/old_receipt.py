@@ -58,6 +58,8 @@ def _before(entry: EntryRow) -> dict[str, int]:
 
 
 def _why(row: CallRow | None, outcome: Outcome | None) -> str:
+    if row is not None and row.late is not None:
+        return f"{row.verb}: {row.note} (call {row.id})"
     if row is None or (row.state == "confirmed" and (row.attempts < 2 or not row.note)):
         return ""
     if row.state == "confirmed":  # what an earlier attempt may have left behind

@@ -235,10 +235,13 @@ def uncreatable(
 def _carry_out(
     work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, again: CallRow | None, send: bool
 ) -> tuple[Receipt, Call | None]:
-    if again is not None and (intent.asked is None or intent.asked.verb != again.verb):
+    late = again is not None and again.late is not None and again.unclear
+    if again is not None and (late or intent.asked is None or intent.asked.verb != again.verb):
         entity = intent.steps[0].entity
         machine = work.machines.at(entity.machine, entity.machine_version)
         why = f"it has moved on since this key asked for {again.verb} and nobody was there; give it a new key"
+        if late:
+            why = f"{again.note} (call {again.id}); first a person has to look, see tallystick stuck"
         return _refused(work, command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
     if intent.asked is None:
         return _apply(work, command, resolve.complete(work.machines, intent), mark, _before(intent), None), None

@@ -143,6 +143,7 @@ class MemoryStore:
             anew = old is not None and (old.state, row.state) == ("unavailable", "open")
             stays = (*CALL_STAYS, *(() if anew else CALL_ASKS))
             stays = stays if old is None or old.state == "open" or anew else (*stays, *CALL_ENDED)
+            stays = (*stays, "late") if old is not None and old.late is not None and not anew else stays
             _same("call", row.id, old, row, stays)
         for queued in changes.queue.values():
             _same("queued command", queued.key, self._queue.get(queued.key), queued, QUEUE_STAYS)
@@ -264,6 +265,10 @@ class MemoryStore:
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         found = [self._calls[each] for each in self._calls_on.get((machine, id), ()) if each in self._calls]
         return sorted(found, key=lambda row: (row.opened, row.id))
+
+    def late_answers(self) -> list[CallRow]:
+        found = (each for each in self._calls.values() if each.late is not None and each.unclear)
+        return sorted(found, key=lambda row: (row.closed or "", row.id))
 
     def all_calls(self) -> Iterator[CallRow]:
         yield from self._calls.values()

@@ -107,6 +107,9 @@ class Lookup(Protocol):
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         """Open calls, oldest first."""
 
+    def late_answers(self) -> list[CallRow]:
+        """Closed calls of which the provider said something else later, until a person has dealt with that."""
+
     def all_calls(self) -> Iterator[CallRow]: ...
 
     def calls_on(self, machine: str, id: str) -> list[CallRow]:

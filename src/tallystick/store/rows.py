@@ -115,6 +115,7 @@ class CallRow:
     takes: str | None = attrs.field(default=None, repr=False)  # nobody else may have it meanwhile
     unclear: bool = attrs.field(default=False, converter=bool)  # the provider's record leaves it to a person
     claims: str | None = None  # the provider's transaction that it did; no other call did it
+    late: str | None = None  # an answer that came after its end and says otherwise; `unclear`: for a person to see
     hash: str = attrs.field(default="", eq=False)  # `row_hash` of the rest, given by the engine as it is written
 
     @property
@@ -139,17 +140,24 @@ class CallRow:
     @property
     def ended(self) -> Outcome | None:
         """How it ended, once it is closed."""
-        if self.outcome is None:
-            return None
-        fields = json.loads(self.outcome)
-        reason = Reason(fields.pop("reason")) if "reason" in fields else None
-        return Outcome(Result(fields.pop("result")), reason=reason, **fields)
+        return None if self.outcome is None else _decoded(self.outcome)
+
+    @property
+    def late_answer(self) -> Outcome | None:
+        """What the provider said after it was closed, if that was something else."""
+        return None if self.late is None else _decoded(self.late)
 
     @property
     def ids(self) -> list[str]:
         """The provider's names for what it did: the transaction's and the request's."""
         ended = self.ended
         return [id for id in (ended.reference, ended.request) if id] if ended else []
+
+
+def _decoded(text: str) -> Outcome:
+    fields = json.loads(text)
+    reason = Reason(fields.pop("reason")) if "reason" in fields else None
+    return Outcome(Result(fields.pop("result")), reason=reason, **fields)
 
 
 def encode_outcome(outcome: Outcome) -> str:

@@ -122,6 +122,10 @@ class SqliteReading:
         row = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE claims = ?", (transaction,)).fetchone()
         return CallRow(*row) if row else None
 
+    def late_answers(self) -> list[CallRow]:
+        rows = self._cursor.execute(f"SELECT {_CALL} FROM call WHERE late IS NOT NULL AND unclear ORDER BY closed, id")
+        return [CallRow(*row) for row in rows.fetchall()]
+
     def all_calls(self) -> Iterator[CallRow]:
         for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
             yield CallRow(*row)

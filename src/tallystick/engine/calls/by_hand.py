@@ -15,6 +15,7 @@ from tallystick.store.rows import CallRow
 
 SHORTEST_PREFIX = 4  # characters of a call's id that may stand for the whole
 SAID = (Result.CONFIRMED, Result.DECLINED, Result.UNAVAILABLE)
+DISMISSED = "dismissed"  # a late answer was dealt with
 NUMBERED = "allocate"  # its answer is a card number
 
 
@@ -28,14 +29,15 @@ def named(by: object, reason: object) -> None:
 
 
 def call_named(store: Store, call: str) -> CallRow:
-    """The call with this id, or the one open call whose id begins so. Raises NotFound, or Invalid for several."""
+    """The call with this id, or the one that waits and begins so. Raises NotFound, or Invalid for several."""
     begins = []
     if isinstance(call, str) and call.isprintable():
         with store.reading() as reading:
             row = reading.call(call)
             if row is not None:
                 return row
-            begins = [each for each in reading.calls() if each.id.startswith(call) and len(call) >= SHORTEST_PREFIX]
+            waiting = [*reading.calls(), *reading.late_answers()] if len(call) >= SHORTEST_PREFIX else []
+            begins = [each for each in waiting if each.id.startswith(call)]
     if len(begins) > 1:
         raise Invalid(f"{len(begins)} open calls begin with {quoted(call)}; give more of the id")
     if not begins:

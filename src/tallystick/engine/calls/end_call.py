@@ -37,6 +37,11 @@ def noting(id: str, evidence: str, *, unclear: bool) -> Job:
     return Job(partial(note, id=id, evidence=evidence, unclear=unclear), call=id)
 
 
+def dismissing(id: str, by: str, reason: str) -> Job:
+    """The job that lays aside an answer that came too late."""
+    return Job(partial(dismiss_late, id=id, by=by, reason=reason), call=id)
+
+
 def telling(id: str) -> Job:
     """The job that says what became of a call's command by now."""
     return Job(lambda work: receipt_of_call(work, _row(work, id)), call=id)
@@ -52,23 +57,25 @@ def resolve_call(
     provider: str = "",
     attempt: Attempt | None = None,
     found: bool = False,
+    heard: bool = False,
 ) -> Receipt:
     """End a call with its outcome, unless somebody was faster.
 
     `attempt` says which sending of the call had this outcome. If that one came to nothing, a later one may still
     succeed. If the outcome was `found` in the provider's record, it belongs to this sending, and to no other call.
+    `heard`: it is the provider's own answer, which counts even after the end of the call.
     A transaction of the `provider` is claimed by the call that it ends, and ends no other.
 
     Raises:
         Invalid: a person (`by`) names what belongs to another call.
     """
     row = _row(work, id)
-    if row.state != "open":
-        return _too_late(work, row, outcome)
-    if attempt not in (None, (row.attempts, row.asked)) and (found or outcome.result is not Result.CONFIRMED):
-        return receipt_of_call(work, row)
     steps = row.in_flight
     outcome = resolve.meant(outcome, partial=any(step.partial for step in steps))
+    if row.state != "open":
+        return _too_late(work, row, outcome, heard=heard, last=attempt == (row.attempts, row.asked))
+    if attempt not in (None, (row.attempts, row.asked)) and (found or outcome.result is not Result.CONFIRMED):
+        return receipt_of_call(work, row)
     if outcome.number is not None:
         outcome = work.numbers.outcome(outcome)
     claims = _claims(row, outcome, provider)
@@ -115,11 +122,33 @@ def _landing(work: UnitOfWork, steps: list[InFlight]) -> Iterator[tuple[Machine,
         yield machine, machine.rows[step.transition], entity, step.args
 
 
-def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome) -> Receipt:
-    """An answer to a closed call. If it confirms what was given back, that is noted, so that a person sees it."""
-    if outcome.result is Result.CONFIRMED and row.state != "confirmed":
-        text = f"it was closed as {row.state}, but then the provider confirmed it as {outcome.reference or 'done'}"
-        work.changes.calls[row.id] = attrs.evolve(row, note=text)
+def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome, *, heard: bool, last: bool) -> Receipt:
+    """An answer to a closed call. If it says otherwise, it is kept for a person; money stays where it is.
+
+    `last`: it is the answer to the last sending, so that a no means that the record or a person was wrong.
+    """
+    confirmed = outcome.result is Result.CONFIRMED
+    otherwise = confirmed
+    if row.state == "confirmed" and confirmed:  # done once more, if another transaction is named
+        named = {id for id in (outcome.reference, outcome.request) if id}
+        otherwise = heard and row.verb not in REPEATABLE and bool(named) and named.isdisjoint(row.ids)
+    elif row.state == "confirmed":
+        otherwise = heard and last and outcome.result is not Result.UNKNOWN
+    if otherwise and row.late is None:
+        said = f"confirmed it as {outcome.reference or 'done'}" if confirmed else f"said {outcome.result}"
+        text = f"it was closed as {row.state}, but then the provider {said}"
+        row = attrs.evolve(row, note=text, late=encode_outcome(outcome), unclear=True)
+        work.changes.calls[row.id] = row
+    return receipt_of_call(work, row)
+
+
+def dismiss_late(work: UnitOfWork, id: str, by: str, reason: str) -> Receipt:
+    """A person has dealt with an answer that came too late. Raises Invalid: there is none."""
+    row = _row(work, id)
+    if row.late is None or not row.unclear:
+        raise Invalid(f"call {row.id} is {row.state}, and no later answer of it waits for a person")
+    row = attrs.evolve(row, unclear=False, note=f"{row.note}; {by}: {reason}")
+    work.changes.calls[row.id] = row
     return receipt_of_call(work, row)
 
 

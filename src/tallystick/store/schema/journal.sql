@@ -127,11 +127,13 @@ CREATE TABLE call (
   takes      TEXT,                    -- the unique fact that its entity has once it is confirmed
   unclear    INTEGER NOT NULL CHECK (unclear IN (0, 1)),  -- the provider's record leaves it to a person
   claims     TEXT,                    -- the provider and its transaction, once that is confirmed: it counts once
+  late       TEXT,                    -- an answer that came after its end and says otherwise
   hash       TEXT NOT NULL            -- SHA-256 of this row, written with it
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX call_on ON call (machine, entity);
 CREATE INDEX call_open ON call (asked) WHERE state = 'open';
+CREATE INDEX call_late ON call (closed) WHERE late IS NOT NULL AND unclear;
 CREATE UNIQUE INDEX call_takes ON call (takes) WHERE state = 'open' AND takes IS NOT NULL;
 CREATE UNIQUE INDEX call_claims ON call (claims) WHERE claims IS NOT NULL;
 
@@ -156,6 +158,11 @@ WHEN OLD.state <> 'open' AND NOT (OLD.state = 'unavailable' AND NEW.state = 'ope
   AND (NEW.state IS NOT OLD.state OR NEW.attempts IS NOT OLD.attempts OR NEW.asked IS NOT OLD.asked
        OR NEW.closed IS NOT OLD.closed OR NEW.outcome IS NOT OLD.outcome OR NEW.claims IS NOT OLD.claims)
 BEGIN SELECT RAISE(ABORT, 'how a call ended is never changed'); END;
+
+CREATE TRIGGER call_late BEFORE UPDATE OF late ON call
+WHEN NEW.late IS NOT OLD.late AND (OLD.late IS NOT NULL OR NEW.state = 'open')
+  AND NOT (OLD.state = 'unavailable' AND NEW.state = 'open')
+BEGIN SELECT RAISE(ABORT, 'what was said of a call after its end is never changed'); END;
 
 CREATE TRIGGER call_remains BEFORE DELETE ON call
 BEGIN SELECT RAISE(ABORT, 'calls are never deleted'); END;

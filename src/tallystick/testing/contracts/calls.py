@@ -60,6 +60,17 @@ class Calls:
         put(store, Changes(calls={"c": call_row("c", state="confirmed", claims="p T2"), "b": second}))
         store.run(lambda transaction: transaction.claiming("p T2"))
 
+    def test_an_answer_after_the_end_waits_for_a_person_and_stays(self, store: Store) -> None:
+        told = call_row("a", state="declined", closed="2026-01-01T00:00:01.000Z", late="{}", unclear=True)
+        put(store, Changes(calls={"a": told, "b": call_row("b", entity="c2", unclear=True)}))
+        with store.reading() as look:
+            assert look.late_answers() == [told]
+        with pytest.raises(StoreError):
+            put(store, Changes(calls={"a": attrs.evolve(told, late='{"result":"declined"}')}))
+        put(store, Changes(calls={"a": attrs.evolve(told, unclear=False)}))
+        with store.reading() as look:
+            assert look.late_answers() == []
+
     def test_what_a_call_or_a_queued_command_is_about_stays(self, store: Store) -> None:
         call, queued = call_row("a"), queue_row("k")
         put(store, Changes(calls={"a": call}, queue={"k": queued}))
