@@ -86,6 +86,9 @@ class ClutchDouble:
         self._given.update(free[:1])
         return free[0] if free else None
 
+    def pin(self, number: str) -> str:
+        return str(self.sandbox.pin(number) or "")
+
     def sell_elsewhere(self, currency: str, amount: int) -> str | None:
         return None  # the sandbox's other channels only spend
 

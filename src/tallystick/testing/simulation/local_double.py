@@ -52,6 +52,9 @@ class LocalDouble:
     def new_physical_card(self, currency: str) -> str | None:
         return self._number()
 
+    def pin(self, number: str) -> str:
+        return "1234"
+
     def sell_elsewhere(self, currency: str, amount: int) -> str | None:
         return None
 

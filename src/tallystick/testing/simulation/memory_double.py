@@ -107,6 +107,9 @@ class MemoryDouble:
         self._cards[number] = _Card(number, currency)
         return number
 
+    def pin(self, number: str) -> str:
+        return "1234"
+
     def sell_elsewhere(self, currency: str, amount: int) -> str:
         number = self.new_physical_card(currency)
         self._change_elsewhere(self._cards[number], amount)

@@ -50,6 +50,9 @@ class ProviderDouble(Protocol):
     def new_physical_card(self, currency: str) -> str | None:
         """The number of a card that nobody has yet."""
 
+    def pin(self, number: str) -> str:
+        """What is printed beside the number; any text, if nobody checks it."""
+
     def sell_elsewhere(self, currency: str, amount: int) -> str | None:
         """The number of a card that another channel has sold."""
 

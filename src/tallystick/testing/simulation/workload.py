@@ -64,15 +64,20 @@ class Workload:
         form = "physical" if self._chance.random() < 0.25 else "electronic"
         more: dict[str, Any] = {"card_set": "GIFT"} if form == "electronic" else {}
         if self._chance.random() < 0.4:
-            more |= {"cash_out_limit": 600, "limit": 20000, "kind": self._chance.choice(["gift", "promo"])}
+            more |= {
+                "cash_out_limit": 600,
+                "limit": 20000,
+                "kind": self._chance.choice(["gift", "promo", "merchandise_credit"]),
+            }
         self._give("gift_card", id, "create", form=form, currency=currency, **more)
         self.cards.append(id)
         if len(self.cards) > CARDS - 2:
             self.cards.pop(0)
         if self._chance.random() < 0.4:
             sale = f"f{self._count}"
+            later = form == "electronic" and self._chance.random() < 0.3
             self._give("fulfilment", sale, "create", order=sale, card=id, form=form, amount=self.amount(9000),
-                    currency=currency)  # fmt: skip
+                    currency=currency, issue_later=later)  # fmt: skip
             self._begin("fulfilment", sale)
 
     def _new_payment(self, card: Entity) -> None:
@@ -130,7 +135,8 @@ class Workload:
 
     def _care(self, card: Entity, roll: float) -> None:
         if roll < 0.3:
-            self._give("gift_card", card.id, "reload", amount=self.amount(3000))
+            more = "credit" if roll < 0.1 else "reload"
+            self._give("gift_card", card.id, more, amount=self.amount(3000), order=f"o-{card.id}")
         elif roll < 0.5:
             self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(1500))
         elif roll < 0.57:
@@ -202,15 +208,19 @@ class Workload:
             case "released" | "in_review" | "approved" if roll < 0.05:
                 self._give("fulfilment", sale.id, "cancel")
             case "released" if roll < 0.4:
-                self._give("fulfilment", sale.id, "review")
+                card = None if electronic else self._world.entity("gift_card", str(sale.facts["card"]))
+                number = self._number(card) if card is not None and roll < 0.2 else None
+                self._give("fulfilment", sale.id, "review", number=number)
             case "in_review":
                 self._give("fulfilment", sale.id, "approve" if roll < 0.8 else "reject")
             case "released" | "approved" if electronic:
                 self._give("fulfilment", sale.id, "allocate")
             case "released" | "approved":
                 card = self._world.entity("gift_card", str(sale.facts["card"]))
-                if card is not None and (number := self._number(card)):
+                if card is not None and (number := self._number(card)) and roll < 0.7:
                     self._give("fulfilment", sale.id, "ship", number=number)
+                elif number:
+                    self._give("fulfilment", sale.id, "ship_with_pin", number=number, pin=self._double.pin(number))
             case "allocated" | "shipped":
                 self._give("fulfilment", sale.id, "activate")
             case "activated":
