@@ -153,7 +153,7 @@ def test_the_tests_have_the_rooms_of_the_code() -> None:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = ["transitions", "sqlite_utils", "ruamel", "click", "rich", "hypothesis", "httpx2", "starlette"]
+    heavy = ["transitions", "sqlite_utils", "ruamel", "click", "rich", "hypothesis", "httpcore2", "starlette"]
     done = python("-c", f"import sys, tallystick; print([m for m in {heavy!r} if m in sys.modules])")
     assert done.stdout.strip() == "[]"
 

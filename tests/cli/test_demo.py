@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-EXTRAS = ("httpx2", "starlette", "uvicorn")
+EXTRAS = ("httpcore2", "starlette", "uvicorn")
 HINT = "pip install 'tallystick[clutch,sandbox]'"
 START = "from tallystick.cli.main import main; main(prog_name='tallystick')"
 

@@ -511,7 +511,7 @@ def test_whose_card_it_is() -> None:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Sandbox, str]]:
-    pytest.importorskip("httpx2")
+    pytest.importorskip("httpcore2")
     pytest.importorskip("uvicorn")
     from tallystick.clutch.sandbox.server import Server
 
@@ -602,7 +602,7 @@ class _Odd(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def odd() -> Iterator[str]:
-    pytest.importorskip("httpx2")
+    pytest.importorskip("httpcore2")
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
     server.daemon_threads = True
     server.stopped = threading.Event()  # type: ignore[attr-defined]
@@ -646,7 +646,7 @@ def test_what_never_connected_was_surely_not_done(odd: str) -> None:
 
 
 def test_certificates_are_verified(tmp_path: Path) -> None:
-    pytest.importorskip("httpx2")
+    pytest.importorskip("httpcore2")
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",

@@ -185,7 +185,7 @@ class _Shop:
 def _with_provider(books: Books) -> Iterator[_Shop]:
     """The books with Clutch as their provider, and its sandbox served; or as they are, if that is not installed."""
     try:
-        import httpx2  # noqa: F401  # the transport needs it
+        import httpcore2  # noqa: F401  # the transport needs it
 
         from tallystick.clutch.sandbox.server import Server
     except ImportError:

@@ -7,8 +7,8 @@ shows it for sure; no card number, PIN or credential is in a log, an exception o
 
 Read in this order: `settings` with `environment` (what has to be known about a brand, and from which variables it
 comes); `answers` (reading what Clutch writes); `wire` (a call to a request, an answer to an outcome); `lookup` (what
-became of a lost call); `request_limits` (a leaky bucket and a circuit breaker); `transport` (HTTP); `client` (the
-provider itself); `checkout` (baskets, which are no verb of the protocol).
+became of a lost call); `request_limits` (a leaky bucket and a circuit breaker); `transport` with `deadline` (HTTP);
+`client` (the provider itself); `checkout` (baskets, which are no verb of the protocol).
 
 `sandbox` is a server that behaves like Clutch, with books of its own. It shares nothing with the adapter.
 

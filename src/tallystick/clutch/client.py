@@ -383,6 +383,6 @@ def from_environment() -> ClutchProvider:
 
     Raises:
         Invalid: some of them are missing or cannot be. It names them.
-        ImportError: without httpx2.
+        ImportError: without httpcore2.
     """
     return ClutchProvider(ClutchSettings.from_environment())

@@ -107,7 +107,8 @@ class ClutchSettings:
     read_timeout: float = attrs.field(default=30.0, metadata=_http("ours",
         "Seconds without a byte. After that, the call is in doubt."))
     total_timeout: float = attrs.field(default=60.0, metadata=_http("ours",
-        "Seconds for a whole answer, however slowly it comes."))
+        "Seconds for a request as a whole: connecting, TLS, sending, head and body, however slowly they come. Only the "
+        "resolver of names takes its own time."))
     pool_timeout: float = attrs.field(default=5.0, metadata=_http("ours",
         "Seconds to wait for a free connection of the pool."))
     pool_size: int = attrs.field(default=20, metadata=_http("ours",

@@ -7,9 +7,10 @@ body, so none can show a key, a card number or a PIN.
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Mapping
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
@@ -43,33 +44,42 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """A pool of connections. Raises: ImportError without httpx2; Invalid if the certificates cannot be read."""
+    """A pool of connections; through a proxy, if the environment names one for this host.
+
+    Raises: ImportError without httpcore2; Invalid if the certificates cannot be read, or for a proxy that is not HTTP.
+    """
 
     def __init__(self, settings: ClutchSettings) -> None:
         try:
-            import httpx2
+            import httpcore2 as http
         except ImportError:
-            raise ImportError("the Clutch adapter speaks HTTP with httpx2: pip install 'tallystick[clutch]'") from None
+            raise ImportError(
+                "the Clutch adapter speaks HTTP with httpcore2: pip install 'tallystick[clutch]'"
+            ) from None
+        from tallystick.clutch.deadline import DeadlineBackend
+
         self._url = settings.base_url.rstrip("/")
-        self._total, self._largest = settings.total_timeout, settings.largest_answer
+        self._largest, self._closed = settings.largest_answer, False
+        self._backend = DeadlineBackend(settings.total_timeout)
         # ConnectError covers TLS: the certificate is checked before anything is sent.
-        self._not_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol,
-                          httpx2.ProxyError, httpx2.InvalidURL)  # fmt: skip
-        self._client = httpx2.Client(
-            verify=_trusting(settings.ca_file) if settings.ca_file else True,
-            timeout=httpx2.Timeout(settings.read_timeout, connect=settings.connect_timeout, pool=settings.pool_timeout),
-            limits=httpx2.Limits(
-                max_connections=settings.pool_size,
-                max_keepalive_connections=settings.pool_size,
-                keepalive_expiry=settings.keep_alive,
-            ),
-        )
+        self._not_sent = (http.ConnectError, http.ConnectTimeout, http.PoolTimeout, http.UnsupportedProtocol,
+                          http.ProxyError)  # fmt: skip
+        limit, total = settings.read_timeout, settings.total_timeout
+        self._timeouts = {"timeout": {"connect": settings.connect_timeout, "read": limit, "write": limit,
+                                      "pool": min(settings.pool_timeout, total)}}  # fmt: skip
+        known: dict[str, Any] = {
+            "ssl_context": _trusting(settings.ca_file) if settings.ca_file else http.default_ssl_context(),
+            "max_connections": settings.pool_size, "max_keepalive_connections": settings.pool_size,
+            "keepalive_expiry": settings.keep_alive, "network_backend": self._backend,
+        }  # fmt: skip
+        proxy = _proxy_for(self._url)
+        self._pool = http.HTTPProxy(**proxy, **known) if proxy else http.ConnectionPool(**known)
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Post once. Raises: NotSent, Lost, made afresh: an exception of httpx2 holds the request and its headers."""
+        """Post once. Raises: NotSent, Lost, made afresh: an exception of the pool holds the request and its headers."""
         failure: Exception
         try:
-            if self._client.is_closed:
+            if self._closed:
                 raise NotSent("closed")
             return self._exchange(method, headers, body)
         except (NotSent, *self._not_sent) as error:
@@ -79,17 +89,19 @@ class HttpTransport:
         raise failure
 
     def _exchange(self, method: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        deadline = time.monotonic() + self._total
-        with self._client.stream("POST", f"{self._url}/{method}", headers=dict(headers), content=body) as response:
+        self._backend.start()
+        url, given = f"{self._url}/{method}", [*headers.items(), ("Accept-Encoding", "identity")]
+        with self._pool.stream("POST", url, headers=given, content=body, extensions=self._timeouts) as response:
             read = bytearray()
-            for chunk in response.iter_bytes():
+            for chunk in response.iter_stream():
                 read += chunk
-                if len(read) > self._largest or time.monotonic() > deadline:
+                if len(read) > self._largest:
                     raise Lost("too long")
-        return Answer(response.status_code, bytes(read))
+            return Answer(response.status, bytes(read))
 
     def close(self) -> None:
-        self._client.close()
+        self._closed = True
+        self._pool.close()
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:
@@ -97,6 +109,21 @@ def _trusting(ca_file: str) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
         raise Invalid(f"clutch: the certificates of ca_file {ca_file!r} cannot be read: {error.strerror}") from None
+
+
+def _proxy_for(url: str) -> dict[str, Any]:
+    """The proxy that the environment names for a URL, and who we are there; empty if none."""
+    split, proxies = urlsplit(url), getproxies()
+    named = proxies.get(split.scheme) or proxies.get("all")
+    if not named or proxy_bypass(split.hostname or ""):
+        return {}
+    proxy = urlsplit(named if "://" in named else f"http://{named}")
+    if proxy.scheme not in ("http", "https") or not proxy.hostname:
+        raise Invalid("clutch: the environment names a proxy that is not http://host:port")
+    host = f"[{proxy.hostname}]" if ":" in proxy.hostname else proxy.hostname
+    port = f":{proxy.port}" if proxy.port else ""
+    who = {"proxy_auth": (unquote(proxy.username), unquote(proxy.password or ""))} if proxy.username else {}
+    return {"proxy_url": f"{proxy.scheme}://{host}{port}", **who}
 
 
 def _named(error: BaseException) -> str:
