@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tallystick.books.books import Books
     from tallystick.books.history import Entry
     from tallystick.books.open import open
-    from tallystick.books.views import Card, Payment, Sale, Tender
+    from tallystick.books.views import Card, Payment, Plan, Sale, Tender
     from tallystick.core.entity import Posting
     from tallystick.core.refusal import Code, Refusal
     from tallystick.definition.machine import Machine, Machines, to_transitions
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Refused,
         ShortApproval,
         Unavailable,
+        Unfinished,
     )
     from tallystick.engine.verify import Finding, Report
     from tallystick.errors import (
@@ -63,13 +64,13 @@ else:  # at run time each is loaded when it is first named
         "engine.engine": ["Engine"],
         "engine.receipt": [
             "Answer", "Answered", "Command", "Declined", "Ended", "GivenBack", "InDoubt", "Move", "Pending", "Receipt",
-            "Refused", "ShortApproval", "Unavailable",
+            "Refused", "ShortApproval", "Unavailable", "Unfinished",
         ],
         "engine.verify": ["Finding", "Report"],
         "books.books": ["Books"],
         "books.history": ["Entry"],
         "books.open": ["open"],
-        "books.views": ["Card", "Payment", "Sale", "Tender"],
+        "books.views": ["Card", "Payment", "Plan", "Sale", "Tender"],
         "errors": [
             "CommitUnknown", "Conflict", "Invalid", "KeyReused", "MachineChanged", "MachineError", "MoneyError",
             "NotFound", "NotInTransaction", "StoreBusy", "StoreError", "TallystickError",
@@ -124,6 +125,7 @@ __all__ = [
     "Outcome",
     "Payment",
     "Pending",
+    "Plan",
     "Posting",
     "Receipt",
     "Refusal",
@@ -136,6 +138,7 @@ __all__ = [
     "TallystickError",
     "Tender",
     "Unavailable",
+    "Unfinished",
     "load",
     "open",
     "to_transitions",

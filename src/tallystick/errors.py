@@ -12,6 +12,7 @@
     ├── InDoubt               sent, answer not known; the value stands in `in_doubt`
     ├── ShortApproval         less was approved than asked for, and is given back
     ├── GivenBack             what this key held was given back since
+    ├── Unfinished            part of it is done, the rest waits: for the provider, or for a person
     ├── Pending               not sent yet: the caller's own transaction comes first
     └── StoreError            the database
         ├── MachineChanged    a machine's behaviour changed under the same version

@@ -22,11 +22,11 @@ CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
     ("payment.yaml", ["Asked for; nothing is held yet.", "Wanted."], "wording", [], []),
     ("payment.yaml", ["\nfacts:", "\n# A comment\nfacts:"], "wording", [], []),
     ("payment.yaml", ["      held -> redeemed: amount\n      held -> uncovered: held - amount\n", "      held -> uncovered: held - amount\n      held -> redeemed: amount\n"], "wording", [], []),
-    ("payment.yaml", ["  order: text\n", "  order: {is: text, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
+    ("payment.yaml", ["  order: {is: text, indexed: true}\n", "  order: {is: text, indexed: true, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
     ("gift_card.yaml", ["    alike: true ", "    "], "changes", ["suspend happens to nobody else, not whoever has the same unique fact"], []),
     ("payment.yaml", ["invoice: text?", "invoice: text?, note: text?"], "adds", ["command settle takes note too, which is text, if any"], []),
-    ("payment.yaml", ["  order: text\n", "  order: text\n  shop: text?\n"], "adds", ["fact shop is new"], []),
-    ("payment.yaml", ["  order: text\n", "  order: text\n  shop: text\n"], "changes", ["fact shop is new and has to be given when an entity is made"], []),
+    ("payment.yaml", ["  order: {is: text, indexed: true}\n", "  order: {is: text, indexed: true}\n  shop: text?\n"], "adds", ["fact shop is new"], []),
+    ("payment.yaml", ["  order: {is: text, indexed: true}\n", "  order: {is: text, indexed: true}\n  shop: text\n"], "changes", ["fact shop is new and has to be given when an entity is made"], []),
     ("payment.yaml", ["    when: 0 < amount <= uncovered and held == 0", "    when: 0 < amount <= uncovered and held <= 0"], "changes",
      ["hold_again happens when '0 < amount <= uncovered and held <= 0', not '0 < amount <= uncovered and held == 0'"], []),
     ("payment.yaml", ["    move: {held -> uncovered: held}", "    move: {held -> card: held}"], "changes",
@@ -41,7 +41,7 @@ CHANGES: list[tuple[str, list[str], str, list[str], list[str]]] = [
      ["settle in authorized, partially_settled and advanced_hold is refused when amount > held",
       "settle in authorized, partially_settled and advanced_hold is no longer refused when amount > held > 0"], []),
     ("gift_card.yaml", ["driven: [receive, ", "driven: ["], "changes", ["command receive is no longer only given by another machine"], []),
-    ("payment.yaml", ["  order: text\n", "  order: {is: text, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
+    ("payment.yaml", ["  order: {is: text, indexed: true}\n", "  order: {is: text, indexed: true, unique: true}\n"], "changes", ["two entities may no longer have the same order"], []),
     ("fulfilment.yaml", ["  order: text\n", "  order: text?\n"], "changes", ["fact order is text, if any, not text"], []),
     ("fulfilment.yaml", ["    then: issue()\n  activate_first", "  activate_first"], "changes", ["activate_electronic queues nothing, not issue()"], []),
 ]
@@ -81,7 +81,9 @@ def test_what_is_gone_is_told_for_those_who_stand_there() -> None:
     page = (
         page.replace("  uncovered: Not", "  owed: Not").replace("uncovered", "owed").replace("version: 2", "version: 3")
     )
-    found = difference(MACHINES["payment"], reader.read({**PAGES, "payment.yaml": page})["payment"])
+    tender = PAGES["tender.yaml"].replace("payment.uncovered", "payment.owed")
+    pages = {**PAGES, "payment.yaml": page, "tender.yaml": tender}
+    found = difference(MACHINES["payment"], reader.read(pages)["payment"])
     assert found.says == "payment, version 2 → 3: something runs differently"
     for said in (
         "entities in advanced_hold would stand nowhere: the state is gone",

@@ -228,6 +228,21 @@ TRANSITIONS: list[tuple[str, ...]] = [
     *((f"r {state} moving=80 | c suspended held=20 leaving=80", "cancel",
        f"r {state} in_doubt=80 | c suspended held=20 in_doubt=80", "r cancelled | c suspended available=80 held=20")
       for state in ("emptied", "allocated", "activated")),
+    # tender: it only says what its payments have to do
+    ("t requested | p requested tender=t", "authorize shares=p:100", LOCAL, "t authorizing | p requested"),
+    ("t authorizing | p authorized held=100 tender=t", "confirm", LOCAL, "t active | p authorized held=100"),
+    ("t authorizing allow_partial | p authorized held=60 tender=t", "confirm", LOCAL, "t active | p authorized held=60"),
+    ("t authorizing | p authorized held=60 tender=t", "confirm", LOCAL, "t giving_back | p authorized held=60"),
+    ("t giving_back | p reversed tender=t", "end", LOCAL, "t given_back | p reversed"),
+    ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40", LOCAL, "t active | p authorized held=100"),
+    ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40 last", LOCAL, "t closing | p authorized held=100"),
+    ("t closing | p closed redeemed=40 tender=t", "close", LOCAL, "t active | p closed redeemed=40"),
+    ("t active | p closed redeemed=40 tender=t", "refund amount=40 shares=p:40", LOCAL, "t active | p closed redeemed=40"),
+    ("t active", "change amount=40", LOCAL, "t active"),
+    ("t requested", "cancel", LOCAL, "t given_back"),
+    ("t active | p authorized held=100 tender=t", "cancel", LOCAL, "t giving_back | p authorized held=100"),
+    ("t active | p partially_settled redeemed=5 uncovered=5 tender=t", "cancel", LOCAL,
+     "t active | p partially_settled uncovered=5 redeemed=5"),
 ]
 # fmt: on
 
@@ -836,8 +851,8 @@ def test_a_refusal_far_down_waits_too() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
 def test_every_command_that_a_state_does_not_answer_is_refused_with_its_reason(machine: Any) -> None:
-    letter = {"gift_card": "c", "payment": "p", "fulfilment": "f", "replacement": "r"}[machine.name]
-    filled = {"money": "1", "number": "6006490281", "gift_card": "n"}
+    letter = {"gift_card": "c", "payment": "p", "fulfilment": "f", "replacement": "r", "tender": "t"}[machine.name]
+    filled = {"money": "1", "number": "6006490281", "gift_card": "n", "shares": "p:1"}
     for state, command in itertools.product(machine.states, machine.commands):
         if (state, command) in machine.table:
             continue

@@ -18,7 +18,7 @@ from core_world import DECLINED, MACHINES, UNAVAILABLE, UNKNOWN, World, confirme
 from tallystick.core import refusal
 from tallystick.core.entity import Entity, Intent, Plan, Ref
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.machine import IN_DOUBT
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.provider.protocol import Outcome
 
 GIVEN = (

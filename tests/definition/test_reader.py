@@ -803,7 +803,7 @@ def test_all_faults_are_told_in_one_go_in_the_order_of_the_page() -> None:
 
 
 def test_the_packaged_machines_load() -> None:
-    assert set(reader.load(PACKAGED)) == {"gift_card", "payment", "fulfilment", "replacement"}
+    assert set(reader.load(PACKAGED)) == {"gift_card", "payment", "fulfilment", "replacement", "tender"}
     assert {path.stem for path in PACKAGED.glob("*.yaml")} == set(MACHINES)
 
 
@@ -1019,7 +1019,7 @@ SAME_BEHAVIOUR = [
     ("move: {card -> redeemed: amount}",            "move:\n      card -> redeemed: amount"),
     ("    from: requested\n    to: authorized\n",   "    to: authorized\n    from: [requested]\n"),
     ("  cancel: {}\n  close: {}\n",                 "  close: {}\n  cancel: {}\n"),
-    ("  order: text\n  card: {is: gift_card, says: The card that pays.}\n", "  card: gift_card\n  order: text\n"),
+    ("  order: {is: text, indexed: true}\n  card: {is: gift_card, says: The card that pays.}\n", "  card: gift_card\n  order: {is: text, indexed: true}\n"),
     ("requested: {start: true, says: Asked",        "requested: {says: Asked"),
     ("      held -> redeemed: amount\n      held -> uncovered: held - amount\n",
      "      held -> uncovered: held - amount\n      held -> redeemed: amount\n"),
@@ -1027,17 +1027,17 @@ SAME_BEHAVIOUR = [
 
 # what means something else
 OTHER_BEHAVIOUR = [
-    ("payment.yaml",   "  order: text\n",                   "  order: text?\n"),
+    ("payment.yaml",   "  order: {is: text, indexed: true}\n",                   "  order: {is: text?, indexed: true}\n"),
+    ("payment.yaml",   "  order: {is: text, indexed: true}\n",                   "  order: {is: text, indexed: true}\n  more: {is: flag, default: true}\n"),
+    ("payment.yaml",   "  order: {is: text, indexed: true}\n",                   "  order: {is: text, indexed: true}\n  more: {is: flag, default: false}\n"),
+    ("payment.yaml",   "  order: {is: text, indexed: true}\n",                   "  order: {is: text, indexed: true}\n  more: {is: flag, default: false, later: true}\n"),
     ("payment.yaml",   "keep_hold: {is: flag, provider: keeps_remainder}", "keep_hold: flag"),
-    ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: true}\n"),
-    ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false}\n"),
-    ("payment.yaml",   "  order: text\n",                   "  order: text\n  more: {is: flag, default: false, later: true}\n"),
     ("payment.yaml",   ", kept: true}",                     "}"),
     ("payment.yaml",   "  uncovered: Not",                  "  spare: x\n  uncovered: Not"),
     ("payment.yaml",   "  card: The card",                  "  nowhere: x\n  card: The card"),
     ("payment.yaml",   "{final: true, says: Given",         "{says: Given"),
     ("payment.yaml",   "  advanced_hold: {says",            "  fresh: {says: x}\n  advanced_hold: {says"),
-    ("payment.yaml",   "invoice: text?",                    "invoice: text"),
+    ("payment.yaml",   "cover_elsewhere: {amount: money} ", "cover_elsewhere: {amount: money, note: text?} "),
     ("payment.yaml",   "  close: {}\n",                     "  close: {}\n  open: {}\n"),
     ("payment.yaml",   "commands:\n",                       "driven: [close]\ncommands:\n"),
     ("payment.yaml",   "    else: declined\n    when: amount > 0\n    drive: card.hold", "    when: amount > 0\n    drive: card.hold"),
@@ -1127,7 +1127,7 @@ def test_the_digest_changes_with_the_behaviour() -> None:
     digests = {digest_of(MACHINES["payment"]), digest_of(MACHINES["gift_card"])}
     for file, old, new in OTHER_BEHAVIOUR:
         pages = changed(file, old, new)
-        few = {name: pages[name] for name in ("gift_card.yaml", "payment.yaml", "replacement.yaml")}
+        few = {name: pages[name] for name in ("gift_card.yaml", "payment.yaml", "replacement.yaml", "tender.yaml")}
         digest = digest_of(read(few)[file.removesuffix(".yaml")])
         assert digest not in digests, new
         digests.add(digest)

@@ -30,11 +30,12 @@ DECLINED = Outcome(Result.DECLINED)
 UNAVAILABLE = Outcome(Result.UNAVAILABLE)
 UNKNOWN = Outcome(Result.UNKNOWN)
 
-OF = {"c": "gift_card", "n": "gift_card", "p": "payment", "f": "fulfilment", "r": "replacement"}
+OF = {"c": "gift_card", "n": "gift_card", "p": "payment", "f": "fulfilment", "r": "replacement", "t": "tender"}
 FACTS: Mapping[str, Mapping[str, object]] = {
     "gift_card": {"form": "electronic", "kind": "gift"},
     "payment": {"order": "o1", "card": "c"},
     "fulfilment": {"order": "o1", "card": "c", "form": "electronic", "amount": 100},
+    "tender": {"order": "o1", "requested": 100, "allow_partial": False},
     "replacement": {"old": "c", "new": "n", "form": "electronic"},
 }
 
@@ -49,11 +50,18 @@ def words(text: str) -> tuple[str, dict[str, object]]:
     args: dict[str, object] = {}
     for pair in pairs:
         key, given, value = pair.partition("=")
-        args[key] = True if not given else value if key in TEXTS else _value(value)
+        args[key] = (
+            True if not given else value if key in TEXTS else _shares(value) if key == "shares" else _value(value)
+        )
     return name, args
 
 
 TEXTS = ("number", "pin")  # though they look like amounts
+
+
+def _shares(text: str) -> object:
+    """`p:40,p2:60` → [(p, 40), (p2, 60)]."""
+    return [(id, int(amount)) for id, amount in (each.split(":") for each in text.split(","))]
 
 
 def _value(text: str) -> object:
@@ -126,7 +134,22 @@ class World:
         command, args = words(text)
         given = arguments.in_minor_units(args)
         typed = arguments.typed(machine, machine.commands[command], given, self.currency)
+        typed |= self.read(name, id, command, typed)
         return decide(self.machines, Request(name, id, command, typed), self.entities)
+
+    def read(self, name: str, id: str, command: str, args: Mapping[str, object]) -> dict[str, object]:
+        """What a command reads of parts and shares, found here in another way than the engine finds it."""
+        found: dict[str, object] = {}
+        for each in self.machines[name].commands[command].reads:
+            owner, field = each.split(".")
+            if owner == "shares":
+                found[each] = sum(amount for _, amount in args["shares"])  # type: ignore[attr-defined]
+                continue
+            parts = [part for (kind, _), part in self.entities.items() if kind == owner and part.facts.get(name) == id]
+            final = [part.id for part in parts if not self.machines[owner].states[part.state].final]
+            counts = {"busy": sum(bool(part.calls) for part in parts), "count": len(parts), "each": tuple(final)}
+            found[each] = counts[field] if field in counts else sum(part.accounts[field] for part in parts)
+        return found
 
     def do(self, text: str, of: str = "", outcome: Outcome = CONFIRMED) -> Plan | Refusal:
         """Everything at once, as with no provider or a local one."""

@@ -23,11 +23,11 @@ from tallystick import (
     Money,
     Payment,
     Pending,
+    Plan,
     Receipt,
     Refused,
     ShortApproval,
     StoreError,
-    Tender,
     Unavailable,
 )
 from tallystick.books.views import payment_view
@@ -71,10 +71,10 @@ def hold(books: Books, checkout: Checkout, pins: Mapping[str, str]) -> list[Held
     """Hold the plan of a checkout on all its cards, or on none. Raises: NotYet, No."""
     currency = checkout.order.currency
     parts = tuple((card, Money(minor, currency)) for card, minor in checkout.plan)
-    tender = Tender(parts, Money.zero(currency))
+    plan = Plan(parts, Money.zero(currency))
     try:
         with answers():
-            books.authorize_all(tender, order=checkout.order_id, key=checkout.id, pins=pins)
+            books.authorize_all(plan, order=checkout.order_id, key=checkout.id, pins=pins)
     except NotYet as not_yet:
         if isinstance(not_yet.__cause__, Refused | Unavailable):  # the customer is waiting, and may try another card
             raise No(str(not_yet)) from not_yet

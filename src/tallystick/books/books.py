@@ -25,16 +25,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tallystick.books.holding import Holding
 from tallystick.books.selling import Amount, Selling
-from tallystick.books.views import Card, Payment, Sale, Tender, card_view, payment_view
+from tallystick.books.tenders import Tenders
+from tallystick.books.views import Card, Payment, Plan, Sale, card_view, payment_view
 from tallystick.engine.receipt import Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import quoted
 from tallystick.money import Money
 
 
-class Books(Selling, Holding):
+class Books(Selling, Tenders):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are looked at
@@ -60,7 +60,7 @@ class Books(Selling, Holding):
         first = min(matching, key=lambda each: each.currency, default=None)
         return self.card(first.id) if first is not None else None
 
-    def plan(self, amount: Money, cards: Sequence[str]) -> Tender:
+    def plan(self, amount: Money, cards: Sequence[str]) -> Plan:
         """Spread an amount over cards in the given order, each up to what is available on it now.
 
         A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster.
@@ -72,7 +72,7 @@ class Books(Selling, Holding):
             if part.minor > 0:
                 parts.append((id, part))
                 remaining -= part
-        return Tender(tuple(parts), remaining)
+        return Plan(tuple(parts), remaining)
 
     # Orders are paid
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from tallystick.core.entity import Entity
@@ -44,11 +46,32 @@ class Payment:
     uncovered: Money  # not held any more: to be held again or covered elsewhere
     redeemed: Money  # earned by shipments
     in_doubt: Money  # set aside until the provider's answer is known
+    requested: Money | None = None  # what the order asked this card for, if that was said
+    tender: str | None = None  # the tender that it is a part of
+
+    @property
+    def approved(self) -> Money:
+        """What the card gives to the order: held, redeemed, or waiting to be held again."""
+        return self.held + self.uncovered + self.redeemed
 
 
 @attrs.frozen
 class Tender:
-    """How an amount can be spread over cards."""
+    """How several cards pay for one order, as their payments are now."""
+
+    id: str  # the order's id, and what its key makes of it
+    state: str  # of the page tender: requested, authorizing, active, giving_back or given_back
+    currency: str  # that of its cards
+    order: str  # the order's id, as it was given
+    requested: Money  # what the order wants from these cards
+    approved: Money  # what they hold or have paid
+    remaining: Money  # what is missing: another tender has to pay it
+    parts: tuple[Payment, ...]  # in the order in which they were asked
+
+
+@attrs.frozen
+class Plan:
+    """How an amount can be spread over cards. It holds nothing; `authorize_all` does."""
 
     parts: tuple[tuple[str, Money], ...]  # a card's id and how much of the amount it would pay, in the order given
     remaining: Money  # what the cards do not carry: another tender has to pay it
@@ -82,6 +105,7 @@ def card_view(found: Entity, numbers: Numbers) -> Card:
 
 def payment_view(found: Entity) -> Payment:
     """A payment entity as a Payment."""
+    requested = found.facts.get("requested")
     return Payment(
         id=found.id,
         state=found.state,
@@ -92,6 +116,25 @@ def payment_view(found: Entity) -> Payment:
         uncovered=_money(found, "uncovered"),
         redeemed=_money(found, "redeemed"),
         in_doubt=_money(found, "in_doubt"),
+        requested=Money(int(str(requested)), found.currency) if requested is not None else None,
+        tender=str(found.facts["tender"]) if found.facts.get("tender") is not None else None,
+    )
+
+
+def tender_view(found: Entity, parts: Sequence[Entity]) -> Tender:
+    """A tender entity and the entities of its parts as a Tender."""
+    views = tuple(payment_view(each) for each in parts)
+    requested = Money(int(str(found.facts["requested"])), found.currency)
+    approved = sum((part.approved for part in views), Money.zero(found.currency))
+    return Tender(
+        id=found.id,
+        state=found.state,
+        currency=found.currency,
+        order=str(found.facts["order"]),
+        requested=requested,
+        approved=approved,
+        remaining=max(requested - approved, Money.zero(found.currency)),
+        parts=views,
     )
 
 

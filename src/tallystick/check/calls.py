@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tallystick.definition.machine import Machines, Transition
+from tallystick.definition.declared import Transition
+from tallystick.definition.machine import Machines
 
 
 def may_call(machines: Machines, transition: Transition) -> bool:

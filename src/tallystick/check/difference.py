@@ -19,7 +19,9 @@ import attrs
 
 from tallystick.check.wording import joined
 from tallystick.definition.behaviour import behaviour
-from tallystick.definition.machine import Command, Machine, Transition
+from tallystick.definition.declared import Command, Transition
+from tallystick.definition.expression import Expression
+from tallystick.definition.machine import Machine
 from tallystick.errors import Invalid
 
 KEYS = {
@@ -197,9 +199,9 @@ def _written(transition: Transition, key: str) -> str:
         case "when":
             return f"'{transition.guard.source}'" if transition.guard else "always"
         case "drive":
-            return _calls([(f"{each.link}.{each.command}", each.arguments) for each in transition.drives])
+            return _calls([(f"{each.link}.{each.command}", each.arguments, None) for each in transition.drives])
         case "ask":
-            return _calls([(transition.ask.verb, transition.ask.arguments)] if transition.ask else [])
+            return _calls([(transition.ask.verb, transition.ask.arguments, None)] if transition.ask else [])
         case "partial":
             return f"{transition.partial or 'nothing'}{f' up to {transition.upto.source}' if transition.upto else ''}"
         case "move":
@@ -209,11 +211,14 @@ def _written(transition: Transition, key: str) -> str:
             return "whoever has the same unique fact" if transition.alike else "nobody else"
         case "set":
             return joined([f"{name} to {value.source}" for name, value in transition.sets.items()] or ["nothing"])
-    return _calls([(each.command, each.arguments) for each in transition.then])
+    return _calls([(each.name, each.arguments, each.when) for each in transition.then])
 
 
-def _calls(calls: list[tuple[str, Mapping[str, Any]]]) -> str:
-    told = [f"{name}({', '.join(f'{key}={each.source}' for key, each in given.items())})" for name, given in calls]
+def _calls(calls: list[tuple[str, Mapping[str, Any], Expression | None]]) -> str:
+    told = []
+    for name, given, when in calls:
+        arguments = ", ".join(f"{key}={each.source}" for key, each in given.items())
+        told.append(f"{name}({arguments}){f' when {when.source}' if when is not None else ''}")
     return joined(told or ["nothing"])
 
 
@@ -259,7 +264,7 @@ def _in_flight(old: Machine, new: Machine) -> Iterator[str]:
         if account not in new.accounts:
             yield f"value on {account} would be lost from sight: the account is gone"
     yield from _calls_in_flight(old, new)
-    for name in dict.fromkeys(then.command for each in old.transitions.values() for then in each.then):
+    for name in dict.fromkeys(then.command for each in old.transitions.values() for then in each.then if not then.each):
         if name not in new.commands:
             yield f"a queued {name} could not be taken: the command is gone"
         elif new.commands[name].arguments != old.commands[name].arguments:

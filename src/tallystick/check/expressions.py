@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
+from tallystick.definition.declared import Transition
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import Machine, Transition
+from tallystick.definition.machine import Machine
 
 
 def deciding(transition: Transition) -> list[Expression]:
@@ -21,6 +22,7 @@ def expressions(transition: Transition, *, with_call: bool = True) -> Iterator[E
     yield from transition.sets.values()
     arguments = [each.arguments for each in transition.drives] + [each.arguments for each in transition.then]
     yield from (part for each in arguments for part in each.values())
+    yield from (each.when for each in transition.then if each.when is not None)
     if with_call and transition.ask:
         yield from transition.ask.arguments.values()
 

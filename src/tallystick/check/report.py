@@ -23,6 +23,7 @@ class Report:
 
     findings: tuple[Finding, ...]
     figures: Mapping[str, Mapping[str, int]]  # level (structure, model, proof) → what is counted → how many
+    left_out: tuple[str, ...] = ()  # machines that read their parts: only their structure was looked at
 
     @property
     def clean(self) -> bool:
@@ -57,15 +58,17 @@ def check(
     if prove and find_spec("z3") is None:
         raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[prove]'")
     findings, counted = inspect(machines, only=only)
+    left_out = [name for name in only or machines if machines[name].reads_parts]
+    deeper = [name for name in only or machines if name not in left_out]
     figures: dict[str, Mapping[str, int]] = {"structure": counted}
-    if model:
+    if model and deeper:
         from tallystick.check.model.explore import explore
 
-        found, figures["model"] = explore(machines, only=only, depth=depth, progress=progress, invariants=invariants)
+        found, figures["model"] = explore(machines, only=deeper, depth=depth, progress=progress, invariants=invariants)
         findings += found
-    if prove:
+    if prove and deeper:
         from tallystick.check.proof.prove import prove as prove_all
 
-        found, figures["proof"] = prove_all(machines, only=only)
+        found, figures["proof"] = prove_all(machines, only=deeper)
         findings += found
-    return Report(tuple(findings), figures)
+    return Report(tuple(findings), figures, tuple(left_out) if model or prove else ())

@@ -11,14 +11,16 @@ import unicodedata
 from collections.abc import Callable, Mapping
 
 from tallystick import money
+from tallystick.definition.declared import Command
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import Command, Machine
+from tallystick.definition.machine import Machine
 from tallystick.errors import Invalid, MoneyError, nearest
 from tallystick.money import Money
 
 Seal = Callable[[str], str]  # what makes of a card number the text that stands for it in the books
 
 LONGEST = 1000  # characters of a text; a journal is no place for documents
+MOST_PARTS = 100  # of one entity; each is locked and asked
 
 
 class Kept(str):
@@ -35,7 +37,13 @@ class Minor(int):
 
 def in_minor_units(args: Mapping[str, object]) -> dict[str, object]:
     """Arguments whose whole numbers are minor units, because our own books or our own tests have reckoned them."""
-    return {name: Minor(value) if type(value) is int else value for name, value in args.items()}
+    return {name: _in_minor_units(value) for name, value in args.items()}
+
+
+def _in_minor_units(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_in_minor_units(each) for each in value]
+    return Minor(value) if type(value) is int else value
 
 
 def plain_number(text: str) -> str:
@@ -101,9 +109,9 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
         if type_.optional:
             return None
         raise Invalid(f"{where} is missing; it is {type_}")
+    if type_.kind in ("money", "shares"):
+        return (minor if type_.kind == "money" else _shares)(where, given, currency)
     match type_.kind:
-        case "money":
-            return minor(where, given, currency)
         case "flag" if isinstance(given, bool):
             return given
         case "count" if isinstance(given, int) and not isinstance(given, bool) and abs(given) <= money.LIMIT:
@@ -121,6 +129,23 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
             return _text(where, given, secret=type_.kind == "secret")
     said = type(given).__name__ if type_.kind in ("secret", "number") else repr(given)[:60]
     raise Invalid(f"{where} is {type_}, not {said}")
+
+
+def _shares(where: str, given: object, currency: str) -> tuple[tuple[str, int], ...]:
+    """Which part gets how much: from {id: amount}, or a list of such pairs, in the order in which they are done."""
+    listed = list(given.items()) if isinstance(given, Mapping) else given
+    if (
+        not isinstance(listed, list | tuple)
+        or not listed
+        or any(not isinstance(each, list | tuple) or len(each) != 2 for each in listed)
+    ):
+        raise Invalid(f"{where} is an amount for each part, such as {{'o-1/1': '20.00'}}")
+    shares = tuple((_text(where, str(id), secret=False), minor(where, amount, currency)) for id, amount in listed)
+    if len(dict(shares)) < len(shares) or len(shares) > MOST_PARTS:
+        raise Invalid(f"{where} names a part twice, or more than {MOST_PARTS} parts")
+    if min(amount for _, amount in shares) <= 0:
+        raise Invalid(f"{where}: each share must be more than zero; leave out a part that has none")
+    return shares
 
 
 def minor(where: str, given: object, currency: str) -> int:

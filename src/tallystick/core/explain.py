@@ -14,26 +14,32 @@ import attrs
 from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Ref, Request
 from tallystick.core.refusal import Code, Refusal, answered
+from tallystick.definition.declared import Command
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import Command, Machine, Machines
+from tallystick.definition.machine import Machine, Machines
 
 OpenCall = tuple[str, str]  # the id of a call that is not answered yet, and its verb
+Read = Callable[[Entity, Command], Mapping[str, object]]  # what a command reads of the parts of its entity
 SOMEBODY = "\0"  # an entity that nobody has: whichever the caller would name
 MOST = 4000  # arguments tried of one command
 
 
 def explained(
-    refusal: Refusal, machines: Machines, world: Mapping[Ref, Entity], calls_of: Callable[[Entity], Sequence[OpenCall]]
+    refusal: Refusal,
+    machines: Machines,
+    world: Mapping[Ref, Entity],
+    calls_of: Callable[[Entity], Sequence[OpenCall]],
+    read: Read = lambda entity, command: {},
 ) -> Refusal:
     """The refusal with what its entity would take now, and the open calls that are in its way; its causes likewise."""
-    cause = explained(refusal.cause, machines, world, calls_of) if refusal.cause is not None else None
+    cause = explained(refusal.cause, machines, world, calls_of, read) if refusal.cause is not None else None
     why = refusal.why
     if cause is not None and refusal.cause is not None and why.endswith(refusal.cause.why):
         why = why.removesuffix(refusal.cause.why) + cause.why
     entity = world.get((refusal.machine, refusal.id))
     if entity is None:
         return attrs.evolve(refusal, why=why, cause=cause)
-    would = allowed(machines, entity, world)
+    would = allowed(machines, entity, world, read)
     in_doubt = refusal.code is Code.IN_DOUBT or (refusal.code is Code.NOT_NOW and entity.changing is not None)
     calls: Sequence[OpenCall] = ()
     if entity.calls and cause is None and (in_doubt or refusal.doubts):
@@ -56,14 +62,21 @@ def _instead(machines: Machines, entity: Entity, would: tuple[str, ...]) -> str:
     return f"It takes no command {'any more' if final and not entity.calls else 'now'}."
 
 
-def allowed(machines: Machines, entity: Entity, world: Mapping[Ref, Entity]) -> tuple[str, ...]:
+def allowed(
+    machines: Machines, entity: Entity, world: Mapping[Ref, Entity], read: Read = lambda entity, command: {}
+) -> tuple[str, ...]:
     """The commands that a caller could give to the entity now, with some arguments, in the order of the page."""
     machine = machines.at(entity.machine, entity.machine_version)
-    return tuple(name for name in answered(machine, entity.state) if _taken(machines, machine, entity, name, world))
+    found = answered(machine, entity.state)
+    return tuple(name for name in found if _taken(machines, machine, entity, name, world, read))
 
 
-def _taken(machines: Machines, machine: Machine, entity: Entity, name: str, world: Mapping[Ref, Entity]) -> bool:
-    for args in islice(_arguments(machine.commands[name], entity, world), MOST):
+def _taken(
+    machines: Machines, machine: Machine, entity: Entity, name: str, world: Mapping[Ref, Entity], read: Read
+) -> bool:
+    command = machine.commands[name]
+    seen = read(entity, command) if command.reads else {}
+    for args in islice(_arguments(command, entity, world, seen), MOST):
         answer = decide(machines, Request(entity.machine, entity.id, name, args), world)
         if not isinstance(answer, Refusal) or _first_cause(answer).id == SOMEBODY:
             return True
@@ -74,11 +87,13 @@ def _first_cause(refusal: Refusal) -> Refusal:
     return _first_cause(refusal.cause) if refusal.cause is not None else refusal
 
 
-def _arguments(command: Command, entity: Entity, world: Mapping[Ref, Entity]) -> Iterator[dict[str, object]]:
-    names = list(command.arguments)
-    amounts = _amounts(entity, world)
-    for values in product(*(_values(type_, amounts) for type_ in command.arguments.values())):
-        yield dict(zip(names, values, strict=True))
+def _arguments(
+    command: Command, entity: Entity, world: Mapping[Ref, Entity], seen: Mapping[str, object]
+) -> Iterator[dict[str, object]]:
+    wanted = {name: type_ for name, type_ in command.seen.items() if name not in seen}
+    amounts = list(dict.fromkeys([*_amounts(entity, world), *(each for each in seen.values() if type(each) is int)]))
+    for values in product(*(_values(type_, amounts) for type_ in wanted.values())):
+        yield {**seen, **dict(zip(wanted, values, strict=True))}
 
 
 def _values(type_: Type, amounts: list[int]) -> list[object]:
@@ -93,6 +108,8 @@ def _values(type_: Type, amounts: list[int]) -> list[object]:
             return [*type_.choices, *none]
         case "link":
             return [SOMEBODY, *none]
+        case "shares":
+            return [()]
     return ["x", *none]
 
 

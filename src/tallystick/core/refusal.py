@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from tallystick import money
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.expression import MONEY, Expression, Type
-from tallystick.definition.machine import IN_DOUBT, Machine, Row
+from tallystick.definition.machine import Machine, Row
 from tallystick.masks import mask, quoted
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _values(
 def _value(
     entity: Entity, machine: Machine, command: str, args: Mapping[str, object], name: str
 ) -> tuple[object, Type]:
-    arguments = machine.commands[command].arguments
+    arguments = machine.commands[command].seen
     if name in arguments:
         return args.get(name), arguments[name]
     if name in machine.accounts or name == IN_DOUBT:

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.core.entity import CREATE, NO_CALL, Entity, Entry, InFlight, Intent, Plan, Posting, Ref, Request
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
+from tallystick.core.entity import CREATE, NO_CALL, Entity, Entry, InFlight, Intent, Plan, Posting, Ref
+from tallystick.core.follow_up import follow_ups
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.provider.protocol import Outcome, Reason, Result
 
 
@@ -176,9 +178,9 @@ def _advance(
     given = kept(machines.at(entity.machine, entity.machine_version), command, args)
     plan.entities.append(after)
     plan.entries.append(_entry(after, entity, row, command, phase, given, postings, changed, call))
-    for name, parameters in row.then:
-        arguments = {key: value(accounts, facts, args, state, outcome) for key, value in parameters}
-        plan.then.append(Request(entity.machine, entity.id, name, arguments))
+    if row.then:
+        following = follow_ups(entity.machine, entity.id, row, accounts, facts, args, state, outcome)
+        plan.then.extend(request for _, request in following)
 
 
 def _entry(

@@ -4,11 +4,12 @@ Keeps: a page is read strictly, and nothing on it is ignored; money is never add
 a secret is passed on and never stored; an expression can only look; one name has one meaning. The rest of the house may
 trust a `Machine` that it is given.
 
-Read in this order: `expression` (guards and amounts, and their types), `machine` (what a page declares, and the table
-that runs), `format` (what may stand where on a page), `cache` (pages parsed before), `declarations` (the first pass:
-facts, accounts, states, commands), then the second pass: `scope` (what it looks up), `calls` (how `drive`, `ask` and
-`then` are written), `transitions`, `rules` (refusals and invariants). `places` remembers where each part of a page
-stands, `reader` does all of it for a folder, and `behaviour` says whether two versions of a page do the same.
+Read in this order: `expression` (guards and amounts, and their types), `declared` (what a page declares, as values),
+`machine` (the table that runs), `format` (what may stand where on a page), `cache` (pages parsed before),
+`declarations` (the first pass: facts, accounts, states, commands), then the second pass: `scope` (what it looks up),
+`calls` (how `drive`, `ask` and `then` are written), `transitions`, `rules` (refusals and invariants). `places`
+remembers where each part of a page stands, `reader` does all of it for a folder, and `behaviour` says whether two
+versions of a page do the same.
 
 Knows errors, money, and the verbs that a provider understands. Everybody above may ask it, most for a `Machine` alone;
 what needs a search through states and amounts is the business of `check`.

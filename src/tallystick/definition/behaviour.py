@@ -14,8 +14,9 @@ from typing import Any
 
 import attrs
 
+from tallystick.definition.declared import Command, Transition
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import Command, Machine, Transition
+from tallystick.definition.machine import Machine
 
 
 @lru_cache(maxsize=64)

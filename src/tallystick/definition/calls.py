@@ -13,9 +13,9 @@ from collections.abc import Mapping
 import attrs
 
 from tallystick.definition.declarations import Declarations
+from tallystick.definition.declared import Drive, Transition
 from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
 from tallystick.definition.format import FileFaults, Located
-from tallystick.definition.machine import Drive, Transition
 from tallystick.errors import nearest
 
 
@@ -57,6 +57,29 @@ def parse_call(text: Located, faults: FileFaults) -> ParsedCall | None:
         column = text.column + each.value.col_offset if text.exact else text.column  # folded: it is in another line
         arguments[str(each.arg)] = Located(value, text.line, column, text.exact)
     return ParsedCall(text, link, name, arguments, bare=call is None)
+
+
+@attrs.frozen
+class WrittenFollowUp:
+    """What stands in `then:`, taken apart at its words."""
+
+    each: bool  # `each` stands before it
+    call: Located
+    when: Located | None  # what stands behind `when`
+
+
+def follow_up(text: Located) -> WrittenFollowUp:
+    """Take `each part.command(…) when guard` apart."""
+    called, word, _ = text.value.partition(" when ")
+    when = _from(text, len(called) + len(word)) if word else None
+    call = attrs.evolve(text, value=called)
+    each = called.startswith("each ")
+    return WrittenFollowUp(each, _from(call, len("each ")) if each else call, when)
+
+
+def _from(text: Located, at: int) -> Located:
+    """A text from a character on, at its place."""
+    return Located(text.value[at:], text.line, text.column + at if text.exact else text.column, text.exact)
 
 
 # One call in a command

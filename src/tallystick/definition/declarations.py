@@ -5,12 +5,13 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import attrs
 
+from tallystick.definition.declared import IN_DOUBT, Account, Command, Fact, State
 from tallystick.definition.expression import KINDS, UNKNOWN, Type
 from tallystick.definition.format import FileFaults, Located
-from tallystick.definition.machine import IN_DOUBT, Account, Command, Fact, State
 from tallystick.errors import nearest
 from tallystick.provider.verbs import ABILITIES
 
@@ -23,7 +24,7 @@ RESERVED = frozenset([
 # Tables of every store, and types: no machine may have these names.
 TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
 # fmt: on
-KINDS_OF_COMMANDS = ("driven", "patient", "signed")  # keys that list commands; each is a flag of Command
+KINDS_OF_COMMANDS = ("driven", "patient", "signed", "once")  # keys that list commands; each is a flag of Command
 
 
 class Declarations:
@@ -118,6 +119,8 @@ class Declarations:
         type_ = self._type(record["is"], machines) if "is" in record else Type("text")
         if type_.kind == "secret":
             self.faults.add(record["is"], f"{key.value!r} would store a secret; a secret may only be passed on")
+        if type_.kind == "shares":
+            self.faults.add(record["is"], f"{key.value!r} is shares; these are arguments of a command, and no facts")
         if flag(record, "optional"):
             type_ = attrs.evolve(type_, optional=True)
         later, default = flag(record, "later"), None
@@ -133,7 +136,7 @@ class Declarations:
         if unique and any(fact.unique for fact in self.facts.values()):
             self.faults.add(record["unique"], f"a machine may have one unique fact, and {key.value!r} is a second one")
         says = record["says"].value if "says" in record else ""
-        return Fact(key.value, type_, default, later, says, unique)
+        return Fact(key.value, type_, default, later, says, unique, flag(record, "indexed"))
 
     def _default(self, written: Located, type_: Type) -> object:
         text = written.value
@@ -171,7 +174,7 @@ class Declarations:
             self.faults.add(key, "'create' is built in: it makes an entity in its start state")
         elif key.value in RESERVED:
             self.faults.add(key, f"{key.value!r} is a reserved word; choose another name")
-        kinds = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
+        kinds: Any = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
         return Command(key.value, arguments, **kinds)
 
     def _argument(self, written: Located, machines: Mapping[str, Declarations]) -> Type:

@@ -2,7 +2,7 @@
 
 An expression may name what its machine declares: accounts, facts, arguments of the command, `state`. It may use whole
 numbers, declared choices in quotes, `true`, `false` and `none`, and join all this with `+ -`, comparisons (chained
-too), `and or not in`. There are no calls, attributes, subscripts or floats, so an expression can only look.
+too), `and or not in`. There are no calls, subscripts or floats, so an expression can only look.
 
 An expression that was read has a type, Python source, and a text for people. Units are types: money goes with money and
 with 0, never with a bare number, a text or a flag. Ask first about a value that may be missing (`limit: money?`):
@@ -27,7 +27,7 @@ from tallystick.money import LIMIT
 
 MAX_CHARACTERS = 500  # nobody reads a longer guard, and a parser has to end
 MAX_DEPTH = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
-KINDS = ("money", "count", "text", "flag", "secret", "number")
+KINDS = ("money", "count", "text", "flag", "secret", "number", "shares")
 UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, where it is declared
 
 
@@ -188,8 +188,8 @@ class _Reader:
     """Walks over the tree once, and finds the type and the code of each part, or raises."""
 
     def __init__(self, scope: Mapping[str, Name]) -> None:
-        self.scope = scope
-        self.names: set[str] = set()
+        self.scope, self.names = scope, set[str]()
+        self._owners = {"outcome", *(name.partition(".")[0] for name in scope if "." in name)}
 
     def visit(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
         """The type and the code of a part. `known`: optional names that are surely there at this place."""
@@ -198,8 +198,8 @@ class _Reader:
                 return _constant(_CONSTANTS[name], node)
             case ast.Name(name):
                 return self._name(name, node, known)
-            case ast.Attribute(ast.Name("outcome"), field):
-                return self._name(f"outcome.{field}", node, known)
+            case ast.Attribute(ast.Name(owner), field) if owner in self._owners:
+                return self._name(f"{owner}.{field}", node, known)
             case ast.Constant(value):
                 return _constant(value, node)
             case ast.BoolOp(op, values):

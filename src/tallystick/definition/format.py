@@ -278,6 +278,7 @@ FACT = Record({
     "default":  Key(Text(), "what it is if it is not given"),
     "later":    Key(FLAG, "not given at creation: a transition sets it"),
     "unique":   Key(FLAG, "no two entities of one value type have the same"),
+    "indexed":  Key(FLAG, "entities are found by it"),
     "says":     Key(Text(), "what it means, for people"),
 })
 ARGUMENT = Record({
@@ -297,7 +298,7 @@ TRANSITION = Record({
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
     "set":     Key(MapOf(NAME, Text()), "facts that change: fact: value, or outcome.reference"),
     "alike":   Key(FLAG, "given to every entity with the same unique fact too; the provider is asked once"),
-    "then":    Key(_CALL, "command(s) for the same entity, queued in the same commit"),
+    "then":    Key(_CALL, "command(s) queued in the same commit: command(…), each part.command(…); … when a guard"),
 })
 DEFINITION = Record({
     "machine":     Key(NAME, "its name", required=True),
@@ -324,6 +325,7 @@ DEFINITION = Record({
     "driven":      Key(ListOf(NAME), "commands that only another machine's transition may give"),
     "patient":     Key(ListOf(NAME), "commands that wait in the queue while a guard refuses them"),
     "signed":      Key(ListOf(NAME), "commands that need who gives them (by) and why (reason)"),
+    "once":        Key(ListOf(NAME), "commands that are tried once when they follow another, and dropped if refused"),
     "transitions": Key(MapOf(NAME, TRANSITION), "all transitions, by name", required=True),
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),

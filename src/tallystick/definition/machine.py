@@ -20,155 +20,24 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from tallystick.definition.expression import Expression, Type, function
+from tallystick.definition.declared import (
+    IN_DOUBT,
+    Account,
+    Command,
+    Drive,
+    Fact,
+    Invariant,
+    RefusedOnPurpose,
+    State,
+    Then,
+    Transition,
+)
+from tallystick.definition.expression import Expression, function
 
 if TYPE_CHECKING:
     import transitions
 
-IN_DOUBT = "in_doubt"
 Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
-
-
-@attrs.frozen
-class State:
-    """Where an entity is in its machine."""
-
-    name: str
-    says: str  # what it means, for people; so in the other declarations
-    start: bool = False  # an entity begins here
-    final: bool = False  # no transition leads out, and every account that is not `kept` is empty
-    goes_on: Expression | None = None  # if true, whoever comes here has a follow-up queued; only `check` asks
-
-
-@attrs.frozen
-class Fact:
-    """What an entity knows besides its state and its money."""
-
-    name: str
-    type: Type
-    default: object = None  # what it is if it is not given at creation
-    later: bool = False  # not given at creation: a transition sets it
-    says: str = ""
-    unique: bool = False  # no two entities of one value type have the same
-
-
-@attrs.frozen
-class Account:
-    """Where value stands inside an entity; never below zero."""
-
-    name: str
-    says: str
-    kept: bool = False  # value may stay here in a final state
-
-
-@attrs.frozen
-class Command:
-    """What may be asked of an entity."""
-
-    name: str
-    arguments: Mapping[str, Type]
-    driven: bool = False  # only another machine's transition may give it
-    patient: bool = False  # queued, and refused by amounts, it waits until they are others
-    signed: bool = False  # only with who gives it (by) and why (reason)
-    storable: tuple[str, ...] = attrs.field(init=False)  # the arguments that may be stored: all but secrets
-    by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
-
-    def __attrs_post_init__(self) -> None:
-        storable = tuple(name for name, type_ in self.arguments.items() if type_.kind != "secret")
-        object.__setattr__(self, "storable", storable)
-        by_provider = {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
-        object.__setattr__(self, "by_provider", by_provider)
-
-
-@attrs.frozen
-class Move:
-    """Value that goes from one account to another; one of the two may be outside the machine."""
-
-    source: str
-    target: str
-    amount: Expression
-
-
-@attrs.frozen
-class Drive:
-    """A command that a transition gives to a linked entity, in the same commit."""
-
-    link: str  # the fact or the argument that names the entity
-    machine: str
-    by_argument: bool  # `link` is an argument
-    command: str
-    arguments: Mapping[str, Expression]
-
-
-@attrs.frozen
-class Ask:
-    """A call to the provider that a transition makes."""
-
-    verb: str
-    arguments: Mapping[str, Expression]
-
-
-@attrs.frozen
-class Then:
-    """A follow-up: a command for the same entity that a transition queues in its commit."""
-
-    command: str
-    arguments: Mapping[str, Expression]
-
-
-@attrs.frozen
-class Transition:
-    """One declared row: from some states, for some commands, under a guard, to a state."""
-
-    name: str
-    commands: tuple[str, ...]
-    sources: tuple[str, ...]
-    target: str | None  # None: the state stays
-    otherwise: str | None  # where a declined call leads; None: the state stays
-    guard: Expression | None  # None: always
-    drives: tuple[Drive, ...]
-    ask: Ask | None
-    partial: str | None  # the argument of which the provider may confirm less
-    upto: Expression | None  # `partial` is cut down to this before anything is asked
-    moves: tuple[Move, ...]
-    sets: Mapping[str, Expression]  # facts that change
-    then: tuple[Then, ...]
-    line: int = 0  # of the page
-    alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
-
-
-@attrs.frozen
-class RefusedOnPurpose:
-    """Commands that some states refuse on purpose, and why."""
-
-    says: str  # the reason that the caller reads
-    states: tuple[str, ...]
-    commands: tuple[str, ...]
-    guard: Expression | None = None  # refused when this is true; None: always
-    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)  # the guard, as a function
-
-    def __attrs_post_init__(self) -> None:
-        guard = self.guard.compiled() if self.guard else lambda *_: True
-        object.__setattr__(self, "fires", guard)
-
-
-@attrs.frozen
-class Sum:
-    """An account summed over all entities of `machine` whose `fact` names this one."""
-
-    machine: str
-    fact: str
-    account: str
-
-
-@attrs.frozen
-class Invariant:
-    """What is true of an entity and of those that link to it, between any two commands."""
-
-    name: str
-    says: str
-    sums: Mapping[str, Sum]  # by the names that `always` uses
-    always: Expression
 
 
 @attrs.define
@@ -188,7 +57,7 @@ class Row:
     sets: tuple[tuple[str, Callable[..., object]], ...]
     drives: tuple[tuple[Drive, tuple[tuple[str, Callable[..., object]], ...]], ...]
     ask: tuple[str, tuple[tuple[str, Callable[..., object]], ...]] | None
-    then: tuple[tuple[str, tuple[tuple[str, Callable[..., object]], ...]], ...]
+    then: tuple[tuple[Then, Callable[..., object] | None, tuple[tuple[str, Callable[..., object]], ...]], ...]
     lines: tuple[tuple[str, str], ...]  # (source, target) of each move
     conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]  # the parts of the guard that `and` joins
     gives_unique: bool  # it sets the fact that an entity has for itself
@@ -210,6 +79,7 @@ class Machine:
     transitions: Mapping[str, Transition]  # by name
     refuse: tuple[RefusedOnPurpose, ...]  # the rows of `refuse:`
     invariants: Mapping[str, Invariant]  # by name
+    parts: Mapping[str, str]  # machine whose entities are parts of one of these → their fact that links here
     text: str = attrs.field(repr=False)  # the page as written
     file: str = ""  # where it was read from
     places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
@@ -237,6 +107,11 @@ class Machine:
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
         put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
         put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
+
+    @property
+    def reads_parts(self) -> bool:
+        """Whether it decides by what its parts are: those that link to it."""
+        return any(command.reads for command in self.commands.values())
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -376,7 +251,9 @@ def _row(machine: Machine, transition: Transition) -> Row:
         sets=_functions(transition.sets),
         drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
         ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
-        then=tuple((then.command, _functions(then.arguments)) for then in transition.then),
+        then=tuple(
+            (then, then.when.compiled() if then.when else None, _functions(then.arguments)) for then in transition.then
+        ),
         lines=tuple((move.source, move.target) for move in transition.moves),
         conjuncts=tuple((part, part.compiled()) for part in parts),
         gives_unique=any(machine.facts[name].unique for name in transition.sets),

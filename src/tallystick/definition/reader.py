@@ -15,11 +15,12 @@ import attrs
 
 from tallystick.definition.cache import parse
 from tallystick.definition.declarations import Declarations
+from tallystick.definition.declared import Command, RefusedOnPurpose, State, Transition, read_names
 from tallystick.definition.format import FileFaults
-from tallystick.definition.machine import Machine, Machines, State
+from tallystick.definition.machine import Machine, Machines
 from tallystick.definition.places import places
 from tallystick.definition.rules import read_invariants, read_refusals
-from tallystick.definition.scope import Scope
+from tallystick.definition.scope import Scope, linking
 from tallystick.definition.transitions import TransitionReader
 from tallystick.errors import Fault, Invalid, MachineError
 
@@ -113,7 +114,7 @@ def _read(layers: Iterable[Mapping[str, str]]) -> Machines:
 
 def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machine | None:
     """The machine of one page: the second pass over it. None if the page has a fault."""
-    scope = Scope(page)
+    scope = Scope(page, machines)
     reader = TransitionReader(scope, machines)
     read = {key.value: reader.read(key, body) for key, body in page.pairs("transitions")}
     transitions = {name: each for name, each in read.items() if each is not None}
@@ -130,15 +131,30 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         accounts=page.accounts,
         outside=page.outside,
         states=states,
-        commands=page.commands,
+        commands=_commands(page, transitions, refusals),
         transitions=transitions,
         refuse=refusals,
         invariants=invariants,
+        parts={name: linking(part, page)[0] for name, part in scope.parts.items()},
         text=page.text,
         file=page.file,
         places=places(page.page),
         moved_by=page.moved_by,
     )
+
+
+def _commands(
+    page: Declarations, transitions: Mapping[str, Transition], refusals: Iterable[RefusedOnPurpose]
+) -> dict[str, Command]:
+    """The commands, each with what its transitions and refusals read of parts and shares."""
+    reads: dict[str, dict[str, None]] = {name: {} for name in page.commands}
+    for each in transitions.values():
+        for command in each.commands:
+            reads[command] |= dict.fromkeys(each.reads)
+    for refusal in refusals:
+        for command in refusal.commands:
+            reads[command] |= dict.fromkeys(read_names(refusal.guard) if refusal.guard is not None else ())
+    return {name: attrs.evolve(each, reads=tuple(sorted(reads[name]))) for name, each in page.commands.items()}
 
 
 def _states(scope: Scope) -> dict[str, State]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from tallystick.definition import expression
 from tallystick.definition.declarations import Declarations
+from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Type
 from tallystick.definition.format import Located
-from tallystick.definition.machine import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
 from tallystick.definition.scope import Scope
 from tallystick.errors import nearest
 

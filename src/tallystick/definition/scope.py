@@ -6,24 +6,36 @@ from collections.abc import Mapping
 
 from tallystick.definition import expression
 from tallystick.definition.declarations import Declarations
+from tallystick.definition.declared import BUSY, COUNT, IN_DOUBT, TOTAL
 from tallystick.definition.expression import AlreadyReported, Expression, ExpressionError, Name, Type
 from tallystick.definition.format import Located
-from tallystick.definition.machine import IN_DOUBT
 from tallystick.errors import nearest
 
 
 class Scope:
     """Finds things of one page by their name. A name that is not declared is reported."""
 
-    def __init__(self, page: Declarations) -> None:
+    def __init__(self, page: Declarations, machines: Mapping[str, Declarations]) -> None:
         self.page = page
         self.faults = page.faults
+        self.parts = {
+            name: each for name, each in machines.items() if each is not page and len(linking(each, page)) == 1
+        }
 
     def names(self, arguments: Mapping[str, Type], states: tuple[str, ...]) -> dict[str, Name]:
         """The names that an expression may use, in a command with these arguments, in these states."""
         facts = {name: fact.type for name, fact in self.page.facts.items()}
         accounts = [*self.page.accounts, *([IN_DOUBT] if self.page.accounts else [])]
-        return expression.scope_of(dict.fromkeys(accounts), facts, arguments, states)
+        scope = expression.scope_of(dict.fromkeys(accounts), facts, arguments, states)
+        return scope | {name: Name(f"a[{name!r}]", type_) for name, type_ in self._read_names(arguments).items()}
+
+    def _read_names(self, arguments: Mapping[str, Type]) -> dict[str, Type]:
+        """What the engine reads of the entity's parts, and of shares, and gives as if it were an argument."""
+        money, found = Type("money"), dict[str, Type]()
+        for name, part in self.parts.items():
+            found |= {f"{name}.{account}": money for account in (*part.accounts, IN_DOUBT)}
+            found |= {f"{name}.{field}": Type("count") for field in (BUSY, COUNT)}
+        return found | {f"{name}.{TOTAL}": money for name, type_ in arguments.items() if type_.kind == "shares"}
 
     def expression(self, text: Located, names: Mapping[str, Name], wanted: Type, what: str) -> Expression | None:
         """The expression, if it is one of the wanted type; else it is reported."""
@@ -59,3 +71,8 @@ class Scope:
             if [other.value for other in names].count(name.value) > 1:
                 self.faults.add(name, f"{name.value!r} is listed twice")
         return tuple(dict.fromkeys(name.value for name in names if name.value in known))
+
+
+def linking(page: Declarations, to: Declarations) -> list[str]:
+    """The facts of a page that link to another."""
+    return [name for name, fact in page.facts.items() if fact.type.kind == "link" and fact.type.machine == to.name]

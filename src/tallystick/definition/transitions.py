@@ -5,15 +5,16 @@ Names, types, units, links and secrets are checked here, each with its place on 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.definition.calls import ParsedCall, check_calls, check_partial, parse_call
+from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, parse_call
 from tallystick.definition.declarations import Declarations, flag
+from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
 from tallystick.definition.format import Located
-from tallystick.definition.machine import IN_DOUBT, Ask, Drive, Move, Then, Transition
 from tallystick.definition.scope import Scope
 from tallystick.errors import nearest
 from tallystick.provider.verbs import VERBS
@@ -62,7 +63,7 @@ class TransitionReader:
             upto=self.scope.expression(upto, names, Type("money"), "an amount") if upto else None,
             moves=self._moves(record, names),
             sets=self._sets(record, names),
-            then=self._then(record, names),
+            then=self._then(record, arguments, names),
             line=key.line,
             alike=flag(record, "alike"),
         )
@@ -165,25 +166,47 @@ class TransitionReader:
             call = attrs.evolve(call, arguments=same_names)
         return Ask(call.name, self._fitting(call, wanted, names, f"the provider's {call.name}"))
 
-    def _then(self, record: Mapping[str, Located], names: Mapping[str, Name]) -> tuple[Then, ...]:
-        follow_ups = []
-        for text in record["then"].value if "then" in record else []:
-            call = parse_call(text, self.faults)
-            if call is None:
-                continue
-            commands = self.page.commands
-            if call.link or call.name not in commands:
-                self.faults.add(text, f"command {call.name!r} is not declared.{nearest(call.name, list(commands))}")
-                continue
-            wanted = commands[call.name].arguments
-            arguments = self._fitting(call, wanted, names, call.name)
-            if commands[call.name].driven:
-                self.faults.add(text, f"{call.name!r} is driven: only another machine gives it, so it cannot be queued")
-            for name in arguments:
-                if wanted[name].kind == "secret":
-                    self.faults.add(text, f"{call.name}({name}=…) would store a secret in the queue")
-            follow_ups.append(Then(call.name, arguments))
-        return tuple(follow_ups)
+    def _then(
+        self, record: Mapping[str, Located], arguments: Mapping[str, Type], names: Mapping[str, Name]
+    ) -> tuple[Then, ...]:
+        written = record["then"].value if "then" in record else []
+        found = [self._follow_up(text, arguments, names) for text in written]
+        return tuple(each for each in found if each is not None)
+
+    def _follow_up(self, text: Located, taken: Mapping[str, Type], names: Mapping[str, Name]) -> Then | None:
+        """`command(…)` or `each part.command(…)`, perhaps with `when guard` behind it."""
+        written = follow_up(text)
+        call = parse_call(written.call, self.faults)
+        if call is None:
+            return None
+        page, each = self.page, call.link or None
+        if written.each != bool(each):
+            why = f"command {call.name!r} is not declared. A follow-up is command(…), or each part.command(…)"
+            self.faults.add(text, why)
+            return None
+        if each is not None:
+            if each not in self.scope.parts:
+                why = f"{each!r} is not a machine with one fact that links to {page.name}"
+                self.faults.add(text, f"{why}.{nearest(each, list(self.scope.parts))}")
+                return None
+            page = self.machines[each]
+        if call.name not in page.commands:
+            hint = nearest(call.name, list(page.commands))
+            self.faults.add(text, f"command {call.name!r} is not declared{f' in {each}' if each else ''}.{hint}")
+            return None
+        shares = next((name for name, type_ in taken.items() if type_.kind == "shares"), None) if each else None
+        uses = any(re.search(rf"\b{SHARE}\b", argument.value) for argument in call.arguments.values())
+        if shares and uses:
+            names = {**names, SHARE: Name(f"a[{SHARE!r}]", Type("money"))}
+        wanted = page.commands[call.name].arguments
+        arguments = self._fitting(call, wanted, names, call.name)
+        if page.commands[call.name].driven:
+            self.faults.add(text, f"{call.name!r} is driven: only another machine gives it, so it cannot be queued")
+        for name in arguments:
+            if wanted[name].kind == "secret":
+                self.faults.add(text, f"{call.name}({name}=…) would store a secret in the queue")
+        when = self.scope.guard(written.when, names) if written.when is not None else None
+        return Then(call.name, arguments, when, each, shares if uses else None)
 
     # What moves and changes
 

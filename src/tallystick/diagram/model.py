@@ -17,8 +17,9 @@ from itertools import pairwise
 
 import attrs
 
+from tallystick.definition.declared import Transition
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import Machine, Transition
+from tallystick.definition.machine import Machine
 
 
 @attrs.frozen

@@ -204,12 +204,12 @@ class Engine:
             return _found(preview_all(self._context, reading, commands, self._refs))
 
     def seen(self, key: str) -> Mapping[str, object] | None:
-        """The arguments of the command that this key named, if it was seen, as the books have them."""
+        """The arguments of the command that this key named, if it was seen or waits, as the books have them."""
         if not _is_name(key):
             return None
         with self.store.reading() as reading:
-            found = reading.keyed([key])
-        return kept(json.loads(found[key].args)) if key in found else None
+            found = reading.keyed([key]).get(key) or reading.queued([key]).get(key)
+        return kept(json.loads(found.args)) if found is not None else None
 
     def now(self) -> datetime:
         """The moment by this engine's clock."""

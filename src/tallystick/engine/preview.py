@@ -63,7 +63,7 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
             done = following.popleft()
             work.world |= {each.ref: each for each in done.entities}
             for request in done.then:
-                plan = _decided(work, request, command.by)
+                plan = _decided(work, request, command)
                 if isinstance(plan, Plan):
                     following.append(plan)
                 elif not _patient(work, request):  # what is patient waits until it is taken
@@ -94,11 +94,11 @@ def _plan(work: UnitOfWork, command: Command) -> Plan | Refusal:
     request, _ = request_of(work, command)
     if request is None:
         return refusal.missing(command.machine, command.id, command.command)
-    return _decided(work, request, command.by)
+    return _decided(work, request, command)
 
 
-def _decided(work: UnitOfWork, request: Request, by: str | None) -> Plan | Refusal:
-    intent = decided(work, request, by)
+def _decided(work: UnitOfWork, request: Request, command: Command) -> Plan | Refusal:
+    intent = decided(work, request, command.by, command.secrets)
     return resolve.complete(work.machines, intent) if isinstance(intent, Intent) else intent
 
 

@@ -33,6 +33,9 @@ class Ended(StrEnum):
     PENDING = "pending"  # written in the caller's transaction; the provider is asked after its commit
 
 
+Secrets = Mapping[str, Mapping[str, str]]
+
+
 @attrs.frozen
 class Command:
     """One intention of the caller."""
@@ -45,6 +48,7 @@ class Command:
     by: str | None = None  # who gives it
     reason: str | None = None  # why
     due: datetime | None = None  # later: it is queued until then, not executed; with a time zone
+    secrets: Secrets = attrs.field(factory=dict, repr=False)  # by the id of a part: a PIN for what follows there
 
 
 class Move(NamedTuple):
@@ -203,6 +207,14 @@ class GivenBack(Answered):
     """What this key once held or took was given back since.
 
     The value is back on the card, and nothing moved now. The same key says so for ever; a new key holds anew. HTTP 409.
+    """
+
+
+class Unfinished(Answered):
+    """Written down, and done for some of its parts only; `receipt.followed` has the answer of each.
+
+    What the others still have to do waits in the queue: for the provider (`waiting`), or for a person (`stuck`). The
+    same key does nothing twice, and tells how it stands then. HTTP 202.
     """
 
 

@@ -228,6 +228,7 @@ def _given(machine: Machine, machines: Machines) -> Iterator[tuple[str, str, Exp
             verb = VERBS[each.ask.verb]
             yield from ((name, verb[name].rstrip("?"), given) for name, given in each.ask.arguments.items())
         others = [(machines[drive.machine], drive.command, drive.arguments) for drive in each.drives]
-        for other, command, arguments in [*others, *((machine, then.command, then.arguments) for then in each.then)]:
+        others += [(machines[then.each] if then.each else machine, then.command, then.arguments) for then in each.then]
+        for other, command, arguments in others:
             wanted = other.commands[command].arguments if command in other.commands else {}
             yield from ((name, wanted[name].kind, given) for name, given in arguments.items() if name in wanted)

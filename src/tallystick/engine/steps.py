@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import attrs
@@ -17,14 +18,14 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import CREATE, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.machine import Machine, Machines
-from tallystick.engine import owner, uniqueness
+from tallystick.engine import owner, parts, uniqueness
 from tallystick.engine.calls import in_doubt
 from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
 from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
 from tallystick.engine.pin_policy import Pins
 from tallystick.engine.queue import rows as queue_rows
-from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
 from tallystick.errors import Invalid
@@ -130,25 +131,34 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     same_as_queued(work, command, mark)
     if command.due is not None:
         return queue_rows.defer(work, command, request), None
-    intent = decided(work, request, command.by)
+    intent = decided(work, request, command.by, command.secrets)
     if isinstance(intent, Refusal):
         return _refused(work, command, intent), None
     return _carry_out(work, provider, command, intent, mark, again, send)
 
 
-def decided(work: UnitOfWork, request: Request, by: str | None) -> Intent | Refusal:
-    """What the core says; and that a card's PIN is there if it is needed, and its number is no other's."""
+def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets) -> Intent | Refusal:
+    """What the core says; each part would do its share, a PIN is there if it is needed, and no number is another's."""
     entity = work.world[request.machine, request.id]
     machine = work.machines.at(entity.machine, entity.machine_version)
     if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
         uniqueness.lock_alike(work, entity, machine)
-    intent = decide(work.machines, request, work.world)
+    declared = machine.commands.get(request.command)
+    if declared is not None and len(request.args) < len(declared.arguments):  # what follows a command leaves some out
+        given = {name: value for name, value in secrets.get(request.id, {}).items() if name in declared.arguments}
+        request = attrs.evolve(request, args={**declared.left_out(), **request.args, **given})
+    read = parts.read(work, machine, entity, request) if declared is not None else request
+    intent = read if isinstance(read, Refusal) else decide(work.machines, read, work.world)
     if isinstance(intent, Refusal):
         return intent
-    missing = work.pins.missing(work.machines, request, intent, by)
-    if missing is not None or not any(step.row.gives_unique for step in intent.steps):
-        return missing or intent
-    return uniqueness.refused(work, intent) or intent
+    refused = work.pins.missing(work.machines, request, intent, by)
+    if refused is None and any(then.each for then in intent.steps[0].row.transition.then):
+        refused = parts.unwilling(
+            work, resolve.complete(work.machines, intent), request, partial(decided, by=by, secrets=secrets)
+        )
+    if refused is None and any(step.row.gives_unique for step in intent.steps):
+        refused = uniqueness.refused(work, intent)
+    return refused or intent
 
 
 def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:

@@ -122,7 +122,7 @@ class Lookup(Protocol):
         """Commands that the command with this key has queued."""
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
-        """Entities of `machine` whose `fact` links to `id`, or is unique and has this value. Found by an index."""
+        """Entities of `machine` whose `fact` links to `id`, or is unique or indexed and has this value, by an index."""
 
     def taking(self, value: str) -> CallRow | None:
         """The open call that takes this value. There is one at most."""

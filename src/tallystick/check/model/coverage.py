@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import attrs
 
 from tallystick.check.model.monitor import Monitor
-from tallystick.definition.machine import Machine, Transition
+from tallystick.definition.declared import Transition
+from tallystick.definition.machine import Machine
 
 HAPPENED = ("done", "confirmed", "in_part")
 ENDS_OF_CALLS = {

@@ -14,8 +14,9 @@ from typing import Any
 
 import attrs
 
+from tallystick.definition.declared import Transition
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import Machine, Transition
+from tallystick.definition.machine import Machine
 
 
 @attrs.define

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from tallystick.check.expressions import expressions, numbers, texts
+from tallystick.definition.declared import Command, Transition
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import Command, Machine, Transition
+from tallystick.definition.machine import Machine
 
 TEXT = "x"  # begins every text
 MOST_WAYS = 24  # to create one entity with every combination of facts; if there are more, each fact is varied alone

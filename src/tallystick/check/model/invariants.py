@@ -9,7 +9,8 @@ import attrs
 from tallystick.check.model.search import Search
 from tallystick.check.wording import amount
 from tallystick.core.entity import Entity, Ref
-from tallystick.definition.machine import Invariant, Machine
+from tallystick.definition.declared import Invariant
+from tallystick.definition.machine import Machine
 
 UserInvariant = Callable[[Mapping[Ref, Entity]], str | None]  # what is wrong with these entities, or None
 

@@ -21,7 +21,8 @@ from tallystick.check.model.core_cache import Role
 from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.search import MASK, Search
 from tallystick.core.entity import Entity
-from tallystick.definition.machine import IN_DOUBT, Machine
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine
 
 TRIES = 20  # states that seem stuck, tried with more money until one really is
 STATES_WITH_MORE = 2_000  # to look at with more money

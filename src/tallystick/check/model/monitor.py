@@ -16,7 +16,8 @@ import attrs
 from tallystick.check.model.guard_coverage import GuardCoverage
 from tallystick.core.entity import Entity, Entry, InFlight, Intent, Plan, Request
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines
 from tallystick.provider.protocol import Outcome
 
 # The guard was true, and only the core's last check stops the command: the page lets through what it should not.

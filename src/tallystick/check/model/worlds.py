@@ -22,7 +22,8 @@ import attrs
 
 from tallystick.check.model.inputs import Facts, arguments, creation_facts, link_arguments, linked_facts, own_text
 from tallystick.core.entity import Request
-from tallystick.definition.machine import Invariant, Machine, Machines
+from tallystick.definition.declared import Invariant
+from tallystick.definition.machine import Machine, Machines
 
 CROWD = 3  # with this many entities, a world allows only one call in flight and keeps the linked ones quiet
 
@@ -116,7 +117,7 @@ def _pairs(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
         if machine.name not in (one.name, other.name, *one.links.values()):
             continue
         for (fact, target), (theirs, to) in product(one.links.items(), other.links.items()):
-            if target != to:
+            if target != to or machines[to].reads_parts:
                 continue
             company = _Company(machines, most)
             shared = company.add(one.name)[fact]
@@ -150,6 +151,8 @@ class _Company:
         """
         machine, links = self._machines[name], dict(linked or {})
         for fact, target in machine.links.items():
+            if self._machines[target].reads_parts:
+                continue  # it links to its parts in turn, and is not searched
             if fact not in links and not machine.facts[fact].later and (*above, name).count(target) < 2:
                 self.add(target, host=name, above=(*above, name))
                 links[fact] = self.members[-1].id

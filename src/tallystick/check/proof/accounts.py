@@ -17,7 +17,8 @@ from tallystick.check.proof.lifecycle import Point
 from tallystick.check.proof.solver import Prover, satisfiable, values_in_words
 from tallystick.check.proof.state_invariants import StateInvariants
 from tallystick.check.proof.terms import ZERO, Term
-from tallystick.definition.machine import IN_DOUBT, Machine
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine
 
 
 class _Claims(NamedTuple):

@@ -22,7 +22,8 @@ from tallystick.check.proof.lifecycle import Point, subject
 from tallystick.check.proof.solver import Prover, Undecided, satisfiable, values_in_words
 from tallystick.check.proof.state_invariants import StateInvariants
 from tallystick.check.proof.terms import Entity, Term, Value
-from tallystick.definition.machine import Drive, Row
+from tallystick.definition.declared import Drive
+from tallystick.definition.machine import Row
 
 _ROUNDS = 12  # of steps backwards; whoever needs more has a life that no person follows
 

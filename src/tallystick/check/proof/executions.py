@@ -18,7 +18,8 @@ from tallystick.check.proof import terms
 from tallystick.check.proof.terms import Entity, Term, Value
 from tallystick.core.entity import Posting
 from tallystick.core.resolve import post
-from tallystick.definition.machine import IN_DOUBT, Drive, Machines, RefusedOnPurpose, Row
+from tallystick.definition.declared import IN_DOUBT, Drive, RefusedOnPurpose
+from tallystick.definition.machine import Machines, Row
 
 Accounts = Mapping[str, Term]
 PART = z3.Int("part")  # what the provider confirms, where it may confirm less

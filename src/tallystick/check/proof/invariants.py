@@ -25,7 +25,8 @@ from tallystick.check.proof.solver import Prover, satisfiable
 from tallystick.check.proof.state_invariants import StateInvariants
 from tallystick.check.proof.terms import ZERO, Entity, Term, Value
 from tallystick.check.wording import amount
-from tallystick.definition.machine import IN_DOUBT, Invariant, Machine, Machines, Sum
+from tallystick.definition.declared import IN_DOUBT, Invariant, Sum
+from tallystick.definition.machine import Machine, Machines
 
 _PHASES: Mapping[str, Callable[[Firing, Accounts], Accounts]] = {
     "done at once": Firing.completed,

@@ -21,7 +21,8 @@ from tallystick.check.proof import terms
 from tallystick.check.proof.executions import Accounts, Execution, executions
 from tallystick.check.proof.solver import satisfiable
 from tallystick.check.proof.terms import Entity, Term, Value
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines, Row
 
 
 class Point(NamedTuple):

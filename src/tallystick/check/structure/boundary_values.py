@@ -16,8 +16,9 @@ from collections.abc import Collection, Iterable, Iterator
 import attrs
 
 from tallystick.check.expressions import deciding, texts
+from tallystick.definition.declared import Transition
 from tallystick.definition.expression import MONEY, Expression, Type
-from tallystick.definition.machine import Machine, Transition
+from tallystick.definition.machine import Machine
 
 MOST_CASES = 20_000  # of one command in one state; if there would be more, fewer numbers are tried
 NUMERIC = ("money", "count")
@@ -37,7 +38,7 @@ def variables(
     machine: Machine, command: str, expressions: Iterable[Expression], moved: Collection[str]
 ) -> list[Variable]:
     """What the expressions of a command look at, and the accounts that it moves, in the order of the page."""
-    arguments = machine.commands[command].arguments
+    arguments = machine.commands[command].seen
     names = {name for each in expressions for name in each.names} | set(moved)
     found = [Variable("v", name, MONEY) for name in machine.columns if name in names]
     found += [Variable("f", n, fact.type) for n, fact in machine.facts.items() if n in names and n not in arguments]
@@ -58,7 +59,7 @@ def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[
     type_ = variable.type
     none: list[object] = [None] if type_.optional else []
     match type_.kind:
-        case "money" if variable.place == "v":
+        case "money" | "count" if variable.place == "v" or "." in variable.name:  # a sum or a number of parts
             return list(range(top + 1))
         case "money":
             return [*none, *range(-min(top, 2), top + 1)]

@@ -13,7 +13,7 @@ from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.boundary_values import handed_on
 from tallystick.check.structure.reachable import Reachability
 from tallystick.check.wording import joined
-from tallystick.definition.machine import Transition
+from tallystick.definition.declared import Transition
 
 
 def check_call_results(reachable: Reachability) -> Iterator[Finding]:

@@ -20,8 +20,9 @@ from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.trials import CONFIRMED, Case
 from tallystick.check.structure.witnesses import values_in_words
 from tallystick.check.wording import joined
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import IN_DOUBT, Machine, Row
+from tallystick.definition.machine import Machine, Row
 
 LONGEST = 40  # follow-ups of follow-ups; with amounts as small as these, nothing sensible goes on that long
 
@@ -140,6 +141,8 @@ def _looked_at(machine: Machine, row: Row) -> Iterator[Expression]:
     yield from deciding(row.transition)
     for then in row.transition.then:
         yield from then.arguments.values()
+        if then.when is not None:
+            yield then.when
     for state in (row.target, row.transition.otherwise):
         goes_on = machine.states[state].goes_on if state else None
         if goes_on is not None:
@@ -152,9 +155,14 @@ def _next(machine: Machine, firing: Firing) -> Iterator[tuple[str, str, list[Fir
     if after is None:
         return
     state, v, f = after
-    for command, given in firing.row.then:
-        declared: Mapping[str, Any] = machine.commands[command].arguments
-        a: dict[str, Any] = {name: False if type_.kind == "flag" else None for name, type_ in declared.items()}
+    for then, when, given in firing.row.then:
+        if then.each is not None or (when is not None and not when(v, f, firing.args, state, CONFIRMED[1])):
+            continue  # what a part does with it is asked of its own machine
+        command = then.command
+        if machine.commands[command].reads:  # what the parts are by then is not known here: any of these may take it
+            yield state, command, [Firing(state, v, f, {}, row) for row in machine.table.get((state, command), ())]
+            continue
+        a: dict[str, Any] = machine.commands[command].left_out()
         a |= {name: value(v, f, firing.args, state, CONFIRMED[1]) for name, value in given}
         refused = any(each.fires(v, f, a, state, None) for each in machine.refused.get((state, command), ()))
         rows = () if refused else machine.table.get((state, command), ())

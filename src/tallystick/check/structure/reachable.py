@@ -16,7 +16,8 @@ import attrs
 
 from tallystick.check.structure.boundary_values import ValueClass, class_of, classes_at_creation
 from tallystick.check.structure.trials import Cell, ClassEffect, Observed, StartClass, Trials
-from tallystick.definition.machine import IN_DOUBT, Machine, Row
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Row
 
 FactClasses = tuple[tuple[str, ValueClass], ...]
 PendingCall = tuple[str, tuple[int, ...]]  # its transition, which will change the state; its moves in doubt

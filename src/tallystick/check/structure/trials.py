@@ -26,8 +26,9 @@ from tallystick.check.structure.boundary_values import (  # fmt: skip
     tracked_facts,
     variables,
 )
+from tallystick.definition.declared import IN_DOUBT, RefusedOnPurpose
 from tallystick.definition.expression import Expression
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines, RefusedOnPurpose, Row
+from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.provider.protocol import Outcome, Result
 
 CONFIRMED = [
@@ -52,7 +53,7 @@ class Case:
         """Accounts, facts and arguments with these values; what is not among them is 0 or none."""
         accounts: dict[str, Any] = dict.fromkeys(machine.columns, 0)
         facts: dict[str, Any] = dict.fromkeys(machine.facts)
-        args: dict[str, Any] = dict.fromkeys(machine.commands[command].arguments)
+        args: dict[str, Any] = dict.fromkeys(machine.commands[command].seen)
         for variable, value in self.values:
             {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
         return accounts, facts, args

@@ -12,7 +12,8 @@ from tallystick.check.calls import drivers
 from tallystick.check.expressions import expressions
 from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.reachable import Reachability
-from tallystick.definition.machine import Machine, Machines, RefusedOnPurpose, Transition
+from tallystick.definition.declared import RefusedOnPurpose, Transition
+from tallystick.definition.machine import Machine, Machines
 
 FOR_PEOPLE = ("text", "number")
 
@@ -33,6 +34,7 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
         for total in invariant.sums.values()
         if total.machine == machine.name
     }
+    used |= {other.parts[machine.name] for other in machines.values() if machine.name in other.parts}
     set_later = {name for each in transitions for name in each.sets}
     for name, fact in machine.facts.items():
         if fact.later and name not in set_later:
@@ -61,4 +63,5 @@ def _commands(machines: Machines, machine: Machine) -> Iterator[Finding]:
 def _looked_at(transitions: list[Transition], refusals: Iterable[RefusedOnPurpose]) -> set[str]:
     names = {name for each in transitions for part in expressions(each) for name in part.names}
     names |= {drive.link for each in transitions for drive in each.drives}
+    names |= {then.shares for each in transitions for then in each.then if then.shares is not None}
     return names | {name for each in refusals if each.guard for name in each.guard.names}

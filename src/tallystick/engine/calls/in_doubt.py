@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.explain import OpenCall
 from tallystick.core.explain import explained as explained_with
 from tallystick.core.refusal import Refusal
+from tallystick.engine import parts
 from tallystick.engine.unit_of_work import UnitOfWork
 
 
 def explained(work: UnitOfWork, refusal: Refusal) -> Refusal:
     """The refusal with what would be taken now, and with the calls that are in its way."""
-    return explained_with(refusal, work.machines, work.world, lambda entity: open_calls(work, entity))
+    return explained_with(
+        refusal, work.machines, work.world, lambda entity: open_calls(work, entity), partial(parts.values, work)
+    )
 
 
 def open_calls(work: UnitOfWork, entity: Entity) -> list[OpenCall]:

@@ -27,7 +27,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
-from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.sealing import kept
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound
@@ -92,9 +92,12 @@ class Queue:
             receipts += side_by_side([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
         return [*receipts, *left_alone.values()]
 
-    def follow(self, receipt: Receipt) -> Receipt:
-        """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs."""
-        followed = tuple(self._run_all(receipt.follow_ups))
+    def follow(self, receipt: Receipt, secrets: Secrets | None = None) -> Receipt:
+        """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs.
+
+        `secrets`: what nobody stores, and the follow-ups for these entities are given now.
+        """
+        followed = tuple(self._run_all(receipt.follow_ups, secrets))
         return attrs.evolve(receipt, followed=followed) if followed else receipt
 
     def run(self, key: str) -> Receipt:
@@ -103,13 +106,20 @@ class Queue:
         Raises:
             NotFound: nothing was ever queued under this key.
         """
+        return self._run(key, None)
+
+    def _run(self, key: str, secrets: Secrets | None) -> Receipt:
         row = self._row(key)
         if is_changed(row):
             return _changed(row)
+        command = _command(row)
+        takes = self._machines[row.machine].commands[row.command].arguments
+        given = {name: value for name, value in (secrets or {}).get(row.entity, {}).items() if name in takes}
+        command = attrs.evolve(command, args={**command.args, **given})
         if row.state == "done":
-            return self._execute(_command(row))
+            return self._execute(command)
         if row.state == "waiting":
-            return self._resume(row)
+            return self._resume(row, command)
         ended = {"declined": Ended.DECLINED, "parked": Ended.UNAVAILABLE}.get(row.state, Ended.REFUSED)
         return Receipt(ended, row.key, row.machine, row.entity, row.command, why=row.why or "", replayed=True)
 
@@ -153,7 +163,8 @@ class Queue:
             Invalid: it waits for nothing like this, or `by` or `reason` is missing.
         """
         by_hand.named(by, reason)
-        return self._resume(self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason)))
+        row: QueueRow = self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason))
+        return self._resume(row, _command(row))
 
     def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
         """A person has seen a command that was refused, declined or parked, or changed in the database: laid aside.
@@ -169,16 +180,16 @@ class Queue:
     def _change(self, key: str, do: Callable[..., object]) -> Any:
         return self._commits.one(_about(self._row(key), do))
 
-    def _run_all(self, keys: Iterable[str]) -> Iterator[Receipt]:
+    def _run_all(self, keys: Iterable[str], secrets: Secrets | None = None) -> Iterator[Receipt]:
         """Execute what waits under these keys. Each is followed by its follow-ups before the next begins."""
         for key in keys:
-            receipt = self.run(key)
+            receipt = self._run(key, secrets)
             yield receipt
             yield from self._run_all(receipt.follow_ups)
 
-    def _resume(self, row: QueueRow) -> Receipt:
+    def _resume(self, row: QueueRow, command: Command) -> Receipt:
         try:
-            receipt = self._execute(_command(row))
+            receipt = self._execute(command)
         except Invalid as error:
             receipt = Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=str(error))
         if receipt.result is Ended.REFUSED:

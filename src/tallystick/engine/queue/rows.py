@@ -6,6 +6,7 @@ import attrs
 
 from tallystick.core import resolve
 from tallystick.core.entity import Request
+from tallystick.definition.declared import Command as Declared
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid, KeyReused
@@ -15,6 +16,8 @@ from tallystick.store.rows import QueueRow, encode, is_changed, stamp
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more
 AGAIN = (*GIVEN_UP, "dismissed", "withdrawn")  # its key may be given a new time
 CHANGED = "it was changed in the database; nothing is done with it, and verify says what was changed"
+# A follow-up that is tried once: whoever queued it looks at what became of it, so nobody else has to
+DROPPED = {Ended.DECLINED: "dismissed", Ended.UNAVAILABLE: "withdrawn"}
 ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used, so it can only be laid aside
 
 
@@ -48,7 +51,9 @@ def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
 def call_ended(work: UnitOfWork, receipt: Receipt) -> None:
     """The call of a queued command has ended. Declined: it is over. Unavailable: it waits to be tried again."""
     queued = work.queue[receipt.key]
-    if receipt.result is Ended.DECLINED:
+    if receipt.result in (Ended.DECLINED, Ended.UNAVAILABLE) and _once(work, queued):
+        work.enqueue(attrs.evolve(queued, state=DROPPED[receipt.result], why=receipt.why))
+    elif receipt.result is Ended.DECLINED:
         work.enqueue(attrs.evolve(queued, state="declined", why=receipt.why))
     elif receipt.result is Ended.UNAVAILABLE:
         state, due = work.later(queued.attempts, _patient(work, queued))
@@ -67,7 +72,9 @@ def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
     attempts = queued.attempts + 1
     state, due = "refused", queued.due
     refusal = receipt.refusal
-    if refusal is not None:
+    if _once(work, queued):
+        state = "withdrawn"
+    elif refusal is not None:
         patient = _patient(work, queued)  # after a week of waiting, a call in its way is no reason to give it up
         in_its_way = refusal.waits or set(work.follows(queued.machine, queued.entity)) - {key}
         if in_its_way or (patient and refusal.by_amounts):
@@ -127,5 +134,13 @@ def _unchanged(row: QueueRow) -> QueueRow:
 
 
 def _patient(work: UnitOfWork, queued: QueueRow) -> bool:
+    return _declared(work, queued).patient
+
+
+def _once(work: UnitOfWork, queued: QueueRow) -> bool:
+    return queued.cause is not None and _declared(work, queued).once
+
+
+def _declared(work: UnitOfWork, queued: QueueRow) -> Declared:
     version = work.world[queued.machine, queued.entity].machine_version
-    return work.machines.at(queued.machine, version).commands[queued.command].patient
+    return work.machines.at(queued.machine, version).commands[queued.command]

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import attrs
 
 from tallystick.core.resolve import kept
-from tallystick.definition.machine import IN_DOUBT, Machines
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machines
 from tallystick.engine.verify.replay import CallEntry, Journal
 from tallystick.engine.verify.report import Finding, Wrong, before, findings, shown_in
 from tallystick.provider.verbs import VERBS

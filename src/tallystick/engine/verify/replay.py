@@ -8,9 +8,12 @@ from collections.abc import Mapping
 import attrs
 
 from tallystick.core.entity import CREATE, Entity, Posting
+from tallystick.core.follow_up import follow_ups
 from tallystick.core.resolve import kept, post
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines, Row
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
+from tallystick.provider.protocol import Outcome, Result
 from tallystick.store.protocol import DeclaredStep
 from tallystick.store.rows import EntryRow, chained
 
@@ -118,11 +121,12 @@ class Replay:
     def _hear_of_follow_ups(
         self, machine: Machine, row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed
     ) -> None:
-        for (command, given), then in zip(row.then, row.transition.then, strict=True):
+        values = so_far.accounts, so_far.facts, args, entry.to_state, Outcome(Result.CONFIRMED)
+        for then, request in follow_ups(entry.machine, entry.entity, row, *values):
             told = any(name.startswith("outcome.") for each in then.arguments.values() for name in each.names)
-            values = (so_far.accounts, so_far.facts, args, entry.to_state, None)
-            found = None if told else kept(machine, command, {name: value(*values) for name, value in given})
-            follow_up = FollowUp(entry.machine, entry.entity, command, found)
+            about = self.machines[then.each] if then.each is not None else machine
+            found = None if told else kept(about, request.command, request.args)
+            follow_up = FollowUp(request.machine, request.id, request.command, found)
             self.journal.follow_ups.setdefault(str(entry.key or entry.cause), []).append(follow_up)
 
 
@@ -194,4 +198,5 @@ def _arguments(machine: Machine, entry: EntryRow) -> dict[str, object]:
     """The arguments as the transition saw them. Secrets are gone, and no guard may ask for one."""
     said = json.loads(entry.args)
     arguments = machine.commands[entry.command].arguments
-    return {name: said.get(name, False if type_.kind == "flag" else None) for name, type_ in arguments.items()}
+    found = {name: said.get(name, False if type_.kind == "flag" else None) for name, type_ in arguments.items()}
+    return found | {name: said.get(name) for name in machine.commands[entry.command].reads}

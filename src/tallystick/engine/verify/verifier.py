@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.definition.machine import IN_DOUBT, Invariant, Machine, Machines
+from tallystick.definition.declared import IN_DOUBT, Invariant
+from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.keys import fingerprint
 from tallystick.engine.sealing import MARK, PREFIX
 from tallystick.engine.verify.calls import calls_against_journal

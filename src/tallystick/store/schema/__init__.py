@@ -15,7 +15,8 @@ from typing import Any
 
 from tallystick.core.entity import CREATE, Entity
 from tallystick.definition import reader
-from tallystick.definition.machine import Fact, Machine, Machines
+from tallystick.definition.declared import Fact
+from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import StoreError
 from tallystick.store.connections import code_of
 from tallystick.store.protocol import DeclaredStep, KeptPage
@@ -168,11 +169,10 @@ def _fact(fact: Fact, choices: dict[str, None]) -> str:
 
 
 def indexes(versions: Sequence[Machine]) -> list[str]:
-    """Indexes by link, to sum over what is linked, and by card number, to find a card."""
+    """Indexes by link, to sum over what is linked; by card number; and by what the page wants to be found by."""
     name = versions[-1].name
-    facts = [
-        fact.name for fact in facts_over(versions).values() if fact.type.kind in ("link", "number") and not fact.unique
-    ]
+    found = (fact for fact in facts_over(versions).values() if not fact.unique)
+    facts = [fact.name for fact in found if fact.indexed or fact.type.kind in ("link", "number")]
     return [f'CREATE INDEX "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts]
 
 

@@ -16,6 +16,7 @@ from tallystick.testing.faults.recovery_races import recovery_races
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import Story
 from tallystick.testing.faults.torn_log import torn_logs
+from tallystick.testing.faults.verb_sweep import verb_sweep
 
 # What is done to our machines' own stories, the option that says how often, and its default.
 # fmt: off
@@ -31,6 +32,8 @@ FAULTS: Mapping[str, tuple[Callable[[Story, int | None, Progress], FaultReport],
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what is asked, over all stories or pages, and print what came of it; the exit code."""
     given = _parser().parse_args(arguments)
+    if given.fault == "verbs":
+        return verb_sweep(_to_stderr).print(as_json=given.json)
     amount = None if given.amount == "all" else int(given.amount)
     report = FaultReport()
     for each in _over_pages(given, amount) if "pages" in given else _over_stories(given, amount):
@@ -54,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--story", action="append", default=[], metavar="WORDS", help="only stories so called")
         if name == "recovery-races":
             made.add_argument("--jumps", type=int, default=2, help="runs of each story with jumps (default: 2)")
+    verbs = commands.add_parser("verbs", help="A fault at each step of each verb, which is then said again.")
+    verbs.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     pages = command("page-crashes", "Kill processes at points of stories composed for pages.", "points", 300)
     pages.add_argument("pages", nargs="+", type=Path, help="pages of machines, beside others they link to")
     pages.add_argument("--seed", type=int, default=0, help="the same seed, the same stories (default: 0)")

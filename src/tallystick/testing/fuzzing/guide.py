@@ -24,8 +24,9 @@ import attrs
 from tallystick.core.decide import decide
 from tallystick.core.entity import CREATE, Entity, Ref, Request
 from tallystick.core.refusal import Code, Refusal
+from tallystick.definition.declared import Drive
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import Drive, Machine, Machines, Row
+from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.testing.fuzzing import boundaries
 from tallystick.testing.fuzzing.coverage import Goal
 from tallystick.testing.fuzzing.world import CURRENCY

@@ -22,7 +22,8 @@ from typing import Any
 import attrs
 
 from tallystick.core.entity import CREATE
-from tallystick.definition.machine import Machine, Machines, Transition
+from tallystick.definition.declared import Transition
+from tallystick.definition.machine import Machine, Machines
 from tallystick.provider.scripted import Done
 from tallystick.store.rows import CallRow, EntryRow
 

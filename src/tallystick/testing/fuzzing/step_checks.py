@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.refusal import Refusal
-from tallystick.definition.machine import IN_DOUBT, Invariant, Machine
+from tallystick.definition.declared import IN_DOUBT, Invariant
+from tallystick.definition.machine import Machine
 from tallystick.engine.receipt import Receipt
 from tallystick.engine.verify import verify
 from tallystick.store.rows import EntryRow

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from hypothesis import strategies as st
 
 from tallystick.core.entity import Entity, Ref
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import IN_DOUBT, Machine, Machines
+from tallystick.definition.machine import Machine, Machines
 from tallystick.money import LIMIT, Money
 from tallystick.testing.fuzzing import boundaries
 from tallystick.testing.fuzzing.world import CURRENCY

@@ -32,6 +32,24 @@ class Drive:
 
 
 @attrs.frozen
+class FollowUp:
+    """A command that a transition queues."""
+
+    command: str
+    each: str  # the machine of the parts that it is for; "": for itself
+    shared: bool  # only for the parts that the shares name
+    when: Evaluator | None
+
+    def about(self, id: str, values: Mapping[str, Any]) -> list[str]:
+        """Whom it is queued for."""
+        if self.when is not None and not self.when(values):
+            return []
+        if not self.each:
+            return [id]
+        return [part for part, _ in values["shares"]] if self.shared else list(values[f"{self.each}.each"])
+
+
+@attrs.frozen
 class DeclaredTransition:
     """A transition: as much of it as shows in the journal."""
 
@@ -41,7 +59,7 @@ class DeclaredTransition:
     sets: Mapping[str, Evaluator | None]  # None: what the provider gave
     told: Mapping[str, str]  # facts that the provider gives: fact → reference or request
     drives: tuple[Drive, ...]
-    then: tuple[str, ...]
+    then: tuple[FollowUp, ...]
     changes: bool  # it leads to another state, confirmed or declined
     partial: frozenset[str]  # the arguments of which less may be confirmed
     upto: Evaluator | None  # what such an argument is cut down to
@@ -87,7 +105,7 @@ def read_definition(text: str) -> Definition:
     facts: dict[str, Any] = read.get("facts") or {}
     kept = {name for name, each in accounts.items() if isinstance(each, dict) and each.get("kept")}
     types = {name: _kind(each) for name, each in facts.items()}
-    plain = ("money", "count", "text", "flag", "number", "secret")
+    plain = ("money", "count", "text", "flag", "number", "secret", "shares")
     return Definition(
         name=read["machine"],
         start=next(name for name, each in states.items() if isinstance(each, dict) and each.get("start")),
@@ -119,7 +137,7 @@ def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
               if each in ("outcome.reference", "outcome.request")},
         drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()})
                      for link, command, args in drives),
-        then=tuple(_named(each)[1] for each in _listed(read.get("then"))),
+        then=tuple(_follow_up(each) for each in _listed(read.get("then"))),
         changes=read.get("to") not in (None, "stay") or "else" in read,
         partial=frozenset([*given, *([read["partial"]] if "partial" in read else [])]),
         upto=evaluator(source_of(read["upto"])) if "upto" in read else None,
@@ -129,6 +147,13 @@ def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
 def _invariant(name: str, read: Mapping[str, Any]) -> Invariant:
     sums = {each: tuple(path.split(".")) for each, path in (read.get("sum") or {}).items()}
     return Invariant(name, str(read["always"]), sums)
+
+
+def _follow_up(text: str) -> FollowUp:
+    """`each part.command(argument=value) when guard`."""
+    called, _, guard = text.partition(" when ")
+    each, command, args = _named(called.removeprefix("each "))
+    return FollowUp(command, each, "share" in args.values(), evaluator(guard) if guard else None)
 
 
 def _kind(type_: object) -> str:

@@ -16,8 +16,9 @@ Evaluator = Callable[[Values], Any]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _MADE_OF = (
-    ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.USub, ast.Not, ast.BinOp, ast.Add, ast.Sub,
-    ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn,
+    ast.Name, ast.Attribute, ast.Load, ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.USub, ast.Not, ast.BinOp,
+    ast.Add, ast.Sub, ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
+    ast.In, ast.NotIn,
 )  # fmt: skip
 
 
@@ -47,6 +48,9 @@ def _tree(source: str) -> ast.expr:
 
 class _Names(ast.NodeTransformer):
     """Names become look-ups, our words Python's."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return ast.Subscript(ast.Name("v", ast.Load()), ast.Constant(ast.unparse(node)), ast.Load())
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         if node.id in _WORDS:

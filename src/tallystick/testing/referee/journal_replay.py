@@ -38,6 +38,7 @@ class JournalReplay:
     ) -> None:
         self.entities: dict[Ref, ReplayedEntity] = {}
         self.driven: list[DrivenEntry] = []  # what has to have happened elsewhere with an entry
+        self.followed: Counter[tuple[str, str, str, str]] = Counter()  # key, machine, id and command that follow it
         self.checked: Counter[str] = Counter()
         self._rows: dict[Ref, Row] = {}  # as they stand
         self._definitions, self._steps, self._steady = definitions, steps, steady
@@ -95,6 +96,17 @@ class JournalReplay:
             if not invariant.holds(values):
                 yield f"{replayed.name}: {invariant.name}, '{invariant.source}', is not so: {values}"
 
+    def _follow_ups(self, definition: Definition, replayed: ReplayedEntity, entry: Row, key: str) -> None:
+        transition = definition.transitions.get(entry["transition"])
+        if transition is None or not transition.then:
+            return
+        kinds = definition.commands[entry["command"]]
+        args = {name: False if kind == "flag" else None for name, kind in kinds.items()} | _json(entry["args"])
+        values = {**replayed.accounts, **replayed.facts, **args, "state": entry["to_state"]}
+        for each in transition.then:
+            for id in each.about(entry["entity"], values):
+                self.followed[key, each.each or entry["machine"], id, each.command] += 1
+
     def _entry(self, replayed: ReplayedEntity, entry: Row) -> Iterator[str]:
         if entry["revision"] != replayed.revision + 1:
             yield f"it follows revision {replayed.revision}; an entry is missing or stands there twice"
@@ -134,6 +146,7 @@ class JournalReplay:
         if entry["phase"] in ("done", "confirmed"):
             key = entry["key"] or entry["cause"] or ""
             replayed.fired[key] += 1
+            self._follow_ups(definition, replayed, entry, key)
             if replayed.fired[key] > 1:
                 yield f"the command of key {key!r} had {replayed.fired[key]} effects"
 

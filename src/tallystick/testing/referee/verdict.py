@@ -158,24 +158,20 @@ class _Judged:
         return definition.transitions.get(entry["transition"])
 
     def _followed(self) -> Iterator[str]:
-        following: dict[str, list[Row]] = {}
         for row in self.rows.queue:
-            if row["cause"] is not None:
-                following.setdefault(row["cause"], []).append(row)
             entry = self.by_key.get(row["key"])
             if row["state"] == "done" and entry is None:
                 yield f"queued {row['command']} ({row['key']}) is done, but the journal does not have it"
             if entry is not None and row["state"] == "waiting" and self._effects(row["key"]):
                 yield f"queued {row['command']} ({row['key']}) was done, and waits to be done again"
-        expected: Counter[tuple[str, str]] = Counter()
-        for entry in self.rows.entries:
-            transition = self._declared(entry)
-            for command in transition.then if transition and entry["phase"] in ("done", "confirmed") else ():
-                expected[entry["key"] or entry["cause"], command] += 1
-        queued = Counter((cause, row["command"]) for cause, rows in following.items() for row in rows)
+        expected = self._replay.followed
+        queued = Counter((row["cause"], row["machine"], row["entity"], row["command"]) for row in self.rows.queue
+                         if row["cause"] is not None)  # fmt: skip
         for each in expected | queued:
             if expected[each] != queued[each]:
-                yield f"key {each[0]!r} has {each[1]} follow {expected[each]} times, queued it is {queued[each]}"
+                key, machine, id, command = each
+                what = f"{command} of {machine} {id!r}"
+                yield f"key {key!r} has {what} follow {expected[each]} times, queued it is {queued[each]}"
 
     def _effects(self, key: str) -> int:
         entry = self.by_key[key]

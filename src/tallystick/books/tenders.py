@@ -1,0 +1,227 @@
+"""Several cards pay for one order: a tender, whose parts are payments.
+
+The page `tender` says what follows what: each part is held, and if one says no, all are given back. Here is only which
+command is given, how an amount is shared over the parts, and what is said of the tender. That is always what its parts
+are now, never what a receipt said then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from tallystick.books.holding import PAYMENT, Amount, Holding, short_approval, short_key
+from tallystick.books.shares import How, shared
+from tallystick.books.views import Payment, Plan, Tender, payment_view, tender_view
+from tallystick.core import arguments
+from tallystick.core.entity import CREATE
+from tallystick.engine.receipt import Ended, GivenBack, InDoubt, Receipt, ShortApproval, Unfinished
+from tallystick.errors import Invalid
+from tallystick.money import Money
+
+TENDER = "tender"
+GONE = ("giving_back", "given_back")
+LONGEST_ORDER = 150  # characters of an order's id in the ids that are made of it
+
+
+class Tenders(Holding):
+    """Verbs about all cards of an order."""
+
+    def tender(self, tender: str) -> Tender:
+        """A tender by id, as its parts are now. Raises NotFound if there is none."""
+        found = self._entity(TENDER, tender)
+        with self.engine.store.reading() as reading:
+            parts = reading.linked(PAYMENT, "tender", tender)
+        return tender_view(found, sorted(parts, key=lambda each: (len(each.id), each.id)))
+
+    def tenders(self, order: str) -> list[Tender]:
+        """The tenders of an order, in the order of their ids."""
+        with self.engine.store.reading() as reading:
+            found = reading.linked(TENDER, "order", order)
+        return [self.tender(each.id) for each in sorted(found, key=lambda each: each.id)]
+
+    def payments(self, order: str) -> list[Payment]:
+        """All payments of an order, in the order of their ids; those of its tenders are among them."""
+        with self.engine.store.reading() as reading:
+            found = reading.linked(PAYMENT, "order", order)
+        return [payment_view(each) for each in sorted(found, key=lambda each: (len(each.id), each.id))]
+
+    def authorize_all(
+        self, plan: Plan, *, order: str, key: str, pins: Mapping[str, str] | None = None,
+        allow_partial: bool = False, by: str | None = None,
+    ) -> Tender:  # fmt: skip
+        """Hold every part of a plan, or none. With `allow_partial`, as much as there is.
+
+        All cards are asked before the first part is held. If a card says no all the same, what was held is given back,
+        and the card's answer is raised. While one answer is in doubt the others stay held, because it may have been
+        done: `recover`, then say it again. `pins`: by the id of the card.
+
+        Raises:
+            Refused: a card would refuse its part; nothing was changed.
+            Declined, Unavailable, ShortApproval: a card's provider said no, was not there, or approved less; nothing
+            is held any more, or the sentence says what waits to be given back.
+            InDoubt: the answer for a part, or for giving one back, is not known yet; its sentence says what is held.
+            GivenBack: what this key held was given back since; a new key holds anew.
+        """
+        amounts: dict[str, Money] = {}
+        for card, amount in plan.parts:
+            amounts[card] = amounts[card] + amount if card in amounts else amount
+        if not amounts:
+            raise Invalid("the plan has no part: no card carries anything of the amount")
+        tender = f"{order[:LONGEST_ORDER]}/{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        requested = sum(amounts.values(), Money.zero(next(iter(amounts.values())).currency))
+        facts = {"order": order, "requested": requested, "currency": requested.currency, "allow_partial": allow_partial}
+        commands = [self._command(TENDER, tender, CREATE, facts, short_key(key, "tender"), by)]
+        secrets: dict[str, dict[str, str]] = {}
+        shares: dict[str, Money] = {}
+        for number, (card, amount) in enumerate(amounts.items(), 1):
+            id = f"{tender}/{number}"
+            create = short_key(f"{key}/{number}", "part")
+            part = self._part("authorize", id, card, amount, order, key, None, allow_partial, by,
+                              create=create, tender=tender)  # fmt: skip
+            commands.append(part.create)
+            shares[id] = amount
+            if pins and pins.get(card):
+                secrets[id] = {"pin": pins[card]}
+        authorize = self._command(TENDER, tender, "authorize", {"shares": shares}, key, by)
+        commands.append(attrs.evolve(authorize, secrets=secrets))
+        gone = self._state(tender) in GONE
+        if self.engine.seen(key) is None:
+            self._ask(*commands)
+        receipt = self.engine.join(commands, None).or_raise()
+        receipt = self.engine.queue.follow(receipt, secrets)
+        return self._authorized(tender, receipt, gone=gone)
+
+    def settle_all(
+        self, tender: str, amount: Amount, *, key: str, last: bool = False, how: How = "first",
+        keep_hold: bool | None = None, invoice: str | None = None, due: datetime | None = None, by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """A shipment: earn an amount over the cards, in order. `last`: what is left on any of them goes back.
+
+        `how`: "first" takes from the cards in order, "last" from the end, "ratio" from each its share of what is held.
+        `keep_hold` as for `settle`.
+
+        Raises:
+            InDoubt: the answer for a part is not known yet.
+            Unfinished: not every part is done: it waits for the provider, or for a person.
+        """
+        args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
+        return self._share(tender, "settle", "held", amount, how, args, key, by, due=due)
+
+    def refund_all(
+        self, tender: str, amount: Amount, *, key: str, how: How = "last", by: str | None = None,
+        reason: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Give an amount that was earned back to the cards that paid; `how` as for `settle_all`."""
+        return self._share(tender, "refund", "redeemed", amount, how, {"amount": amount}, key, by, reason)
+
+    def cancel_all(self, tender: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+        """Give back whatever its parts still hold; what was earned stays earned."""
+        return self._over(tender, "cancel", {}, key, by, reason)
+
+    def exchange(
+        self, payment: str, card: str, *, key: str, pin: str | None = None, by: str | None = None,
+    ) -> Tender:  # fmt: skip
+        """Hold on another card what a part of a tender holds, and give that part back then.
+
+        Said again with its key, it goes on where it stopped: meanwhile both may be held, never none.
+        """
+        old = self._entity(PAYMENT, payment)
+        tender = old.facts.get("tender")
+        if tender is None:
+            raise Invalid(f"payment {payment!r} is no part of a tender")
+        new, begun = f"{payment}/{hashlib.sha256(key.encode()).hexdigest()[:8]}", self.engine.seen(key)
+        amount = Money(int(str(begun["amount"])) if begun else old.accounts["held"], old.currency)
+        part = self._part("authorize", new, card, amount, str(old.facts["order"]), key, pin, False, by,
+                          create=short_key(key, "part"), tender=str(tender))  # fmt: skip
+        cancel = self._command(PAYMENT, payment, "cancel", {}, short_key(key, "cancel"), by, f"in its place: {new}")
+        if begun is None:
+            self._ask(part.create, part.take, cancel)
+        self._take(part, None)
+        self._give_all(cancel)
+        return self.tender(str(tender))
+
+    # Inside
+
+    def _state(self, tender: str) -> str | None:
+        with self.engine.store.reading() as reading:
+            found = reading.entity(TENDER, tender)
+        return found.state if found is not None else None
+
+    def _authorized(self, tender: str, receipt: Receipt, *, gone: bool) -> Tender:
+        """The tender as it is now, or what became of it. `gone`: it was given back before this was said."""
+        found = self.tender(tender)
+        if found.state == "active":
+            if not any(part.approved.minor for part in found.parts):
+                raise GivenBack(self._gone(receipt, found))
+            return found
+        parts = [each for each in receipt.followed if each.machine == PAYMENT]
+        held = [each for each in parts if each.command == "authorize"]
+        back = [each for each in receipt.followed if each.machine == PAYMENT and each.command == "cancel"]
+        doubts = [each for each in (back or held) if each.result is Ended.IN_DOUBT]
+        if found.state == "authorizing":
+            stay = [part.id for part in found.parts if part.held.minor]
+            meanwhile = f"; {', '.join(stay)} stay held until that is known" if stay else ""
+            cause = (
+                doubts[0] if doubts else attrs.evolve(receipt, result=Ended.IN_DOUBT, why="a part has no answer yet")
+            )
+            raise InDoubt(attrs.evolve(cause, why=cause.why + meanwhile))
+        if gone:
+            raise GivenBack(self._gone(receipt, found))
+        cause = next((each for each in held if not each.applied), None) or next(
+            (each for each in held if any(other.id == each.id for other in each.followed)), held[0]
+        )
+        short = cause.applied
+        if short:
+            cause = attrs.evolve(cause, why=short_approval(cause, self._entity(PAYMENT, cause.id)))
+        waits = [each.id for each in back if not each.applied and each.result is not Ended.IN_DOUBT]
+        waits = [id for id in waits if any(part.id == id and part.held.minor for part in found.parts)]
+        said = f"; giving back {', '.join(waits)} waits for the provider" if waits else ""
+        if doubts and back:
+            calls = ", ".join(f"{each.id} (call {each.call})" for each in doubts)
+            why = f"{cause.why}; whether it is back is not known of {calls}{said}"
+            raise InDoubt(attrs.evolve(doubts[0], why=why))
+        cause = attrs.evolve(cause, why=cause.why + said)
+        if short:
+            raise ShortApproval(cause)
+        cause.or_raise()
+        raise AssertionError(cause)
+
+    def _gone(self, receipt: Receipt, found: Tender) -> Receipt:
+        why = f"what this key held as tender {found.id!r} was given back since; a new key holds anew"
+        return attrs.evolve(receipt, result=Ended.REFUSED, state=found.state, why=why, replayed=True)
+
+    def _share(
+        self, tender: str, command: str, account: str, amount: Amount, how: How, args: Mapping[str, object], key: str,
+        by: str | None, reason: str | None = None, due: datetime | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Give a command with shares: those that the key named before, or what the parts have now."""
+        found = self.tender(tender)
+        wanted = Money(arguments.minor(f"{TENDER}.{command}(amount=…)", amount, found.currency), found.currency)
+        begun = self.engine.seen(key) or {}
+        shares = begun.get("shares")
+        if shares is None:
+            shares = shared(wanted, {part.id: getattr(part, account) for part in found.parts}, how)
+        if not shares:
+            shares = {part.id: wanted for part in found.parts[:1]}  # no part has anything: the page says so
+        return self._over(tender, command, {**args, "amount": wanted, "shares": shares}, key, by, reason, due)
+
+    def _over(
+        self, tender: str, command: str, args: Mapping[str, object], key: str, by: str | None,
+        reason: str | None = None, due: datetime | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Give a command to a tender, and do what follows for its parts. Raises InDoubt, or Unfinished."""
+        receipt = self._do(TENDER, tender, command, args, key, by, reason, due)
+        open_ = [each for each in receipt.followed if not each.applied and each.command != "hold_again"]
+        for each in open_:
+            if each.result is Ended.IN_DOUBT:
+                each.or_raise()
+        if open_:
+            told = "; ".join(f"{each.id} {each.result.value.replace('_', ' ')}: {each.why}" for each in open_)
+            raise Unfinished(
+                attrs.evolve(receipt, why=f"{command} of tender {tender!r} is not done for every part: {told}")
+            )
+        return receipt

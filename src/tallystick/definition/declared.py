@@ -1,0 +1,195 @@
+"""What a page declares, as plain frozen values in the order of the page. Nothing here runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from tallystick.definition.expression import Expression, Type
+
+IN_DOUBT = "in_doubt"
+# What may be read of an entity's parts, beside the sums of their accounts: `payment.busy`
+BUSY = "busy"  # how many have a call that is not answered, or a follow-up that waits
+COUNT = "count"  # how many there are
+EACH = "each"  # ids of those that have not ended, in order; only follow-ups use it
+TOTAL = "total"  # of shares: their sum
+SHARE = "share"  # in `each part.command(amount=share)`: what the shares give to that part
+
+
+@attrs.frozen
+class State:
+    """Where an entity is in its machine."""
+
+    name: str
+    says: str  # what it means, for people; so in the other declarations
+    start: bool = False  # an entity begins here
+    final: bool = False  # no transition leads out, and every account that is not `kept` is empty
+    goes_on: Expression | None = None  # if true, whoever comes here has a follow-up queued; only `check` asks
+
+
+@attrs.frozen
+class Fact:
+    """What an entity knows besides its state and its money."""
+
+    name: str
+    type: Type
+    default: object = None  # what it is if it is not given at creation
+    later: bool = False  # not given at creation: a transition sets it
+    says: str = ""
+    unique: bool = False  # no two entities of one value type have the same
+    indexed: bool = False  # entities are found by it, as they are by a link or a unique fact
+
+
+@attrs.frozen
+class Account:
+    """Where value stands inside an entity; never below zero."""
+
+    name: str
+    says: str
+    kept: bool = False  # value may stay here in a final state
+
+
+@attrs.frozen
+class Command:
+    """What may be asked of an entity."""
+
+    name: str
+    arguments: Mapping[str, Type]
+    driven: bool = False  # only another machine's transition may give it
+    patient: bool = False  # queued, and refused by amounts, it waits until they are others
+    signed: bool = False  # only with who gives it (by) and why (reason)
+    once: bool = False  # as a follow-up it is tried once: refused, or nobody there, it is dropped
+    reads: tuple[str, ...] = ()  # what its transitions read of the entity's parts and shares: `payment.held`
+    storable: tuple[str, ...] = attrs.field(init=False)  # what may be stored: all but secrets
+    by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
+
+    def __attrs_post_init__(self) -> None:
+        storable = [name for name, type_ in self.arguments.items() if type_.kind != "secret"]
+        object.__setattr__(self, "storable", (*storable, *self.reads))
+        by_provider = {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
+        object.__setattr__(self, "by_provider", by_provider)
+
+    def left_out(self) -> dict[str, object]:
+        """The arguments as they are if none is given: flags false, all else none."""
+        return {name: False if type_.kind == "flag" else None for name, type_ in self.arguments.items()}
+
+    @property
+    def seen(self) -> Mapping[str, Type]:
+        """What its transitions see: the arguments, and what they read of parts and shares."""
+        counts = (BUSY, COUNT)
+        read = {name: Type("count" if name.rpartition(".")[2] in counts else "money") for name in self.reads}
+        return {**self.arguments, **{name: type_ for name, type_ in read.items() if not name.endswith(f".{EACH}")}}
+
+
+@attrs.frozen
+class Move:
+    """Value that goes from one account to another; one of the two may be outside the machine."""
+
+    source: str
+    target: str
+    amount: Expression
+
+
+@attrs.frozen
+class Drive:
+    """A command that a transition gives to a linked entity, in the same commit."""
+
+    link: str  # the fact or the argument that names the entity
+    machine: str
+    by_argument: bool  # `link` is an argument
+    command: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Ask:
+    """A call to the provider that a transition makes."""
+
+    verb: str
+    arguments: Mapping[str, Expression]
+
+
+@attrs.frozen
+class Then:
+    """A follow-up: a command that a transition queues in its commit, for its own entity or for each of its parts."""
+
+    command: str
+    arguments: Mapping[str, Expression]
+    when: Expression | None = None  # true of the entity after the transition; None: always
+    each: str | None = None  # the machine of the parts; None: the entity itself
+    shares: str | None = None  # the argument that says which parts, with how much for each; None: all that go on
+
+    @property
+    def name(self) -> str:
+        """As its page names it."""
+        return f"each {self.each}.{self.command}" if self.each else self.command
+
+
+@attrs.frozen
+class Transition:
+    """One declared row: from some states, for some commands, under a guard, to a state."""
+
+    name: str
+    commands: tuple[str, ...]
+    sources: tuple[str, ...]
+    target: str | None  # None: the state stays
+    otherwise: str | None  # where a declined call leads; None: the state stays
+    guard: Expression | None  # None: always
+    drives: tuple[Drive, ...]
+    ask: Ask | None
+    partial: str | None  # the argument of which the provider may confirm less
+    upto: Expression | None  # `partial` is cut down to this before anything is asked
+    moves: tuple[Move, ...]
+    sets: Mapping[str, Expression]  # facts that change
+    then: tuple[Then, ...]
+    line: int = 0  # of the page
+    alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
+
+    @property
+    def reads(self) -> list[str]:
+        """What it reads of parts and shares."""
+        written = [self.guard, *self.sets.values(), *(move.amount for move in self.moves)]
+        for then in self.then:
+            written += [then.when, *then.arguments.values()]
+        found = [name for each in written if each is not None for name in read_names(each)]
+        return found + [f"{then.each}.{EACH}" for then in self.then if then.each is not None and then.shares is None]
+
+
+def read_names(expression: Expression) -> list[str]:
+    """The names in an expression that are read of parts and shares."""
+    return [name for name in expression.names if "." in name and not name.startswith("outcome.")]
+
+
+@attrs.frozen
+class RefusedOnPurpose:
+    """Commands that some states refuse on purpose, and why."""
+
+    says: str  # the reason that the caller reads
+    states: tuple[str, ...]
+    commands: tuple[str, ...]
+    guard: Expression | None = None  # refused when this is true; None: always
+    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)  # the guard, as a function
+
+    def __attrs_post_init__(self) -> None:
+        guard = self.guard.compiled() if self.guard else lambda *_: True
+        object.__setattr__(self, "fires", guard)
+
+
+@attrs.frozen
+class Sum:
+    """An account summed over all entities of `machine` whose `fact` names this one."""
+
+    machine: str
+    fact: str
+    account: str
+
+
+@attrs.frozen
+class Invariant:
+    """What is true of an entity and of those that link to it, between any two commands."""
+
+    name: str
+    says: str
+    sums: Mapping[str, Sum]  # by the names that `always` uses
+    always: Expression

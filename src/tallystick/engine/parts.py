@@ -1,0 +1,94 @@
+"""What a command reads of the parts of its entity: those that link to it, such as the payments of a tender.
+
+They are locked with it, so what is read is so until the commit. It is written into the entry like an argument, so the
+journal says what the command was decided on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import attrs
+
+from tallystick.core import refusal
+from tallystick.core.entity import Entity, Intent, Plan, Request
+from tallystick.core.follow_up import Shares
+from tallystick.core.refusal import Code, Refusal
+from tallystick.definition.declared import BUSY, COUNT, EACH, TOTAL, Command
+from tallystick.definition.machine import Machine
+from tallystick.engine.unit_of_work import UnitOfWork
+from tallystick.masks import quoted
+
+Decided = Callable[[UnitOfWork, Request], Intent | Refusal]
+
+
+def read(work: UnitOfWork, machine: Machine, entity: Entity, request: Request) -> Request | Refusal:
+    """The request with all that its command reads; or the refusal of a share for something that is no part of it."""
+    declared = machine.commands[request.command]
+    shared = [name for name, type_ in declared.arguments.items() if type_.kind == "shares"]
+    if not declared.reads and not shared:
+        return request
+    totals = {f"{name}.{TOTAL}": sum(amount for _, amount in cast(Shares, request.args[name])) for name in shared}
+    args = {**request.args, **values(work, entity, declared)}
+    args |= {name: total for name, total in totals.items() if name in declared.reads}
+    for then in (
+        each for row in machine.table.get((entity.state, request.command), ()) for each in row.transition.then
+    ):
+        if then.each is None or then.shares is None:
+            continue
+        there = {each.id for each in _parts(work, then.each, machine.parts[then.each], entity)}
+        for id, _ in cast(Shares, args[then.shares]):
+            if id not in there:
+                why = f"{then.each} {quoted(id)} is no part of it"
+                return refusal.of(entity, machine, request.command, Code.LINKED, why)
+    return attrs.evolve(request, args=args)
+
+
+def values(work: UnitOfWork, entity: Entity, command: Command) -> dict[str, object]:
+    """What a command reads of the parts of its entity, by name."""
+    facts = work.machines.at(entity.machine, entity.machine_version).parts
+    found = dict[str, list[Entity]]()
+    read = dict[str, object]()
+    for name in command.reads:
+        owner, _, field = name.partition(".")
+        if owner not in command.arguments:
+            found[owner] = found[owner] if owner in found else _parts(work, owner, facts[owner], entity)
+            read[name] = _value(work, found[owner], field)
+    return read
+
+
+def _parts(work: UnitOfWork, machine: str, fact: str, entity: Entity) -> list[Entity]:
+    """The parts of an entity, in the order of their ids; a shorter id comes first."""
+    refs = {each.ref for each in work.books.linked(machine, fact, entity.id)}
+    refs |= {ref for ref, each in work.world.items() if ref[0] == machine and each.facts.get(fact) == entity.id}
+    work.lock([ref for ref in refs if ref not in work.world])
+    mine = [work.world[ref] for ref in refs if work.world[ref].facts.get(fact) == entity.id]
+    return sorted(mine, key=lambda each: (len(each.id), each.id))
+
+
+def _value(work: UnitOfWork, parts: list[Entity], field: str) -> object:
+    if field == COUNT:
+        return len(parts)
+    if field == BUSY:
+        return sum(1 for each in parts if each.calls or work.follows(*each.ref))
+    if field == EACH:
+        return tuple(each.id for each in parts if not _ended(work, each))
+    return sum(each.accounts[field] for each in parts)
+
+
+def _ended(work: UnitOfWork, entity: Entity) -> bool:
+    return work.machines.at(entity.machine, entity.machine_version).states[entity.state].final
+
+
+def unwilling(work: UnitOfWork, plan: Plan, request: Request, decided: Decided) -> Refusal | None:
+    """The refusal of a command because one of its parts would refuse what follows for it."""
+    for each in plan.then:
+        if (each.machine, each.id) == (request.machine, request.id):
+            continue
+        refused = decided(work, each)
+        if isinstance(refused, Refusal):
+            entity = work.world[request.machine, request.id]
+            machine = work.machines.at(entity.machine, entity.machine_version)
+            return refusal.of(entity, machine, request.command, Code.LINKED, refused.why, cause=refused)
+    return None
