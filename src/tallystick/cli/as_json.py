@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 Plain = dict[str, Any]
 
 
+def named(of: object, *names: str) -> Plain:
+    """These attributes, under their own names."""
+    return {name: getattr(of, name) for name in names}
+
+
 def amounts(accounts: Mapping[str, int], currency: str | None) -> dict[str, str]:
     return {name: money.to_text(minor, currency) for name, minor in accounts.items()} if currency else {}
 
@@ -56,15 +61,9 @@ def fact(value: object, type_: Type, currency: str) -> object:
 
 def receipt(of: Receipt) -> Plain:
     return {
-        "key": of.key,
-        "machine": of.machine,
-        "id": of.id,
-        "command": of.command,
+        **named(of, "key", "machine", "id", "command"),
         "result": of.result.value,
-        "replayed": of.replayed,
-        "transition": of.transition,
-        "state": of.state,
-        "currency": of.currency,
+        **named(of, "replayed", "transition", "state", "currency"),
         "postings": postings(of.postings, of.currency),
         "accounts": amounts(of.after_minor, of.currency),
         "call": of.call,
@@ -75,24 +74,15 @@ def receipt(of: Receipt) -> Plain:
 
 def entry(row: EntryRow) -> Plain:
     return {
-        "seq": row.seq,
-        "at": row.at,
-        "machine": row.machine,
+        **named(row, "seq", "at", "machine"),
         "id": row.entity,
-        "revision": row.revision,
-        "transition": row.transition,
-        "command": row.command,
-        "phase": row.phase,
+        **named(row, "revision", "transition", "command", "phase"),
         "from": row.from_state,
         "to": row.to_state,
         "currency": row.currency,
         "postings": postings(json.loads(row.postings), row.currency),
         "accounts": amounts(json.loads(row.after), row.currency),
-        "by": row.by,
-        "reason": row.reason,
-        "key": row.key,
-        "cause": row.cause,
-        "call": row.call,
+        **named(row, "by", "reason", "key", "cause", "call"),
     }
 
 
@@ -102,21 +92,15 @@ def call(row: CallRow) -> Plain:
         "call": row.id,
         "verb": row.verb,
         "amount": None if asked is None else money.to_text(asked, row.currency),
-        "currency": row.currency,
-        "machine": row.machine,
+        **named(row, "currency", "machine"),
         "id": row.entity,
-        "key": row.key,
-        "state": row.state,
-        "attempts": row.attempts,
-        "opened": row.opened,
-        "asked": row.asked,
-        "note": row.note,
+        **named(row, "key", "state", "attempts", "opened", "asked", "note"),
     }
 
 
 def queued(row: QueueRow) -> Plain:
-    names = ("key", "machine", "command", "due", "attempts", "state", "why", "by", "reason", "cause", "note")
-    return {"id": row.entity, **{name: getattr(row, name) for name in names}}
+    own = named(row, "key", "machine", "command", "due", "attempts", "state", "why", "by", "reason", "cause", "note")
+    return {"id": row.entity, **own}
 
 
 def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
@@ -133,13 +117,9 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         for each in reading.linked(other.name, link, entity.id)
     ]
     return {
-        "machine": entity.machine,
-        "id": entity.id,
-        "state": entity.state,
+        **named(entity, "machine", "id", "state"),
         "says": machine.states[entity.state].says,
-        "revision": entity.revision,
-        "machine_version": entity.machine_version,
-        "currency": entity.currency,
+        **named(entity, "revision", "machine_version", "currency"),
         "accounts": amounts(entity.accounts, entity.currency),
         "facts": {
             name: fact(entity.facts.get(name), each.type, entity.currency) for name, each in machine.facts.items()
@@ -169,10 +149,7 @@ def answer(of: Answer, machine: str, id: str, command: str, currency: str | None
 def refusal(of: Refusal) -> Plain:
     return {
         "code": of.code.value,
-        "machine": of.machine,
-        "id": of.id,
-        "state": of.state,
-        "command": of.command,
+        **named(of, "machine", "id", "state", "command"),
         "candidates": [attrs.asdict(each) for each in of.candidates],
         "allowed": list(of.allowed),
         "calls": list(of.calls),
@@ -199,10 +176,7 @@ def commands(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
     driven = [name for line in taken if line.step.driven for name in line.step.commands]
     refused = {command: says for (state, command), says in machine.on_purpose.items() if state == entity.state}
     return {
-        "machine": machine.name,
-        "id": entity.id,
-        "state": entity.state,
-        "currency": entity.currency,
+        **named(entity, "machine", "id", "state", "currency"),
         "accounts": amounts(entity.accounts, entity.currency),
         "commands": open_commands,
         "driven": list(dict.fromkeys(driven)),
@@ -214,10 +188,7 @@ def verify_report(of: VerifyReport) -> Plain:
     return {
         "clean": of.clean,
         "findings": [attrs.asdict(finding) for finding in of.findings],
-        "entities": of.entities,
-        "entries": of.entries,
-        "calls": of.calls,
-        "sealed": of.sealed,
+        **named(of, "entities", "entries", "calls", "sealed"),
         "money": {
             machine: {code: money.to_text(minor, code) for code, minor in inside.items()}
             for machine, inside in of.money.items()
@@ -275,29 +246,16 @@ def hold(of: OldHold) -> Plain:
 
 
 def _payment(of: OldHold | Uncovered) -> Plain:
-    return {
-        "payment": of.payment,
-        "order": of.order,
-        "card": of.card,
-        "number": of.number,
-        "state": of.state,
-        "currency": of.amount.currency,
-        "amount": _amount(of.amount),
-    }
+    own = named(of, "payment", "order", "card", "number", "state")
+    return {**own, "currency": of.amount.currency, "amount": _amount(of.amount)}
 
 
 def balance(of: BalanceAnswer) -> Plain:
     plain = {"said": of.said.value, "text": of.text}
     if of.available is None or of.held is None:
         return plain
-    currency = of.available.currency
-    return {
-        **plain,
-        "available": _amount(of.available),
-        "held": _amount(of.held),
-        "currency": currency,
-        "card": of.card,
-    }
+    carries = {"available": _amount(of.available), "held": _amount(of.held), "currency": of.available.currency}
+    return {**plain, **carries, "card": of.card}
 
 
 def reconciliation(of: Reconciliation) -> Plain:
@@ -314,14 +272,10 @@ def reconciliation(of: Reconciliation) -> Plain:
 def _difference(finding: Difference) -> Plain:
     return {
         "code": finding.code.value,
-        "card": finding.card,
-        "number": finding.number,
-        "currency": finding.currency,
+        **named(finding, "card", "number", "currency"),
         "ours": _amount(finding.ours),
         "theirs": _amount(finding.theirs),
-        "reference": finding.reference,
-        "what": finding.what,
-        "posted": finding.posted,
+        **named(finding, "reference", "what", "posted"),
     }
 
 
@@ -336,11 +290,8 @@ def machine(diagram: Diagram) -> Plain:
     """A machine: its states and transitions."""
     return {
         "machine": diagram.name,
-        "version": diagram.version,
-        "summary": diagram.summary,
-        "states": [
-            {"state": node.name, "start": node.start, "final": node.final, "says": node.says} for node in diagram.nodes
-        ],
+        **named(diagram, "version", "summary"),
+        "states": [{"state": node.name, **named(node, "start", "final", "says")} for node in diagram.nodes],
         "transitions": [
             {
                 "transition": line.step.name,
@@ -363,8 +314,7 @@ def machine_row(machine: Machine) -> Plain:
     """A machine as one row of a list."""
     return {
         "machine": machine.name,
-        "version": machine.version,
-        "summary": machine.summary,
+        **named(machine, "version", "summary"),
         "states": list(machine.states),
         "commands": list(machine.commands),
         "transitions": list(machine.transitions),

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from tallystick.definition.machine import Machine, Machines, Row
+from tallystick.check.calls import may_call, partial_argument
+from tallystick.definition.machine import Machines
 
 WHOLE = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
 SHORT = "short"
@@ -28,27 +29,14 @@ class Goal(NamedTuple):
     reply: str
 
 
-def asks(machines: Machines, machine: Machine, row: Row, seen: tuple[str, ...] = ()) -> tuple[bool, bool]:
-    """Whether a transition may ask the provider, itself or by what it drives; and whether less may be confirmed."""
-    if row.ask is not None:
-        return True, row.transition.partial is not None
-    asking = partial = False
-    for drive in row.transition.drives:
-        theirs = machines[drive.machine]
-        for other in theirs.rows.values():
-            if drive.command in other.transition.commands and machine.name not in seen:
-                found = asks(machines, theirs, other, (*seen, machine.name))
-                asking, partial = asking or found[0], partial or found[1]
-    return asking, partial
-
-
 def goals(machines: Machines, names: Iterable[str]) -> list[Goal]:
     """All there is to reach in these machines."""
     found = []
     for name in names:
         machine = machines[name]
         for row in machine.rows.values():
-            asking, partial = asks(machines, machine, row)
+            partial = partial_argument(machines, row.transition) is not None
+            asking = may_call(machines, row.transition)
             replies = (*WHOLE, *((SHORT,) if partial else ())) if asking else (DONE,)
             found += [Goal(name, state, row.name, reply) for state in row.transition.sources for reply in replies]
     return found
