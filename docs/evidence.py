@@ -71,6 +71,11 @@ RUNS = [
         "recovers; run again, the story ends in the books of a run that nobody disturbed.",
         "-m tallystick.testing.faults crash --points 220 --json",
         "-m tallystick.testing.faults crash --points all --json"),
+    Run("verbs", "Said again",
+        "Every verb meets a fault at each of its contacts with the provider, and is said again, with the same key or a "
+        "new one, at once or after recovery: what it answers is so then, and both halves agree.",
+        "-m tallystick.testing.faults verbs --json",
+        "-m tallystick.testing.faults verbs --json"),
     Run("torn", "Power lost",
         "The write-ahead log is cut or damaged at and around its frames; what opens is what was committed before.",
         "-m tallystick.testing.faults torn-log --tears 520 --json",
