@@ -6,6 +6,7 @@ few commands under one key of the caller's.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine, utc_now
 from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
-from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt
+from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt, Refused
 from tallystick.engine.verify import Report, verify
 from tallystick.errors import NotFound
 from tallystick.provider.protocol import Provider
@@ -27,6 +28,14 @@ from tallystick.provider.protocol import Provider
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
     from tallystick.books.waiting import Stuck, Waiting
+
+
+class _Asked(Exception):
+    """A verb that was only asked about ends here, before its first step."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        super().__init__(answer)
 
 
 class BaseBooks:
@@ -45,6 +54,7 @@ class BaseBooks:
         self.engine = engine
         self._balances, self._verify_captcha, self._closes = balances, verify_captcha, closes
         self._desks: dict[str, BalanceDesk] = {}
+        self._dry = False  # a verb ends where it has asked for all of its steps: see `would`
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +80,21 @@ class BaseBooks:
             NotFound: there is no such machine or entity.   Invalid: the command or its arguments cannot be considered.
         """
         return self.engine.may(machine, id, command, args)
+
+    def would(self, verb: Callable[[Self], object]) -> Answer:
+        """Whether a whole verb would be taken now; if not, which of its steps says no, and why. Writes nothing.
+
+        `books.would(lambda books: books.replace("card-1", "card-2", key="k"))`. A verb whose key was seen is done.
+        """
+        dry = copy.copy(self)
+        dry._dry = True
+        try:
+            verb(dry)
+        except _Asked as asked:
+            return asked.answer
+        except Refused as refused:
+            return Answer(False, refused.receipt.state, refusal=refused.receipt.refusal)
+        return Answer(True)
 
     def history(self, machine: str, id: str) -> list[Entry]:
         """What happened to one entity, oldest first.
@@ -176,12 +201,16 @@ class BaseBooks:
         connection: Any = None,
     ) -> Receipt:
         wanted = self._command(machine, id, command, args, key, by, reason, due)
+        if self._dry:
+            self._ask(wanted)
         if connection is not None:
             return self._join(connection, wanted)
         return self.engine.queue.follow(self.engine.try_execute(wanted).or_raise())
 
     def _join(self, connection: Any, *commands: Command) -> Receipt:
         """Execute in the caller's own transaction. A remote call is pending, and follow-ups wait for `send`."""
+        if self._dry:
+            self._ask(*commands)
         receipt = self.engine.join(commands, connection)
         return receipt if receipt.result is Ended.PENDING else receipt.or_raise()
 
@@ -205,6 +234,8 @@ class BaseBooks:
     def _ask(self, *commands: Command) -> None:
         """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first."""
         answer = self.engine.may_all(commands)
+        if self._dry:
+            raise _Asked(answer)
         if answer.refusal is not None and self.engine.balances.hear_about(answer.refusal):
             answer = self.engine.may_all(commands)
         if answer.refusal is None:

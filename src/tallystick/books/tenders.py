@@ -89,7 +89,7 @@ class Tenders(Holding):
         authorize = self._command(TENDER, tender, "authorize", {"shares": shares}, key, by)
         commands.append(attrs.evolve(authorize, secrets=secrets))
         gone = self._state(tender) in GONE
-        if self.engine.seen(key) is None:
+        if self._dry or self.engine.seen(key) is None:
             self._ask(*commands)
         receipt = self.engine.join(commands, None).or_raise()
         receipt = self.engine.queue.follow(receipt, secrets)
@@ -138,7 +138,7 @@ class Tenders(Holding):
         part = self._part("authorize", new, card, amount, str(old.facts["order"]), key, pin, False, by,
                           create=short_key(key, "part"), tender=str(tender))  # fmt: skip
         cancel = self._command(PAYMENT, payment, "cancel", {}, short_key(key, "cancel"), by, f"in its place: {new}")
-        if begun is None:
+        if self._dry or begun is None:
             self._ask(part.create, part.take, cancel)
         self._take(part, None)
         self._give_all(cancel)

@@ -173,6 +173,8 @@ def _contacts(verb: Verb) -> int:
     with books:
         verb.before(books)
         before = len(provider.contacts)
+        assert books.would(lambda dry: verb.say(dry, "k")), verb.name
+        assert len(provider.contacts) == before, f"{verb.name} was only asked about"
         verb.say(books, "k")
         assert verb.promise(books, "k"), verb.name
         return len(provider.contacts) - before
