@@ -41,7 +41,7 @@ PLANTED = [
     Planted("less than nothing is released", C, "amount > 0 and release >= 0 and amount + release <= held", "amount > 0 and amount + release <= held", "TS104"),
     Planted("a correction below zero", C, "amount < 0 and available + amount >= 0", "amount < 0", "TS104"),
     Planted("the same balance twice", C, "balance > available and in_doubt == 0", "balance >= available and in_doubt == 0", "TS104"),
-    Planted("the limit does not count", C, "when: amount > 0 and (limit == none or amount <= limit)\n    ask: issue\n    move: {issuance", "when: amount > 0\n    ask: issue\n    move: {issuance", "TS104"),
+    Planted("the limit does not count", C, "(smallest == none or amount >= smallest) and (limit == none or amount <= limit)\n    ask: issue\n    move: {issuance", "(smallest == none or amount >= smallest)\n    ask: issue\n    move: {issuance", "TS104"),
     Planted("a card of both forms", C, 'when: form == "physical" and number != none', "when: number != none", "TS104"),
     Planted("both ways to begin", R, 'when: amount > 0 and form == "physical"', "when: amount > 0", "TS104"),
     Planted("nothing is replaced", R, 'when: amount > 0 and form == "electronic"', 'when: amount >= 0 and form == "electronic"', "TS104"),

@@ -281,7 +281,7 @@ def test_what_a_promo_card_paid_stays_promotional(shop: Shop) -> None:
         shop.books.cash_out("back", key="cash")
 
 
-@pytest.mark.parametrize(("amount", "says"), [("0.00", "more than zero"), ("50.01", "more than its limit")])
+@pytest.mark.parametrize(("amount", "says"), [("0.00", "more than zero"), ("50.01", "not put so much on it")])
 def test_credit_that_cannot_be(shop: Shop, amount: str, says: str) -> None:
     shop.books.sell_electronic("c1", "50.00", "USD", order="o", key="s", limits={"limit": "100.00"})
     shop.sent()

@@ -148,7 +148,8 @@ class Walk:
         if (
             args.get("allow_partial") and "available" in self.entity.accounts
         ):  # what is cut to `upto` is cut before the effect
-            args["amount"] = min(args["amount"], self.entity.accounts["available"])
+            most = self.entity.facts.get("use_limit")
+            args["amount"] = min(args["amount"], self.entity.accounts["available"], *([] if most is None else [most]))
         return args
 
     def both(self, command: str, args: dict[str, Any]) -> None:

@@ -140,7 +140,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def filed(path: Path) -> Iterator[Shop]:
-    store = SqliteStore(path, timeout=0.05)
+    store = SqliteStore(path, busy_timeout=0.05)
     yield Shop(store, LocalProvider())
     store.close()
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import tallystick
 from tallystick.definition import reader
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machines
@@ -170,7 +171,7 @@ def test_a_connection_keeps_what_is_written_and_who_is_linked(opened: Callable[.
 
 
 def test_another_writer_is_waited_for_and_then_said(opened: Callable[..., SqliteStore], path: Path) -> None:
-    store = opened(timeout=0.05)
+    store = opened(busy_timeout=0.05)
     before = snapshot(store)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -228,9 +229,27 @@ def test_a_child_of_a_fork_uses_connections_of_its_own(opened: Callable[..., Sql
     check.close()
 
 
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 86_401, True, "5", None])
+def test_no_other_time_is_a_busy_timeout(path: Path, seconds: Any) -> None:
+    with pytest.raises(Invalid, match="busy_timeout is a number of seconds from 0 to 86,400"):
+        open_store(str(path), busy_timeout=seconds)
+    assert not path.exists()
+
+
+def test_books_wait_as_long_as_they_are_told(path: Path) -> None:
+    with tallystick.open(str(path), busy_timeout=0) as books:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy, match="another process is writing"):
+            books.sell_electronic("c", "5.00", "BRL", order="o", key="k")
+        other.execute("ROLLBACK")
+        other.close()
+        books.sell_electronic("c", "5.00", "BRL", order="o", key="k")
+
+
 @needs_fork
 def test_a_fork_while_a_transaction_is_open_does_not_end_it(opened: Callable[..., SqliteStore]) -> None:
-    store = opened(timeout=0.2)
+    store = opened(busy_timeout=0.2)
 
     def job(transaction: Transaction) -> None:
         transaction.lock([("gift_card", "c1")])

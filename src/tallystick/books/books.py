@@ -25,16 +25,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from tallystick.books.limits import LIMITS, Limited
 from tallystick.books.selling import Amount, Selling
 from tallystick.books.tenders import Tenders
 from tallystick.books.views import Card, Payment, Plan, Sale, card_view, payment_view
+from tallystick.core.arguments import in_minor_units
 from tallystick.engine.receipt import Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import quoted
 from tallystick.money import Money
 
 
-class Books(Selling, Tenders):
+class Books(Selling, Tenders, Limited):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are looked at
@@ -61,14 +63,15 @@ class Books(Selling, Tenders):
         return self.card(first.id) if first is not None else None
 
     def plan(self, amount: Money, cards: Sequence[str]) -> Plan:
-        """Spread an amount over cards in the given order, each up to what is available on it now.
+        """Spread an amount over cards in the given order, each up to what is available on it now, and to its use limit.
 
         A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster.
         """
         parts, remaining = [], amount
         for id in dict.fromkeys(cards):
             card = self.card(id)
-            part = min(card.available, remaining) if card.state == "issued" else Money.zero(amount.currency)
+            most = card.available if card.use_limit is None else min(card.available, card.use_limit)
+            part = min(most, remaining) if card.state == "issued" else Money.zero(amount.currency)
             if part.minor > 0:
                 parts.append((id, part))
                 remaining -= part
@@ -206,7 +209,7 @@ class Books(Selling, Tenders):
         if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
             form = "in_use"
         else:
-            like = {name: old.facts.get(name) for name in ("kind", "limit", "cash_out_limit")}
+            like = in_minor_units({name: old.facts.get(name) for name in ("kind", *LIMITS)})
             blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
             steps.append(self._command("gift_card", new, "create", blank, f"{key}/card", by))
         facts = {"old": card, "new": new, "form": form, "currency": old.currency, "order": order}

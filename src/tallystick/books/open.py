@@ -9,6 +9,7 @@ from typing import Any
 
 from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
+from tallystick.books.limits import Limits
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
@@ -19,7 +20,7 @@ from tallystick.errors import Invalid, NotFound, TallystickError
 from tallystick.masks import redacted
 from tallystick.provider.protocol import Provider, Sharing
 from tallystick.store.open import open_store
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import BUSY_TIMEOUT, Store
 from tallystick.store.shared_text import StoreCell
 
 
@@ -28,11 +29,13 @@ def open(
     *,
     provider: Provider | str = "local",
     machines: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+    limits: Limits | None = None,
     balances: BalanceSettings | None = None,
     verify_captcha: Callable[[str, str], bool] | None = None,
     on_pin: Callable[[str, str], object] | None = None,
     seal_key: str | None = None,
     pin_policy: PinPolicy = "required",
+    busy_timeout: float = BUSY_TIMEOUT,
 ) -> Books:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`. They are made if they do not exist.
 
@@ -41,6 +44,9 @@ def open(
             `tallystick.providers`), or an object of the protocol. All who open the same books share its circuit
             breaker and its rate limit.
         machines: folders of pages, beside the packaged ones. A page replaces the packaged one of the same machine.
+        limits: of new cards, by kind and form: `{("gift", "electronic"): {"smallest": "10.00", "limit": "500.00"}}`.
+            Each is a fact of the card: `smallest` and `limit` of sale and reload, `use_limit`, `cash_out_limit`. Text
+            counts in the card's currency, `Money` for cards in its own. A sale's own `limits` come before these.
         balances: the limits of `books.balance`.
         verify_captcha: is given the client and the captcha's answer, and says whether it is right.
         on_pin: is given the card's id and its PIN as soon as the provider draws one, in `recover` and `run_due` too.
@@ -51,22 +57,26 @@ def open(
         pin_policy: of which cards the PIN is demanded, by a provider that checks PINs. "required": of all that are not
             known to have none. "if_known": of those that were drawn with one. "optional": of none. Advanced holds and
             settlements go without, and so does what a named member of staff does (`by=`).
+        busy_timeout: seconds that a command waits for another process that is writing. After that it raises StoreBusy,
+            and nothing was written.
 
     Raises:
         MachineError: a page is wrong.
         MachineChanged: a page behaves otherwise than these books know it under the same version.
         NotFound: there is no such provider.
-        Invalid: the store cannot be one; the seal key cannot be one; the provider cannot be started.
+        Invalid: the store or the seal key cannot be one; the provider cannot be started; a limit is of no card;
+            `busy_timeout` is no time.
         StoreError: the database cannot be opened; the seal key is missing, or not the one of these books; they are
             the books of another provider.
     """
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
-    engine = connected(reader.load(*folders), open_store(url), answering, seal_key, pin_policy)
+    store = open_store(url, busy_timeout=busy_timeout)
+    engine = connected(reader.load(*folders), store, answering, seal_key, pin_policy)
     check(engine.store, answering)
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
-    return Books(engine, balances=balances, verify_captcha=verify_captcha, closes=ours)
+    return Books(engine, limits=limits, balances=balances, verify_captcha=verify_captcha, closes=ours)
 
 
 def connected(

@@ -25,6 +25,7 @@ class Card:
     in_doubt: Money  # set aside until the provider's answer is known
     form: str  # electronic or physical
     kind: str  # gift, promo or merchandise_credit
+    use_limit: Money | None = None  # the most that one payment may hold or redeem of it at once
     number: str | None = attrs.field(default=None, repr=False)  # whole; None if it has none yet. Do not log it
 
     @property
@@ -99,6 +100,7 @@ def card_view(found: Entity, numbers: Numbers) -> Card:
         in_doubt=_money(found, "in_doubt"),
         form=str(found.facts["form"]),
         kind=str(found.facts["kind"]),
+        use_limit=Money(most, found.currency) if isinstance(most := found.facts.get("use_limit"), int) else None,
         number=numbers.opened(str(number)) if number else None,
     )
 

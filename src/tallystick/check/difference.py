@@ -203,7 +203,8 @@ def _written(transition: Transition, key: str) -> str:
         case "ask":
             return _calls([(transition.ask.verb, transition.ask.arguments, None)] if transition.ask else [])
         case "partial":
-            return f"{transition.partial or 'nothing'}{f' up to {transition.upto.source}' if transition.upto else ''}"
+            least = " and ".join(each.source for each in transition.upto)
+            return f"{transition.partial or 'nothing'}{f' up to {least}' if least else ''}"
         case "move":
             moves = [f"{each.amount.source} from {each.source} to {each.target}" for each in transition.moves]
             return joined(moves or ["nothing"])

@@ -12,7 +12,7 @@ from tallystick.definition.machine import Machine
 
 def deciding(transition: Transition) -> list[Expression]:
     """What decides whether a transition happens and how much it moves: its guard, its bound and its amounts."""
-    parts = [transition.guard, transition.upto, *(move.amount for move in transition.moves)]
+    parts = [transition.guard, *transition.upto, *(move.amount for move in transition.moves)]
     return [part for part in parts if part is not None]
 
 

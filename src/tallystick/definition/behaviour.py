@@ -76,7 +76,7 @@ def _transition(transition: Transition) -> dict[str, Any]:
         "when": transition.guard and transition.guard.code,
         "drive": [[drive.link, drive.command, code(drive.arguments)] for drive in transition.drives],
         "ask": transition.ask and [transition.ask.verb, code(transition.ask.arguments)],
-        "partial": [transition.partial, transition.upto and transition.upto.code],
+        "partial": [transition.partial, *(each.code for each in transition.upto)],
         "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
         "set": code(transition.sets),
         "alike": transition.alike,

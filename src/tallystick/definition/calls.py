@@ -130,6 +130,9 @@ def check_partial(
     transition: Transition, arguments: Mapping[str, Type],
 ) -> None:  # fmt: skip
     """If a call may be confirmed in part, every move of its entity, and of those that drive it, is of that amount."""
+    if transition.upto and all(each.type.optional for each in transition.upto):
+        at, sources = record["upto"].value[0], " and ".join(f"'{each.source}'" for each in transition.upto)
+        page.faults.add(at, f"{sources} may be missing; one amount of 'upto' has to be there always")
     if transition.upto and not transition.partial:
         page.faults.add(record["upto"], "'upto' cuts the argument that 'partial' names, and there is no 'partial'")
     cut = transition.partial

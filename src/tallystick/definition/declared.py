@@ -139,7 +139,7 @@ class Transition:
     drives: tuple[Drive, ...]
     ask: Ask | None
     partial: str | None  # the argument of which the provider may confirm less
-    upto: Expression | None  # `partial` is cut down to this before anything is asked
+    upto: tuple[Expression, ...]  # `partial` is cut down to the least of these before anything is asked
     moves: tuple[Move, ...]
     sets: Mapping[str, Expression]  # facts that change
     then: tuple[Then, ...]

@@ -115,7 +115,7 @@ class Expression:
 
 @lru_cache(maxsize=4096)  # the same page is often read again, and a check asks for the same expression many times
 def function(parameters: str, code: str) -> Any:
-    return eval(f"lambda {parameters}: {code}", {"__builtins__": {}})
+    return eval(f"lambda {parameters}: {code}", {"__builtins__": {}, "min": min})
 
 
 def scope_of(

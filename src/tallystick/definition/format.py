@@ -294,7 +294,7 @@ TRANSITION = Record({
     "drive":   Key(_CALL, "command(s) given to linked entities in the same commit: link.command(argument=…)"),
     "ask":     Key(Text(), "the provider's verb, with its arguments if they have other names"),
     "partial": Key(NAME, "the argument of which the provider may confirm less"),
-    "upto":    Key(Text(), "that argument is cut down to this before anything is asked"),
+    "upto":    Key(OneOrMore(Text()), "that argument is cut down to this, or to the least of these, before asking"),
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
     "set":     Key(MapOf(NAME, Text()), "facts that change: fact: value, or outcome.reference"),
     "alike":   Key(FLAG, "given to every entity with the same unique fact too; the provider is asked once"),

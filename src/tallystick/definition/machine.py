@@ -167,21 +167,16 @@ def to_transitions(machine: Machine) -> transitions.Machine:
     """
     import transitions
 
-    states = list(machine.states)
     reference = transitions.Machine(
-        model=None, states=states, initial=machine.start, auto_transitions=False, send_event=True
+        model=None, states=list(machine.states), initial=machine.start, auto_transitions=False, send_event=True
     )
     refused = {command for _, command in machine.refused}
     for row in machine.rows.values():
         for command in row.transition.commands:
             reference.add_transition(
-                command,
-                list(row.transition.sources),
-                row.target,
-                conditions=[_Guard(row)],
-                unless=[_Refused(machine, command)] if command in refused else None,
-                before=[_Effect(row)],
-            )
+                command, list(row.transition.sources), row.target, conditions=[_Guard(row)],
+                unless=[_Refused(machine, command)] if command in refused else None, before=[_Effect(row)],
+            )  # fmt: skip
     return reference
 
 
@@ -247,7 +242,7 @@ def _row(machine: Machine, transition: Transition) -> Row:
         fires=function("v, f, a, s", guard.code if guard else "True"),
         amounts=function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
         post=function("v, x", _posted(machine, transition)),
-        cut=transition.upto.compiled() if transition.upto else None,
+        cut=function("v, f, a, s, o", _least(transition.upto)) if transition.upto else None,
         sets=_functions(transition.sets),
         drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
         ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
@@ -259,6 +254,11 @@ def _row(machine: Machine, transition: Transition) -> Row:
         gives_unique=any(machine.facts[name].unique for name in transition.sets),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
+
+
+def _least(expressions: tuple[Expression, ...]) -> str:
+    """Python source of the least of these values. One that is missing does not count."""
+    return f"min([each for each in ({''.join(each.code + ', ' for each in expressions)}) if each is not None])"
 
 
 def _posted(machine: Machine, transition: Transition) -> str:

@@ -49,7 +49,8 @@ class TransitionReader:
         names = self.scope.names(arguments, sources)
         ask = self._ask(record["ask"], arguments, names) if "ask" in record else None
         drives = [self._drive(each, arguments, names) for each in record["drive"].value] if "drive" in record else []
-        upto = record.get("upto")
+        upto = [self.scope.expression(each, names, Type("money", optional=True), "an amount")
+                for each in (record["upto"].value if "upto" in record else ())]  # fmt: skip
         transition = Transition(
             name=key.value,
             commands=commands,
@@ -60,7 +61,7 @@ class TransitionReader:
             drives=tuple(drive for drive in drives if drive is not None),
             ask=ask,
             partial=record["partial"].value if "partial" in record else None,
-            upto=self.scope.expression(upto, names, Type("money"), "an amount") if upto else None,
+            upto=tuple(each for each in upto if each is not None),
             moves=self._moves(record, names),
             sets=self._sets(record, names),
             then=self._then(record, arguments, names),

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from tallystick.errors import Invalid
-from tallystick.store.protocol import Store
+from tallystick.store.protocol import BUSY_TIMEOUT, Store
+
+LONGEST = 86_400  # seconds: a day
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
     """A store by URL: `memory:`, `sqlite:///books.db` (a relative path), `sqlite:////var/books.db`, or a path.
 
+    `busy_timeout`: seconds that a command waits for another process that is writing. After that it is a StoreBusy.
+
     Raises:
-        Invalid: a URL of another kind.
+        Invalid: a URL of another kind; seconds that cannot be waited.
     """
+    if type(busy_timeout) not in (int, float) or not 0 <= busy_timeout <= LONGEST:
+        raise Invalid(f"busy_timeout is a number of seconds from 0 to {LONGEST:,}, not {busy_timeout!r:.60}")
     if url == "memory:":
         from tallystick.store.memory import MemoryStore
 
@@ -29,4 +35,4 @@ def open_store(url: str) -> Store:
         raise Invalid(f"{url!r} names no file; for a store that is forgotten, use memory:")
     from tallystick.store.sqlite import SqliteStore
 
-    return SqliteStore(path)
+    return SqliteStore(path, busy_timeout=busy_timeout)

@@ -25,6 +25,7 @@ from tallystick.errors import Conflict
 from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
 
 Done = TypeVar("Done")
+BUSY_TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
 ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a second attempt is rare
 
 

@@ -20,11 +20,8 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import CommitUnknown, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of, raw_connection
-from tallystick.store.protocol import Done, retried
+from tallystick.store.protocol import BUSY_TIMEOUT, Done, retried
 from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
-
-TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
-
 
 # No connection may cross a fork: SQLite would take one process's locks for the other's.
 _STORES: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
@@ -36,14 +33,14 @@ class SqliteStore:
         self,
         path: str | os.PathLike[str],
         *,
-        timeout: float = TIMEOUT,
+        busy_timeout: float = BUSY_TIMEOUT,
         connections: type[sqlite3.Connection] = sqlite3.Connection,
     ) -> None:
         """`connections` is the class of the connections, such as one that traces or, in tests, one that fails."""
         self.path: str = os.path.abspath(path)  # a daemon may change its folder later
         self.connections = connections
         self.url = f"sqlite:///{self.path}"
-        self._timeout = timeout
+        self._timeout = busy_timeout
         self._tables: dict[str, schema.Table] = {}
         self._machines = Machines([])
         self._start()

@@ -152,12 +152,15 @@ def amounts(row: Row, entity: Entity, args: Mapping[str, Value]) -> tuple[Term, 
 
 
 def capped(row: Row, entity: Entity, args: Mapping[str, Value]) -> Mapping[str, Value]:
-    """The arguments, the partial one no more than `upto`."""
-    partial, upto = row.transition.partial, row.transition.upto
-    if partial is None or upto is None:
+    """The arguments, the partial one no more than any `upto` that is there."""
+    partial = row.transition.partial
+    if partial is None or not row.transition.upto:
         return args
-    most, wanted = terms.evaluated(upto.code, entity.places(args)).term, args[partial].term
-    return {**args, partial: Value(z3.If(most < wanted, most, wanted))}
+    wanted = args[partial].term
+    for upto in row.transition.upto:
+        most = terms.evaluated(upto.code, entity.places(args))
+        wanted = z3.If(z3.And(most.there, most.term < wanted), most.term, wanted)
+    return {**args, partial: Value(wanted)}
 
 
 def _driven(machines: Machines, entity: Entity, drive: Drive, args: Mapping[str, Value]) -> Iterator[Execution]:

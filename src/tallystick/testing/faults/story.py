@@ -114,7 +114,7 @@ class StoryRun:
         self._jumps = jumps or iter(())
         ids = iter(range(1, 1 << 30))
         self.engine = _Engine(
-            story.machines, SqliteStore(folder / BOOKS, connections=connections, timeout=timeout),
+            story.machines, SqliteStore(folder / BOOKS, connections=connections, busy_timeout=timeout),
             ProviderWithPoints(story.provider(folder / OTHER_BOOKS), points or KillPoints()),
             clock=self.clock, ids=lambda: f"call-{process}{twin}-{next(ids)}",
             random=Random(process),  # noqa: S311  # the same waits in every run

@@ -43,7 +43,7 @@ def standing_alone(machine: Machine) -> Machine:
         machine,
         commands={name: attrs.evolve(each, driven=False) for name, each in machine.commands.items()},
         transitions={
-            name: attrs.evolve(each, drives=(), ask=None, partial=None, upto=None, otherwise=None, then=())
+            name: attrs.evolve(each, drives=(), ask=None, partial=None, upto=(), otherwise=None, then=())
             for name, each in machine.transitions.items()
         },
     )

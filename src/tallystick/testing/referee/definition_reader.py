@@ -62,7 +62,7 @@ class DeclaredTransition:
     then: tuple[FollowUp, ...]
     changes: bool  # it leads to another state, confirmed or declined
     partial: frozenset[str]  # the arguments of which less may be confirmed
-    upto: Evaluator | None  # what such an argument is cut down to
+    upto: tuple[Evaluator, ...]  # what such an argument is cut down to: the least of these that is there
 
 
 @attrs.frozen
@@ -140,7 +140,7 @@ def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
         then=tuple(_follow_up(each) for each in _listed(read.get("then"))),
         changes=read.get("to") not in (None, "stay") or "else" in read,
         partial=frozenset([*given, *([read["partial"]] if "partial" in read else [])]),
-        upto=evaluator(source_of(read["upto"])) if "upto" in read else None,
+        upto=tuple(evaluator(source_of(each)) for each in _listed(read.get("upto"))),
     )  # fmt: skip
 
 

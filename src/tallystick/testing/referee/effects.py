@@ -138,8 +138,8 @@ def _begun(
         for (source, target), amount in zip(declared.moves, amounts, strict=True) if amount
     ]  # fmt: skip
     odd = ""
-    if declared.upto is not None:
-        most = declared.upto(values)
+    if declared.upto:
+        most = min(each for least in declared.upto if (each := least(values)) is not None)
         if any(values[each] > most for each in declared.partial):
             odd = f"{name} is of {dict(args)}; by its page it is cut to {most}"
     pending = PendingCall(declared.name, args, amounts, driven)
