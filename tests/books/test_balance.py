@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -115,6 +116,7 @@ class Shop:
         )  # fmt: skip
         self.provider = ClutchProvider(self.clutch, self.wire, clock=self.moment, sleep=self.time.sleep)
         self.engine = Engine(MACHINES, store, self.provider, clock=self.moment)
+        self.count = count()
         self.number, self.pin = self.sold("GIFT", 5000, held=2000)
         self.wrong = "0000" if self.pin != "0000" else "1111"
         self.desk = self.opened(settings, **more)
@@ -129,13 +131,14 @@ class Shop:
         )
 
     def sold(self, card_set: str, amount: int, held: int = 0) -> tuple[str, str]:
+        sale = next(self.count)
         card = CardFacts("c", "USD", card_set=card_set, form="electronic")
-        drawn = self.provider.perform(Call("a", "allocate", card, {}))
+        drawn = self.provider.perform(Call(f"a{sale}", "allocate", card, {}))
         card = attrs.evolve(card, number=drawn.number)
-        assert self.provider.perform(Call("i", "issue", card, {"amount": amount})).result == "confirmed"
+        assert self.provider.perform(Call(f"i{sale}", "issue", card, {"amount": amount})).result == "confirmed"
         if held:
             secret = {"pin": drawn.pin or ""}
-            assert self.provider.perform(Call("h", "hold", card, {"amount": held}, secret)).result == "confirmed"
+            assert self.provider.perform(Call(f"h{sale}", "hold", card, {"amount": held}, secret)).result == "confirmed"
         return drawn.number or "", drawn.pin or ""
 
     def check(

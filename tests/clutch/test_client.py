@@ -793,8 +793,9 @@ def test_nobody_waits_longer_than_look_ups_do(longest_wait: float, quiet_period:
 
 def test_limits_are_pure_and_may_be_shared() -> None:
     bucket, wait = poured(Bucket(2.0, 10.0), 10.5, rate=2.0, burst=2)
-    assert (bucket, wait) == (Bucket(2.0, 10.5), 0.0)
-    assert poured(bucket, 9.0, 2.0, 2) == (Bucket(3.0, 10.5), 0.5)  # a clock set back
+    assert (bucket, wait) == (Bucket(2.0, 10.5), [0.0])
+    assert poured(bucket, 9.0, 2.0, 2) == (Bucket(3.0, 10.5), [0.5])  # a clock set back
+    assert poured(bucket, 9.0, 2.0, 5, most=9) == (Bucket(5.0, 10.5), [0.0] * 3)
     assert admitted(Circuit(2), 0.0, 3, 5.0) == Circuit(2)
     opened = failed(Circuit(2), 1.0, 3, 5.0)
     assert opened == Circuit(3, 6.0)

@@ -131,7 +131,8 @@ class ClutchSettings:
     rate: float = attrs.field(default=10.0, metadata=_limit("unknown",
         "Requests a second in the long run. Clutch has a limit too, but its numbers are not public."))
     burst: int = attrs.field(default=20, metadata=_limit("unknown",
-        "Requests at once before the rate counts."))
+        "Requests at once before the rate counts. If limits are shared, fewer by those of a second (`rate`): other "
+        "processes may have these in hand."))
     longest_wait: float = attrs.field(default=5.0, metadata=_limit("ours",
         "Seconds that a request may wait for its turn. After that it counts as not sent. Together with "
         "`pool_timeout` and `connect_timeout` it must be less than `quiet_period`."))
@@ -140,8 +141,9 @@ class ClutchSettings:
     breaker_pause: float = attrs.field(default=30.0, metadata=_limit("ours",
         "Seconds of that while. Then one request tries."))
     share_limits: bool = attrs.field(default=True, metadata=_limit("ours",
-        "All processes with the same books count together: rate and failures are kept in their store. This costs a "
-        "small transaction for each request."))
+        "All processes with the same books count together: rate and failures are kept in their store. This costs "
+        "each process one small transaction a second, if `burst` is greater than `rate`, and else up to one for each "
+        "request."))
 
     value_types: Mapping[str, tuple[str, str | None]] = attrs.field(
         factory=lambda: {"points": ("Points", None), "punches": ("Punches", None)}, metadata=_ask("client",
