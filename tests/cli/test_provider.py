@@ -135,6 +135,22 @@ def test_a_balance_is_told_to_who_has_the_pin(
     assert late.stdout.startswith("The balance cannot be checked now")
 
 
+def test_a_card_of_another_channel_is_let_in(
+    books: Books, server: Server, tallystick: Tallystick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tallystick.books.balance.BalanceSettings", partial(BalanceSettings, answer_every=0))
+    sandbox = server.sandbox
+    drawn = sandbox.post("allocate", {"cardSetId": "GIFT"}, location="store-7").json()
+    value = {"balanceType": "Currency", "balanceCode": "USD", "amount": 12}
+    sandbox.post("updateBalance", {"cardNumber": drawn["cardNumber"], "action": "issue", "amount": value})
+    asked = ("balance", drawn["cardNumber"], "--pin-stdin", "--currency", "USD", "--json")
+    assert told(tallystick(*asked, stdin=f"{drawn['pin']}\n"))["card"] is None
+    card = told(tallystick(*asked, "--recognize", "physical", stdin=f"{drawn['pin']}\n"))["card"]
+    shown = tallystick("show", card)
+    assert "12.00" in shown.stdout
+    assert "physical" in shown.stdout
+
+
 # --- reconcile
 
 
@@ -240,8 +256,14 @@ def test_what_waits_for_a_person(
 ) -> None:
     assert "nothing waits for a person" in tallystick("stuck").stdout
     none = {"count": 0, "amounts": {}}
-    totals = {"count": 0, "calls": none, "queue": none, "uncovered": none}
-    assert told(tallystick("stuck", "--json")) == {"calls": [], "queue": [], "uncovered": [], "totals": totals}
+    totals = {"count": 0, "calls": none, "queue": none, "uncovered": none, "late": none}
+    assert told(tallystick("stuck", "--json")) == {
+        "calls": [],
+        "queue": [],
+        "uncovered": [],
+        "late": [],
+        "totals": totals,
+    }
 
     books.engine.execute("payment", "p", "settle", {"amount": "5.00"}, key="ship")
     server.sandbox.spend_elsewhere(number_of(books), 4100)
@@ -275,6 +297,7 @@ def test_what_waits_for_a_person(
         "calls": {"count": 1, "amounts": {"USD": "1.00"}},
         "queue": {"count": 1, "amounts": {"USD": "1.00"}},
         "uncovered": {"count": 1, "amounts": {"USD": "11.00"}},
+        "late": {"count": 0, "amounts": {}},
     }
     assert [(each["key"], each["state"]) for each in found["queue"]] == [("early", "refused")]
     assert [(each["payment"], each["amount"]) for each in found["uncovered"]] == [("p", "11.00")]

@@ -35,7 +35,7 @@ from tallystick.core.entity import Entity
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
 from tallystick.errors import Invalid, TallystickError
-from tallystick.money import Money
+from tallystick.money import LIMIT, Money
 from tallystick.provider.protocol import CardFacts, Outcome, Result
 from tallystick.store.rows import encode
 
@@ -120,6 +120,26 @@ class Source(Protocol):
         """Whether a card with this number has a PIN."""
 
 
+def source(engine: Engine) -> Source | None:
+    """The provider, which tells balances. None: our own books are the truth. Raises Invalid: it tells none."""
+    if engine.provider.local:
+        return None
+    if not isinstance(engine.provider, Source):
+        raise Invalid(f"provider {engine.provider.name} tells no balances: it has no balance and needs_pin")
+    return engine.provider
+
+
+def stated(source: Source, number: str, currency: str, pin: str | None) -> StatedBalance | Outcome:
+    """What a card carries, or how the question ended. An exception's text is dropped: it may have a secret."""
+    try:
+        told = source.balance(CardFacts("", currency, number), pin)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the one who asks hears the same
+        outcome = getattr(error, "outcome", None)
+        return outcome if isinstance(outcome, Outcome) else Outcome(Result.UNKNOWN)
+    amounts = (told.available, *told.holds.values(), sum(told.holds.values()))
+    return told if all(type(each) is int and 0 <= each <= LIMIT for each in amounts) else Outcome(Result.UNKNOWN)
+
+
 class BalanceDesk:
     """Answers balance checks in one currency or value type. Thread-safe. Any number of processes may share a store.
 
@@ -143,7 +163,7 @@ class BalanceDesk:
         """Raises: Invalid, if the key is too short or the provider tells no balances; StoreError."""
         self.settings = settings or BalanceSettings()
         self.currency = Money.zero(currency).currency
-        self._engine, self._store, self._source = engine, engine.store, _source(engine)
+        self._engine, self._store, self._source = engine, engine.store, source(engine)
         self._verify = verify_captcha
         self._key = _key(engine, key)
         self._clock, self._sleep = clock, sleep
@@ -219,15 +239,13 @@ class BalanceDesk:
         return BalanceAnswer(Said.FOUND, f"{available} are available.", available, held, id)
 
     def _told(self, number: str, pin: str | None, known: Entity | None) -> StatedBalance | Outcome:
-        """What the card carries, or how the question ended. An exception's text is dropped: it may have a secret."""
+        """What the card carries, or how the question ended."""
         if self._source is None:
             return _Books(known) if known is not None and known.state == "issued" else NO
-        try:
-            told = self._source.balance(CardFacts("", self.currency, number), pin)
-            return told if known is None or known.state == "issued" else NO  # asked anyway: it takes as long
-        except Exception as error:  # noqa: BLE001  # whatever it is, the one who asks hears the same
-            outcome = getattr(error, "outcome", None)
-            return outcome if isinstance(outcome, Outcome) else Outcome(Result.UNKNOWN)
+        told = stated(self._source, number, self.currency, pin)
+        if isinstance(told, Outcome) or known is None or known.state == "issued":
+            return told
+        return NO  # asked anyway: it takes as long
 
     # Our books
 
@@ -303,15 +321,6 @@ class _Books:
     @property
     def holds(self) -> dict[str, int]:
         return {"": self.card.accounts["held"]}
-
-
-def _source(engine: Engine) -> Source | None:
-    """The provider. None: our own books are the truth."""
-    if engine.provider.local:
-        return None
-    if not isinstance(engine.provider, Source):
-        raise Invalid(f"provider {engine.provider.name} tells no balances: it has no balance and needs_pin")
-    return engine.provider
 
 
 def _key(engine: Engine, given: str | None) -> bytes:

@@ -29,11 +29,12 @@ from tallystick.books.limits import LIMITS, Limited
 from tallystick.books.selling import Amount, Selling
 from tallystick.books.tenders import Tenders
 from tallystick.books.views import Card, Payment, Plan, Sale, card_view, payment_view
-from tallystick.core.arguments import in_minor_units
-from tallystick.engine.receipt import Receipt
+from tallystick.core.arguments import in_minor_units, plain_number
+from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid
-from tallystick.masks import quoted
+from tallystick.masks import mask, quoted
 from tallystick.money import Money
+from tallystick.provider.protocol import Outcome, Result
 
 
 class Books(Selling, Tenders, Limited):
@@ -61,6 +62,47 @@ class Books(Selling, Tenders, Limited):
         matching = [each for each in cards if each.facts.get("number") == number and currency in (None, each.currency)]
         first = min(matching, key=lambda each: each.currency, default=None)
         return self.card(first.id) if first is not None else None
+
+    def recognize(
+        self, card: str, number: str, *, currency: str, key: str, balance: Amount | None = None,
+        pin: str | None = None, form: str = "physical", kind: str = "gift", by: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Let a card into the books that was sold through another channel, with its number and its balance.
+
+        Without `balance` a remote provider is asked for it; a PIN is checked then, and kept nowhere.
+
+        Raises:
+            Refused: the books have a card with this number and currency; nothing was changed.
+            Declined: the provider says no, such as for a wrong PIN.   Unavailable: it could not be asked.
+            Invalid: no balance is given, and the provider tells none.
+        """
+        facts = {"form": form, "kind": kind, "currency": currency}
+        create = self._command("gift_card", card, "create", facts, f"{key}/card", by)
+        begun = self.engine.seen(key) or {}  # said again, it is about the balance of then
+        stated: object = begun.get("balance") if balance is None else balance
+        if stated is None:
+            none = {"number": number, "balance": Money.zero(currency)}
+            self._ask(create, self._command("gift_card", card, "recognize", none, key, by))
+            stated = self._told_balance(card, number, currency, pin, key)
+        args = {"number": number, "balance": stated}
+        return self._give_all(create, self._command("gift_card", card, "recognize", args, key, by))
+
+    def _told_balance(self, card: str, number: str, currency: str, pin: str | None, key: str) -> Money:
+        """What the provider says is available on a card that our books do not have."""
+        from tallystick.books.balance import source, stated
+
+        told_by = source(self.engine)
+        if told_by is None:
+            raise Invalid("our own books know nothing of this card: say what is on it (balance)")
+        told = stated(told_by, plain_number(number), currency, pin)
+        if isinstance(told, Outcome):
+            declined = told.result is Result.DECLINED
+            why = f"what is on {mask(plain_number(number))} is not known: the provider "
+            why += f"says no ({told.reason or 'other'})" if declined else "could not be asked"
+            ended = Ended.DECLINED if declined else Ended.UNAVAILABLE
+            Receipt(ended, key, "gift_card", card, "recognize", outcome=told, why=why).or_raise()
+        assert not isinstance(told, Outcome)
+        return Money(told.available, currency)
 
     def plan(self, amount: Money, cards: Sequence[str]) -> Plan:
         """Spread an amount over cards in the given order, each up to what is available on it now, and to its use limit.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -23,25 +23,28 @@ if TYPE_CHECKING:
 @click.option("--currency", help="Of the balance, such as USD. A card of our books needs none.")
 @click.option("--client", help="Who asks. Each may ask only so often.  [default: your user name]")
 @click.option("--pin-stdin", is_flag=True, help="Read the PIN from the first line of stdin.")
+@click.option("--recognize", type=click.Choice(["electronic", "physical"]), help="Let a card of another channel in.")
 @books_options
 @click.pass_context
 def balance(
-    ctx: click.Context, number: str, currency: str | None, client: str | None, pin_stdin: bool, books: BooksOptions,
-    json_out: bool,
+    ctx: click.Context, number: str, currency: str | None, client: str | None, pin_stdin: bool,
+    recognize: Literal["electronic", "physical"] | None, books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """Ask for the balance of the card with this NUMBER.
 
     NUMBER may be - for stdin. If the card has a PIN, you are asked for it; it is kept nowhere. A client that asks too
-    often, or guesses, has to wait. The exit code is 1 if there is no balance in the answer.
+    often, or guesses, has to wait. With --recognize, a card that our books do not have enters them in this form, and
+    can be paid with. The exit code is 1 if there is no balance in the answer.
     """
-    from tallystick.books.balance import BalanceDesk, Said
+    from tallystick.books.balance import BalanceDesk, BalanceSettings, Said
     from tallystick.cli import as_json, as_tables
 
     number = stdin_line("number") if number == "-" else number
     pin = stdin_line("PIN") if pin_stdin else None
     asking = client or f"command line, {getpass.getuser()}"
     with books.opened(asks=True) as engine:
-        desk = BalanceDesk(engine, currency or _currency_of(engine, number))
+        settings = BalanceSettings(recognize=recognize)
+        desk = BalanceDesk(engine, currency or _currency_of(engine, number), settings)
         answer = desk.check(number, pin, client=asking)
         if answer.said is Said.PIN_NEEDED and sys.stdin.isatty():
             answer = desk.check(number, click.prompt("PIN", hide_input=True, err=True), client=asking)
