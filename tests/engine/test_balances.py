@@ -10,10 +10,12 @@ import attrs
 import pytest
 
 from tallystick.books.books import Books
+from tallystick.books.views import Plan
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Declined, Ended, Refused
 from tallystick.engine.verify import verify
+from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, CardFacts, Observed, Outcome, Reason, Result, Unread
 from tallystick.provider.scripted import Reply, ScriptedProvider
@@ -264,6 +266,21 @@ def test_nobody_is_asked_where_it_would_not_help(shop: Shop) -> None:
     assert not shop.engine.may("gift_card", "c", "redeem", {"amount": "70.00"})
     assert not shop.books.may("payment", "new", "authorize", card="c", amount="70.00")
     assert (shop.provider.asked, shop.available()) == ([], 5000)
+
+
+def test_a_tender_asks_about_each_of_its_cards(shop: Shop) -> None:
+    shop.books.sell_electronic("d", "50.00", "USD", order="o1", key="sale/d")
+    plan = Plan((("c", Money.parse("70.00", "USD")), ("d", Money.parse("60.00", "USD"))), Money.zero("USD"))
+    shop.provider.shows = 6500
+    with pytest.raises(Refused, match="gift_card 'c'"):
+        shop.books.authorize_all(plan, order="o2", key="tender")
+    assert (len(shop.provider.asked), shop.available(), shop.books.payments(order="o2")) == (1, 6500, [])
+    shop.provider.shows = 8000
+    assert not shop.books.would(lambda books: books.authorize_all(plan, order="o2", key="tender"))
+    assert len(shop.provider.asked) == 1
+    shop.books.authorize_all(plan, order="o2", key="tender")
+    assert [each.id or each.number for each in shop.provider.asked] == ["c", "c", "d"]
+    assert (shop.available("c"), shop.available("d")) == (1000, 2000)
 
 
 def test_nobody_is_asked_while_something_is_in_doubt(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from tallystick.books.history import Entry, history
-from tallystick.core.entity import Entity
+from tallystick.core.entity import Entity, Ref
 from tallystick.engine.engine import GRACE, Engine, utc_now
 from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
@@ -236,7 +236,8 @@ class BaseBooks:
         answer = self.engine.may_all(commands)
         if self._dry:
             raise _Asked(answer)
-        if answer.refusal is not None and self.engine.balances.hear_about(answer.refusal):
+        asked: set[Ref] = set()  # about each card the provider is asked once
+        while answer.refusal is not None and self.engine.balances.hear_about(answer.refusal, asked):
             answer = self.engine.may_all(commands)
         if answer.refusal is None:
             return

@@ -98,11 +98,16 @@ class Balances:
     _numbers: Numbers
     _provider: Provider
 
-    def hear_about(self, refusal: Refusal) -> bool:
-        """Ask once for the balance that a refusal is about. Whether our books have another one now."""
+    def hear_about(self, refusal: Refusal, asked: set[Ref] | None = None) -> bool:
+        """Ask for the balance that a refusal is about, unless it was `asked`. Whether our books have another now."""
         while refusal.cause is not None:
             refusal = refusal.cause
-        return _looks_at_balance(self._machines, refusal) and self.hear(refusal.machine, refusal.id)
+        ref = refusal.machine, refusal.id
+        if ref in (asked or ()) or not _looks_at_balance(self._machines, refusal):
+            return False
+        if asked is not None:
+            asked.add(ref)
+        return self.hear(*ref)
 
     def hear_after(self, call: str) -> None:
         """Ask once for the balance of the entity that a call was about."""
