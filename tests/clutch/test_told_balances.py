@@ -13,7 +13,7 @@ from clutch_world import World, settings_of
 from tallystick.books.books import Books
 from tallystick.books.reconcile import reconcile
 from tallystick.clutch.client import ClutchProvider
-from tallystick.clutch.sandbox import Sandbox
+from tallystick.clutch.sandbox import Sandbox, Settings
 from tallystick.clutch.sandbox.server import Server
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
@@ -94,8 +94,10 @@ def test_if_clutch_cannot_be_read_the_refusal_stands(world: World, fault: str) -
     assert world.do("payment", "p1", "authorize", amount="70.00").applied
 
 
-def test_what_clutch_did_twice_is_in_the_balance_and_still_found(world: World) -> None:
+def test_what_clutch_did_twice_is_in_the_balance_and_still_found() -> None:
     """The next answer shows the balance after both. The second line stays one that no call of ours claims."""
+    world = World(sandbox=Settings(deduplicate=False))
+    world.card()
     world.line.faults = ["duplicate"]
     world.sure("gift_card", "c1", "redeem", amount="10.00")
     assert available(world) == 4000
