@@ -54,19 +54,18 @@ def place(
 
 def pay(shop: Shop, order: str, cards: Sequence[Typed] = (), *, token: str | None = None, number: int) -> str:
     """Try to pay an order that is not paid yet. `number` counts the tries: each is a checkout of its own."""
-    id, pins = f"{order}/pay-{number}", {}
-    for typed in cards:
-        card = _card(shop, typed)
-        if typed.pin is not None:
-            pins[card] = typed.pin
+    id = f"{order}/pay-{number}"
+    typed = {_card(shop, each): each.pin for each in cards}
     with shop.write() as session:
         found = session.get_one(Order, order)
-        if session.get(Checkout, id) is None and (found.state == "unpaid" or not found.checkouts):
-            plan = shop.books.plan(Money(found.total, found.currency), [_card(shop, each) for each in cards])
+        known = session.get(Checkout, id) is not None
+        if not known and (found.state == "unpaid" or not found.checkouts):
+            plan = shop.books.plan(Money(found.total, found.currency), list(typed))
             parts: list[list[str | int]] = [[card, part.minor] for card, part in plan.parts]
             session.add(_checkout(shop, id, found, parts, plan.remaining.minor, token))
-            found.state, found.token = "paying", token
-    advance(shop, id, pins)
+            found.state, found.token, known = "paying", token, True
+    if known:  # else an earlier try goes on, and may still pay
+        advance(shop, id, {card: pin for card, pin in typed.items() if pin is not None})
     with shop.read() as session:
         return session.get_one(Order, order).state
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from sqlalchemy import select
 
-from order_service import paying
 from order_service.database import Shop
 from order_service.models import Checkout, LostCard, Order, SoldCard, Transaction
 from order_service.orders import charged, charges, earned, gift_payments, promised
@@ -49,7 +48,7 @@ def unfinished(shop: Shop) -> list[str]:
 
 def _order(shop: Shop, order: Order) -> Iterator[str]:
     ours = set(gift_payments(order))
-    for payment in paying.payments(shop.books, order):
+    for payment in shop.books.payments(order.id):
         theirs = (payment.held + payment.uncovered).minor, payment.redeemed.minor, payment.in_doubt.minor
         mine = promised(order, payment.id), earned(order, payment.id), 0
         if payment.id not in ours:

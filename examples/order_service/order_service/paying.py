@@ -9,7 +9,7 @@ Everything that the service knows of the books' answers is here:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -21,7 +21,6 @@ from tallystick import (
     InDoubt,
     Invalid,
     Money,
-    Payment,
     Pending,
     Plan,
     Receipt,
@@ -29,8 +28,8 @@ from tallystick import (
     ShortApproval,
     StoreError,
     Unavailable,
+    Unfinished,
 )
-from tallystick.books.views import payment_view
 
 Given = TypeVar("Given")
 Held = tuple[str, int]  # a payment's id in the books, and what it holds or has taken
@@ -49,7 +48,7 @@ def answers() -> Iterator[None]:
     """The books' errors as ours."""
     try:
         yield
-    except (InDoubt, Unavailable, Pending, Refused, StoreError) as error:
+    except (InDoubt, Unavailable, Pending, Refused, StoreError, Unfinished) as error:
         raise NotYet(str(error)) from error
     except (Declined, ShortApproval, GivenBack, Invalid) as error:
         raise No(str(error)) from error
@@ -70,19 +69,17 @@ def say(books: Books, verb: Callable[[], Receipt]) -> Receipt:
 def hold(books: Books, checkout: Checkout, pins: Mapping[str, str]) -> list[Held]:
     """Hold the plan of a checkout on all its cards, or on none. Raises: NotYet, No."""
     currency = checkout.order.currency
-    parts = tuple((card, Money(minor, currency)) for card, minor in checkout.plan)
-    plan = Plan(parts, Money.zero(currency))
+    plan = Plan(tuple((card, Money(minor, currency)) for card, minor in checkout.plan), Money.zero(currency))
+    if not plan.parts:
+        return []
     try:
         with answers():
-            books.authorize_all(plan, order=checkout.order_id, key=checkout.id, pins=pins)
+            tender = books.authorize_all(plan, order=checkout.order_id, key=checkout.id, pins=pins)
     except NotYet as not_yet:
         if isinstance(not_yet.__cause__, Refused | Unavailable):  # the customer is waiting, and may try another card
             raise No(str(not_yet)) from not_yet
         raise
-    held = look(books, checkout)
-    if held is None:
-        raise No("what was held is not held any more")
-    return held
+    return [(part.id, part.held.minor) for part in tender.parts]
 
 
 def look(books: Books, checkout: Checkout) -> list[Held] | None:
@@ -91,7 +88,7 @@ def look(books: Books, checkout: Checkout) -> list[Held] | None:
     Raises: NotYet, if some of it is in doubt.
     """
     found: list[Held] = []
-    there = payments(books, checkout.order)
+    there = books.payments(checkout.order_id)
     if any(each.in_doubt.minor for each in there):
         raise NotYet("the answer for a card is not known yet")
     for card, minor in checkout.plan:
@@ -105,18 +102,15 @@ def look(books: Books, checkout: Checkout) -> list[Held] | None:
 def give_back(books: Books, order: Order) -> None:
     """Give back all that the cards hold for an order, or have paid at once. Said again, it goes on. Raises: NotYet, No.
 
-    The key is the payment's: a payment is given back once, whoever does it.
+    The key is that of the tender, or the payment: each is given back once, whoever does it.
     """
-    for each in payments(books, order):
+    for tender in books.tenders(order.id):
+        if tender.state != "given_back":
+            say(books, lambda: books.cancel_all(tender.id, key=f"{tender.id}/undo", reason="the order was not paid"))  # noqa: B023
+    for each in books.payments(order.id):
         if each.in_doubt.minor:
             raise NotYet(f"the answer for {each.card} is not known yet")
         if each.state == "closed" and each.redeemed.minor:
             say(books, lambda: books.void(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
-        elif each.state in ("requested", "authorized"):
+        elif each.state == "requested":
             say(books, lambda: books.cancel(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
-
-
-def payments(books: Books, order: Order) -> Sequence[Payment]:
-    """What the books know of an order."""
-    with books.engine.store.reading() as reading:
-        return [payment_view(each) for each in reading.linked("payment", "order", order.id)]

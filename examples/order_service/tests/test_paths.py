@@ -32,6 +32,12 @@ def available(shop: Shop, *ids: str) -> list[int]:
     return [shop.books.card(card).available.minor for card in ids]
 
 
+def payment(shop: Shop, order: str, card: str) -> str:
+    """What a card pays of an order, by its id in the books."""
+    (found,) = (each.id for each in shop.books.payments(order) if each.card == card)
+    return found
+
+
 def agree(shop: Shop) -> None:
     """Everything that may be done is done, and nothing differs."""
     for _ in range(3):
@@ -67,6 +73,20 @@ def test_a_declined_second_card_leaves_nothing_held_and_the_customer_tries_again
     assert checkout.pay(shop, "o", wallet, token="visa", number=2) == "paid"
     assert available(shop, "g1", "g2") == [0, 0]
     shop.books.cancel("elsewhere", key="x2")
+    agree(shop)
+
+
+def test_an_order_is_not_paid_twice_by_who_presses_twice(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try has held nothing yet when the second comes."""
+    monkeypatch.setattr(paying, "hold", lambda *_: (_ for _ in ()).throw(paying.NotYet("asked")))
+    assert checkout.place(shop, "o", "ann", [2000], wallet) == "paying"
+    monkeypatch.undo()
+    assert checkout.pay(shop, "o", wallet[1:], number=2) == "paying"
+    assert available(shop, "g1", "g2") == [5000, 3000]
+    assert checkout.pay(shop, "o", wallet, number=1) == "paid"
+    assert available(shop, "g1", "g2") == [3000, 3000]
     agree(shop)
 
 
@@ -116,13 +136,13 @@ def test_the_rest_is_cancelled_but_not_while_a_shipment_is_being_settled(shop: S
 def test_a_refusal_of_the_books_leaves_the_order_as_it_was(shop: Shop, wallet: list[Typed]) -> None:
     """Order and books are one transaction, so the order cannot be cancelled by half."""
     checkout.place(shop, "o", "ann", [6000], wallet)
-    shop.books.settle("o/g2", "1.00", key="somebody else", last=True)
+    shop.books.settle(payment(shop, "o", "g2"), "1.00", key="somebody else", last=True)
     with pytest.raises(orders.NotNow, match="is closed"):
         orders.cancel(shop, "o")
     with shop.read() as session:
         assert session.get_one(Order, "o").state == "paid"
         assert session.get_one(Line, "o-1").state == "open"
-    assert shop.books.payment("o/g1").held.minor == 5000
+    assert shop.books.payment(payment(shop, "o", "g1")).held.minor == 5000
 
 
 def test_a_line_comes_back_to_the_cards_that_paid_it(shop: Shop, wallet: list[Typed]) -> None:
@@ -144,7 +164,7 @@ def test_a_lost_card_is_replaced_and_a_refund_goes_to_a_new_one(shop: Shop, wall
     assert available(shop, "g1", "new") == [0, 2000]
     orders.take_back(shop, "o-1")
     worker.run_once(shop)
-    assert available(shop, "credit/o/g1/o-1") == [2000]
+    assert available(shop, f"credit/{payment(shop, 'o', 'g1')}/o-1") == [2000]
     orders.cancel(shop, "o")  # what the order gives back moves to the new card, too
     for each in worker.due(shop, LostCard):
         cards.replace(shop, each)
@@ -160,11 +180,12 @@ def test_what_a_card_cannot_hold_again_the_credit_card_pays(shop: Shop, wallet: 
     checkout.place(shop, "o", "ann", [2000, 1000, 2000], wallet[:1], token="visa")
     orders.ship(shop, "o", ["o-1"])
     worker.run_once(shop)
-    shop.books.mark_hold_lost("o/g1", key="lost", by="ann", reason="released in the portal")
+    tender = payment(shop, "o", "g1")
+    shop.books.mark_hold_lost(tender, key="lost", by="ann", reason="released in the portal")
     orders.ship(shop, "o", ["o-2"])
     agree(shop)
-    assert shop.credit.net("o/g1/cover-1") == 3000
-    assert (state(shop, "o"), shop.books.payment("o/g1").redeemed.minor) == ("paid", 2000)
+    assert shop.credit.net(f"{tender}/cover-1") == 3000
+    assert (state(shop, "o"), shop.books.payment(tender).redeemed.minor) == ("paid", 2000)
 
 
 def test_a_physical_card_is_sold_when_it_ships(shop: Shop) -> None:
