@@ -14,7 +14,7 @@ import pytest
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport, Lost, NotSent
 
-pytest.importorskip("httpcore2")
+httpcore2 = pytest.importorskip("httpcore2")
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n"
 GOOD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -122,6 +122,31 @@ def test_a_connection_that_hangs_was_not_sent() -> None:
             assert failed(sender) is NotSent
         for each in waiting:
             each.close()
+
+
+@pytest.mark.parametrize("server", [silent], indirect=True)
+def test_connecting_and_tls_have_one_timeout_together(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three addresses the first two refuse late; TLS with the third has only what is left."""
+    left: list[float] = []
+    refusing = iter([True, True, False])
+
+    class Backend(httpcore2.SyncBackend):
+        def connect_tcp(self, host: str, port: int, timeout: float | None = None, *more: Any) -> Any:
+            left.append(timeout or 0.0)
+            if next(refusing):
+                time.sleep(0.1)
+                raise httpcore2.ConnectTimeout
+            return super().connect_tcp("127.0.0.1", port, timeout, *more)
+
+    monkeypatch.setattr(httpcore2, "SyncBackend", Backend)
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"192.0.2.{host}", 1)) for host in (1, 2, 3)]
+    with closing(transport(server.url.replace("http:", "https:"), total_timeout=20.0, connect_timeout=0.4)) as sender:
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
+        assert failed(sender) is NotSent
+    assert len(left) == 3
+    assert left[0] <= 0.4
+    assert left[1] <= left[0] - 0.1
+    assert left[2] <= left[1] - 0.1
 
 
 @pytest.mark.parametrize("server", [talks], indirect=True)

@@ -2,7 +2,8 @@
 
 httpcore2 bounds each step alone. A server that sends its head byte by byte, or a name with many dead addresses, could
 take for ever. Here whatever a thread does until its deadline has only the time that is left: every address it connects
-to, TLS, what it sends, and each read. Only the resolver of names has its own time.
+to, TLS, what it sends, and each read. Only the resolver of names has its own time. The connect timeout bounds all
+addresses and TLS together, because nothing was sent by then, and a look-up counts on that.
 """
 
 from __future__ import annotations
@@ -35,11 +36,15 @@ class DeadlineBackend(httpcore2.NetworkBackend):
         left: float = getattr(self._thread, "deadline", time.monotonic() + self._total) - time.monotonic()
         return max(SHORTEST, left if timeout is None else min(left, timeout))
 
+    def _left_to_connect(self, timeout: float | None) -> float:
+        return self._left(self._thread.connected_by - time.monotonic())
+
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:  # fmt: skip
         """Try one address after the other."""
+        self._thread.connected_by = time.monotonic() + self._left(timeout)
         try:
             addresses = [address[0] for *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         except (OSError, UnicodeError) as error:
@@ -47,16 +52,17 @@ class DeadlineBackend(httpcore2.NetworkBackend):
         failure: Exception = httpcore2.ConnectError("no address")
         for address in addresses:
             try:
-                stream = self._inner.connect_tcp(str(address), port, self._left(timeout), local_address, socket_options)
-                return _Stream(stream, self._left)
+                left = self._left_to_connect(timeout)
+                stream = self._inner.connect_tcp(str(address), port, left, local_address, socket_options)
+                return _Stream(stream, self._left, self._left_to_connect)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
 class _Stream(httpcore2.NetworkStream):
-    def __init__(self, inner: httpcore2.NetworkStream, left: Left) -> None:
-        self._inner, self._left = inner, left
+    def __init__(self, inner: httpcore2.NetworkStream, left: Left, to_connect: Left) -> None:
+        self._inner, self._left, self._to_connect = inner, left, to_connect
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, self._left(timeout))
@@ -70,7 +76,8 @@ class _Stream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._left(timeout)), self._left)
+        stream = self._inner.start_tls(ssl_context, server_hostname, self._to_connect(timeout))
+        return _Stream(stream, self._left, self._to_connect)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

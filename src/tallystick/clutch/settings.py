@@ -103,7 +103,7 @@ class ClutchSettings:
         "The header with the order's id, which is what it is most commonly used for."))
 
     connect_timeout: float = attrs.field(default=5.0, metadata=_http("ours",
-        "Seconds. After that, nothing was sent."))
+        "Seconds for every address and TLS together. After that, nothing was sent."))
     read_timeout: float = attrs.field(default=30.0, metadata=_http("ours",
         "Seconds without a byte. After that, the call is in doubt."))
     total_timeout: float = attrs.field(default=60.0, metadata=_http("ours",
