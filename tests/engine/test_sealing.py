@@ -32,7 +32,7 @@ from tallystick.core.arguments import plain_number
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Refused
-from tallystick.engine.sealing import HIDDEN, KEY, READABLE, SealedNumbers, kept, new_key, numbers_under
+from tallystick.engine.sealing import HIDDEN, KEY, READABLE, SealedNumbers, from_books, new_key, numbers_under
 from tallystick.errors import Invalid, KeyReused, StoreError
 from tallystick.masks import mask
 from tallystick.provider import protocol as providers
@@ -120,7 +120,7 @@ def test_readable_numbers_stand_as_they_are() -> None:
 
 def test_only_what_is_sealed_comes_out_of_the_queue_as_sealed() -> None:
     sealed = NUMBERS.seal(SCANNED[0])
-    out = kept({"number": sealed, "note": "x", "amount": 5})
+    out = from_books({"number": sealed, "note": "x", "amount": 5})
     assert out == {"number": sealed, "note": "x", "amount": 5}
     assert type(out["note"]) is str
     assert type(out["number"]) is not str

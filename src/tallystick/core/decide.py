@@ -55,7 +55,7 @@ def _step(
     if entity is None:
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
-    row = _row(machine, entity, command, args, driver)
+    row = _answering(machine, entity, command, args, driver)
     if isinstance(row, Refusal):
         return row
     step = Step(entity, row, command, args)
@@ -68,7 +68,7 @@ def _step(
     return _unsound(machine, step, intent) or step
 
 
-def _row(
+def _answering(
     machine: Machine, entity: Entity, command: str, args: Mapping[str, object], driver: Entity | None
 ) -> Row | Refusal:
     """The one transition that answers, if one does."""

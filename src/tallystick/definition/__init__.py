@@ -6,7 +6,7 @@ trust a `Machine` that it is given.
 
 Read in this order: `expression` (guards and amounts, and their types), `declared` (what a page declares, as values),
 `machine` (the table that runs), `format` (what may stand where on a page), `cache` (pages parsed before),
-`declarations` (the first pass: facts, accounts, states, commands), then the second pass: `scope` (what it looks up),
+`first_pass` (facts, accounts, states, commands), then the second pass: `scope` (what it looks up),
 `calls` (how `drive`, `ask` and `then` are written), `transitions`, `rules` (refusals and invariants). `places`
 remembers where each part of a page stands, `reader` does all of it for a folder, and `behaviour` says whether two
 versions of a page do the same.

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from tallystick.definition.declarations import Declarations
 from tallystick.definition.declared import Drive, Transition
 from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
+from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults, Located
 from tallystick.errors import nearest
 

@@ -97,7 +97,7 @@ class Machine:
     def __attrs_post_init__(self) -> None:
         put = object.__setattr__
         put(self, "start", next(state.name for state in self.states.values() if state.start))
-        put(self, "rows", {name: _row(self, each) for name, each in self.transitions.items()})
+        put(self, "rows", {name: _compiled(self, each) for name, each in self.transitions.items()})
         put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
         refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
         for pair, each in _refusals(self):
@@ -228,7 +228,7 @@ def _table(reference: transitions.Machine) -> dict[tuple[str, str], tuple[Row, .
     }
 
 
-def _row(machine: Machine, transition: Transition) -> Row:
+def _compiled(machine: Machine, transition: Transition) -> Row:
     guard = transition.guard
     parts = (guard.parts or (guard,)) if guard else ()
     finals = {state.name for state in machine.states.values() if state.final}

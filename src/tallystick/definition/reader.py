@@ -14,8 +14,8 @@ from pathlib import Path
 import attrs
 
 from tallystick.definition.cache import parse
-from tallystick.definition.declarations import Declarations
 from tallystick.definition.declared import Command, RefusedOnPurpose, State, Transition, read_names
+from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
 from tallystick.definition.places import places

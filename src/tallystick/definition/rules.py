@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tallystick.definition import expression
-from tallystick.definition.declarations import Declarations
 from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Type
+from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
 from tallystick.errors import nearest

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tallystick.definition import expression
-from tallystick.definition.declarations import Declarations
 from tallystick.definition.declared import BUSY, COUNT, IN_DOUBT, TOTAL
 from tallystick.definition.expression import AlreadyReported, Expression, ExpressionError, Name, Type
+from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import Located
 from tallystick.errors import nearest
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, parse_call
-from tallystick.definition.declarations import Declarations, flag
 from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
+from tallystick.definition.first_pass import Declarations, flag
 from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
 from tallystick.errors import nearest

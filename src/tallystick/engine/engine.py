@@ -46,7 +46,7 @@ from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue.queue import Queue, grouped, next_try, side_by_side, threads
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
-from tallystick.engine.sealing import READABLE, Numbers, kept
+from tallystick.engine.sealing import READABLE, Numbers, from_books
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest
 from tallystick.money import Money
@@ -209,7 +209,7 @@ class Engine:
             return None
         with self.store.reading() as reading:
             found = reading.keyed([key]).get(key) or reading.queued([key]).get(key)
-        return kept(json.loads(found.args)) if found is not None else None
+        return from_books(json.loads(found.args)) if found is not None else None
 
     def now(self) -> datetime:
         """The moment by this engine's clock."""

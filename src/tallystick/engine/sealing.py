@@ -44,7 +44,7 @@ HIDDEN = "••••"  # in place of the last four characters, where they woul
 _NUMBER, _CHECK, _HASH = b"tallystick card number", b"tallystick check", b"tallystick hash"  # what is sealed
 
 
-def kept(args: Mapping[str, Any]) -> dict[str, Any]:
+def from_books(args: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments out of our own books. What is sealed in them is not sealed again, and amounts are minor units."""
     return {
         name: Kept(value) if isinstance(value, str) and value.startswith(PREFIX) else value

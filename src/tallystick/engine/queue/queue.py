@@ -28,7 +28,7 @@ from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
-from tallystick.engine.sealing import kept
+from tallystick.engine.sealing import from_books
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound
 from tallystick.masks import quoted
@@ -220,7 +220,7 @@ def _about(row: QueueRow, do: Callable[..., object]) -> Job:
 
 
 def _command(row: QueueRow) -> Command:
-    return Command(row.machine, row.entity, row.command, kept(json.loads(row.args)), row.key, row.by, row.reason)
+    return Command(row.machine, row.entity, row.command, from_books(json.loads(row.args)), row.key, row.by, row.reason)
 
 
 def _changed(row: QueueRow) -> Receipt:
