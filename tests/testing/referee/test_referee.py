@@ -26,6 +26,7 @@ from tallystick.clutch.sandbox import Sandbox
 from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import InProcess
 from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
 from tallystick.provider.local import LocalProvider
@@ -88,7 +89,7 @@ class Run:
     told: tuple[Acknowledged, ...]
 
 
-def run(store: Store) -> Run:
+def run(store: Store, machines: Machines = MACHINES) -> Run:
     now = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
     sandbox = Sandbox(None, {"GIFT": 4}, seed=5, clock=lambda: now.timestamp())
     line, known, ids = Line(sandbox), sandbox.credentials, count(1)
@@ -98,7 +99,7 @@ def run(store: Store) -> Run:
             location=known.location, terminal=known.terminal, rate=1e6, burst=10**6, read_timeout=0.2, read_pause=0.0,
         ), line, clock=lambda: now, sleep=lambda seconds: None,
     )  # fmt: skip
-    engine = Engine(MACHINES, store, provider, clock=lambda: now, ids=lambda: f"call-{next(ids):04}", random=Random(5))
+    engine = Engine(machines, store, provider, clock=lambda: now, ids=lambda: f"call-{next(ids):04}", random=Random(5))
     told = []
     for number, (fault, name, command, args) in enumerate(STORY):
         now += timedelta(minutes=3)
@@ -328,6 +329,38 @@ def driver_alone(b: Bench) -> None:
     b.entries.remove(b.entry("c", "redeem_hold"))
 
 
+def asked_for_more(b: Bench) -> None:
+    rewrite(b.call("issue"), "args", lambda each: each | {"amount": each["amount"] + 1})
+
+
+def asked_for_another_hold(b: Bench) -> None:
+    rewrite(b.call("redeem_hold"), "args", lambda each: each | {"hold": "another"})
+
+
+def asked_without_release(b: Bench) -> None:
+    rewrite(b.call("redeem_hold"), "args", lambda each: {name: each[name] for name in each if name != "release"})
+
+
+def asked_for_part(b: Bench) -> None:
+    rewrite(b.call("hold"), "args", lambda each: each | {"allow_partial": True})
+
+
+def asked_another_verb(b: Bench) -> None:
+    b.call("hold")["verb"] = "redeem"
+
+
+def asked_for_another_order(b: Bench) -> None:
+    rewrite(b.call("hold"), "args", lambda each: each | {"order": "o2"})
+
+
+def asked_for_no_order(b: Bench) -> None:
+    rewrite(b.call("redeem"), "args", lambda each: {name: each[name] for name in each if name != "order"})
+
+
+def asked_of_another_card(b: Bench) -> None:
+    b.call("hold")["entity"] = "d"
+
+
 def lost_follow_up(b: Bench) -> None:
     b.queue.remove(next(each for each in b.queue if each["command"] == "hold_again"))
 
@@ -462,12 +495,20 @@ DAMAGE: dict[Callable[[Bench], None], str] = {
     effect_twice: "had 2 effects",
     unknown_cause: "was caused by key 'nobody', which no entry has",
     driver_alone: "drives redeem_hold of its card, but that did not happen with it",
-    lost_follow_up: "has hold_again follow 1 times, queued it is 0",
-    strange_follow_up: "has close follow 0 times, queued it is 1",
+    lost_follow_up: "has hold_again of payment 'p' follow 1 times, queued it is 0",
+    strange_follow_up: "has close of payment 'p' follow 0 times, queued it is 1",
     done_without_entry: "is done, but the journal does not have it",
     done_and_waiting: "was done, and waits to be done again",
     call_still_open: "is in doubt",
     call_declined_after_all: "is declined, the journal says confirmed",
+    asked_for_more: "asks for issue with {'amount': 9001}; by its page it asks for issue with {'amount': 9000}",
+    asked_for_another_hold: "asks for redeem_hold with {'amount': 1500, 'release': 2500, 'hold': 'another', 'held': 4000,",
+    asked_without_release: "asks for redeem_hold with",
+    asked_for_part: "'allow_partial': True, 'order': 'o1'}; by its page it asks for hold with {'amount': 4000,",
+    asked_another_verb: "asks for redeem with {'amount': 4000,",
+    asked_for_another_order: "'order': 'o2'}; by its page",
+    asked_for_no_order: "'allow_partial': False}; by its page it asks for redeem with {'amount': 300,",
+    asked_of_another_card: "is about gift_card 'd', which asks nothing by its page",
     call_of_nobody: "was opened under key 'nobody'",
     lost_call: "which is not kept",
     in_flight_for_ever: "counts 1 calls in flight, its journal 0",
@@ -609,7 +650,40 @@ def test_an_expression_is_worth_what_it_says(source: str, value: object) -> None
     assert evaluator(source)({"amount": 3, "held": 5, "state": "shipped", "limit": None}) == value
 
 
-@pytest.mark.parametrize("source", ["held.real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"])
+# The transition whose call is asked for with something else than its page says, and what that is
+ASKED_WRONG: list[tuple[str, str, Any]] = [
+    ("issue", "amount", lambda v, f, a, s, o: a["amount"] // 2),
+    ("hold", "allow_partial", lambda v, f, a, s, o: True),
+    ("redeem_hold", "release", lambda v, f, a, s, o: 0),
+    ("redeem_hold", "hold", lambda v, f, a, s, o: None),
+    ("redeem_hold", "held", lambda v, f, a, s, o: a["amount"]),
+    ("redeem", "amount", lambda v, f, a, s, o: v["available"]),
+]
+
+
+@pytest.mark.parametrize(("transition", "argument", "wrong"), ASKED_WRONG)
+def test_a_library_that_asks_for_something_else_than_its_page_says_is_found(
+    transition: str, argument: str, wrong: Any
+) -> None:
+    """Both halves of our books would agree with each other: only the page says what should have been asked."""
+    machines = reader.load(reader.packaged_folder())
+    row = machines["gift_card"].rows[transition]
+    assert row.ask is not None
+    verb, given = row.ask
+    assert argument in dict(given)
+    row.ask = verb, tuple((name, wrong if name == argument else value) for name, value in given)
+    bad = run(open_store("memory:"), machines)
+    found = judge(bad.rows, bad.provided, bad.told)
+    assert any(f"asks for {verb} with" in each and "by its page it asks for" in each for each in found), found
+
+
+def test_a_dotted_name_is_a_name_and_nothing_of_the_value() -> None:
+    assert evaluator("shares.total + held.real")({"shares.total": 3, "held.real": 4, "held": 5}) == 7
+    with pytest.raises(KeyError):
+        evaluator("held.real")({"held": 5})
+
+
+@pytest.mark.parametrize("source", ["print(held).real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"])
 def test_an_expression_is_made_of_few_things(source: str) -> None:
     with pytest.raises(ValueError, match="cannot read"):
         evaluator(source)

@@ -2,7 +2,8 @@
 
 The library compiles a page into a machine, and the referee must not believe that machine. So this reads the text
 again, with a YAML reader and nothing of the library: which states end a life, which accounts may stay filled, what a
-transition moves, how much of it, what it sets, what it drives, what follows it, and which invariants hold.
+transition moves, how much of it, what it sets, what it drives, what it asks the provider, what follows it, and which
+invariants hold.
 """
 
 from __future__ import annotations
@@ -20,6 +21,32 @@ from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, ev
 Pair = tuple[str, str]
 
 _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
+
+
+# What each verb takes, without secrets, which are kept nowhere.
+_TAKES = {
+    "activate": ("number",), "issue": ("amount", "return_related"), "hold": ("amount", "has_pin", "allow_partial"),
+    "redeem": ("amount", "has_pin", "allow_partial"), "redeem_hold": ("amount", "release", "hold", "held"),
+    "release_hold": ("amount", "hold"), "void": ("amount", "transaction"), "adjust": ("amount",),
+    "update_account": ("alternate", "giver", "enrolls"),
+}  # fmt: skip
+
+
+@attrs.frozen
+class Ask:
+    """A call to the provider. `args`: how each is computed; None: those of the command that have the same names."""
+
+    verb: str
+    args: Mapping[str, Evaluator] | None
+
+    def asked(self, values: Values, command: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+        """The verb, and what it is asked with."""
+        names = _TAKES.get(self.verb, ())
+        if self.args is None:
+            given = {name: values[name] for name in names if name in command}
+        else:
+            given = {name: self.args[name](values) for name in names if name in self.args}
+        return self.verb, {name: value for name, value in given.items() if value is not None}
 
 
 @attrs.frozen
@@ -59,6 +86,7 @@ class DeclaredTransition:
     sets: Mapping[str, Evaluator | None]  # None: what the provider gave
     told: Mapping[str, str]  # facts that the provider gives: fact → reference or request
     drives: tuple[Drive, ...]
+    ask: Ask | None
     then: tuple[FollowUp, ...]
     changes: bool  # it leads to another state, confirmed or declined
     partial: frozenset[str]  # the arguments of which less may be confirmed
@@ -137,11 +165,17 @@ def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
               if each in ("outcome.reference", "outcome.request")},
         drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()})
                      for link, command, args in drives),
+        ask=_ask(str(read["ask"])) if "ask" in read else None,
         then=tuple(_follow_up(each) for each in _listed(read.get("then"))),
         changes=read.get("to") not in (None, "stay") or "else" in read,
         partial=frozenset([*given, *([read["partial"]] if "partial" in read else [])]),
         upto=tuple(evaluator(source_of(each)) for each in _listed(read.get("upto"))),
     )  # fmt: skip
+
+
+def _ask(text: str) -> Ask:
+    _, verb, args = _named(text)
+    return Ask(verb, {name: evaluator(each) for name, each in args.items()} if "(" in text else None)
 
 
 def _invariant(name: str, read: Mapping[str, Any]) -> Invariant:

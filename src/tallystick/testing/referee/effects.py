@@ -21,6 +21,7 @@ from tallystick.testing.referee.evaluate import Values
 
 Row = Mapping[str, Any]  # of the journal
 Moves = list[tuple[str, str, int]]
+Asks = tuple[str, Mapping[str, Any]]  # the provider's verb, and what it is asked with
 IN_DOUBT = "in_doubt"
 _UNREADABLE = (KeyError, TypeError)  # values that the page does not know, or not of this kind
 
@@ -47,6 +48,7 @@ class PendingCall:
     args: Values
     amounts: tuple[int, ...]
     driven: tuple[DrivenEntry, ...]
+    asks: Asks | None = None
     aside: Counter[str] = attrs.field(factory=Counter)
 
 
@@ -66,6 +68,7 @@ class ReplayedEntity:
     facts: dict[str, Any] = attrs.field(factory=dict)
     outside: Counter[str] = attrs.field(factory=Counter)  # what each outside account has gained
     pending: dict[str, PendingCall] = attrs.field(factory=dict)  # call → what was asked, and what was set aside
+    asks: dict[str, Asks] = attrs.field(factory=dict)  # call → what it was asked with last
     fired: Counter[str] = attrs.field(factory=Counter)  # key → effects it had here
 
 
@@ -142,7 +145,8 @@ def _begun(
         most = min(each for least in declared.upto if (each := least(values)) is not None)
         if any(values[each] > most for each in declared.partial):
             odd = f"{name} is of {dict(args)}; by its page it is cut to {most}"
-    pending = PendingCall(declared.name, args, amounts, driven)
+    asks = declared.ask.asked(values, definition.commands.get(entry["command"], {})) if declared.ask else None
+    pending = PendingCall(declared.name, args, amounts, driven, asks)
     return Effect(name, pending, moves, _facts(declared, values) if done else {}, driven, odd)
 
 

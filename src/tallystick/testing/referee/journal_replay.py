@@ -214,6 +214,8 @@ def _call_in_flight(
         for source, _, amount in postings:
             pending.aside[source] += amount
         replayed.pending[call] = pending
+        if pending.asks is not None:
+            replayed.asks[call] = pending.asks
     elif phase in ENDED:
         asked = replayed.pending.pop(call, None)
         aside = asked.aside if asked else Counter[str]()

@@ -5,7 +5,7 @@
 Everything is computed again, by the referee's own code:
 
     conservation    what came in from outside stands on accounts; none is below zero; invariants hold
-    amounts         each transition moved, set and drove what its page says, computed from the values before it
+    amounts         each transition moved, set, drove and asked what its page says, computed from the values before it
     keys            one command for each key, one effect for each key and entity, follow-ups queued with a known cause
     order           revisions and numbers without a gap, each entry follows the one before, hashes are chained
     replay          the row of every entity is what its journal makes of it
@@ -140,6 +140,22 @@ class _Judged:
             opener = self.by_key.get(call["key"])
             if opener is None or opener["call"] != id:
                 yield f"call {id} was opened under key {call['key']!r}, whose entry is not of this call"
+            else:
+                yield from self._asked(call, opener)
+
+    def _asked(self, call: Row, opener: Row) -> Iterator[str]:
+        """A call asks what the page makes of the values before it, for the order of whoever was given the command."""
+        card = self._replay.entities.get((call["machine"], call["entity"]))
+        wanted = card.asks.get(call["id"]) if card is not None else None
+        if wanted is None:
+            yield f"call {call['id']} is about {call['machine']} {call['entity']!r}, which asks nothing by its page"
+            return
+        verb, args = wanted
+        facts = self.entities.get((opener["machine"], opener["entity"]), {"facts": {}})["facts"]
+        order = json.loads(opener["args"]).get("order") or facts.get("order")
+        told, args = json.loads(call["args"]), {**args, **({"order": order} if order else {})}
+        if (call["verb"], told) != (verb, args):
+            yield f"call {call['id']} asks for {call['verb']} with {told}; by its page it asks for {verb} with {args}"
 
     def _referred(self, entry: Row) -> Iterator[str]:
         """If an entry keeps the provider's reference as a fact, it is the one that the call was told."""
