@@ -23,7 +23,7 @@ def cover_all(shop: Shop) -> None:
     for given_up in found.queue:
         row = given_up.row
         if row.command == "hold_again" and not shop.books.payment(row.entity).uncovered.minor:
-            shop.books.queue.dismiss(row.key, by="order service", reason="another tender covers it")
+            shop.books.queue.dismiss(row.key, by="order service", reason="the customer pays it in another way")
 
 
 def _cover(shop: Shop, order: str, payment: str) -> None:

@@ -1,4 +1,4 @@
-"""The verbs an order system calls: sell a card, split a tender, authorize, settle, cancel, refund, replace.
+"""The verbs an order system calls: sell a card, pay with one or with several, settle, cancel, refund, replace.
 
 Each verb is a few commands under one key of the caller's. Call it again with that key, and it goes on where it stopped:
 what was done is replayed, and the rest is done. The machines decide everything. Here is only which commands make a
@@ -138,7 +138,7 @@ class Books(Selling, Tenders, Limited):
 
         `keep_hold`: whether the provider keeps the rest held. Left out, it says so itself: `local` does. If not, the
         rest is released and held again; `receipt.followed` has the receipt of that advanced hold, and what it could not
-        cover is `payment(…).uncovered` and needs another tender. With `due` it is queued for `run_due`.
+        cover is `payment(…).uncovered` and has to be paid in another way. With `due` it is queued for `run_due`.
         """
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
         return self._do("payment", payment, "settle", args, key, by, due=due, connection=connection)
@@ -166,13 +166,13 @@ class Books(Selling, Tenders, Limited):
     def cover_elsewhere(
         self, payment: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None
     ) -> Receipt:
-        """Another tender covers this much of what is uncovered."""
+        """The customer pays this much of what is uncovered in another way."""
         return self._do("payment", payment, "cover_elsewhere", {"amount": amount}, key, by, connection=connection)
 
     def void(
         self, payment: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
     ) -> Receipt:
-        """Undo a one-step redemption whole, because the other tender failed."""
+        """Undo a one-step redemption whole, because the order could not be paid after all."""
         return self._do("payment", payment, "void", {}, key, by, reason, connection=connection)
 
     def refund(

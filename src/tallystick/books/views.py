@@ -66,7 +66,7 @@ class Tender:
     order: str  # the order's id, as it was given
     requested: Money  # what the order wants from these cards
     approved: Money  # what they hold or have paid
-    remaining: Money  # what is missing: another tender has to pay it
+    remaining: Money  # what is missing: the customer has to pay it in another way
     parts: tuple[Payment, ...]  # in the order in which they were asked
 
 
@@ -75,7 +75,7 @@ class Plan:
     """How an amount can be spread over cards. It holds nothing; `authorize_all` does."""
 
     parts: tuple[tuple[str, Money], ...]  # a card's id and how much of the amount it would pay, in the order given
-    remaining: Money  # what the cards do not carry: another tender has to pay it
+    remaining: Money  # what the cards do not carry: the customer has to pay it in another way
 
 
 @attrs.frozen

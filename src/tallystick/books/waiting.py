@@ -48,7 +48,7 @@ class OldHold:
 
 @attrs.frozen
 class Uncovered:
-    """A payment with an uncovered part. Hold it again, cover it with another tender, or cancel it."""
+    """A payment with an uncovered part. Hold it again, write down who else pays it, or cancel it."""
 
     payment: str  # the payment's id
     order: str  # the order's id, as it was given

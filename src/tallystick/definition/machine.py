@@ -1,10 +1,10 @@
-"""A machine in memory: what its page declares, and the table that runs.
+"""A machine in memory: what its page declares (`declared`), and the table that runs.
 
-The declarations below are plain frozen values, in the order of the page. The core looks everything up in
-`Machine.table`: (state, command) → the rows that may answer. The table is made from a real `transitions.Machine`
-(`to_transitions`). Every declared transition is registered there with its guard as condition and its moves as effect,
-and the table is read back from that machine's `events[command].transitions[state]`. That machine is the reference. The
-table is the same without its dispatch, which costs about a hundred dictionary look-ups for an event.
+The core looks everything up in `Machine.table`: (state, command) → the rows that may answer. The table is made from a
+real `transitions.Machine` (`to_transitions`). Every declared transition is registered there with its guard as condition
+and its moves as effect, and the table is read back from that machine's `events[command].transitions[state]`. That
+machine is the reference. The table is the same without its dispatch, which costs about a hundred dictionary look-ups
+for an event.
 
 Each row carries small functions, generated from the checked expressions. They are called with
 v (accounts), f (facts), a (arguments), s (state), o (outcome):
