@@ -55,6 +55,11 @@ class Payment:
         """What the card gives to the order: held, redeemed, or waiting to be held again."""
         return self.held + self.uncovered + self.redeemed
 
+    @property
+    def remaining(self) -> Money | None:
+        """What the order asked this card for and does not have from it; None if it was not said what was asked."""
+        return None if self.requested is None else max(self.requested - self.approved, Money.zero(self.currency))
+
 
 @attrs.frozen
 class Tender:
