@@ -205,8 +205,7 @@ class Tenders(Holding):
         shares = begun.get("shares")
         if shares is None:
             shares = shared(wanted, {part.id: getattr(part, account) for part in found.parts}, how)
-        if not shares:
-            shares = {part.id: wanted for part in found.parts[:1]}  # no part has anything: the page says so
+            shares = _whole(shares, wanted, found)
         return self._over(tender, command, {**args, "amount": wanted, "shares": shares}, key, by, reason, due)
 
     def _over(
@@ -225,3 +224,12 @@ class Tenders(Holding):
                 attrs.evolve(receipt, why=f"{command} of tender {tender!r} is not done for every part: {told}")
             )
         return receipt
+
+
+def _whole(shares: dict[str, Money], wanted: Money, found: Tender) -> dict[str, Money]:
+    """Shares that add up to the amount. What the parts do not have is asked of one, so that the page can say so."""
+    missing = wanted - sum(shares.values(), Money.zero(wanted.currency))
+    if missing.minor <= 0 or not found.parts:
+        return shares
+    last = next(reversed(shares), found.parts[0].id)
+    return {**shares, last: shares.get(last, Money.zero(wanted.currency)) + missing}

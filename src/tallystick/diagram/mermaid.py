@@ -99,7 +99,7 @@ def _brief(arrow: Arrow, ids: Mapping[str, str]) -> str:
 
 def _text(step: Step, *, guards: bool) -> list[str]:
     conditions = textwrap.wrap(f"[{'; '.join(step.conditions)}]", WIDTH) if guards and step.conditions else []
-    follow_ups = [f"then {each.partition('(')[0]}" for each in step.follow_ups]
+    follow_ups = [f"then {each.partition('(')[0].partition(' when ')[0]}" for each in step.follow_ups]
     return [step.title, *conditions, *step.money, *follow_ups]
 
 

@@ -17,7 +17,7 @@ from itertools import pairwise
 
 import attrs
 
-from tallystick.definition.declared import Transition
+from tallystick.definition.declared import Then, Transition
 from tallystick.definition.expression import Expression
 from tallystick.definition.machine import Machine
 
@@ -169,7 +169,7 @@ def _step(machine: Machine, transition: Transition) -> Step:
         money=tuple(f"{move.source} → {move.target}: {move.amount.prose}" for move in transition.moves),
         calls=tuple(calls),
         sets=tuple(f"{fact} = {value.prose}" for fact, value in transition.sets.items()),
-        follow_ups=tuple(_call_text(each.command, _arguments_text(each.arguments)) for each in transition.then),
+        follow_ups=tuple(_follow_up_text(each) for each in transition.then),
         driven=all(machine.commands[command].driven for command in transition.commands),
     )
 
@@ -183,6 +183,11 @@ def _arguments_text(arguments: Mapping[str, Expression]) -> str:
 
 def _call_text(name: str, arguments: str) -> str:
     return f"{name}({arguments})" if arguments else name
+
+
+def _follow_up_text(then: Then) -> str:
+    called = _call_text(then.name, _arguments_text(then.arguments))
+    return f"{called} when {then.when.prose}" if then.when is not None else called
 
 
 def first_drawn(diagram: Diagram) -> dict[str, tuple[str, str]]:

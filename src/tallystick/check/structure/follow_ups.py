@@ -160,7 +160,8 @@ def _next(machine: Machine, firing: Firing) -> Iterator[tuple[str, str, list[Fir
             continue  # what a part does with it is asked of its own machine
         command = then.command
         if machine.commands[command].reads:  # what the parts are by then is not known here: any of these may take it
-            yield state, command, [Firing(state, v, f, {}, row) for row in machine.table.get((state, command), ())]
+            any_: dict[str, Any] = dict.fromkeys(machine.commands[command].seen, 0)
+            yield state, command, [Firing(state, v, f, any_, row) for row in machine.table.get((state, command), ())]
             continue
         a: dict[str, Any] = machine.commands[command].left_out()
         a |= {name: value(v, f, firing.args, state, CONFIRMED[1]) for name, value in given}
