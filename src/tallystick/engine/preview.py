@@ -6,7 +6,6 @@ several commands would stumble over in its last one before its first is given.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
@@ -58,17 +57,24 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
         if isinstance(plan, Refusal):
             return Answer(False, refusal=explained(work, plan))
         answer = Answer(True, plan.entities[0].state, plan.entries[0].transition, plan.entries[0].postings)
-        following = deque([plan])
-        while following:
-            done = following.popleft()
-            work.world |= {each.ref: each for each in done.entities}
-            for request in done.then:
-                plan = _decided(work, request, command)
-                if isinstance(plan, Plan):
-                    following.append(plan)
-                elif not _patient(work, request):  # what is patient waits until it is taken
-                    return Answer(False, refusal=explained(work, plan))
+        refused = _followed(work, plan, command)
+        if refused is not None:
+            return Answer(False, refusal=explained(work, refused))
     return answer
+
+
+def _followed(work: UnitOfWork, plan: Plan, command: Command) -> Refusal | None:
+    """What follows a command is done, in the order of the queue: each with what follows it, before the next begins.
+
+    Gives the refusal of the first that says no. What is patient waits until it is taken.
+    """
+    work.world |= {each.ref: each for each in plan.entities}
+    for request in plan.then:
+        following = _decided(work, request, command)
+        refused = _followed(work, following, command) if isinstance(following, Plan) else following
+        if refused is not None and not _patient(work, request):
+            return refused
+    return None
 
 
 def _patient(work: UnitOfWork, request: Request) -> bool:

@@ -213,8 +213,8 @@ class GivenBack(Answered):
 class Unfinished(Answered):
     """Written down, and done for some of its parts only; `receipt.followed` has the answer of each.
 
-    What the others still have to do waits in the queue: for the provider (`waiting`), or for a person (`stuck`). The
-    same key does nothing twice, and tells how it stands then. HTTP 202.
+    The value of a part that is not done is where it was. What it has to do waits in the queue: for the provider
+    (`waiting`), or for a person (`stuck`). The same key does nothing twice, and tells how it stands then. HTTP 202.
     """
 
 

@@ -53,7 +53,7 @@ class Case:
         """Accounts, facts and arguments with these values; what is not among them is 0 or none."""
         accounts: dict[str, Any] = dict.fromkeys(machine.columns, 0)
         facts: dict[str, Any] = dict.fromkeys(machine.facts)
-        args: dict[str, Any] = dict.fromkeys(machine.commands[command].seen)
+        args: dict[str, Any] = {name: 0 if "." in name else None for name in machine.commands[command].seen}
         for variable, value in self.values:
             {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
         return accounts, facts, args

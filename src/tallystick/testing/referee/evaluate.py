@@ -40,7 +40,11 @@ def source_of(value: object) -> str:
 
 def _tree(source: str) -> ast.expr:
     tree = ast.parse(source.strip(), mode="eval").body
-    strange = next((node for node in ast.walk(tree) if not isinstance(node, _MADE_OF)), None)
+    nodes = list(ast.walk(tree))
+    strange = next((node for node in nodes if not isinstance(node, _MADE_OF)), None)
+    strange = strange or next(
+        (each for each in nodes if isinstance(each, ast.Attribute) and not isinstance(each.value, ast.Name)), None
+    )
     if strange is not None:
         raise ValueError(f"an expression the referee cannot read: {source}")
     return _Names().visit(tree)  # type: ignore[no-any-return]
