@@ -397,3 +397,15 @@ def test_a_card_gets_an_owner_and_the_books_know_nothing_of_it(books: Books) -> 
     assert entry.args == {"enrolls": True}
     with pytest.raises(Invalid, match="takes no argument 'frist_name'"):
         books.register("c1", {"frist_name": "Ada"}, key="typo")
+
+
+@pytest.mark.parametrize("length", [10, 188, 191, 200])
+def test_a_key_may_be_as_long_as_a_key_may_be(books: Books, length: int) -> None:
+    """The keys of a verb's steps are made of it, and are no longer."""
+    key = "k" * length
+    assert books.sell_electronic("c2", "5.00", "BRL", order="o", key=key, owner={"first_name": "Ana"}).number
+    assert books.sell_electronic("c2", "5.00", "BRL", order="o", key=key, owner={"first_name": "Ana"}).receipt.replayed
+    books.redeem("p", "c2", "5.00", order="o", key=f"r{key[1:]}")
+    assert books.refund_to_new("p", "5.00", "c3", key=f"f{key[1:]}").number
+    books.replace("c1", "c4", key=f"m{key[1:]}")
+    assert [books.card(id).available for id in ("c3", "c4")] == [brl("5.00"), brl("100.00")]

@@ -25,8 +25,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from tallystick.books.holding import Amount, step_key
 from tallystick.books.limits import LIMITS, Limited
-from tallystick.books.selling import Amount, Selling
+from tallystick.books.selling import Selling
 from tallystick.books.tenders import Tenders
 from tallystick.books.views import Card, Payment, Plan, Sale, card_view, payment_view
 from tallystick.core.arguments import in_minor_units, plain_number
@@ -77,7 +78,7 @@ class Books(Selling, Tenders, Limited):
             Invalid: no balance is given, and the provider tells none.
         """
         facts = {"form": form, "kind": kind, "currency": currency}
-        create = self._command("gift_card", card, "create", facts, f"{key}/card", by)
+        create = self._command("gift_card", card, "create", facts, step_key(key, "card"), by)
         begun = self.engine.seen(key) or {}  # said again, it is about the balance of then
         stated: object = begun.get("balance") if balance is None else balance
         if stated is None:
@@ -206,9 +207,9 @@ class Books(Selling, Tenders, Limited):
         kind = "promo" if payer.facts["kind"] == "promo" else "merchandise_credit"
         facts = {"form": "electronic", "kind": kind, "card_set": card_set, "currency": paid.currency}
         receipt = self._give_all(
-            self._command("gift_card", card, "create", facts, f"{key}/card", by),
-            self._command("gift_card", card, "allocate", {"order": order}, f"{key}/allocate", by),
-            self._command("gift_card", card, "activate", {"order": order}, f"{key}/activate", by),
+            self._command("gift_card", card, "create", facts, step_key(key, "card"), by),
+            self._command("gift_card", card, "allocate", {"order": order}, step_key(key, "allocate"), by),
+            self._command("gift_card", card, "activate", {"order": order}, step_key(key, "activate"), by),
             self._command("payment", payment, "refund_to", {"amount": amount, "to": card}, key, by, reason),
         )
         return self._sale(card, receipt, receipt.drawn)
@@ -245,23 +246,27 @@ class Books(Selling, Tenders, Limited):
         if card == new:
             raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
         old, steps = self._entity("gift_card", card), []
-        if old.state != "suspended" and self.engine.seen(f"{key}/create") is None:
-            steps.append(self._command("gift_card", card, "suspend", {"order": order}, f"{key}/suspend", by, reason))
+        if old.state != "suspended" and self.engine.seen(step_key(key, "create")) is None:
+            steps.append(
+                self._command("gift_card", card, "suspend", {"order": order}, step_key(key, "suspend"), by, reason)
+            )
         form = "physical" if number else "electronic"
-        if number is None and self.engine.seen(f"{key}/card") is None and self._has_replaced(card, new):
+        if number is None and self.engine.seen(step_key(key, "card")) is None and self._has_replaced(card, new):
             form = "in_use"
         else:
             like = in_minor_units({name: old.facts.get(name) for name in ("kind", *LIMITS)})
             blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
-            steps.append(self._command("gift_card", new, "create", blank, f"{key}/card", by))
+            steps.append(self._command("gift_card", new, "create", blank, step_key(key, "card"), by))
         facts = {"old": card, "new": new, "form": form, "currency": old.currency, "order": order}
-        steps.append(self._command("replacement", key, "create", facts, f"{key}/create", by))
-        begun = self.engine.seen(f"{key}/replace")  # said again, it is about the amount of then
+        steps.append(self._command("replacement", key, "create", facts, step_key(key, "create"), by))
+        begun = self.engine.seen(step_key(key, "replace"))  # said again, it is about the amount of then
         amount = begun["amount"] if begun else self.card(card).available
-        steps.append(self._command("replacement", key, "replace", {"amount": amount}, f"{key}/replace", by, reason))
+        steps.append(
+            self._command("replacement", key, "replace", {"amount": amount}, step_key(key, "replace"), by, reason)
+        )
         if form == "physical":
             activate = {"number": number}
-            steps.append(self._command("replacement", key, "activate", activate, f"{key}/activate", by, reason))
+            steps.append(self._command("replacement", key, "activate", activate, step_key(key, "activate"), by, reason))
         receipt = self._give_all(*steps)
         with self._drawn(receipt.drawn) as pin:
             for each in receipt.followed:

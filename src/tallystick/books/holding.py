@@ -15,7 +15,7 @@ import attrs
 from tallystick.books.base import BaseBooks
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE, Entity
-from tallystick.engine.receipt import Command, Ended, GivenBack, InDoubt, Receipt, ShortApproval
+from tallystick.engine.receipt import LONGEST_NAME, Command, Ended, GivenBack, InDoubt, Receipt, ShortApproval
 from tallystick.money import Money
 from tallystick.store import Reading
 
@@ -91,7 +91,7 @@ class Holding(BaseBooks):
         args = {"amount": asked, "pin": pin, "allow_partial": allow_partial}
         return _Part(
             card, payment, asked, allow_partial,
-            self._command(PAYMENT, payment, CREATE, facts, create or f"{key}/create", by),
+            self._command(PAYMENT, payment, CREATE, facts, create or step_key(key, "create"), by),
             self._command(PAYMENT, payment, command, args, key, by),
         )  # fmt: skip
 
@@ -131,3 +131,9 @@ def short_approval(receipt: Receipt, payment: Entity) -> str:
 def short_key(key: str, step: str) -> str:
     """The key of a step: of one length, however long the caller's key is."""
     return f"{step}/{hashlib.sha256(f'{key}/{step}'.encode()).hexdigest()[:40]}"
+
+
+def step_key(key: str, step: str) -> str:
+    """The key of a step as people read it in the journal; of a long key it is the short one."""
+    named = f"{key}/{step}"
+    return named if len(named) <= LONGEST_NAME else short_key(key, step)

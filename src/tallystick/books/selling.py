@@ -12,12 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from tallystick.books.base import BaseBooks
+from tallystick.books.holding import Amount, step_key
 from tallystick.books.views import Sale, card_view
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
-from tallystick.money import Money
 
-Amount = Money | str
 Person = Mapping[str, str]  # first_name, last_name, email, phone, address1, address2, city, region, postal, country
 
 
@@ -42,12 +41,15 @@ class Selling(BaseBooks):
             raise Invalid(f"{', '.join(people)}: names are not kept until then; register them when the card is drawn")
         facts = {"card_set": card_set, "kind": kind, **(limits or {})}
         step = "review" if review else "allocate"
-        first = self._command("fulfilment", key, step, {}, f"{key}/{step}", by, due=due)
+        first = self._command("fulfilment", key, step, {}, step_key(key, step), by, due=due)
         told = [
-            self._command("gift_card", card, "register", {**person, "order": order, **_as(whose)}, f"{key}/{whose}", by)
+            self._command(
+                "gift_card", card, "register", {**person, "order": order, **_as(whose)}, step_key(key, whose), by
+            )
             for whose, person in people.items()
         ]
-        later = [*told, self._command("fulfilment", key, "issue", {}, f"{key}/issue", by)] if told and issue else told
+        last = self._command("fulfilment", key, "issue", {}, step_key(key, "issue"), by)
+        later = [*told, last] if told and issue else told
         waits = bool(told) or not issue
         receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, waits, first, *later)
         return self._sold(card, receipt)
@@ -66,7 +68,7 @@ class Selling(BaseBooks):
             raise Invalid("a PIN is not kept until the review is over; give it when the card ships")
         facts = {"kind": kind, **(limits or {})}
         step = "review" if review else "ship" if pin is None else "ship_with_pin"
-        first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, f"{key}/{step}", by)
+        first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, step_key(key, step), by)
         return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, False, first))
 
     def credit_to_new(
@@ -141,8 +143,10 @@ class Selling(BaseBooks):
         blank = {"form": form, "currency": currency, **facts}
         line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
         return self._give_all(
-            self._command("gift_card", card, "create", blank, f"{key}/card", by),
-            self._command("fulfilment", key, "create", {**line, "issue_later": waits or None}, f"{key}/line", by),
+            self._command("gift_card", card, "create", blank, step_key(key, "card"), by),
+            self._command(
+                "fulfilment", key, "create", {**line, "issue_later": waits or None}, step_key(key, "line"), by
+            ),
             *steps,
         )
 

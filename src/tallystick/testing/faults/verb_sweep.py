@@ -31,6 +31,7 @@ FAULTS = ("refused", "declined", "unavailable", "lost_before", "lost_after", "cr
 AGAIN = ("same key", "new key", "recovered, same key", "recovered, new key")
 CARDS = ("a", "b", "c")
 ORDER = "o"
+ANA = {"first_name": "Ana"}
 LONG = 7200  # seconds: longer than the grace of `recover`, and than a first wait of the queue
 
 
@@ -107,6 +108,11 @@ def _issued(books: Books, card: str, amount: int) -> bool:
     return found.state == "issued" and found.available.minor == amount
 
 
+def _carried(books: Books, card: str) -> int:
+    found = books.card(card)
+    return (found.available + found.held).minor
+
+
 VERBS = (
     Verb("authorize", lambda books, key: books.authorize(key, "a", "20.00", order=ORDER, key=key),
          lambda books, key: books.payment(key).held.minor == 2000),
@@ -134,6 +140,22 @@ VERBS = (
          lambda books, key: books.card("d").held.minor >= 1000 and books.card("a").held.minor == 0, _hold_all),
     Verb("sell_electronic", lambda books, key: books.sell_electronic(key, "30.00", "BRL", order="s", key=key),
          lambda books, key: _issued(books, key, 3000)),
+    Verb("sell_electronic, to somebody", lambda books, key: books.sell_electronic(
+             key, "30.00", "BRL", order="s", key=key, owner=ANA, giver=ANA),
+         lambda books, key: _issued(books, key, 3000)),
+    Verb("issue", lambda books, key: books.issue("sale", key=key), lambda books, key: _issued(books, "sale", 3000),
+         lambda books: books.sell_electronic("sale", "30.00", "BRL", order="s", key="sale", issue=False)),
+    Verb("credit", lambda books, key: books.credit("a", "5.00", key=key),
+         lambda books, key: books.card("a").available.minor >= 5500),
+    Verb("refund_to", lambda books, key: books.refund_to("p", "5.00", "b", key=key),
+         lambda books, key: _redeemed(books) <= 1500 and _carried(books, "b") >= 5500, _earn),
+    Verb("ship_physical, with a PIN", lambda books, key: books.ship_physical(
+             key, f"60064900000{len(key):05}", "30.00", "BRL", order="s", key=key, pin="1234"),
+         lambda books, key: _issued(books, key, 3000)),
+    Verb("approve", lambda books, key: books.approve("sale", key=key, by="rui"),
+         lambda books, key: _issued(books, "plastic", 3000),
+         lambda books: books.ship_physical(
+             "plastic", "6006490000012345", "30.00", "BRL", order="s", key="sale", review=True)),
     Verb("ship_physical",
          lambda books, key: books.ship_physical(key, f"60064900000{len(key):05}", "30.00", "BRL", order="s", key=key),
          lambda books, key: _issued(books, key, 3000)),
