@@ -98,6 +98,15 @@ def test_without_its_pin_a_card_is_neither_held_nor_redeemed(seal_key: str | Non
     assert shop.books.verify().findings == ()
 
 
+def test_nor_is_it_paid_out_in_cash(shop: Shop) -> None:
+    limits = {"cash_out_limit": "60.00"}
+    pin = shop.books.sell_electronic("c", "50.00", "USD", order="o", card_set="GIFT", key="s", limits=limits).pin
+    with pytest.raises(Refused, match="has a PIN"):
+        shop.books.cash_out("c", key="cash")
+    assert shop.books.cash_out("c", key="cash", pin=pin).applied
+    assert (shop.wire.sent[-1]["forcePinValidation"], shop.books.card("c").available.minor) == (True, 0)
+
+
 def test_what_takes_no_pin_goes_without(shop: Shop) -> None:
     pin = shop.sell()
     shop.books.authorize("p", "c", "20.00", order="o", key="k", pin=pin)

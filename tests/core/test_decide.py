@@ -491,7 +491,7 @@ ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
     ("p closed redeemed=9 | c issued",                "refund amount=3",      "issue",        {"amount": 3, "return_related": True},   "c"),
     ("p closed redeemed=9 | n activated",             "refund_to amount=3 to=n", "issue",     {"amount": 3, "return_related": True},   "n"),
     ("c activated",                                   "issue amount=3",       "issue",        {"amount": 3},                           "c"),
-    ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "allow_partial": False},           "c"),
+    ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "pin": None, "has_pin": None, "allow_partial": False},           "c"),
     ("c issued available=9",                          "adjust amount=-3",     "adjust",       {"amount": -3},                          "c"),
     ("r requested | c suspended available=9",         "replace amount=4",       "adjust",       {"amount": -4},                          "c"),
     ("r emptied moving=4 | c suspended leaving=4",    "cancel",               "adjust",       {"amount": 4},                           "c"),

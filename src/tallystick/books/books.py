@@ -281,13 +281,13 @@ class Books(Selling, Tenders, Limited):
         return any(each.facts["new"] == new and each.state == "replaced" for each in before)
 
     def cash_out(
-        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
+        self, card: str, *, key: str, pin: str | None = None, order: str | None = None, by: str | None = None,
+        reason: str | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
         begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
         amount = begun["amount"] if "amount" in begun else self.card(card).available
-        args = {"amount": amount, "order": order}
+        args = {"amount": amount, "pin": pin, "order": order}
         return self._do("gift_card", card, "cash_out", args, key, by, reason, connection=connection)
 
     def adjust(
