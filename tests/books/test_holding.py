@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 import tallystick
-from tallystick import Declined, InDoubt, Invalid, Money, Plan, Refused, TallystickError, Unavailable
+from tallystick import Declined, InDoubt, Invalid, Money, Plan, Refused, TallystickError, Unavailable, Unfinished
 from tallystick.books.books import Books
 from tallystick.engine.receipt import GivenBack, ShortApproval
 from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
@@ -265,3 +267,124 @@ def test_cash_out_under_the_key_of_another_verb(books: Books) -> None:
     with pytest.raises(TallystickError):
         books.cash_out("a", key="sell-a/card")
     assert books.recover(timedelta(0)) == []
+
+
+# A tender, after it is held
+
+
+@pytest.fixture
+def paid(books: Books) -> str:
+    """A tender of three parts of 10.00."""
+    return books.authorize_all(TENDER, order="o", key="k").id
+
+
+def parts(books: Books, tender: str, account: str) -> list[str]:
+    return [str(getattr(part, account)).removesuffix(" BRL") for part in books.tender(tender).parts]
+
+
+@pytest.mark.parametrize(
+    ("how", "earned"),
+    [("first", ["10.00", "5.01", "0.00"]), ("last", ["0.00", "5.01", "10.00"]), ("ratio", ["5.01", "5.00", "5.00"])],
+)
+def test_a_shipment_and_a_refund_are_shared(books: Books, paid: str, how: str, earned: list[str]) -> None:
+    books.settle_all(paid, "15.01", key="ship", how=how)  # type: ignore[arg-type]
+    assert parts(books, paid, "redeemed") == earned
+    books.settle_all(paid, "14.99", key="rest", last=True)
+    assert parts(books, paid, "redeemed") == ["10.00"] * 3
+    books.refund_all(paid, "15.01", key="back", how=how)  # type: ignore[arg-type]
+    assert [str(brl("10.00") - brl(each)) for each in parts(books, paid, "redeemed")] == [
+        f"{each} BRL" for each in earned
+    ]
+    assert (books.tender(paid).requested, books.tender(paid).remaining) == (brl("14.99"), brl("0.00"))
+    assert books.verify().clean
+
+
+def test_what_the_last_shipment_leaves_goes_back(books: Books, paid: str) -> None:
+    books.settle_all(paid, "12.00", key="ship", last=True)
+    assert (parts(books, paid, "redeemed"), parts(books, paid, "held")) == (["10.00", "2.00", "0.00"], ["0.00"] * 3)
+    assert [held(books, card) for card in CARDS] == ["0.00"] * 3
+    assert books.tender(paid).remaining == brl("0.00")
+
+
+def test_what_is_left_goes_back_only_when_the_last_shipment_is_earned(
+    books: Books, paid: str, provider: ScriptedProvider
+) -> None:
+    provider.reply_with([Reply("unavailable")])
+    with pytest.raises(Unfinished, match="is not done for every part"):
+        books.settle_all(paid, "12.00", key="ship", last=True)
+    assert books.tender(paid).state == "closing"
+    provider.wait(7200)
+    books.run_due()
+    provider.wait(90000)
+    books.run_due()
+    assert (parts(books, paid, "redeemed"), parts(books, paid, "held")) == (["10.00", "2.00", "0.00"], ["0.00"] * 3)
+
+
+def test_more_than_is_held_is_refused_and_nothing_is_changed(books: Books, paid: str) -> None:
+    before = everything(books)
+    with pytest.raises(Refused, match=r"No more than is held can be settled \(here amount 30.01"):
+        books.settle_all(paid, "30.01", key="ship")
+    with pytest.raises(Refused, match="No more than was earned"):
+        books.refund_all(paid, "0.01", key="back")
+    with pytest.raises(Invalid, match="more than zero"):
+        books.settle_all(paid, "0.00", key="ship")
+    assert everything(books) == before
+
+
+def test_a_part_that_would_refuse_its_share_stops_the_whole_command(books: Books, paid: str) -> None:
+    books.settle_all(paid, "30.00", key="ship")
+    books.suspend("c", key="lost")
+    before = everything(books)
+    with pytest.raises(Refused, match="It is suspended"):
+        books.refund_all(paid, "30.00", key="back")
+    assert everything(books) == before
+    books.refund_all(paid, "20.00", key="back", how="first")
+
+
+def test_a_part_is_added_and_another_exchanged(books: Books, paid: str) -> None:
+    books.sell_electronic("d", "50.00", "BRL", order="s", key="sell-d")
+    books.authorize("more", "d", "5.00", order="o", key="more", tender=paid)
+    assert (len(books.tender(paid).parts), books.tender(paid).approved) == (4, brl("35.00"))
+    now = books.exchange(books.payment("more").id, "a", key="swap")
+    assert (now.approved, held(books, "d"), held(books, "a")) == (brl("35.00"), "0.00", "15.00")
+    assert books.exchange("more", "a", key="swap") == now
+
+
+def test_a_key_whose_tender_lost_a_part_says_so(books: Books, paid: str) -> None:
+    books.cancel(books.tender(paid).parts[1].id, key="x")
+    with pytest.raises(GivenBack, match=r"10\.00 BRL was given back since"):
+        books.authorize_all(TENDER, order="o", key="k")
+    assert books.tender(paid).remaining == brl("10.00")
+
+
+def test_as_much_as_there_is(books: Books, provider: ScriptedProvider) -> None:
+    provider.reply_with([Reply("confirmed", 400), Reply("declined")])
+    made = books.authorize_all(TENDER, order="o", key="k", allow_partial=True)
+    assert (made.approved, made.remaining) == (brl("14.00"), brl("16.00"))
+    assert books.authorize_all(TENDER, order="o", key="k", allow_partial=True) == made
+
+
+def test_a_cancelled_order_gives_all_parts_back(books: Books, paid: str) -> None:
+    books.cancel_all(paid, key="x")
+    assert (books.tender(paid).state, books.tender(paid).remaining) == ("given_back", brl("0.00"))
+    assert [held(books, card) for card in CARDS] == ["0.00"] * 3
+    with pytest.raises(GivenBack):
+        books.authorize_all(TENDER, order="o", key="k")
+
+
+def test_a_shipment_in_the_callers_own_transaction(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    with tallystick.open(f"sqlite:///{path}") as books, closing(sqlite3.connect(path, isolation_level=None)) as own:
+        for card in CARDS:
+            books.sell_electronic(card, "50.00", "BRL", order="s", key=f"sell-{card}")
+        paid = books.authorize_all(TENDER, order="o", key="k").id
+        own.execute("BEGIN IMMEDIATE")
+        books.settle_all(paid, "15.00", key="ship", connection=own)
+        own.execute("ROLLBACK")
+        assert parts(books, paid, "redeemed") == ["0.00"] * 3
+        own.execute("BEGIN IMMEDIATE")
+        receipt = books.settle_all(paid, "15.00", key="ship", connection=own)
+        own.execute("COMMIT")
+        books.send(receipt)
+        assert parts(books, paid, "redeemed") == ["10.00", "5.00", "0.00"]
+        assert books.verify().clean

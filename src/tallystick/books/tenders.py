@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -93,11 +94,12 @@ class Tenders(Holding):
             self._ask(*commands)
         receipt = self.engine.join(commands, None).or_raise()
         receipt = self.engine.queue.follow(receipt, secrets)
-        return self._authorized(tender, receipt, gone=gone)
+        return self._authorized(tender, receipt, gone=gone, whole=not allow_partial)
 
     def settle_all(
         self, tender: str, amount: Amount, *, key: str, last: bool = False, how: How = "first",
         keep_hold: bool | None = None, invoice: str | None = None, due: datetime | None = None, by: str | None = None,
+        connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """A shipment: earn an amount over the cards, in order. `last`: what is left on any of them goes back.
 
@@ -109,18 +111,21 @@ class Tenders(Holding):
             Unfinished: not every part is done: it waits for the provider, or for a person.
         """
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
-        return self._share(tender, "settle", "held", amount, how, args, key, by, due=due)
+        return self._share(tender, "settle", "held", amount, how, args, key, by, due=due, connection=connection)
 
     def refund_all(
         self, tender: str, amount: Amount, *, key: str, how: How = "last", by: str | None = None,
-        reason: str | None = None,
+        reason: str | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give an amount that was earned back to the cards that paid; `how` as for `settle_all`."""
-        return self._share(tender, "refund", "redeemed", amount, how, {"amount": amount}, key, by, reason)
+        args = {"amount": amount}
+        return self._share(tender, "refund", "redeemed", amount, how, args, key, by, reason, connection=connection)
 
-    def cancel_all(self, tender: str, *, key: str, by: str | None = None, reason: str | None = None) -> Receipt:
+    def cancel_all(
+        self, tender: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
         """Give back whatever its parts still hold; what was earned stays earned."""
-        return self._over(tender, "cancel", {}, key, by, reason)
+        return self._over(tender, "cancel", {}, key, by, reason, connection=connection)
 
     def exchange(
         self, payment: str, card: str, *, key: str, pin: str | None = None, by: str | None = None,
@@ -144,6 +149,12 @@ class Tenders(Holding):
         self._give_all(cancel)
         return self.tender(str(tender))
 
+    def send(self, receipt: Receipt, *, pin: str | None = None) -> Receipt:
+        sent = super().send(receipt, pin=pin)
+        return self._finished(sent) if sent.machine == TENDER else sent
+
+    send.__doc__ = Holding.send.__doc__
+
     # Inside
 
     def _state(self, tender: str) -> str | None:
@@ -151,11 +162,12 @@ class Tenders(Holding):
             found = reading.entity(TENDER, tender)
         return found.state if found is not None else None
 
-    def _authorized(self, tender: str, receipt: Receipt, *, gone: bool) -> Tender:
+    def _authorized(self, tender: str, receipt: Receipt, *, gone: bool, whole: bool) -> Tender:
         """The tender as it is now, or what became of it. `gone`: it was given back before this was said."""
         found = self.tender(tender)
         if found.state == "active":
-            if not any(part.approved.minor for part in found.parts):
+            there = found.approved + sum((part.in_doubt for part in found.parts), Money.zero(found.currency))
+            if not there.minor or (whole and there < found.requested):
                 raise GivenBack(self._gone(receipt, found))
             return found
         parts = [each for each in receipt.followed if each.machine == PAYMENT]
@@ -192,28 +204,38 @@ class Tenders(Holding):
 
     def _gone(self, receipt: Receipt, found: Tender) -> Receipt:
         why = f"what this key held as tender {found.id!r} was given back since; a new key holds anew"
+        if found.approved.minor:
+            why = f"of what this key held as tender {found.id!r}, {found.remaining} was given back since"
         return attrs.evolve(receipt, result=Ended.REFUSED, state=found.state, why=why, replayed=True)
 
     def _share(
         self, tender: str, command: str, account: str, amount: Amount, how: How, args: Mapping[str, object], key: str,
-        by: str | None, reason: str | None = None, due: datetime | None = None,
+        by: str | None, reason: str | None = None, due: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give a command with shares: those that the key named before, or what the parts have now."""
         found = self.tender(tender)
         wanted = Money(arguments.minor(f"{TENDER}.{command}(amount=…)", amount, found.currency), found.currency)
+        if wanted.minor <= 0:
+            raise Invalid(f"{wanted} cannot be shared; an amount must be more than zero")
         begun = self.engine.seen(key) or {}
         shares = begun.get("shares")
         if shares is None:
             shares = shared(wanted, {part.id: getattr(part, account) for part in found.parts}, how)
             shares = _whole(shares, wanted, found)
-        return self._over(tender, command, {**args, "amount": wanted, "shares": shares}, key, by, reason, due)
+        args = {**args, "amount": wanted, "shares": shares}
+        return self._over(tender, command, args, key, by, reason, due, connection)
 
     def _over(
         self, tender: str, command: str, args: Mapping[str, object], key: str, by: str | None,
-        reason: str | None = None, due: datetime | None = None,
+        reason: str | None = None, due: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
-        """Give a command to a tender, and do what follows for its parts. Raises InDoubt, or Unfinished."""
-        receipt = self._do(TENDER, tender, command, args, key, by, reason, due)
+        """Give a command to a tender, and do what follows for its parts. Raises InDoubt, or Unfinished.
+
+        In the caller's own transaction nothing follows yet: `send` goes on with it.
+        """
+        return self._finished(self._do(TENDER, tender, command, args, key, by, reason, due, connection))
+
+    def _finished(self, receipt: Receipt) -> Receipt:
         open_ = [each for each in receipt.followed if not each.applied and each.command != "hold_again"]
         for each in open_:
             if each.result is Ended.IN_DOUBT:
@@ -221,7 +243,9 @@ class Tenders(Holding):
         if open_:
             told = "; ".join(f"{each.id} {each.result.value.replace('_', ' ')}: {each.why}" for each in open_)
             raise Unfinished(
-                attrs.evolve(receipt, why=f"{command} of tender {tender!r} is not done for every part: {told}")
+                attrs.evolve(
+                    receipt, why=f"{receipt.command} of tender {receipt.id!r} is not done for every part: {told}"
+                )
             )
         return receipt
 

@@ -72,7 +72,7 @@ class Tender:
     requested: Money  # what the order wants from these cards
     approved: Money  # what they hold or have paid
     remaining: Money  # what is missing: the customer has to pay it in another way
-    parts: tuple[Payment, ...]  # in the order in which they were asked
+    parts: tuple[Payment, ...]  # in the order of their ids, a shorter one first
 
 
 @attrs.frozen
