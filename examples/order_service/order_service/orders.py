@@ -124,8 +124,8 @@ def take_back(shop: Shop, line: str) -> None:
             if part:
                 value -= part
                 if _is_lost(shop, session, payment):
-                    to = f"credit/{payment}/{line}"
-                    _add(session, order, f"{payment}/{line}/refund", payment, "refund", part, to)
+                    id = f"{payment}/{line}/refund"
+                    _add(session, order, id, payment, "refund", part, f"credit/{id}")
                 else:
                     given.append((f"{payment}/{line}/refund", payment, part))
         _credit(session, order, f"{line}/returned", value)
@@ -211,12 +211,15 @@ def perform(shop: Shop, id: str) -> None:
                 paying.say(books, lambda: books.refund(row.payment, amount, key=id))
             case "refund":
                 to = str(row.to)
-                paying.say(books, lambda: books.refund_to_new(row.payment, amount, to, key=id).receipt)
+                paying.say(books, lambda: books.refund_to_new(row.payment, amount, to, key=f"{id}/new").receipt)
             case "credit":
                 shop.credit.give_back(id, row.payment, row.requested)
     except NotYet as not_yet:
         with shop.write() as session:
-            later(session.get_one(Transaction, id), str(not_yet))
+            row = session.get_one(Transaction, id)
+            later(row, str(not_yet))
+            if row.type == "refund" and row.to is None and not_yet.for_good and _is_lost(shop, session, row.payment):
+                row.to, row.due = f"credit/{id}", 0.0  # lost since: it surely did not get the refund, and never will
         return
     except No as no:
         why = str(no)

@@ -38,6 +38,12 @@ Held = tuple[str, int]  # a payment's id in the books, and what it holds or has 
 class NotYet(Exception):
     """Say the same again later, with the same key."""
 
+    @property
+    def for_good(self) -> bool:
+        """Whether the books refuse it, and not because of an open call: time alone will not change that."""
+        refusal = self.__cause__.receipt.refusal if isinstance(self.__cause__, Refused) else None
+        return refusal is not None and not refusal.waits
+
 
 class No(Exception):
     """Not done, and never will be under this key."""

@@ -164,7 +164,7 @@ def test_a_lost_card_is_replaced_and_a_refund_goes_to_a_new_one(shop: Shop, wall
     assert available(shop, "g1", "new") == [0, 2000]
     orders.take_back(shop, "o-1")
     worker.run_once(shop)
-    assert available(shop, f"credit/{payment(shop, 'o', 'g1')}/o-1") == [2000]
+    assert available(shop, f"credit/{payment(shop, 'o', 'g1')}/o-1/refund") == [2000]
     orders.cancel(shop, "o")  # what the order gives back moves to the new card, too
     for each in worker.due(shop, LostCard):
         cards.replace(shop, each)
@@ -174,6 +174,21 @@ def test_a_lost_card_is_replaced_and_a_refund_goes_to_a_new_one(shop: Shop, wall
     assert available(shop, "g1", "new") == [0, 3000]
     with shop.read() as session:
         assert session.get_one(LostCard, "g1").state == "done"
+
+
+def test_a_card_is_lost_while_its_refund_waits(shop: Shop, wallet: list[Typed]) -> None:
+    """The provider was not there for the refund. When it is, the card has been replaced."""
+    checkout.place(shop, "o", "ann", [2000], wallet)
+    orders.ship(shop, "o", ["o-1"])
+    worker.run_once(shop)
+    paid = payment(shop, "o", "g1")
+    with shop.write() as session:
+        session.get_one(Line, "o-1").state = "returned"
+        order = session.get_one(Order, "o")
+        orders._add(session, order, f"{paid}/o-1/refund", paid, "refund", 2000)
+    cards.lose(shop, "g1", "new")
+    agree(shop)
+    assert available(shop, "new", f"credit/{paid}/o-1/refund") == [3000, 2000]
 
 
 def test_what_a_card_cannot_hold_again_the_credit_card_pays(shop: Shop, wallet: list[Typed]) -> None:
