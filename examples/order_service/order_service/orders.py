@@ -200,30 +200,36 @@ def perform(shop: Shop, id: str) -> None:
         currency = row.order.currency
     if row.state != "open":
         return
-    books, amount, why = shop.books, Money(row.requested, currency), ""
+    answer: NotYet | No | None = None
     try:
-        match row.type:
-            case "settlement":
-                paying.say(books, lambda: books.settle(row.payment, amount, key=id))
-            case "reversal":
-                paying.say(books, lambda: books.cancel(row.payment, key=id))
-            case "refund" if row.to is None:
-                paying.say(books, lambda: books.refund(row.payment, amount, key=id))
-            case "refund":
-                to = str(row.to)
-                paying.say(books, lambda: books.refund_to_new(row.payment, amount, to, key=f"{id}/new").receipt)
-            case "credit":
-                shop.credit.give_back(id, row.payment, row.requested)
-    except NotYet as not_yet:
-        with shop.write() as session:
-            row = session.get_one(Transaction, id)
-            later(row, str(not_yet))
-            if row.type == "refund" and row.to is None and not_yet.for_good and _is_lost(shop, session, row.payment):
-                row.to, row.due = f"credit/{id}", 0.0  # lost since: it surely did not get the refund, and never will
-        return
-    except No as no:
-        why = str(no)
+        _do(shop, row, Money(row.requested, currency))
+    except (NotYet, No) as error:
+        answer = error
     with shop.write() as session:
         row = session.get_one(Transaction, id)
-        if row.state == "open":
-            row.state, row.processed, row.why = ("failed", 0, why[:500]) if why else ("closed", row.requested, "")
+        if row.state != "open":
+            return
+        if answer is None:
+            row.state, row.processed, row.why = "closed", row.requested, ""
+        elif answer.for_good and row.type == "refund" and row.to is None and _is_lost(shop, session, row.payment):
+            row.to, row.due = f"credit/{id}", 0.0  # lost since, so it did not get the refund and never will
+        elif isinstance(answer, NotYet):
+            later(row, str(answer))
+        else:
+            row.state, row.why = "failed", str(answer)[:500]
+
+
+def _do(shop: Shop, row: Transaction, amount: Money) -> None:
+    """Raises: NotYet, No."""
+    books, key, payment, to = shop.books, row.id, row.payment, row.to
+    match row.type:
+        case "settlement":
+            paying.say(books, lambda: books.settle(payment, amount, key=key))
+        case "reversal":
+            paying.say(books, lambda: books.cancel(payment, key=key))
+        case "refund" if to is None:
+            paying.say(books, lambda: books.refund(payment, amount, key=key))
+        case "refund":
+            paying.say(books, lambda: books.refund_to_new(payment, amount, str(to), key=f"{key}/new").receipt)
+        case "credit":
+            shop.credit.give_back(key, payment, row.requested)

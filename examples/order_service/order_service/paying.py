@@ -48,6 +48,8 @@ class NotYet(Exception):
 class No(Exception):
     """Not done, and never will be under this key."""
 
+    for_good = True
+
 
 @contextmanager
 def answers() -> Iterator[None]:
