@@ -644,10 +644,12 @@ def test_a_purse_and_its_table_are_fuzzed_clean() -> None:
     [
         ("-amount + held - 1", 1), ("0 < amount <= held", True), ("none", None), ('state in ("shipped", "lost")', True),
         ('state not in ["shipped"] and not true or false', False), ("limit == none or amount <= limit", True),
+        ("amount < shares.total == payment.held", True),
     ],
 )  # fmt: skip
 def test_an_expression_is_worth_what_it_says(source: str, value: object) -> None:
-    assert evaluator(source)({"amount": 3, "held": 5, "state": "shipped", "limit": None}) == value
+    values = {"amount": 3, "held": 5, "state": "shipped", "limit": None, "shares.total": 9, "payment.held": 9}
+    assert evaluator(source)(values) == value
 
 
 # The transition whose call is asked for with something else than its page says, and what that is
@@ -683,7 +685,10 @@ def test_a_dotted_name_is_a_name_and_nothing_of_the_value() -> None:
         evaluator("held.real")({"held": 5})
 
 
-@pytest.mark.parametrize("source", ["print(held).real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"])
+@pytest.mark.parametrize(
+    "source",
+    ["print(held).real", "held.real.imag", "(held + 1).real", "print(held)", "held * 2", "held[0]", "(lambda: 1)()"],
+)
 def test_an_expression_is_made_of_few_things(source: str) -> None:
     with pytest.raises(ValueError, match="cannot read"):
         evaluator(source)

@@ -27,7 +27,8 @@ from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun
 from tallystick.testing.faults.trial import temporary_folder
 from tallystick.testing.fuzzing.coverage import DONE, Goal
-from tallystick.testing.fuzzing.guide import Dice, Guide, WantedCommand, pick
+from tallystick.testing.fuzzing.dice import Dice, pick
+from tallystick.testing.fuzzing.guide import Guide, WantedCommand
 from tallystick.testing.fuzzing.invariants import EntityView, UserInvariant, everything_in, name_of, violation
 from tallystick.testing.fuzzing.provider_agreement import calls_that_differ
 from tallystick.testing.fuzzing.world import command_of, line_of
@@ -108,8 +109,8 @@ class _Composer:
                 continue  # the guide tries what no caller can say
             except AssertionError:
                 return  # somebody has to do more than these stories know
-            if _waits(run):
-                return  # for others, and it would not in the next process, which begins a month later
+            if _waits(run) or _dropped(run):
+                return  # it would not wait in the next process, which begins a month later
             if self._written(run, command):
                 yield command
                 given += command.machine == self._machine.name
@@ -161,6 +162,13 @@ class _Composer:
 def _waits(run: StoryRun) -> bool:
     with run.engine.store.reading() as look:
         return bool(look.queue(state="waiting"))
+
+
+def _dropped(run: StoryRun) -> bool:
+    """A follow-up met nobody, and is tried once. If its caller is killed, a person may have it done after all."""
+    with run.engine.store.reading() as look:
+        missed = {row.key for row in look.all_calls() if row.state == "unavailable"}
+        return any(row.key in missed for row in look.queue(state="withdrawn"))
 
 
 def _partly(machines: Machines, machine: Machine) -> frozenset[str]:

@@ -21,6 +21,7 @@ from tallystick.money import LIMIT
 
 Values = Mapping[str, object]
 World = Mapping[Ref, Entity]
+NOTHING: Values = {}
 
 ALWAYS = (0, 1, -1, 2, 100, 5000, LIMIT)
 DEEPEST = 3  # drives in a row
@@ -28,17 +29,22 @@ TEXTS = ("x", "y")
 NUMBER = "6006000000000001"
 
 
-def amounts(machines: Machines, entity: Entity, command: str, argument: str, world: World) -> list[int]:
-    """Amounts worth trying as an argument of a command, the likely ones first."""
+def amounts(
+    machines: Machines, entity: Entity, command: str, argument: str, world: World, read: Values = NOTHING
+) -> list[int]:  # fmt: skip
+    """Amounts worth trying as an argument of a command, the likely ones first.
+
+    `read`: what the command reads of its parts, and other arguments as they were chosen.
+    """
     machine = machines.at(entity.machine, entity.machine_version)
     found: dict[int, None] = {}
     for row in machine.table.get((entity.state, command), ()):
-        for value in _solved(machines, machine, entity, row, argument, world, DEEPEST):
+        for value in _solved(machines, machine, entity, row, argument, world, DEEPEST, read):
             found |= dict.fromkeys((value, value - 1, value + 1))
     for refused in machine.refused.get((entity.state, command), ()):
-        for value in _turning(refused.guard, argument, {**entity.facts, **entity.accounts}, ()):
+        for value in _turning(refused.guard, argument, {**entity.facts, **entity.accounts, **read}, ()):
             found |= dict.fromkeys((value, value - 1, value + 1))
-    for value in entity.accounts.values():
+    for value in (*entity.accounts.values(), *(each for each in read.values() if type(each) is int)):
         found |= dict.fromkeys((value, value // 2) if value else ())
     found |= dict.fromkeys(ALWAYS)
     return [value for value in found if abs(value) <= LIMIT]
@@ -60,18 +66,21 @@ def choices(type_: Type, ids: Callable[[str], list[str]], fresh: int = 2) -> lis
             found = [*ids(type_.machine)]
         case "secret":
             found = ["1234"]
+        case "shares":
+            found = [(("x", 1),), (("x", 1), ("y", 2))]
         case _:
             found = [f"x{fresh}", *TEXTS]
     return [*found, None] if type_.optional else found
 
 
 def _solved(
-    machines: Machines, machine: Machine, entity: Entity, row: Row, argument: str, world: World, deep: int
-) -> Iterator[int]:
+    machines: Machines, machine: Machine, entity: Entity, row: Row, argument: str, world: World, deep: int,
+    read: Values = NOTHING,
+) -> Iterator[int]:  # fmt: skip
     """Values of the argument at which something about this row changes."""
-    known = {**entity.facts, **entity.accounts}
+    known = {**entity.facts, **entity.accounts, **read}
     transition = row.transition
-    others = {name for command in transition.commands for name in machine.commands[command].arguments}
+    others = {name for command in transition.commands for name in machine.commands[command].seen} - read.keys()
     yield from _turning(transition.guard, argument, known, others)
     for move in transition.moves:
         if move.source in entity.accounts:
@@ -107,13 +116,24 @@ def _where(sum_: CodeType, wanted: int, argument: str, known: Values) -> Iterato
 
 @lru_cache(maxsize=4096)
 def _compiled(source: str) -> CodeType:
-    return compile(source.strip(), "<expression>", "eval")
+    return compile(_tree(source), "<expression>", "eval")
 
 
 @lru_cache(maxsize=4096)
 def _differences(source: str) -> tuple[CodeType, ...]:
     """Left side minus right side of every comparison, wherever it stands."""
-    trees = [node for node in ast.walk(ast.parse(source.strip(), mode="eval")) if isinstance(node, ast.Compare)]
+    trees = [node for node in ast.walk(_tree(source)) if isinstance(node, ast.Compare)]
     pairs = [pair for tree in trees for pair in pairwise([tree.left, *tree.comparators])]
     minus = [ast.Expression(ast.BinOp(left, ast.Sub(), right)) for left, right in pairs]
     return tuple(compile(ast.fix_missing_locations(each), "<guard>", "eval") for each in minus)
+
+
+def _tree(source: str) -> ast.Expression:
+    return _Dotted().visit(ast.parse(source.strip(), mode="eval"))  # type: ignore[no-any-return]
+
+
+class _Dotted(ast.NodeTransformer):
+    """`payment.held` is one name."""
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
+        return ast.copy_location(ast.Name(ast.unparse(node), ast.Load()), node)

@@ -145,8 +145,8 @@ def _confirmed(entry: EntryRow, asked: _PendingCall, entity: _EntitySoFar) -> It
 def _arguments(machine: Machine, entry: EntryRow) -> dict[str, Any]:
     """The arguments as the transition saw them: what was left out is false or none, and secrets are gone."""
     kept = json.loads(entry.args)
-    types = machine.commands[entry.command].arguments
-    return {name: kept.get(name, False if type_.kind == "flag" else None) for name, type_ in types.items()}
+    command = machine.commands[entry.command]
+    return {**command.left_out(), **dict.fromkeys(command.reads), **kept}
 
 
 def _where(entry: EntryRow) -> str:

@@ -27,7 +27,7 @@ LIFE = 60  # steps after which the next entity begins
 
 def side_by_side(machine: Machine, *, seed: int = 0, steps: int = STEPS) -> str | None:
     """Where the two part, as a sentence; None if they never do."""
-    walk = _Walk(standing_alone(machine), Reference(machine), Random(seed))  # noqa: S311  # a walk, no secret
+    walk = _Walk(standing_alone(machine), Reference(_uncut(machine)), Random(seed))  # noqa: S311  # a walk, no secret
     for step in range(steps):
         if step % LIFE == 0 or machine.states[walk.entity.state].final:
             walk.begin()
@@ -47,6 +47,12 @@ def standing_alone(machine: Machine) -> Machine:
             for name, each in machine.transitions.items()
         },
     )
+
+
+def _uncut(machine: Machine) -> Machine:
+    """The same; but amounts are not cut to what is there, as they are not if nobody is asked."""
+    uncut = {name: attrs.evolve(each, upto=()) for name, each in machine.transitions.items()}
+    return attrs.evolve(machine, transitions=uncut)
 
 
 class _Walk:
@@ -115,9 +121,9 @@ class _Walk:
     def arguments(self, command: str) -> dict[str, object]:
         entity: Entity = self.entity
         args: dict[str, object] = {}
-        for name, type_ in self.machine.commands[command].arguments.items():
+        for name, type_ in self.machine.commands[command].seen.items():
             if type_.kind in ("money", "count"):
-                amounts = boundaries.amounts(self.machines, entity, command, name, {})
+                amounts = boundaries.amounts(self.machines, entity, command, name, {}, args)
                 args[name] = self.random.choice([*amounts, *([None] if type_.optional else [])])
             else:
                 args[name] = self.random.choice(boundaries.choices(type_, lambda _: ["x", "y"]))

@@ -20,7 +20,8 @@ from tallystick.definition.machine import Machines
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.testing.fuzzing.coverage import DONE, Coverage, Goal, goals
-from tallystick.testing.fuzzing.guide import Dice, Guide
+from tallystick.testing.fuzzing.dice import Dice
+from tallystick.testing.fuzzing.guide import Guide
 from tallystick.testing.fuzzing.invariants import UserInvariant
 from tallystick.testing.fuzzing.report import FuzzReport
 from tallystick.testing.fuzzing.shrink import replay, shrunk

@@ -14,26 +14,28 @@ The dice decide every choice, and nothing else does: the same dice, the same way
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
-from random import Random
-from typing import TypeVar
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice, product
 
 import attrs
 
 from tallystick.core.decide import decide
-from tallystick.core.entity import CREATE, Entity, Ref, Request
+from tallystick.core.entity import CREATE, Entity, Intent, Ref, Request
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.declared import Drive
+from tallystick.core.resolve import complete
+from tallystick.definition.declared import TOTAL, Drive
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines, Row
+from tallystick.money import LIMIT
 from tallystick.testing.fuzzing import boundaries
 from tallystick.testing.fuzzing.coverage import Goal
+from tallystick.testing.fuzzing.dice import Dice, pick, rarely, rotated
+from tallystick.testing.fuzzing.parts import Parts
 from tallystick.testing.fuzzing.world import CURRENCY
 
-Item = TypeVar("Item")
 DEEPEST = 5  # steps that are needed for one another
 TRIES = 24  # arguments looked at for one transition
+SAME_SHARES = 6  # arguments looked at beside the same shares
 LOOKS = 14  # transitions looked at for one step
 MOST = 8  # entities of one machine
 ROOMY = range(10, 10**7)  # amounts that leave something to do for those who come after
@@ -45,31 +47,6 @@ FAULTS = (Code.AMBIGUOUS, Code.OVERDRAWN, Code.NOT_EMPTY, Code.TWICE)  # refusal
 def faulty(refusal: Refusal) -> bool:
     """Whether a refusal says that the page is at fault, or that of an entity it drives."""
     return refusal.code in FAULTS or (refusal.cause is not None and faulty(refusal.cause))
-
-
-class Dice:
-    """Where choices come from, made of one number: drawing each from Hypothesis would take most of a step's time."""
-
-    def __init__(self, number: int) -> None:
-        self._random = Random(number)  # noqa: S311  # a walk, no secret
-
-    def below(self, number: int) -> int:
-        """A whole number from 0 up, less than `number`."""
-        return self._random.randrange(number)
-
-
-def pick(dice: Dice, items: Sequence[Item]) -> Item:
-    return items[dice.below(len(items))]
-
-
-def rotated(dice: Dice, items: Sequence[Item]) -> list[Item]:
-    """The items, begun somewhere."""
-    start = dice.below(len(items)) if len(items) > 1 else 0
-    return [*items[start:], *items[:start]]
-
-
-def rarely(dice: Dice, one_in: int) -> bool:
-    return dice.below(one_in) == one_in - 1
 
 
 @attrs.frozen
@@ -91,10 +68,14 @@ class Guide:
         self._drivers = _drivers(machines)
 
     def step(
-        self, world: Mapping[Ref, Entity], goal: Goal, dice: Dice, *, fresh: bool = False, by: Ref | None = None
-    ) -> WantedCommand | None:
-        """A command that leads to the goal or reaches it. `fresh`: for a new entity; `by`: for this one, if it can."""
-        return _Plan(self, world, dice).towards(goal, fresh, by)
+        self, world: Mapping[Ref, Entity], goal: Goal, dice: Dice, *, fresh: bool = False, by: Ref | None = None,
+        waiting: Collection[Ref] = (),
+    ) -> WantedCommand | None:  # fmt: skip
+        """A command that leads to the goal or reaches it. `fresh`: for a new entity; `by`: for this one, if it can.
+
+        `waiting`: the entities for which a follow-up is queued.
+        """
+        return _Plan(self, world, dice, Parts(self.machines, world, waiting)).towards(goal, fresh, by)
 
     def any_command(self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice) -> WantedCommand | None:
         """Any command of any entity, sensible or not."""
@@ -104,8 +85,11 @@ class Guide:
         entity = world[pick(dice, refs)]
         machine = self.machines.at(entity.machine, entity.machine_version)
         command = pick(dice, list(machine.commands))
-        args = next(_Plan(self, world, dice).arguments(machine, entity, command, {}), None)
-        return None if args is None else WantedCommand(entity.machine, entity.id, command, args)
+        plan = _Plan(self, world, dice, Parts(self.machines, world))
+        args = next(plan.arguments(machine, entity, command, {}), None)
+        if args is None:
+            return None
+        return WantedCommand(entity.machine, entity.id, command, _given(machine, command, args))
 
     def ways(self, machine: str, target: str) -> Mapping[str, int]:
         """How far each state is from `target`, where there is a way."""
@@ -120,8 +104,9 @@ class _Plan:
     guide: Guide
     world: Mapping[Ref, Entity]
     dice: Dice
+    parts: Parts
     _looked: set[tuple[Ref, str, Ref | None]] = attrs.field(factory=set)  # in vain, or it would be over
-    _amounts: dict[tuple[Ref, str, str], list[int]] = attrs.field(factory=dict)
+    _amounts: dict[tuple[object, ...], list[int]] = attrs.field(factory=dict)
 
     def towards(self, goal: Goal, fresh: bool, by: Ref | None) -> WantedCommand | None:
         machine = self.guide.machines[goal.machine]
@@ -161,6 +146,11 @@ class _Plan:
         if not commands:
             return self.drive(machine, entity, row, deep)
         command = pick(self.dice, commands)
+        parted = entity.state == machine.start and any(then.each for then in row.transition.then)
+        if parted and self.dice.below(3):
+            more = self.one_more_part(machine, entity, row, 3)
+            if more is not None:
+                return more
         args = self.accepted(machine, entity, row, command, {}, roomy=deep < DEEPEST)
         if args is not None:
             return WantedCommand(entity.machine, entity.id, command, args)
@@ -203,7 +193,38 @@ class _Plan:
                 wanted = self.filled(theirs, linked, other, deep)
                 if wanted is not None:
                     return wanted
-        return self.filled(machine, entity, row, deep)
+        return self.parted(machine, entity, row, deep) or self.filled(machine, entity, row, deep)
+
+    def parted(self, machine: Machine, entity: Entity, row: Row, deep: int) -> WantedCommand | None:
+        """A step of a part: there is none, or it does not do its share, or has not what the guard looks for."""
+        more = self.one_more_part(machine, entity, row, 1)
+        if more is not None or deep < 2:
+            return more
+        for name in rotated(self.dice, list(machine.parts)):
+            theirs = self.guide.machines[name]
+            follow = {then.command for then in row.transition.then if then.each == name}
+            wanted = {f"{name}.{account}": account for account in theirs.accounts}
+            accounts = {wanted[each] for each in row.transition.reads if each in wanted}
+            useful = [each for each in theirs.rows.values() if follow & set(each.transition.commands)
+                      or any(move.target in accounts for move in each.transition.moves)]  # fmt: skip
+            for part in rotated(self.dice, self.parts.of(entity, name)):
+                for other in rotated(self.dice, useful):
+                    if part.state not in other.transition.sources:
+                        step = self.approach(theirs, part, other.transition.sources, deep - 1)
+                    elif follow & set(other.transition.commands):
+                        step = self.needed(theirs, part, other, deep - 1)
+                    else:
+                        step = self.fire(theirs, part, other, deep - 1)
+                    if step is not None:
+                        return step
+        return None
+
+    def one_more_part(self, machine: Machine, entity: Entity, row: Row, most: int) -> WantedCommand | None:
+        """A new part of an entity whose transition does something with its parts, if it has fewer than `most`."""
+        for name in dict.fromkeys(then.each for then in row.transition.then):
+            if name is not None and len(self.parts.of(entity, name)) < most and len(self._ids(name)) < 2 * MOST:
+                return self.creation(self.guide.machines[name], None, {machine.parts[name]: entity.id})
+        return None
 
     def linked(self, entity: Entity, drive: Drive) -> Entity | None:
         if not drive.by_argument:
@@ -247,36 +268,70 @@ class _Plan:
             intent = decide(self.guide.machines, Request(*entity.ref, command, args), self.world)
             if isinstance(intent, Refusal):
                 if faulty(intent):  # the checks have to see this
-                    return args
-            elif intent.steps[0].row is row:
+                    return _given(machine, command, args)
+            elif intent.steps[0].row is row and self.willing(intent):
                 steps = {(step.entity.ref, step.row.name) for step in intent.steps}
                 if driven is None or theirs is None or (driven.ref, theirs.name) in steps:
-                    return args
+                    return _given(machine, command, args)
         return None
+
+    def willing(self, intent: Intent) -> bool:
+        """Whether each part would do its share; the engine refuses the whole if one would not."""
+        if not any(then.each for then in intent.steps[0].row.transition.then):
+            return True
+        for request in complete(self.guide.machines, intent).then:
+            if request.machine != intent.steps[0].entity.machine:
+                left_out = self.guide.machines[request.machine].commands[request.command].left_out()
+                asked = attrs.evolve(request, args={**left_out, **request.args})
+                if isinstance(decide(self.guide.machines, asked, self.world), Refusal):
+                    return False
+        return True
 
     def arguments(
         self, machine: Machine, entity: Entity, command: str, given: Mapping[str, object], *, roomy: bool = False
     ) -> Iterator[dict[str, object]]:
-        """Arguments of every type, amounts from where guards turn. None, if an argument links to what is not there."""
+        """Arguments of every type, amounts from where guards turn, and what the command reads of its parts.
+
+        None, if an argument links to what is not there.
+        """
+        declared = machine.commands[command]
+        read = self.parts.read(entity, declared) if declared.reads else {}
+        shared = [name for name, type_ in declared.arguments.items() if type_.kind == "shares"]
+        if not shared:
+            yield from self._arguments(machine, entity, command, given, read, roomy)
+        for name in shared:
+            totals = [each for each in self.amounts(entity, command, f"{name}.{TOTAL}", read) if 0 < each < LIMIT]
+            found = self.parts.shares(entity, command, name, rotated(self.dice, totals)[:8], self.dice.below)
+            for shares in rotated(self.dice, found):
+                chosen = {**read, f"{name}.{TOTAL}": sum(amount for _, amount in shares)}
+                several = self._arguments(machine, entity, command, {**given, name: shares}, chosen, roomy)
+                yield from islice(several, SAME_SHARES)
+
+    def _arguments(
+        self, machine: Machine, entity: Entity, command: str, given: Mapping[str, object], read: Mapping[str, object],
+        roomy: bool,
+    ) -> Iterator[dict[str, object]]:  # fmt: skip
         columns = []
+        totals = [value for name, value in read.items() if name.endswith(f".{TOTAL}")]
         for name, type_ in machine.commands[command].arguments.items():
             if name in given:
                 values: list[object] = [given[name]]
             elif type_.kind in ("money", "count"):
-                values = [*rotated(self.dice, self.amounts(entity, command, name)), *([None] if type_.optional else [])]
+                found = rotated(self.dice, self.amounts(entity, command, name, read))
+                values = [*totals, *found, *([None] if type_.optional else [])]
                 if roomy:
                     halves = {value // 2 for value in entity.accounts.values()}
                     values.sort(key=lambda value: (value not in ROOMY, value not in halves))
             else:
                 values = rotated(self.dice, boundaries.choices(type_, self._ids, self.fresh))
             columns.append([(name, value) for value in values])
-        for row in product(*sorted(columns, key=len)):
-            yield dict(row)
+        for row in product(*sorted(columns, key=len, reverse=bool(totals))):
+            yield {**dict(row), **read}
 
-    def amounts(self, entity: Entity, command: str, argument: str) -> list[int]:
-        key = entity.ref, command, argument
+    def amounts(self, entity: Entity, command: str, argument: str, read: Mapping[str, object]) -> list[int]:
+        key = entity.ref, command, argument, tuple(read.values())
         if key not in self._amounts:
-            self._amounts[key] = boundaries.amounts(self.guide.machines, entity, command, argument, self.world)
+            self._amounts[key] = boundaries.amounts(self.guide.machines, entity, command, argument, self.world, read)
         return self._amounts[key]
 
     @property
@@ -312,6 +367,11 @@ class _Plan:
         if type_.kind in ("money", "count"):
             return pick(self.dice, [1, 2, 3, 10, 100, 5000, *([None, None] if type_.optional else [])])
         return pick(self.dice, boundaries.choices(type_, self._ids, self.fresh) or [None])
+
+
+def _given(machine: Machine, command: str, args: Mapping[str, object]) -> dict[str, object]:
+    """The arguments alone, without what the command reads of its parts."""
+    return {name: args[name] for name in machine.commands[command].arguments}
 
 
 def _distances(machine: Machine) -> dict[str, dict[str, int]]:

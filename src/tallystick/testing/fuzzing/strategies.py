@@ -11,15 +11,18 @@ An entity is as `decide` takes it. What a page does not bound is drawn up to the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from hypothesis import strategies as st
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.definition.declared import IN_DOUBT
+from tallystick.core.follow_up import Shares
+from tallystick.definition.declared import EACH, IN_DOUBT, Command
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.money import LIMIT, Money
 from tallystick.testing.fuzzing import boundaries
+from tallystick.testing.fuzzing.parts import Parts
 from tallystick.testing.fuzzing.world import CURRENCY
 
 IDS: Mapping[str, Sequence[str]] = {}
@@ -63,16 +66,45 @@ def arguments(
     machines: Machines, entity: Entity, command: str, world: Mapping[Ref, Entity] | None = None,
     ids: Mapping[str, Sequence[str]] = IDS,
 ) -> st.SearchStrategy[dict[str, object]]:  # fmt: skip
-    """All arguments of a command, in minor units: amounts from where guards turn, anything else of its type."""
+    """All arguments of a command, in minor units: amounts from where guards turn, anything else of its type.
+
+    What the command reads of the entity's parts is among them, as `decide` takes it: of `world`, or else anything.
+    """
     machine = machines.at(entity.machine, entity.machine_version)
+    declared = machine.commands[command]
+    parts = Parts(machines, world or {})
     each: dict[str, st.SearchStrategy[object]] = {}
-    for name, type_ in machine.commands[command].arguments.items():
+    for name, type_ in declared.arguments.items():
         if type_.kind in ("money", "count"):
             drawn: st.SearchStrategy[object] = amounts(machines, entity, command, name, world)
             each[name] = st.one_of(st.none(), drawn) if type_.optional else drawn
+        elif type_.kind == "shares":
+            sharing = parts.sharing(entity, command, name)
+            each[name] = shares([part.id for of in sharing for part in parts.of(entity, of)] if world else ["x", "y"])
         else:
             each[name] = values(type_, ids)
-    return st.fixed_dictionaries(each)
+    if world:
+        each |= {name: st.just(value) for name, value in parts.read(entity, declared).items()}
+    else:
+        each |= {name: _anything_read(name) for name in declared.reads if name.partition(".")[0] not in each}
+    return st.fixed_dictionaries(each).map(lambda args: _with_totals(args, declared))
+
+
+def shares(ids: Sequence[str]) -> st.SearchStrategy[object]:
+    """Shares of some parts, none of them twice, in any order."""
+    pairs = st.tuples(st.sampled_from(list(ids) or ["nobody"]), st.integers(1, LIMIT))
+    return st.lists(pairs, min_size=1, max_size=4, unique_by=lambda pair: pair[0]).map(tuple)
+
+
+def _anything_read(name: str) -> st.SearchStrategy[object]:
+    if name.endswith(f".{EACH}"):
+        return st.just(("x", "y"))
+    return st.one_of(st.sampled_from([0, 0, 1, 100, LIMIT]), st.integers(0, LIMIT))
+
+
+def _with_totals(args: dict[str, object], declared: Command) -> dict[str, object]:
+    totals = [name for name in declared.reads if name.partition(".")[0] in declared.arguments]
+    return args | {name: sum(each for _, each in cast(Shares, args[name.partition(".")[0]])) for name in totals}
 
 
 def facts(

@@ -18,7 +18,8 @@ from tallystick.provider.scripted import Reply
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
 from tallystick.testing.fuzzing.coverage import DONE, SHORT, WHOLE, Coverage, Goal
-from tallystick.testing.fuzzing.guide import Dice, Guide, WantedCommand, pick, rarely
+from tallystick.testing.fuzzing.dice import Dice, pick, rarely
+from tallystick.testing.fuzzing.guide import Guide, WantedCommand
 from tallystick.testing.fuzzing.invariants import UserInvariant
 from tallystick.testing.fuzzing.step_checks import StepChecks
 from tallystick.testing.fuzzing.world import World
@@ -56,7 +57,10 @@ class Walk:
             fresh, self._by = rarely(dice, 3), None
             self.goal, self._patience = pick(dice, self.goals), PATIENCE
         self._patience -= 1
-        wanted = self.guide.step(self.world.everything(), self.goal, dice, fresh=fresh, by=self._by)
+        waiting = {(row.machine, row.entity) for row in self.world.waiting() if row.cause is not None}
+        wanted = self.guide.step(
+            self.world.everything(), self.goal, dice, fresh=fresh, by=self._by, waiting=waiting
+        )  # fmt: skip
         if wanted is None:
             self._patience, self._by = 0, None
             self._unblock(dice)

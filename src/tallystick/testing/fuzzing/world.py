@@ -175,14 +175,19 @@ def line_of(machine: Machine, id: str, command: str, args: Mapping[str, object],
     """A command as a line of a rehearsal: amounts as people write them, and somebody signs what has to be signed."""
     declared = machine.commands.get(command)
     types = declared.arguments if declared else {name: fact.type for name, fact in machine.facts.items()}
-    money = {name for name, type_ in types.items() if type_.kind == "money"}
     told = {
-        name: to_text(value, CURRENCY) if name in money and isinstance(value, int) else value
+        name: _told(types[name].kind if name in types else "text", value)
         for name, value in args.items()
         if value is not None and value is not False
     }
     signed = {"by": "ann", "reason": "she has seen it"} if declared and declared.signed else {}
     return {"key": key, "machine": machine.name, "id": id, "command": command, "args": told, **signed}
+
+
+def _told(kind: str, value: Any) -> object:
+    if kind == "shares":
+        return [[part, to_text(amount, CURRENCY)] for part, amount in value]
+    return to_text(value, CURRENCY) if kind == "money" and isinstance(value, int) else value
 
 
 def command_of(line: Line) -> Command:

@@ -20,6 +20,7 @@ from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, ev
 
 Pair = tuple[str, str]
 
+_SHARE = re.compile(r"\bshare\b")
 _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 
 
@@ -66,14 +67,21 @@ class FollowUp:
     each: str  # the machine of the parts that it is for; "": for itself
     shared: bool  # only for the parts that the shares name
     when: Evaluator | None
+    args: Mapping[str, Evaluator] | None  # None: the provider gives some of them
 
-    def about(self, id: str, values: Mapping[str, Any]) -> list[str]:
-        """Whom it is queued for."""
+    def about(self, id: str, values: Values, shares: str) -> list[tuple[str, Values]]:
+        """Whom it is queued for, and the values that its arguments are made of. `shares`: the argument with these."""
         if self.when is not None and not self.when(values):
             return []
         if not self.each:
-            return [id]
-        return [part for part, _ in values["shares"]] if self.shared else list(values[f"{self.each}.each"])
+            return [(id, values)]
+        if self.shared:
+            return [(part, {**values, "share": share}) for part, share in values[shares]]
+        return [(part, values) for part in values[f"{self.each}.each"]]
+
+    def given(self, values: Values) -> dict[str, Any] | None:
+        """Its arguments; None if nobody can say."""
+        return None if self.args is None else {name: value(values) for name, value in self.args.items()}
 
 
 @attrs.frozen
@@ -187,7 +195,10 @@ def _follow_up(text: str) -> FollowUp:
     """`each part.command(argument=value) when guard`."""
     called, _, guard = text.partition(" when ")
     each, command, args = _named(called.removeprefix("each "))
-    return FollowUp(command, each, "share" in args.values(), evaluator(guard) if guard else None)
+    shared = any(_SHARE.search(value) for value in args.values())
+    told = any("outcome." in value for value in args.values())
+    made = None if told else {name: evaluator(value) for name, value in args.items()}
+    return FollowUp(command, each, shared, evaluator(guard) if guard else None, made)
 
 
 def _kind(type_: object) -> str:

@@ -39,6 +39,10 @@ class JournalReplay:
         self.entities: dict[Ref, ReplayedEntity] = {}
         self.driven: list[DrivenEntry] = []  # what has to have happened elsewhere with an entry
         self.followed: Counter[tuple[str, str, str, str]] = Counter()  # key, machine, id and command that follow it
+        self.given: dict[tuple[str, str, str, str], list[dict[str, Any] | None]] = {}  # the arguments of these
+        self.in_order: dict[
+            tuple[str, str, str], list[str]
+        ] = {}  # key, machine and id → commands, as the page has them
         self.checked: Counter[str] = Counter()
         self._rows: dict[Ref, Row] = {}  # as they stand
         self._definitions, self._steps, self._steady = definitions, steps, steady
@@ -103,9 +107,13 @@ class JournalReplay:
         kinds = definition.commands[entry["command"]]
         args = {name: False if kind == "flag" else None for name, kind in kinds.items()} | _json(entry["args"])
         values = {**replayed.accounts, **replayed.facts, **args, "state": entry["to_state"]}
+        shares = next((name for name, kind in kinds.items() if kind == "shares"), "")
         for each in transition.then:
-            for id in each.about(entry["entity"], values):
-                self.followed[key, each.each or entry["machine"], id, each.command] += 1
+            for id, about in each.about(entry["entity"], values, shares):
+                what = key, each.each or entry["machine"], id, each.command
+                self.followed[what] += 1
+                self.given.setdefault(what, []).append(each.given(about))
+                self.in_order.setdefault((key, each.each or entry["machine"], id), []).append(each.command)
 
     def _entry(self, replayed: ReplayedEntity, entry: Row) -> Iterator[str]:
         if entry["revision"] != replayed.revision + 1:

@@ -6,6 +6,7 @@ Everything is computed again, by the referee's own code:
 
     conservation    what came in from outside stands on accounts; none is below zero; invariants hold
     amounts         each transition moved, set, drove and asked what its page says, computed from the values before it
+    parts           what a command has read of the parts of its entity is what they were then; shares name parts only
     keys            one command for each key, one effect for each key and entity, follow-ups queued with a known cause
     order           revisions and numbers without a gap, each entry follows the one before, hashes are chained
     replay          the row of every entity is what its journal makes of it
@@ -19,12 +20,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from operator import itemgetter
 
 from tallystick.testing.referee.definition_reader import DeclaredTransition, Definition, read_definition
 from tallystick.testing.referee.effects import DrivenEntry
 from tallystick.testing.referee.evidence import Acknowledged, ProviderBooks, Row, Rows
 from tallystick.testing.referee.journal_replay import JournalReplay
+from tallystick.testing.referee.parts_read import misread
 from tallystick.testing.referee.reconciliation import reconcile
 
 Ref = tuple[str, str]
@@ -58,6 +61,7 @@ class _Judged:
         yield from self._entities()
         yield from self._keys()
         yield from self._driven()
+        yield from misread(self.journal, self.rows.queue, self.definitions)
         yield from self._calls()
         yield from self._followed()
         for each in acknowledged:
@@ -181,13 +185,41 @@ class _Judged:
             if entry is not None and row["state"] == "waiting" and self._effects(row["key"]):
                 yield f"queued {row['command']} ({row['key']}) was done, and waits to be done again"
         expected = self._replay.followed
-        queued = Counter((row["cause"], row["machine"], row["entity"], row["command"]) for row in self.rows.queue
-                         if row["cause"] is not None)  # fmt: skip
-        for each in expected | queued:
-            if expected[each] != queued[each]:
-                key, machine, id, command = each
-                what = f"{command} of {machine} {id!r}"
-                yield f"key {key!r} has {what} follow {expected[each]} times, queued it is {queued[each]}"
+        queued: dict[tuple[str, str, str, str], list[Row]] = {}
+        for row in self.rows.queue:
+            if row["cause"] is not None:
+                about = row["cause"], row["machine"], row["entity"], row["command"]
+                queued.setdefault(about, []).append(json.loads(row["args"]))
+        for each in {**expected, **dict.fromkeys(queued)}:
+            key, machine, id, command = each
+            what = f"{command} of {machine} {id!r}"
+            found, given = queued.get(each, []), self._replay.given.get(each, [])
+            if expected[each] != len(found):
+                yield f"key {key!r} has {what} follow {expected[each]} times, queued it is {len(found)}"
+            elif not all(any(_as_given(args, each) for each in given) for args in found):
+                yield f"key {key!r} has {what} follow with {given}, queued it is with {found}"
+        yield from self._in_order()
+
+    def _in_order(self) -> Iterator[str]:
+        """What follows a command for one entity happens as the page lists it, and not the last alone."""
+        first: dict[str, int] = {}
+        for entry in self.journal:
+            if entry["phase"] in ("done", "confirmed"):
+                first.setdefault(entry["key"] or entry["cause"], entry["seq"])
+        rows: dict[tuple[str, str, str], dict[str, Row]] = {}
+        for row in self.rows.queue:
+            rows.setdefault((row["cause"], row["machine"], row["entity"]), {})[row["command"]] = row
+        for about, commands in self._replay.in_order.items():
+            queued = [rows[about][each] for each in commands if each in rows.get(about, {})]
+            for earlier, later in pairwise(queued):
+                came, went = first.get(later["key"]), first.get(earlier["key"])
+                never = went is None and earlier["state"] in ("refused", "withdrawn")
+                if came is not None and (never or (went is not None and went > came)):
+                    how = "never" if never else "later"
+                    yield (
+                        f"key {about[0]!r} has {later['command']} of {about[1]} {about[2]!r} follow "
+                        f"{earlier['command']}, which happened {how}"
+                    )
 
     def _effects(self, key: str) -> int:
         entry = self.by_key[key]
@@ -214,3 +246,13 @@ class _Judged:
             yield f"{said}, but it had {effects} effects"
         if told.result == "declined" and effects:
             yield f"{said}, but it had its effect all the same"
+
+
+def _as_given(args: Row, given: Row | None) -> bool:
+    """Whether a queued command has the arguments that its page gives it. What it leaves out has a value of its own."""
+    return given is None or all(_kept(args.get(name)) == _kept(value) for name, value in given.items())
+
+
+def _kept(value: object) -> object:
+    """A value as it is kept: what is false is left out."""
+    return None if value is False else value
