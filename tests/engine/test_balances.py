@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -292,7 +293,7 @@ def test_nobody_is_asked_while_something_is_in_doubt(shop: Shop) -> None:
     assert shop.provider.asked == []
 
 
-def test_nobody_is_asked_in_the_callers_transaction(tmp_path: Any) -> None:
+def test_nobody_is_asked_in_the_callers_transaction(tmp_path: Path) -> None:
     import sqlite3
 
     shop = Shop(SqliteStore(tmp_path / "books.db"))
@@ -388,7 +389,7 @@ commands:
 
 
 @pytest.mark.parametrize("page", ["as it is", "signed"])
-def test_any_page_with_the_command_observe_takes_part(page: str, tmp_path: Any) -> None:
+def test_any_page_with_the_command_observe_takes_part(page: str, tmp_path: Path) -> None:
     text = LOCKER if page == "as it is" else f"{LOCKER}signed: [observe]\n"
     (tmp_path / "locker.yaml").write_text(text, encoding="utf-8")
     provider = Telling()
@@ -398,6 +399,27 @@ def test_any_page_with_the_command_observe_takes_part(page: str, tmp_path: Any) 
     receipt = engine.try_execute(_command("locker", "l", "take", amount="3.00"))
     assert receipt.applied == (page == "as it is")  # only a person gives what is signed
     assert len(provider.asked) == (page == "as it is")
+
+
+def test_while_a_call_is_open_no_page_is_told_a_balance(tmp_path: Path) -> None:
+    """This page has no guard of its own against that."""
+    (tmp_path / "locker.yaml").write_text(LOCKER, encoding="utf-8")
+    provider = Telling()
+    engine = Engine(reader.load(tmp_path), MemoryStore(), provider, clock=provider.clock)
+    engine.execute("locker", "l", "create", {"currency": "USD", "number": "77"}, key="create")
+    engine.execute("locker", "l", "observe", {"balance": "5.00"}, key="observe")
+    provider.reply_with([Reply("lost_after")])
+    assert engine.try_execute(_command("locker", "l", "take", amount="3.00")).result is Ended.IN_DOUBT
+    with engine.store.reading() as reading:
+        locker = reading.entity("locker", "l")
+    assert locker is not None
+    assert not engine.balances.believe(locker, 700, "somebody looked into it")
+    provider.wait(120)
+    engine.recover()
+    with engine.store.reading() as reading:
+        locker = reading.entity("locker", "l")
+    assert locker is not None
+    assert engine.balances.believe(locker, 100, "somebody looked into it")
 
 
 def _command(machine: str, id: str, command: str, key: str = "", **args: object) -> Any:

@@ -19,6 +19,9 @@ class Fault(NamedTuple):
 GUARDS = ("definition/test_expression.py", "core/test_decide.py")
 CORE = ("core/test_decide.py", "core/test_properties.py")
 ENGINE = ("engine/test_engine.py", "books/test_books.py")
+TOLD = ("engine/test_balances.py",)
+LATE = ("engine/test_late_answers.py",)
+CHANGED = ("engine/test_verify.py",)
 
 # fmt: off
 FAULTS = [
@@ -83,5 +86,24 @@ FAULTS = [
     Fault("sleeper_sends", "engine/engine.py", "        if not self._is_prompt(call):\n            claimed", "        if not call.id:\n            claimed", ENGINE),
     Fault("claimed_for_two", "engine/calls/end_call.py", "if other is None and (by or found or _late(work, row)):", "if other is None and by:", ENGINE),
     Fault("claimed_by_two", "engine/calls/end_call.py", 'if row.state != "open" or (row.attempts, row.asked) != attempt:', 'if row.state != "open":', ENGINE),
+    # balances: what a provider says of one
+    Fault("doubt_is_believed", "engine/balances.py", "if entity.calls or not _can_observe(", "if not _can_observe(", TOLD),
+    Fault("old_answer_is_believed", "engine/balances.py", "max(asked, default=0) == revision and", "bool(asked) and", TOLD),
+    Fault("other_balances_are_forgotten", "engine/balances.py", "and not any(meanwhile)", "and meanwhile is not None", TOLD),
+    Fault("earlier_sending_is_believed", "engine/balances.py", "or attempt != (row.attempts, row.asked):", "or attempt is None:", TOLD),
+    Fault("what_was_asked_is_never_old", "engine/balances.py", "fresh = now.revision == entity.revision and", "fresh = now.revision >= entity.revision and", TOLD),
+    Fault("asked_again_and_again", "engine/balances.py", "if ref in (asked or ()) or", "if ref in () or", TOLD),
+    Fault("asked_about_anything", "engine/balances.py", "and bool(looked & moved)", "and bool(moved)", TOLD),
+    Fault("asked_while_open", "engine/balances.py", "if entity is None or entity.calls or not", "if entity is None or not", TOLD),
+    # end_call: what is heard after the end
+    Fault("late_yes_is_lost", "engine/calls/end_call.py", "    otherwise = confirmed\n", "    otherwise = False\n", LATE),
+    Fault("late_no_is_lost", "engine/calls/end_call.py", "otherwise = heard and last and outcome.result is not Result.UNKNOWN", "otherwise = False", LATE),
+    Fault("earlier_no_counts", "engine/calls/end_call.py", "otherwise = heard and last and outcome", "otherwise = heard and outcome", LATE),
+    Fault("a_look_up_is_an_answer", "engine/calls/end_call.py", "otherwise = heard and last and outcome", "otherwise = last and outcome", LATE),
+    Fault("done_twice_is_once", "engine/calls/end_call.py", "named.isdisjoint(row.ids)", "False", LATE),
+    Fault("asked_again_after_a_late_yes", "engine/steps.py", "again.late is not None and again.unclear", "again.late is None and again.unclear", LATE),
+    # queue: what was changed by hand
+    Fault("changed_is_done", "engine/queue/queue.py", "        if is_changed(row):\n            return _changed(row)\n", "", CHANGED),
+    Fault("changed_is_tried_again", "engine/queue/rows.py", "    if is_changed(row):\n        raise", "    if row.key == '':\n        raise", CHANGED),
 ]
 # fmt: on
