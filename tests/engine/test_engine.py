@@ -1865,6 +1865,19 @@ def test_what_was_done_once_is_not_found_for_two(afar: Shop, together: bool) -> 
     assert afar.call().note == f"what was found is what call {calls[0]} did already"
 
 
+@pytest.mark.parametrize(("seconds", "believed"), [(5, True), (30, False)])
+def test_a_late_answer_is_compared_with_what_other_calls_did(afar: Shop, seconds: int, believed: bool) -> None:
+    """A look-up may have given the line of the lost hold to the other one meanwhile."""
+    afar.payment("p2")
+    afar.scripted.answers += [UNKNOWN, attrs.evolve(CONFIRMED, reference="T1", request="Q1")]
+    lost, _ = [str(afar.do("payment", id, "authorize", amount="40.00").call) for id in ("p1", "p2")]
+    afar.clock.on(seconds=seconds)
+    named = attrs.evolve(CONFIRMED, reference="T2", request="Q1")
+    receipt = afar.engine._commits.one(balances.resolving(lost, named, provider=afar.scripted))
+    assert receipt.applied == believed
+    assert believed or "names a transaction of another" in receipt.why
+
+
 def test_several_calls_are_recovered_each_on_its_own(afar: Shop) -> None:
     afar.payment("p2").payment("p3")
     afar.scripted.answers += [UNKNOWN] * 3
