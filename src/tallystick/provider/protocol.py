@@ -9,9 +9,10 @@ possible end is an `Outcome`, never an exception:
     unknown       it may have been done; only `look_up`, or a person, can say
 
 `look_up` reads the provider's own record to say what became of a call. It never repeats the call. A provider whose
-whole record of a card can be read is an `Observer` too: then our books can be compared with it. A provider whose limits
-count for all processes together is `Sharing` too, one that checks PINs is `ChecksPins`, one that does a call once,
-however often it is sent, is `Repeating`, and one that can do more than others is `Able`.
+whole record of a card can be read is an `Observer` too: then our books can be compared with it, and it is asked what is
+available before they refuse. A provider whose limits count for all processes together is `Sharing` too, one that checks
+PINs is `ChecksPins`, one that does a call once, however often it is sent, is `Repeating`, and one that can do more than
+others is `Able`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Outcome:
     reference: str | None = None  # the provider's transaction id, of no other call; it names a hold or redemption later
     request: str | None = None  # the provider's id of the request
     amount: int | None = None  # the confirmed amount, if the provider says one; None: as asked
-    available: int | None = None  # what is available on the card afterwards, if the provider says it
+    available: int | None = None  # on the card afterwards, if the provider says it: our books believe it
     number: str | None = attrs.field(default=None, repr=False)  # allocate: the card number
     pin: str | None = attrs.field(default=None, repr=False)  # allocate: the PIN; it is handed on once and never stored
     reason: Reason | None = None  # why it was declined, in our words
