@@ -7,7 +7,7 @@
     500_before      nothing done, HTTP 500          500_after   done, HTTP 500
     429             nothing done, HTTP 429
     broken_json     done, the answer is not JSON    truncated   done, the answer stops half way
-    duplicate       done twice, one answer
+    duplicate       done twice, one answer; once, if it has a `customRequestId` and the sandbox remembers it
     short_approval  a hold or redemption approves less than asked (`:4.00`, else a random part)
     wrong_currency  done, the answer names another currency
     other_channel   another channel uses the card just before: spends a part (or `:5.00`), does the `:same`
