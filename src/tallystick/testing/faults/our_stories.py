@@ -5,16 +5,19 @@ The amounts say what the provider does: see `file_provider`. A test holds that n
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import timedelta
 
 from tallystick.books.books import Books
+from tallystick.books.views import Plan
 from tallystick.core.entity import Entity
 from tallystick.definition import reader
 from tallystick.engine.receipt import Command
 from tallystick.errors import StoreError
+from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.story import START, Step, Story
@@ -43,6 +46,17 @@ def _settle(payment: str, amount: str, number: int, *, last: bool = False, keep_
     return lambda books: books.settle(
         payment, amount, key=f"settle/{payment}/{number}", last=last, keep_hold=keep_hold, invoice=f"i-{number}"
     )
+
+
+def _together(order: str, amounts: Mapping[str, str], *, allow_partial: bool = False) -> Step:
+    """These cards pay for the order, by tender `_tender(order)`."""
+    parts = tuple((card, Money.parse(amount, CURRENCY)) for card, amount in amounts.items())
+    plan = Plan(parts, Money.zero(CURRENCY))
+    return lambda books: books.authorize_all(plan, order=order, key=f"all/{order}", allow_partial=allow_partial)
+
+
+def _tender(order: str) -> str:
+    return f"{order}/{hashlib.sha256(f'all/{order}'.encode()).hexdigest()[:8]}"
 
 
 def _cancel(payment: str) -> Step:
@@ -264,6 +278,25 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _due("p1", "7.04", timedelta(days=1)),  # turned away then, and tried again
         timedelta(days=2),
         _settle("p1", "22.96", 1),
+    ),
+    "several cards": (
+        _sell("c1", "50.00"),
+        _sell("c2", "40.00"),
+        _together("o-2", {"c1": "30.00", "c2": "20.00"}),
+        lambda books: books.settle_all(_tender("o-2"), "20.00", key="settle/o-2/1"),
+        _do("tender", _tender("o-2"), "change", amount="40.00"),
+        lambda books: books.settle_all(_tender("o-2"), "15.00", key="settle/o-2/2", how="ratio", last=True),
+        lambda books: books.refund_all(_tender("o-2"), "5.00", key="refund/o-2"),
+        lambda books: books.cancel_all(_tender("o-2"), key="cancel/o-2"),
+    ),
+    "several cards, given back": (
+        _sell("c1", "50.00"),
+        _sell("c2", "40.00"),
+        _together("o-2", {"c1": "30.00", "c2": "20.01"}),  # the second one is declined
+        _together("o-3", {"c1": "10.00", "c2": "10.02"}, allow_partial=True),  # half of the second one
+        lambda books: books.cancel_all(_tender("o-3"), key="cancel/o-3"),
+        _do("tender", "t1", "create", order="o-4", requested="5.00", currency=CURRENCY),
+        lambda books: books.cancel_all("t1", key="cancel/t1"),
     ),
     "with the order": (
         _sell("c1", "60.00"),
