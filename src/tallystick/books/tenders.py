@@ -7,7 +7,7 @@ are now, never what a receipt said then.
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -19,13 +19,23 @@ from tallystick.books.shares import How, shared
 from tallystick.books.views import Payment, Plan, Tender, payment_view, tender_view
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE
-from tallystick.engine.receipt import Ended, GivenBack, InDoubt, Receipt, ShortApproval, Unfinished
+from tallystick.core.refusal import Code
+from tallystick.engine.receipt import (
+    LONGEST_NAME,
+    Command,
+    Ended,
+    GivenBack,
+    InDoubt,
+    Receipt,
+    ShortApproval,
+    Unfinished,
+)
 from tallystick.errors import Invalid
 from tallystick.money import Money
 
 TENDER = "tender"
 GONE = ("giving_back", "given_back")
-LONGEST_ORDER = 150  # characters of an order's id in the ids that are made of it
+ATTEMPTS = 5  # to find ids that nobody else takes at the same moment
 
 
 class Tenders(Holding):
@@ -35,14 +45,16 @@ class Tenders(Holding):
         """A tender by id, as its parts are now. Raises NotFound if there is none."""
         found = self._entity(TENDER, tender)
         with self.engine.store.reading() as reading:
-            parts = reading.linked(PAYMENT, "tender", tender)
-        return tender_view(found, sorted(parts, key=lambda each: (len(each.id), each.id)))
+            parts = {each.id: each for each in reading.linked(PAYMENT, "tender", tender)}
+            entries = [each for each in reading.journal(TENDER, tender) if each.command == "authorize"]
+        first = [id for entry in entries for id, _ in json.loads(entry.args)["shares"]]  # in the order of the plan
+        return tender_view(found, [parts[id] for id in dict.fromkeys([*first, *sorted(parts)])])
 
     def tenders(self, order: str) -> list[Tender]:
         """The tenders of an order, in the order of their ids."""
         with self.engine.store.reading() as reading:
             found = reading.linked(TENDER, "order", order)
-        return [self.tender(each.id) for each in sorted(found, key=lambda each: each.id)]
+        return [self.tender(each.id) for each in sorted(found, key=lambda each: (len(each.id), each.id))]
 
     def payments(self, order: str) -> list[Payment]:
         """All payments of an order, in the order of their ids; those of its tenders are among them."""
@@ -72,29 +84,52 @@ class Tenders(Holding):
             amounts[card] = amounts[card] + amount if card in amounts else amount
         if not amounts:
             raise Invalid("the plan has no part: no card carries anything of the amount")
-        tender = f"{order[:LONGEST_ORDER]}/{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        for _ in range(ATTEMPTS):  # another checkout of the order may take the same ids at this moment
+            authorize, creates = self._authorizing(amounts, order, key, pins or {}, allow_partial, by)
+            tender, gone = authorize.id, self._state(authorize.id) in GONE
+            if self._dry or self.engine.seen(key) is None:
+                self._ask(*creates, authorize)
+            receipt = self.engine.join([*creates, authorize], None)
+            if receipt.refusal is None or receipt.refusal.code is not Code.EXISTS_ALREADY:
+                break
+        receipt = self.engine.queue.follow(receipt.or_raise(), authorize.secrets)
+        return self._authorized(tender, receipt, gone=gone, whole=not allow_partial)
+
+    def _authorizing(
+        self, amounts: Mapping[str, Money], order: str, key: str, pins: Mapping[str, str], allow_partial: bool,
+        by: str | None,
+    ) -> tuple[Command, list[Command]]:  # fmt: skip
+        """The command that holds all parts, and those that make the tender and its payments."""
         requested = sum(amounts.values(), Money.zero(next(iter(amounts.values())).currency))
+        made = short_key(key, "tender")
+        tender = self._free_id(TENDER, order, made)
         facts = {"order": order, "requested": requested, "currency": requested.currency, "allow_partial": allow_partial}
-        commands = [self._command(TENDER, tender, CREATE, facts, short_key(key, "tender"), by)]
+        commands = [self._command(TENDER, tender, CREATE, facts, made, by)]
         secrets: dict[str, dict[str, str]] = {}
         shares: dict[str, Money] = {}
-        for number, (card, amount) in enumerate(amounts.items(), 1):
-            id = f"{tender}/{number}"
-            create = short_key(f"{key}/{number}", "part")
+        for card, amount in amounts.items():
+            create = short_key(f"{key}/{card}", "part")
+            id = self._free_id(PAYMENT, f"{order}/{card}", create)
             part = self._part("authorize", id, card, amount, order, key, None, allow_partial, by,
                               create=create, tender=tender)  # fmt: skip
             commands.append(part.create)
             shares[id] = amount
-            if pins and pins.get(card):
+            if pins.get(card):
                 secrets[id] = {"pin": pins[card]}
         authorize = self._command(TENDER, tender, "authorize", {"shares": shares}, key, by)
-        commands.append(attrs.evolve(authorize, secrets=secrets))
-        gone = self._state(tender) in GONE
-        if self._dry or self.engine.seen(key) is None:
-            self._ask(*commands)
-        receipt = self.engine.join(commands, None).or_raise()
-        receipt = self.engine.queue.follow(receipt, secrets)
-        return self._authorized(tender, receipt, gone=gone, whole=not allow_partial)
+        return attrs.evolve(authorize, secrets=secrets), commands
+
+    def _free_id(self, machine: str, wanted: str, key: str) -> str:
+        """The id of what this key has made, or one that is free: an order may be paid twice, and by one card twice."""
+        with self.engine.store.reading() as reading:
+            found = reading.keyed([key])
+            if key in found:
+                return found[key].entity
+            number, id = 1, wanted
+            while reading.entity(machine, id[:LONGEST_NAME]) is not None:
+                number += 1
+                id = f"{wanted[: LONGEST_NAME - 10]}/{number}"
+        return id[:LONGEST_NAME]
 
     def settle_all(
         self, tender: str, amount: Amount, *, key: str, last: bool = False, how: How = "first",
@@ -138,7 +173,10 @@ class Tenders(Holding):
         tender = old.facts.get("tender")
         if tender is None:
             raise Invalid(f"payment {payment!r} is no part of a tender")
-        new, begun = f"{payment}/{hashlib.sha256(key.encode()).hexdigest()[:8]}", self.engine.seen(key)
+        new, begun = (
+            self._free_id(PAYMENT, f"{old.facts['order']}/{card}", short_key(key, "part")),
+            self.engine.seen(key),
+        )
         amount = Money(int(str(begun["amount"])) if begun else old.accounts["held"], old.currency)
         part = self._part("authorize", new, card, amount, str(old.facts["order"]), key, pin, False, by,
                           create=short_key(key, "part"), tender=str(tender))  # fmt: skip

@@ -65,14 +65,14 @@ class Payment:
 class Tender:
     """How several cards pay for one order, as their payments are now."""
 
-    id: str  # the order's id, and what its key makes of it
+    id: str  # the order's id; of a second one, with a number behind it
     state: str  # of the page tender: requested, authorizing, active, giving_back or given_back
     currency: str  # that of its cards
     order: str  # the order's id, as it was given
     requested: Money  # what the order wants from these cards
     approved: Money  # what they hold or have paid
     remaining: Money  # what is missing: the customer has to pay it in another way
-    parts: tuple[Payment, ...]  # in the order of their ids, a shorter one first
+    parts: tuple[Payment, ...]  # in the order of the plan, then those that were added
 
 
 @attrs.frozen
