@@ -178,6 +178,29 @@ def test_giving_back_waits_for_a_provider_that_is_not_there(books: Books, provid
     assert [held(books, card) for card in CARDS] == ["0.00"] * 3
 
 
+def test_what_is_earned_from_one_part_while_the_others_are_held_stays_earned(
+    books: Books, provider: ScriptedProvider
+) -> None:
+    """Then not all that was wanted is held, so the rest is given back; the tender still says what was paid."""
+    provider.reply_with([Reply("confirmed"), Reply("lost_after")])
+    with pytest.raises(InDoubt):
+        books.authorize_all(TENDER, order="o", key="k")
+    (begun,) = books.tenders("o")
+    books.settle(begun.parts[0].id, "4.00", key="alone", last=True)
+    provider.wait(7200)
+    books.recover()
+    books.run_due()
+    provider.wait(7200)
+    books.run_due()
+    now = books.tender(begun.id)
+    assert (now.state, str(now.approved), str(now.remaining)) == ("active", "4.00 BRL", "26.00 BRL")
+    assert [held(books, card) for card in CARDS] == ["0.00"] * 3
+    with pytest.raises(GivenBack, match="was given back since"):
+        books.authorize_all(TENDER, order="o", key="k")
+    assert books.refund_all(now.id, "4.00", key="r").applied
+    assert books.stuck().queue == ()
+
+
 KINDS = ("declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after", "short")
 
 

@@ -238,6 +238,7 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("t authorizing allow_partial | p authorized held=60 tender=t", "confirm", LOCAL, "t active | p authorized held=60"),
     ("t authorizing | p authorized held=60 tender=t", "confirm", LOCAL, "t giving_back | p authorized held=60"),
     ("t giving_back | p reversed tender=t", "end", LOCAL, "t given_back | p reversed"),
+    ("t giving_back | p closed redeemed=7 tender=t", "end", LOCAL, "t active | p closed redeemed=7"),
     ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40", LOCAL, "t active | p authorized held=100"),
     ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40 last", LOCAL, "t closing | p authorized held=100"),
     ("t closing | p closed redeemed=40 tender=t", "close", LOCAL, "t active | p closed redeemed=40"),

@@ -10,6 +10,7 @@ from tallystick.testing.simulation.order_system import OrderSystem
 ROUNDS = 100
 PATIENCE = 4  # rounds before a person is asked
 ROUND, LONG_ROUND = 600.0, 86400.0  # seconds; the long ones once only commands wait, some for a month
+PASSING = ("authorizing", "closing", "giving_back")
 HOLDING = ("authorized", "partially_settled", "advanced_hold")
 
 
@@ -43,6 +44,12 @@ class Liveness:
                 receipt = self._orders.command("payment", payment.id, "cancel")
                 if receipt is None or not receipt.applied:
                     yield f"payment {payment.id!r} is {payment.state} and cannot be ended: {receipt and receipt.why}"
+
+    def end_tenders(self) -> Iterator[str]:
+        """No tender stays where it only passes through."""
+        for tender in self._all("tender"):
+            if tender.state in PASSING:
+                yield f"tender {tender.id!r} stays {tender.state}, and nothing waits for it"
 
     def adopt_other_channels(self) -> Iterator[str]:
         """What other channels did is taken over, and then both books have the same."""

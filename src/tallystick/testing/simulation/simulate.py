@@ -105,6 +105,7 @@ class Simulation:
         self.wrong += liveness.resolve_everything()
         self.wrong += liveness.end_holds()
         self.wrong += liveness.resolve_everything()
+        self.wrong += liveness.end_tenders()
         self.wrong += liveness.adopt_other_channels()
         self.wrong += self.referee.look()
 

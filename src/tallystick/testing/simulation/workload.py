@@ -7,23 +7,16 @@ so that things meet. Amounts are often the same few, because look-ups can mix up
 from __future__ import annotations
 
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machines
 from tallystick.engine.receipt import Receipt
 from tallystick.testing.simulation.provider_double import ProviderDouble
+from tallystick.testing.simulation.tenders import Give, TenderWork
 from tallystick.testing.simulation.world import SimulatedWorld
 
 CARDS, ORDERS = 10, 10  # that are in use at a time
-
-
-class Give(Protocol):
-    """Gives a new command to the running process, now or `later` by so many seconds; `signed` by a person."""
-
-    def __call__(
-        self, machine: str, id: str, command: str, *, later: float = 0.0, signed: bool = False, **args: Any
-    ) -> Receipt | None: ...
 
 
 class Workload:
@@ -34,8 +27,9 @@ class Workload:
     ) -> None:
         self._world, self._double, self._machines, self._chance, self._give = (world, double, machines, chance, give)
         self.cards: list[str] = []
-        self.orders: list[tuple[str, str]] = []  # payments, fulfilments, replacements
+        self.orders: list[tuple[str, str]] = []  # payments, tenders, fulfilments, replacements
         self.pins: dict[str, str] = {}
+        self._tenders = TenderWork(world, chance, give)
         self._scanned: dict[str, str] = {}  # a number is scanned for one card only
         self._count = 0
 
@@ -48,8 +42,10 @@ class Workload:
             self._proceed(self.orders[-1] if roll < 0.4 else self._chance.choice(self.orders))
         else:
             card = self.card()
-            if card is not None and card.state == "issued" and roll < 0.9:
+            if card is not None and card.state == "issued" and roll < 0.75:
                 self._new_payment(card)
+            elif card is not None and card.state == "issued" and roll < 0.9:
+                self._new_tender(card)
             elif card is not None:
                 self._handle(card)
 
@@ -86,6 +82,20 @@ class Workload:
         self._give("payment", id, "create", order=id, card=card.id, currency=card.currency)
         self._begin("payment", id)
 
+    def _new_tender(self, card: Entity) -> None:
+        """It and other cards pay for an order together, mostly with no more than they carry."""
+        cards = [card, *self._alike(card.currency, but=card.id)][: self._chance.randint(1, 3)]
+        amounts = [self.amount(min(4000, max(1, each.accounts["available"]))) for each in cards]
+        id = self._tenders.begin(cards, amounts)
+        self._begin("tender", id)
+        if self._chance.random() < 0.3:  # somebody looks at a part alone
+            self._begin("payment", f"{id}/1")
+
+    def _alike(self, currency: str, but: str = "") -> list[Entity]:
+        """Cards in use in a currency."""
+        found = [self._world.entity("gift_card", id) for id in self.cards if id != but]
+        return [each for each in found if each is not None and (each.state, each.currency) == ("issued", currency)]
+
     def _begin(self, machine: str, id: str) -> None:
         self.orders.append((machine, id))
         if len(self.orders) > ORDERS:
@@ -98,6 +108,8 @@ class Workload:
             return
         if entity.machine == "payment":
             self._pay(entity)
+        elif entity.machine == "tender":
+            self._tenders.proceed(entity, self._alike(entity.currency))
         elif entity.machine == "fulfilment":
             self._fulfil(entity)
         else:
@@ -259,7 +271,6 @@ class Workload:
                 self._give("replacement", id, "retire")
 
     def anything(self) -> None:
-        """Any command, whether it suits or not."""
         """Any command, whether it suits or not, with an amount at the edge of what is there."""
         refs = [("gift_card", id) for id in self.cards[-3:]] + self.orders[-3:]
         entity = self._world.entity(*self._chance.choice(refs)) if refs else None
@@ -275,6 +286,8 @@ class Workload:
                 args[name] = self._chance.choice(edges)
             elif type_.kind == "flag":
                 args[name] = self._chance.random() < 0.5
+            elif type_.kind == "shares":
+                args[name] = [(each.id, self._chance.choice(edges)) for each in self._tenders.parts(entity.id)]
             elif type_.kind == "link":
                 args[name] = self._chance.choice(self.cards)
         if command != "observe":  # a wrong balance would be somebody's mistake, and no fault of the books
