@@ -138,3 +138,14 @@ def test_where_nobody_keeps_it_a_suspended_cards_rest_is_uncovered_and_nothing_i
     assert (card.available, card.held) == (brl("25.00"), brl("0.00"))
     books.reinstate("c", key="found")
     assert books.hold_again("p", "25.00", key="again").money("held") == brl("25.00")
+
+
+def test_a_shipment_over_several_cards_keeps_the_rest_of_each(books: Books) -> None:
+    books.sell_electronic("d", "20.00", "BRL", order="sale", key="another sale")
+    books.cancel("p", key="not so")
+    tender = books.authorize_all(books.plan(brl("60.00"), ["c", "d"]), order="two", key="both")
+    shipped = books.settle_all(tender.id, "45.00", key="ship")
+    assert shipped.applied
+    assert [(each.redeemed, each.held, each.uncovered) for each in books.payments(order="two")] == [
+        (brl("40.00"), brl("0.00"), brl("0.00")), (brl("5.00"), brl("15.00"), brl("0.00")),
+    ]  # fmt: skip
