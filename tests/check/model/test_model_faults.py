@@ -103,6 +103,7 @@ OFF_THE_BOOKS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_of_two_replacements_one_may_be_stuck() -> None:
     """What our own page once got wrong is found by whoever asks for nothing special, and told of the right one."""
     card, replacement = PAGES["gift_card.yaml"], PAGES["replacement.yaml"]
