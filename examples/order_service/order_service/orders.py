@@ -196,19 +196,19 @@ def _completed(order: Order) -> None:
 def perform(shop: Shop, id: str) -> None:
     """Do what an open transaction says, or find that it is done; then write down how it ended."""
     with shop.read() as session:
-        row = session.get_one(Transaction, id)
-        currency = row.order.currency
-    if row.state != "open":
+        asked = session.get_one(Transaction, id)
+        currency = asked.order.currency
+    if asked.state != "open":
         return
     answer: NotYet | No | None = None
     try:
-        _do(shop, row, Money(row.requested, currency))
+        _do(shop, asked, Money(asked.requested, currency))
     except (NotYet, No) as error:
         answer = error
     with shop.write() as session:
         row = session.get_one(Transaction, id)
-        if row.state != "open":
-            return
+        if (row.state, row.to, row.requested) != ("open", asked.to, asked.requested):
+            return  # somebody else has changed it meanwhile, and this is no answer to what it says now
         if answer is None:
             row.state, row.processed, row.why = "closed", row.requested, ""
         elif answer.for_good and row.type == "refund" and row.to is None and _is_lost(shop, session, row.payment):

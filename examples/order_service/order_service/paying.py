@@ -119,6 +119,8 @@ def give_back(books: Books, order: Order) -> None:
         if each.in_doubt.minor:
             raise NotYet(f"the answer for {each.card} is not known yet")
         if each.state == "closed" and each.redeemed.minor:
+            if books.queue.waiting("payment", each.id):
+                raise NotYet(f"less was taken from {each.card} than was asked, and the books give it back")
             say(books, lambda: books.void(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
         elif each.state == "requested":
             say(books, lambda: books.cancel(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023

@@ -71,7 +71,8 @@ def _covered(shop: Shop, session: Session, charge: Transaction, payment: str) ->
     )
     for each in order.transactions:
         too_much = -promised(order, payment)
-        if (each.payment, each.type, each.state) == (payment, "settlement", "open") and too_much > 0:
+        waits = (each.payment, each.type, each.state) == (payment, "settlement", "open")
+        if waits and too_much > 0 and shop.books.engine.seen(each.id) is None:  # the books have not heard of it
             each.requested -= min(too_much, each.requested)
             if each.requested == 0:
                 each.state = "closed"

@@ -191,6 +191,30 @@ def test_a_card_is_lost_while_its_refund_waits(shop: Shop, wallet: list[Typed]) 
     assert available(shop, "new", f"credit/{paid}/o-1/refund") == [3000, 2000]
 
 
+def test_a_late_answer_to_what_was_asked_before_ends_nothing(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers ask for one refund. The card is lost, and the second hears so when the first has changed the row."""
+    checkout.place(shop, "o", "ann", [2000], wallet)
+    orders.ship(shop, "o", ["o-1"])
+    worker.run_once(shop)
+    cards.lose(shop, "g1", "new")
+    id = f"{payment(shop, 'o', 'g1')}/o-1/refund"
+    with shop.write() as session:
+        orders._add(session, session.get_one(Order, "o"), id, payment(shop, "o", "g1"), "refund", 2000)
+        session.get_one(Line, "o-1").state = "returned"
+
+    def slowly(*_: object) -> None:
+        monkeypatch.undo()
+        orders.perform(shop, id)
+        raise paying.No("the provider declined issue: suspended")
+
+    monkeypatch.setattr(orders, "_do", slowly)
+    orders.perform(shop, id)
+    agree(shop)
+    assert available(shop, f"credit/{id}") == [2000]
+
+
 def test_what_a_card_cannot_hold_again_the_credit_card_pays(shop: Shop, wallet: list[Typed]) -> None:
     checkout.place(shop, "o", "ann", [2000, 1000, 2000], wallet[:1], token="visa")
     orders.ship(shop, "o", ["o-1"])
