@@ -16,7 +16,7 @@ from typing import NamedTuple
 import attrs
 import z3
 
-from tallystick.check.calls import may_call
+from tallystick.check.callers import may_call
 from tallystick.check.proof import terms
 from tallystick.check.proof.executions import Accounts, Execution, executions
 from tallystick.check.proof.solver import satisfiable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.check.calls import drivers
+from tallystick.check.callers import drivers
 from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.boundary_values import handed_on
 from tallystick.check.structure.reachable import Reachability

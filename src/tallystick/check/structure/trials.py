@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from tallystick.check.calls import may_call, partial_argument
+from tallystick.check.callers import may_call, partial_argument
 from tallystick.check.expressions import deciding, numbers, texts
 from tallystick.check.structure.boundary_values import (  # fmt: skip
     NUMERIC,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import attrs
 
-from tallystick.check.calls import may_call, partial_argument
+from tallystick.check.callers import may_call, partial_argument
 from tallystick.definition.machine import Machines
 
 WHOLE = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
