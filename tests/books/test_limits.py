@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ RULES: dict[tuple[str, str], dict[str, Money | str]] = {
     ("gift", "physical"): {"smallest": "25.00", "use_limit": "40.00"},
     ("merchandise_credit", "electronic"): {"limit": "30.00"},
 }
+
+
+TOMORROW = datetime.now(timezone.utc) + timedelta(days=1)
 
 
 def brl(text: str) -> Money:
@@ -75,13 +79,20 @@ def test_the_smallest_and_the_largest_amount_may_be(books: Books) -> None:
     assert books.verify().clean
 
 
-def test_a_sale_under_review_is_refused_when_it_is_approved_and_nothing_is_drawn(
-    books: Books, provider: ScriptedProvider
+@pytest.mark.parametrize(
+    "later", [{"review": True}, {"issue": False}, {"due": TOMORROW}, {"owner": {"first_name": "Ann"}}], ids=str
+)
+def test_a_sale_that_waits_is_refused_at_once_too(
+    books: Books, provider: ScriptedProvider, later: dict[str, Any]
 ) -> None:
-    books.sell_electronic("c", "3.00", "BRL", order="o", key="sale", review=True)
     with pytest.raises(Refused, match="so little"):
-        books.approve("sale", key="ok", by="ann")
+        sold(books, "c", "3.00", **later)
+    assert not books.would(lambda dry: sold(dry, "c", "3.00", **later)).allowed
     assert provider.contacts == []
+    with pytest.raises(tallystick.NotFound):
+        books.card("c")
+    sold(books, "c", "30.00", **later)
+    assert sold(books, "c", "30.00", **later) == "c", "said again"
 
 
 def test_a_merchandise_credit_has_limits_of_its_own(books: Books, provider: ScriptedProvider) -> None:

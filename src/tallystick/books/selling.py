@@ -139,16 +139,20 @@ class Selling(BaseBooks):
         self, card: str, form: str, amount: Amount, currency: str, order: str, key: str, facts: Mapping[str, object],
         by: str | None, waits: bool, *steps: Command,
     ) -> Receipt:  # fmt: skip
-        """The card and the order line that sells it, and the line's first steps."""
-        blank = {"form": form, "currency": currency, **facts}
+        """The card and the order line that sells it, and the line's first steps.
+
+        If the value is put on later, that is asked about now all the same: a card that cannot carry it is not drawn.
+        """
+        facts = {"form": form, "currency": currency, **facts}
         line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
-        return self._give_all(
-            self._command("gift_card", card, "create", blank, step_key(key, "card"), by),
-            self._command(
-                "fulfilment", key, "create", {**line, "issue_later": waits or None}, step_key(key, "line"), by
-            ),
-            *steps,
-        )
+        blank = self._command("gift_card", card, "create", facts, step_key(key, "card"), by)
+        made = step_key(key, "line")
+        later = waits or steps[0].command == "review"
+        if form == "electronic" and later and self.engine.seen(made) is None:
+            allocate = self._command("fulfilment", key, "allocate", {}, step_key(key, "allocate"), by)
+            self._ask(blank, self._command("fulfilment", key, "create", line, made, by), allocate)
+        line_now = {**line, "issue_later": waits or None}
+        return self._give_all(blank, self._command("fulfilment", key, "create", line_now, made, by), *steps)
 
     def _sold(self, card: str, receipt: Receipt) -> Sale:
         """What the customer gets, as far as the line has gone."""
