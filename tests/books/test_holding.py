@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 import tallystick
-from tallystick import Declined, InDoubt, Invalid, Money, Plan, Refused, TallystickError, Unavailable, Unfinished
+from tallystick import (
+    Declined,
+    InDoubt,
+    Invalid,
+    KeyReused,
+    Money,
+    Plan,
+    Refused,
+    TallystickError,
+    Unavailable,
+    Unfinished,
+)
 from tallystick.books.books import Books
 from tallystick.engine.receipt import GivenBack, ShortApproval
 from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
@@ -176,6 +187,38 @@ def test_giving_back_waits_for_a_provider_that_is_not_there(books: Books, provid
     provider.wait(3600)
     books.run_due()
     assert [held(books, card) for card in CARDS] == ["0.00"] * 3
+
+
+ODD = "x\ud800"  # no text that can be stored
+
+
+@pytest.mark.parametrize("store", ["memory:", "file"])
+def test_what_cannot_be_a_key_an_order_a_card_or_a_pin_is_said_and_changes_nothing(store: str, tmp_path: Path) -> None:
+    where = store if store == "memory:" else str(tmp_path / "books.db")
+    with tallystick.open(where, provider=ScriptedProvider()) as books:
+        for card in CARDS:
+            books.sell_electronic(card, "50.00", "BRL", order="s", key=f"sell-{card}")
+        made = books.authorize_all(TENDER, order="o", key="k")
+        part = made.parts[0].id
+        before = everything(books)
+        one = plan(("a", "1.00"))
+        for wrong in (
+            lambda: books.authorize_all(one, order="o", key=ODD),
+            lambda: books.authorize_all(one, order=ODD, key="q"),
+            lambda: books.authorize_all(one, order=None, key="q"),  # type: ignore[arg-type]
+            lambda: books.authorize_all(plan((ODD, "1.00")), order="o", key="q"),
+            lambda: books.authorize_all(one, order="o", key="q", pins={"a": ODD}),
+            lambda: books.settle_all(made.id, "1.00", key="q", how="most"),  # type: ignore[arg-type]
+            lambda: books.settle_all(made.id, "1.00", key=ODD),
+            lambda: books.exchange(part, "b", key=ODD),
+            lambda: books.exchange(part, ODD, key="q"),
+            lambda: books.exchange(part, "b", key="k"),
+            lambda: books.authorize("p", "a", "1.00", order="o", key="k"),
+        ):
+            with pytest.raises((Invalid, KeyReused)):
+                wrong()
+        assert (books.tenders(ODD), books.payments(ODD)) == ([], [])
+        assert everything(books) == before
 
 
 def test_what_is_earned_from_one_part_while_the_others_are_held_stays_earned(

@@ -22,7 +22,7 @@ from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt, Refused
 from tallystick.engine.verify import Report, verify
-from tallystick.errors import NotFound
+from tallystick.errors import KeyReused, NotFound
 from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
@@ -232,7 +232,19 @@ class BaseBooks:
         return attrs.evolve(receipt, pin=receipt.pin or pin)
 
     def _ask(self, *commands: Command) -> None:
-        """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first."""
+        """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first.
+
+        Raises:
+            KeyReused: the key of one of them names another command.
+        """
+        with self.engine.store.reading() as reading:
+            keyed = reading.keyed(
+                [each.key for each in commands if isinstance(each.key, str) and each.key.isprintable()]
+            )
+        for each in commands:
+            seen = keyed.get(each.key)
+            if seen is not None and (seen.machine, seen.entity, seen.command) != (each.machine, each.id, each.command):
+                raise KeyReused(each.key, before=f"{seen.command} of {seen.machine} {seen.entity!r}")
         answer = self.engine.may_all(commands)
         if self._dry:
             raise _Asked(answer)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, get_args
 
+from tallystick.errors import Invalid
 from tallystick.money import Money
 
 How = Literal["first", "last", "ratio"]
@@ -17,6 +18,8 @@ def shared(amount: Money, room: Mapping[str, Money], how: How = "first") -> dict
     that are left by rounding go to the largest remainders, of equal ones to the first. What finds no room is left out,
     so the shares may come to less than the amount.
     """
+    if how not in get_args(How):
+        raise Invalid(f"how an amount is shared is one of {', '.join(get_args(How))}, not {how!r:.60}")
     order = list(room)[:: -1 if how == "last" else 1]
     total = sum(each.minor for each in room.values())
     wanted = min(amount.minor, total)

@@ -18,8 +18,9 @@ from tallystick.books.holding import PAYMENT, Amount, Holding, short_approval, s
 from tallystick.books.shares import How, shared
 from tallystick.books.views import Payment, Plan, Tender, payment_view, tender_view
 from tallystick.core import arguments
-from tallystick.core.entity import CREATE
+from tallystick.core.entity import CREATE, Entity
 from tallystick.core.refusal import Code
+from tallystick.definition.expression import Type
 from tallystick.engine.receipt import (
     LONGEST_NAME,
     Command,
@@ -52,15 +53,11 @@ class Tenders(Holding):
 
     def tenders(self, order: str) -> list[Tender]:
         """The tenders of an order, in the order of their ids."""
-        with self.engine.store.reading() as reading:
-            found = reading.linked(TENDER, "order", order)
-        return [self.tender(each.id) for each in sorted(found, key=lambda each: (len(each.id), each.id))]
+        return [self.tender(each.id) for each in self._of_order(TENDER, order)]
 
     def payments(self, order: str) -> list[Payment]:
         """All payments of an order, in the order of their ids; those of its tenders are among them."""
-        with self.engine.store.reading() as reading:
-            found = reading.linked(PAYMENT, "order", order)
-        return [payment_view(each) for each in sorted(found, key=lambda each: (len(each.id), each.id))]
+        return [payment_view(each) for each in self._of_order(PAYMENT, order)]
 
     def authorize_all(
         self, plan: Plan, *, order: str, key: str, pins: Mapping[str, str] | None = None,
@@ -101,6 +98,7 @@ class Tenders(Holding):
     ) -> tuple[Command, list[Command]]:  # fmt: skip
         """The command that holds all parts, and those that make the tender and its payments."""
         requested = sum(amounts.values(), Money.zero(next(iter(amounts.values())).currency))
+        arguments.value("authorize_all(order=…)", Type("text"), order, requested.currency)
         made = short_key(key, "tender")
         tender = self._free_id(TENDER, order, made)
         facts = {"order": order, "requested": requested, "currency": requested.currency, "allow_partial": allow_partial}
@@ -115,7 +113,10 @@ class Tenders(Holding):
             commands.append(part.create)
             shares[id] = amount
             if pins.get(card):
-                secrets[id] = {"pin": pins[card]}
+                pin = arguments.value(
+                    f"authorize_all(pins={{{card!r}: …}})", Type("secret"), pins[card], amount.currency
+                )
+                secrets[id] = {"pin": str(pin)}
         authorize = self._command(TENDER, tender, "authorize", {"shares": shares}, key, by)
         return attrs.evolve(authorize, secrets=secrets), commands
 
@@ -126,7 +127,7 @@ class Tenders(Holding):
             if key in found:
                 return found[key].entity
             number, id = 1, wanted
-            while reading.entity(machine, id[:LONGEST_NAME]) is not None:
+            while id.isprintable() and reading.entity(machine, id[:LONGEST_NAME]) is not None:
                 number += 1
                 id = f"{wanted[: LONGEST_NAME - 10]}/{number}"
         return id[:LONGEST_NAME]
@@ -177,11 +178,11 @@ class Tenders(Holding):
             self._free_id(PAYMENT, f"{old.facts['order']}/{card}", short_key(key, "part")),
             self.engine.seen(key),
         )
-        amount = Money(int(str(begun["amount"])) if begun else old.accounts["held"], old.currency)
+        amount = Money(int(str((begun or {}).get("amount", old.accounts["held"]))), old.currency)
         part = self._part("authorize", new, card, amount, str(old.facts["order"]), key, pin, False, by,
                           create=short_key(key, "part"), tender=str(tender))  # fmt: skip
         cancel = self._command(PAYMENT, payment, "cancel", {}, short_key(key, "cancel"), by, f"in its place: {new}")
-        if self._dry or begun is None:
+        if self._dry or "amount" not in (begun or {}):
             self._ask(part.create, part.take, cancel)
         self._take(part, None)
         self._give_all(cancel)
@@ -194,6 +195,13 @@ class Tenders(Holding):
     send.__doc__ = Holding.send.__doc__
 
     # Inside
+
+    def _of_order(self, machine: str, order: str) -> list[Entity]:
+        if not isinstance(order, str) or not order.isprintable():
+            return []  # nothing else was ever an order
+        with self.engine.store.reading() as reading:
+            found = reading.linked(machine, "order", order)
+        return sorted(found, key=lambda each: (len(each.id), each.id))
 
     def _state(self, tender: str) -> str | None:
         with self.engine.store.reading() as reading:
