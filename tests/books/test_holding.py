@@ -221,6 +221,20 @@ def test_what_cannot_be_a_key_an_order_a_card_or_a_pin_is_said_and_changes_nothi
         assert everything(books) == before
 
 
+def test_a_part_is_added_to_a_tender_of_its_order_that_is_not_given_back(books: Books) -> None:
+    made = books.authorize_all(plan(("a", "5.00")), order="o", key="k")
+    assert books.authorize("more", "b", "2.00", order="o", key="m", tender=made.id).applied
+    assert books.tender(made.id).approved == brl("7.00")
+    with pytest.raises(Invalid, match="pays for order 'o', not for 'other'"):
+        books.authorize("p2", "b", "2.00", order="other", key="m2", tender=made.id)
+    books.cancel_all(made.id, key="c")
+    with pytest.raises(Invalid, match="given_back and takes no more parts"):
+        books.authorize("p3", "b", "2.00", order="o", key="m3", tender=made.id)
+    with pytest.raises(GivenBack):  # its own key still tells what became of it
+        books.authorize("more", "b", "2.00", order="o", key="m", tender=made.id)
+    assert [held(books, card) for card in CARDS] == ["0.00"] * 3
+
+
 def test_what_is_earned_from_one_part_while_the_others_are_held_stays_earned(
     books: Books, provider: ScriptedProvider
 ) -> None:
