@@ -38,7 +38,8 @@ from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, HttpTransport
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.receipt import Declined, InDoubt, Refused, Unavailable
+from tallystick.engine.receipt import Declined, InDoubt, Refused, ShortApproval, Unavailable
+from tallystick.errors import NotFound
 from tallystick.money import Money
 from tallystick.store.open import open_store
 
@@ -171,8 +172,10 @@ def _said(step: Step) -> tuple[str, bool]:
         step()
     except (InDoubt, Unavailable) as error:
         return error.receipt.result, True
-    except (Declined, Refused) as error:
+    except (Declined, Refused, ShortApproval) as error:
         return error.receipt.result, "not known yet" in error.receipt.why
+    except NotFound:  # the payment of a step before, which was refused: others had spent from the card
+        return "refused", False
     return "applied", False
 
 
@@ -332,6 +335,10 @@ def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int
         cards = {each.id: each for each in reading.all("gift_card")}
         payments = list(reading.all("payment"))
         rows = list(reading.all_calls())
+        heard = Counter[str]()  # what our books have heard of what others moved, by card
+        for entry in reading.journal("gift_card"):
+            for source, target, amount in json.loads(entry.postings):
+                heard[entry.entity] += amount * ((source == "elsewhere") - (target == "elsewhere"))
     claims = Counter[str]()
     for row in rows:
         told, args = row.ended, json.loads(row.args)
@@ -351,7 +358,7 @@ def _compared(books: Books, theirs: Path) -> tuple[list[str], int, int, int, int
     wrong += [f"done here, not at Clutch: {each}" for each in (here - there).elements()]
     wrong += [f"{id} is claimed {count} times" for id, count in claims.items() if count > 1]
     wrong += _holds(theirs, payments, {each.id for each in doubles})
-    wrong += _balances(theirs, list(cards.values()), doubles)
+    wrong += _balances(theirs, list(cards.values()), doubles, heard)
     done = [row for row in rows if row.state == "confirmed"]
     return wrong, len(rows), sum(row.note is not None or row.attempts > 1 for row in done), len(doubles), len(cards)
 
@@ -368,8 +375,11 @@ def _holds(theirs: Path, payments: list[Any], doubles: Container[str]) -> list[s
     ]
 
 
-def _balances(theirs: Path, cards: list[Any], doubles: list[Line]) -> list[str]:
-    """Compare what is available on every card there and here, without what others and the provider itself did."""
+def _balances(theirs: Path, cards: list[Any], doubles: list[Line], heard: Mapping[str, int]) -> list[str]:
+    """Compare what is available on every card there and here, without what others and the provider itself did.
+
+    `heard`: how much of that our books have taken in already, because an answer stated the balance.
+    """
     with closing(sqlite3.connect(theirs)) as books:
         available = dict(books.execute("select number, available from balance").fetchall())
         others = Counter[str]()
@@ -380,7 +390,8 @@ def _balances(theirs: Path, cards: list[Any], doubles: list[Line]) -> list[str]:
     return [
         f"{card.id}: {card.accounts} here, {available.get(number, 0)} available there, others moved {others[number]}"
         for card in cards
-        if (number := card.facts["number"]) and card.accounts["available"] + others[number] != available.get(number, 0)
+        if (number := card.facts["number"])
+        and card.accounts["available"] + others[number] - heard[card.id] != available.get(number, 0)
     ]
 
 

@@ -13,6 +13,7 @@ def test_our_machines_pass_the_model() -> None:
     findings, figures = explore(MACHINES)
 
     assert findings == []
-    assert figures["transitions_fired"] == sum(len(each.transitions) for each in MACHINES.values())
+    searched = [each for each in MACHINES.values() if not each.reads_parts]
+    assert figures["transitions_fired"] == sum(len(each.transitions) for each in searched)
     assert figures["states"] > 100_000
     assert figures["worlds_complete"] > 3

@@ -8,6 +8,8 @@ import pytest
 
 from core_world import PAGES
 from tallystick.check.finding import Finding
+from tallystick.check.model import explore as explore_module
+from tallystick.check.model import liveness
 from tallystick.check.model.explore import explore
 from tallystick.cli.json_lines import Summary, run_lines
 from tallystick.definition import reader
@@ -132,8 +134,10 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
 
 
 @pytest.mark.slow
-def test_what_seems_stuck_and_is_not_decided_is_told_as_that() -> None:
-    """Where what is left is as much as what was earned, nothing goes on; too much lies ahead to look at it all."""
+def test_what_seems_stuck_and_is_not_decided_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is left is as much as what was earned, nothing goes on; more lies ahead than is looked at."""
+    for module in (explore_module, liveness):
+        monkeypatch.setattr(module, "STATES_WITH_MORE", 5)
     unequal = "(uncovered != redeemed or redeemed == 0)"
     anywhere = f'(state != "partially_settled" or held > 0 or {unequal[1:]}'
     payment, guards = PAGES["payment.yaml"].partition("refuse:\n")[0], 0
@@ -147,6 +151,6 @@ def test_what_seems_stuck_and_is_not_decided_is_told_as_that() -> None:
     findings, _ = explore(reader.read({**PAGES, "payment.yaml": payment}), only=["payment"])
     stuck = next(each for each in findings if each.code == "TS202")
     assert stuck.message.startswith(
-        "p1 is partially_settled with uncovered 0.01, redeemed 0.01, and nothing found in 2,000"
+        "p1 is partially_settled with uncovered 0.01, redeemed 0.01, and nothing found in 5"
     )
-    assert len(stuck.story) == 3
+    assert len(stuck.story) <= 6

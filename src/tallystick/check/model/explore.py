@@ -51,7 +51,8 @@ def explore(
     The arguments are those of `check`. `invariants` are not asked in worlds where driven commands are given directly,
     for nothing holds between machines there.
     """
-    run = _Exploration(machines, tuple(only) or tuple(machines), progress, invariants, Monitor(machines))
+    chosen = tuple(name for name in only or machines if not machines[name].reads_parts)
+    run = _Exploration(machines, chosen, progress, invariants, Monitor(machines))
     began = clock()
     deep = depth or DEPTH
     run.search(worlds(machines, run.only, deep), BUDGET * 10 ** max(0, deep - DEPTH))
