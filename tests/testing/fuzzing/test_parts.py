@@ -113,7 +113,10 @@ PLANTED: Mapping[str, tuple[tuple[str, ...], str, str]] = {
 def test_a_mistake_of_the_page_is_found_and_its_story_runs_again(mistake: str, tmp_path: Path) -> None:
     changes, code, why = PLANTED[mistake]
     machines = basket_pages(*changes)
-    found = fuzz(machines, "basket", examples=60, invariants=[a_full_basket_has_its_total]).found
+    # An invariant is asked only where it is the level that is named: lines emptied too early break it as well,
+    # and whether it or the referee is first to say so depends on the story
+    asked = [a_full_basket_has_its_total] if code.startswith("invariant:") else []
+    found = fuzz(machines, "basket", examples=60, invariants=asked).found
     assert found is not None
     assert found.code == code
     assert why in found.why
