@@ -45,6 +45,13 @@ class Liveness:
                 if receipt is None or not receipt.applied:
                     yield f"payment {payment.id!r} is {payment.state} and cannot be ended: {receipt and receipt.why}"
 
+    def retry_what_was_parked(self) -> None:
+        """A person has seen to the parts by hand, and has what waited for them for a month tried again."""
+        with self._world.store.reading() as reading:
+            keys = [row.key for row in reading.queue(state="parked") if row.machine == "tender"]
+        for key in keys:
+            self._world.engine.queue.retry(key, by="ann", reason="its parts have ended")
+
     def end_tenders(self) -> Iterator[str]:
         """No tender stays where it only passes through."""
         for tender in self._all("tender"):

@@ -104,6 +104,7 @@ class Simulation:
             self.orders.give(command)
         self.wrong += liveness.resolve_everything()
         self.wrong += liveness.end_holds()
+        liveness.retry_what_was_parked()
         self.wrong += liveness.resolve_everything()
         self.wrong += liveness.end_tenders()
         self.wrong += liveness.adopt_other_channels()
