@@ -11,7 +11,11 @@ import pytest
 import tallystick
 from tallystick import Invalid, KeyReused
 from tallystick.books.books import Books
-from tallystick.engine.receipt import Ended
+from tallystick.definition import reader
+from tallystick.engine.engine import Engine
+from tallystick.engine.receipt import Command, Ended
+from tallystick.provider.local import LocalProvider
+from tallystick.store.sqlite import SqliteStore
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
 WHO = {"by": "ann", "reason": "the customer moved it"}
@@ -97,3 +101,31 @@ def test_what_an_ended_payment_still_answers_stays(books: Books) -> None:
     books.engine.execute("payment", "p", "refund", {"amount": "1.00"}, key="later", due=NOON)
     books.refund("p", "2.00", key="more")
     assert [each.key for each in books.engine.queue.waiting()] == ["later"]
+
+
+def test_a_command_that_the_newest_page_has_not_is_done_by_the_page_of_its_entity(tmp_path: Path) -> None:
+    """It was given a time under version 1; since version 2 there is no such command."""
+    page = """machine: lamp
+version: 1
+summary: A lamp.
+states:
+  dark: {start: true, says: Off.}
+  lit: {final: true, says: On.}
+transitions:
+  light: {from: dark, to: lit}
+commands: {light: {}}
+refuse:
+  - {in: [lit], commands: [light], says: It is lit.}
+"""
+    newer = page.replace("version: 1", "version: 2").replace("light", "kindle")
+    now = [NOON]
+    store = SqliteStore(tmp_path / "books.db")
+    engine = Engine(reader.read({"lamp.yaml": page}), store, LocalProvider(), clock=lambda: now[0])
+    engine.execute("lamp", "l", "create", {"currency": "BRL"}, key="c")
+    engine.try_execute(Command("lamp", "l", "light", {}, "k", due=NOON + timedelta(hours=1)))
+    store.close()
+    store = SqliteStore(tmp_path / "books.db")
+    engine = Engine(reader.read({"lamp.yaml": newer}), store, LocalProvider(), clock=lambda: now[0])
+    now[0] += timedelta(hours=2)
+    assert [each.state for each in engine.run_due()] == ["lit"]
+    store.close()

@@ -113,9 +113,11 @@ class Queue:
         if is_changed(row):
             return _changed(row)
         command = _command(row)
-        takes = self._machines[row.machine].commands[row.command].arguments
-        given = {name: value for name, value in (secrets or {}).get(row.entity, {}).items() if name in takes}
-        command = attrs.evolve(command, args={**command.args, **given})
+        given = (secrets or {}).get(row.entity)
+        if given:  # what was written down now runs on the newest version; anything older may name what that has not
+            takes = self._machines[row.machine].commands[row.command].arguments
+            named = {name: value for name, value in given.items() if name in takes}
+            command = attrs.evolve(command, args={**command.args, **named})
         if row.state == "done":
             return self._execute(command)
         if row.state == "waiting":

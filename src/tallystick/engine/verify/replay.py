@@ -124,10 +124,14 @@ class Replay:
         values = so_far.accounts, so_far.facts, args, entry.to_state, Outcome(Result.CONFIRMED)
         for then, request in follow_ups(entry.machine, entry.entity, row, *values):
             told = any(name.startswith("outcome.") for each in then.arguments.values() for name in each.names)
-            about = self.machines[then.each] if then.each is not None else machine
+            about = machine if then.each is None else self._taking(then.each, then.command)
             found = None if told else kept(about, request.command, request.args)
             follow_up = FollowUp(request.machine, request.id, request.command, found)
             self.journal.follow_ups.setdefault(str(entry.key or entry.cause), []).append(follow_up)
+
+    def _taking(self, machine: str, command: str) -> Machine:
+        """The newest version of a machine that has the command: the part may run on an older one than today's."""
+        return next(each for each in reversed(self.machines.versions(machine)) if command in each.commands)
 
 
 def _amounts(row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed) -> Wrong:
