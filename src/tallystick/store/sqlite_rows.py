@@ -21,6 +21,9 @@ CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays r
 _ENTRY = ", ".join(name for name in EntryRow._fields if name != "seq")
 _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
+_ENTRIES = f"SELECT {_ENTRY}, seq FROM entry"
+_QUEUED = f"SELECT {_QUEUE} FROM queue"
+_ADD_ENTRY = f"INSERT INTO entry ({_ENTRY}) VALUES ({', '.join('?' * (len(EntryRow._fields) - 1))})"
 
 
 class SqliteReading:
@@ -72,11 +75,11 @@ class SqliteReading:
             yield table.entity(row)
 
     def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
-        rows = self._select(f"SELECT {_ENTRY}, seq FROM entry", "key", list(keys))
+        rows = self._select(_ENTRIES, "key", list(keys))
         return {str(entry.key): entry for entry in map(EntryRow._make, rows)}
 
     def caused(self, key: str) -> list[EntryRow]:
-        rows = self._cursor.execute(f"SELECT {_ENTRY}, seq FROM entry WHERE cause = ? ORDER BY seq", (key,))
+        rows = self._cursor.execute(f"{_ENTRIES} WHERE cause = ? ORDER BY seq", (key,))
         return [EntryRow._make(row) for row in rows.fetchall()]
 
     def call(self, id: str) -> CallRow | None:
@@ -84,7 +87,7 @@ class SqliteReading:
         return CallRow(*row) if row else None
 
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]:
-        rows = self._select(f"SELECT {_QUEUE} FROM queue", "key", list(keys))
+        rows = self._select(_QUEUED, "key", list(keys))
         return {row[0]: QueueRow(*row) for row in rows}
 
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
@@ -93,16 +96,16 @@ class SqliteReading:
         cursor = self._cursor.connection.cursor()
         cursor.row_factory = None
         given = [value for value in (machine, id) if value is not None]
-        for row in cursor.execute(f"SELECT {_ENTRY}, seq FROM entry{where} ORDER BY machine, entity, revision", given):
+        for row in cursor.execute(f"{_ENTRIES}{where} ORDER BY machine, entity, revision", given):
             yield EntryRow._make(row)
 
     def chronicle(self, last: int) -> list[EntryRow]:
-        rows = self._cursor.execute(f"SELECT {_ENTRY}, seq FROM entry ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
+        rows = self._cursor.execute(f"{_ENTRIES} ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
         return [EntryRow._make(row) for row in reversed(rows)]
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         table = self._tables[machine]
-        return [table.entity(row) for row in self._select(f"{table.select}", f'"{fact}"', [id])]
+        return [table.entity(row) for row in self._select(table.select, f'"{fact}"', [id])]
 
     def calls(self, *, asked_before: str | None = None) -> list[CallRow]:
         rows = self._cursor.execute(
@@ -132,23 +135,21 @@ class SqliteReading:
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         rows = self._cursor.execute(
-            f"SELECT {_QUEUE} FROM queue WHERE state = 'waiting' AND due <= ? ORDER BY due, key LIMIT ?", (now, limit)
+            f"{_QUEUED} WHERE state = 'waiting' AND due <= ? ORDER BY due, key LIMIT ?", (now, limit)
         )
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def following(self, cause: str) -> list[QueueRow]:
-        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE cause = ? ORDER BY key", (cause,))
+        rows = self._cursor.execute(f"{_QUEUED} WHERE cause = ? ORDER BY key", (cause,))
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
         terms = "state = 'waiting' AND machine = ? AND entity = ?"
-        rows = self._cursor.execute(f"SELECT {_QUEUE} FROM queue WHERE {terms} ORDER BY due, key", (machine, id))
+        rows = self._cursor.execute(f"{_QUEUED} WHERE {terms} ORDER BY due, key", (machine, id))
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
-        rows = self._cursor.execute(
-            f"SELECT {_QUEUE} FROM queue WHERE state = coalesce(?, state) ORDER BY due, key", (state,)
-        )
+        rows = self._cursor.execute(f"{_QUEUED} WHERE state = coalesce(?, state) ORDER BY due, key", (state,))
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def find(self, text: str) -> list[Ref]:
@@ -173,7 +174,25 @@ class SqliteReading:
 
 
 class SqliteTransaction(SqliteReading):
-    """The only writer until commit, so nobody else has to be locked out."""
+    """The only writer until commit, so nobody else has to be locked out.
+
+    It remembers what it has read. What was not there is inserted; what was there is updated, if its revision is still
+    the one that was read.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, tables: dict[str, schema.Table], machines: Machines) -> None:
+        super().__init__(connection, tables, machines)
+        self._read: dict[Ref, Entity] = {}
+
+    def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
+        found = super().entities(refs)
+        self._read |= found
+        return found
+
+    def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
+        found = super().linked(machine, fact, id)
+        self._read |= {each.ref: each for each in found}
+        return found
 
     lock = SqliteReading.look
     peek_call = SqliteReading.call
@@ -187,14 +206,19 @@ class SqliteTransaction(SqliteReading):
     def _write(self, changes: Changes, at: str) -> None:
         execute = self._cursor.executemany
         if changes.entries:
-            marks = ", ".join("?" * (len(EntryRow._fields) - 1))
-            execute(f"INSERT INTO entry ({_ENTRY}) VALUES ({marks})", [entry[:-1] for entry in changes.entries])
-        by_machine: dict[str, list[Entity]] = {}
-        for entity in changes.entities.values():
-            by_machine.setdefault(entity.machine, []).append(entity)
-        for name, entities in by_machine.items():
-            table = self._tables[name]
-            execute(table.upsert, [table.row(entity, at) for entity in entities])
+            execute(_ADD_ENTRY, [entry[:-1] for entry in changes.entries])
+        statements: dict[str, list[tuple[Any, ...]]] = {}
+        for ref, entity in changes.entities.items():
+            table, before = self._tables[ref[0]], self._read.get(ref)
+            if before is None:
+                statements.setdefault(table.insert, []).append(table.inserted(entity, at))
+            elif entity.facts is before.facts and entity.machine_version == before.machine_version:
+                statements.setdefault(table.move, []).append(table.moved(entity, before.revision, at))
+            else:
+                statements.setdefault(table.change, []).append(table.changed(entity, before.revision, at))
+        for statement, rows in statements.items():
+            if execute(statement, rows).rowcount != len(rows):
+                raise StoreError("an entity is not as it was read; nothing was written")
         for row in changes.calls.values():
             self._put("call", row, CALL_STAYS)
         for queued in changes.queue.values():

@@ -219,13 +219,16 @@ class Table:
         columns = [*fixed, *self.facts, *self.accounts]
         listed = ", ".join(f'"{column}"' for column in columns)
         self.select = f'SELECT {listed} FROM "{self.name}"'
-        self.columns = [*columns, "created", "updated"]
-        kept = ("id", "currency", "created")
-        updates = ", ".join(f'"{column}" = excluded."{column}"' for column in self.columns if column not in kept)
-        self.upsert = (
-            f'INSERT INTO "{self.name}" ({listed}, "created", "updated")'
-            f" VALUES ({', '.join('?' * len(self.columns))}) ON CONFLICT (id) DO UPDATE SET {updates}"
-        )
+        marks = ", ".join("?" * (len(columns) + 2))
+        self.insert = f'INSERT INTO "{self.name}" ({listed}, "created", "updated") VALUES ({marks})'
+        moved = ["state", "revision", "calls", "changing", "hash", "updated", *self.accounts]
+        self.move = self._update(moved)
+        self.change = self._update([*moved, "machine_version", *self.facts])
+
+    def _update(self, columns: Sequence[str]) -> str:
+        """An UPDATE of a row that is as it was read. If it has another revision by now, no row is changed."""
+        updates = ", ".join(f'"{column}" = ?' for column in columns)
+        return f'UPDATE "{self.name}" SET {updates} WHERE "id" = ? AND "revision" = ?'
 
     def entity(self, row: tuple[Any, ...]) -> Entity:
         id, state, revision, machine_version, currency, calls, changing, hash = row[:8]
@@ -242,14 +245,30 @@ class Table:
             accounts = {name: accounts[name] for name in machine.columns}
         return Entity(self.name, id, state, revision, machine_version, currency, facts, accounts, calls, changing, hash)
 
-    def row(self, entity: Entity, at: str) -> tuple[Any, ...]:
+    def inserted(self, entity: Entity, at: str) -> tuple[Any, ...]:
+        """Values for `insert`."""
         return (
             entity.id, entity.state, entity.revision, entity.machine_version, entity.currency, entity.calls,
-            entity.changing, entity.hash,
-            *[entity.facts.get(name) for name in self.facts],
-            *[entity.accounts.get(name, 0) for name in self.accounts],
-            at, at,
+            entity.changing, entity.hash, *self._facts(entity), *self._accounts(entity), at, at,
         )  # fmt: skip
+
+    def moved(self, entity: Entity, revision: int, at: str) -> tuple[Any, ...]:
+        """Values for `move`, which leaves the facts as they are; `revision` is that of the row that was read."""
+        return (
+            entity.state, entity.revision, entity.calls, entity.changing, entity.hash, at, *self._accounts(entity),
+            entity.id, revision,
+        )  # fmt: skip
+
+    def changed(self, entity: Entity, revision: int, at: str) -> tuple[Any, ...]:
+        """Values for `change`; `revision` likewise."""
+        *moved, id, _ = self.moved(entity, revision, at)
+        return (*moved, entity.machine_version, *self._facts(entity), id, revision)
+
+    def _facts(self, entity: Entity) -> list[object]:
+        return [entity.facts.get(name) for name in self.facts]
+
+    def _accounts(self, entity: Entity) -> list[int]:
+        return [entity.accounts.get(name, 0) for name in self.accounts]
 
 
 @lru_cache(maxsize=64)
