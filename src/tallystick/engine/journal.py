@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
-
 from tallystick.core import resolve
 from tallystick.core.entity import Entity, Plan
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, Stamp, encode, entry_row
+from tallystick.store.rows import QueueRow, Stamp, encode, entry_row, is_changed, moved_on
 
 
 def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tuple[str, ...]:
@@ -41,11 +39,14 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
 
 
 def _withdraw_waiting(work: UnitOfWork, entity: Entity, key: str) -> None:
-    """An entity that has ended takes along the commands that wait for it and that nothing will answer any more."""
+    """An entity that has ended takes along the commands that wait for it and that nothing will answer any more.
+
+    One that somebody has changed in the database is left alone, for a person to see.
+    """
     table = work.machines.at(entity.machine, entity.machine_version).table
     there = {row.key: row for row in work.books.waiting(*entity.ref)} | work.changes.queue
     for row in there.values():
         mine = (row.machine, row.entity) == entity.ref and row.state == "waiting" and row.key != key
-        if mine and (entity.state, row.command) not in table:
+        if mine and not is_changed(row) and (entity.state, row.command) not in table:
             why = f"{entity.machine} {quoted(entity.id)} is {entity.state} since {quoted(key)}"
-            work.queue[row.key] = work.changes.queue[row.key] = attrs.evolve(row, state="withdrawn", why=why)
+            work.enqueue(moved_on(row, state="withdrawn", why=why))

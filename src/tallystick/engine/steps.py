@@ -33,7 +33,7 @@ from tallystick.masks import quoted, redacted
 from tallystick.provider.protocol import Able, Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction
-from tallystick.store.rows import CallRow, Stamp, encode, stamp
+from tallystick.store.rows import CallRow, Stamp, encode, is_changed, moved_on, stamp
 
 _SECRETS = {
     verb: tuple(name for name, kind in given.items() if kind.startswith("secret")) for verb, given in VERBS.items()
@@ -246,11 +246,14 @@ def _carry_out(
     work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, again: CallRow | None, send: bool
 ) -> tuple[Receipt, Call | None]:
     late = again is not None and again.late is not None and again.unclear
-    if again is not None and (late or intent.asked is None or intent.asked.verb != again.verb):
+    changed = again is not None and is_changed(again)
+    if again is not None and (late or changed or intent.asked is None or intent.asked.verb != again.verb):
         entity = intent.steps[0].entity
         machine = work.machines.at(entity.machine, entity.machine_version)
         why = f"it has moved on since this key asked for {again.verb} and nobody was there; give it a new key"
-        if late:
+        if changed:
+            why = f"call {again.id} was changed in the database; it is not made again, and verify says what was changed"
+        elif late:
             why = f"{again.note} (call {again.id}); first a person has to look, see tallystick stuck"
         return _refused(work, command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
     if intent.asked is None:
@@ -344,7 +347,7 @@ def _apply(
     keys = write_down(work, plan, Stamp(command.key, mark, work.at, command.by, command.reason), first=first)
     queued = work.queue.get(command.key)
     if queued is not None:  # it was queued
-        work.queue[command.key] = work.changes.queue[command.key] = attrs.evolve(
+        work.queue[command.key] = work.changes.queue[command.key] = moved_on(
             queued, state="done", attempts=queued.attempts + 1, why=None
         )
     entry, entity = plan.entries[0], plan.entities[0]

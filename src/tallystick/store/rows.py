@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import attrs
 
@@ -116,7 +116,7 @@ class CallRow:
     unclear: bool = attrs.field(default=False, converter=bool)  # the provider's record leaves it to a person
     claims: str | None = None  # the provider's transaction that it did; no other call did it
     late: str | None = None  # an answer that came after its end and says otherwise; `unclear`: for a person to see
-    hash: str = attrs.field(default="", eq=False)  # `row_hash` of the rest, given by the engine as it is written
+    hash: str | None = attrs.field(default=None, eq=False)  # `row_hash` of the rest; none until it is written
 
     @property
     def in_flight(self) -> list[InFlight]:
@@ -201,7 +201,11 @@ class QueueRow:
     reason: str | None = None
     cause: str | None = None
     note: str | None = None  # who withdrew, moved, dismissed or retried it, and why
-    hash: str = attrs.field(default="", eq=False)  # `row_hash` of the rest, given by the engine as it is written
+    hash: str | None = attrs.field(default=None, eq=False)  # `row_hash` of the rest; none until it is written
+
+
+OfRow = TypeVar("OfRow", CallRow, QueueRow)
+CHANGED = "changed"  # in place of the hash of a row that was changed in the database: no row has this hash
 
 
 def row_hash(row: CallRow | QueueRow) -> str:
@@ -211,7 +215,12 @@ def row_hash(row: CallRow | QueueRow) -> str:
 
 def is_changed(row: CallRow | QueueRow) -> bool:
     """Whether somebody has changed a row in the database. Nothing is done then with what it says."""
-    return row_hash(row) != row.hash
+    return row.hash is not None and row_hash(row) != row.hash
+
+
+def moved_on(row: OfRow, **changes: object) -> OfRow:
+    """What a row is next, to be written in its place. One that somebody has changed stays so, for ever."""
+    return attrs.evolve(row, **changes, hash=CHANGED if is_changed(row) else None)  # type: ignore[arg-type]
 
 
 _CONTENT: Mapping[type, Callable[[object], tuple[object, ...]]] = {
@@ -238,11 +247,13 @@ class Changes:
     queue: dict[str, QueueRow] = attrs.field(factory=dict)
 
     def add_hashes(self) -> None:
-        """Give calls and queue rows the hash of what they are now."""
+        """Give calls and queue rows that have none the hash of what they are now."""
         for call in self.calls.values():
-            self.calls[call.id] = attrs.evolve(call, hash=row_hash(call))
+            if call.hash is None:
+                self.calls[call.id] = attrs.evolve(call, hash=row_hash(call))
         for queued in self.queue.values():
-            self.queue[queued.key] = attrs.evolve(queued, hash=row_hash(queued))
+            if queued.hash is None:
+                self.queue[queued.key] = attrs.evolve(queued, hash=row_hash(queued))
 
 
 def facts_of(machines: Machines, entity: Entity) -> Mapping[str, object]:

@@ -21,7 +21,7 @@ from tallystick.engine.unit_of_work import Job, UnitOfWork
 from tallystick.errors import Invalid, NotFound
 from tallystick.provider.protocol import Outcome, Result
 from tallystick.provider.verbs import REPEATABLE
-from tallystick.store.rows import CallRow, Stamp, encode_outcome
+from tallystick.store.rows import CallRow, Stamp, encode_outcome, moved_on
 
 Attempt = tuple[int, str]  # how often a call was sent, and when last
 LATE = timedelta(seconds=20)  # a look-up gives no line to a call if a younger call may have it
@@ -106,7 +106,7 @@ def resolve_call(
     keys = write_down(work, plan, Stamp(row.key, "", work.at, by or seen.by, reason or seen.reason), first=False)
     state = plan.entries[0].phase
     said = f"{by}: {reason}" if by else row.note
-    closed = attrs.evolve(row, state=state, closed=work.at, outcome=encode_outcome(outcome), note=said, claims=claims)
+    closed = moved_on(row, state=state, closed=work.at, outcome=encode_outcome(outcome), note=said, claims=claims)
     work.changes.calls[id] = closed
     receipt = attrs.evolve(receipt_of_call(work, closed), replayed=False, follow_ups=keys)
     if receipt.key in work.queue:
@@ -137,7 +137,7 @@ def _too_late(work: UnitOfWork, row: CallRow, outcome: Outcome, *, heard: bool, 
     if otherwise and row.late is None:
         said = f"confirmed it as {outcome.reference or 'done'}" if confirmed else f"said {outcome.result}"
         text = f"it was closed as {row.state}, but then the provider {said}"
-        row = attrs.evolve(row, note=text, late=encode_outcome(outcome), unclear=True)
+        row = moved_on(row, note=text, late=encode_outcome(outcome), unclear=True)
         work.changes.calls[row.id] = row
     return receipt_of_call(work, row)
 
@@ -147,7 +147,7 @@ def dismiss_late(work: UnitOfWork, id: str, by: str, reason: str) -> Receipt:
     row = _row(work, id)
     if row.late is None or not row.unclear:
         raise Invalid(f"call {row.id} is {row.state}, and no later answer of it waits for a person")
-    row = attrs.evolve(row, unclear=False, note=f"{row.note}; {by}: {reason}")
+    row = moved_on(row, unclear=False, note=f"{row.note}; {by}: {reason}")
     work.changes.calls[row.id] = row
     return receipt_of_call(work, row)
 
@@ -160,7 +160,7 @@ def mark_sent(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evide
     row = _row(work, id)
     if row.state != "open" or (row.attempts, row.asked) != attempt:
         return None
-    claimed = attrs.evolve(
+    claimed = moved_on(
         row, attempts=row.attempts + again, asked=work.at, note=evidence or row.note, unclear=row.unclear and not again
     )
     work.changes.calls[id] = claimed
@@ -171,7 +171,7 @@ def note(work: UnitOfWork, id: str, evidence: str, unclear: bool = False) -> Rec
     """Keep why a call is still open. `unclear`: a person has to look, until it is sent again or ended."""
     row = _row(work, id)
     if row.state == "open":
-        row = attrs.evolve(row, note=evidence, unclear=row.unclear or unclear)
+        row = moved_on(row, note=evidence, unclear=row.unclear or unclear)
         work.changes.calls[id] = row
     return receipt_of_call(work, row)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from tallystick.core import resolve
 from tallystick.core.entity import Request
 from tallystick.definition.declared import Command as Declared
@@ -11,7 +9,7 @@ from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid, KeyReused
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, encode, is_changed, stamp
+from tallystick.store.rows import QueueRow, encode, is_changed, moved_on, stamp
 
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more
 AGAIN = (*GIVEN_UP, "dismissed", "withdrawn")  # its key may be given a new time
@@ -36,7 +34,7 @@ def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
         raise KeyReused(
             command.key, before=f"the same, due {queued.due}; `books.queue.reschedule` gives it another time"
         )
-    if queued is None or queued.state in AGAIN:
+    if queued is None or _unchanged(queued).state in AGAIN:
         args = encode(resolve.kept(machine, command.command, request.args))
         queued = work.enqueue(QueueRow(
             command.key, command.machine, command.id, command.command, args, due,
@@ -52,12 +50,12 @@ def call_ended(work: UnitOfWork, receipt: Receipt) -> None:
     """The call of a queued command has ended. Declined: it is over. Unavailable: it waits to be tried again."""
     queued = work.queue[receipt.key]
     if receipt.result in (Ended.DECLINED, Ended.UNAVAILABLE) and _once(work, queued):
-        work.enqueue(attrs.evolve(queued, state=DROPPED[receipt.result], why=receipt.why))
+        work.enqueue(moved_on(queued, state=DROPPED[receipt.result], why=receipt.why))
     elif receipt.result is Ended.DECLINED:
-        work.enqueue(attrs.evolve(queued, state="declined", why=receipt.why))
+        work.enqueue(moved_on(queued, state="declined", why=receipt.why))
     elif receipt.result is Ended.UNAVAILABLE:
         state, due = work.later(queued.attempts, _patient(work, queued))
-        work.enqueue(attrs.evolve(queued, state=state, due=due, why=receipt.why))
+        work.enqueue(moved_on(queued, state=state, due=due, why=receipt.why))
 
 
 def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
@@ -79,18 +77,18 @@ def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
         in_its_way = refusal.waits or set(work.follows(queued.machine, queued.entity)) - {key}
         if in_its_way or (patient and refusal.by_amounts):
             state, due = work.later(attempts, patient)
-    work.enqueue(attrs.evolve(queued, attempts=attempts, state=state, due=due, why=receipt.why))
+    work.enqueue(moved_on(queued, attempts=attempts, state=state, due=due, why=receipt.why))
 
 
 def withdraw(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
     """A command that waits is called off. Raises Invalid: none waits under this key, or it follows another."""
     row = _own(work, key, "withdrawn")
-    return work.enqueue(attrs.evolve(row, state="withdrawn", why=f"withdrawn by {by}", note=f"{by}: {reason}"))
+    return work.enqueue(moved_on(row, state="withdrawn", why=f"withdrawn by {by}", note=f"{by}: {reason}"))
 
 
 def reschedule(work: UnitOfWork, key: str, due: str, by: str, reason: str) -> QueueRow:
     """A command that waits gets another time. Raises Invalid, likewise, or if somebody has changed it."""
-    return work.enqueue(attrs.evolve(_unchanged(_own(work, key, "rescheduled")), due=due, note=f"{by}: {reason}"))
+    return work.enqueue(moved_on(_unchanged(_own(work, key, "rescheduled")), due=due, note=f"{by}: {reason}"))
 
 
 def _own(work: UnitOfWork, key: str, deed: str) -> QueueRow:
@@ -108,14 +106,14 @@ def dismiss(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
     """A command that was given up is not shown any more. Raises Invalid: none like that waits under this key."""
     row = work.queue.get(key)
     if row is not None and is_changed(row) and row.state == "waiting":
-        return work.enqueue(attrs.evolve(row, state="dismissed", why=CHANGED, note=f"{by}: {reason}"))
-    return work.enqueue(attrs.evolve(_waiting_for(work, key, ENDED), state="dismissed", note=f"{by}: {reason}"))
+        return work.enqueue(moved_on(row, state="dismissed", why=CHANGED, note=f"{by}: {reason}"))
+    return work.enqueue(moved_on(_waiting_for(work, key, ENDED), state="dismissed", note=f"{by}: {reason}"))
 
 
 def retry(work: UnitOfWork, key: str, by: str, reason: str) -> QueueRow:
     """A command that was given up is due now, with all its attempts before it. Raises Invalid as `reschedule`."""
     row = _unchanged(_waiting_for(work, key, GIVEN_UP))
-    return work.enqueue(attrs.evolve(row, state="waiting", due=work.at, attempts=0, note=f"{by}: {reason}"))
+    return work.enqueue(moved_on(row, state="waiting", due=work.at, attempts=0, note=f"{by}: {reason}"))
 
 
 def _waiting_for(work: UnitOfWork, key: str, states: tuple[str, ...]) -> QueueRow:

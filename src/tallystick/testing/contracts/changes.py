@@ -82,12 +82,12 @@ def do(store: Store, machine: str, id: str, command: str, *, key: str, **args: o
 def call_row(id: str, *, asked: str = AT, state: str = "open", **more: Any) -> CallRow:
     return attrs.evolve(
         CallRow(id, f"key of {id}", "hold", "gift_card", "c1", "BRL", '{"amount":5}', "[]", False, state, 1, AT, asked),
-        **more,
+        **{"hash": "h", **more},
     )
 
 
 def queue_row(key: str, *, due: str = AT, **more: Any) -> QueueRow:
-    return attrs.evolve(QueueRow(key, "payment", "p1", "settle", '{"amount":5}', due), **more)
+    return attrs.evolve(QueueRow(key, "payment", "p1", "settle", '{"amount":5}', due, hash="h"), **more)
 
 
 def snapshot(store: Store) -> dict[str, object]:

@@ -1,0 +1,112 @@
+"""A call or a queued command that somebody has changed in the database stays visibly changed, whatever comes after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+import tallystick
+from tallystick.errors import Invalid
+from tallystick.provider.scripted import Reply, ScriptedProvider
+from tallystick.store.sqlite import SqliteStore
+
+NOW = datetime.now(timezone.utc)
+WHO = {"by": "ann", "reason": "r"}
+
+
+def change(books: tallystick.Books, statement: str) -> None:
+    """What somebody does who has the file, with every trigger lifted."""
+    store = books.engine.store
+    assert isinstance(store, SqliteStore)
+    with closing(sqlite3.connect(store.path)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        assert connection.execute(statement).rowcount == 1
+        connection.commit()
+
+
+def found(books: tallystick.Books) -> set[str]:
+    return {each.code for each in books.verify().findings}
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[tallystick.Books]:
+    """A card with 100.00; 30.00 of it held by a payment, of which 7.00 ship later."""
+    with tallystick.open(str(tmp_path / "books.db")) as books:
+        books.sell_electronic("c", "100.00", "BRL", order="o", key="sell")
+        books.authorize("p", "c", "30.00", order="o", key="hold")
+        books.settle("p", "7.00", key="later", due=NOW - timedelta(hours=1))
+        yield books
+
+
+def test_a_changed_command_waits_for_a_person_also_when_its_payment_has_ended(books: tallystick.Books) -> None:
+    change(books, "UPDATE queue SET args = replace(args, '700', '900') WHERE key = 'later'")
+    books.cancel("p", key="cancel")
+    (stuck,) = books.stuck().queue
+    assert (stuck.row.key, stuck.row.state) == ("later", "waiting")
+    assert found(books) == {"queue_hash"}
+    assert books.queue.dismiss("later", **WHO).state == "dismissed"
+    assert (bool(books.stuck()), found(books)) == (False, {"queue_hash"})
+
+
+def withdrawn(books: tallystick.Books) -> None:
+    books.queue.withdraw("later", **WHO)
+    with pytest.raises(Invalid, match="must not be done"):
+        books.settle("p", "7.00", key="later", due=NOW)
+
+
+def done(books: tallystick.Books) -> None:
+    assert books.settle("p", "7.00", key="later").applied
+
+
+def refused(books: tallystick.Books) -> None:
+    """The queue had begun with it when it was changed."""
+    row = books.queue.waiting()[0]
+    books.cancel("p", key="cancel")
+    assert books.queue.run(row.key).result == "refused"
+    books.queue.dismiss("later", **WHO)
+
+
+@pytest.mark.parametrize("after", [withdrawn, done, refused])
+def test_a_changed_command_stays_changed(books: tallystick.Books, after: Callable[[tallystick.Books], None]) -> None:
+    change(books, "UPDATE queue SET due = '2026-01-01T00:00:00.000Z' WHERE key = 'later'")
+    after(books)
+    assert found(books) == {"queue_hash"}
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[tallystick.Books]:
+    """With a remote provider: a reload of 7.00 in doubt."""
+    with tallystick.open(str(tmp_path / "remote.db"), provider="scripted") as books:
+        books.sell_electronic("c", "100.00", "BRL", order="o", key="sell")
+        provider = books.engine.provider
+        assert isinstance(provider, ScriptedProvider)
+        provider.reply_with([Reply.read("lost_after")])
+        with pytest.raises(tallystick.InDoubt):
+            books.reload("c", "7.00", key="doubt")
+        yield books
+
+
+def test_a_changed_call_stays_changed_when_a_person_ends_it(remote: tallystick.Books) -> None:
+    change(remote, "UPDATE call SET attempts = 3 WHERE key = 'doubt'")
+    (open_call,) = remote.stuck().calls
+    remote.engine.resolve(open_call.row.id, "declined", **WHO)
+    assert found(remote) == {"call_hash"}
+
+
+def test_a_call_that_is_said_to_be_unavailable_is_not_made_again(remote: tallystick.Books) -> None:
+    """Somebody has put an end under a call that was done: once more would put its money on the card twice."""
+    remote.reload("c", "3.00", key="once")
+    provider = remote.engine.provider
+    assert isinstance(provider, ScriptedProvider)
+    contacts = len(provider.contacts)
+    change(remote, "UPDATE call SET state = 'unavailable' WHERE key = 'once'")
+    with pytest.raises(tallystick.Refused, match="was changed in the database; it is not made again"):
+        remote.reload("c", "3.00", key="once")
+    assert len(provider.contacts) == contacts
+    assert "call_hash" in found(remote)
