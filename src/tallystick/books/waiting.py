@@ -25,7 +25,7 @@ from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.provider.protocol import Result
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, stamp
 
 CARD, PAYMENT = "gift_card", "payment"
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
@@ -168,8 +168,7 @@ def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = N
     """
     before = (now or engine.now()) - age
     with engine.store.reading() as reading:
-        held = [payment for payment in reading.all(PAYMENT) if payment.accounts["held"]]
-        holds = [_hold(reading, payment) for payment in held]
+        holds = [_hold(reading, each) for each in reading.standing(PAYMENT, "held", created_before=stamp(before))]
     return sorted((hold for hold in holds if hold.since < before), key=lambda hold: (hold.since, hold.payment))
 
 
@@ -230,9 +229,8 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
         queue = [_queued(engine, reading, row) for row in queued if row.state in ENDED or is_changed(row)]
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
-            for each in reading.all(PAYMENT)
-            if each.accounts["uncovered"]
-            and not any(row.cause and not is_changed(row) for row in reading.waiting(*each.ref))
+            for each in reading.standing(PAYMENT, "uncovered")
+            if not _is_followed(reading, each)
         ]
         late = tuple(_late_answers(reading))
     return Stuck(tuple(calls), tuple(queue), tuple(uncovered), late)

@@ -108,7 +108,8 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
     machine = machines.at(entity.machine, entity.machine_version)
     calls = [row for row in reading.calls() if entity.ref in row.refs]
     sent_again = [row for row in reading.calls_on(*entity.ref) if row.state != "open" and row.attempts > 1 and row.note]
-    waiting = [row for state in ("waiting", *ENDED) for row in reading.queue(state=state)]
+    given_up = [row for state in ENDED for row in reading.queue(state=state)]
+    queue = [*reading.waiting(*entity.ref), *(row for row in given_up if (row.machine, row.entity) == entity.ref)]
     linked = [
         {"machine": other.name, "id": each.id, "state": each.state, "as": link}
         for other in machines.values()
@@ -127,7 +128,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         "linked": linked,
         "calls": [call(row) for row in calls],
         "sent_again": [call(row) for row in sent_again],
-        "queue": [queued(row) for row in waiting if (row.machine, row.entity) == entity.ref],
+        "queue": [queued(row) for row in queue],
         "life": [entry(record) for record in reading.journal(entity.machine, entity.id)],
     }
 

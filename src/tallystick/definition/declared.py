@@ -48,6 +48,7 @@ class Account:
     name: str
     says: str
     kept: bool = False  # value may stay here in a final state
+    indexed: bool = False  # entities on which value stands here are found by that
 
 
 @attrs.frozen

@@ -75,7 +75,7 @@ class Declarations:
             self._check_name(key)
             record = body.value if isinstance(body.value, dict) else {"says": body}
             says = record["says"].value if "says" in record else ""
-            self.accounts[key.value] = Account(key.value, says, flag(record, "kept"))
+            self.accounts[key.value] = Account(key.value, says, flag(record, "kept"), flag(record, "indexed"))
         for key, body in self.pairs("outside"):
             record = body.value if isinstance(body.value, dict) else {"says": body}
             self.outside[key.value] = record["says"].value if "says" in record else ""

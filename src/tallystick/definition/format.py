@@ -308,7 +308,8 @@ DEFINITION = Record({
                        "what an entity knows besides its state"),
     "accounts":    Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value on it means", required=True),
-                           "kept": Key(FLAG, "value may stay on it in a final state")}))),
+                           "kept": Key(FLAG, "value may stay on it in a final state"),
+                           "indexed": Key(FLAG, "entities on which value stands here are found by that")}))),
                        "where value stands inside an entity; never negative"),
     "outside":     Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value from it or to it means", required=True),

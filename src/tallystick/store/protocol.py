@@ -173,13 +173,17 @@ class Reading(Lookup, Protocol):
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
     def all(self, machine: str) -> Iterator[Entity]: ...
 
+    def standing(self, machine: str, account: str, *, created_before: str | None = None) -> Iterator[Entity]:
+        """Entities on whose `account` value stands, the oldest first; by an index, if its page says `indexed`."""
+
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         """Entries by machine, entity and revision; of one machine or one entity if named."""
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         """Waiting commands whose time has come, the longest waiting first."""
 
-    def queue(self, *, state: str | None = None) -> list[QueueRow]: ...
+    def queue(self, *, state: str | None = None) -> list[QueueRow]:
+        """Queued commands, by time; those of one state by an index, unless they were done or laid aside."""
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""

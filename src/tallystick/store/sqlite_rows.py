@@ -24,6 +24,10 @@ _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 _ENTRIES = f"SELECT {_ENTRY}, seq FROM entry"
 _QUEUED = f"SELECT {_QUEUE} FROM queue"
 _ADD_ENTRY = f"INSERT INTO entry ({_ENTRY}) VALUES ({', '.join('?' * (len(EntryRow._fields) - 1))})"
+# By state, in the words of the partial indexes: they are not used where a state is a parameter
+_BY_INDEX = {"waiting": "state = 'waiting'"} | {
+    state: f"{schema.GIVEN_UP} AND state = '{state}'" for state in ("refused", "declined", "parked")
+}
 
 
 class SqliteReading:
@@ -39,6 +43,12 @@ class SqliteReading:
         """Give up the last statement. While one is kept, closing the connection does not undo its transaction."""
         with suppress(sqlite3.Error):  # the connection is closed already
             self._cursor.close()
+
+    def _own_cursor(self) -> sqlite3.Cursor:
+        """For rows that are read one by one, while others are looked up."""
+        cursor = self._cursor.connection.cursor()
+        cursor.row_factory = None
+        return cursor
 
     def look(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
         keys = list(keys)
@@ -69,9 +79,13 @@ class SqliteReading:
 
     def all(self, machine: str) -> Iterator[Entity]:
         table = self._tables[machine]
-        cursor = self._cursor.connection.cursor()
-        cursor.row_factory = None
-        for row in cursor.execute(f"{table.select} ORDER BY id"):
+        for row in self._own_cursor().execute(f"{table.select} ORDER BY id"):
+            yield table.entity(row)
+
+    def standing(self, machine: str, account: str, *, created_before: str | None = None) -> Iterator[Entity]:
+        table = self._tables[machine]
+        select = f'{table.select} WHERE "{account}" > 0 AND created < ? ORDER BY created, id'
+        for row in self._own_cursor().execute(select, (created_before or "~",)):
             yield table.entity(row)
 
     def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
@@ -93,10 +107,8 @@ class SqliteReading:
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         terms = [f"{name} = ?" for name, value in (("machine", machine), ("entity", id)) if value is not None]
         where = f" WHERE {' AND '.join(terms)}" if terms else ""
-        cursor = self._cursor.connection.cursor()
-        cursor.row_factory = None
         given = [value for value in (machine, id) if value is not None]
-        for row in cursor.execute(f"{_ENTRIES}{where} ORDER BY machine, entity, revision", given):
+        for row in self._own_cursor().execute(f"{_ENTRIES}{where} ORDER BY machine, entity, revision", given):
             yield EntryRow._make(row)
 
     def chronicle(self, last: int) -> list[EntryRow]:
@@ -130,7 +142,7 @@ class SqliteReading:
         return [CallRow(*row) for row in rows.fetchall()]
 
     def all_calls(self) -> Iterator[CallRow]:
-        for row in self._cursor.execute(f"SELECT {_CALL} FROM call ORDER BY id").fetchall():
+        for row in self._own_cursor().execute(f"SELECT {_CALL} FROM call ORDER BY id"):
             yield CallRow(*row)
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
@@ -149,7 +161,9 @@ class SqliteReading:
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
-        rows = self._cursor.execute(f"{_QUEUED} WHERE state = coalesce(?, state) ORDER BY due, key", (state,))
+        which = "" if state is None else f" WHERE {_BY_INDEX.get(state, 'state = ?')}"
+        given = [] if state is None or state in _BY_INDEX else [state]
+        rows = self._cursor.execute(f"{_QUEUED}{which} ORDER BY due, key", given)
         return [QueueRow(*row) for row in rows.fetchall()]
 
     def find(self, text: str) -> list[Ref]:

@@ -25,7 +25,9 @@ from tallystick.store.protocol import DeclaredStep, KeptPage
 MIGRATIONS: Mapping[str, Sequence[str]] = {
     "journal": ["machine", "transition", "entry", "posting", "call", "queue"],
     "guard": ["shared"],
+    "looks": [],
 }
+GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -169,11 +171,19 @@ def _fact(fact: Fact, choices: dict[str, None]) -> str:
 
 
 def indexes(versions: Sequence[Machine]) -> list[str]:
-    """Indexes by link, to sum over what is linked; by card number; and by what the page wants to be found by."""
+    """Indexes by link, to sum over what is linked; by card number; and by what the page wants to be found by.
+
+    An index by an account has only the few rows on which value stands there, the oldest first.
+    """
     name = versions[-1].name
     found = (fact for fact in facts_over(versions).values() if not fact.unique)
     facts = [fact.name for fact in found if fact.indexed or fact.type.kind in ("link", "number")]
-    return [f'CREATE INDEX "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts]
+    accounts = [each.name for each in versions[-1].accounts.values() if each.indexed]
+    return [
+        *(f'CREATE INDEX IF NOT EXISTS "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts),
+        *(f'CREATE INDEX IF NOT EXISTS "{name}_{account}_stands" ON "{name}" ("created") WHERE "{account}" > 0'
+          for account in accounts),
+    ]  # fmt: skip
 
 
 def unique_index(versions: Sequence[Machine]) -> list[str]:
@@ -201,8 +211,7 @@ def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> N
         both = ", ".join(f'"{column}"' for column in new if column in old)
         connection.execute(f'INSERT INTO "{name}" ({both}) SELECT {both} FROM "{name}__old"')
         connection.execute(f'DROP TABLE "{name}__old"')
-    made = indexes(versions) if found is None or found[0] != wanted else []
-    for statement in [*made, *unique_index(versions)]:
+    for statement in [*indexes(versions), *unique_index(versions)]:
         connection.execute(statement)
 
 

@@ -144,6 +144,7 @@ class Calls:
         put(store, Changes(queue={"e": told}))
         with store.reading() as look:
             assert look.queue(state="parked") == [told]
+            assert look.queue(state="done") == [rows[3]]
 
 
 class Shared:

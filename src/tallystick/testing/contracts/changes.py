@@ -30,10 +30,12 @@ def changes(plan: Plan, key: str, at: str = AT) -> Changes:
     return made
 
 
-def born(id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", **facts: object) -> Changes:
+def born(
+    id: str, machine: str = "gift_card", *, key: str = "", currency: str = "BRL", at: str = AT, **facts: object
+) -> Changes:
     given = {"form": "electronic", **facts} if machine == "gift_card" else facts
     _, known = arguments.created(MACHINES[machine], {"currency": currency, **arguments.in_minor_units(given)})
-    return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}")
+    return changes(resolve.create(MACHINES[machine], id, currency, known), key or f"{machine}/{id}", at)
 
 
 def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
@@ -44,8 +46,8 @@ def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: 
     return changes(resolve.complete(MACHINES, intent), key)
 
 
-def put(store: Store, what: Changes) -> Changes:
-    store.run(lambda transaction: transaction.write(what, AT))
+def put(store: Store, what: Changes, at: str = AT) -> Changes:
+    store.run(lambda transaction: transaction.write(what, at))
     return what
 
 
@@ -60,9 +62,9 @@ def stopped(store: Store, what: Changes) -> None:
     store.run(stops)
 
 
-def funded(store: Store, id: str = "c1", amount: str = "50.00") -> None:
-    """A card with money on it and a payment that holds 10.00 of it: p-c1."""
-    put(store, born(id))
+def funded(store: Store, id: str = "c1", amount: str = "50.00", at: str = AT) -> None:
+    """A card with money on it, made at that time, and a payment that holds 10.00 of it: p-c1."""
+    put(store, born(id, at=at), at)
     for command, args in (("allocate", {}), ("activate", {}), ("issue", {"amount": amount})):
         do(store, "gift_card", id, command, key=f"{id}/{command}", **args)
     put(store, born(f"p-{id}", "payment", order="o1", card=id))

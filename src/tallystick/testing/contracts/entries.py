@@ -198,6 +198,20 @@ class Entries:
             assert [each.id for each in look.linked("payment", "card", "c1")] == ["p1", "p2"]
             assert look.linked("payment", "card", "c2") == []
 
+    def test_where_value_stands_is_found_the_oldest_first(self, store: Store) -> None:
+        for id, at in (("c2", "2026-03-01T12:00:01.000Z"), ("c3", "2026-03-01T12:00:02.000Z"), ("c1", AT)):
+            funded(store, id, at=at)
+        do(store, "payment", "p-c3", "settle", key="ship", amount="4.00")
+        do(store, "payment", "p-c2", "cancel", key="back")
+        with store.reading() as look:
+            assert [each.id for each in look.standing("payment", "held")] == ["p-c1"]
+            (open_part,) = look.standing("payment", "uncovered")
+            assert (open_part.id, open_part.accounts["uncovered"]) == ("p-c3", 600)
+            assert [each.id for each in look.standing("gift_card", "available")] == ["c1", "c2", "c3"]
+            early = look.standing("gift_card", "available", created_before="2026-03-01T12:00:02.000Z")
+            assert [each.id for each in early] == ["c1", "c2"], "not what was made at that very moment"
+            assert list(look.standing("gift_card", "available", created_before=AT)) == []
+
     def test_found_by_id_in_any_machine_and_by_number(self, store: Store) -> None:
         put(store, born("c1", number="6000123412340281"))
         put(store, born("c3", number="6000123412340282"))

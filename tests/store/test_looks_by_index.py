@@ -1,0 +1,167 @@
+"""What people and schedulers look at often does not grow with the books: SQLite's own plans say so.
+
+Each look is taken with a connection that keeps every statement as it was executed, with its parameters. A plan may go
+through a whole table only if that has as many rows as there are pages, and through a whole index only if that is a
+partial one, which has the few rows of what waits.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick.books.books import Books
+from tallystick.books.waiting import holds_older_than
+from tallystick.cli import as_json
+from tallystick.engine.engine import Engine
+from tallystick.money import Money
+from tallystick.provider.local import LocalProvider
+from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.contracts.changes import MACHINES, pages
+
+AS_MANY_AS_PAGES = {"machine", "transition"}
+STATEMENTS: list[tuple[str, Any]] = []
+
+
+class KeepingCursor(sqlite3.Cursor):
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        STATEMENTS.append((sql, parameters))
+        return super().execute(sql, parameters)
+
+
+class Keeping(sqlite3.Connection):
+    def cursor(self, factory: Any = KeepingCursor) -> Any:
+        return super().cursor(factory)
+
+
+@pytest.fixture
+def books(tmp_path: Path) -> Iterator[Books]:
+    """Cards, a hold, an uncovered part, a tender, and a command of each kind in the queue."""
+    books = Books(Engine(MACHINES, SqliteStore(tmp_path / "books.db", connections=Keeping), LocalProvider()))
+    for id in ("c1", "c2"):
+        books.sell_electronic(id, "50.00", "BRL", order="o", key=f"sale of {id}")
+    books.authorize("p1", "c1", "20.00", order="o1", key="hold")
+    books.settle("p1", "5.00", keep_hold=True, due=books.engine.now() + timedelta(days=1), key="later")
+    plan = books.plan(Money.parse("40.00", "BRL"), ["c1", "c2"])
+    books.authorize_all(plan, order="o2", key="tender")
+    yield books
+    books.close()
+
+
+def plans(books: Books) -> list[tuple[str, str]]:
+    """Each statement that was kept, and what its plan does with a table."""
+    with sqlite3.connect(books.engine.store.path) as sql:  # type: ignore[attr-defined]
+        return [
+            (statement, step)
+            for statement, parameters in STATEMENTS if statement.startswith(("SELECT", "UPDATE", "DELETE", "INSERT"))
+            for *_, step in sql.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]  # fmt: skip
+
+
+def growing(books: Books) -> list[tuple[str, str]]:
+    """The steps that read more the more the books have lived."""
+    with sqlite3.connect(books.engine.store.path) as sql:  # type: ignore[attr-defined]
+        partial = {
+            name for (name,) in sql.execute(
+                "SELECT list.name FROM sqlite_master, pragma_index_list(sqlite_master.name) AS list"
+                " WHERE sqlite_master.type = 'table' AND list.partial"
+            )
+        }  # fmt: skip
+    found = []
+    for statement, step in plans(books):
+        whole = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
+        if whole and whole[1] not in AS_MANY_AS_PAGES and whole[2] not in partial:
+            found.append((statement, step))
+    return found
+
+
+def show(books: Books, machine: str, id: str) -> object:
+    with books.engine.store.reading() as reading:
+        entity = reading.entity(machine, id)
+        assert entity is not None
+        return as_json.life(books.engine.machines, reading, entity)
+
+
+LOOKS: dict[str, Callable[[Books], object]] = {
+    "stuck": lambda books: books.stuck(),
+    "waiting": lambda books: books.waiting(),
+    "queue.waiting": lambda books: books.queue.waiting("payment", "p1"),
+    "holds": lambda books: holds_older_than(books.engine, timedelta(0)),
+    "show a card": lambda books: show(books, "gift_card", "c1"),
+    "show a payment": lambda books: show(books, "payment", "p1"),
+    "show a tender": lambda books: show(books, "tender", "o2"),
+    "find": lambda books: books.find(str(books.card("c1").number)),
+    "card": lambda books: books.card("c1"),
+    "payment": lambda books: books.payment("p1"),
+    "tender": lambda books: books.tender("o2"),
+    "history": lambda books: books.history("payment", "p1"),
+    "may": lambda books: books.may("payment", "p1", "settle", amount="1.00"),
+    "would": lambda books: books.would(lambda books: books.cancel("p1", key="would")),
+    "due": lambda books: books.run_due(),
+    "recover": lambda books: books.recover(),
+    "balance": lambda books: books.balance(str(books.card("c1").number), currency="BRL", client="a"),
+    "pay": lambda books: books.authorize("p3", "c2", "1.00", order="o3", key="pay"),
+    "settle": lambda books: books.settle("p1", "1.00", key="settle"),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_look_and_no_command_reads_what_grows(books: Books, look: str) -> None:
+    STATEMENTS.clear()
+    LOOKS[look](books)
+    assert plans(books), "it has read something"
+    assert growing(books) == []
+
+
+def test_what_reads_everything_is_seen_to_do_so(books: Books) -> None:
+    STATEMENTS.clear()
+    books.verify()
+    read = {step.split()[1] for _, step in growing(books)}
+    assert {"entry", "gift_card", "payment", "call", "queue"} <= read
+
+
+def test_a_hold_is_not_read_before_it_can_be_old(books: Books) -> None:
+    """The age of a hold is that of an entry, and no entry of a payment is older than the payment."""
+    assert {each.payment for each in holds_older_than(books.engine, timedelta(0))} == {"p1", "o2/c1", "o2/c2"}
+    STATEMENTS.clear()
+    assert holds_older_than(books.engine, timedelta(hours=1)) == []
+    assert not [statement for statement, _ in STATEMENTS if "FROM entry" in statement]
+
+
+def test_books_from_before_an_index_get_it_when_they_are_opened(books: Books) -> None:
+    path = books.engine.store.path  # type: ignore[attr-defined]
+    wanted = _indexes(path)
+    assert {"queue_given_up", "payment_held_stands", "payment_uncovered_stands"} <= wanted
+    books.close()
+    with sqlite3.connect(path) as sql:
+        for name in ("queue_given_up", "payment_held_stands", "payment_uncovered_stands"):
+            sql.execute(f"DROP INDEX {name}")
+        sql.execute("DELETE FROM _sqlite_migrations WHERE name = 'looks'")
+        sql.execute(
+            "UPDATE machine SET definition = replace(definition, ', indexed: true}', '}') WHERE name = 'payment'"
+        )
+    sql.close()
+    SqliteStore(path).machines(MACHINES)
+    assert _indexes(path) == wanted
+
+
+def test_a_page_that_was_only_reworded_keeps_its_rows_and_gets_its_indexes(books: Books) -> None:
+    path = books.engine.store.path  # type: ignore[attr-defined]
+    before = _indexes(path)
+    books.close()
+    redeemed = "redeemed: {says: Earned by shipments., kept: true"
+    SqliteStore(path).machines(pages(payment=lambda text: text.replace(redeemed, f"{redeemed}, indexed: true")))
+    assert _indexes(path) == before | {"payment_redeemed_stands"}
+
+
+def _indexes(path: str) -> set[str]:
+    with sqlite3.connect(path) as sql:
+        found = {name for (name,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+    sql.close()
+    return found
