@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tallystick.books.books import Books
+    from tallystick.books.feed import Subscriber, Tail
     from tallystick.books.history import Entry
     from tallystick.books.open import open
     from tallystick.books.views import Card, Payment, Plan, Sale, Tender
@@ -68,6 +69,7 @@ else:  # at run time each is loaded when it is first named
         ],
         "engine.verify": ["Finding", "Report"],
         "books.books": ["Books"],
+        "books.feed": ["Subscriber", "Tail"],
         "books.history": ["Entry"],
         "books.open": ["open"],
         "books.views": ["Card", "Payment", "Plan", "Sale", "Tender"],
@@ -135,6 +137,8 @@ __all__ = [
     "ShortApproval",
     "StoreBusy",
     "StoreError",
+    "Subscriber",
+    "Tail",
     "TallystickError",
     "Tender",
     "Unavailable",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
+from tallystick.books.feed import AT_ONCE, Subscriber, Tail, subscriber, tail
 from tallystick.books.history import Entry, history
 from tallystick.core.entity import Entity, Ref
 from tallystick.engine.engine import GRACE, Engine, utc_now
@@ -103,6 +104,26 @@ class BaseBooks:
             NotFound: there is no such machine or entity.
         """
         return history(self.engine, machine, id)
+
+    def tail(self, after: str | None = None, limit: int = AT_ONCE) -> Tail:
+        """Up to `limit` entries of the whole books after a cursor, in the order of their commits, and the next cursor.
+
+        Without a cursor it begins at the first entry. Nothing is missed, whoever writes meanwhile.
+
+        Raises:
+            Invalid: `after` is no cursor of these books; `limit` is not from 1 to 1,000.
+        """
+        return tail(self.engine, after, limit)
+
+    def subscribe(self, name: str, *, begin: str | None = None) -> Subscriber:
+        """A reader of the feed whose cursor the books keep: `read`, do your work, `acknowledge`.
+
+        `begin`: the cursor at which a new name begins; without it, at the first entry.
+
+        Raises:
+            Invalid: the name is no printable text of at most 200 characters.
+        """
+        return subscriber(self.engine, name, begin)
 
     @property
     def owner(self) -> Owner | None:

@@ -7,7 +7,7 @@ that it was written under.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -21,6 +21,7 @@ from tallystick.engine.receipt import Move
 from tallystick.errors import NotFound
 from tallystick.masks import mask
 from tallystick.money import Money
+from tallystick.store.protocol import Reading
 from tallystick.store.rows import EntryRow
 
 PAYMENT, CARD = "payment", "gift_card"
@@ -64,13 +65,19 @@ def history(engine: Engine, machine: str, id: str) -> list[Entry]:
         rows = list(reading.journal(machine, id))
         if not rows:
             raise NotFound(machine, id)
-        causes = reading.keyed({each.cause for each in rows if each.cause is not None})
-        makers: dict[str | None, Ref] = {cause: (row.machine, row.entity) for cause, row in causes.items()}
-        found = reading.entities({(machine, id), *makers.values()})
-    entity, versions = found[machine, id], engine.machines
+        return typed(engine, reading, rows)
+
+
+def typed(engine: Engine, reading: Reading, rows: Sequence[EntryRow]) -> list[Entry]:
+    """Entries of any entities, as people read them."""
+    causes = reading.keyed({each.cause for each in rows if each.cause is not None})
+    makers: dict[str | None, Ref] = {cause: (row.machine, row.entity) for cause, row in causes.items()}
+    found = reading.entities({*((row.machine, row.entity) for row in rows), *makers.values()})
+    versions = engine.machines
     return [
-        _entry(each, versions.at(machine, each.machine_version), entity, found[makers.get(each.cause, entity.ref)])
-        for each in rows
+        _entry(row, versions.at(row.machine, row.machine_version), found[ref], found[makers.get(row.cause, ref)])
+        for row in rows
+        for ref in [(row.machine, row.entity)]
     ]
 
 

@@ -22,14 +22,15 @@ from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import Answer, Receipt
 from tallystick.engine.verify import Report as VerifyReport
 from tallystick.masks import mask
+from tallystick.money import Money
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, EntryRow, QueueRow, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.differences import Difference, Reconciliation
+    from tallystick.books.history import Entry
     from tallystick.books.waiting import LateAnswer, OldHold, Stuck, Total, Uncovered, Waiting
-    from tallystick.money import Money
 
 Plain = dict[str, Any]
 
@@ -83,6 +84,27 @@ def entry(row: EntryRow) -> Plain:
         "postings": postings(json.loads(row.postings), row.currency),
         "accounts": amounts(json.loads(row.after), row.currency),
         **named(row, "by", "reason", "key", "cause", "call"),
+    }
+
+
+def fed(of: Entry) -> Plain:
+    """An entry as the feed gives it: with its order, its payment and its card."""
+
+    def shown(values: Mapping[str, object]) -> Plain:
+        return {name: _amount(each) if isinstance(each, Money) else each for name, each in values.items()}
+
+    return {
+        **named(of, "machine", "id", "revision"),
+        "at": stamp(of.at),
+        **named(of, "transition", "command", "phase"),
+        "from": of.from_state,
+        "to": of.to_state,
+        "currency": next((each.currency for each in of.after.values()), None),
+        "postings": [{**named(each, "source", "target"), "amount": _amount(each.amount)} for each in of.moves],
+        "accounts": shown(of.after),
+        "args": shown(of.args),
+        "facts": shown(of.facts),
+        **named(of, "key", "by", "reason", "call", "card", "payment", "order"),
     }
 
 

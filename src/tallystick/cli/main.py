@@ -15,6 +15,7 @@ import click
 
 from tallystick.cli.checking import check, diff
 from tallystick.cli.checkout import checkout
+from tallystick.cli.feed import tail
 from tallystick.cli.looking import history, may, show, verify
 from tallystick.cli.machines import diagram, machines, schema
 from tallystick.cli.provider import adopt, balance, reconcile, sandbox
@@ -28,7 +29,7 @@ from tallystick.masks import redacted
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, key],
     "Execute": [run, due, recover, resolve],
-    "Look": [show, may, history, verify],
+    "Look": [show, may, history, tail, verify],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
     "Machines": [machines, diagram, check, diff, schema],

@@ -12,6 +12,7 @@ from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
 from tallystick.masks import quoted
+from tallystick.store.cursor import seq_of
 from tallystick.store.protocol import DeclaredStep, Done, Found, KeptPage, retried
 from tallystick.store.rows import (
     CALL_ASKS,
@@ -250,6 +251,11 @@ class MemoryStore:
 
     def chronicle(self, last: int) -> list[EntryRow]:
         return self._entries[-last:] if last > 0 else []
+
+    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+        seq = seq_of(after, len(self._entries))
+        rows = self._entries[seq : seq + limit]
+        return rows, str(seq + len(rows))
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         if fact == self._unique(machine):

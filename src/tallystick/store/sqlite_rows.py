@@ -13,6 +13,7 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
+from tallystick.store.cursor import seq_of
 from tallystick.store.protocol import DeclaredStep, Found, KeptPage
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 
@@ -114,6 +115,14 @@ class SqliteReading:
     def chronicle(self, last: int) -> list[EntryRow]:
         rows = self._cursor.execute(f"{_ENTRIES} ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
         return [EntryRow._make(row) for row in reversed(rows)]
+
+    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+        """The only writer gives each entry the next number, so numbers are in the order of the commits."""
+        (newest,) = self._cursor.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
+        seq = seq_of(after, newest)
+        select = f"SELECT {_ENTRY}, seq FROM entry WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = [EntryRow._make(row) for row in self._cursor.execute(select, (seq, limit)).fetchall()]
+        return rows, str(rows[-1].seq if rows else seq)
 
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         table = self._tables[machine]

@@ -6,8 +6,8 @@
 in a file that pytest collects is all of it: each gives a class of tests, one for every promise.
 
 What a store promises stands in `entries` (a write is whole or not at all), `calls` (calls, the queue, texts that
-processes share) and `threads` (definitions, threads, being closed); what a provider promises in `provider`. `changes`
-makes what the store is given: as the core makes it.
+processes share), `feed` (all entries, read on from a cursor) and `threads` (definitions, threads, being closed);
+what a provider promises in `provider`. `changes` makes what the store is given: as the core makes it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from typing import Any
 import pytest
 
 pytest.register_assert_rewrite(
-    f"{__name__}.entries", f"{__name__}.calls", f"{__name__}.threads", f"{__name__}.provider"
+    f"{__name__}.entries", f"{__name__}.calls", f"{__name__}.feed", f"{__name__}.threads", f"{__name__}.provider"
 )
 
 from tallystick.store.protocol import Store  # noqa: E402  # pytest has to know first whose asserts it explains
 from tallystick.testing.contracts.calls import Calls, Shared  # noqa: E402
 from tallystick.testing.contracts.changes import MACHINES  # noqa: E402
 from tallystick.testing.contracts.entries import Entries  # noqa: E402
+from tallystick.testing.contracts.feed import Feed  # noqa: E402
 from tallystick.testing.contracts.provider import Balances, Played, Promises, Record  # noqa: E402
 from tallystick.testing.contracts.threads import Closing, Definitions, Threads  # noqa: E402
 
@@ -35,7 +36,7 @@ __all__ = ["Played", "provider_contract", "store_contract"]
 def store_contract(make_store: Callable[[Path], Store]) -> type[Any]:
     """A class of tests of what `tallystick.store` promises. `make_store` is given a folder of each test's own."""
 
-    class StoreContract(Entries, Calls, Shared, Definitions, Threads, Closing):
+    class StoreContract(Entries, Calls, Shared, Feed, Definitions, Threads, Closing):
         @pytest.fixture
         def store(self, tmp_path: Path) -> Iterator[Store]:
             made = make_store(tmp_path)
