@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from tallystick.testing.faults.story import Story
     from tallystick.testing.faults.torn_log import torn_logs
     from tallystick.testing.fuzzing import strategies
-    from tallystick.testing.fuzzing.fuzzer import fuzz, state_machine
+    from tallystick.testing.fuzzing.fuzzer import fuzz
     from tallystick.testing.fuzzing.report import FuzzReport
     from tallystick.testing.fuzzing.shrink import replay
+    from tallystick.testing.fuzzing.state_machine import state_machine
     from tallystick.testing.fuzzing.world import FuzzFailure, World
 else:  # at run time each is loaded when it is first named
     _LATE = {
@@ -46,9 +47,10 @@ else:  # at run time each is loaded when it is first named
         "faults.recovery_races": ["recovery_races"],
         "faults.story": ["Story"],
         "faults.torn_log": ["torn_logs"],
-        "fuzzing.fuzzer": ["fuzz", "state_machine"],
+        "fuzzing.fuzzer": ["fuzz"],
         "fuzzing.report": ["FuzzReport"],
         "fuzzing.shrink": ["replay"],
+        "fuzzing.state_machine": ["state_machine"],
         "fuzzing.world": ["FuzzFailure", "World"],
     }
     _WHERE = {name: module for module, names in _LATE.items() for name in names}

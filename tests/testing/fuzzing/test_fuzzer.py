@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tallystick.cli.main import main
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.testing.fuzzing.fuzzer import QUIET, fuzz, state_machine, write
+from tallystick.testing.fuzzing.fuzzer import fuzz, write
 from tallystick.testing.fuzzing.shrink import replay
+from tallystick.testing.fuzzing.state_machine import state_machine
 from tallystick.testing.fuzzing.world import World, sentences
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,6 +56,34 @@ def test_the_same_seed_tells_the_same_stories() -> None:
     first, second, other = (fuzz(page(), "travel_voucher", examples=10, seed=seed) for seed in (5, 5, 6))
     assert first.coverage == second.coverage
     assert first.coverage != other.coverage
+
+
+TELL = """
+import json, sys
+from tallystick.definition import reader
+from tallystick.testing.fuzzing.fuzzer import fuzz
+report = fuzz(reader.read({"travel_voucher.yaml": sys.stdin.read()}), "travel_voucher", examples=25)
+print(json.dumps([report.found and report.found.lines, sorted(report.coverage.transitions.items())]))
+"""
+CONSTANTS = "NUMBERS = [" + ", ".join(str(number * 7919) for number in range(100, 900)) + "]"
+
+
+@pytest.mark.parametrize("fault", ["", "an invariant that does not hold"])
+def test_a_seed_tells_the_same_stories_whatever_else_is_imported(fault: str, tmp_path: Path) -> None:
+    """Hypothesis would mix these numbers into what it draws, and with them every story changes."""
+    (tmp_path / "numbers_of_mine.py").write_text(CONSTANTS, encoding="utf-8")
+    text = VOUCHER.replace(*FAULTS[fault][:2]) if fault else VOUCHER
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+        ).stdout
+        for code, hashes in ((TELL, "1"), (f"import hypothesis, numbers_of_mine\n{TELL}", "2"))
+    ]  # fmt: skip
+    assert told[0] == told[1]
+    found, taken = json.loads(told[0])
+    assert bool(found) == bool(fault)
+    assert found or len(taken) > 10
 
 
 def test_every_transition_of_a_small_machine_is_reached_and_most_replies() -> None:
@@ -195,7 +227,10 @@ def test_an_invariant_of_the_user_is_a_function() -> None:
 
 def test_hypothesis_runs_the_machine_as_a_test_of_its_own() -> None:
     made = state_machine(page(), ["travel_voucher"], invariants=[never_much])
-    few = settings(QUIET, max_examples=30, stateful_step_count=20)
+    few = settings(
+        max_examples=30, stateful_step_count=20, deadline=None, database=None, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     with pytest.raises(AssertionError, match="never_much"):
         run_state_machine_as_test(seed(1)(made), settings=few)
 

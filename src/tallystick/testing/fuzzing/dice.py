@@ -1,4 +1,4 @@
-"""Where the choices of a walk come from: one number decides all of them, so a walk can be gone again."""
+"""Where the choices of a walk come from: one seed decides all of them, so a walk can be gone again."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Item = TypeVar("Item")
 
 
 class Dice:
-    """Where choices come from, made of one number: drawing each from Hypothesis would take most of a step's time."""
+    """Where choices come from, made of one seed: drawing each from Hypothesis would take most of a step's time."""
 
-    def __init__(self, number: int) -> None:
-        self._random = Random(number)  # noqa: S311  # a walk, no secret
+    def __init__(self, seed: int | str) -> None:
+        self._random = Random(seed)  # noqa: S311  # a walk, no secret
 
     def below(self, number: int) -> int:
         """A whole number from 0 up, less than `number`."""

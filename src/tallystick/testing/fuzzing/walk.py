@@ -24,6 +24,7 @@ from tallystick.testing.fuzzing.invariants import UserInvariant
 from tallystick.testing.fuzzing.step_checks import StepChecks
 from tallystick.testing.fuzzing.world import World
 
+TOWARDS = 5  # steps towards a goal at once: most of a story
 PATIENCE = 14  # steps after which a goal is given up
 LOOKED_UP = ("found", "found", "found", "ambiguous", "silent")
 
@@ -68,6 +69,11 @@ class Walk:
         if wanted.machine == self.goal.machine and wanted.id is not None:
             self._by = wanted.machine, wanted.id
         self._give(wanted)
+
+    def towards(self, dice: Dice) -> None:
+        """Several steps towards the goal at once."""
+        for _ in range(TOWARDS):
+            self.advance(dice)
 
     def stray(self, dice: Dice) -> None:
         """Any command with any arguments."""
