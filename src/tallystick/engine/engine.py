@@ -50,7 +50,7 @@ from tallystick.engine.sealing import READABLE, Numbers, from_books
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound, nearest
 from tallystick.money import Money
-from tallystick.provider.protocol import Call, Outcome, Provider, Reason, Repeating, Result
+from tallystick.provider.protocol import Able, Call, Outcome, Provider, Reason, Repeating, Result
 from tallystick.store.protocol import Store
 from tallystick.store.rows import CallRow, is_changed, stamp
 
@@ -97,8 +97,9 @@ class Engine:
         later = partial(next_try, clock, random or Random())  # noqa: S311  # jitter only
         self._clock = clock
         self._context = steps.Context(
-            self.machines, numbers, clock, ids, later, provider, Pins(pin_policy, provider, numbers)
-        )
+            self.machines, numbers, clock, ids, later, provider, Pins(pin_policy, provider, numbers),
+            owner.Gate(provider), isinstance(provider, Able),
+        )  # fmt: skip
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
         self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
         self.balances = Balances(self.machines, store, self._commits, numbers, provider)

@@ -13,7 +13,7 @@ Only a provider that checks PINs knows them, so with another one the policy dema
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import attrs
 
@@ -38,6 +38,11 @@ class Pins:
     policy: PinPolicy
     provider: Provider
     numbers: Numbers
+    checks: bool = attrs.field(init=False)  # the provider checks PINs
+
+    @checks.default
+    def _checks(self) -> bool:
+        return isinstance(self.provider, ChecksPins)
 
     def __attrs_post_init__(self) -> None:
         known = get_args(PinPolicy)
@@ -61,6 +66,6 @@ class Pins:
         has_pin, number = asked.args.get(HAS_PIN), asked.entity.facts.get("number")
         if self.policy == "optional" or has_pin is False or (self.policy == "if_known" and not has_pin):
             return False
-        return isinstance(self.provider, ChecksPins) and self.provider.needs_pin(
+        return self.checks and cast(ChecksPins, self.provider).needs_pin(
             self.numbers.opened(str(number)) if number is not None else ""
         )

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -51,10 +51,12 @@ class Context:
     later: Later
     provider: Provider
     pins: Pins
+    gate: owner.Gate
+    able: bool  # the provider says what it can do beyond what all can
 
     @property
     def abilities(self) -> Collection[str]:
-        return self.provider.abilities if isinstance(self.provider, Able) else ()
+        return cast(Able, self.provider).abilities if self.able else ()
 
 
 def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) -> list[Any]:
@@ -63,7 +65,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     Raises:
         StoreError: the books are another provider's.
     """
-    owner.admit(transaction, context.provider)
+    context.gate.admit(transaction)
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
         context.numbers, context.pins, context.abilities,
