@@ -35,20 +35,28 @@ class Connections:
         Raises:
             StoreError: the file cannot be opened.
         """
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._open()
+        connection = self.take()
         try:
             yield connection
         finally:
-            try:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                self._idle.append(connection)
-            except sqlite3.Error:
-                with suppress(sqlite3.Error):
-                    connection.close()
+            self.give_back(connection)
+
+    def take(self) -> sqlite3.Connection:
+        """A connection that nobody else uses until it is given back. Raises StoreError: the file cannot be opened."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        """Keep it for the next use. What it has begun and not committed is undone."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self._idle.append(connection)
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                connection.close()
 
     def close(self) -> None:
         _close_all(self.process, self._idle)

@@ -50,7 +50,14 @@ class EntryRow(NamedTuple):
         return f"<EntryRow {self.revision} of {self.machine} {self.entity!r}: {did}>"
 
 
-encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+_encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_make = json.encoder.c_make_encoder  # type: ignore[attr-defined]  # None where Python has no C accelerator
+_in_c = _make and _make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+
+
+def encode(value: object) -> str:
+    """As JSON, in one line. `JSONEncoder.encode` makes its C encoder anew for each value: two thirds of its time."""
+    return "".join(_in_c(value, 0)) if _in_c else _encoder.encode(value)
 
 
 def chained(before: str, fields: tuple[object, ...]) -> str:
@@ -59,7 +66,7 @@ def chained(before: str, fields: tuple[object, ...]) -> str:
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
 
 
-@attrs.frozen
+@attrs.define
 class Stamp:
     """What a command adds to each of its entries."""
 
@@ -179,9 +186,10 @@ def stamp(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
     try:
-        return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")[:-6] + "Z"
+        moment = moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
     except OverflowError:
         raise Invalid(f"{moment} lies outside the years that can be kept") from None
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 @attrs.frozen
@@ -266,16 +274,16 @@ def with_linked(
 ) -> dict[Ref, Entity]:
     """These entities and all that they link to, with one load for each step along the links."""
     found: dict[Ref, Entity] = {}
-    wanted, seen = list(dict.fromkeys(refs)), set[Ref]()
+    wanted = list(dict.fromkeys(refs))
+    seen = set(wanted)
     while wanted:
-        seen.update(wanted)
         loaded = load(wanted)
         found |= loaded
-        links = {
-            (target, str(entity.facts[fact])): None
-            for entity in loaded.values()
-            for fact, target in machines.at(entity.machine, entity.machine_version).links.items()
-            if entity.facts.get(fact) is not None
-        }
-        wanted = [ref for ref in links if ref not in seen]
+        wanted = []
+        for entity in loaded.values():
+            for fact, target in machines.at(entity.machine, entity.machine_version).links.items():
+                id = entity.facts.get(fact)
+                if id is not None and (ref := (target, str(id))) not in seen:
+                    seen.add(ref)
+                    wanted.append(ref)
     return found

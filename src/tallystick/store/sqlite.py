@@ -53,10 +53,14 @@ class SqliteStore:
         self._connections = Connections(self.path, self._timeout, self.connections)
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A connection of this process. Connections must not cross a fork."""
+        """A connection of this process."""
+        return self._of_this_process().one()
+
+    def _of_this_process(self) -> Connections:
+        """Connections must not cross a fork."""
         if self._connections.process != os.getpid():
             self._start()
-        return self._connections.one()
+        return self._connections
 
     def close(self) -> None:
         self._connections.close()
@@ -65,14 +69,23 @@ class SqliteStore:
         return retried(self._run, job) if connection is None else self._join(connection, job)
 
     def _run(self, job: Callable[[SqliteTransaction], Done]) -> Done:
-        with self._connection() as connection, self._writing:
-            try:
-                _begin(connection)
-                with closing(SqliteTransaction(connection, self._tables, self._machines)) as transaction:
-                    done = job(transaction)
-            except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}; nothing was written") from error
-            self._commit(connection)
+        """Each command comes through here, so nothing is nested that need not be: a generator costs a microsecond."""
+        connections = self._of_this_process()
+        connection = connections.take()
+        try:
+            with self._writing:
+                try:
+                    _begin(connection)
+                    transaction = SqliteTransaction(connection, self._tables, self._machines)
+                    try:
+                        done = job(transaction)
+                    finally:
+                        transaction.close()
+                except sqlite3.Error as error:
+                    raise StoreError(f"{self.path}: {error}; nothing was written") from error
+                self._commit(connection)
+        finally:
+            connections.give_back(connection)
         return done
 
     def _commit(self, connection: sqlite3.Connection) -> None:

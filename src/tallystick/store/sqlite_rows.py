@@ -24,6 +24,7 @@ _CALL = ", ".join(field.name for field in attrs.fields(CallRow))
 _QUEUE = ", ".join(field.name for field in attrs.fields(QueueRow))
 _ENTRIES = f"SELECT {_ENTRY}, seq FROM entry"
 _QUEUED = f"SELECT {_QUEUE} FROM queue"
+_KNOWN = "SELECT 1 FROM entry WHERE key = ?1 UNION ALL SELECT 1 FROM queue WHERE key = ?1"
 _ADD_ENTRY = f"INSERT INTO entry ({_ENTRY}) VALUES ({', '.join('?' * (len(EntryRow._fields) - 1))})"
 # By state, in the words of the partial indexes: they are not used where a state is a parameter
 _BY_INDEX = {"waiting": "state = 'waiting'"} | {
@@ -53,6 +54,8 @@ class SqliteReading:
 
     def look(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
         keys = list(keys)
+        if len(keys) == 1 and self._cursor.execute(_KNOWN, keys).fetchone() is None:  # new, as most are
+            return Found(with_linked(self._machines, self.entities, refs), {}, {})
         return Found(with_linked(self._machines, self.entities, refs), self.keyed(keys), self.queued(keys))
 
     def entity(self, machine: str, id: str) -> Entity | None:
@@ -69,14 +72,15 @@ class SqliteReading:
                 found[machine, row[0]] = table.entity(row)
         return found
 
-    def _select(self, select: str, column: str, wanted: list[str]) -> Iterator[tuple[Any, ...]]:
+    def _select(self, select: str, column: str, wanted: list[str]) -> list[tuple[Any, ...]]:
         if len(wanted) == 1:
-            yield from self._cursor.execute(f"{select} WHERE {column} = ?", wanted).fetchall()
-            return
+            return self._cursor.execute(f"{select} WHERE {column} = ?", wanted).fetchall()
+        found = []
         for start in range(0, len(wanted), CHUNK):
             part = wanted[start : start + CHUNK]
             marks = ", ".join("?" * len(part))
-            yield from self._cursor.execute(f"{select} WHERE {column} IN ({marks})", part).fetchall()
+            found += self._cursor.execute(f"{select} WHERE {column} IN ({marks})", part).fetchall()
+        return found
 
     def all(self, machine: str) -> Iterator[Entity]:
         table = self._tables[machine]
