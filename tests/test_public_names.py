@@ -24,6 +24,12 @@ from tallystick import Refusd
 tallystick.Refusd
 tallystick.open("memory:").cancle("p", key="k")
 tallystick.open("memory:").reload("c", 50, key="k")
+
+
+async def typo(books: tallystick.AsyncBooks) -> None:
+    await books.cancle("p", key="k")
+    await books.reload("c", 50, key="k")
+    books.card("c").available
 """
 WELL = """\
 import tallystick
@@ -46,6 +52,16 @@ with tallystick.open("memory:") as books:
         held: Money = paid.after["held"]
         cents: int = paid.after_minor["held"]
     life: list[Entry] = books.history("payment", "p")
+
+
+async def serve() -> None:
+    async with tallystick.aopen("memory:", threads=4) as books:
+        receipt = await books.authorize("p", "c", "40.00", order="o", key="k", allow_partial=True)
+        held: Money = receipt.after["held"]
+        again: Receipt = await books.queue.retry("k", by="ann", reason="so")
+        life: list[Entry] = await books.history("payment", again.id)
+        allowed: bool = (await books.would(lambda books: books.cancel("p", key="c"))).allowed
+        print(held, life, allowed)
 """
 
 
@@ -64,7 +80,10 @@ def test_a_type_checker_sees_the_public_names_and_no_others(tmp_path: Path) -> N
     assert 'typo.py:4: error: Module has no attribute "Refusd"' in said
     assert 'typo.py:5: error: "Books" has no attribute "cancle"' in said
     assert 'typo.py:6: error: Argument 2 to "reload" of "Selling"' in said
-    assert "Found 4 errors" in said
+    assert 'typo.py:10: error: "AsyncBooks" has no attribute "cancle"' in said
+    assert "typo.py:11: error: Argument 2" in said
+    assert 'typo.py:12: error: "Coroutine[Any, Any, Card]" has no attribute "available"' in said
+    assert "Found 7 errors" in said
 
 
 def test_help_and_completion_show_the_public_names_and_no_others() -> None:
@@ -94,7 +113,7 @@ class Source:
         if not self.doc:
             yield ""
         for node in self.node.body:
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 if node.name == "__init__":
                     yield from self._assigned(node)
                 elif not node.name.startswith("_") and not inspect.getdoc(getattr(self.of, node.name)):
@@ -104,7 +123,7 @@ class Source:
                 names = [each.id for each in targets if isinstance(each, ast.Name)]
                 yield from (name for name in names if not self._says(name, node))
 
-    def _assigned(self, init: ast.FunctionDef) -> Iterator[str]:
+    def _assigned(self, init: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
         declared = {each.target.id for each in self.node.body
                     if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)}  # fmt: skip
         for node in ast.walk(init):
@@ -113,6 +132,9 @@ class Source:
                 yield node.attr
 
     def _says(self, name: str, node: ast.stmt | ast.expr) -> bool:
+        verb = getattr(self.of, name, None)  # of another class, with the docstring that it has there
+        if inspect.isroutine(verb) and inspect.getdoc(verb):
+            return True
         if name.startswith("_") or f"`{name}`" in self.doc or re.search(rf"(?m)^\s*{name}: ", self.doc):
             return True
         lines = self.lines[node.lineno - 1 : node.end_lineno]

@@ -2,8 +2,8 @@
 
     books = tallystick.open("sqlite:///books.db")
 
-Start with `open`. `Engine` executes any command of any machine. The errors are in `tallystick.errors`. What is heavy is
-loaded when it is first used, so to import this costs little.
+Start with `open`, or on asyncio with `aopen`. `Engine` executes any command of any machine. The errors are in
+`tallystick.errors`. What is heavy is loaded when it is first used, so to import this costs little.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tallystick.books.async_books import AsyncBooks, aopen
     from tallystick.books.books import Books
     from tallystick.books.feed import Subscriber, Tail
     from tallystick.books.history import Entry
@@ -68,6 +69,7 @@ else:  # at run time each is loaded when it is first named
             "Refused", "ShortApproval", "Unavailable", "Unfinished",
         ],
         "engine.verify": ["Finding", "Report"],
+        "books.async_books": ["AsyncBooks", "aopen"],
         "books.books": ["Books"],
         "books.feed": ["Subscriber", "Tail"],
         "books.history": ["Entry"],
@@ -100,6 +102,7 @@ def __dir__() -> list[str]:
 __all__ = [
     "Answer",
     "Answered",
+    "AsyncBooks",
     "Books",
     "Card",
     "Code",
@@ -143,6 +146,7 @@ __all__ = [
     "Tender",
     "Unavailable",
     "Unfinished",
+    "aopen",
     "load",
     "open",
     "to_transitions",

@@ -71,7 +71,7 @@ class BaseBooks:
         if hasattr(self._closes, "close"):
             self._closes.close()
 
-    def may(self, machine: str, id: str, command: str, **args: object) -> Answer:
+    def may(self, /, machine: str, id: str, command: str, **args: object) -> Answer:
         """Whether a command would be taken now, and why not. Writes nothing.
 
         With its facts, of something that does not exist yet, as if it were created:
