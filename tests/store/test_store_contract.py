@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 
 import tallystick
+from postgres_books import postgres_store
 from tallystick.definition import reader
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machines
@@ -54,6 +55,9 @@ FIRST = MACHINES["gift_card"].version
 
 TestMemory = store_contract(lambda folder: MemoryStore())
 TestSqlite = store_contract(lambda folder: SqliteStore(folder / "books.db"))
+
+TestPostgres = store_contract(lambda folder: postgres_store())
+TestPostgresPartitioned = store_contract(lambda folder: postgres_store(partitions=3))
 
 
 @pytest.fixture
@@ -103,9 +107,7 @@ def test_memory_is_a_store_that_is_forgotten() -> None:
         open_store("memory:").run(lambda transaction: None, connection=object())
 
 
-@pytest.mark.parametrize(
-    "url", ["mysql://host/books", "postgresql://host/books", "", ":memory:", "sqlite:", "sqlite:///"]
-)
+@pytest.mark.parametrize("url", ["mysql://host/books", "postgresql:books", "", ":memory:", "sqlite:", "sqlite:///"])
 def test_no_store_has_this_url(url: str) -> None:
     with pytest.raises(Invalid, match="memory:"):
         open_store(url)

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import ismethod
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tallystick.errors import NotInTransaction, StoreError
 
+Found = TypeVar("Found")
 BUSY = frozenset([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED])
 
 
@@ -91,26 +92,35 @@ class Connections:
                 time.sleep(0.01)
 
 
-def raw_connection(given: Any) -> sqlite3.Connection:
-    """The caller's own connection, with its transaction open.
+def unwrapped(given: Any, kind: type[Found]) -> tuple[Found, bool]:
+    """The driver's own connection, and whether SQLAlchemy has begun a transaction around it.
 
-    A `sqlite3.Connection`, or what SQLAlchemy has around one: a Session, a Connection, a pooled connection. Where
-    SQLAlchemy has begun a transaction and sqlite3 is still waiting for the first write, it is begun here.
+    It is one itself, or what SQLAlchemy has around one: a Session, a Connection, a pooled connection.
 
     Raises:
-        NotInTransaction: it is none of these, or no transaction is open.
+        NotInTransaction: it is none of these.
     """
     begun, found = False, given
     for _ in range(4):
-        if isinstance(found, sqlite3.Connection):
-            break
+        if isinstance(found, kind):
+            return found, begun
         in_transaction = getattr(found, "in_transaction", None)
         begun = begun or (callable(in_transaction) and bool(in_transaction()))
         inner = getattr(found, "driver_connection", None) or getattr(found, "connection", None)
         found = inner() if ismethod(inner) else inner  # a sqlite3.Connection can be called, too
-    if not isinstance(found, sqlite3.Connection):
-        wanted = "a sqlite3.Connection, or SQLAlchemy's Session or Connection"
-        raise NotInTransaction(f"{wanted} is needed to join, not {type(given).__name__}")
+    wanted = f"a {kind.__module__}.{kind.__name__}, or SQLAlchemy's Session or Connection"
+    raise NotInTransaction(f"{wanted} is needed to join, not {type(given).__name__}")
+
+
+def raw_connection(given: Any) -> sqlite3.Connection:
+    """The caller's own connection, with its transaction open.
+
+    Where SQLAlchemy has begun a transaction and sqlite3 is still waiting for the first write, it is begun here.
+
+    Raises:
+        NotInTransaction: it is none of these, or no transaction is open.
+    """
+    found, begun = unwrapped(given, sqlite3.Connection)
     if not found.in_transaction:
         if not begun:
             raise NotInTransaction("the connection has no open transaction; execute BEGIN IMMEDIATE on it first")

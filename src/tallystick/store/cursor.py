@@ -15,9 +15,11 @@ def seq_of(cursor: str | None, newest: int) -> int:
     if cursor is None:
         return 0
     if not (isinstance(cursor, str) and cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
-        raise Invalid(
-            f"{quoted(cursor)[:60]} is no cursor: give one that `tail` gave, or none to begin at the beginning"
-        )
+        raise not_a_cursor(cursor)
     if int(cursor) > newest:
         raise Invalid(f"the cursor {cursor} is of other books: the newest entry of these is {newest}")
     return int(cursor)
+
+
+def not_a_cursor(given: str) -> Invalid:
+    return Invalid(f"{quoted(given)[:60]} is no cursor: give one that `tail` gave, or none to begin at the beginning")

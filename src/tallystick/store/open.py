@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from tallystick.errors import Invalid
 from tallystick.store.protocol import BUSY_TIMEOUT, Store
 
@@ -10,6 +12,7 @@ LONGEST = 86_400  # seconds: a day
 
 def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
     """A store by URL: `memory:`, `sqlite:///books.db` (a relative path), `sqlite:////var/books.db`, or a path.
+    `postgresql://…` is a PostgreSQL; docs/postgresql.md says what else its URL may say.
 
     `busy_timeout`: seconds that a command waits for another process that is writing. After that it is a StoreBusy.
 
@@ -23,8 +26,12 @@ def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
 
         return MemoryStore()
     scheme, colon, rest = url.partition(":")
+    if scheme in ("postgresql", "postgres") and rest.startswith("//"):
+        return _postgres(url, busy_timeout)
     if colon and scheme != "sqlite" and len(scheme) > 1:
-        raise Invalid(f"{scheme}: is no store this version knows; use sqlite:///path/to/books.db or memory:")
+        raise Invalid(
+            f"{scheme}: is no store this version knows; use sqlite:///path/to/books.db, postgresql://… or memory:"
+        )
     path = rest if colon and scheme == "sqlite" else url
     if path.startswith("//") and not path.startswith("///"):
         raise Invalid(
@@ -36,3 +43,11 @@ def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
     from tallystick.store.sqlite import SqliteStore
 
     return SqliteStore(path, busy_timeout=busy_timeout)
+
+
+def _postgres(url: str, busy_timeout: float) -> Store:
+    if find_spec("psycopg") is None:
+        raise Invalid("a PostgreSQL URL needs psycopg: pip install 'tallystick[postgres]'")
+    from tallystick.store.postgres.store import PostgresStore
+
+    return PostgresStore(url, busy_timeout=busy_timeout)

@@ -12,9 +12,9 @@
 Each is loaded when it is first used: it needs `pip install 'tallystick[testing]'`.
 
 The rooms inside, in reading order: `referee` judges what any of the others did and shares no code with it; `store_rows`
-reads a store for it. `fuzzing` writes stories about any page. `faults` kills processes and breaks databases.
-`simulation` runs the whole system from one seed. `contracts` are the tests of a store and of a provider. `plugin` is
-what pytest loads for `pytest --tallystick machines/`.
+reads a store for it. `postgres_server` starts a real PostgreSQL. `fuzzing` writes stories about any page. `faults`
+kills processes and breaks databases. `simulation` runs the whole system from one seed. `contracts` are the tests of a
+store and of a provider. `plugin` is what pytest loads for `pytest --tallystick machines/`.
 
 Only the command line and tests call this room; it may call every other room.
 """

@@ -8,16 +8,17 @@ versions, and the rows are carried over.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from tallystick.core.entity import CREATE, Entity
 from tallystick.definition import reader
+from tallystick.definition.behaviour import digest_of
 from tallystick.definition.declared import Fact
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import StoreError
+from tallystick.errors import MachineChanged, StoreError
 from tallystick.store.connections import code_of
 from tallystick.store.protocol import DeclaredStep, KeptPage
 
@@ -85,16 +86,38 @@ def _statements(text: str) -> Iterator[str]:
 
 
 def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
-    """The given machines and every other version kept in the store, read from its own text.
+    """The given machines and every other version kept in the store."""
+    return with_pages(kept_pages(connection), machines)
+
+
+def with_pages(pages: Sequence[KeptPage], machines: Machines) -> Machines:
+    """The given machines and every other version that is kept, read from its own text.
 
     Machines name each other, so a version is read beside the pages of its time.
     """
     found = {(each.name, each.version): each for each in machines.all()}
-    pages = kept_pages(connection)
     for page in pages:
         if (page.name, page.version) not in found:
             found[page.name, page.version] = kept_machine(pages, page)
     return Machines(list(found.values()))
+
+
+def are_kept(pages: Sequence[KeptPage], machines: Machines) -> bool:
+    """Whether these machines are kept as they are.
+
+    Raises:
+        MachineChanged: a page behaves differently from the kept one with the same version.
+    """
+    kept = {(page.name, page.version): page for page in pages}
+    for machine in machines.all():
+        page = kept.get((machine.name, machine.version))
+        if page is not None and page.digest != digest_of(machine):
+            raise MachineChanged(
+                f"{machine.file}: {machine.name} version {machine.version} behaves otherwise than the version "
+                f"{machine.version} that these books were opened with before; give the changed page a new version"
+            )
+    found = [kept.get((each.name, each.version)) for each in machines.all()]
+    return all(page and page.text == each.text for page, each in zip(found, machines.all(), strict=True))
 
 
 def kept_pages(connection: sqlite3.Connection | sqlite3.Cursor) -> list[KeptPage]:
@@ -128,6 +151,15 @@ def facts_over(versions: Sequence[Machine]) -> dict[str, Fact]:
     return {name: fact for machine in versions for name, fact in machine.facts.items()}
 
 
+def choices_over(versions: Sequence[Machine]) -> dict[str, dict[str, None]]:
+    """Of every fact, what it may be in any version. Nothing: whatever its type takes."""
+    return {
+        fact: dict.fromkeys(choice for machine in versions if fact in machine.facts
+                            for choice in machine.facts[fact].type.choices)
+        for fact in facts_over(versions)
+    }  # fmt: skip
+
+
 def accounts_over(versions: Sequence[Machine]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for machine in versions for name in machine.columns))
 
@@ -136,15 +168,10 @@ def table(versions: Sequence[Machine]) -> str:
     """The CREATE TABLE of a machine, over all its versions, oldest first."""
     name = versions[-1].name
     states = dict.fromkeys(state for machine in versions for state in machine.states)
-    facts = facts_over(versions)
-    choices = {
-        fact: dict.fromkeys(choice for machine in versions if fact in machine.facts
-                            for choice in machine.facts[fact].type.choices)
-        for fact in facts
-    }  # fmt: skip
+    facts, choices = facts_over(versions), choices_over(versions)
     lines = [
         "id TEXT PRIMARY KEY",
-        f"state TEXT NOT NULL CHECK (state IN ({_quoted(states)}))",
+        f"state TEXT NOT NULL CHECK (state IN ({quoted(states)}))",
         "revision INTEGER NOT NULL CHECK (revision > 0)",
         "machine_version INTEGER NOT NULL",
         "currency TEXT NOT NULL",
@@ -164,7 +191,7 @@ def _fact(fact: Fact, choices: dict[str, None]) -> str:
     if type_.kind == "link":
         return f'"{fact.name}" TEXT REFERENCES "{type_.machine}" (id) DEFERRABLE INITIALLY DEFERRED'
     if type_.kind == "choice":
-        return f'"{fact.name}" TEXT CHECK ("{fact.name}" IN ({_quoted(choices)}))'
+        return f'"{fact.name}" TEXT CHECK ("{fact.name}" IN ({quoted(choices)}))'
     if type_.kind == "flag":
         return f'"{fact.name}" INTEGER CHECK ("{fact.name}" IN (0, 1))'
     return f'"{fact.name}" {"INTEGER" if type_.kind in ("money", "count") else "TEXT"}'
@@ -176,14 +203,21 @@ def indexes(versions: Sequence[Machine]) -> list[str]:
     An index by an account has only the few rows on which value stands there, the oldest first.
     """
     name = versions[-1].name
-    found = (fact for fact in facts_over(versions).values() if not fact.unique)
-    facts = [fact.name for fact in found if fact.indexed or fact.type.kind in ("link", "number")]
-    accounts = [each.name for each in versions[-1].accounts.values() if each.indexed]
     return [
-        *(f'CREATE INDEX IF NOT EXISTS "{name}_{fact}" ON "{name}" ("{fact}")' for fact in facts),
+        *(f'CREATE INDEX IF NOT EXISTS "{name}_{fact}" ON "{name}" ("{fact}")' for fact in indexed_facts(versions)),
         *(f'CREATE INDEX IF NOT EXISTS "{name}_{account}_stands" ON "{name}" ("created") WHERE "{account}" > 0'
-          for account in accounts),
+          for account in indexed_accounts(versions)),
     ]  # fmt: skip
+
+
+def indexed_facts(versions: Sequence[Machine]) -> list[str]:
+    """The facts with an index that is not unique."""
+    found = (fact for fact in facts_over(versions).values() if not fact.unique)
+    return [fact.name for fact in found if fact.indexed or fact.type.kind in ("link", "number")]
+
+
+def indexed_accounts(versions: Sequence[Machine]) -> list[str]:
+    return [each.name for each in versions[-1].accounts.values() if each.indexed]
 
 
 def unique_index(versions: Sequence[Machine]) -> list[str]:
@@ -193,7 +227,7 @@ def unique_index(versions: Sequence[Machine]) -> list[str]:
     return [index] if unique else []
 
 
-def _quoted(words: dict[str, None]) -> str:
+def quoted(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 
@@ -225,14 +259,14 @@ class Table:
         self.flags = {name for name, fact in facts_over(versions).items() if fact.type.kind == "flag"}
         self.accounts = accounts_over(versions)
         fixed = ["id", "state", "revision", "machine_version", "currency", "calls", "changing", "hash"]
-        columns = [*fixed, *self.facts, *self.accounts]
+        self.columns = columns = [*fixed, *self.facts, *self.accounts]
         listed = ", ".join(f'"{column}"' for column in columns)
         self.select = f'SELECT {listed} FROM "{self.name}"'
         marks = ", ".join("?" * (len(columns) + 2))
         self.insert = f'INSERT INTO "{self.name}" ({listed}, "created", "updated") VALUES ({marks})'
-        moved = ["state", "revision", "calls", "changing", "hash", "updated", *self.accounts]
-        self.move = self._update(moved)
-        self.change = self._update([*moved, "machine_version", *self.facts])
+        self.moves = ["state", "revision", "calls", "changing", "hash", "updated", *self.accounts]
+        self.changes = [*self.moves, "machine_version", *self.facts]
+        self.move, self.change = self._update(self.moves), self._update(self.changes)
 
     def _update(self, columns: Sequence[str]) -> str:
         """An UPDATE of a row that is as it was read. If it has another revision by now, no row is changed."""

@@ -1,0 +1,100 @@
+"""The SQL of rows: how the columns of an entry, a call, a queued command or an entity are read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from tallystick.store.rows import CallRow, EntryRow, QueueRow
+
+Ask = tuple[str, Sequence[Any]]  # a statement and its values
+
+
+@attrs.frozen
+class Rows:
+    """One table's columns. A single row is written by VALUES, many by arrays: a statement has one text for any number.
+
+    `json` keeps the text as it was written, which is hashed; it is read as text.
+    """
+
+    table: str  # with its schema, quoted
+    names: Sequence[str]
+    types: Mapping[str, str]  # of the columns that are no text
+    more: str = ""  # after the values, such as ON CONFLICT …
+
+    @property
+    def listed(self) -> str:
+        return ", ".join(f'"{name}"' for name in self.names)
+
+    @property
+    def select(self) -> str:
+        columns = (f'"{name}"::text' if self._type(name) == "json" else f'"{name}"' for name in self.names)
+        return f"SELECT {', '.join(columns)} FROM {self.table}"
+
+    def _type(self, name: str) -> str:
+        return self.types.get(name, "text")
+
+    def insert(self, rows: Sequence[Sequence[Any]]) -> Ask:
+        if len(rows) == 1:
+            marks = ", ".join(f"%s::{self._type(name)}" for name in self.names)
+            return f"INSERT INTO {self.table} ({self.listed}) VALUES ({marks}) {self.more}", rows[0]
+        arrays = ", ".join(f"%s::{self._type(name)}[]" for name in self.names)
+        return f"INSERT INTO {self.table} ({self.listed}) SELECT * FROM unnest({arrays}) {self.more}", columns(rows)
+
+    def update(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ask:
+        """Change these columns of entities that are as they were read: after the values come its id and revision."""
+        if len(rows) == 1:
+            sets = ", ".join(f'"{name}" = %s' for name in names)
+            return f"UPDATE {self.table} SET {sets} WHERE id = %s AND revision = %s", rows[0]
+        sets = ", ".join(f'"{name}" = new."{name}"' for name in names)
+        types = [self._type(name) for name in (*names, "id", "revision")]
+        arrays = ", ".join(f"%s::{type_}[]" for type_ in types)
+        new = ", ".join(f'"{name}"' for name in (*names, "_id", "_revision"))
+        where = "WHERE old.id = new._id AND old.revision = new._revision"
+        return f"UPDATE {self.table} AS old SET {sets} FROM unnest({arrays}) AS new ({new}) {where}", columns(rows)
+
+
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def replaces(key: str, names: Sequence[str]) -> str:
+    """Put a row in the place of the one with its key. A trigger refuses a change of what stays."""
+    changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name != key)
+    return f'ON CONFLICT ("{key}") DO UPDATE SET {changed}'
+
+
+class Statements:
+    """Of the tables that every store has, in one schema."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+        json = dict.fromkeys(("args", "postings", "facts", "after", "steps"), "json")
+        types = {**json, "revision": "bigint", "machine_version": "integer", "attempts": "integer",
+                 "secret": "boolean", "unclear": "boolean"}  # fmt: skip
+        entry = [name for name in EntryRow._fields if name != "seq"]
+        call = [field.name for field in attrs.fields(CallRow)]
+        queue = [field.name for field in attrs.fields(QueueRow)]
+        self.entry = Rows(self.named("entry"), entry, types)
+        self.call = Rows(self.named("call"), call, types, replaces("id", call))
+        self.queue = Rows(self.named("queue"), queue, types, replaces("key", queue))
+        self.entries = Rows(self.named("entry"), EntryRow._fields, types).select
+        self.numbered = self.entries.replace(" FROM ", ", xid::text FROM ")
+        keys = f"SELECT machine, entity, revision FROM {self.named('_key')} WHERE key = ANY(%s)"
+        self.keyed = f"{self.entries} WHERE (machine, entity, revision) IN ({keys})"
+        self.queued = f"{self.queue.select} WHERE key = ANY(%s)"
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None) -> Ask:
+        table = self.named("shared")
+        if old is None:
+            return f"INSERT INTO {table} (name, value, until) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", (
+                name,
+                new,
+                until,
+            )
+        return f"UPDATE {table} SET value = %s, until = %s WHERE name = %s AND value = %s", (new, until, name, old)
+
+    def named(self, table: str) -> str:
+        return f'"{self.schema}"."{table}"'

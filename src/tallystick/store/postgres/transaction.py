@@ -1,0 +1,107 @@
+"""What a transaction does in PostgreSQL between BEGIN and COMMIT.
+
+It is READ COMMITTED with row locks: each statement sees what was committed before it, and what has to stay is locked.
+SERIALIZABLE does a tenth of the work. What is written waits until COMMIT, or until something is read, and goes in one
+pipeline with that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import attrs
+import psycopg
+
+from tallystick.core.entity import Entity, Ref
+from tallystick.errors import StoreError
+from tallystick.store.postgres.failures import NOTHING
+from tallystick.store.postgres.reading import Known, PostgresReading
+from tallystick.store.postgres.schema import PostgresTable
+from tallystick.store.postgres.statements import Ask
+from tallystick.store.protocol import Found
+from tallystick.store.rows import Changes
+
+
+class PostgresTransaction(PostgresReading):
+    BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    LOCKING = " FOR NO KEY UPDATE"  # who writes a row that links here needs the id only, and does not wait
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], known: Known, settings: str = "", *, begun: bool = False
+    ) -> None:
+        super().__init__(connection, known, settings, begun=begun)
+        self._read: dict[Ref, Entity] = {}
+        self._unsent: list[Ask] = []
+        self.committing = False
+
+    def _before(self) -> list[Ask]:
+        before = super()._before() + self._unsent
+        self._unsent = []
+        return before
+
+    def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
+        found = self.look(refs, keys)
+        self._read |= found.entities
+        return found
+
+    peek_call = PostgresReading.call
+
+    def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
+        found = super().linked(machine, fact, id)
+        self._read |= {each.ref: each for each in found}
+        return found
+
+    def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
+        (cursor,) = self._trip(self._statements.swap(name, old, new, until))
+        return cursor.rowcount == 1
+
+    def forget(self, now: float) -> None:
+        self._trip((f"DELETE FROM {self._statements.named('shared')} WHERE until < %s", (now,)))
+
+    # Writing
+
+    def write(self, changes: Changes, at: str) -> None:
+        """Entries come first. A change to what is no longer as it was read meets an entry with its number there."""
+        if changes.entries:
+            self._unsent.append(self._statements.entry.insert([entry[:-1] for entry in changes.entries]))
+        by_machine: dict[str, list[Entity]] = {}
+        for entity in changes.entities.values():
+            by_machine.setdefault(entity.machine, []).append(entity)
+        for name in self._known.order:
+            self._unsent += self._put(self._tables[name], by_machine.get(name, ()), at)
+        for rows, kept in ((self._statements.call, changes.calls), (self._statements.queue, changes.queue)):
+            if kept:
+                self._unsent.append(rows.insert([attrs.astuple(row) for row in kept.values()]))
+
+    def _put(self, table: PostgresTable, entities: Iterable[Entity], at: str) -> Iterator[Ask]:
+        """Insert those that were not there. Of the others, change what has moved."""
+        new, moved, changed = [], [], []
+        for entity in entities:
+            before = self._read.get(entity.ref)
+            if before is None:
+                new.append(table.inserted(entity, at))
+            elif entity.facts is before.facts and entity.machine_version == before.machine_version:
+                moved.append(table.moved(entity, before.revision, at))
+            else:
+                changed.append(table.changed(entity, before.revision, at))
+        if new:
+            yield table.rows.insert(new)
+        if moved:
+            yield table.rows.update(table.moves, moved)
+        if changed:
+            yield table.rows.update(table.changes, changed)
+
+    def flush(self) -> None:
+        """Send what is written. Its errors come here."""
+        if self._unsent:
+            self._trip()
+
+    def commit(self) -> None:
+        """Send what is written, and COMMIT, in one trip."""
+        if not self._begun and not self._unsent:
+            return
+        self.committing = True
+        (cursor,) = self._trip(("COMMIT", ()))
+        if cursor.statusmessage != "COMMIT":
+            raise StoreError(f"PostgreSQL answered COMMIT with {cursor.statusmessage}; {NOTHING}")
