@@ -215,19 +215,28 @@ TRANSITIONS: list[tuple[str, ...]] = [
      "r activated moving=79 | n issued available=5 | c suspended available=1 leaving=79"),
     ("r activated moving=80 form=in_use | n issued available=5 | c suspended leaving=80", "issue",
      "r activated in_doubt=80 | n issued available=5 in_doubt=80 | c suspended in_doubt=80",
-     "r replaced | n issued available=85 | c suspended"),
+     "r following | n issued available=85 | c suspended"),
     ("r emptied moving=80 | n inventory",   "allocate", "r emptied moving=80 | n inventory",   "r allocated moving=80 | n allocated"),
     ("r allocated moving=80 | n allocated", "activate", "r allocated moving=80 | n allocated", "r activated moving=80 | n activated"),
     ("r emptied moving=80 form=physical | n inventory form=physical", "activate number=6006490281",
      "r emptied moving=80 | n inventory", "r activated moving=80 | n activated"),
     ("r activated moving=80 | n activated | c suspended leaving=90", "issue",
      "r activated in_doubt=80 | n activated in_doubt=80 | c suspended leaving=10 in_doubt=80",
-     "r replaced | n issued available=80 | c suspended leaving=10"),
+     "r following | n issued available=80 | c suspended leaving=10"),
     *((f"r activated moving=80 | n activated | c {state} leaving=80", "issue",
-       f"r activated in_doubt=80 | n activated in_doubt=80 | c {state} in_doubt=80", f"r replaced | n issued available=80 | c {state}")
+       f"r activated in_doubt=80 | n activated in_doubt=80 | c {state} in_doubt=80", f"r following | n issued available=80 | c {state}")
       for state in ("allocated", "activated", "issued")),
-    ("r replaced | c suspended", "retire", LOCAL, "r replaced | c replaced"),
-    ("r replaced | c replaced", "retire", LOCAL, "r replaced | c replaced"),
+    ("r requested | c suspended held=80", "replace amount=0", LOCAL, "r emptied | c suspended held=80"),
+    ("r requested form=physical | c suspended in_doubt=80", "replace amount=0", LOCAL, "r emptied | c suspended in_doubt=80"),
+    ("r requested form=in_use | c replaced", "replace amount=0", LOCAL, "r replaced | c replaced"),
+    ("r activated | n activated | c suspended held=80", "issue", LOCAL, "r following | n activated | c suspended held=80"),
+    ("r following | n activated | c suspended available=30 held=50", "retire",
+     "r following in_doubt=30 | n activated | c suspended held=50 in_doubt=30",
+     "r activated moving=30 | n activated | c suspended held=50 leaving=30"),
+    ("r following | c suspended", "retire", LOCAL, "r replaced | c replaced"),
+    ("r following | c replaced", "retire", LOCAL, "r replaced | c replaced"),
+    *((f"r {state} | c suspended held=20", "cancel", LOCAL, "r cancelled | c suspended held=20")
+      for state in ("emptied", "allocated", "activated", "following")),
     ("r requested", "cancel", LOCAL, "r cancelled"),
     *((f"r {state} moving=80 | c suspended held=20 leaving=80", "cancel",
        f"r {state} in_doubt=80 | c suspended held=20 in_doubt=80", "r cancelled | c suspended available=80 held=20")
@@ -472,7 +481,12 @@ FACTS: list[tuple[str, str, Any, dict[str, dict[str, object]], list[str]]] = [
     ("f shipped form=physical number=6006490281 | c inventory form=physical", "activate", CONFIRMED, {"f": {}, "c": {"number": "6006490281"}}, ["f issue"]),
     ("r requested | c suspended available=9", "replace amount=9",     CONFIRMED, {"r": {}, "c": {}},                     ["r allocate"]),
     ("r requested form=physical | c suspended available=9", "replace amount=9", CONFIRMED, {"r": {}, "c": {}},           []),
-    ("r requested form=in_use | n issued | c suspended available=9", "replace amount=9", CONFIRMED, {"r": {}, "c": {}},  ["r issue"]),
+    ("r requested form=in_use | n issued | c suspended available=9", "replace amount=9", CONFIRMED, {"r": {}, "c": {}, "n": {}},  ["r issue"]),
+    ("r requested | c suspended held=9", "replace amount=0",          CONFIRMED, {"r": {}, "c": {}},                     ["r allocate"]),
+    ("r requested form=physical | c suspended held=9", "replace amount=0", CONFIRMED, {"r": {}, "c": {}},                []),
+    ("r following | n issued | c suspended available=9 held=1", "retire", CONFIRMED, {"r": {}, "n": {}, "c": {}},        ["r issue"]),
+    ("r following | c suspended",           "retire",               CONFIRMED, {"r": {}, "c": {}},                     []),
+    ("r activated | n activated | c suspended held=9", "issue",       CONFIRMED, {"r": {}},                              ["r retire"]),
     ("r allocated moving=9 | n allocated",  "activate",             CONFIRMED, {"r": {}, "n": {}},                     ["r issue"]),
     ("r activated moving=9 | n activated | c suspended leaving=9", "issue", CONFIRMED, {"r": {}, "n": {}, "c": {}},    ["r retire"]),
 ]
@@ -495,6 +509,7 @@ ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
     ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "pin": None, "has_pin": None, "allow_partial": False},           "c"),
     ("c issued available=9",                          "adjust amount=-3",     "adjust",       {"amount": -3},                          "c"),
     ("r requested | c suspended available=9",         "replace amount=4",       "adjust",       {"amount": -4},                          "c"),
+    ("r following | n issued | c suspended available=4 held=5", "retire",     "adjust",       {"amount": -4},                          "c"),
     ("r emptied moving=4 | c suspended leaving=4",    "cancel",               "adjust",       {"amount": 4},                           "c"),
     ("r activated moving=4 | n activated | c suspended leaving=4", "issue",   "issue",        {"amount": 4},                           "n"),
     ("c inventory form=physical",                     "activate number=6006490281", "activate", {"number": "6006490281", "pin": None}, "c"),
@@ -633,9 +648,12 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p requested | c issued",                  "authorize amount=9 allow_partial", Code.LINKED,  ["allow_partial yes"]),
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Another card carries its value."]),
     ("p closed redeemed=9 | n inventory",       "refund_to amount=9 to=n", Code.LINKED,   ["It is a blank"]),
-    ("r replaced | c suspended leaving=1",      "retire",               Code.LINKED,      ["What was taken off it must arrive on the other card or come back first (here available 0.00, held 0.00, leaving 0.01)"]),
+    ("r requested | c suspended",               "replace amount=0",     Code.LINKED,      ["Nothing is on it, and no order holds anything (here available 0.00, held 0.00, in_doubt 0.00)"]),
+    ("r requested | c suspended available=1 held=8", "replace amount=0", Code.LINKED,     ["What is free on it must be moved at once (here available 0.01"]),
+    ("r following | n suspended | c suspended available=1", "retire",   Code.LINKED,      ["gift_card 'n' is suspended and refuses expect: It is suspended; no value can be put on it or spent from it."]),
+    ("r following | c suspended leaving=1",     "retire",               Code.LINKED,      ["What was taken off it must arrive on the other card or come back first (here available 0.00, held 0.00, leaving 0.01)"]),
     ("r emptied moving=9 | c suspended leaving=8", "cancel",            Code.LINKED,      ["Less of it is on its way to a replacement card (here amount 0.09, leaving 0.08)"]),
-    ("r replaced | c suspended held=1",         "retire",               Code.LINKED,      ["what orders hold on it settled or given back (here available 0.00, held 0.01)"]),
+    ("r following | c suspended held=1",        "retire",               Code.LINKED,      ["what orders hold on it settled or given back (here available 0.00, held 0.01)"]),
     ("p authorized | c issued",                 "cancel",              Code.LINKED,      ["refuses release_hold: The amount must be more than zero (here amount 0.00)"]),
     ("pair:x open",                             "touch",                Code.LINKED,      ["it has no maybe to end"]),
     ("c issued available=9",                    "hold amount=9",        Code.DRIVEN_ONLY, ["only another machine drives it"]),
@@ -850,7 +868,7 @@ def test_two_currencies_never_meet() -> None:
 
 
 def test_a_refusal_far_down_waits_too() -> None:
-    world = World("r replaced | c suspended held=9 | p authorized held=9")
+    world = World("r following | c suspended held=9 | p authorized held=9")
     assert isinstance(world.ask("settle amount=9", of="p"), str)
     answer = refused(world, "retire")
     assert answer.cause is not None

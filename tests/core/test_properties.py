@@ -320,7 +320,7 @@ def test_to_decide_changes_nothing_and_always_says_the_same(story: list[Line], l
 
 
 def test_stories_reach_far_enough() -> None:
-    """Told at random, every transition happens but those that need a card of another form or kind: no small talk."""
+    """Told at random, every transition happens but those that need another form or kind of card, or a second replacement."""
     random, seen = Random(7), set[tuple[str, str]]()
     wanted = {
         (name, transition)
@@ -331,8 +331,10 @@ def test_stories_reach_far_enough() -> None:
         ("gift_card", "activate_physical"),
         ("gift_card", "issue_promo"),
         ("gift_card", "issue_credit"),
+        ("gift_card", "retired"),
         ("replacement", "replace_physical"),
         ("replacement", "replace_in_use"),
+        ("replacement", "replace_nothing"),
         ("replacement", "activate_physical"),
     }
     for _ in range(5000):

@@ -145,6 +145,8 @@ class Walk:
         args: dict[str, Any] = {
             name: self.value(type_) for name, type_ in self.machine.commands[command].arguments.items()
         }
+        for name, *_ in self.machine.commands[command].linked:  # never below zero on an account
+            args[name] = abs(int(str(self.value(Type("money")))))
         if (
             args.get("allow_partial") and "available" in self.entity.accounts
         ):  # what is cut to `upto` is cut before the effect

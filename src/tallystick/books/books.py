@@ -37,6 +37,8 @@ from tallystick.masks import mask, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
 
+MOVED = ("activated", "following", "replaced")  # a replacement whose new card is its customer's
+
 
 class Books(Selling, Tenders, Limited):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
@@ -238,15 +240,15 @@ class Books(Selling, Tenders, Limited):
         self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
         order: str | None = None, by: str | None = None, reason: str | None = None,
     ) -> Sale:  # fmt: skip
-        """Move what is available on a card to a new one: electronic, or physical if its `number` is given.
+        """Move what is on a card to a new one: electronic, or physical if its `number` is given.
 
-        The old card is suspended first. What orders hold on it stays there until they ship or are cancelled. To move
-        what they give back then, replace the card again by the same new one.
+        The old card is suspended first. What is available moves at once. What orders hold stays held for them, until
+        they ship or give it back. What they give back follows to the new card by itself, with `run_due`.
         """
         if card == new:
             raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
         old, steps = self._entity("gift_card", card), []
-        if old.state != "suspended" and self.engine.seen(step_key(key, "create")) is None:
+        if old.state not in ("suspended", "replaced") and self.engine.seen(step_key(key, "create")) is None:
             steps.append(
                 self._command("gift_card", card, "suspend", {"order": order}, step_key(key, "suspend"), by, reason)
             )
@@ -270,15 +272,22 @@ class Books(Selling, Tenders, Limited):
         receipt = self._give_all(*steps)
         with self._drawn(receipt.drawn) as pin:
             for each in receipt.followed:
-                if each.command != "retire":  # that waits until no order holds anything on the old card
+                if each.command != "retire":  # that waits as long as an order holds something on the old card
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
 
     def _has_replaced(self, card: str, new: str) -> bool:
-        """Whether value of the card went to this new one before. Any other card in use may be somebody else's."""
+        """Whether value of the card went to this new one before, or to one that was replaced by it in turn.
+
+        Any other card in use may be somebody else's.
+        """
+        followed, wanted = set[str](), [card]
         with self.engine.store.reading() as reading:
-            before = reading.linked("replacement", "old", card)
-        return any(each.facts["new"] == new and each.state == "replaced" for each in before)
+            while wanted:
+                followed.add(before := wanted.pop())
+                moved = [each for each in reading.linked("replacement", "old", before) if each.state in MOVED]
+                wanted += [id for each in moved if (id := str(each.facts["new"])) not in followed]
+        return new in followed
 
     def cash_out(
         self, card: str, *, key: str, pin: str | None = None, order: str | None = None, by: str | None = None,

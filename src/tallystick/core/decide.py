@@ -55,6 +55,7 @@ def _step(
     if entity is None:
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
+    args = with_linked(machine, entity, command, args, world)
     row = _answering(machine, entity, command, args, driver)
     if isinstance(row, Refusal):
         return row
@@ -66,6 +67,20 @@ def _step(
             return refused
     step.amounts = row.amounts(entity.accounts, entity.facts, step.args, entity.state)
     return _unsound(machine, step, intent) or step
+
+
+def with_linked(
+    machine: Machine, entity: Entity, command: str, args: Mapping[str, object], world: Mapping[Ref, Entity]
+) -> Mapping[str, object]:
+    """The arguments with what the command reads of the entities that its own links to: `old.available`."""
+    declared = machine.commands.get(command)
+    if declared is None or not declared.linked:
+        return args
+    found = dict(args)
+    for name, fact, linked, account in declared.linked:
+        other = world.get((linked, str(entity.facts[fact])))
+        found[name] = other.accounts[account] if other is not None else args.get(name, 0)  # alone: what somebody says
+    return found
 
 
 def _answering(

@@ -90,7 +90,8 @@ def _first_cause(refusal: Refusal) -> Refusal:
 def _arguments(
     command: Command, entity: Entity, world: Mapping[Ref, Entity], seen: Mapping[str, object]
 ) -> Iterator[dict[str, object]]:
-    wanted = {name: type_ for name, type_ in command.seen.items() if name not in seen}
+    linked = {name for name, *_ in command.linked}
+    wanted = {name: type_ for name, type_ in command.seen.items() if name not in seen and name not in linked}
     amounts = list(dict.fromkeys([*_amounts(entity, world), *(each for each in seen.values() if type(each) is int)]))
     for values in product(*(_values(type_, amounts) for type_ in wanted.values())):
         yield {**seen, **dict(zip(wanted, values, strict=True))}

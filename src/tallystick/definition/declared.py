@@ -61,7 +61,8 @@ class Command:
     patient: bool = False  # queued, and refused by amounts, it waits until they are others
     signed: bool = False  # only with who gives it (by) and why (reason)
     once: bool = False  # as a follow-up it is tried once: refused, or nobody there, it is dropped
-    reads: tuple[str, ...] = ()  # what its transitions read of the entity's parts and shares: `payment.held`
+    reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links: `payment.held`, `old.available`
+    linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
     storable: tuple[str, ...] = attrs.field(init=False)  # what may be stored: all but secrets
     by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
 
@@ -77,7 +78,7 @@ class Command:
 
     @property
     def seen(self) -> Mapping[str, Type]:
-        """What its transitions see: the arguments, and what they read of parts and shares."""
+        """What its transitions see: the arguments, and what they read of other entities and of shares."""
         counts = (BUSY, COUNT)
         read = {name: Type("count" if name.rpartition(".")[2] in counts else "money") for name in self.reads}
         return {**self.arguments, **{name: type_ for name, type_ in read.items() if not name.endswith(f".{EACH}")}}
@@ -149,8 +150,10 @@ class Transition:
 
     @property
     def reads(self) -> list[str]:
-        """What it reads of parts and shares."""
+        """What it reads of parts, shares and links."""
         written = [self.guard, *self.sets.values(), *(move.amount for move in self.moves)]
+        for drive in self.drives:
+            written += drive.arguments.values()
         for then in self.then:
             written += [then.when, *then.arguments.values()]
         found = [name for each in written if each is not None for name in read_names(each)]
@@ -158,7 +161,7 @@ class Transition:
 
 
 def read_names(expression: Expression) -> list[str]:
-    """The names in an expression that are read of parts and shares."""
+    """The names in an expression that are read of parts, shares and links."""
     return [name for name in expression.names if "." in name and not name.startswith("outcome.")]
 
 

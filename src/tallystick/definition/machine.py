@@ -111,7 +111,7 @@ class Machine:
     @property
     def reads_parts(self) -> bool:
         """Whether it decides by what its parts are: those that link to it."""
-        return any(command.reads for command in self.commands.values())
+        return any(len(command.reads) > len(command.linked) for command in self.commands.values())
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -125,6 +125,7 @@ class Machines(Mapping[str, Machine]):
     def __init__(self, machines: list[Machine]) -> None:
         self._newest = {machine.name: machine for machine in sorted(machines, key=lambda each: each.version)}
         self._all = {(machine.name, machine.version): machine for machine in machines}
+        self._readers: dict[str, tuple[Reader, ...]] = {}
 
     def __getitem__(self, name: str) -> Machine:
         return self._newest[name]
@@ -134,6 +135,12 @@ class Machines(Mapping[str, Machine]):
 
     def __len__(self) -> int:
         return len(self._newest)
+
+    def readers(self, name: str) -> tuple[Reader, ...]:
+        """Whose patient commands read the accounts of this machine."""
+        if name not in self._readers:
+            self._readers[name] = tuple(_readers(self, name))
+        return self._readers[name]
 
     def at(self, name: str, version: int) -> Machine:
         """The machine as it was in `version`: an entity runs on the version it was made with. Raises KeyError."""
@@ -146,6 +153,32 @@ class Machines(Mapping[str, Machine]):
     def all(self) -> list[Machine]:
         """Every version of every machine."""
         return list(self._all.values())
+
+
+@attrs.frozen
+class Reader:
+    """A machine with patient commands that read what stands on another one."""
+
+    machine: str
+    fact: str  # of the reader, the link to what it reads; or of a part, its link to the reader
+    part: bool  # it reads its parts
+    states: frozenset[str]  # of what is read: while it is in another one, the commands cannot be taken
+
+
+def _readers(machines: Machines, name: str) -> Iterator[Reader]:
+    for reader in machines.values():
+        patient = {each.name: each for each in reader.commands.values() if each.patient}
+        reads = {read.partition(".")[0] for each in patient.values() for read in each.reads}
+        if name in reader.parts and name in reads:
+            yield Reader(reader.name, reader.parts[name], True, frozenset(machines[name].states))
+        for fact in {fact for each in patient.values() for _, fact, target, _ in each.linked if target == name}:
+            drives = {
+                drive.command
+                for each in reader.transitions.values() if set(each.commands) & set(patient)
+                for drive in each.drives if drive.link == fact
+            }  # fmt: skip
+            states = [state for state, command in machines[name].table if command in drives or not drives]
+            yield Reader(reader.name, fact, False, frozenset(states))
 
 
 def _refusals(machine: Machine) -> Iterator[tuple[tuple[str, str], RefusedOnPurpose]]:

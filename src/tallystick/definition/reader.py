@@ -131,7 +131,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         accounts=page.accounts,
         outside=page.outside,
         states=states,
-        commands=_commands(page, transitions, refusals),
+        commands=_commands(scope, transitions, refusals),
         transitions=transitions,
         refuse=refusals,
         invariants=invariants,
@@ -144,17 +144,24 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
 
 
 def _commands(
-    page: Declarations, transitions: Mapping[str, Transition], refusals: Iterable[RefusedOnPurpose]
+    scope: Scope, transitions: Mapping[str, Transition], refusals: Iterable[RefusedOnPurpose]
 ) -> dict[str, Command]:
-    """The commands, each with what its transitions and refusals read of parts and shares."""
+    """The commands, each with what its transitions and refusals read of parts, shares and links."""
+    page, links = scope.page, scope.links
     reads: dict[str, dict[str, None]] = {name: {} for name in page.commands}
     for each in transitions.values():
-        for command in each.commands:
-            reads[command] |= dict.fromkeys(each.reads)
+        for name in each.commands:
+            reads[name] |= dict.fromkeys(each.reads)
     for refusal in refusals:
-        for command in refusal.commands:
-            reads[command] |= dict.fromkeys(read_names(refusal.guard) if refusal.guard is not None else ())
-    return {name: attrs.evolve(each, reads=tuple(sorted(reads[name]))) for name, each in page.commands.items()}
+        for name in refusal.commands:
+            reads[name] |= dict.fromkeys(read_names(refusal.guard) if refusal.guard is not None else ())
+    found = {}
+    for name, command in page.commands.items():
+        read = tuple(sorted(reads[name]))
+        pairs = [(one, *one.split(".")) for one in read]
+        linked = tuple((one, fact, links[fact], account) for one, fact, account in pairs if fact in links)
+        found[name] = attrs.evolve(command, reads=read, linked=linked)
+    return found
 
 
 def _states(scope: Scope) -> dict[str, State]:

@@ -18,8 +18,15 @@ class Scope:
     def __init__(self, page: Declarations, machines: Mapping[str, Declarations]) -> None:
         self.page = page
         self.faults = page.faults
+        self.machines = machines
         self.parts = {
             name: each for name, each in machines.items() if each is not page and len(linking(each, page)) == 1
+        }
+
+        self.links = {  # whose accounts can be read: it is there always, and no part has its name
+            name: fact.type.machine
+            for name, fact in page.facts.items()
+            if fact.type.kind == "link" and not fact.type.optional and name not in self.parts
         }
 
     def names(self, arguments: Mapping[str, Type], states: tuple[str, ...]) -> dict[str, Name]:
@@ -30,8 +37,11 @@ class Scope:
         return scope | {name: Name(f"a[{name!r}]", type_) for name, type_ in self._read_names(arguments).items()}
 
     def _read_names(self, arguments: Mapping[str, Type]) -> dict[str, Type]:
-        """What the engine reads of the entity's parts, and of shares, and gives as if it were an argument."""
+        """What is read of other entities and of shares, and given as if it were an argument."""
         money, found = Type("money"), dict[str, Type]()
+        for name, machine in self.links.items():
+            linked = self.machines[machine].accounts if machine in self.machines else ()
+            found |= {f"{name}.{account}": money for account in (*linked, IN_DOUBT)}
         for name, part in self.parts.items():
             found |= {f"{name}.{account}": money for account in (*part.accounts, IN_DOUBT)}
             found |= {f"{name}.{field}": Type("count") for field in (BUSY, COUNT)}

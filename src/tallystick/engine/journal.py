@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.core import resolve
-from tallystick.core.entity import Entity, Plan
+from tallystick.core.entity import Entity, Plan, Ref
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.masks import quoted
@@ -24,6 +24,7 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
             work.given.setdefault((entity.machine, entry.facts[unique]), []).append(entity.ref)
         if work.machines.at(entity.machine, entity.machine_version).states[entity.state].final:
             _withdraw_waiting(work, entity, stamp.key)
+        _try_again(work, entity)
     keys: list[str] = []
     for request in plan.then:
         key = f"{stamp.key}{FOLLOWS}{request.command}"
@@ -50,3 +51,25 @@ def _withdraw_waiting(work: UnitOfWork, entity: Entity, key: str) -> None:
         if mine and not is_changed(row) and (entity.state, row.command) not in table:
             why = f"{entity.machine} {quoted(entity.id)} is {entity.state} since {quoted(key)}"
             work.enqueue(moved_on(row, state="withdrawn", why=why))
+
+
+def _try_again(work: UnitOfWork, entity: Entity) -> None:
+    """Patient commands that were refused by what stood on an entity are due again as soon as that has changed."""
+    for reader in work.machines.readers(entity.machine):
+        refs: list[Ref] = []
+        if reader.part and entity.facts.get(reader.fact) is not None:
+            refs = [(reader.machine, str(entity.facts[reader.fact]))]
+        elif not reader.part and entity.state in reader.states:
+            refs = [each.ref for each in work.books.linked(reader.machine, reader.fact, entity.id)]
+        for ref in refs:
+            rows = {row.key: row for row in work.books.waiting(*ref)} | work.changes.queue
+            for row in rows.values():
+                refused = row.state == "waiting" and row.attempts and row.due > work.at and not is_changed(row)
+                if refused and (row.machine, row.entity) == ref and _is_patient(work, row):
+                    work.enqueue(moved_on(row, due=work.at, attempts=0))
+
+
+def _is_patient(work: UnitOfWork, row: QueueRow) -> bool:
+    entity = work.world.get((row.machine, row.entity))
+    machine = work.machines.at(row.machine, entity.machine_version) if entity else work.machines[row.machine]
+    return row.command in machine.commands and machine.commands[row.command].patient

@@ -27,7 +27,7 @@ def read(work: UnitOfWork, machine: Machine, entity: Entity, request: Request) -
     """The request with all that its command reads; or the refusal of a share for something that is no part of it."""
     declared = machine.commands[request.command]
     shared = [name for name, type_ in declared.arguments.items() if type_.kind == "shares"]
-    if not declared.reads and not shared:
+    if len(declared.reads) == len(declared.linked) and not shared:
         return request
     totals = {f"{name}.{TOTAL}": sum(amount for _, amount in cast(Shares, request.args[name])) for name in shared}
     args = {**request.args, **values(work, entity, declared)}
@@ -52,7 +52,7 @@ def values(work: UnitOfWork, entity: Entity, command: Command) -> dict[str, obje
     read = dict[str, object]()
     for name in command.reads:
         owner, _, field = name.partition(".")
-        if owner not in command.arguments:
+        if owner in facts:
             found[owner] = found[owner] if owner in found else _parts(work, owner, facts[owner], entity)
             read[name] = _value(work, found[owner], field)
     return read

@@ -23,11 +23,11 @@ from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.worlds import Member, World
 from tallystick.check.wording import CURRENCY
 from tallystick.core.arguments import in_minor_units, typed
-from tallystick.core.decide import decide
+from tallystick.core.decide import decide, with_linked
 from tallystick.core.entity import Entity, InFlight, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
 from tallystick.core.resolve import complete, create, meant, resolve, set_aside
-from tallystick.definition.machine import Machine
+from tallystick.definition.machine import Machine, Row
 from tallystick.provider.protocol import Outcome, Reason, Result
 
 Snapshots = tuple[int, ...]  # numbers of snapshots, by slot
@@ -137,9 +137,10 @@ class CoreCache:
         effects: list[Effect] = []
         others: list[Request] = []
         for request in self._requests(role, entity.state):
-            rows = role.machine.table[entity.state, request.command]
-            for row in rows:
-                self._monitor.guard(role.machine, row.name, entity, request.args)
+            if role.machine.commands[request.command].linked:
+                others.append(request)
+                continue
+            rows = self._asked(role, entity, request.command, request.args)
             if not any(row.fires(entity.accounts, entity.facts, request.args, entity.state) for row in rows):
                 continue  # the core would refuse it, and write a sentence that nobody reads
             around.looked.clear()
@@ -149,6 +150,13 @@ class CoreCache:
             else:
                 others.append(request)
         return effects, others
+
+    def _asked(self, role: Role, entity: Entity, command: str, args: Mapping[str, object]) -> tuple[Row, ...]:
+        """The rows of a command, whose guards are about to be asked."""
+        rows = role.machine.table[entity.state, command]
+        for row in rows:
+            self._monitor.guard(role.machine, row.name, entity, args)
+        return rows
 
     def _requests(self, role: Role, state: str) -> list[Request]:
         if state not in role.requests:
@@ -163,6 +171,10 @@ class CoreCache:
             if effects is not None:
                 return effects
         around = _Looked(self._entities(role, snapshots, range(len(role.reach))))
+        if role.machine.commands[request.command].linked:
+            entity = role.snapshots[snapshots[0]]
+            read = with_linked(role.machine, entity, request.command, request.args, around)
+            self._asked(role, entity, request.command, read)
         answer = decide(self.machines, request, around)
         slots = tuple(sorted(role.slots[ref] for ref in around.looked))
         effects = self._effects(role, snapshots, request, answer, -1)

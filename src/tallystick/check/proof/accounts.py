@@ -46,7 +46,7 @@ def prove_accounts(prover: Prover, known: StateInvariants) -> None:
         for each in (amounts, _below_zero(execution, given), *_ends(machine, point, own, given)):
             model = prover.counterexample(each.kind, machine, place, each.given, each.claims) if each.claims else None
             if model is not None:
-                types = machine.commands[own.command].arguments
+                types = machine.commands[own.command].seen
                 values = values_in_words(model, own.entity, own.args, types, _names(own))
                 message = f"{own.command} in {point.state} {each.broken}: {values}"
                 prover.report(each.code, machine, message, *place)

@@ -32,7 +32,7 @@ def prove_guards(prover: Prover, known: StateInvariants) -> None:
         entity = known.lifecycle.subjects[state].entity
         args, typed = terms.arguments(machine, command)
         answers = _answers(entity, command, rows, args)
-        types = machine.commands[command].arguments
+        types = machine.commands[command].seen
         if len(answers) == 1 and z3.is_true(answers[0].guard):
             continue  # there is nothing to prove
         for one, other in combinations(answers, 2):

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 import z3
 
-from tallystick.definition.expression import Expression, Type
+from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import Machine
 
 Term = Any  # z3's own classes have no types
@@ -157,9 +157,15 @@ def entity(machine: Machine, state: str, name: str = "") -> Entity:
 
 def arguments(machine: Machine, command: str, name: str = "") -> tuple[dict[str, Value], Term]:
     """Any arguments of a command, and that they are of their types."""
-    types = machine.commands[command].arguments
+    types, linked = machine.commands[command].arguments, read_of_links(machine, command, name)
     args = {each: fresh(f"{name}{command}({each})", type_) for each, type_ in types.items()}
-    return args, z3.And([YES, *(typed(args[each], type_) for each, type_ in types.items())])
+    known = [typed(args[each], type_) for each, type_ in types.items()]
+    return args | linked, z3.And([YES, *known, *(each.term >= 0 for each in linked.values())])
+
+
+def read_of_links(machine: Machine, command: str, name: str) -> dict[str, Value]:
+    """What a command reads of those that its entity links to: any amount, for these go on by themselves."""
+    return {each: fresh(f"{name}{command}({each})", MONEY) for each, *_ in machine.commands[command].linked}
 
 
 def outcome(name: str) -> dict[str, Value]:

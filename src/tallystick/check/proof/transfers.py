@@ -37,7 +37,7 @@ def prove_transfers(prover: Prover, known: StateInvariants) -> None:
 def _links(known: StateInvariants, execution: Execution) -> dict[str, str]:
     """The outside accounts that are a linked entity, and its machine."""
     machine, machines = known.lifecycle.machine, known.lifecycle.machines
-    types = machine.commands[execution.own.command].arguments
+    types = machine.commands[execution.own.command].seen
     links = {**machine.links, **{name: type_.machine for name, type_ in types.items() if type_.kind == "link"}}
     return {
         link: linked

@@ -159,11 +159,13 @@ def _next(machine: Machine, firing: Firing) -> Iterator[tuple[str, str, list[Fir
         if then.each is not None or (when is not None and not when(v, f, firing.args, state, CONFIRMED[1])):
             continue  # what a part does with it is asked of its own machine
         command = then.command
-        if machine.commands[command].reads:  # what the parts are by then is not known here: any of these may take it
-            any_: dict[str, Any] = dict.fromkeys(machine.commands[command].seen, 0)
+        declared = machine.commands[command]
+        if len(declared.reads) > len(declared.linked):  # what the parts are by then is not known: any may take it
+            any_: dict[str, Any] = dict.fromkeys(declared.seen, 0)
             yield state, command, [Firing(state, v, f, any_, row) for row in machine.table.get((state, command), ())]
             continue
-        a: dict[str, Any] = machine.commands[command].left_out()
+        # Nothing stands on what it links to: who puts more there each time is searched by the model
+        a: dict[str, Any] = {**declared.left_out(), **{name: 0 for name, *_ in declared.linked}}
         a |= {name: value(v, f, firing.args, state, CONFIRMED[1]) for name, value in given}
         refused = any(each.fires(v, f, a, state, None) for each in machine.refused.get((state, command), ()))
         rows = () if refused else machine.table.get((state, command), ())

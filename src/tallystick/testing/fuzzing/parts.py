@@ -1,4 +1,4 @@
-"""What a command reads of the parts of its entity, such as the payments of a tender; and shares of them worth trying.
+"""What a command reads of other entities, such as the payments of a tender; and shares of these worth trying.
 
 The engine reads it inside its transaction. Whoever plans a step asks here, of the entities as they stand.
 """
@@ -32,11 +32,13 @@ class Parts:
         return sorted(found, key=lambda each: (len(each.id), each.id))
 
     def read(self, entity: Entity, command: Command) -> dict[str, object]:
-        """What a command reads of them, by name; not the totals of shares, which come with its arguments."""
+        """What a command reads, by name; not the totals of shares, which come with its arguments."""
         found = dict[str, object]()
+        for name, fact, machine, account in command.linked:
+            found[name] = self.world[machine, str(entity.facts[fact])].accounts[account]
         for name in command.reads:
             part, _, field = name.partition(".")
-            if part not in command.arguments:
+            if name not in found and part not in command.arguments:
                 found[name] = self._value(self.of(entity, part), field)
         return found
 

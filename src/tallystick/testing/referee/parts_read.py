@@ -1,9 +1,10 @@
-"""What a command has read of the parts of its entity, read again from the journal as it was at that moment.
+"""What a command has read of other entities, read again from the journal as it was at that moment.
 
     part.account    the sum over the entities of that machine whose fact links to this one
     part.count      how many there were
     part.each       the ids of those that had not ended, in order
     part.busy       how many had a call in flight or a follow-up waiting
+    fact.account    what stood on an account of the one entity that the fact links to
     shares.total    the sum of the shares; each names a part that was there
 
 When a follow-up was given up stands in no journal. So of `busy` the least and the most is known; mostly they are one.
@@ -108,6 +109,8 @@ class _Then:
                 continue
             if owner in shared:
                 least = most = sum(amount for _, amount in args[owner])
+            elif owner in definition.links:
+                least = most = self._linked_account(entry, owner, definition.links[owner], field)
             else:
                 least, most = self._value(entry, owner, field)
             if least is None or not (least == said or (field == "busy" and least <= said <= most)):
@@ -134,6 +137,11 @@ class _Then:
         follow = [self._waiting.get((owner, each.id), Counter()) for each in parts]
         surely = sum(1 for each, waits in zip(parts, follow, strict=True) if each.calls or any(waits.values()))
         return surely, sum(1 for each, waits in zip(parts, follow, strict=True) if each.calls or waits)
+
+    def _linked_account(self, entry: Row, fact: str, machine: str, account: str) -> Any:
+        mine = self._entities.get((entry["machine"], entry["entity"]), _Part(""))
+        other = self._entities.get((machine, str(mine.facts.get(fact))), _Part(""))
+        return other.accounts.get(account)
 
     def _parts(self, entry: Row, machine: str) -> dict[str, _Part]:
         """The parts of the entity of an entry, in the order of their ids; a shorter id comes first."""
