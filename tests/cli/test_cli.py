@@ -551,7 +551,8 @@ def wrongs(folder: Path) -> list[tuple[Sequence[str], int, str]]:
     return [
         (["run", str(folder / "nothing")], 1, "No such file"),
         (["run", str(folder)], 1, "Is a directory"),
-        (["run", "-", "--store", "postgres://x"], 1, "no store this version knows"),
+        (["run", "-", "--store", "mysql://x"], 1, "no store this version knows"),
+        (["run", "-", "--store", "postgresql://127.0.0.1:1/x"], 1, "cannot be reached"),
         (["run", "-", "--store", str(folder / "no" / "where.db")], 1, "cannot be made"),
         (["run", "-", "--store", str(folder)], 1, "cannot be opened"),
         (["run", "-", "--store", str(folder / "noise")], 1, "not a database"),
