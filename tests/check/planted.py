@@ -72,6 +72,9 @@ PLANTED = [
     # Facts and follow-ups
     Planted("where it was is not written down", C, "    set: {was: state}\n", "", "TS105"),
     Planted("the number that was scanned is forgotten", F, "    when: form == \"physical\" or number == none\n    set: {number: number}\n", "    when: form == \"physical\" or number == none\n", "TS116"),
+    Planted("the number that ships is forgotten", F, "    when: form == \"physical\"\n    set: {number: number}\n", "    when: form == \"physical\"\n", "TS123"),
+    Planted("the number that is activated is forgotten", C, "    ask: activate\n    set: {number: number}\n", "    ask: activate\n", "TS123"),
+    Planted("the number of a card from elsewhere is forgotten", C, "    move: {elsewhere -> available: balance}\n    set: {number: number}\n", "    move: {elsewhere -> available: balance}\n", "TS123"),
     Planted("whether a PIN was drawn is forgotten", C, "    set: {number: outcome.number, has_pin: outcome.has_pin}\n", "    set: {number: outcome.number}\n", "TS111"),
     Planted("what may be voided is forgotten", P, "    set: {redemption_id: outcome.request}\n", "", "TS116"),
     Planted("both forms ship", F, '    to: shipped\n    when: form == "physical"\n', "    to: shipped\n", "TS104"),

@@ -36,6 +36,8 @@ TITLES: Mapping[str, str] = {
     "TS120": "an outside account that another command moves",
     "TS121": "a call that gets a fact which is always none",
     "TS122": "a number that is drawn and not written down",
+    "TS123": "a number that is given and not written down",
+    "TS124": "shares that need not add up",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be taken out again",

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from core_world import MACHINES, changed
+from core_world import MACHINES, PAGES, changed
 from tallystick.check import check
 from tallystick.check.finding import Finding
 from tallystick.check.structure.inspect import inspect_machine
@@ -263,3 +263,38 @@ def test_what_is_found_and_said_does_not_depend_on_the_order_of_sets() -> None:
     }  # fmt: skip
     assert len(told) == 1
     assert "create: requested" in told.pop()
+
+
+ADDS_UP = ("amount != shares.total or amount <= 0", "amount <= 0")
+SHARES = [
+    # the guard's own words, what is written instead, the transitions in which shares need not add up
+    ([ADDS_UP, ("amount == shares.total > payment.held", "amount > payment.held"),
+      ("0 < amount == shares.total and", "0 < amount and"),
+      ("0 < amount == shares.total <= payment.held", "0 < amount <= payment.held")], ["settle", "settle_last"]),
+    ([ADDS_UP, ("amount == shares.total > payment.redeemed", "amount > payment.redeemed"),
+      ("0 < amount == shares.total and", "0 < amount and"),
+      ("0 < amount == shares.total <= payment.redeemed", "0 < amount <= payment.redeemed")], ["refund"]),
+    ([("0 < shares.total == requested", "0 < shares.total <= requested"),
+      ("shares.total != requested", "shares.total > requested")], ["authorize"]),
+    ([("0 < shares.total == requested", "0 < shares.total"),
+      ("shares.total != requested or shares.total == 0", "shares.total == 0")], ["authorize"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "wanted"), SHARES)
+def test_shares_that_need_not_add_up_are_found(changes: list[tuple[str, str]], wanted: list[str]) -> None:
+    """Guard and refusal agree with each other, so nothing else shows it: no command is without an answer."""
+    text = PAGES["tender.yaml"]
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    machines = reader.read({**PAGES, "tender.yaml": text})
+    told = [each.message.split()[0] for each in inspect_machine(machines, machines["tender"]) if each.code == "TS124"]
+    assert told == wanted
+
+
+def test_a_command_without_a_guard_is_no_trouble_where_it_sets_what_it_reads() -> None:
+    old = "    when: 0 < amount == shares.total <= payment.redeemed and payment.busy == 0\n"
+    assert old in PAGES["tender.yaml"]
+    machines = reader.read({**PAGES, "tender.yaml": PAGES["tender.yaml"].replace(old, "")})
+    assert {each.code for each in inspect_machine(machines, machines["tender"])} == {"TS104"}

@@ -11,8 +11,9 @@ command with them), `reachable` (which of that can occur), `witnesses` (one case
     `moves`         what is moved is there, and nothing is left behind at an end
     `accounts`      value can leave them again, by the commands that should move it
     `unused`        facts, commands and arguments that nothing uses
-    `call_results`  what a call results in is written down and handed on
+    `call_results`  what a call results in, and a number that is given, is written down and handed on
     `follow_ups`    what is queued is taken and comes to an end
+    `shares`        what parts are given together is what was asked
 
 `inspect` asks them all; `check.report` calls it.
 """

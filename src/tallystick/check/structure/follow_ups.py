@@ -63,7 +63,7 @@ def _queued(reachable: Reachability) -> Iterator[tuple[str, Finding]]:
             continue
         taken: set[tuple[str, str]] = set()  # state, command that is taken there
         given: set[tuple[str, str]] = set()
-        for case, first in _firings(reachable, row):
+        for case, first in firings(reachable, row):
             for state, command, next_ in _next(machine, first):
                 given.add((state, command))
                 if next_:
@@ -94,7 +94,7 @@ def _left_waiting(reachable: Reachability, known: Collection[str]) -> Iterator[F
         states = {state for state in (row.target, row.transition.otherwise) if state and machine.states[state].goes_on}
         if name in known or not states or all(machine.commands[command].signed for command in row.transition.commands):
             continue
-        for case, first in _firings(reachable, row):
+        for case, first in firings(reachable, row):
             state = next((state for state in _waiting(reachable, first) if state in states), None)
             if state is not None:
                 why = f"{name} leads to {state}, which goes on by itself, but queues nothing that {state} takes"
@@ -113,7 +113,7 @@ def _waiting(reachable: Reachability, first: Firing) -> Iterator[str]:
             yield end[0]
 
 
-def _firings(reachable: Reachability, row: Row) -> Iterator[tuple[Case, Firing]]:
+def firings(reachable: Reachability, row: Row) -> Iterator[tuple[Case, Firing]]:
     """All ways in which a transition may fire, by whatever makes a difference to it and to what follows it.
 
     All accounts are varied: in some states value always stands somewhere, and what follows may ask for it.

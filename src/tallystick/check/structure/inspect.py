@@ -11,6 +11,7 @@ from tallystick.check.structure.follow_ups import check_follow_ups
 from tallystick.check.structure.guards import check_guards
 from tallystick.check.structure.moves import check_moves
 from tallystick.check.structure.reachable import Reachability
+from tallystick.check.structure.shares import check_shares
 from tallystick.check.structure.states import check_states
 from tallystick.check.structure.trials import Trials
 from tallystick.check.structure.unused import check_unused
@@ -34,3 +35,4 @@ def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     for check in (check_states, check_guards, check_moves, check_accounts, check_unused, check_call_results):
         yield from check(reachable)
     yield from check_follow_ups(reachable)
+    yield from check_shares(reachable)

@@ -50,10 +50,13 @@ class Case:
         return sum(abs(each) + (each < 0) for each in numbers), sum(value is True for _, value in self.values)
 
     def places(self, machine: Machine, command: str) -> tuple[dict[str, int], dict[str, Any], dict[str, Any]]:
-        """Accounts, facts and arguments with these values; what is not among them is 0 or none."""
+        """Accounts, facts and arguments with these values; what is not among them is 0, or none."""
         accounts: dict[str, Any] = dict.fromkeys(machine.columns, 0)
         facts: dict[str, Any] = dict.fromkeys(machine.facts)
-        args: dict[str, Any] = {name: 0 if "." in name else None for name in machine.commands[command].seen}
+        seen = machine.commands[command].seen
+        args: dict[str, Any] = {
+            name: 0 if type_.kind in NUMERIC and not type_.optional else None for name, type_ in seen.items()
+        }
         for variable, value in self.values:
             {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
         return accounts, facts, args
