@@ -476,12 +476,12 @@ def test_machines_are_listed_and_shown(tallystick: Tallystick) -> None:
 
 
 def test_a_folder_of_machines_is_taken(tallystick: Tallystick, tmp_path: Path) -> None:
-    page = (reader.packaged_folder() / "payment.yaml").read_text().replace("machine: payment", "machine: tender")
-    (tmp_path / "tender.yaml").write_text(page)
+    page = (reader.packaged_folder() / "fulfilment.yaml").read_text().replace("machine: fulfilment", "machine: parcel")
+    (tmp_path / "parcel.yaml").write_text(page)
 
     told = plain(tallystick("machines", "--machines", str(tmp_path), "--json"))
 
-    assert "tender" in [each["machine"] for each in told]
+    assert "parcel" in [each["machine"] for each in told]
 
 
 @pytest.mark.parametrize(

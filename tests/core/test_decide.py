@@ -247,16 +247,20 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("t authorizing allow_partial | p authorized held=60 tender=t", "confirm", LOCAL, "t active | p authorized held=60"),
     ("t authorizing | p authorized held=60 tender=t", "confirm", LOCAL, "t giving_back | p authorized held=60"),
     ("t giving_back | p reversed tender=t", "end", LOCAL, "t given_back | p reversed"),
-    ("t giving_back | p closed redeemed=7 tender=t", "end", LOCAL, "t active | p closed redeemed=7"),
+    ("t giving_back | p closed redeemed=7 tender=t", "end", LOCAL, "t paid | p closed redeemed=7"),
     ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40", LOCAL, "t active | p authorized held=100"),
     ("t active | p authorized held=100 tender=t", "settle amount=40 shares=p:40 last", LOCAL, "t closing | p authorized held=100"),
-    ("t closing | p closed redeemed=40 tender=t", "close", LOCAL, "t active | p closed redeemed=40"),
+    ("t active | p authorized held=100 tender=t", "settle amount=100 shares=p:100", LOCAL, "t closing | p authorized held=100"),
+    ("t closing | p closed redeemed=40 tender=t", "close", LOCAL, "t giving_back | p closed redeemed=40"),
     ("t active | p closed redeemed=40 tender=t", "refund amount=40 shares=p:40", LOCAL, "t active | p closed redeemed=40"),
+    ("t paid | p closed redeemed=40 tender=t", "refund amount=40 shares=p:40", LOCAL, "t paid | p closed redeemed=40"),
+    ("t paid | p closed redeemed=30 tender=t", "want_less before=40", LOCAL, "t paid | p closed redeemed=30"),
+    ("t paid | p closed redeemed=30 tender=t", "want_less before=140", LOCAL, "t paid | p closed redeemed=30"),
     ("t active", "change amount=40", LOCAL, "t active"),
     ("t requested", "cancel", LOCAL, "t given_back"),
     ("t active | p authorized held=100 tender=t", "cancel", LOCAL, "t giving_back | p authorized held=100"),
     ("t active | p partially_settled redeemed=5 uncovered=5 tender=t", "cancel", LOCAL,
-     "t active | p partially_settled uncovered=5 redeemed=5"),
+     "t giving_back | p partially_settled uncovered=5 redeemed=5"),
 ]
 # fmt: on
 

@@ -198,7 +198,7 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("{start: true, says: Nothing on", "{¦begin: true, start: true, says: Nothing on", "unknown key 'begin'."),
         ("{says: Earned., kept", "{says: Earned., ¦keep: true, kept", "unknown key 'keep'. Did you mean 'kept'?"),
         ("{is: count, default",  "{is: count, ¦defalt: 0, default",  "unknown key 'defalt'. Did you mean 'default'?"),
-        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands, when."),
+        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands, when, over."),
         ("    always: held",     "    ¦alway: true\n    always: held", "unknown key 'alway'. Did you mean 'always'?"),
         ("version: 3",           "version: 3\n¦version: 4",          "the key 'version' is there twice, first in line 2"),
         ("  held: Promised.\n",  "  held: Promised.\n  ¦held: x\n",  "the key 'held' is there twice, first in line 13"),
@@ -508,6 +508,11 @@ FOUND_LATER: list[tuple[str, str, str]] = [
     ("  number: number?\n",     "  number: {is: number?, unique: true}\n  other: {is: text?, unique: ¦true}\n", "a machine may have one unique fact"),
     ("{is: count, default",     "{is: count, unique: ¦true, default", "only a number or a text may be unique"),
     ("    ask: suspend",        "    alike: ¦true\n    ask: suspend", "card has no unique fact; 'alike' needs one"),
+    ("  card: card\n",          "  card: {is: card, in: [¦liv]}\n",    "card has no state 'liv'. Did you mean 'live'?"),
+    ("  card: card\n",          "  card: {is: card, same: [¦numbr]}\n", "card has no fact 'numbr'. Did you mean 'number'?"),
+    ("  card: card\n",          "  card: {is: card, same: [¦kind]}\n", "there is no fact 'kind' here that could be the same"),
+    ("{is: count, default",     "{is: count, same: ¦[kind], default", "'same' says something of a linked entity, and this is"),
+    ("driven: [hold]",          "driven: [hold]\nowed: [¦lod]",      "command 'lod' is not declared. Did you mean 'load'?"),
     ("driven: [hold]",          "driven: [hold]\nsigned: [¦lod]",    "command 'lod' is not declared. Did you mean 'load'?"),
 ]
 # fmt: on
@@ -1067,6 +1072,12 @@ OTHER_BEHAVIOUR = [
     ("gift_card.yaml", "card_set: {is: text?, ",            "order: {is: text?, unique: false, later: true}\n  card_set: {is: text?, "),
     ("payment.yaml",   "signed: [mark_hold_lost]\n",             ""),
     ("payment.yaml",   "signed: [mark_hold_lost]\n",             "patient: [mark_hold_lost]\n"),
+    ("payment.yaml",   "owed: [settle, refund, refund_to] ",     "owed: [settle, refund] "),
+    ("payment.yaml",   "once: [authorize, redeem] ",             "once: [authorize] "),
+    ("payment.yaml",   "    in: [requested, authorizing, active]\n", ""),
+    ("payment.yaml",   "    same: [order]\n",                    ""),
+    ("payment.yaml",   "     over: true, says: No more than is uncovered", "     says: No more than is uncovered"),
+    ("payment.yaml",   "commands: [hold_again],\n     over: true, says: A hold", "commands: [hold_again],\n     says: A hold"),
 ]
 # fmt: on
 

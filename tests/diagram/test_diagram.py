@@ -115,7 +115,7 @@ def test_a_card_says_that_the_provider_may_confirm_less() -> None:
         ("payment", "requested authorized partially_settled advanced_hold closed"),
         ("gift_card", "inventory allocated activated issued"),  # suspension is a pause
         ("fulfilment", "released in_review approved allocated activated fulfilled"),
-        ("replacement", "requested emptied allocated activated replaced"),
+        ("replacement", "requested emptied allocated activated following replaced"),
     ],
 )
 def test_the_usual_way_is_the_page_read_from_the_top(name: str, way: str) -> None:

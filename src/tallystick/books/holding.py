@@ -16,7 +16,6 @@ from tallystick.books.base import BaseBooks
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE, Entity
 from tallystick.engine.receipt import LONGEST_NAME, Command, Ended, GivenBack, InDoubt, Receipt, ShortApproval
-from tallystick.errors import Invalid
 from tallystick.money import Money
 from tallystick.store import Reading
 
@@ -48,14 +47,12 @@ class Holding(BaseBooks):
         `allow_partial`: if the card carries less, hold what there is; `receipt.money("held")` says how much.
 
         Raises:
-            Refused: the card or the payment says no; nothing was changed.
-            Invalid: the tender pays for another order, or it was given back.
+            Refused: the card or the payment says no, or the tender: it pays for another order, or takes no more parts.
+            Nothing was changed.
             ShortApproval: less was approved, and given back, because `allow_partial` was not said.
             GivenBack: what this key held was given back since; a new key and payment hold anew.
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
-        if tender is not None and self.engine.seen(key) is None:
-            self._open_for_parts(tender, order)
         part = self._part("authorize", payment, card, amount, order, key, pin, allow_partial, by, tender=tender)
         return self._take(part, connection)
 
@@ -75,14 +72,6 @@ class Holding(BaseBooks):
     send.__doc__ = BaseBooks.send.__doc__
 
     # Inside
-
-    def _open_for_parts(self, tender: str, order: str) -> None:
-        """Nobody would give back a part of a tender that is given back already. Raises Invalid."""
-        found = self._entity("tender", tender)
-        if found.facts["order"] != order:
-            raise Invalid(f"tender {tender!r} pays for order {found.facts['order']!r}, not for {order!r}")
-        if found.state in ("giving_back", "given_back"):
-            raise Invalid(f"tender {tender!r} is {found.state} and takes no more parts; a new try is a new tender")
 
     def _take(self, part: _Part, connection: Any) -> Receipt:
         with self.engine.store.reading() as reading:

@@ -36,6 +36,7 @@ from tallystick.money import Money
 
 TENDER = "tender"
 GONE = ("giving_back", "given_back")
+HELD = ("active", "closing", "paid")  # all parts were held, whatever became of them since
 ATTEMPTS = 5  # to find ids that nobody else takes at the same moment
 
 
@@ -211,9 +212,9 @@ class Tenders(Holding):
     def _authorized(self, tender: str, receipt: Receipt, *, gone: bool, whole: bool) -> Tender:
         """The tender as it is now, or what became of it. `gone`: it was given back before this was said."""
         found = self.tender(tender)
-        if found.state == "active":
+        if found.state in HELD or (gone and any(part.redeemed.minor for part in found.parts)):
             there = found.approved + sum((part.in_doubt for part in found.parts), Money.zero(found.currency))
-            if not there.minor or (whole and there < found.requested):
+            if not there.minor or (whole and there < found.requested and found.state != "closing"):
                 raise GivenBack(self._gone(receipt, found))
             return found
         parts = [each for each in receipt.followed if each.machine == PAYMENT]
@@ -282,7 +283,11 @@ class Tenders(Holding):
         return self._finished(self._do(TENDER, tender, command, args, key, by, reason, due, connection))
 
     def _finished(self, receipt: Receipt) -> Receipt:
-        open_ = [each for each in receipt.followed if not each.applied and each.command != "hold_again"]
+        open_ = [
+            each
+            for each in receipt.followed
+            if each.machine == PAYMENT and not each.applied and each.command != "hold_again"
+        ]
         for each in open_:
             if each.result is Ended.IN_DOUBT:
                 each.or_raise()

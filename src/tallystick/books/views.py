@@ -66,7 +66,7 @@ class Tender:
     """How several cards pay for one order, as their payments are now."""
 
     id: str  # the order's id; of a second one, with a number behind it
-    state: str  # of the page tender: requested, authorizing, active, giving_back or given_back
+    state: str  # of the page tender: requested, authorizing, active, closing, giving_back, given_back or paid
     currency: str  # that of its cards
     order: str  # the order's id, as it was given
     requested: Money  # what the order wants from these cards

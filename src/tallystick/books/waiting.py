@@ -20,6 +20,7 @@ from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue.rows import CHANGED, ENDED
 from tallystick.engine.receipt import Command, Receipt
+from tallystick.engine.sealing import from_books
 from tallystick.errors import Invalid
 from tallystick.masks import mask
 from tallystick.money import Money
@@ -226,7 +227,11 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
     with engine.store.reading() as reading:
         calls = [each for each in _calls(reading, now or engine.now()) if each.due is None]
         queued = [row for state in (*ENDED, "waiting") for row in reading.queue(state=state)]
-        queue = [_queued(engine, reading, row) for row in queued if row.state in ENDED or is_changed(row)]
+        queue = [
+            _queued(engine, reading, row)
+            for row in queued
+            if is_changed(row) or (row.state in ENDED and not _is_done_with(engine, reading, row))
+        ]
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
             for each in reading.standing(PAYMENT, "uncovered")
@@ -234,6 +239,21 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
         ]
         late = tuple(_late_answers(reading))
     return Stuck(tuple(calls), tuple(queue), tuple(uncovered), late)
+
+
+def _is_done_with(engine: Engine, reading: Reading, row: QueueRow) -> bool:
+    """Whether a follow-up that was refused has nothing to do any more, as its page says it: nobody has to look."""
+    entity = reading.entity(row.machine, row.entity)
+    if row.state != "refused" or row.cause is None or entity is None:
+        return False
+    machine = engine.machines.at(row.machine, entity.machine_version)
+    command = machine.commands.get(row.command)
+    if command is None or command.owed:
+        return False
+    if machine.states[entity.state].final and (entity.state, row.command) not in machine.table:
+        return True
+    refusal = engine.may(row.machine, row.entity, row.command, from_books(json.loads(row.args))).refusal
+    return refusal is not None and refusal.done_with
 
 
 def _late_answers(reading: Reading) -> Iterator[LateAnswer]:

@@ -34,6 +34,8 @@ KINDS = {
     "driven": "only given by another machine",
     "patient": "waiting in the queue while a guard refuses it",
     "signed": "only taken with who gives it and why",
+    "once": "tried once when it follows another",
+    "owed": "told to a person if it is never done",
 }
 Thing = TypeVar("Thing")
 

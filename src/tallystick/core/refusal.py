@@ -69,12 +69,18 @@ class Refusal:
     allowed: tuple[str, ...] = ()  # commands that it would take now, with some arguments: see `explain`
     cause: Refusal | None = None  # what the driven entity said
     calls: tuple[str, ...] = ()  # ids of the open calls that are in its way
+    over: bool = attrs.field(default=False, repr=False)  # by its page, a follow-up has nothing to do any more
     doubts: bool = attrs.field(default=False, repr=False)  # it is about amounts, and some of them are in doubt
 
     @property
     def waits(self) -> bool:
         """Whether only an open call is in the way, so that the same command may be done later."""
         return self.code is Code.IN_DOUBT or (self.cause is not None and self.cause.waits)
+
+    @property
+    def done_with(self) -> bool:
+        """Whether a follow-up that is refused so has nothing to do any more."""
+        return self.over or (self.cause is not None and self.cause.done_with)
 
     @property
     def missing(self) -> Refusal | None:
@@ -138,7 +144,9 @@ def not_now(entity: Entity, machine: Machine, command: str) -> Refusal:
     """The state does not answer the command. While the state itself is in doubt, that is the reason."""
     changing = machine.rows[entity.changing] if entity.changing is not None else None
     if changing is None:
-        return of(entity, machine, command, Code.NOT_NOW, machine.on_purpose.get((entity.state, command), UNANSWERED))
+        pair = (entity.state, command)
+        why = machine.on_purpose.get(pair, UNANSWERED)
+        return of(entity, machine, command, Code.NOT_NOW, why, over=pair in machine.over)
     sent = f"{changing.name} was sent to the provider and its answer is not known yet"
     then = (changing.target, changing.transition.otherwise)
     if any((state, command) in machine.table for state in then):
@@ -159,7 +167,7 @@ def by_page(entity: Entity, machine: Machine, command: str, args: Mapping[str, o
         beside = _beside(entity, machine, values)
         why = f"{each.says.removesuffix('.')} (here {numbers}{beside})" if numbers else each.says
         doubts = _doubts(entity, machine, values)
-        return of(entity, machine, command, Code.GUARD, why, candidates=candidates, doubts=doubts)
+        return of(entity, machine, command, Code.GUARD, why, candidates=candidates, doubts=doubts, over=each.over)
     return None
 
 

@@ -30,7 +30,8 @@ def behaviour(machine: Machine) -> dict[str, Any]:
     return {
         "machine": machine.name,
         "facts": {
-            name: [str(fact.type), fact.default, fact.later, fact.unique] for name, fact in machine.facts.items()
+            name: [str(fact.type), fact.default, fact.later, fact.unique, fact.states, fact.same]
+            for name, fact in machine.facts.items()
         },
         "accounts": {name: account.kept for name, account in machine.accounts.items()},
         "outside": sorted(machine.outside),
@@ -49,14 +50,15 @@ def behaviour(machine: Machine) -> dict[str, Any]:
 
 
 def _flags(command: Command) -> list[str]:
-    return [kind for kind in ("driven", "patient", "signed") if getattr(command, kind)]
+    return [kind for kind in ("driven", "patient", "signed", "once", "owed") if getattr(command, kind)]
 
 
 def _refusals(machine: Machine) -> list[str]:
     """`state command`, and when, if not always."""
-    always = [f"{state} {command}" for state, command in machine.on_purpose]
+    over = {True: " over", False: ""}
+    always = [f"{state} {command}{over[(state, command) in machine.over]}" for state, command in machine.on_purpose]
     sometimes = [
-        f"{state} {command}: {each.guard.code}"
+        f"{state} {command}: {each.guard.code}{over[each.over]}"
         for (state, command), refusals in machine.refused.items()
         for each in refusals
         if each.guard

@@ -39,6 +39,8 @@ class Fact:
     says: str = ""
     unique: bool = False  # no two entities of one value type have the same
     indexed: bool = False  # entities are found by it, as they are by a link or a unique fact
+    states: tuple[str, ...] = ()  # of a link: in which of these it is when something that links to it is made; (): any
+    same: tuple[str, ...] = ()  # of a link: facts that both have, and of the same value
 
 
 @attrs.frozen
@@ -61,6 +63,7 @@ class Command:
     patient: bool = False  # queued, and refused by amounts, it waits until they are others
     signed: bool = False  # only with who gives it (by) and why (reason)
     once: bool = False  # as a follow-up it is tried once: refused, or nobody there, it is dropped
+    owed: bool = False  # as a follow-up it is never dropped: if its entity ends before, a person hears of it
     reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links: `payment.held`, `old.available`
     linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
     storable: tuple[str, ...] = attrs.field(init=False)  # what may be stored: all but secrets
@@ -173,6 +176,7 @@ class RefusedOnPurpose:
     states: tuple[str, ...]
     commands: tuple[str, ...]
     guard: Expression | None = None  # refused when this is true; None: always
+    over: bool = False  # a follow-up that is refused for this has nothing to do any more, and nobody has to look
     fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)  # the guard, as a function
 
     def __attrs_post_init__(self) -> None:

@@ -24,7 +24,13 @@ RESERVED = frozenset([
 # Tables of every store, and types: no machine may have these names.
 TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])
 # fmt: on
-KINDS_OF_COMMANDS = ("driven", "patient", "signed", "once")  # keys that list commands; each is a flag of Command
+KINDS_OF_COMMANDS = (
+    "driven",
+    "patient",
+    "signed",
+    "once",
+    "owed",
+)  # keys that list commands, flags of Command
 
 
 class Declarations:
@@ -136,7 +142,27 @@ class Declarations:
         if unique and any(fact.unique for fact in self.facts.values()):
             self.faults.add(record["unique"], f"a machine may have one unique fact, and {key.value!r} is a second one")
         says = record["says"].value if "says" in record else ""
-        return Fact(key.value, type_, default, later, says, unique, flag(record, "indexed"))
+        states, same = self._joins(record, type_, machines)
+        return Fact(key.value, type_, default, later, says, unique, flag(record, "indexed"), states, same)
+
+    def _joins(
+        self, record: Mapping[str, Located], type_: Type, machines: Mapping[str, Declarations]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What has to be so of the entity that a fact links to: its states, and the facts that it has in common."""
+        wanted = {key: record[key] for key in ("in", "same") if key in record}
+        found = {key: tuple(each.value for each in written.value) for key, written in wanted.items()}
+        linked = machines.get(type_.machine) if type_.kind == "link" else None
+        for key, written in wanted.items():
+            if type_.kind not in ("link", UNKNOWN):
+                self.faults.add(written, f"{key!r} says something of a linked entity, and this is {type_}")
+            theirs = [name.value for name, _ in linked.pairs("states" if key == "in" else "facts")] if linked else []
+            for each in written.value if linked else ():
+                if each.value not in theirs:
+                    kind = "state" if key == "in" else "fact"
+                    self.faults.add(each, f"{type_.machine} has no {kind} {each.value!r}.{nearest(each.value, theirs)}")
+                elif key == "same" and each.value not in [name.value for name, _ in self.pairs("facts")]:
+                    self.faults.add(each, f"there is no fact {each.value!r} here that could be the same")
+        return found.get("in", ()), found.get("same", ())
 
     def _default(self, written: Located, type_: Type) -> object:
         text = written.value

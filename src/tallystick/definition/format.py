@@ -279,6 +279,8 @@ FACT = Record({
     "later":    Key(FLAG, "not given at creation: a transition sets it"),
     "unique":   Key(FLAG, "no two entities of one value type have the same"),
     "indexed":  Key(FLAG, "entities are found by it"),
+    "in":       Key(ListOf(NAME), "of a link: the states in which one of these takes something that links to it"),
+    "same":     Key(ListOf(NAME), "of a link: facts that both have; their values are the same"),
     "says":     Key(Text(), "what it means, for people"),
 })
 ARGUMENT = Record({
@@ -327,12 +329,14 @@ DEFINITION = Record({
     "patient":     Key(ListOf(NAME), "commands that wait in the queue while a guard refuses them"),
     "signed":      Key(ListOf(NAME), "commands that need who gives them (by) and why (reason)"),
     "once":        Key(ListOf(NAME), "commands that are tried once when they follow another, and dropped if refused"),
+    "owed":        Key(ListOf(NAME), "commands that a person hears of if they follow another and are never done"),
     "transitions": Key(MapOf(NAME, TRANSITION), "all transitions, by name", required=True),
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),
                            "in":       Key(ListOf(NAME), "states", required=True),
                            "commands": Key(ListOf(NAME), "commands", required=True),
-                           "when":     Key(Text(), "a guard: only these values are refused; without it, all")})),
+                           "when":     Key(Text(), "a guard: only these values are refused; without it, all"),
+                           "over":     Key(FLAG, "a follow-up that is refused so is dropped: it is done or gone")})),
                        "what is refused on purpose"),
     "invariants":  Key(MapOf(NAME, Record({
                            "says":   Key(Text(), "what it means, for people", required=True),

@@ -89,6 +89,7 @@ class Machine:
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row
     table: Mapping[tuple[str, str], tuple[Row, ...]] = attrs.field(init=False, repr=False)  # by (state, command)
     on_purpose: Mapping[tuple[str, str], str] = attrs.field(init=False, repr=False)  # always refused, and why
+    over: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False)  # those where a follow-up is dropped
     refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
     links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → the machine that it links to
     unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
@@ -99,6 +100,7 @@ class Machine:
         put(self, "start", next(state.name for state in self.states.values() if state.start))
         put(self, "rows", {name: _compiled(self, each) for name, each in self.transitions.items()})
         put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
+        put(self, "over", frozenset(pair for pair, each in _refusals(self) if each.guard is None and each.over))
         refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
         for pair, each in _refusals(self):
             refused |= {pair: (*refused.get(pair, ()), each)} if each.guard is not None else {}

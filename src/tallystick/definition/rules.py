@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from tallystick.definition import expression
 from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Type
-from tallystick.definition.first_pass import Declarations
+from tallystick.definition.first_pass import Declarations, flag
 from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
 from tallystick.errors import nearest
@@ -36,7 +36,9 @@ def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[Refu
                     scope.faults.add(state, f"{command!r} in {state.value!r} is refused already")
                 (sometimes if "when" in each.value else always).add(pair)
         says = each.value["says"].value
-        refusals.append(RefusedOnPurpose(says, tuple(state.value for state in states), commands, guard))
+        refusals.append(
+            RefusedOnPurpose(says, tuple(state.value for state in states), commands, guard, flag(each.value, "over"))
+        )
     return tuple(refusals)
 
 

@@ -42,15 +42,19 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
 def _withdraw_waiting(work: UnitOfWork, entity: Entity, key: str) -> None:
     """An entity that has ended takes along the commands that wait for it and that nothing will answer any more.
 
-    One that somebody has changed in the database is left alone, for a person to see.
+    A person hears of one that is owed, because somebody relies on it. One that somebody has changed in the database is
+    left alone, for a person to see.
     """
-    table = work.machines.at(entity.machine, entity.machine_version).table
+    machine = work.machines.at(entity.machine, entity.machine_version)
     there = {row.key: row for row in work.books.waiting(*entity.ref)} | work.changes.queue
     for row in there.values():
         mine = (row.machine, row.entity) == entity.ref and row.state == "waiting" and row.key != key
-        if mine and not is_changed(row) and (entity.state, row.command) not in table:
+        if mine and not is_changed(row) and (entity.state, row.command) not in machine.table:
             why = f"{entity.machine} {quoted(entity.id)} is {entity.state} since {quoted(key)}"
-            work.enqueue(moved_on(row, state="withdrawn", why=why))
+            owed = row.cause is not None and row.command in machine.commands and machine.commands[row.command].owed
+            if owed:
+                why = f"{row.command}, which follows {quoted(str(row.cause))}, was not done: {why}"
+            work.enqueue(moved_on(row, state="refused" if owed else "withdrawn", why=why))
 
 
 def _try_again(work: UnitOfWork, entity: Entity) -> None:

@@ -15,8 +15,9 @@ import attrs
 
 from tallystick.core import arguments, refusal, resolve
 from tallystick.core.decide import decide
-from tallystick.core.entity import CREATE, Intent, Plan, Ref, Request
+from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
+from tallystick.definition.declared import Fact
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import owner, parts, uniqueness
 from tallystick.engine.calls import in_doubt
@@ -227,9 +228,11 @@ def uncreatable(
             continue
         linked = work.world.get((target, str(facts[fact])))
         code, why = Code.LINKED, f"its {fact}, {target} {quoted(str(facts[fact]))}, does not exist"
-        if linked is not None:
+        if linked is not None and linked.currency != currency:
             code, why = Code.CURRENCY, f"it would be in {currency}, its {fact} {linked.id!r} is in {linked.currency}"
-        if linked is None or linked.currency != currency:
+        elif linked is not None:
+            why = _unfit(machine.facts[fact], linked, facts)
+        if why:
             sentence = f"{machine.name} {command.id!r} cannot be created: {why}"
             cause = refusal.missing(target, str(facts[fact]), CREATE) if linked is None else None
             return Refusal(code, machine.name, command.id, None, CREATE, sentence, cause=cause)
@@ -239,6 +242,17 @@ def uncreatable(
         sentence = f"{machine.name} {command.id!r} cannot be created: {taken[1]}"
         return Refusal(taken[0], machine.name, command.id, None, CREATE, sentence)
     return None
+
+
+def _unfit(fact: Fact, linked: Entity, facts: Mapping[str, object]) -> str:
+    """Why an entity takes nothing that would link to it by this fact with these others; nothing, if it does."""
+    for name in fact.same:
+        if linked.facts.get(name) != facts.get(name):
+            theirs, ours = (quoted(str(each)) for each in (linked.facts.get(name), facts.get(name)))
+            return f"the {name} of its {fact.name} {linked.id!r} is {theirs}, not {ours}"
+    if fact.states and linked.state not in fact.states:
+        return f"its {fact.name} {linked.id!r} is {linked.state} and takes no more; make a new one"
+    return ""
 
 
 # Carrying out

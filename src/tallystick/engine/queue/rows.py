@@ -70,7 +70,7 @@ def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
     attempts = queued.attempts + 1
     state, due = "refused", queued.due
     refusal = receipt.refusal
-    if _once(work, queued):
+    if _once(work, queued) or (queued.cause is not None and refusal is not None and refusal.done_with):
         state = "withdrawn"
     elif refusal is not None:
         patient = _patient(work, queued)  # after a week of waiting, a call in its way is no reason to give it up

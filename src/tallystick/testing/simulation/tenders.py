@@ -63,7 +63,7 @@ class TenderWork:
                 self._give("tender", tender.id, command)
             case "active" if roll < 0.5:
                 self._share(tender, "settle", "held")
-            case "active" if roll < 0.65:
+            case "active" | "paid" if roll < 0.65:
                 self._share(tender, "refund", "redeemed")
             case "active" if roll < 0.75:
                 self._give("tender", tender.id, "cancel")
