@@ -231,6 +231,15 @@ def test_a_line_that_cannot_be_read_is_invalid(engine: Engine, name: str) -> Non
     assert why in answer["why"]
 
 
+def test_a_command_that_needs_no_arguments_is_said_without_args(engine: Engine) -> None:
+    sent = [
+        {"key": command, "machine": "gift_card", "id": "c", "command": command} for command in ("allocate", "issue")
+    ]
+    answers = ran(engine, [CARD[0], *(json.dumps(each).encode() for each in sent)])
+    assert [each["result"] for each in answers] == ["applied", "applied", "invalid"]
+    assert answers[2]["why"].endswith("it lacks 'args'")
+
+
 @pytest.mark.parametrize("name", list(FIELDS))
 def test_a_line_that_says_something_wrong_is_invalid_and_stops_nothing(engine: Engine, name: str) -> None:
     changes, why = FIELDS[name]

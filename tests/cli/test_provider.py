@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,6 +24,7 @@ from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
 from tallystick.books.open import provider_named
 from tallystick.cli.main import main
+from tallystick.cli.options import PIN_POLICIES
 from tallystick.clutch.client import ClutchProvider, from_environment
 from tallystick.clutch.environment import variable
 from tallystick.clutch.sandbox import Faults, Sandbox
@@ -31,6 +32,7 @@ from tallystick.clutch.sandbox.server import Server
 from tallystick.clutch.settings import ACCESS
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
+from tallystick.engine.pin_policy import PinPolicy
 from tallystick.engine.receipt import InDoubt
 from tallystick.errors import Invalid
 from tallystick.provider.protocol import Ambiguous
@@ -97,6 +99,25 @@ def number_of(books: Books) -> str:
 
 def told(result: Result) -> Any:
     return json.loads(result.stdout)
+
+
+def test_whose_pin_is_needed_is_an_option_wherever_books_are_opened(
+    books: Books, tallystick: Tallystick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = {"order": "o3", "card": "c", "currency": "USD"}
+    lines = [
+        {"key": "new", "machine": "payment", "id": "p9", "command": "create", "args": payment},
+        {"key": "hold", "machine": "payment", "id": "p9", "command": "authorize", "args": {"amount": "1.00"}},
+    ]
+    file = tmp_path / "lines.jsonl"
+    file.write_text("".join(f"{json.dumps(each)}\n" for each in lines), encoding="utf-8")
+    assert get_args(PinPolicy) == PIN_POLICIES
+    for policy in PIN_POLICIES[:2]:
+        refused = tallystick("run", str(file), "--pin-policy", policy).stdout.splitlines()[-1]
+        assert (json.loads(refused)["result"], "PIN" in json.loads(refused)["why"]) == ("refused", True)
+    assert tallystick("run", str(file), "--pin-policy", "none", code=2).stderr.count("if_known") == 1
+    monkeypatch.setenv("TALLYSTICK_PIN_POLICY", "optional")
+    assert json.loads(tallystick("run", str(file)).stdout.splitlines()[-1])["result"] == "applied"
 
 
 # --- balance

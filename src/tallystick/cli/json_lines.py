@@ -1,6 +1,7 @@
 """Commands as JSON Lines: one command a line in, one answer a line out, each its own durable commit.
 
-    in    {"key", "machine", "id", "command", "args"}, and if wanted "by", "reason", "due" (ISO time, with zone)
+    in    {"key", "machine", "id", "command", "args"}, and if wanted "by", "reason", "due" (ISO time, with zone);
+          without "args" if the command needs none
     out   {"key", "machine", "id", "state", "accounts", "result", "why"}, and "line" where the line is invalid
 
 With the scripted provider the lines are a rehearsal: they may say what the provider replies, and nothing runs by
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -108,8 +109,8 @@ def parse(raw: bytes, number: int, machines: Machines) -> Line:
         about |= {name: value for name in ("key", "machine", "id") if isinstance(value := fields.get(name), str)}
         kinds = _kinds(machines, fields)
         hidden |= _hidden(fields.get("args"), kinds)
-        _check_fields(fields)
-        _check_amounts(fields["args"], kinds)
+        _check_fields(fields, ["args"] if _needs_none(machines, fields) else [])
+        _check_amounts(fields.get("args", {}), kinds)
         return Line(number, about, _command(fields), hidden=hidden, replies=_replies(fields))
     except Invalid as error:
         return Line(number, about, fault=str(error), hidden=hidden)
@@ -149,9 +150,9 @@ def _no_constant(name: str) -> None:
     raise Invalid(f"{name} is not JSON, and not an amount")
 
 
-def _check_fields(fields: Mapping[str, Any]) -> None:
-    """Every field is there, no other is, and each is of its kind. Raises Invalid."""
-    missing = [name for name in FIELDS if name not in fields]
+def _check_fields(fields: Mapping[str, Any], left_out: Collection[str]) -> None:
+    """Every field is there (but for those that may be `left_out`), no other is, each is of its kind. Raises Invalid."""
+    missing = [name for name in FIELDS if name not in fields and name not in left_out]
     if missing:
         raise Invalid(f"it lacks {' and '.join(repr(name) for name in missing)}")
     for name, value in fields.items():
@@ -179,6 +180,14 @@ def _kinds(machines: Machines, fields: Mapping[str, Any]) -> dict[str, str]:
     return kinds
 
 
+def _needs_none(machines: Machines, fields: Mapping[str, Any]) -> bool:
+    """Whether the command is known, and in no version has an argument that must be given."""
+    name, command = fields.get("machine"), str(fields.get("command"))
+    declared = [each.commands[command] for each in machines.all() if each.name == name and command in each.commands]
+    types = [type_ for each in declared for type_ in each.arguments.values()]
+    return bool(declared) and all(type_.optional or type_.kind == "flag" for type_ in types)
+
+
 def _check_amounts(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
     """No amount is a number, because a number may be rounded or mistaken for minor units. Raises Invalid."""
     for name, value in args.items():
@@ -190,7 +199,7 @@ def _check_amounts(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
 def _command(fields: Mapping[str, Any]) -> Command:
     due = fields.get("due")
     return Command(
-        fields["machine"], fields["id"], fields["command"], fields["args"], fields["key"],
+        fields["machine"], fields["id"], fields["command"], fields.get("args", {}), fields["key"],
         by=fields.get("by"), reason=fields.get("reason"), due=moment("'due'", due) if due is not None else None,
     )  # fmt: skip
 

@@ -21,9 +21,11 @@ from tallystick.errors import StoreError
 
 if TYPE_CHECKING:
     from tallystick.engine.engine import Engine
+    from tallystick.engine.pin_policy import PinPolicy
     from tallystick.store.protocol import Store
 
 STORE = "sqlite:///tallystick.db"
+PIN_POLICIES = ("required", "if_known", "optional")  # as `engine.pin_policy` has them
 
 json_option = click.option("--json", "json_out", is_flag=True, help="Answer in JSON.")
 machines_option = click.option(
@@ -51,6 +53,7 @@ class BooksOptions:
     url: str
     folders: tuple[str, ...] = ()
     provider: str = "local"
+    pin_policy: PinPolicy = "required"
 
     @contextmanager
     def opened(self, *, make: bool = False, asks: bool = False) -> Iterator[Engine]:
@@ -69,7 +72,7 @@ class BooksOptions:
             _require_store(store)
         provider = provider_named(self.provider)
         try:
-            engine = connected(machines, store, provider)
+            engine = connected(machines, store, provider, pin_policy=self.pin_policy)
             if asks:
                 check(store, provider)
             yield engine
@@ -105,16 +108,26 @@ def _require_store(store: Store) -> None:
         raise StoreError(f"there is no store at {store.url}: it is another database")
 
 
+pin_policy_option = click.option(
+    "--pin-policy", type=click.Choice(PIN_POLICIES), default=PIN_POLICIES[0], envvar="TALLYSTICK_PIN_POLICY",
+    show_default=True, show_envvar=True,
+    help="Which cards are used with their PIN only: all not known to have none, those drawn with one, or none.",
+)  # fmt: skip
+
+
 def books_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options that say which books are meant; the command gets them as one `BooksOptions`."""
 
     @option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
     @machines_option
     @option("--provider", metavar="NAME", default="local", help="Who performs calls: local, clutch, scripted, …")
+    @pin_policy_option
     @json_option
     @functools.wraps(function)
-    def with_books(*args: Any, url: str, folders: tuple[str, ...], provider: str, **options: Any) -> None:
-        function(*args, books=BooksOptions(url, folders, provider), **options)
+    def with_books(
+        *args: Any, url: str, folders: tuple[str, ...], provider: str, pin_policy: PinPolicy, **options: Any
+    ) -> None:
+        function(*args, books=BooksOptions(url, folders, provider, pin_policy), **options)
 
     decorated: Callable[..., None] = with_books
     return decorated
