@@ -20,8 +20,9 @@ coverage:
 demo:
     .venv/bin/tallystick demo
 
+# How fast it is, against code by hand; `just bench --list` says what is measured
 bench *args:
-    {{python}} benchmarks/run.py {{args}}
+    {{python}} -m benchmarks {{args}}
 
 # Every proof, with its figures; `just evidence --release --write` before a release
 evidence *args:

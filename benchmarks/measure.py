@@ -1,125 +1,152 @@
-"""Measure two or more ways to do the same work, in turns, and compare them.
+"""Measure two ways to do the same work, in turns, and compare them.
 
-A shared machine is slow for seconds at a time. So the contestants take turns within each round, in another order each
-round. The ratio is the median of the ratios of all rounds, with its quartiles. Beside it is the ratio of each one's
-best round, when nobody else was in the way. Work that never waits is measured in processor time, because others can
-make that only a little longer.
+A shared machine is slow for seconds at a time. So the two take turns within each round, each first in every other
+round, and each round gives one ratio. The result is the median of these ratios. Beside it stands the middle half of
+them, which is the spread. What never waits is measured in processor time, because others can make that only a little
+longer; what waits for a disk, a lock or a network is measured by the clock on the wall.
 """
 
 from __future__ import annotations
 
 import gc
 import statistics
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
 
+import attrs
+
+from benchmarks.profiling import Profile, profiled
+from benchmarks.rows import Row
+
 Work = Callable[[], int]  # what is timed; says how many operations that was
 Contestant = Callable[[], Work]  # makes ready for one round, before the clock starts
+MEMORY = Path("/dev/shm")  # where a commit costs nothing
+SECONDS = {"quick": 0.4, "usual": 6.0, "release": 20.0}  # for one row
+ROUNDS = 200  # at most
 
 
-@dataclass(frozen=True)
-class Setting:
-    quick: bool = False
-    folder: str | None = None
-    skipped: list[str] = field(default_factory=list)  # what could not be measured, and why
-
-    def skip(self, why: str) -> None:
-        self.skipped.append(why)
-
-    def rounds(self, usual: int) -> int:
-        return max(3, usual // 4) if self.quick else usual
-
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """A folder for databases on the disk that is measured."""
-        with tempfile.TemporaryDirectory(prefix="tallystick-bench-", dir=self.folder) as folder:
-            yield Path(folder)
+class Absent(Exception):
+    """A row cannot be measured here, and why."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What we want: `at most` so many times the time, or `at least` so many times the speed."""
+@attrs.frozen
+class Result:
+    """What a row gave."""
 
-    kind: str
-    number: float
-
-    def met(self, value: float) -> bool:
-        return value <= self.number if self.kind == "at most" else value >= self.number
-
-    def text(self, unit: str) -> str:
-        return f"{'≤' if self.kind == 'at most' else '≥'} {self.number:g} {unit}"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One comparison. `value` is how many times as fast ours is (or as slow, if the target is `at most`)."""
-
-    part: str
-    what: str
-    against: str
-    value: float
-    low: float  # quartiles over the rounds
-    high: float
-    best: float  # the same of the best round of each
+    row: Row
+    values: Sequence[float] = ()  # one for each round, in the row's unit
     ours: float | None = None  # seconds an operation, median
     theirs: float | None = None
-    unit: str = "×"
-    target: Target | None = None
+    absent: str | None = None  # why it was not measured
     note: str = ""
+    profile: Profile | None = None  # if it misses its target
+
+    @property
+    def value(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Between these is the middle half of the rounds."""
+        if len(self.values) < 2:
+            return self.value, self.value
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
 
     @property
     def met(self) -> bool | None:
-        return None if self.target is None else self.target.met(self.value)
+        """None: there is no target, or it was not measured."""
+        return None if self.absent else self.row.met(self.value)
 
 
-@dataclass
-class Times:
-    """Seconds for one operation, one number for each round."""
+@attrs.frozen
+class Run:
+    """One row being measured."""
 
-    by_name: dict[str, list[float]] = field(default_factory=dict)
+    row: Row
+    size: str = "usual"  # quick: does every row run? usual; release: larger, and longer
+    folder: str | None = None  # on the disk that is measured
 
-    def median(self, name: str) -> float:
-        return statistics.median(self.by_name[name])
+    def sized(self, usual: int, quick: int, release: int | None = None) -> int:
+        return {"quick": quick, "usual": usual, "release": release or usual}[self.size]
 
-    def line(
-        self, part: str, what: str, ours: str, theirs: str, target: Target | None = None, *,
-        slower: bool = False, note: str = "",
-    ) -> Line:  # fmt: skip
-        """How many times as fast `ours` is as `theirs`; with `slower`, how many times as long it takes."""
-        pairs = zip(self.by_name[ours], self.by_name[theirs], strict=True)
-        ratios = [mine / other if slower else other / mine for mine, other in pairs]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        mine, other = min(self.by_name[ours]), min(self.by_name[theirs])
-        best = mine / other if slower else other / mine
-        return Line(part, what, theirs, middle, low, high, best, self.median(ours), self.median(theirs),
-                    target=target, note=note)  # fmt: skip
+    @contextmanager
+    def scratch(self, *, disk: bool = False) -> Iterator[Path]:
+        """A folder for databases: where a commit costs nothing, or on the disk that is measured.
+
+        Raises:
+            Absent: the system has no /dev/shm.
+        """
+        if not disk and not MEMORY.is_dir():
+            raise Absent(f"{MEMORY} is not there, so every commit costs something")
+        with tempfile.TemporaryDirectory(prefix="tallystick-bench-", dir=self.folder if disk else MEMORY) as folder:
+            yield Path(folder)
+
+    def compare(
+        self, ours: Contestant, theirs: Contestant, *, waits: bool = False, profile: Contestant | None = None,
+        note: str = "", least: int = 5,
+    ) -> Result:  # fmt: skip
+        """Let both work in turns. `waits`: for a disk, a lock or a network.
+
+        If the target is missed, `profile`, or else our part, is done once more under the profiler.
+        """
+        clock = perf_counter if waits else process_time
+        pairs = in_turns(ours, theirs, clock=clock, seconds=SECONDS[self.size], least=3 if self.quick else least)
+        values = [other / mine if self.row.faster else mine / other for mine, other in pairs]
+        mine, other = statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
+        result = Result(self.row, values, mine, other, note=note)
+        return self.explained(result, profile or ours)
+
+    def explained(self, result: Result, ours: Contestant) -> Result:
+        """The result; if it misses its target, with the profile of our part."""
+        if self.quick or result.met is not False:
+            return result
+        return attrs.evolve(result, profile=profiled([ours() for _ in range(3)]))
+
+    @property
+    def quick(self) -> bool:
+        return self.size == "quick"
 
 
-def in_turns(contestants: Mapping[str, Contestant], rounds: int, *, warm: int = 1, waits: bool = True) -> Times:
-    """Let each do its work once a round. The first `warm` rounds do not count. `waits`: for a disk or a lock."""
-    clock = perf_counter if waits else process_time
-    names = list(contestants)
-    times = Times({name: [] for name in names})
-    for turn in range(-warm, rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            work = contestants[name]()
-            gc.collect()
-            begin = clock()
-            done = work()
-            took = clock() - begin
-            if turn >= 0:
-                times.by_name[name].append(took / done)
-    return times
+def in_turns(
+    ours: Contestant, theirs: Contestant, *, clock: Callable[[], float], seconds: float, least: int
+) -> list[tuple[float, float]]:
+    """What an operation took in each round, as (ours, theirs) in seconds; for about `seconds`, after a warm-up."""
+    pairs: list[tuple[float, float]] = []
+    until = None
+    for turn in range(-1, ROUNDS):
+        both = [_timed(each, clock) for each in ((ours, theirs) if turn % 2 else (theirs, ours))]
+        mine, other = both if turn % 2 else both[::-1]
+        until = until or perf_counter() + seconds
+        if turn >= 0:
+            pairs.append((mine, other))
+        if len(pairs) >= least and perf_counter() > until:
+            break
+    return pairs
 
 
-def alone(measured: Callable[[Setting], list[Line]]) -> None:
-    """The main of one module."""
-    from benchmarks import report
+def _timed(contestant: Contestant, clock: Callable[[], float]) -> float:
+    work = contestant()
+    gc.collect()
+    begin = clock()
+    done = work()
+    return (clock() - begin) / done
 
-    setting = Setting(quick="--quick" in sys.argv[1:])
-    report.show(measured(setting), report.machine(setting))
+
+def measured(row: Row, size: str, folder: str | None) -> Result:
+    """Measure one row. What it needs and is not there is in its result."""
+    file, _, function = row.code.partition(".")
+    try:
+        timed = getattr(import_module(f"benchmarks.timed.{file}"), function)
+        result: Result = timed(Run(row, size, folder), **row.given)
+    except Absent as why:
+        result = Result(row, absent=str(why))
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith(("benchmarks", "tallystick")):
+            raise
+        result = Result(row, absent=f"{missing.name} is not installed: pip install 'tallystick[bench]'")
+    return result

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, create_engine, event, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from benchmarks.fixture import card
 from benchmarks.measure import Work
+from benchmarks.rivals import card
 
 
 class Base(DeclarativeBase):

@@ -1,12 +1,15 @@
-"""What a good engineer would write by hand, in memory: slots, if and elif, whole numbers, a guard for each event.
+"""What a good engineer would write by hand, in memory: ifs, whole numbers, a guard for each event.
 
-`Tender` is changed in place and remembers nothing. Less cannot be done. `Told` does what tallystick's core does: it
-makes a new value and an entry that says what happened. `Pair` is a payment that draws on a card.
+`straight` takes and makes the objects that tallystick's core takes and makes. `Told` makes lighter ones: a new value
+with slots and a named tuple that says what happened. `Tender` is changed in place and remembers nothing: less cannot be
+done. `Pair` is a payment that draws on a card, in place too.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from tallystick.core.entity import Entity, Entry, Plan, Posting, Request
 
 
 class Refused(Exception):
@@ -14,7 +17,7 @@ class Refused(Exception):
 
 
 class Tender:
-    """benchmarks/tender.yaml by hand."""
+    """benchmarks/timed/tender.yaml by hand."""
 
     __slots__ = ("held", "redeemed", "state", "uncovered")
 
@@ -55,7 +58,7 @@ class Tender:
         raise Refused(f"{command} of {amount} in {self.state}")
 
 
-class Entry(NamedTuple):
+class Event(NamedTuple):
     id: str
     version: int
     transition: str
@@ -67,7 +70,7 @@ class Entry(NamedTuple):
 
 
 class Told:
-    """benchmarks/tender.yaml by hand: a new value and an entry for each event."""
+    """benchmarks/timed/tender.yaml by hand: a new value and an entry for each event."""
 
     __slots__ = ("held", "id", "redeemed", "state", "uncovered", "version")
 
@@ -81,7 +84,7 @@ class Told:
         self.uncovered = uncovered
         self.redeemed = redeemed
 
-    def apply(self, command: str, args: dict[str, object]) -> tuple[Told, Entry]:
+    def apply(self, command: str, args: dict[str, object]) -> tuple[Told, Event]:
         state, held, uncovered, redeemed = self.state, self.held, self.uncovered, self.redeemed
         amount: int = args["amount"]  # type: ignore[assignment]
         if command == "authorize" and state == "requested" and amount > 0:
@@ -112,10 +115,10 @@ class Told:
     def _next(
         self, transition: str, state: str, args: dict[str, object], postings: tuple[tuple[str, str, int], ...],
         held: int, uncovered: int, redeemed: int,
-    ) -> tuple[Told, Entry]:  # fmt: skip
+    ) -> tuple[Told, Event]:  # fmt: skip
         version = self.version + 1
         after = {"held": held, "uncovered": uncovered, "redeemed": redeemed}
-        entry = Entry(self.id, version, transition, self.state, state, args, postings, after)
+        entry = Event(self.id, version, transition, self.state, state, args, postings, after)
         return Told(self.id, state, version, held, uncovered, redeemed), entry
 
 
@@ -187,3 +190,83 @@ class Pair:
                 self.state = "advanced_hold"
                 return
         raise Refused(f"{command} of {amount} in {self.state}")
+
+
+def straight(entity: Entity, request: Request) -> Plan:
+    """benchmarks/timed/tender.yaml by hand, taking and making the very objects that the core takes and makes."""
+    command, args, accounts = request.command, request.args, entity.accounts
+    state, held, uncovered, redeemed = entity.state, accounts["held"], accounts["uncovered"], accounts["redeemed"]
+    amount: int = args["amount"]  # type: ignore[assignment]
+    if command == "authorize" and state == "requested" and amount > 0:
+        posted = (Posting("card", "held", amount),)
+        return _made(
+            entity, command, command, "authorized", {"amount": amount}, posted, held + amount, uncovered, redeemed
+        )
+    if command == "settle" and state in ("authorized", "advanced_hold"):
+        last = args["last"]
+        if 0 < amount < held and not last:
+            posted = (Posting("held", "redeemed", amount), Posting("held", "uncovered", held - amount))
+            rest = uncovered + held - amount
+            return _made(
+                entity,
+                "settle_part",
+                command,
+                "partially_settled",
+                {"amount": amount},
+                posted,
+                0,
+                rest,
+                redeemed + amount,
+            )
+        if 0 < amount == held and uncovered == 0 and not last:
+            posted = (Posting("held", "redeemed", amount),)
+            return _made(entity, "settle_all", command, "closed", {"amount": amount}, posted, 0, 0, redeemed + amount)
+        if 0 < amount <= held and last:
+            moves = (
+                Posting("held", "redeemed", amount),
+                Posting("held", "card", held - amount),
+                Posting("uncovered", "card", uncovered),
+            )
+            posted = tuple(each for each in moves if each.amount)
+            return _made(
+                entity,
+                "settle_last",
+                command,
+                "closed",
+                {"amount": amount, "last": True},
+                posted,
+                0,
+                0,
+                redeemed + amount,
+            )
+    if command == "hold_again" and state == "partially_settled" and 0 < amount <= uncovered and held == 0:
+        posted = (Posting("uncovered", "held", amount),)
+        return _made(
+            entity,
+            command,
+            command,
+            "advanced_hold",
+            {"amount": amount},
+            posted,
+            held + amount,
+            uncovered - amount,
+            redeemed,
+        )
+    raise Refused(f"{command} of {amount} in {state}")
+
+
+def _made(
+    entity: Entity, transition: str, command: str, state: str, args: dict[str, object],
+    posted: tuple[Posting, ...], held: int, uncovered: int, redeemed: int,
+) -> Plan:  # fmt: skip
+    after = {**entity.accounts, "held": held, "uncovered": uncovered, "redeemed": redeemed}
+    revision = entity.revision + 1
+    entry = Entry(
+        entity.machine, entity.id, revision, entity.machine_version, transition, command, "done", entity.state, state,
+        args, posted, {}, after,
+    )  # fmt: skip
+    moved = Entity(
+        entity.machine, entity.id, state, revision, entity.machine_version, entity.currency, entity.facts, after,
+        entity.calls, entity.changing, entity.hash,
+    )  # fmt: skip
+    return Plan([moved], [entry])

@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from benchmarks.by_hand import Refused
+from benchmarks.opponents.in_memory import Refused
+from benchmarks.opponents.rules import Ifs, Rules
 
 encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -121,9 +122,14 @@ class Books:
     """One connection and a lock: commands of many threads are executed one after the other."""
 
     def __init__(
-        self, path: str, *, clock: Callable[[], datetime] | None = None, ids: Callable[[], str] | None = None
-    ) -> None:
-        self.connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+        self, path: str, *, clock: Callable[[], datetime] | None = None, ids: Callable[[], str] | None = None,
+        connections: type[sqlite3.Connection] = sqlite3.Connection, rules: Rules | None = None,
+    ) -> None:  # fmt: skip
+        """`rules`: who decides about payments and their cards; by default a few ifs."""
+        self.connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, cached_statements=256, factory=connections
+        )
+        self._rules: Rules = rules or Ifs()
         for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
             self.connection.execute(f"PRAGMA {pragma}")
         self._lock = threading.Lock()
@@ -175,7 +181,7 @@ class Books:
                 payment, card = Payment(*row[:13]), Card(*row[13:])
                 at = self._at()
                 decided = _authorize if command == "authorize" else _settle
-                for entry in decided(payment, card, amount, key, fingerprint, at, self._ids):
+                for entry in decided(self._rules, payment, card, amount, key, fingerprint, at, self._ids):
                     execute(ENTRY, entry)
                 self._one(execute(SET_PAYMENT, payment.row(at)))
                 self._one(execute(SET_CARD, card.row(at)))
@@ -243,7 +249,9 @@ class Books:
                     else:
                         payment = payments[id]
                         decided = _authorize if command == "authorize" else _settle
-                        made = decided(payment, cards[payment.card], amount, key, fingerprint, at, self._ids)
+                        made = decided(
+                            self._rules, payment, cards[payment.card], amount, key, fingerprint, at, self._ids
+                        )
                     entries += made
                     seen[key] = (key, fingerprint, payment.state, made[0][9])
                     done.append(Done(key, payment.state, payment.after()))
@@ -342,16 +350,11 @@ def _create(payment: Payment, card: Card, key: str, fingerprint: str, at: str) -
 
 
 def _authorize(
-    payment: Payment, card: Card, amount: int, key: str, fingerprint: str, at: str, ids: Callable[[], str]
+    rules: Rules, payment: Payment, card: Card, amount: int, key: str, fingerprint: str, at: str, ids: Callable[[], str]
 ) -> list[tuple[object, ...]]:
-    if payment.state != "requested" or card.state != "issued" or card.currency != payment.currency:
-        raise Refused(f"payment {payment.id!r} is {payment.state}, its card {card.state}")
-    if not 0 < amount <= card.available:
-        raise Refused(f"{amount} is not available on card {card.id!r}")
-    before, payment.state, payment.hold_id = payment.state, "authorized", ids()
-    payment.held += amount
-    card.available -= amount
-    card.held += amount
+    before = payment.state
+    rules.authorize(payment, card, amount)
+    payment.hold_id = ids()
     args, facts = f'{{"amount":{amount}}}', encode({"hold_id": payment.hold_id})
     posted, held = f'[["card","held",{amount}]]', f'[["available","held",{amount}]]'
     return [
@@ -361,20 +364,11 @@ def _authorize(
 
 
 def _settle(
-    payment: Payment, card: Card, amount: int, key: str, fingerprint: str, at: str, ids: Callable[[], str]
+    rules: Rules, payment: Payment, card: Card, amount: int, key: str, fingerprint: str, at: str, ids: Callable[[], str]
 ) -> list[tuple[object, ...]]:
-    """Settle all that is held, with nothing else to ship. No other way to settle is measured."""
-    if payment.state not in ("authorized", "partially_settled", "advanced_hold"):
-        raise Refused(f"payment {payment.id!r} is {payment.state}")
-    if not 0 < amount == payment.held or payment.uncovered != 0 or card.currency != payment.currency:
-        raise Refused(f"{amount} is not what payment {payment.id!r} holds")
-    if card.state not in ("issued", "suspended") or amount > card.held:
-        raise Refused(f"card {card.id!r} is {card.state}")
     before, hold = payment.state, payment.hold_id
-    payment.state, payment.hold_id = "closed", None
-    payment.held -= amount
-    payment.redeemed += amount
-    card.held -= amount
+    rules.settle(payment, card, amount)
+    payment.hold_id = None
     args, posted = encode(_args("settle", amount)), f'[["held","redeemed",{amount}]]'
     given, spent = (
         encode({"amount": amount, "release": 0, "hold": hold, "whole": amount}),
