@@ -200,6 +200,11 @@ def test_a_lost_card_is_replaced_and_its_value_is_never_on_both(books: Books) ->
     assert sale.number == new.number != old.number
     again = books.replace("c1", "c2", key="rep", by="ana", reason="stolen")
     assert (again.number, books.card("c2").available) == (sale.number, brl("100.00"))
+    assert [(each.replaced_by, each.replaces) for each in (old, new)] == [("c2", ()), (None, ("c1",))]
+    books.replace("c2", "c3", key="rep again", reason="lost too")
+    assert [(books.card(each).replaced_by, books.card(each).replaces) for each in ("c1", "c2", "c3")] == [
+        ("c2", ()), ("c3", ("c1",)), (None, ("c2",)),
+    ]  # fmt: skip
 
 
 def test_a_replaced_card_keeps_what_orders_hold_on_it(books: Books) -> None:
@@ -208,6 +213,7 @@ def test_a_replaced_card_keeps_what_orders_hold_on_it(books: Books) -> None:
     assert (books.card("c1").state, books.card("c1").held, books.card("c2").available) == (
         "suspended", brl("60.00"), brl("40.00"),
     )  # fmt: skip
+    assert books.card("c1").replaced_by == "c2", "what orders hold follows"
     assert books.settle("p", "60.00", key="s").state == "closed"
     books.run_due()
     assert books.card("c1").state == "replaced"

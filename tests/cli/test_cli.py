@@ -168,6 +168,22 @@ def test_show_is_a_table_with_money_and_a_masked_number(sold: Tallystick) -> Non
     assert NUMBER not in shown
 
 
+def test_show_of_a_lost_card_names_the_one_that_replaces_it(sold: Tallystick) -> None:
+    blank = {"form": "electronic", "currency": "BRL"}
+    sold("run", "-", input="\n".join((
+        line("lost", "gift_card", "c", "suspend"),
+        line("c2", "gift_card", "c2", "create", **blank),
+        line("r", "replacement", "r", "create", old="c", new="c2", **blank),
+        line("r/go", "replacement", "r", "replace", amount="10.00"),
+    )))  # fmt: skip
+
+    told = [plain(sold("show", id, "--json")) for id in ("c", "c2")]
+    assert [(each["replaced_by"], each["replaces"]) for each in told] == [("c2", []), (None, ["c"])]
+    assert "replaced by c2" in sold("show", "c").stdout
+    assert "replaces c\n" in sold("show", "c2").stdout
+    assert "replaces" not in plain(sold("show", "r", "--json"))
+
+
 def test_show_says_what_waits(sold: Tallystick) -> None:
     later = json.loads(line("p/late", "payment", "p", "settle", amount="25.00"))
     sold("run", "-", input=json.dumps({**later, "due": "2999-01-01T00:00:00Z"}))

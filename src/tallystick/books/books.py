@@ -29,15 +29,13 @@ from tallystick.books.holding import Amount, step_key
 from tallystick.books.limits import LIMITS, Limited
 from tallystick.books.selling import Selling
 from tallystick.books.tenders import Tenders
-from tallystick.books.views import Card, Payment, Plan, Sale, card_view, payment_view
+from tallystick.books.views import MOVED, Card, Payment, Plan, Sale, card_view, payment_view
 from tallystick.core.arguments import in_minor_units, plain_number
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import mask, quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
-
-MOVED = ("activated", "following", "replaced")  # a replacement whose new card is its customer's
 
 
 class Books(Selling, Tenders, Limited):
@@ -47,7 +45,9 @@ class Books(Selling, Tenders, Limited):
 
     def card(self, card: str) -> Card:
         """A card by id, as our books know it. Raises NotFound if there is none."""
-        return card_view(self._entity("gift_card", card), self.engine.numbers)
+        found = self._entity("gift_card", card)
+        with self.engine.store.reading() as reading:
+            return card_view(found, self.engine.numbers, reading)
 
     def payment(self, payment: str) -> Payment:
         """A payment by id. Raises NotFound if there is none."""

@@ -11,6 +11,9 @@ from tallystick.engine.receipt import Receipt
 from tallystick.engine.sealing import Numbers
 from tallystick.masks import mask
 from tallystick.money import Money
+from tallystick.store.protocol import Reading
+
+MOVED = ("activated", "following", "replaced")  # a replacement whose new card is its customer's
 
 
 @attrs.frozen
@@ -26,6 +29,8 @@ class Card:
     form: str  # electronic or physical
     kind: str  # gift, promo or merchandise_credit
     use_limit: Money | None = None  # the most that one payment may hold or redeem of it at once
+    replaced_by: str | None = None  # the card that carries its value now, or is about to: it was lost
+    replaces: tuple[str, ...] = ()  # the lost cards whose value this one carries
     number: str | None = attrs.field(default=None, repr=False)  # whole; None if it has none yet. Do not log it
 
     @property
@@ -93,8 +98,13 @@ class Sale:
     pin: str | None = attrs.field(default=None, repr=False)  # told this once; None if the card has none
 
 
-def card_view(found: Entity, numbers: Numbers) -> Card:
-    """A gift_card entity as a Card, with its number. Raises StoreError: that was changed in the database."""
+def card_view(found: Entity, numbers: Numbers, reading: Reading | None = None) -> Card:
+    """A gift_card entity as a Card, with its number; with a `reading`, also with what it replaces and is replaced by.
+
+    Raises:
+        StoreError: its number was changed in the database.
+    """
+    replaced_by, replaces = replacements(reading, found.id) if reading is not None else (None, ())
     number = found.facts.get("number")
     return Card(
         id=found.id,
@@ -106,8 +116,20 @@ def card_view(found: Entity, numbers: Numbers) -> Card:
         form=str(found.facts["form"]),
         kind=str(found.facts["kind"]),
         use_limit=Money(most, found.currency) if isinstance(most := found.facts.get("use_limit"), int) else None,
+        replaced_by=replaced_by,
+        replaces=replaces,
         number=numbers.opened(str(number)) if number else None,
     )
+
+
+def replacements(reading: Reading, card: str) -> tuple[str | None, tuple[str, ...]]:
+    """The id of the card that a card was replaced by, and of those that it replaces."""
+
+    def others(as_: str, other: str) -> list[str]:
+        found = [each for each in reading.linked("replacement", as_, card) if each.state in MOVED]
+        return list(dict.fromkeys(str(each.facts[other]) for each in found))
+
+    return next(reversed(others("old", "new")), None), tuple(others("new", "old"))
 
 
 def payment_view(found: Entity) -> Payment:

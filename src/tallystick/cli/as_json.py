@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from tallystick import money
+from tallystick.books.views import replacements
 from tallystick.core.entity import Entity, Posting
 from tallystick.core.refusal import Refusal, answered
 from tallystick.definition.expression import Type
@@ -148,11 +149,20 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
             name: fact(entity.facts.get(name), each.type, entity.currency) for name, each in machine.facts.items()
         },
         "linked": linked,
+        **_replacements(reading, entity),
         "calls": [call(row) for row in calls],
         "sent_again": [call(row) for row in sent_again],
         "queue": [queued(row) for row in queue],
         "life": [entry(record) for record in reading.journal(entity.machine, entity.id)],
     }
+
+
+def _replacements(reading: Reading, entity: Entity) -> Plain:
+    """Of a card: which one carries its value now, and whose value it carries."""
+    if entity.machine != "gift_card":
+        return {}
+    replaced_by, replaces = replacements(reading, entity.id)
+    return {"replaced_by": replaced_by, "replaces": list(replaces)}
 
 
 def answer(of: Answer, machine: str, id: str, command: str, currency: str | None) -> Plain:

@@ -77,6 +77,10 @@ def life_table(plain: Plain) -> RenderableType:
     linked += [f"and {more} more"] if (more := len(plain["linked"]) - LINKED) > 0 else []
     about = [Text(f"{accounts} {plain['currency']}")] if accounts else []
     about += [Text("; ".join(part)) for part in (facts, linked) if part]
+    if plain.get("replaced_by"):
+        about.append(Text(f"replaced by {plain['replaced_by']}", STATE))
+    if plain.get("replaces"):
+        about.append(Text(f"replaces {', '.join(plain['replaces'])}"))
     waits = [Text(f"in doubt: {each['verb']}, call {each['call']}, {each['note'] or 'not answered'}", "yellow")
              for each in plain["calls"]]  # fmt: skip
     waits += [Text(_queued_text(each), "yellow") for each in plain["queue"]]
