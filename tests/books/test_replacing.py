@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import tallystick
-from tallystick import Books, Declined, Money, Refused
+from tallystick import Books, Declined, InDoubt, Money, NotFound, Refused
 from tallystick.provider.scripted import Reply, ScriptedProvider
 
 
@@ -157,19 +157,33 @@ def test_a_replacement_that_follows_can_be_called_off(books: Books) -> None:
 def test_a_hold_in_doubt_stays_or_follows_once_it_is_known(
     remote: Books, provider: ScriptedProvider, said: str
 ) -> None:
+    remote.authorize("p", "c1", "10.00", order="o", key="a")
     provider.reply_with([Reply("lost_after" if said == "confirmed" else "lost_before")])
-    with pytest.raises(tallystick.InDoubt) as doubt:
-        remote.authorize("p", "c1", "40.00", order="o", key="a")
+    with pytest.raises(InDoubt) as doubt:
+        remote.authorize("q", "c1", "30.00", order="o2", key="a2")
     remote.replace("c1", "c2", key="rep")
-    assert (cards(remote), remote.card("c1").in_doubt) == (["suspended 0.00 BRL", "activated 0.00 BRL"], brl("40.00"))
+    assert (cards(remote), remote.card("c1").in_doubt) == (["suspended 0.00 BRL", "activated 0.00 BRL"], brl("30.00"))
     reference = "h-1" if said == "confirmed" else None
     remote.engine.resolve(str(doubt.value.receipt.call), said, by="ana", reason="asked", reference=reference)
     remote.run_due()
     if said == "confirmed":
         assert (cards(remote)[0], remote.card("c1").held) == ("suspended 0.00 BRL", brl("40.00"))
     else:
-        assert cards(remote) == ["replaced 0.00 BRL", "issued 40.00 BRL"]
+        assert cards(remote) == ["suspended 0.00 BRL", "issued 30.00 BRL"]
     assert not remote.stuck()
+
+
+def test_a_card_of_which_all_is_in_doubt_is_replaced_once_that_is_known(
+    remote: Books, provider: ScriptedProvider
+) -> None:
+    """It may be a hold, or on its way to another new card already."""
+    provider.reply_with([Reply("confirmed"), Reply("lost_before")])
+    with pytest.raises(InDoubt):
+        remote.replace("c1", "c2", key="rep")
+    with pytest.raises(Refused, match=r"Some of it is in doubt, and may be on its way already.*in_doubt 40\.00"):
+        remote.replace("c1", "c3", key="another")
+    with pytest.raises(NotFound):
+        remote.card("c3")
 
 
 def test_what_the_provider_does_not_hand_over_stays_on_the_old_card(remote: Books, provider: ScriptedProvider) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 import tallystick
-from tallystick import Books, GivenBack, InDoubt, Money, Plan, Refused, ShortApproval, Unfinished
+from tallystick import Books, Command, GivenBack, InDoubt, Money, Plan, Refused, ShortApproval, Unfinished
 from tallystick.engine.engine import Engine
 from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.store.open import open_store
@@ -258,3 +258,30 @@ def test_a_part_in_doubt_is_no_part_that_is_done(books: Books, paid: str, provid
     books.recover()
     books.run_due()
     assert (books.tender(paid).requested, books.tender(paid).approved) == (brl("25.00"), brl("25.00"))
+
+
+# In the declared order
+
+
+def test_what_is_due_is_done_in_the_order_of_the_shares(books: Books, provider: ScriptedProvider) -> None:
+    """Eleven parts, so that a key ends in 10 and one in 2; and the tender goes on only when all are done."""
+    for number in range(11):
+        books.sell_electronic(f"x{number}", "5.00", "BRL", order="s", key=f"sell-x{number}")
+    many = Plan(tuple((f"x{number}", brl("1.00")) for number in range(11)), brl("0.00"))
+    made = books.authorize_all(many, order="many", key="k")
+    books.engine.try_execute(
+        Command("tender", made.id, "settle", {"amount": "11.00", "shares": {part.id: "1.00" for part in made.parts}},
+                key="ship")
+    ).or_raise()  # fmt: skip
+    done = [(each.machine, each.id) for each in books.run_due()]
+    assert done == [*(("payment", part.id) for part in made.parts), ("tender", made.id), ("tender", made.id)]
+    assert books.tender(made.id).state == "paid"
+
+
+def test_said_again_it_goes_on_in_the_declared_order(books: Books, paid: str, provider: ScriptedProvider) -> None:
+    provider.reply_with([Reply("unavailable")])
+    with pytest.raises(Unfinished):
+        books.settle_all(paid, "12.00", key="ship", last=True)
+    again = books.settle_all(paid, "12.00", key="ship", last=True)
+    assert [each.command for each in again.followed] == ["settle", "settle", "close", "cancel", "end"]
+    assert (books.tender(paid).state, books.card("a").held, books.card("b").held) == ("paid", brl("0.00"), brl("0.00"))

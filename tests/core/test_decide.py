@@ -227,7 +227,7 @@ TRANSITIONS: list[tuple[str, ...]] = [
        f"r activated in_doubt=80 | n activated in_doubt=80 | c {state} in_doubt=80", f"r following | n issued available=80 | c {state}")
       for state in ("allocated", "activated", "issued")),
     ("r requested | c suspended held=80", "replace amount=0", LOCAL, "r emptied | c suspended held=80"),
-    ("r requested form=physical | c suspended in_doubt=80", "replace amount=0", LOCAL, "r emptied | c suspended in_doubt=80"),
+    ("r requested form=physical | c suspended held=1 in_doubt=80", "replace amount=0", LOCAL, "r emptied | c suspended held=1 in_doubt=80"),
     ("r requested form=in_use | c replaced", "replace amount=0", LOCAL, "r replaced | c replaced"),
     ("r activated | n activated | c suspended held=80", "issue", LOCAL, "r following | n activated | c suspended held=80"),
     ("r following | n activated | c suspended available=30 held=50", "retire",

@@ -283,11 +283,8 @@ class Tenders(Holding):
         return self._finished(self._do(TENDER, tender, command, args, key, by, reason, due, connection))
 
     def _finished(self, receipt: Receipt) -> Receipt:
-        open_ = [
-            each
-            for each in receipt.followed
-            if each.machine == PAYMENT and not each.applied and each.command != "hold_again"
-        ]
+        open_ = [each for each in receipt.followed if not each.applied and each.command != "hold_again"]
+        open_ = [each for each in open_ if each.machine == PAYMENT] or open_  # the tender only waits for its parts
         for each in open_:
             if each.result is Ended.IN_DOUBT:
                 each.or_raise()

@@ -6,6 +6,7 @@ import json
 
 from tallystick.core import resolve
 from tallystick.core.entity import Posting
+from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Outcome
@@ -31,8 +32,8 @@ def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receip
     """
     key = str(seen.key)
     caused = [*work.books.caused(key), *(each for each in work.changes.entries if each.cause == key)]
-    queued = {each.key for each in work.books.following(key)}
-    queued |= {each.key for each in work.changes.queue.values() if each.cause == key}
+    queued = {each.key: each for each in work.books.following(key)}
+    queued |= {each.key: each for each in work.changes.queue.values() if each.cause == key}
     mine = [seen, *(each for each in caused if (each.machine, each.entity) == (seen.machine, seen.entity))]
     entries, outcome = [seen], None
     if row is not None:
@@ -47,7 +48,8 @@ def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receip
         key, seen.machine, seen.entity, seen.command, last.to_state, seen.currency,
         _before(first), json.loads(last.after),
         tuple(Posting(*posting) for each in entries for posting in json.loads(each.postings)), last.transition, outcome,
-        call=row.id if row else None, why=_why(row, outcome), replayed=True, follow_ups=tuple(sorted(queued)),
+        call=row.id if row else None, why=_why(row, outcome), replayed=True,
+        follow_ups=tuple(row.key for row in in_declared_order(work.machines, {key: seen}, queued.values())),
     )  # fmt: skip
 
 

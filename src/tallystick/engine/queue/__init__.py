@@ -3,8 +3,8 @@
 Keeps: what waits is in the commit that made it wait, so a crash cannot lose it or do it twice. Commands of one card run
 in the order of their times.
 
-Read in this order: `rows` (how a command comes to wait, and what ends that), `queue` (what users and workers ask it,
-and threads for what is due).
+Read in this order: `rows` (how a command comes to wait, and what ends that), `declared_order` (of what follows one
+command), `queue` (what users and workers ask it, and threads for what is due).
 
 Knows the rows of the store and the engine's steps. The engine owns it; `books` and the command line ask it.
 """

@@ -27,6 +27,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
+from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.sealing import from_books
 from tallystick.engine.unit_of_work import Job
@@ -83,7 +84,8 @@ class Queue:
         while len(receipts) < limit:
             with self._store.reading() as reading:
                 due = reading.due(stamp(self._clock()), limit - len(receipts) + len(left_alone))
-                rows = [row for row in due if row.key not in left_alone]
+                causes = reading.keyed({row.cause for row in due if row.cause is not None})
+                rows = in_declared_order(self._machines, causes, (row for row in due if row.key not in left_alone))
                 left_alone |= {row.key: _changed(row) for row in rows if is_changed(row)}
                 about = [(row.key, [(row.machine, row.entity)]) for row in rows if row.key not in left_alone]
                 groups = grouped(reading, self._machines, about, workers)
