@@ -356,6 +356,7 @@ MISSING: dict[str, tuple[Callable[[Books], object], str, str]] = {
         "gift_card", "c9",
     ),
     "resolve": (lambda books: books.engine.resolve("x9", "declined", by="ann", reason="seen"), "call", "x9"),
+    "resolve, a verb": (lambda books: books.resolve("x9", "declined", by="ann", reason="seen"), "call", "x9"),
     "send": (lambda books: books.engine.send("x9"), "call", "x9"),
     "run": (lambda books: books.engine.queue.run("k9"), "queued command", "k9"),
     "retry": (lambda books: books.engine.queue.retry("k9", by="ann", reason="try"), "queued command", "k9"),

@@ -212,6 +212,16 @@ def observer(provider: Observer) -> Observer:
     return provider
 
 
+def test_both_are_verbs(shop: Shop) -> None:
+    """What the portal shows besides is posted."""
+    shop.theirs("issue", "5.00")
+    assert shop.books.reconcile("c").findings == reconcile(shop.engine, "c").findings != ()
+    assert shop.books.reconcile(apply=True, **WHO).posted
+    assert (shop.books.reconcile().clean, shop.agree()) == (True, True)
+    with pytest.raises(Invalid, match="who has differences posted"):
+        shop.books.reconcile(apply=True)
+
+
 def test_it_can_be_observed(shop: Shop) -> None:
     seen = observer(shop.provider).observe(CardFacts("c", "USD", shop.number))
     assert isinstance(seen, Observed)

@@ -112,7 +112,6 @@ def test_the_store_is_asked_once_a_second(tmp_path: Path) -> None:
         clock = lambda: datetime.fromtimestamp(now[0], timezone.utc)  # noqa: E731
         settings = settings_of(sandbox, card_sets={"gift": "GIFT"}, rate=100.0, burst=250)
         provider = ClutchProvider(settings, InProcess(sandbox), clock=clock, sleep=lambda _: None)
-        provider.clock = clock  # type: ignore[attr-defined]  # the engine's too
         with tallystick.open(f"sqlite:///{tmp_path / 'books.db'}", provider=provider) as books:
             swaps: list[str] = []
             swap = books.engine.store.swap

@@ -27,9 +27,7 @@ def differences(shop: Shop) -> Iterator[str]:
         yield f"the credit gateway has a charge that no order knows: {charge}"
     yield from (f"verify: {finding}" for finding in shop.books.verify().findings)
     if not shop.books.engine.provider.local:
-        from tallystick.books.reconcile import reconcile
-
-        yield from (f"reconcile: {finding}" for finding in reconcile(shop.books.engine).findings)
+        yield from (f"reconcile: {finding}" for finding in shop.books.reconcile().findings)
 
 
 def unfinished(shop: Shop) -> list[str]:

@@ -129,11 +129,11 @@ def decide(shop: Shop, record: Path) -> int:
         with closing(sqlite3.connect(record)) as portal:
             found = portal.execute(SEEN, (row.id,)).fetchone()
         if found is None:
-            shop.books.engine.resolve(row.id, "unavailable", by="ann", reason="not in the portal")
+            shop.books.resolve(row.id, "unavailable", by="ann", reason="not in the portal")
         else:
             minor = abs(found[1] or json.loads(found[2])[0][2])
             amount = Money(minor, row.currency) if row.amount is not None else None
-            shop.books.engine.resolve(
+            shop.books.resolve(
                 row.id, "confirmed", by="ann", reason="seen in the portal", reference=found[0], amount=amount
             )
     return len(stuck)

@@ -225,6 +225,8 @@ class AsyncBooks:
     # By themselves
     run_due         = _awaited(Books.run_due)
     recover         = _awaited(Books.recover)
+    resolve         = _awaited(Books.resolve)
+    reconcile       = _awaited(Books.reconcile)
     adopt_provider  = _awaited(Books.adopt_provider)
     # fmt: on
 

@@ -28,7 +28,9 @@ from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
+    from tallystick.books.differences import Reconciliation
     from tallystick.books.waiting import Stuck, Waiting
+    from tallystick.money import Money
 
 
 class _Asked(Exception):
@@ -168,6 +170,39 @@ class BaseBooks:
     def recover(self, grace: timedelta = GRACE, *, workers: int = 1) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows."""
         return self.engine.recover(grace, workers)
+
+    def resolve(
+        self, call: str, result: str, *, by: str, reason: str, reference: str | None = None,
+        amount: Money | str | None = None, number: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """A person says what became of a call that `stuck` lists: "confirmed", "declined" or "unavailable".
+
+        "dismissed" lays aside a late answer. `reference` is the provider's id of what it did, needed if value moved;
+        `amount` what was confirmed, if less than was asked; `number` that of a card that was drawn. A call may be named
+        by its first characters.
+
+        Raises:
+            NotFound: there is no such call.
+            Invalid: it is closed already, or two begin so; `by` or `reason` is missing; what is named is another's.
+        """
+        return self.engine.resolve(
+            call, result, by=by, reason=reason, reference=reference, amount=amount, number=number
+        )
+
+    def reconcile(
+        self, card: str | None = None, *, apply: bool = False, by: str | None = None, reason: str | None = None
+    ) -> Reconciliation:
+        """Compare one card, or every card that has a number, with the provider's record. If all agree, it is `clean`.
+
+        With `apply`, by whom and why, differences of balance are posted to `elsewhere`. Holds are never touched.
+
+        Raises:
+            NotFound: there is no such card.
+            Invalid: it has no number yet, the provider has no record to read, or `by` or `reason` is missing.
+        """
+        from tallystick.books.reconcile import reconcile
+
+        return reconcile(self.engine, card, apply, by, reason)
 
     def stuck(self) -> Stuck:
         """What waits for a person, and nothing else, with totals; it is false if nothing does."""

@@ -18,7 +18,7 @@ from tallystick.engine.pin_policy import PinPolicy
 from tallystick.engine.sealing import KEY, numbers_under
 from tallystick.errors import Invalid, NotFound, TallystickError
 from tallystick.masks import redacted
-from tallystick.provider.protocol import Provider, Sharing
+from tallystick.provider.protocol import Clocked, Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import BUSY_TIMEOUT, Store
 from tallystick.store.shared_text import StoreCell
@@ -85,7 +85,7 @@ def connected(
 ) -> Engine:  # fmt: skip
     """The engine. What all processes have to know of the provider together is kept in the store."""
     numbers = numbers_under(os.environ.get(KEY) if seal_key is None else seal_key)
-    clock = getattr(provider, "clock", utc_now)  # a rehearsal's own
+    clock = provider.clock if isinstance(provider, Clocked) else utc_now
     engine = Engine(machines, store, provider, clock=clock, numbers=numbers, pin_policy=pin_policy)
     if isinstance(provider, Sharing):
         provider.share(partial(StoreCell, store))

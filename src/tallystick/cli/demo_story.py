@@ -19,7 +19,6 @@ from rich.text import Text
 
 from tallystick.books.balance import BalanceDesk, BalanceSettings
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
 from tallystick.books.views import Sale
 from tallystick.cli.as_tables import grid
 from tallystick.engine.engine import GRACE, Engine, utc_now
@@ -95,7 +94,7 @@ def _steps(shop: _Shop) -> Iterator[Step]:
     if shop.clutch is None:
         yield Step("To see it over HTTP", "note", EXTRAS, "", "", "")
         return
-    report = reconcile(books.engine)
+    report = books.reconcile()
     found_out = "; ".join(map(str, report.findings)) or f"{report.cards} cards, here as there"
     yield tell.step("reconcile, at the end", "clean" if report.clean else "differs", found_out)
     says = f"Clutch adapter, {shop.clutch.requests} requests to a sandbox on {shop.clutch.url}"

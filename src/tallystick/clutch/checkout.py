@@ -161,7 +161,7 @@ class Checkouts:
         if basket.card is None:
             return Ambiguous("an anonymous checkout stands on no card; Clutch's portal may show it")
         quiet = timedelta(seconds=self._settings.quiet_period)
-        if self._provider.now() < asked_at + quiet:
+        if self._provider.clock() < asked_at + quiet:
             return Ambiguous(f"asked less than {quiet.total_seconds():g} s ago; it may still be on its way")
         try:
             return self._found(basket, asked_at, claimed)
@@ -188,7 +188,7 @@ class Checkouts:
     def _sent(self, basket: Basket, asked: Request, pin: str | None) -> Checkout | Outcome:
         secrets: Mapping[str, str] = {"pin": pin} if pin else {}
         card = CardFacts(basket.id, basket.currency, basket.card)
-        call = Call(basket.id, "checkout", card, {}, secrets, basket.order, asked_at=self._provider.now())
+        call = Call(basket.id, "checkout", card, {}, secrets, basket.order, asked_at=self._provider.clock())
         answer = self._provider.send(asked, call)
         if not isinstance(answer, Answer):
             return answer

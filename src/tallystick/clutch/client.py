@@ -106,7 +106,8 @@ class ClutchProvider:
             self.settings.breaker_failures, self.settings.breaker_pause, cell=cell, clock=self._seconds
         )
 
-    def now(self) -> datetime:
+    def clock(self) -> datetime:
+        """The time by which it waits and looks up; books that are opened with it go by it too."""
         return self._clock()
 
     def _seconds(self) -> float:

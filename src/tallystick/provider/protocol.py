@@ -233,6 +233,14 @@ class Able(Protocol):
 
 
 @runtime_checkable
+class Clocked(Protocol):
+    """A provider with a clock of its own, such as a rehearsal's: the books that are opened with it go by it."""
+
+    def clock(self) -> datetime:
+        """The time, with a time zone."""
+
+
+@runtime_checkable
 class Sharing(Protocol):
     """A provider whose limits count for all processes together, such as one circuit breaker."""
 
