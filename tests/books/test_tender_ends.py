@@ -285,3 +285,49 @@ def test_said_again_it_goes_on_in_the_declared_order(books: Books, paid: str, pr
     again = books.settle_all(paid, "12.00", key="ship", last=True)
     assert [each.command for each in again.followed] == ["settle", "settle", "close", "cancel", "end"]
     assert (books.tender(paid).state, books.card("a").held, books.card("b").held) == ("paid", brl("0.00"), brl("0.00"))
+
+
+# What a refusal says would be taken
+
+
+def test_a_refusal_names_only_what_the_parts_take_too(books: Books, paid: str) -> None:
+    def allowed() -> tuple[str, ...]:
+        refusal = books.may("tender", paid, "confirm").refusal
+        assert refusal is not None
+        assert f"It would take: {', '.join(refusal.allowed)}." in refusal.why
+        return tuple(each for each in refusal.allowed if each != "want_less")  # which changes no part
+
+    assert allowed() == ("settle", "change", "cancel")
+    books.settle_all(paid, "12.00", key="ship")
+    assert allowed() == ("settle", "refund", "change", "cancel")
+    books.suspend("a", key="a is lost")
+    assert "refund" in allowed(), "b has paid, too"
+    books.suspend("b", key="b is lost")
+    assert allowed() == ("settle", "change", "cancel")
+    books.reinstate("b", key="b is found", reason="found")
+    books.cancel_all(paid, key="x")
+    refusal = books.may("tender", paid, "cancel").refusal
+    assert refusal is not None
+    assert refusal.allowed == ("refund", "want_less")
+    books.suspend("b", key="b is lost again")
+    refusal = books.may("tender", paid, "cancel").refusal
+    assert refusal is not None
+    assert refusal.allowed == ("want_less",)
+
+
+def test_a_tender_that_was_not_asked_for_names_authorize(books: Books, provider: ScriptedProvider) -> None:
+    for id, card in (("p", "a"), ("q", "b")):
+        facts = {"order": "o", "card": card, "currency": "BRL", "tender": "t", "requested": "10.00"}
+        if id == "p":
+            books.engine.execute(
+                "tender", "t", "create", {"order": "o", "requested": "20.00", "currency": "BRL"}, key="t"
+            )
+        books.engine.execute("payment", id, "create", facts, key=id)
+    refusal = books.may("tender", "t", "confirm").refusal
+    assert refusal is not None
+    assert refusal.allowed == ("authorize", "cancel")
+    for card in ("a", "b"):
+        books.suspend(card, key=f"lost {card}")
+    refusal = books.may("tender", "t", "confirm").refusal
+    assert refusal is not None
+    assert refusal.allowed == ("cancel",)

@@ -21,7 +21,9 @@ from tallystick.definition.machine import Machine, Machines
 OpenCall = tuple[str, str]  # the id of a call that is not answered yet, and its verb
 Read = Callable[[Entity, Command], Mapping[str, object]]  # what a command reads of the parts of its entity
 SOMEBODY = "\0"  # an entity that nobody has: whichever the caller would name
+Taken = Callable[[Request], bool]  # whether the parts of its entity, which the core does not know, take it too
 MOST = 4000  # arguments tried of one command
+MOST_ASKED = 50  # of them, those that the parts are asked about
 
 
 def explained(
@@ -30,16 +32,17 @@ def explained(
     world: Mapping[Ref, Entity],
     calls_of: Callable[[Entity], Sequence[OpenCall]],
     read: Read = lambda entity, command: {},
+    taken: Taken = lambda request: True,
 ) -> Refusal:
     """The refusal with what its entity would take now, and the open calls that are in its way; its causes likewise."""
-    cause = explained(refusal.cause, machines, world, calls_of, read) if refusal.cause is not None else None
+    cause = explained(refusal.cause, machines, world, calls_of, read, taken) if refusal.cause is not None else None
     why = refusal.why
     if cause is not None and refusal.cause is not None and why.endswith(refusal.cause.why):
         why = why.removesuffix(refusal.cause.why) + cause.why
     entity = world.get((refusal.machine, refusal.id))
     if entity is None:
         return attrs.evolve(refusal, why=why, cause=cause)
-    would = allowed(machines, entity, world, read)
+    would = allowed(machines, entity, world, read, taken)
     in_doubt = refusal.code is Code.IN_DOUBT or (refusal.code is Code.NOT_NOW and entity.changing is not None)
     calls: Sequence[OpenCall] = ()
     if entity.calls and cause is None and (in_doubt or refusal.doubts):
@@ -63,23 +66,40 @@ def _instead(machines: Machines, entity: Entity, would: tuple[str, ...]) -> str:
 
 
 def allowed(
-    machines: Machines, entity: Entity, world: Mapping[Ref, Entity], read: Read = lambda entity, command: {}
+    machines: Machines,
+    entity: Entity,
+    world: Mapping[Ref, Entity],
+    read: Read = lambda entity, command: {},
+    taken: Taken = lambda request: True,
 ) -> tuple[str, ...]:
     """The commands that a caller could give to the entity now, with some arguments, in the order of the page."""
     machine = machines.at(entity.machine, entity.machine_version)
     found = answered(machine, entity.state)
-    return tuple(name for name in found if _taken(machines, machine, entity, name, world, read))
+    return tuple(name for name in found if _taken(machines, machine, entity, name, world, read, taken))
 
 
 def _taken(
-    machines: Machines, machine: Machine, entity: Entity, name: str, world: Mapping[Ref, Entity], read: Read
+    machines: Machines,
+    machine: Machine,
+    entity: Entity,
+    name: str,
+    world: Mapping[Ref, Entity],
+    read: Read,
+    taken: Taken,
 ) -> bool:
     command = machine.commands[name]
     seen = read(entity, command) if command.reads else {}
+    asked = 0
     for args in islice(_arguments(command, entity, world, seen), MOST):
-        answer = decide(machines, Request(entity.machine, entity.id, name, args), world)
-        if not isinstance(answer, Refusal) or _first_cause(answer).id == SOMEBODY:
+        request = Request(entity.machine, entity.id, name, args)
+        answer = decide(machines, request, world)
+        if isinstance(answer, Refusal) and _first_cause(answer).id != SOMEBODY:
+            continue
+        if taken(request):
             return True
+        asked += 1
+        if asked == MOST_ASKED:
+            break
     return False
 
 

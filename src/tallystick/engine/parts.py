@@ -6,7 +6,7 @@ journal says what the command was decided on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import attrs
@@ -92,3 +92,37 @@ def unwilling(work: UnitOfWork, plan: Plan, request: Request, decided: Decided) 
             machine = work.machines.at(entity.machine, entity.machine_version)
             return refusal.of(entity, machine, request.command, Code.LINKED, refused.why, cause=refused)
     return None
+
+
+def taken(work: UnitOfWork, request: Request, decided: Decided) -> bool:
+    """Whether a command would be taken with these arguments, and by its parts; with some shares, if it takes shares."""
+    entity = work.world[request.machine, request.id]
+    machine = work.machines.at(entity.machine, entity.machine_version)
+    rows = machine.table.get((entity.state, request.command), ())
+    if not any(then.each for row in rows for then in row.transition.then):
+        return True
+    given = {name: request.args[name] for name in machine.commands[request.command].arguments}
+    shared = [name for name, value in given.items() if value == ()]
+    ways: list[dict[str, object]] = [{}]
+    for name in shared:
+        total = request.args.get(f"{name}.{TOTAL}")
+        found = [each for part, fact in machine.parts.items() for each in _some_shares(work, entity, part, fact, total)]
+        ways = [{**way, name: shares} for way in ways for shares in found]
+    return any(isinstance(decided(work, attrs.evolve(request, args={**given, **way})), Intent) for way in ways)
+
+
+def _some_shares(work: UnitOfWork, entity: Entity, part: str, fact: str, total: object) -> Iterator[Shares]:
+    """A total of one part alone, or over all in order, as some amount that stands on each has room for it."""
+    there = _parts(work, part, fact, entity)
+    if isinstance(total, int) and total > 0:
+        yield from (((each.id, total),) for each in there)
+    names = [*work.machines[part].accounts, *(name for each in there for name in each.facts)]
+    for name in dict.fromkeys(names):
+        rooms = [each.accounts.get(name, each.facts.get(name)) for each in there]
+        left, shares = total if isinstance(total, int) else 0, list[tuple[str, int]]()
+        for each, room in zip(there, rooms, strict=True):
+            share = min(left, room) if type(room) is int else 0
+            left -= share
+            shares += [(each.id, share)] if share else []
+        if shares and not left:
+            yield tuple(shares)

@@ -164,6 +164,11 @@ def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets
     return refused or intent
 
 
+def explained(work: UnitOfWork, refused: Refusal) -> Refusal:
+    """The refusal with what would be taken now, if somebody vouches for a card whose PIN is missing."""
+    return in_doubt.explained(work, refused, partial(decided, by="somebody", secrets={}))
+
+
 def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:
     """The command with typed arguments, and its fingerprint; None if the entity does not exist."""
     entity = work.world.get((command.machine, command.id))
@@ -375,7 +380,7 @@ def _apply(
 
 
 def _refused(work: UnitOfWork, command: Command, refused: Refusal) -> Receipt:
-    refused = in_doubt.explained(work, refused)
+    refused = explained(work, refused)
     return Receipt(
         Ended.REFUSED, command.key, command.machine, command.id, command.command, refused.state,
         refusal=refused, why=refused.why,

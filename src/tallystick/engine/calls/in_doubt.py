@@ -12,11 +12,12 @@ from tallystick.engine import parts
 from tallystick.engine.unit_of_work import UnitOfWork
 
 
-def explained(work: UnitOfWork, refusal: Refusal) -> Refusal:
+def explained(work: UnitOfWork, refusal: Refusal, decided: parts.Decided) -> Refusal:
     """The refusal with what would be taken now, and with the calls that are in its way."""
     return explained_with(
-        refusal, work.machines, work.world, lambda entity: open_calls(work, entity), partial(parts.values, work)
-    )
+        refusal, work.machines, work.world, lambda entity: open_calls(work, entity), partial(parts.values, work),
+        partial(parts.taken, work, decided=decided),
+    )  # fmt: skip
 
 
 def open_calls(work: UnitOfWork, entity: Entity) -> list[OpenCall]:
