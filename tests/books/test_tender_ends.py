@@ -331,3 +331,16 @@ def test_a_tender_that_was_not_asked_for_names_authorize(books: Books, provider:
     refusal = books.may("tender", "t", "confirm").refusal
     assert refusal is not None
     assert refusal.allowed == ("cancel",)
+
+
+def test_who_comes_second_with_a_key_is_told_that_it_is_being_done(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread has taken what follows; nothing is in doubt."""
+    monkeypatch.setattr(type(books.engine.queue), "follow", lambda self, receipt, secrets=None: receipt)
+    with pytest.raises(InDoubt) as told:
+        books.authorize_all(WHOLE, order="o", key="k")
+    assert str(told.value) == "tender 'o' is still being held: o/a, o/b, o/c have no answer yet; say it again"
+    assert (told.value.receipt.state, told.value.receipt.call) == ("authorizing", None)
+    monkeypatch.undo()
+    assert books.authorize_all(WHOLE, order="o", key="k").state == "active"

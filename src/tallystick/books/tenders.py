@@ -223,11 +223,15 @@ class Tenders(Holding):
         doubts = [each for each in (back or held) if each.result is Ended.IN_DOUBT]
         if found.state == "authorizing":
             stay = [part.id for part in found.parts if part.held.minor]
+            if not doubts:  # another caller is at it with the same key
+                open_ = [part.id for part in found.parts if part.state == "requested"]
+                asked = (
+                    f"{', '.join(open_)} have no answer yet" if open_ else "what follows the answers is not done yet"
+                )
+                why = f"tender {found.id!r} is still being held: {asked}; say it again"
+                raise InDoubt(attrs.evolve(receipt, result=Ended.IN_DOUBT, state=found.state, why=why))
             meanwhile = f"; {', '.join(stay)} stay held until that is known" if stay else ""
-            cause = (
-                doubts[0] if doubts else attrs.evolve(receipt, result=Ended.IN_DOUBT, why="a part has no answer yet")
-            )
-            raise InDoubt(attrs.evolve(cause, why=cause.why + meanwhile))
+            raise InDoubt(attrs.evolve(doubts[0], why=doubts[0].why + meanwhile))
         if gone:
             raise GivenBack(self._gone(receipt, found))
         cause = next((each for each in held if not each.applied), None) or next(
