@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -211,3 +212,43 @@ def test_less_than_was_asked_for_is_given_back_by_send_too(remote: Books, file: 
     with pytest.raises(tallystick.ShortApproval):
         remote.send(receipt)
     assert remote.payment("p").state == "reversed"
+
+
+@pytest.mark.parametrize("by", ["send", "recover"])
+def test_what_would_be_refused_by_the_time_it_is_sent_is_not_sent(remote: Books, file: Path, by: str) -> None:
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        receipt = remote.authorize("p", "c", "40.00", order="o", key="k", connection=db)
+    before = remote.card("c").available
+    remote.suspend("c", key="lost")
+    asked = contacts(remote)
+    why = "it was not sent: .*gift_card 'c' is suspended and refuses hold"
+    if by == "send":
+        with pytest.raises(tallystick.Unavailable, match=why):
+            remote.send(receipt)
+    else:
+        assert isinstance(remote.engine.provider, ScriptedProvider)
+        remote.engine.provider.wait(120)
+        (ended,) = remote.recover()
+        assert re.search(why, ended.why)
+    assert (contacts(remote), remote.payment("p").state) == (asked, "requested")
+    assert remote.card("c").available - before == tallystick.Money.parse("40.00", "BRL")
+    with pytest.raises(tallystick.Refused, match="It is suspended"):
+        remote.authorize("p", "c", "40.00", order="o", key="k")
+    remote.reinstate("c", key="found", reason="found")
+    assert remote.authorize("p", "c", "40.00", order="o", key="k").applied
+    assert remote.verify().clean
+
+
+def test_what_is_still_taken_by_the_time_it_is_sent_is_sent(remote: Books, file: Path) -> None:
+    """A shipment of what is held: also from a card that was suspended meanwhile, and beside another hold."""
+    remote.authorize("p", "c", "20.00", order="o", key="k")
+    with closing(sqlite3.connect(file)) as db, db:
+        db.execute("INSERT INTO orders VALUES ('o')")
+        ship = remote.settle("p", "5.00", key="s", keep_hold=True, connection=db)
+        more = remote.authorize("q", "c", "99.00", order="o", key="k2", allow_partial=True, connection=db)
+    remote.send(more)
+    remote.suspend("c", key="lost")
+    assert remote.send(ship).applied
+    assert (str(remote.payment("p").redeemed), remote.payment("q").state) == ("5.00 BRL", "authorized")
+    assert remote.verify().clean

@@ -156,7 +156,8 @@ class BaseBooks:
         """Go on with a receipt of your own transaction, after its commit: ask the provider, do what follows at once.
 
         A PIN is stored nowhere, so whoever gave one has to give it again. Said twice, it is sent once. What nobody
-        sends is sent by `recover`, but for what carries a PIN: its value goes back.
+        sends is sent by `recover`, but for what carries a PIN: its value goes back. What the machines would refuse by
+        now, such as a hold on a card that was suspended meanwhile, is not sent: it is `Unavailable`, its value is back.
 
         Raises:
             Invalid: it was rolled back, or a PIN is missing.

@@ -225,9 +225,7 @@ class Tenders(Holding):
             stay = [part.id for part in found.parts if part.held.minor]
             if not doubts:  # another caller is at it with the same key
                 open_ = [part.id for part in found.parts if part.state == "requested"]
-                asked = (
-                    f"{', '.join(open_)} have no answer yet" if open_ else "what follows the answers is not done yet"
-                )
+                asked = f"{', '.join(open_)} have no answer yet" if open_ else "what follows is not done yet"
                 why = f"tender {found.id!r} is still being held: {asked}; say it again"
                 raise InDoubt(attrs.evolve(receipt, result=Ended.IN_DOUBT, state=found.state, why=why))
             meanwhile = f"; {', '.join(stay)} stay held until that is known" if stay else ""

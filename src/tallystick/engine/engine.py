@@ -331,8 +331,8 @@ class Engine:
         """Send a call that is surely not done, unless somebody else has just done so."""
         attempt = (row.attempts, row.asked)
         claimed = self._commits.one(end_call.marking_sent(row.id, attempt, again=True, evidence=evidence))
-        if claimed is None:
-            return self._told(row.id)
+        if not isinstance(claimed, CallRow):
+            return claimed or self._told(row.id)
         return self._perform(attrs.evolve(self._known(claimed), secrets=secrets))
 
     def _known(self, row: CallRow) -> Call:

@@ -10,7 +10,11 @@ from typing import Any
 import attrs
 
 from tallystick.core import resolve
-from tallystick.core.entity import Entity, InFlight
+from tallystick.core.decide import decide
+from tallystick.core.entity import Entity, InFlight, Posting, Request
+from tallystick.core.refusal import Refusal
+from tallystick.core.resolve import post
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.machine import Machine, Row
 from tallystick.engine import uniqueness
 from tallystick.engine.journal import write_down
@@ -152,19 +156,46 @@ def dismiss_late(work: UnitOfWork, id: str, by: str, reason: str) -> Receipt:
     return receipt_of_call(work, row)
 
 
-def mark_sent(work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence: str = "") -> CallRow | None:
+def mark_sent(
+    work: UnitOfWork, id: str, attempt: Attempt, *, again: bool, evidence: str = ""
+) -> CallRow | Receipt | None:
     """Write down that the call is sent now. `again`: once more; then the evidence for that is kept too.
 
-    None: it is closed, or somebody else has sent it since that `attempt`.
+    None: it is closed, or somebody else has sent it since that `attempt`. A receipt: it was never sent, and by now the
+    machines would refuse it, so it ended here and its value is back.
     """
     row = _row(work, id)
     if row.state != "open" or (row.attempts, row.asked) != attempt:
         return None
+    refused = "" if row.attempts else _refused_by_now(work, row)
+    if refused:
+        return resolve_call(work, id, Outcome(Result.UNAVAILABLE, text=f"it was not sent: {refused}"))
     claimed = moved_on(
         row, attempts=row.attempts + again, asked=work.at, note=evidence or row.note, unclear=row.unclear and not again
     )
     work.changes.calls[id] = claimed
     return claimed
+
+
+def _refused_by_now(work: UnitOfWork, row: CallRow) -> str:
+    """Why the command that has opened a call would be refused if it were given only now; nothing if it would not."""
+    world = dict(work.world)
+    for _, fires, entity, _ in _landing(work, steps := row.in_flight):
+        amounts = next(step.amounts for step in steps if (step.machine, step.id) == entity.ref)
+        back = [Posting(IN_DOUBT, source, each) for (source, _), each in zip(fires.lines, amounts, strict=True)]
+        changing = None if fires.changes else entity.changing
+        accounts = post(entity.accounts, back)
+        world[entity.ref] = attrs.evolve(entity, accounts=accounts, calls=entity.calls - 1, changing=changing)
+    first = steps[0]
+    version = world[first.machine, first.id].machine_version
+    left_out = work.machines.at(first.machine, version).commands[first.command].left_out()
+    request = Request(first.machine, first.id, first.command, {**left_out, **first.args})
+    now = decide(work.machines, request, world)
+    if isinstance(now, Refusal):
+        return now.why
+    fired = [(each.entity.ref, each.row.name, tuple(each.amounts)) for each in now.steps]
+    written = [((each.machine, each.id), each.transition, tuple(each.amounts)) for each in steps]
+    return "" if sorted(fired) == sorted(written) else "by now it would be something else"
 
 
 def note(work: UnitOfWork, id: str, evidence: str, unclear: bool = False) -> Receipt:
