@@ -228,7 +228,7 @@ class Tenders(Holding):
                 asked = f"{', '.join(open_)} have no answer yet" if open_ else "what follows is not done yet"
                 why = f"tender {found.id!r} is still being held: {asked}; say it again"
                 raise InDoubt(attrs.evolve(receipt, result=Ended.IN_DOUBT, state=found.state, why=why))
-            meanwhile = f"; {', '.join(stay)} stay held until that is known" if stay else ""
+            meanwhile = f"; {', '.join(stay)} stay{'s' * (len(stay) == 1)} held until that is known" if stay else ""
             raise InDoubt(attrs.evolve(doubts[0], why=doubts[0].why + meanwhile))
         if gone:
             raise GivenBack(self._gone(receipt, found))
