@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unfinished,
     )
-    from tallystick.engine.verify import Finding, Report
+    from tallystick.engine.verify import Checkpoint, Finding, Report
     from tallystick.errors import (
         CommitUnknown,
         Conflict,
@@ -68,7 +68,7 @@ else:  # at run time each is loaded when it is first named
             "Answer", "Answered", "Command", "Declined", "Ended", "GivenBack", "InDoubt", "Move", "Pending", "Receipt",
             "Refused", "ShortApproval", "Unavailable", "Unfinished",
         ],
-        "engine.verify": ["Finding", "Report"],
+        "engine.verify": ["Checkpoint", "Finding", "Report"],
         "books.async_books": ["AsyncBooks", "aopen"],
         "books.books": ["Books"],
         "books.feed": ["Subscriber", "Tail"],
@@ -105,6 +105,7 @@ __all__ = [
     "AsyncBooks",
     "Books",
     "Card",
+    "Checkpoint",
     "Code",
     "Command",
     "CommitUnknown",

@@ -22,7 +22,7 @@ from tallystick.engine.engine import GRACE, Engine, utc_now
 from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt, Refused
-from tallystick.engine.verify import Report, verify
+from tallystick.engine.verify import Checkpoint, Progress, Report, keep, verify
 from tallystick.errors import KeyReused, NotFound
 from tallystick.provider.protocol import Provider
 
@@ -217,9 +217,22 @@ class BaseBooks:
 
         return waiting(self.engine)
 
-    def verify(self) -> Report:
-        """Replay the journal and compare everything; `report.findings` is empty if all is well."""
-        return verify(self.engine.machines, self.engine.store)
+    def verify(self, *, since: Checkpoint | str | None = None, progress: Progress | None = None) -> Report:
+        """Replay the journal and compare everything; `report.findings` is empty if all is well.
+
+        Clean books keep the report's `checkpoint`. It shows the next time if entries were removed. Keep it elsewhere
+        too, and give it here as `since`: who can remove entries can remove what stands beside them.
+
+        Args:
+            since: a checkpoint of an earlier report, or its text.
+            progress: is called with how many entries were replayed, of about how many.
+
+        Raises:
+            Invalid: `since` is no checkpoint.
+        """
+        report = verify(self.engine.machines, self.engine.store, since=since, progress=progress)
+        keep(self.engine.store, report)
+        return report
 
     def balance(
         self, number: str, pin: str | None = None, *, currency: str, client: str, captcha: str | None = None

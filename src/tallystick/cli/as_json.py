@@ -221,7 +221,9 @@ def verify_report(of: VerifyReport) -> Plain:
     return {
         "clean": of.clean,
         "findings": [attrs.asdict(finding) for finding in of.findings],
-        **named(of, "entities", "entries", "calls", "sealed"),
+        **named(of, "entities", "entries", "calls", "sealed", "removals"),
+        "checkpoint": str(of.checkpoint) if of.checkpoint is not None else None,
+        "compared": [str(each) for each in of.compared],
         "money": {
             machine: {code: money.to_text(minor, code) for code, minor in inside.items()}
             for machine, inside in of.money.items()

@@ -184,6 +184,14 @@ def verify_table(plain: Plain) -> RenderableType:
     )
 
 
+def removals_text(plain: Plain) -> RenderableType:
+    """What is known of removed entries, and the checkpoint of clean books in one line, to be copied."""
+    text = f"Removed entries: {plain['removals']}."
+    if plain["clean"] and plain["checkpoint"] is not None:
+        return Group(Text(text), Text(f"Checkpoint: {plain['checkpoint']}", no_wrap=True, overflow="ignore"))
+    return Text(text)
+
+
 # What waits, and the provider's half
 
 

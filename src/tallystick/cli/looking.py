@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli.options import books_options
-from tallystick.cli.printing import print_answer
+from tallystick.cli.printing import print_answer, progress_bar
 
 if TYPE_CHECKING:
     from tallystick.cli.options import BooksOptions
@@ -91,17 +91,23 @@ def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> N
 
 
 @click.command()
+@click.option("--since", metavar="CHECKPOINT", help="As an earlier verify printed it, kept where nobody writes books.")
 @books_options
 @click.pass_context
-def verify(ctx: click.Context, books: BooksOptions, json_out: bool) -> None:
+def verify(ctx: click.Context, since: str | None, books: BooksOptions, json_out: bool) -> None:
     """Replay the journal, and compare the books with it.
 
-    The exit code is 1 if anything is wrong.
+    Clean books keep a checkpoint, which shows the next time if entries were removed. It is printed too: whoever can
+    remove entries can change what stands in the books, so keep it elsewhere and give it with --since. The exit code is
+    1 if anything is wrong.
     """
     from tallystick.cli import as_json, as_tables
+    from tallystick.engine.verify import keep
     from tallystick.engine.verify import verify as verify_books
 
-    with books.opened() as engine:
-        report = as_json.verify_report(verify_books(engine.machines, engine.store))
-    print_answer(json_out, report, lambda: [as_tables.verify_table(report)])
+    with books.opened() as engine, progress_bar("Replaying") as progress:
+        found = verify_books(engine.machines, engine.store, since=since, progress=progress)
+        keep(engine.store, found)
+    report = as_json.verify_report(found)
+    print_answer(json_out, report, lambda: [as_tables.verify_table(report), as_tables.removals_text(report)])
     ctx.exit(0 if report["clean"] else 1)

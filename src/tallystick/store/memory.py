@@ -29,7 +29,7 @@ from tallystick.store.schema import steps
 
 
 class MemoryStore:
-    url = "memory:"
+    url, gapless = "memory:", True
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -283,7 +283,7 @@ class MemoryStore:
         return sorted(found, key=lambda row: (row.closed or "", row.id))
 
     def all_calls(self) -> Iterator[CallRow]:
-        yield from self._calls.values()
+        yield from [each for _, each in sorted(self._calls.items())]
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         found = [each for each in self._waiting.values() if each.due <= now]
@@ -300,6 +300,9 @@ class MemoryStore:
         rows = self._waiting if state == "waiting" else self._queue
         found = [each for each in rows.values() if state in (None, each.state)]
         return sorted(found, key=lambda row: (row.due, row.key))
+
+    def all_queued(self) -> Iterator[QueueRow]:
+        yield from [each for _, each in sorted(self._queue.items())]
 
     def find(self, text: str) -> list[Ref]:
         return sorted(ref for ref, each in self._entities.items() if text in (ref[1], each.facts.get("number")))

@@ -63,6 +63,7 @@ class Store(Protocol):
     """Where everything is kept. All methods may be called from any thread."""
 
     url: str
+    gapless: bool  # entries are numbered without a gap, so a number that is left out was an entry
 
     def run(self, job: Callable[[Transaction], Done], *, connection: Any = None) -> Done:
         """Begin, do the job, commit, and give its result. If the job raises, nothing is written.
@@ -111,7 +112,8 @@ class Lookup(Protocol):
     def late_answers(self) -> list[CallRow]:
         """Closed calls of which the provider said something else later, until a person has dealt with that."""
 
-    def all_calls(self) -> Iterator[CallRow]: ...
+    def all_calls(self) -> Iterator[CallRow]:
+        """Every call, by id."""
 
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         """All calls about one card, oldest first."""
@@ -194,6 +196,9 @@ class Reading(Lookup, Protocol):
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         """Queued commands, by time; those of one state by an index, unless they were done or laid aside."""
+
+    def all_queued(self) -> Iterator[QueueRow]:
+        """Every queued command, by key."""
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""

@@ -29,6 +29,8 @@ os.register_at_fork(before=lambda: {store.path: store.close() for store in list(
 
 
 class SqliteStore:
+    gapless = True  # the only writer gives each entry the next number
+
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -179,6 +179,10 @@ class SqliteReading:
         rows = self._cursor.execute(f"{_QUEUED}{which} ORDER BY due, key", given)
         return [QueueRow(*row) for row in rows.fetchall()]
 
+    def all_queued(self) -> Iterator[QueueRow]:
+        for row in self._own_cursor().execute(f"{_QUEUED} ORDER BY key"):
+            yield QueueRow(*row)
+
     def find(self, text: str) -> list[Ref]:
         found = []
         for name, table in sorted(self._tables.items()):

@@ -6,15 +6,16 @@ The rest of a call's row stands in no entry: how often it was sent, who closed i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
 from tallystick.core.resolve import kept
 from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.machine import Machines
-from tallystick.engine.verify.replay import CallEntry, Journal
+from tallystick.engine.verify.replay import CALLS, CallEntry
 from tallystick.engine.verify.report import Finding, Wrong, before, findings, shown_in
+from tallystick.engine.verify.scratch import Scratch, beside
 from tallystick.provider.verbs import VERBS
 from tallystick.store.rows import CallRow, is_changed
 
@@ -27,12 +28,16 @@ class _Opening:
     landed: Sequence[CallEntry]
 
 
-def calls_against_journal(machines: Machines, calls: Mapping[str, CallRow], journal: Journal) -> Iterator[Finding]:
-    for id in journal.calls.keys() - calls.keys():
-        (first, *_) = journal.calls[id]
-        yield Finding("call_missing", f"call {id}", f"entry {first.row.seq} is of it, but it is not kept")
-    for id, row in calls.items():
-        yield from findings(f"call {id}", _call(machines, row, journal.calls.get(id, [])))
+def calls_against_journal(machines: Machines, calls: Iterator[CallRow], scratch: Scratch) -> Iterator[Finding]:
+    """Also answers, for each call, what phase its last entry has."""
+    for id, row, notes in beside(((row.id, row) for row in calls), scratch.notes(CALLS)):
+        entries = [CallEntry.of(each) for _, each in notes or ()]
+        if entries:
+            scratch.answer(id, entries[-1].row.phase)
+        if row is None:
+            yield Finding("call_missing", f"call {id}", f"entry {entries[0].row.seq} is of it, but it is not kept")
+        else:
+            yield from findings(f"call {id}", _call(machines, row, entries))
 
 
 def _call(machines: Machines, row: CallRow, entries: list[CallEntry]) -> Wrong:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
-from tallystick.engine.verify.replay import FollowUp, Journal
+from tallystick.engine.verify.replay import FOLLOW_UPS, FollowUp
 from tallystick.engine.verify.report import Finding, Wrong, findings
+from tallystick.engine.verify.scratch import Scratch, beside
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, is_changed
+from tallystick.store.rows import EntryRow, QueueRow, is_changed
 
+QUEUED = "queued"  # a kind of notes
+AT_ONCE = 500  # rows whose entries are looked up together
+Keyed = Callable[[list[str]], Mapping[str, EntryRow]]
 Fingerprint = Callable[[str, str, str, Mapping[str, object]], str]
 DONE = ("done",)
 # What a queued command may be, by what its entries say of it
@@ -27,53 +32,52 @@ MAY_BE: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def queue_against_journal(rows: list[QueueRow], journal: Journal, fingerprint: Fingerprint) -> Iterator[Finding]:
-    by_cause: dict[str, list[QueueRow]] = {}
-    for row in rows:
-        yield from findings(f"queued {row.command} ({quoted(row.key)})", _row(row, journal, fingerprint))
-        if row.cause is not None:
-            by_cause.setdefault(row.cause, []).append(row)
-    for cause in sorted(by_cause.keys() | journal.follow_ups.keys()):
-        found = _follow_ups(by_cause.get(cause, []), journal.follow_ups.get(cause, []))
-        yield from findings(f"key {quoted(cause)}", found)
+def queue_against_journal(
+    rows: Iterator[QueueRow], keyed: Keyed, scratch: Scratch, fingerprint: Fingerprint
+) -> Iterator[Finding]:
+    """`keyed` gives the entries that carry keys. Comes after the calls, which answer how each of them ended."""
+    while part := list(islice(rows, AT_ONCE)):
+        entries = keyed([row.key for row in part])
+        for row in part:
+            where = f"queued {row.command} ({quoted(row.key)})"
+            yield from findings(where, _row(row, entries.get(row.key), scratch, fingerprint))
+            if row.cause is not None:
+                scratch.note(QUEUED, row.cause, 0, [row.machine, row.entity, row.command, row.args])
+    for cause, queued, entered in beside(scratch.notes(QUEUED), scratch.notes(FOLLOW_UPS)):
+        there = [each for _, each in queued or ()]
+        follow_ups = [FollowUp(*each) for _, each in entered or ()]
+        yield from findings(f"key {quoted(cause)}", _follow_ups(there, follow_ups))
 
 
-def _row(row: QueueRow, journal: Journal, fingerprint: Fingerprint) -> Wrong:
+def _row(row: QueueRow, entry: EntryRow | None, scratch: Scratch, fingerprint: Fingerprint) -> Wrong:
     if is_changed(row):
         yield "queue_hash", "its hash is not that of its row: the row was changed"
-    entry = journal.keyed.get(row.key)
     says = "nothing"
     if entry is not None:
         if fingerprint(row.machine, row.entity, row.command, json.loads(row.args)) != entry.fingerprint:
             yield "queue_about", f"it is not the command of its entry {entry.seq}, or has other arguments"
         says = "done"
         if entry.call is not None:
-            phase = max(journal.calls[entry.call], key=lambda each: each.row.seq).row.phase
-            says = "open" if phase == "asked" else phase
+            phase = scratch.answered(entry.call)
+            says = "open" if phase == "asked" else str(phase)
     if row.state not in MAY_BE[says]:
         entries = "the journal has no entry of it" if says == "nothing" else f"the journal says {says}"
         yield "queue_state", f"it is {row.state}, but {entries}"
 
 
-def _follow_ups(queued: list[QueueRow], entered: list[FollowUp]) -> Wrong:
+def _follow_ups(queued: list[tuple[str, str, str, str]], entered: list[FollowUp]) -> Wrong:
     """Each follow-up of a command is there once, and nothing else is."""
     missing = list(entered)
-    for row in queued:
-        same = [each for each in missing if (each.machine, each.entity, each.command) == _about(row)]
+    for machine, entity, command, args in queued:
+        what = f"{command} of {machine} {quoted(entity)}"
+        same = [each for each in missing if (each.machine, each.entity, each.command) == (machine, entity, command)]
         if not same:
-            yield "follow_up", f"its entries queue no {row.command} of {row.machine} {quoted(row.entity)}"
+            yield "follow_up", f"its entries queue no {what}"
             continue
-        said = json.loads(row.args)
-        found = next((each for each in same if each.args is None or dict(each.args) == said), None)
+        said = json.loads(args)
+        found = next((each for each in same if each.args is None or each.args == said), None)
         if found is None:
-            yield (
-                "follow_up",
-                f"{row.command} of {row.machine} {quoted(row.entity)} has not the arguments that were queued",
-            )
+            yield "follow_up", f"{what} has not the arguments that were queued"
         missing.remove(found or same[0])
     for each in missing:
         yield "follow_up", f"its entries queue {each.command} of {each.machine} {quoted(each.entity)}, which is missing"
-
-
-def _about(row: QueueRow) -> tuple[str, str, str]:
-    return row.machine, row.entity, row.command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -13,11 +14,13 @@ from tallystick.core.resolve import kept, post
 from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
+from tallystick.engine.verify.scratch import Scratch
 from tallystick.provider.protocol import Outcome, Result
 from tallystick.store.protocol import DeclaredStep
 from tallystick.store.rows import EntryRow, chained
 
 FIRED = ("done", "confirmed")
+CALLS, FOLLOW_UPS = "call", "follow-up"  # kinds of notes
 
 
 @attrs.frozen
@@ -28,6 +31,15 @@ class CallEntry:
     asks: tuple[str, Mapping[str, object]] | None
     order: object
 
+    def plain(self) -> list[object]:
+        """As plain values, to be noted."""
+        return [list(self.row), self.asks, self.order]
+
+    @classmethod
+    def of(cls, plain: list[Any]) -> CallEntry:
+        row, asks, order = plain
+        return cls(EntryRow._make(row), tuple(asks) if asks is not None else None, order)
+
 
 @attrs.frozen
 class FollowUp:
@@ -37,15 +49,6 @@ class FollowUp:
     entity: str
     command: str
     args: Mapping[str, object] | None  # None: they come from the provider's answer, which is not kept
-
-
-@attrs.define
-class Journal:
-    """What all entries together say."""
-
-    keyed: dict[str, EntryRow] = attrs.field(factory=dict)
-    calls: dict[str, list[CallEntry]] = attrs.field(factory=dict)
-    follow_ups: dict[str, list[FollowUp]] = attrs.field(factory=dict)  # by the key of the command
 
 
 @attrs.define
@@ -68,7 +71,7 @@ class Replay:
 
     machines: Machines
     declared: set[DeclaredStep]
-    journal: Journal
+    scratch: Scratch  # gets the entries of each call, and what each command has queued
 
     def entry(self, entry: EntryRow, so_far: Replayed) -> Wrong:
         """What is wrong with one entry. Also takes the replay past it."""
@@ -83,8 +86,6 @@ class Replay:
         machine = self.machines.at(entry.machine, entry.machine_version)
         row = machine.rows.get(entry.transition) if declared else None
         args = _arguments(machine, entry) if row is not None else {}
-        if entry.key is not None:
-            self.journal.keyed[entry.key] = entry
         if entry.call is not None:
             self._hear_of_call(entry, row, args, so_far)
         if row is not None and so_far.revision + 1 == entry.revision:
@@ -115,8 +116,8 @@ class Replay:
                 asks = verb, {name: value(*values) for name, value in given}
             except UNREADABLE:  # `_amounts` says so
                 asks = None
-        entries = self.journal.calls.setdefault(str(entry.call), [])
-        entries.append(CallEntry(entry, asks, args.get("order") or so_far.facts.get("order")))
+        found = CallEntry(entry, asks, args.get("order") or so_far.facts.get("order"))
+        self.scratch.note(CALLS, str(entry.call), entry.seq, found.plain())
 
     def _hear_of_follow_ups(
         self, machine: Machine, row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Replayed
@@ -127,7 +128,7 @@ class Replay:
             about = machine if then.each is None else self._taking(then.each, then.command)
             found = None if told else kept(about, request.command, request.args)
             follow_up = FollowUp(request.machine, request.id, request.command, found)
-            self.journal.follow_ups.setdefault(str(entry.key or entry.cause), []).append(follow_up)
+            self.scratch.note(FOLLOW_UPS, str(entry.key or entry.cause), entry.seq, attrs.astuple(follow_up))
 
     def _taking(self, machine: str, command: str) -> Machine:
         """The newest version of a machine that has the command: the part may run on an older one than today's."""

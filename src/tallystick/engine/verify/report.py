@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Self
 
 import attrs
 
 from tallystick import money
 from tallystick.core.entity import Ref
-from tallystick.errors import MoneyError
+from tallystick.errors import Invalid, MoneyError
 from tallystick.masks import quoted
 
 CLOCK_SLACK = timedelta(days=1)  # clocks may differ so much: one that was set may have had the wrong time zone
 # What reading a value may end in that somebody has changed by hand
 UNREADABLE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+
+_CHECKPOINT = re.compile(r"([0-9]{1,18})/([0-9a-f]{64})/([^/\s]{1,60})/(\S{1,200})")
 
 Wrong = Iterator[tuple[str, str]]  # code, and what is wrong
 
@@ -32,6 +36,27 @@ class Finding:
 
 
 @attrs.frozen
+class Checkpoint:
+    """The journal up to one entry, in the order of the commits."""
+
+    entries: int  # how many
+    digest: str  # SHA-256 over the hashes of all of them
+    at: str  # when the last of them was written
+    cursor: str  # after the last of them, as the store has it
+
+    def __str__(self) -> str:
+        return f"{self.entries}/{self.digest}/{self.at}/{self.cursor}"
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what was printed. Raises Invalid."""
+        found = _CHECKPOINT.fullmatch(text) if isinstance(text, str) else None
+        if found is None:
+            raise Invalid(f"{text!r:.80} is no checkpoint: give the one that an earlier verify has printed, as it was")
+        return cls(int(found[1]), found[2], found[3], found[4])
+
+
+@attrs.frozen
 class Report:
     """What was looked at, and what was found."""
 
@@ -41,11 +66,27 @@ class Report:
     calls: int  # how many are open
     money: Mapping[str, Mapping[str, int]]  # machine → currency → what stands in its entities, in minor units
     sealed: bool  # no card number stands readable in these books
+    checkpoint: Checkpoint | None = None  # of the journal as it is now; None: it is empty
+    compared: tuple[Checkpoint, ...] = ()  # earlier ones that the journal was compared with
+    replaces: str | None = attrs.field(default=None, repr=False)  # the one that stood in the books, as it stood there
 
     @property
     def clean(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
+
+    @property
+    def removals(self) -> str:
+        """What is known of entries that were removed together with all that came after them."""
+        if any(each.code in ("removed", "checkpoint", "order") for each in self.findings):
+            return "see the findings for what was removed"
+        if not self.compared:
+            return (
+                "no earlier checkpoint was there to compare with: whether the newest entries were removed is not known"
+            )
+        largest = max(self.compared, key=lambda each: each.entries)
+        own = ", by the books' own checkpoint" if {str(each) for each in self.compared} == {self.replaces} else ""
+        return f"all {largest.entries} entries up to that of {largest.at} are there{own}"
 
 
 def findings(where: str, wrong: Wrong) -> Iterator[Finding]:

@@ -1,90 +1,129 @@
-"""All that `verify` looks at, in one look: entities, calls, queue and pages, and the invariants across machines."""
+"""All that `verify` looks at, in one look: entities, calls, queue and pages, and the invariants across machines.
+
+Everything is read in the order of its names, beside what it is compared with: an entity beside its entries, a call
+beside the entries that are of it. So memory holds one entity, one call and one command at a time, however large the
+books are. What has to be put into another order first is noted in `scratch`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from itertools import groupby
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.definition.declared import IN_DOUBT, Invariant
+from tallystick.definition.declared import IN_DOUBT, Invariant, Sum
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.keys import fingerprint
 from tallystick.engine.sealing import MARK, PREFIX
+from tallystick.engine.verify import checkpoint
 from tallystick.engine.verify.calls import calls_against_journal
 from tallystick.engine.verify.definitions import declared_steps
 from tallystick.engine.verify.queue import queue_against_journal
-from tallystick.engine.verify.replay import Journal, Replay, Replayed, differences
-from tallystick.engine.verify.report import UNREADABLE, Finding, Report, findings, name_of, shown_in
+from tallystick.engine.verify.replay import Replay, Replayed, differences
+from tallystick.engine.verify.report import UNREADABLE, Checkpoint, Finding, Report, findings, name_of, shown_in
+from tallystick.engine.verify.scratch import Ascending, Scratch, beside
 from tallystick.store.protocol import Reading, Store
-from tallystick.store.rows import CallRow, EntryRow
+from tallystick.store.rows import EntryRow
+
+EACH = 1000  # entries after which progress is told
+
+Progress = Callable[[int, int], object]  # how many entries were replayed, of about how many
 
 
-def verify(machines: Machines, store: Store) -> Report:
-    """Replay everything and compare. Reads only."""
-    sealed = store.load(MARK) is not None
-    with store.reading() as reading:
-        return _Verifier(machines, reading, sealed).report()
+def verify(
+    machines: Machines, store: Store, *, since: Checkpoint | str | None = None, progress: Progress | None = None
+) -> Report:
+    """Replay everything and compare. Reads only; `checkpoint.keep` keeps what the report says.
+
+    Args:
+        since: a checkpoint that an earlier report had, beside the one that stands in the books.
+        progress: is told how many entries were replayed, and about how many there are.
+
+    Raises:
+        Invalid: `since` is no checkpoint.
+    """
+    given = [Checkpoint.read(str(since))] if since is not None else []
+    with store.reading() as reading, closing(Scratch()) as scratch:
+        return _Verifier(machines, reading, scratch, progress or (lambda *_: None)).report(given, store.gapless)
 
 
 class _Verifier:
-    def __init__(self, machines: Machines, reading: Reading, sealed: bool) -> None:
-        self._machines, self._reading, self._sealed = machines, reading, sealed
+    def __init__(self, machines: Machines, reading: Reading, scratch: Scratch, progress: Progress) -> None:
+        self._machines, self._reading, self._scratch, self._progress = machines, reading, scratch, progress
+        self._sealed = reading.shared(MARK) is not None
         declared, wrong = declared_steps(reading)
         self._findings: list[Finding] = wrong
-        self._journal = Journal()
-        self._replay = Replay(machines, declared, self._journal)
-        self._outside: dict[Ref, dict[str, int]] = {}
-        self._in_doubt: dict[Ref, int] = {}
-        self._calls: dict[Ref, int] = {}
-        self._entries = 0
-        self._seen: set[int] = set()
+        self._replay = Replay(machines, declared, scratch)
+        self._in_doubt: Counter[Ref] = Counter()  # what open calls have set aside, by entity
+        self._calls: Counter[Ref] = Counter()
+        self._entities = self._entries = self._still_open = 0
+        self._money: dict[str, Counter[str]] = {}
+        self._sums: dict[str, Ascending[int]] = {}
 
-    def report(self) -> Report:
-        calls = {row.id: row for row in self._reading.all_calls()}
-        self._set_aside(calls.values())
-        entities: dict[Ref, Entity] = {each.ref: each for name in self._machines for each in self._reading.all(name)}
-        replayed: set[Ref] = set()
-        for ref, rows in groupby(self._reading.journal(), key=lambda each: (each.machine, each.entity)):
-            replayed.add(ref)
-            self._entity(ref, list(rows), entities.get(ref))
-        for ref in entities.keys() - replayed:
-            self._find("no_journal", ref, "it stands in its table, but the journal knows nothing of it")
-        self._gaps()
-        self._findings += calls_against_journal(self._machines, calls, self._journal)
-        self._findings += queue_against_journal(self._reading.queue(), self._journal, fingerprint)
-        for name in self._machines:
-            for invariant in self._machines[name].invariants.values():
-                self._invariant(self._machines[name], invariant, entities)
-        totals: dict[str, dict[str, int]] = {}
-        for entity in entities.values():
-            if entity.accounts:
-                by_currency = totals.setdefault(entity.machine, {})
-                by_currency[entity.currency] = by_currency.get(entity.currency, 0) + sum(entity.accounts.values())
-        still_open = sum(row.state == "open" for row in calls.values())
-        return Report(tuple(self._findings), len(entities), self._entries, still_open, totals, self._sealed)
+    def report(self, given: list[Checkpoint], gapless: bool) -> Report:
+        newest = self._reading.chronicle(1)
+        self._about = newest[0].seq if newest else 0
+        self._set_aside()
+        self._sum()
+        for ref, rows, entity in beside(self._lives(), self._all()):
+            self._entity(ref, rows, entity)
+        self._progress(self._entries, self._entries)
+        in_books, wrong = checkpoint.in_books(self._reading)
+        before = [*given, *([in_books] if in_books is not None else [])]
+        walked = checkpoint.walked(self._reading, before, gapless=gapless)
+        self._findings += [*wrong, *walked.findings]
+        self._findings += calls_against_journal(self._machines, self._reading.all_calls(), self._scratch)
+        queued = self._reading.all_queued()
+        self._findings += queue_against_journal(queued, self._reading.keyed, self._scratch, fingerprint)
+        return Report(
+            tuple(self._findings), self._entities, self._entries, self._still_open,
+            {name: dict(sums) for name, sums in self._money.items()}, self._sealed,
+            checkpoint=walked.checkpoint, compared=tuple(before), replaces=self._reading.shared(checkpoint.NAME),
+        )  # fmt: skip
 
     def _find(self, code: str, where: Ref | str, what: str) -> None:
         self._findings.append(Finding(code, where if isinstance(where, str) else name_of(where), what))
 
+    def _all(self) -> Iterator[tuple[Ref, Entity]]:
+        for name in sorted(self._machines):
+            self._sums = {kind: Ascending(self._scratch.sums(kind)) for kind, _ in _sums(self._machines[name])}
+            for each in self._reading.all(name):
+                yield each.ref, each
+
+    def _lives(self) -> Iterator[tuple[Ref, Iterator[EntryRow]]]:
+        yield from groupby(self._reading.journal(), key=lambda each: (each.machine, each.entity))
+
     # One entity
 
-    def _entity(self, ref: Ref, rows: list[EntryRow], entity: Entity | None) -> None:
-        so_far = Replayed()
-        for row in rows:
-            self._entries += 1
-            self._seen.add(row.seq)
+    def _entity(self, ref: Ref, rows: Iterator[EntryRow] | None, entity: Entity | None) -> None:
+        so_far, count = Replayed(), 0
+        for count, row in enumerate(rows or (), 1):  # noqa: B007  # it is how many there were
             where = f"entry {row.seq}, {name_of(ref)} revision {row.revision}"
             self._findings += findings(where, self._replay.entry(row, so_far))
-        self._outside[ref] = so_far.outside
+            self._entries += 1
+            if self._entries % EACH == 0:
+                self._progress(self._entries, max(self._about, self._entries))
         if entity is None:
-            self._find("no_row", ref, f"the journal has {len(rows)} entries of it, but its table does not have it")
+            self._find("no_row", ref, f"the journal has {count} entries of it, but its table does not have it")
             return
-        for code, what in differences(so_far, entity):
-            self._find(code, ref, what)
-        self._flight(ref, entity)
-        if self._sealed:
-            self._numbers(ref, entity)
+        if rows is None:
+            self._find("no_journal", ref, "it stands in its table, but the journal knows nothing of it")
+        else:
+            for code, what in differences(so_far, entity):
+                self._find(code, ref, what)
+            self._flight(ref, entity)
+            if self._sealed:
+                self._numbers(ref, entity)
+        self._entities += 1
+        if entity.accounts:
+            money = self._money.setdefault(entity.machine, Counter())
+            money[entity.currency] += sum(entity.accounts.values())
+        machine = self._machines[entity.machine]
+        for invariant in machine.invariants.values():
+            self._invariant(machine, invariant, entity, so_far.outside)
 
     def _numbers(self, ref: Ref, entity: Entity) -> None:
         facts = self._machines.at(entity.machine, entity.machine_version).facts
@@ -94,51 +133,56 @@ class _Verifier:
                     "readable", ref, f"the fact {name!r} is not sealed: a process had the books open without their key"
                 )
 
-    def _set_aside(self, calls: Iterable[CallRow]) -> None:
-        """What open calls have set aside, by entity."""
-        for row in calls:
+    def _set_aside(self) -> None:
+        for row in self._reading.calls():
+            self._still_open += 1
             try:
                 steps = [(machine, id, sum(amounts)) for machine, id, _, _, _, amounts, _ in json.loads(row.steps)]
             except UNREADABLE:  # said where the call is compared with its entries
                 continue
-            for machine, id, amount in steps if row.state == "open" else ():
-                self._in_doubt[machine, id] = self._in_doubt.get((machine, id), 0) + amount
-                self._calls[machine, id] = self._calls.get((machine, id), 0) + 1
+            for machine, id, amount in steps:
+                self._in_doubt[machine, id] += amount
+                self._calls[machine, id] += 1
 
     def _flight(self, ref: Ref, entity: Entity) -> None:
         shown = shown_in(entity.currency)
-        aside = self._in_doubt.get(ref, 0)
+        aside = self._in_doubt[ref]
         if entity.accounts.get(IN_DOUBT, 0) != aside:
             self._find("in_doubt", ref, f"{shown(entity.accounts.get(IN_DOUBT, 0))} stand in doubt, "
                        f"but its open calls have set {shown(aside)} aside")  # fmt: skip
-        if entity.calls != self._calls.get(ref, 0):
-            self._find("calls", ref, f"it counts {entity.calls} open calls, there are {self._calls.get(ref, 0)}")
+        if entity.calls != self._calls[ref]:
+            self._find("calls", ref, f"it counts {entity.calls} open calls, there are {self._calls[ref]}")
 
     # Everything together
 
-    def _gaps(self) -> None:
-        """Entries are numbered without a gap, so a missing number was an entry."""
-        for number in range(1, max(self._seen, default=0) + 1):
-            if number not in self._seen:
-                self._find("missing", f"entry {number}", "it is missing from the journal")
+    def _sum(self) -> None:
+        """Note what invariants sum over the entities that link to one."""
+        wanted = [(kind, total) for machine in self._machines.values() for kind, total in _sums(machine)]
+        for name in sorted({total.machine for _, total in wanted}):
+            for each in self._reading.all(name):
+                for kind, total in wanted:
+                    linked = each.facts.get(total.fact) if total.machine == name else None
+                    if linked is not None:
+                        self._scratch.note(kind, str(linked), each.accounts[total.account])
 
-    def _invariant(self, machine: Machine, invariant: Invariant, entities: Mapping[Ref, Entity]) -> None:
-        sums: dict[str, dict[str, int]] = {}
+    def _invariant(self, machine: Machine, invariant: Invariant, entity: Entity, moved: Mapping[str, int]) -> None:
+        outside = {name: moved.get(name, 0) for name in machine.outside}
+        sums = {name: self._sums[_kind(machine, invariant, name)].at(entity.id) or 0 for name in invariant.sums}
+        values = {**outside, **entity.accounts, **sums}
+        if not invariant.always.compiled()(values, {}, {}, entity.state, None):
+            shown = shown_in(entity.currency)
+            numbers = ", ".join(f"{name} {shown(values[name])}" for name in sorted(invariant.always.names))
+            self._find(
+                invariant.name, entity.ref, f"'{invariant.always.source}' is not true ({numbers}). {invariant.says}"
+            )
+
+
+def _sums(machine: Machine) -> Iterable[tuple[str, Sum]]:
+    """What its invariants sum, each as a kind of notes."""
+    for invariant in machine.invariants.values():
         for name, total in invariant.sums.items():
-            by_id = sums.setdefault(name, {})
-            for each in entities.values():
-                linked = each.facts.get(total.fact) if each.machine == total.machine else None
-                if linked is not None:
-                    by_id[str(linked)] = by_id.get(str(linked), 0) + each.accounts[total.account]
-        always = invariant.always.compiled()
-        for ref, entity in entities.items():
-            if ref[0] != machine.name:
-                continue
-            outside = {name: self._outside.get(ref, {}).get(name, 0) for name in machine.outside}
-            values = {**outside, **entity.accounts, **{name: by_id.get(ref[1], 0) for name, by_id in sums.items()}}
-            if not always(values, {}, {}, entity.state, None):
-                shown = shown_in(entity.currency)
-                numbers = ", ".join(f"{name} {shown(values[name])}" for name in sorted(invariant.always.names))
-                self._find(
-                    invariant.name, ref, f"'{invariant.always.source}' is not true ({numbers}). {invariant.says}"
-                )
+            yield _kind(machine, invariant, name), total
+
+
+def _kind(machine: Machine, invariant: Invariant, name: str) -> str:
+    return f"sum {machine.name} {invariant.name} {name}"

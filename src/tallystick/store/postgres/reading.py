@@ -282,6 +282,10 @@ class PostgresReading:
         indexed = f"{schema.GIVEN_UP} AND " if state in ("refused", "declined", "parked") else ""
         return self._queue(f"WHERE {indexed}state = %s ORDER BY due, key", state)
 
+    def all_queued(self) -> Iterator[QueueRow]:
+        for row in self._stream(f"{self._statements.queue.select} ORDER BY key"):
+            yield QueueRow(*row)
+
     # Definitions and shared texts
 
     def pages(self) -> list[KeptPage]:

@@ -27,6 +27,8 @@ UNKNOWN = "whether it was written is not known; say it again with the same key"
 
 
 class PostgresStore:
+    gapless = False  # what is undone leaves its numbers out
+
     def __init__(self, url: str, *, busy_timeout: float = BUSY_TIMEOUT, partitions: int = 0) -> None:
         """`partitions`: into how many the journal is divided when it is made; 0 keeps it in one table.
 

@@ -118,6 +118,7 @@ class Calls:
             assert [row.id for row in look.calls_on("gift_card", "c1")] == ["e", "b", "a"]
             assert [row.id for row in look.calls_on("gift_card", "c2")] == ["c"]
             assert look.calls_on("payment", "c1") == []
+            assert [row.id for row in look.all_calls()] == ["a", "b", "c", "d", "e"]
 
     def test_what_is_due_comes_longest_waiting_first(self, store: Store) -> None:
         def moment(second: int) -> str:
@@ -145,6 +146,7 @@ class Calls:
         with store.reading() as look:
             assert look.queue(state="parked") == [told]
             assert look.queue(state="done") == [rows[3]]
+            assert [row.key for row in look.all_queued()] == ["a", "b", "c", "e", "z"]
 
 
 class Shared:

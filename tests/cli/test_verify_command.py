@@ -1,0 +1,70 @@
+"""`tallystick verify`: what it prints of checkpoints, and a bar on a terminal that leaves the JSON alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import tallystick
+from tallystick.cli.main import main
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/books.db"
+    with tallystick.open(url) as books:
+        books.sell_electronic("c1", "100.00", "BRL", order="o1", key="sell")
+    return url
+
+
+def run(*arguments: str) -> Any:
+    done = CliRunner().invoke(main, ["verify", *arguments], catch_exceptions=False)
+    return done
+
+
+def test_the_checkpoint_is_printed_kept_and_compared_with(store: str) -> None:
+    first = json.loads(run("--store", store, "--json").stdout)
+    assert (first["clean"], first["compared"]) == (True, [])
+    with tallystick.open(store) as books:
+        books.reload("c1", "1.00", key="more")
+    second = run("--store", store)
+    assert f"all {first['entries']} entries" in " ".join(second.stdout.lower().split())
+    third = json.loads(run("--store", store, "--json", "--since", first["checkpoint"]).stdout)
+    assert third["clean"]
+    assert first["checkpoint"] in third["compared"]
+    assert f"Checkpoint: {third['checkpoint']}\n" in second.stdout, "in one line, to be copied"
+
+
+def test_one_that_does_not_fit_is_wrong_and_one_that_is_none_is_said(store: str) -> None:
+    kept = json.loads(run("--store", store, "--json").stdout)["checkpoint"]
+    entries, _, rest = kept.partition("/")
+    done = run("--store", store, "--json", "--since", f"{int(entries) + 1}/{rest}")
+    assert done.exit_code == 1
+    assert [each["code"] for each in json.loads(done.stdout)["findings"]] == ["removed"]
+    done = run("--store", store, "--since", "yesterday")
+    assert done.exit_code == 1
+    assert "'yesterday' is no checkpoint" in done.stderr
+
+
+def test_the_bar_is_drawn_on_a_terminal_and_nowhere_else(store: str) -> None:
+    command = [sys.executable, "-m", "tallystick", "verify", "--store", store, "--json"]
+    ours, terminal = pty.openpty()
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=terminal, env={**os.environ, "TERM": "xterm"}, check=True
+    )
+    os.close(terminal)
+    drawn = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert json.loads(done.stdout)["clean"]
+    assert "Replaying" in drawn
+    silent = subprocess.run(command, capture_output=True, check=True)
+    assert json.loads(silent.stdout)["clean"]
+    assert silent.stderr == b""
