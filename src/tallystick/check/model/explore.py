@@ -157,12 +157,11 @@ class _Exploration:
     # What never happened
 
     def search_wider(self, depth: int) -> None:
-        """Look for what is missing with more money, in the worlds of the machines that miss something."""
-        for most in range(depth + 1, depth + WIDER + 1):
+        """Look for what is missing by what is rare, and with more money, where a machine misses something."""
+        for most in range(depth, depth + WIDER + 1):
             names = tuple(dict.fromkeys(each.machine for each in self._gaps()))
             for world in worlds(self.machines, names, most) if names else ():
-                if world.most == most:
-                    self._search(world, BUDGET, wander=True)
+                self._search(world, BUDGET, wander=True)
 
     def _gaps(self) -> list[Gap]:
         return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
