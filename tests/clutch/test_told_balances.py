@@ -12,6 +12,7 @@ import pytest
 from clutch_world import World, settings_of
 from tallystick.books.books import Books
 from tallystick.books.reconcile import reconcile
+from tallystick.books.views import Plan
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import Sandbox, Settings
 from tallystick.clutch.sandbox.server import Server
@@ -19,6 +20,7 @@ from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Declined, Ended, Refused
 from tallystick.engine.verify import verify
+from tallystick.money import Money
 from tallystick.provider.protocol import Reason
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.referee import ProviderBooks, Rows, judge
@@ -33,6 +35,10 @@ def top_up(sandbox: Sandbox, number: str, amount: float) -> None:
     body = json.dumps({"cardNumber": number, "action": "issue", "amount": value}).encode()
     headers = {**sandbox.headers(), "location": "store-7", "x-sandbox-fault": "none"}
     assert sandbox.handle("updateBalance", headers, body).status == 200
+
+
+def usd(amount: str) -> Money:
+    return Money.parse(amount, "USD")
 
 
 def number_of(world: World) -> str:
@@ -81,6 +87,26 @@ def test_a_top_up_in_a_store_is_spendable_at_once(world: World) -> None:
     refused = world.do("gift_card", "c1", "redeem", amount="10.01")
     assert (refused.result, refused.refusal and refused.refusal.by_amounts) == (Ended.REFUSED, True)
     assert searches(world) == ["search"] * 2
+
+
+def test_a_plan_asks_clutch_if_it_is_told_to(world: World) -> None:
+    """What was topped up in a store, and what was spent there, is in the plan; a card too many is not asked about."""
+    books = Books(world.engine)
+    for id in ("c2", "c3"):
+        world.card(id)
+    top_up(world.sandbox, number_of(world), 30)
+    world.sandbox.spend_elsewhere(str(world.entity("gift_card", "c2").facts["number"]), 4000)
+    by_books = books.plan(usd("85.00"), ["c1", "c2", "c3"])
+    assert (by_books, searches(world)) == (Plan((("c1", usd("50.00")), ("c2", usd("35.00"))), usd("0.00")), [])
+    dry = books.would(lambda dry: dry.plan(usd("85.00"), ["c1", "c2", "c3"], ask=True))
+    assert (dry.allowed, searches(world)) == (True, [])
+    told = books.plan(usd("85.00"), ["c1", "c2", "c3"], ask=True)
+    assert told == Plan((("c1", usd("80.00")), ("c2", usd("5.00"))), usd("0.00"), ("c1", "c2"))
+    assert searches(world) == ["search"] * 2
+    assert books.plan(usd("95.00"), ["c1", "c2"], ask=True).remaining == usd("5.00")
+    world.line.reading_faults = ["500_before"] * 20
+    assert books.plan(usd("1.00"), ["c1"], ask=True).asked == ()
+    world.line.reading_faults = []
 
 
 @pytest.mark.parametrize("fault", ["lost_before", "500_before", "429", "broken_json", "truncated", "wrong_currency"])

@@ -56,11 +56,14 @@ def pay(shop: Shop, order: str, cards: Sequence[Typed] = (), *, token: str | Non
     """Try to pay an order that is not paid yet. `number` counts the tries: each is a checkout of its own."""
     id = f"{order}/pay-{number}"
     typed = {_card(shop, each): each.pin for each in cards}
+    with shop.read() as session:
+        found = session.get_one(Order, order)
+        total, known = Money(found.total, found.currency), session.get(Checkout, id) is not None
+    plan = shop.books.plan(total, list(typed), ask=not known)  # the provider is asked, so not in our transaction
     with shop.write() as session:
         found = session.get_one(Order, order)
         known = session.get(Checkout, id) is not None
         if not known and (found.state == "unpaid" or not found.checkouts):
-            plan = shop.books.plan(Money(found.total, found.currency), list(typed))
             parts: list[list[str | int]] = [[card, part.minor] for card, part in plan.parts]
             session.add(_checkout(shop, id, found, parts, plan.remaining.minor, token))
             found.state, found.token, known = "paying", token, True

@@ -107,20 +107,27 @@ class Books(Selling, Tenders, Limited):
         assert not isinstance(told, Outcome)
         return Money(told.available, currency)
 
-    def plan(self, amount: Money, cards: Sequence[str]) -> Plan:
+    def plan(self, amount: Money, cards: Sequence[str], *, ask: bool = False) -> Plan:
         """Spread an amount over cards in the given order, each up to what is available on it now, and to its use limit.
 
-        A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster.
+        A plan holds nothing: `authorize_all` does, and finds out if another checkout was faster. It goes by our books,
+        which know of other channels what the provider said last. With `ask` a remote provider is asked first, once for
+        each card until the amount is covered, and its word is believed: do that outside your own transaction. Where it
+        cannot tell, our books count; the plan's `asked` names the cards of which it told.
         """
-        parts, remaining = [], amount
+        parts, remaining, asked = [], amount, []
         for id in dict.fromkeys(cards):
             card = self.card(id)
+            wanted = ask and not self._dry and remaining.minor > 0 and card.state == "issued"
+            if wanted and self.engine.balances.heard("gift_card", id) is not None:
+                asked.append(id)
+                card = self.card(id)
             most = card.available if card.use_limit is None else min(card.available, card.use_limit)
             part = min(most, remaining) if card.state == "issued" else Money.zero(amount.currency)
             if part.minor > 0:
                 parts.append((id, part))
                 remaining -= part
-        return Plan(tuple(parts), remaining)
+        return Plan(tuple(parts), remaining, tuple(asked))
 
     # Orders are paid
 

@@ -86,6 +86,7 @@ class Plan:
 
     parts: tuple[tuple[str, Money], ...]  # a card's id and how much of the amount it would pay, in the order given
     remaining: Money  # what the cards do not carry: the customer has to pay it in another way
+    asked: tuple[str, ...] = ()  # the cards of which the provider has just said what is on them
 
 
 @attrs.frozen

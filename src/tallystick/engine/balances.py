@@ -118,15 +118,19 @@ class Balances:
 
     def hear(self, machine: str, id: str) -> bool:
         """Ask once what is available on an entity. Whether our books have another balance now."""
+        return bool(self.heard(machine, id))
+
+    def heard(self, machine: str, id: str) -> bool | None:
+        """As `hear`; None, if nobody could tell: no remote provider, it is not reached, or something is in doubt."""
         if self._provider.local or not isinstance(self._provider, Observer):
-            return False
+            return None
         with self._store.reading() as reading:
             entity = reading.entity(machine, id)
         if entity is None or entity.calls or not card_facts(entity).number:
-            return False
+            return None
         found = observed(self._provider, self._numbers, card_facts(entity), history=False)
         if isinstance(found, Unread) or not found.known:
-            return False
+            return None
         return self.believe(entity, found.available, f"provider {self._provider.name} was asked what is on it")
 
     def believe(self, entity: Entity, balance: int, reason: str) -> bool:
