@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 os.environ.pop("COLUMNS", None)
-pytest_plugins = ["leaks"]
+pytest_plugins = ["leaks", "on_postgres"]
 # How long an example takes depends on what else the machine does. "unshrunk": where that it fails is all one asks.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("unshrunk", settings.get_profile("ours"), phases=[Phase.explicit, Phase.generate])

@@ -20,14 +20,14 @@ from tallystick.cli.looking import history, may, show, verify
 from tallystick.cli.machines import diagram, machines, schema
 from tallystick.cli.provider import adopt, balance, reconcile, sandbox
 from tallystick.cli.running import due, recover, resolve, run
-from tallystick.cli.starting import demo, key
+from tallystick.cli.starting import demo, init, key
 from tallystick.cli.testing import fuzz, simulate
 from tallystick.cli.waiting import holds, stuck, waiting
 from tallystick.errors import TallystickError
 from tallystick.masks import redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
-    "Begin": [demo, key],
+    "Begin": [demo, init, key],
     "Execute": [run, due, recover, resolve],
     "Look": [show, may, history, tail, verify],
     "What waits": [stuck, waiting, holds],

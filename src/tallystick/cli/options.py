@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -89,23 +88,12 @@ def _require_store(store: Store) -> None:
     Raises:
         StoreError: there is no store.
     """
-    import sqlite3
+    if not store.exists():
+        raise StoreError(f"there is no store at {store.url}: no books were made there. `tallystick init` makes them")
 
-    path = getattr(store, "path", None)
-    if path is None:  # in memory
-        return
-    if not Path(path).is_file():
-        raise StoreError(f"there is no store at {store.url}; `tallystick run FILE --store {store.url}` makes one")
-    connection = sqlite3.connect(path)
-    try:
-        found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('machine', 'entry', 'call')")
-        ours = found.fetchone()[0] == 3
-    except sqlite3.DatabaseError as error:
-        raise StoreError(f"there is no store at {store.url}: {error}") from error
-    finally:
-        connection.close()
-    if not ours:
-        raise StoreError(f"there is no store at {store.url}: it is another database")
+
+store_option = option("--store", "url", metavar="URL", default=STORE,
+                      help="The books: sqlite:///file.db, postgresql://…, or memory:.")  # fmt: skip
 
 
 pin_policy_option = click.option(
@@ -118,7 +106,7 @@ pin_policy_option = click.option(
 def books_options(function: Callable[..., None]) -> Callable[..., None]:
     """The options that say which books are meant; the command gets them as one `BooksOptions`."""
 
-    @option("--store", "url", metavar="URL", default=STORE, help="The books: sqlite:///file.db, or memory:.")
+    @store_option
     @machines_option
     @option("--provider", metavar="NAME", default="local", help="Who performs calls: local, clutch, scripted, …")
     @pin_policy_option

@@ -1,10 +1,10 @@
-"""Commands to begin with: `demo` tells a story, `key` makes a key for sealed books."""
+"""Commands to begin with: `demo` tells a story, `init` makes books, `key` makes a key for sealed ones."""
 
 from __future__ import annotations
 
 import click
 
-from tallystick.cli.options import json_option
+from tallystick.cli.options import json_option, machines_option, store_option
 from tallystick.cli.printing import print_answer
 
 
@@ -30,6 +30,38 @@ def demo(ctx: click.Context, json_out: bool) -> None:
     answer = {"story": [step.plain() for step in steps], "verify": report}
     print_answer(json_out, answer, lambda: [table(steps), as_tables.verify_table(report)])
     ctx.exit(0 if report["clean"] else 1)
+
+
+@click.command()
+@store_option
+@machines_option
+@click.option(
+    "--partitions",
+    metavar="N",
+    type=int,
+    default=0,
+    help="Divide the journal into N by entity; PostgreSQL only, and for ever.",
+)
+@json_option
+def init(url: str, folders: tuple[str, ...], partitions: int, json_out: bool) -> None:
+    """Make books: their tables, and those of all machines.
+
+    Whoever opens books makes what is missing, too. This is for a role that may make tables, where the others may not.
+    Later versions of machines are brought by it likewise.
+    """
+    from tallystick.definition import reader
+    from tallystick.store.open import open_store
+
+    store = open_store(url, partitions=partitions)
+    try:
+        made = not store.exists()
+        machines = store.machines(reader.load(*folders))
+    finally:
+        store.close()
+    versions = {name: [each.version for each in machines.versions(name)] for name in machines}
+    done = "made" if made else "there already"
+    answer = {"store": store.url, "made": made, "machines": versions}
+    print_answer(json_out, answer, lambda: [f"{store.url}: {done}, for {', '.join(sorted(versions))}"])
 
 
 @click.command()

@@ -81,6 +81,9 @@ class MemoryStore:
         self._newest = Machines(list(self._machines.values()))
         return self._newest
 
+    def exists(self) -> bool:
+        return True
+
     def close(self) -> None: ...
 
     # Shared

@@ -8,13 +8,15 @@ from tallystick.errors import Invalid
 from tallystick.store.protocol import BUSY_TIMEOUT, Store
 
 LONGEST = 86_400  # seconds: a day
+MOST_PARTITIONS = 256
 
 
-def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
+def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT, partitions: int = 0) -> Store:
     """A store by URL: `memory:`, `sqlite:///books.db` (a relative path), `sqlite:////var/books.db`, or a path.
     `postgresql://…` is a PostgreSQL; docs/postgresql.md says what else its URL may say.
 
     `busy_timeout`: seconds that a command waits for another process that is writing. After that it is a StoreBusy.
+    `partitions`: into how many PostgreSQL divides the journal, if it is made now.
 
     Raises:
         Invalid: a URL of another kind; seconds that cannot be waited.
@@ -27,7 +29,9 @@ def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
         return MemoryStore()
     scheme, colon, rest = url.partition(":")
     if scheme in ("postgresql", "postgres") and rest.startswith("//"):
-        return _postgres(url, busy_timeout)
+        return _postgres(url, busy_timeout, partitions)
+    if partitions:
+        raise Invalid(f"only a journal in PostgreSQL can be divided, not one at {url}")
     if colon and scheme != "sqlite" and len(scheme) > 1:
         raise Invalid(
             f"{scheme}: is no store this version knows; use sqlite:///path/to/books.db, postgresql://… or memory:"
@@ -45,9 +49,11 @@ def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT) -> Store:
     return SqliteStore(path, busy_timeout=busy_timeout)
 
 
-def _postgres(url: str, busy_timeout: float) -> Store:
+def _postgres(url: str, busy_timeout: float, partitions: int) -> Store:
+    if type(partitions) is not int or not 0 <= partitions <= MOST_PARTITIONS:
+        raise Invalid(f"partitions are a number from 0 to {MOST_PARTITIONS}, not {partitions!r:.60}")
     if find_spec("psycopg") is None:
         raise Invalid("a PostgreSQL URL needs psycopg: pip install 'tallystick[postgres]'")
     from tallystick.store.postgres.store import PostgresStore
 
-    return PostgresStore(url, busy_timeout=busy_timeout)
+    return PostgresStore(url, busy_timeout=busy_timeout, partitions=partitions)

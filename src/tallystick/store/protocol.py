@@ -82,6 +82,9 @@ class Store(Protocol):
     def reading(self) -> AbstractContextManager[Reading]:
         """One consistent look at everything."""
 
+    def exists(self) -> bool:
+        """Whether there are books here. To ask makes none. Raises StoreError: it cannot be opened."""
+
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions and make their tables. Gives them back with all earlier versions that are kept here."""
 

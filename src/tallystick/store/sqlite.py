@@ -145,6 +145,15 @@ class SqliteStore:
 
     # Definitions
 
+    def exists(self) -> bool:
+        if not os.path.isfile(self.path):
+            return False
+        with closing(sqlite3.connect(self.path)) as connection:  # no WAL for what may be somebody else's
+            try:
+                return schema.is_made(connection)
+            except sqlite3.DatabaseError as error:
+                raise StoreError(f"there is no store at {self.url}: {error}") from error
+
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions and make their tables. Gives all versions, also those that are only kept here.
 

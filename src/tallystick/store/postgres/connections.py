@@ -11,6 +11,7 @@ close a connection that another process has opened.
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -62,6 +63,7 @@ class Connections:
     def _begin(self) -> None:
         self._process = os.getpid()
         self._idle: list[Connection] = []
+        weakref.finalize(self, _close_all, self._process, self._idle)
 
     @contextmanager
     def one(self) -> Iterator[Connection]:
@@ -102,8 +104,7 @@ class Connections:
         connection.close()
 
     def close(self) -> None:
-        while self._process == os.getpid() and (connection := self._taken()):
-            connection.close()
+        _close_all(self._process, self._idle)
 
     def _open(self) -> Connection:
         options: dict[str, Any] = {"client_encoding": "utf8", "application_name": "tallystick"}
@@ -122,3 +123,8 @@ class Connections:
             said = self._address.without_secrets(sentence(error))
             raise StoreError(f"{self._address.url} cannot be reached: {said}") from None
         return connection
+
+
+def _close_all(process: int, idle: list[Connection]) -> None:
+    while idle and process == os.getpid():
+        idle.pop().close()

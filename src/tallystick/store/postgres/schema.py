@@ -50,6 +50,14 @@ class Schema:
             return False
         return self._one(f"SELECT count(*) FROM {self.named('_migration')}") == len(MIGRATIONS)
 
+    def check_partitions(self) -> None:
+        """Whether the journal is divided as it was asked for; nobody asks with 0. Raises StoreError."""
+        count = "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%s)"
+        if self._partitions and (found := self._one(count, self.named("entry"))) != self._partitions:
+            raise StoreError(
+                f"the journal is divided into {found} since it was made; it cannot be into {self._partitions}"
+            )
+
     def pages(self) -> list[KeptPage]:
         """All versions of all machines, in the order in which they were seen."""
         select = (

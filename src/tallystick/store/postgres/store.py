@@ -113,11 +113,20 @@ class PostgresStore:
 
     # Definitions
 
+    def exists(self) -> bool:
+        with self._connections.one() as connection:
+            try:
+                return Schema(connection, self._address.schema).exists()
+            except psycopg.Error as error:
+                connection.close()
+                raise failure(error, f"{self.url} cannot be read") from error
+
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions and make their tables. Gives all versions, also those that are only kept here.
 
         Raises:
             MachineChanged: a page behaves differently from the kept one with the same version.
+            StoreError: the role may not make tables; the journal was divided otherwise when it was made.
         """
         with self._connections.one() as connection:
             there = Schema(connection, self._address.schema, self._partitions)
@@ -126,6 +135,7 @@ class PostgresStore:
                     with connection.transaction():
                         connection.execute(settings(self._timeout, local=True))
                         there.make(machines)
+                there.check_partitions()
                 every = schema.with_pages(there.pages(), machines)
             except psycopg.Error as error:
                 connection.close()

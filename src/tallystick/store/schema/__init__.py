@@ -51,6 +51,12 @@ def complete(connection: sqlite3.Connection) -> bool:
     return _applied(connection) >= set(MIGRATIONS)
 
 
+def is_made(connection: sqlite3.Connection) -> bool:
+    """Whether it has our tables, of any version."""
+    found = connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('machine', 'entry', 'call')")
+    return bool(found.fetchone()[0] == 3)
+
+
 def check_unused(connection: sqlite3.Connection, names: Sequence[str]) -> None:
     """Refuse to touch a table that somebody else has made. Raises StoreError."""
     for name in names:
