@@ -14,17 +14,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from postgres_books import postgres_url
+from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
 from tallystick.books.waiting import holds_older_than
 from tallystick.cli import as_json
 from tallystick.engine.engine import Engine
 from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
+from tallystick.store.postgres.store import PostgresStore
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.contracts.changes import MACHINES, pages
 
+AT_ONCE = BalanceSettings(answer_every=0)
 AS_MANY_AS_PAGES = {"machine", "transition"}
 STATEMENTS: list[tuple[str, Any]] = []
 
@@ -42,16 +47,22 @@ class Keeping(sqlite3.Connection):
 
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
-    """Cards, a hold, an uncovered part, a tender, and a command of each kind in the queue."""
-    books = Books(Engine(MACHINES, SqliteStore(tmp_path / "books.db", connections=Keeping), LocalProvider()))
+    """Cards, a hold that waits for its shipment, and a tender."""
+    books = Books(
+        Engine(MACHINES, SqliteStore(tmp_path / "books.db", connections=Keeping), LocalProvider()), balances=AT_ONCE
+    )
+    yield lived_in(books)
+    books.close()
+
+
+def lived_in(books: Books) -> Books:
     for id in ("c1", "c2"):
         books.sell_electronic(id, "50.00", "BRL", order="o", key=f"sale of {id}")
     books.authorize("p1", "c1", "20.00", order="o1", key="hold")
     books.settle("p1", "5.00", keep_hold=True, due=books.engine.now() + timedelta(days=1), key="later")
     plan = books.plan(Money.parse("40.00", "BRL"), ["c1", "c2"])
     books.authorize_all(plan, order="o2", key="tender")
-    yield books
-    books.close()
+    return books
 
 
 def plans(books: Books) -> list[tuple[str, str]]:
@@ -165,3 +176,54 @@ def _indexes(path: str) -> set[str]:
         found = {name for (name,) in sql.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
     sql.close()
     return found
+
+
+# PostgreSQL
+
+
+@pytest.fixture(scope="module")
+def books_there() -> Iterator[tuple[Books, str]]:
+    with postgres_url() as url:
+        books = lived_in(Books(Engine(MACHINES, PostgresStore(url), LocalProvider()), balances=AT_ONCE))
+        yield books, url
+        books.close()
+
+
+@pytest.mark.parametrize("look", [*LOOKS, "verify"])
+def test_postgres_need_not_read_what_grows(
+    books_there: tuple[Books, str], look: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its planner may read a small table whole. Told not to, it finds an index for all but what reads everything."""
+    books, url = books_there
+    statements: list[tuple[Any, Any]] = []
+    for cursor in (psycopg.Cursor, psycopg.ServerCursor):
+
+        def execute(self: Any, query: Any, *values: Any, said: Any = cursor.execute, **more: Any) -> Any:
+            statements.append((query, values[0] if values else None))
+            return said(self, query, *values, **more)
+
+        monkeypatch.setattr(cursor, "execute", execute)
+    (LOOKS.get(look) or (lambda books: books.verify()))(books)
+    monkeypatch.undo()
+    found = []
+    with psycopg.connect(url) as sql:
+        sql.execute("SET enable_seqscan = off")
+        partial = {
+            name for (name,) in sql.execute("SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL")
+        }
+        for statement, values in statements:
+            if str(statement).startswith("SELECT") and "FROM" in statement:
+                ((plan,),) = sql.execute(f"EXPLAIN (FORMAT JSON) {statement}", values).fetchall()
+                found += [(statement, step) for step in _whole(plan[0]["Plan"], partial)]
+    assert statements
+    assert bool(found) == (look == "verify"), found
+
+
+def _whole(plan: dict[str, Any], partial: set[str]) -> Iterator[str]:
+    """The tables that a plan goes through, or through a whole index of theirs."""
+    name, index = plan.get("Relation Name"), plan.get("Index Name")
+    whole = "Seq Scan" in plan["Node Type"] or (index and "Index Cond" not in plan)
+    if whole and name not in {*AS_MANY_AS_PAGES, None} and not {f"tallystick.{index}", index} & partial:
+        yield f"{plan['Node Type']} of {name} {index}"
+    for each in plan.get("Plans", ()):
+        yield from _whole(each, partial)

@@ -1,4 +1,4 @@
-"""Commands that only look at the books: `show`, `may`, `history`, `verify`."""
+"""Commands that look at the books and move nothing: `show`, `may`, `history`, `verify`."""
 
 from __future__ import annotations
 
