@@ -38,6 +38,7 @@ TITLES: Mapping[str, str] = {
     "TS122": "a number that is drawn and not written down",
     "TS123": "a number that is given and not written down",
     "TS124": "shares that need not add up",
+    "TS125": "shares that nobody gets",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be taken out again",

@@ -298,3 +298,22 @@ def test_a_command_without_a_guard_is_no_trouble_where_it_sets_what_it_reads() -
     assert old in PAGES["tender.yaml"]
     machines = reader.read({**PAGES, "tender.yaml": PAGES["tender.yaml"].replace(old, "")})
     assert {each.code for each in inspect_machine(machines, machines["tender"])} == {"TS104"}
+
+
+@pytest.mark.parametrize(
+    ("then", "wanted"),
+    [
+        ("    then: each payment.settle(amount=share, keep_hold=keep_hold, invoice=invoice)\n", "TS125 settle"),
+        (
+            "      - each payment.settle(amount=share, last=last, keep_hold=keep_hold, invoice=invoice)\n",
+            "TS125 settle_last",
+        ),
+        ("      - each payment.refund(amount=share)\n", "TS115 nothing"),
+        ("      - each payment.authorize(amount=share, allow_partial=allow_partial)\n", "TS115 nothing"),
+    ],
+)
+def test_shares_that_no_part_gets_are_found(then: str, wanted: str) -> None:
+    assert PAGES["tender.yaml"].count(then) == 1
+    machines = reader.read({**PAGES, "tender.yaml": PAGES["tender.yaml"].replace(then, "")})
+    found = [each for each in inspect_machine(machines, machines["tender"]) if "shares" in each.message]
+    assert [f"{each.code} {each.message.split()[0]}" for each in found] == [wanted]

@@ -1,4 +1,4 @@
-"""Whether shares add up: what is given to each part of an entity together is what was asked, or is written down.
+"""Whether shares are given to the parts, and add up: together they are what was asked, or are written down.
 
 Shares come from outside. If a guard lets them add up to anything, the parts get more or less than the command says, and
 no part can notice: each of them sees its own share alone.
@@ -14,19 +14,33 @@ from tallystick.check.structure.follow_ups import firings
 from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.trials import Case
 from tallystick.check.structure.witnesses import values_in_words
-from tallystick.definition.declared import TOTAL, Transition
-from tallystick.definition.machine import Row
+from tallystick.definition.declared import SHARE, TOTAL, Transition
+from tallystick.definition.machine import Machine, Row
 
 
 def check_shares(reachable: Reachability) -> Iterator[Finding]:
-    """TS124."""
+    """TS124 and TS125."""
     for name, row in reachable.machine.rows.items():
+        for each in _given_to_nobody(reachable.machine, row.transition):
+            why = f"{name} gets {each} and gives them to no part: queue `then: each …(amount={SHARE})`"
+            yield finding("TS125", reachable.machine, why, "transition", name, "then")
         for shares in sorted({each.shares for each in row.transition.then if each.shares is not None}):
             total = f"{shares}.{TOTAL}"
             case = None if _written_down(row.transition, total) else _loose(reachable, row, total)
             if case is not None:
                 why = f"{name} gives its parts {shares} that need not add up: it happens with {case}"
                 yield finding("TS124", reachable.machine, why, "transition", name, "when")
+
+
+def _given_to_nobody(machine: Machine, transition: Transition) -> list[str]:
+    """The shares of its commands of which it queues nothing for a part. If no transition does, TS115 says so."""
+    given = {each.shares for each in transition.then}
+    alike = [each for each in machine.transitions.values() if set(each.commands) & set(transition.commands)]
+    ever = {then.shares for each in alike for then in each.then}
+    arguments = {
+        name: type_ for each in transition.commands for name, type_ in machine.commands[each].arguments.items()
+    }
+    return sorted(name for name, type_ in arguments.items() if type_.kind == "shares" and name in ever - given)
 
 
 def _written_down(transition: Transition, total: str) -> bool:
