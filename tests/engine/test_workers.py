@@ -16,7 +16,7 @@ import pytest
 from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.queue.queue import grouped, side_by_side
+from tallystick.engine.queue.side_by_side import grouped, side_by_side
 from tallystick.errors import Invalid
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, NotSeen, Outcome, Result

@@ -16,6 +16,7 @@ import click
 from tallystick.cli.checking import check, diff
 from tallystick.cli.checkout import checkout
 from tallystick.cli.feed import tail
+from tallystick.cli.fleet import worker
 from tallystick.cli.looking import history, may, show, verify
 from tallystick.cli.machines import diagram, machines, schema
 from tallystick.cli.provider import adopt, balance, reconcile, sandbox
@@ -28,7 +29,7 @@ from tallystick.masks import redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, init, key],
-    "Execute": [run, due, recover, resolve],
+    "Execute": [run, due, recover, worker, resolve],
     "Look": [show, may, history, tail, verify],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],

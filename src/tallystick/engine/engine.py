@@ -44,10 +44,12 @@ from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
-from tallystick.engine.queue.queue import Queue, grouped, next_try, side_by_side, threads
-from tallystick.engine.receipt import Answer, Command, Ended, Receipt, checked, raise_if_missing
+from tallystick.engine.queue.drain import Drain
+from tallystick.engine.queue.queue import Queue, next_try
+from tallystick.engine.queue.side_by_side import grouped, side_by_side, threads
+from tallystick.engine.receipt import Answer, Command, Ended, Receipt, about_what_exists, checked
 from tallystick.engine.sealing import READABLE, Numbers, from_books
-from tallystick.engine.unit_of_work import Job
+from tallystick.engine.unit_of_work import Guard, Job, guarded
 from tallystick.errors import Invalid, NotFound, nearest
 from tallystick.money import Money
 from tallystick.provider.protocol import Able, Call, Outcome, Provider, Reason, Repeating, Result
@@ -73,6 +75,7 @@ class Engine:
     machines: Machines  # with every version that the store knows
     numbers: Numbers  # how card numbers stand in the books: readable or sealed
     queue: Queue  # commands that wait
+    drain: Drain  # the same for a fleet of processes
     balances: Balances  # asks the provider what is available
     on_pin: OnPin | None  # gets the id of a card and the PIN that was drawn for it
 
@@ -102,6 +105,7 @@ class Engine:
         )  # fmt: skip
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
         self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
+        self.drain = Drain(self.machines, store, self._commits, self._executing, self._execute, clock)
         self.balances = Balances(self.machines, store, self._commits, numbers, provider)
 
     # A command is executed
@@ -171,10 +175,10 @@ class Engine:
             results += [answer if isinstance(answer, Invalid) else answer[0] for answer in answers]
         return results
 
-    def _execute(self, command: Command) -> Receipt:
-        receipt, call = self._commits.one(self._executing(command))
+    def _execute(self, command: Command, guard: Guard | None = None) -> Receipt:
+        receipt, call = self._commits.one(self._executing(command, guard=guard))
         if receipt.refusal is not None and self.balances.hear_about(receipt.refusal):
-            receipt, call = self._commits.one(self._executing(command))
+            receipt, call = self._commits.one(self._executing(command, guard=guard))
         return receipt if call is None else self._perform(call)
 
     def may(self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None) -> Answer:
@@ -189,7 +193,7 @@ class Engine:
         wanted = Command(machine, id, command, args or {}, key="may")
         self._consider(wanted)
         with self.store.reading() as reading:
-            return _found(preview(self._context, reading, wanted, partial(self._refs, facts=True)))
+            return about_what_exists(preview(self._context, reading, wanted, partial(self._refs, facts=True)))
 
     def may_all(self, commands: Sequence[Command]) -> Answer:
         """Whether commands would be taken now, one after the other, each with what follows it; of the first no, why.
@@ -202,7 +206,7 @@ class Engine:
         for command in commands:
             self._consider(command)
         with self.store.reading() as reading:
-            return _found(preview_all(self._context, reading, commands, self._refs))
+            return about_what_exists(preview_all(self._context, reading, commands, self._refs))
 
     def seen(self, key: str) -> Mapping[str, object] | None:
         """The arguments of the command that this key named, if it was seen or waits, as the books have them."""
@@ -301,9 +305,10 @@ class Engine:
         with self.store.reading() as reading:
             rows = reading.calls(asked_before=asked_before)
             groups = grouped(reading, self.machines, [(row, row.refs) for row in rows], workers)
-        return side_by_side([map(self._recover, group) for group in groups], threads(workers, self.provider))
+        return side_by_side([map(self.recover_one, group) for group in groups], threads(workers, self.provider))
 
-    def _recover(self, row: CallRow) -> Receipt:
+    def recover_one(self, row: CallRow) -> Receipt:
+        """End one open call, as `recover` does, however young it is."""
         if is_changed(row):
             return self._changed(row)
         found: Any = recovery.NEVER_SENT
@@ -342,10 +347,11 @@ class Engine:
 
     # What a command names
 
-    def _executing(self, command: Command, *, send: bool = True) -> Job:
+    def _executing(self, command: Command, *, send: bool = True, guard: Guard | None = None) -> Job:
         """The job that executes a command. It gives a receipt, and the call to send after the commit, if any."""
         do = partial(steps.execute, provider=self.provider, command=command, send=send)
-        return Job(do, self._refs(command), [command.key])
+        job = Job(do, self._refs(command), [command.key])
+        return job if guard is None else guarded(job, guard)
 
     def _refs(self, command: Command, *, facts: bool = False) -> list[Ref]:
         """The entities that a command names. Which arguments are links is the same in all versions that have them.
@@ -382,13 +388,6 @@ def _attempt(call: Call) -> end_call.Attempt:
     """Which sending of a call this is."""
     assert call.asked_at is not None
     return call.attempt, stamp(call.asked_at)
-
-
-def _found(answer: Answer) -> Answer:
-    """An answer about things that exist. Raises NotFound."""
-    if answer.refusal is not None:
-        raise_if_missing(answer.refusal)
-    return answer
 
 
 def _or_invalid(deed: Callable[[Command], Receipt | None], command: Command) -> Any:

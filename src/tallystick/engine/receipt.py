@@ -239,6 +239,13 @@ def raise_if_missing(refusal: Refusal) -> None:
         raise NotFound(missing.machine, missing.id, why=refusal.why)
 
 
+def about_what_exists(answer: Answer) -> Answer:
+    """An answer about things that exist. Raises NotFound."""
+    if answer.refusal is not None:
+        raise_if_missing(answer.refusal)
+    return answer
+
+
 def checked(command: Command) -> None:
     """Refuse what can be no command.
 

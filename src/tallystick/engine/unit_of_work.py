@@ -80,6 +80,10 @@ class UnitOfWork:
         return row
 
 
+# Asked inside a transaction, after its entities are locked; raises an Invalid if the job may not be done
+Guard = Callable[[Lookup], None]
+
+
 @attrs.frozen
 class Job:
     """A deed inside a transaction, and what it has to lock before."""
@@ -88,3 +92,13 @@ class Job:
     refs: Iterable[Ref] = ()
     keys: Iterable[str] = ()
     call: str | None = None  # with its card, everybody who takes part in it, and its key
+
+
+def guarded(job: Job, guard: Guard) -> Job:
+    """The same job, done only if its guard has nothing against it."""
+
+    def do(work: UnitOfWork) -> Any:
+        guard(work.books)
+        return job.do(work)
+
+    return attrs.evolve(job, do=do)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
 from tallystick.masks import quoted
 from tallystick.store.cursor import seq_of
-from tallystick.store.protocol import DeclaredStep, Done, Found, KeptPage, retried
+from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Done, Found, KeptPage, retried
 from tallystick.store.rows import (
     CALL_ASKS,
     CALL_ENDED,
@@ -306,6 +307,12 @@ class MemoryStore:
 
     def all_queued(self) -> Iterator[QueueRow]:
         yield from [each for _, each in sorted(self._queue.items())]
+
+    def depth(self, now: str) -> Depth:
+        states = Counter(each.state for each in self._queue.values())
+        due = [each.due for each in self._waiting.values()]
+        by_state = {state: states[state] for state in UNFINISHED}
+        return Depth(by_state, sum(each <= now for each in due), min(due, default=None))
 
     def find(self, text: str) -> list[Ref]:
         return sorted(ref for ref, each in self._entities.items() if text in (ref[1], each.facts.get("number")))

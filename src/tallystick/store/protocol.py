@@ -29,6 +29,8 @@ BUSY_TIMEOUT = 30.0  # seconds to wait for another process's transaction before 
 ATTEMPTS = 10  # of a job that meets a Conflict; locks have one order, so a second attempt is rare
 
 
+UNFINISHED = ("waiting", "refused", "declined", "parked")  # states in the queue that somebody has to do with
+
 # Machine, version, transition, command, phase, from ("": it begins) and to: a step that a page declares
 DeclaredStep = tuple[str, int, str, str, str, str, str]
 
@@ -41,6 +43,14 @@ class KeptPage(NamedTuple):
     digest: str  # of its behaviour, when it was first seen
     text: str
     seen: str  # when
+
+
+class Depth(NamedTuple):
+    """How much of the queue is not done: what waits for its time, and what waits for a person."""
+
+    by_state: dict[str, int]  # of `UNFINISHED`
+    due: int  # of those that wait: their time has come
+    oldest: str | None  # the time of the one that waits longest
 
 
 class Found(NamedTuple):
@@ -202,6 +212,9 @@ class Reading(Lookup, Protocol):
 
     def all_queued(self) -> Iterator[QueueRow]:
         """Every queued command, by key."""
+
+    def depth(self, now: str) -> Depth:
+        """How much of the queue is not done yet, by indexes."""
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""

@@ -14,7 +14,7 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
 from tallystick.store.cursor import seq_of
-from tallystick.store.protocol import DeclaredStep, Found, KeptPage
+from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -182,6 +182,13 @@ class SqliteReading:
     def all_queued(self) -> Iterator[QueueRow]:
         for row in self._own_cursor().execute(f"{_QUEUED} ORDER BY key"):
             yield QueueRow(*row)
+
+    def depth(self, now: str) -> Depth:
+        waiting = "SELECT count(*), coalesce(sum(due <= ?), 0), min(due) FROM queue WHERE state = 'waiting'"
+        count, due, oldest = self._cursor.execute(waiting, (now,)).fetchone()
+        given_up = f"SELECT state, count(*) FROM queue WHERE {schema.GIVEN_UP} GROUP BY state"
+        found = {"waiting": count, **dict(self._cursor.execute(given_up).fetchall())}
+        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest)
 
     def find(self, text: str) -> list[Ref]:
         found = []

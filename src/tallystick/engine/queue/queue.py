@@ -10,35 +10,27 @@ card is a group, and one thread does it from its first thing to its last. Other 
 
 from __future__ import annotations
 
-import json
-import math
-import threading
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 
-from tallystick.core.entity import Ref
 from tallystick.definition.machine import Machines
 from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.declared_order import in_declared_order
+from tallystick.engine.queue.side_by_side import grouped, side_by_side
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
-from tallystick.engine.sealing import from_books
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound
 from tallystick.masks import quoted
-from tallystick.provider.protocol import Provider
-from tallystick.store.protocol import Reading, Store
+from tallystick.store.protocol import Store
 from tallystick.store.rows import QueueRow, is_changed, stamp
 
-Thing = TypeVar("Thing")
-MOST = 256  # threads; no provider answers so many at once
 ATTEMPTS = 10  # of a queued command while the provider is unavailable (Manhattan Active Omni's default)
 BACKOFF = timedelta(seconds=30)  # the first wait; it doubles, up to an hour, with jitter
 LONGEST_WAIT = timedelta(hours=1)
@@ -114,7 +106,7 @@ class Queue:
         row = self._row(key)
         if is_changed(row):
             return _changed(row)
-        command = _command(row)
+        command = queue_rows.command_of(row)
         given = (secrets or {}).get(row.entity)
         if given:  # what was written down now runs on the newest version; anything older may name what that has not
             takes = self._machines[row.machine].commands[row.command].arguments
@@ -168,7 +160,7 @@ class Queue:
         """
         by_hand.named(by, reason)
         row: QueueRow = self._change(key, partial(queue_rows.retry, key=key, by=by, reason=reason))
-        return self._resume(row, _command(row))
+        return self._resume(row, queue_rows.command_of(row))
 
     def dismiss(self, key: str, *, by: str, reason: str) -> QueueRow:
         """A person has seen a command that was refused, declined or parked, or changed in the database: laid aside.
@@ -223,117 +215,7 @@ def _about(row: QueueRow, do: Callable[..., object]) -> Job:
     return Job(do, [(row.machine, row.entity)], [row.key])
 
 
-def _command(row: QueueRow) -> Command:
-    return Command(row.machine, row.entity, row.command, from_books(json.loads(row.args)), row.key, row.by, row.reason)
-
-
 def _changed(row: QueueRow) -> Receipt:
     """The receipt of a command whose row somebody has changed in the database. Nothing is done with it."""
     why = f"{row.command} with the key {quoted(row.key)}: {queue_rows.CHANGED}"
     return Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=why)
-
-
-# Several threads
-
-
-def threads(workers: object, provider: Provider) -> int:
-    """How many threads work: one alone, if the answers are our own books'. Raises Invalid."""
-    if not isinstance(workers, int) or isinstance(workers, bool) or not 1 <= workers <= MOST:
-        raise Invalid(f"workers is a whole number from 1 to {MOST}, not {workers!r:.60}")
-    return 1 if provider.local else workers
-
-
-def grouped(
-    reading: Reading, machines: Machines, things: Iterable[tuple[Thing, Iterable[Ref]]], workers: int
-) -> list[list[Thing]]:
-    """Things by what they are about, each with the entities that it names. In a group they keep their order.
-
-    Two are in one group if they share an entity, something that both link to, or a card number. For one worker they
-    are one group.
-    """
-    if workers == 1:
-        return [[thing for thing, _ in things]]
-    parents: dict[Hashable, Hashable] = {}
-    marked: list[tuple[Thing, Hashable]] = []
-    for thing, refs in things:
-        marks: list[Hashable] = []
-        for ref, entity in reading.look(refs).entities.items():
-            unique = entity.facts.get(machines[ref[0]].unique or "")
-            marks += [ref, (ref[0], unique)] if unique is not None else [ref]
-        for mark in marks:
-            parents.setdefault(mark, mark)
-            parents[_root(parents, mark)] = _root(parents, marks[0])
-        marked.append((thing, marks[0]))
-    groups: dict[Hashable, list[Thing]] = {}
-    for thing, mark in marked:
-        groups.setdefault(_root(parents, mark), []).append(thing)
-    return list(groups.values())
-
-
-def _root(parents: dict[Hashable, Hashable], mark: Hashable) -> Hashable:
-    """The mark that stands for the whole group of a mark."""
-    while parents[mark] != mark:
-        parents[mark] = mark = parents[parents[mark]]
-    return mark
-
-
-def side_by_side(groups: Sequence[Iterator[Thing]], workers: int, limit: int | None = None) -> list[Thing]:
-    """What the groups give, group by group, up to `limit` in all. Each is drawn from by one thread.
-
-    If one of them raises, or this thread is told to stop, each thread ends what it has begun and begins nothing more.
-    """
-    budget, begun = _Budget(limit), threading.Event()
-
-    def drawn(group: Iterator[Thing]) -> list[Thing]:
-        while not begun.wait(timeout=1):  # a Ctrl-C in the middle of `set` may forget who waits
-            pass
-        try:
-            return list(budget.draw(group))
-        except BaseException:
-            budget.stop()
-            raise
-
-    if workers == 1 or len(groups) < 2:
-        begun.set()
-        return [each for group in groups for each in drawn(group)]
-    with ThreadPoolExecutor(min(workers, len(groups)), "tallystick") as pool:
-        try:
-            futures = [pool.submit(drawn, group) for group in groups]
-            begun.set()  # not before all are known to the pool: it waits at the end for those that it knows
-            failed, pending = list[Future[list[Thing]]](), set(futures)
-            while pending and not failed:  # looked at each second: who waits for a lock may miss a Ctrl-C
-                done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
-                failed = [each for each in done if each.exception() is not None]
-            return [each for future in failed or futures for each in future.result()]
-        finally:
-            budget.stop()
-            begun.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Budget:
-    """How many may still be drawn, in all threads together. None: as many as there are."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._left = math.inf if limit is None else limit
-        self._stopped, self._lock = False, threading.Lock()
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def draw(self, group: Iterator[Thing]) -> Iterator[Thing]:
-        """What a group gives, as long as there is budget for it."""
-        while not self._stopped and self._take():
-            try:
-                thing = next(group)
-            except StopIteration:
-                with self._lock:
-                    self._left += 1
-                return
-            yield thing
-
-    def _take(self) -> bool:
-        with self._lock:
-            taken = self._left > 0
-            self._left -= taken
-            return taken

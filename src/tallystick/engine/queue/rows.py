@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from tallystick.core import resolve
 from tallystick.core.entity import Request
 from tallystick.definition.declared import Command as Declared
 from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.sealing import from_books
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid, KeyReused
 from tallystick.masks import quoted
@@ -17,6 +20,11 @@ CHANGED = "it was changed in the database; nothing is done with it, and verify s
 # A follow-up that is tried once: whoever queued it looks at what became of it, so nobody else has to
 DROPPED = {Ended.DECLINED: "dismissed", Ended.UNAVAILABLE: "withdrawn"}
 ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used, so it can only be laid aside
+
+
+def command_of(row: QueueRow) -> Command:
+    """The command that waits."""
+    return Command(row.machine, row.entity, row.command, from_books(json.loads(row.args)), row.key, row.by, row.reason)
 
 
 def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:

@@ -21,7 +21,7 @@ from tallystick.store import schema
 from tallystick.store.cursor import not_a_cursor
 from tallystick.store.postgres.schema import PostgresTable, Schema
 from tallystick.store.postgres.statements import Ask, Statements
-from tallystick.store.protocol import DeclaredStep, Found, KeptPage
+from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
 AT_ONCE = 2000  # rows that a long look fetches in one trip
@@ -285,6 +285,15 @@ class PostgresReading:
     def all_queued(self) -> Iterator[QueueRow]:
         for row in self._stream(f"{self._statements.queue.select} ORDER BY key"):
             yield QueueRow(*row)
+
+    def depth(self, now: str) -> Depth:
+        table = self._statements.named("queue")
+        waiting = f"SELECT count(*), count(*) FILTER (WHERE due <= %s), min(due) FROM {table} WHERE state = 'waiting'"
+        given_up = f"SELECT state, count(*) FROM {table} WHERE {schema.GIVEN_UP} GROUP BY state"
+        counted, states = self._trip((waiting, (now,)), (given_up, ()))
+        count, due, oldest = counted.fetchone() or (0, 0, None)
+        found = {"waiting": count, **dict(states.fetchall())}
+        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest)
 
     # Definitions and shared texts
 

@@ -1,0 +1,178 @@
+"""What a fleet of processes does of the queue: what is due, in groups, each under a guard.
+
+Whoever drains a group has a lease on its homes (see `side_by_side`). The guard says whether it still has. It is asked
+inside the transaction that executes a command, after the entities are locked. So a process that has slept too long, and
+whose lease has gone to another one meanwhile, executes nothing more. The lease keeps the order; that nothing is done
+twice is kept by the key and the queue's row, which are in the same commit.
+
+With a local provider, whole groups are done in one transaction. With a remote one, commands go one by one, and the
+group ends where an answer is in doubt. The card's next command waits until that call has ended. So commands keep their
+order at the provider too, and no look-up has to tell two of them apart. A call that waits for a person holds up nobody.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+
+import attrs
+
+from tallystick.core.entity import Entity, Ref
+from tallystick.definition.machine import Machines
+from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.queue import rows as queue_rows
+from tallystick.engine.queue.declared_order import in_declared_order
+from tallystick.engine.queue.side_by_side import Home, by_homes, homes
+from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.unit_of_work import Guard, Job, UnitOfWork, guarded
+from tallystick.errors import Invalid
+from tallystick.store.protocol import Reading, Store
+from tallystick.store.rows import CallRow, QueueRow, is_changed, stamp
+
+
+class LeaseLost(Invalid):
+    """Somebody else has taken over what this process was about to do. Nothing of it was done here."""
+
+
+@attrs.frozen
+class Group:
+    """What is due about one card, or about cards that hang together."""
+
+    keys: tuple[str, ...]  # of the commands, in the order of their times
+    homes: tuple[Home, ...]  # what to have a lease on
+    waits: bool  # for a call that may still end by itself
+
+
+@attrs.frozen
+class Drain:
+    """Groups of commands that are due. Thread-safe; any number of processes may drain, each with leases."""
+
+    _machines: Machines
+    _store: Store
+    _commits: GroupCommit
+    _job: Callable[[Command], Job]  # that executes it with a local provider; gives its receipt first
+    _execute: Callable[[Command, Guard], Receipt]
+    _clock: Callable[[], datetime]
+
+    # What is due
+
+    def due(self, limit: int) -> tuple[list[Group], bool]:
+        """Groups of the first `limit` commands that are due, the longest waiting first; and whether these are all."""
+        with self._store.reading() as reading:
+            rows = reading.due(stamp(self._clock()), limit)
+            return self._groups(reading, rows), len(rows) < limit
+
+    def about(self, ref: Ref) -> list[Group]:
+        """Groups of what is due about one entity and all that link to it, such as a card and its payments."""
+        with self._store.reading() as reading:
+            rows = [row for each in self._family(reading, ref) for row in reading.waiting(*each)]
+            now = stamp(self._clock())
+            due = sorted((row for row in rows if row.due <= now), key=lambda row: (row.due, row.key))
+            return self._groups(reading, due)
+
+    def _family(self, reading: Reading, ref: Ref) -> list[Ref]:
+        found, wanted = dict[Ref, None](), [ref]
+        while wanted:
+            machine, id = each = wanted.pop()
+            if each in found:
+                continue
+            found[each] = None
+            facts = {
+                (page.name, fact) for page in self._machines.all() for fact, to in page.links.items() if to == machine
+            }
+            wanted += [entity.ref for name, fact in sorted(facts) for entity in reading.linked(name, fact, id)]
+        return list(found)
+
+    def _groups(self, reading: Reading, rows: Sequence[QueueRow]) -> list[Group]:
+        """What somebody has changed in the database is left alone."""
+        causes = reading.keyed({row.cause for row in rows if row.cause is not None})
+        due = [row for row in in_declared_order(self._machines, causes, rows) if not is_changed(row)]
+        entities = reading.look({(row.machine, row.entity) for row in due}).entities
+        home = homes(entities, self._machines)
+        waits = self._waiting_homes(reading, entities, home)
+        groups = by_homes((row.key, home[row.machine, row.entity]) for row in due)
+        return [Group(tuple(keys), tuple(found), not waits.isdisjoint(found)) for keys, found in groups]
+
+    def _waiting_homes(
+        self, reading: Reading, entities: Mapping[Ref, Entity], home: Mapping[Ref, Sequence[Home]]
+    ) -> set[Home]:
+        """The homes of entities with a call that may still end by itself: not by a person."""
+        asking = [entity.ref for entity in entities.values() if entity.calls]
+        return {each for ref in asking for row in reading.calls_on(*ref) if _may_end(row) for each in home[ref]}
+
+    # What is done of it
+
+    def one_by_one(self, keys: Iterable[str], guard: Guard) -> Iterator[Receipt]:
+        """Execute these, each with what follows it at once, until an answer is in doubt. For a remote provider.
+
+        Raises:
+            LeaseLost: the guard says so. What was begun before has ended.
+        """
+        left = deque(keys)
+        while left:
+            with self._store.reading() as reading:
+                row = reading.queued([key := left.popleft()]).get(key)
+            if row is None or not self._is_ready(row, stamp(self._clock())):
+                continue
+            receipt = self._one(row, guard)
+            yield receipt
+            if receipt.result is Ended.IN_DOUBT:
+                return
+            left.extendleft(reversed(receipt.follow_ups))
+
+    def together(self, groups: Sequence[tuple[Sequence[str], Guard]]) -> list[list[Receipt] | LeaseLost]:
+        """Execute groups in one transaction, each with what follows at once. For a local provider."""
+        with self._store.reading() as reading:
+            rows = reading.queued([key for keys, _ in groups for key in keys])
+        jobs = []
+        for keys, guard in groups:
+            refs = [ref for key in keys if key in rows for ref in self._job(queue_rows.command_of(rows[key])).refs]
+            jobs.append(guarded(Job(partial(self._drained, keys=keys), refs, keys), guard))
+        return self._commits.submit(jobs)
+
+    def _one(self, row: QueueRow, guard: Guard) -> Receipt:
+        try:
+            receipt = self._execute(queue_rows.command_of(row), guard)
+        except LeaseLost:
+            raise
+        except Invalid as error:
+            receipt = _refused(row, error)
+        if receipt.result is Ended.REFUSED:
+            put_off = Job(
+                partial(queue_rows.put_off, key=row.key, receipt=receipt), [(row.machine, row.entity)], [row.key]
+            )
+            self._commits.one(guarded(put_off, guard))
+        return receipt
+
+    def _drained(self, work: UnitOfWork, keys: Sequence[str]) -> list[Receipt]:
+        receipts, left = [], deque(keys)
+        while left:
+            row = work.queue.get(left.popleft())
+            if row is None or not self._is_ready(row, work.at):
+                continue
+            job = self._job(queue_rows.command_of(row))
+            if missing := [ref for ref in job.refs if ref not in work.world]:
+                work.lock(missing)
+            try:
+                receipt = job.do(work)[0]
+            except Invalid as error:
+                receipt = _refused(row, error)
+            if receipt.result is Ended.REFUSED:
+                queue_rows.put_off(work, row.key, receipt)
+            receipts.append(receipt)
+            left.extendleft(reversed(receipt.follow_ups))
+        return receipts
+
+    def _is_ready(self, row: QueueRow, now: str) -> bool:
+        """Whether it is still to be done: somebody else may have done it, or put it off, since it was listed."""
+        return row.state == "waiting" and row.due <= now and not is_changed(row)
+
+
+def _may_end(row: CallRow) -> bool:
+    return row.state == "open" and not row.unclear and not is_changed(row)
+
+
+def _refused(row: QueueRow, error: Invalid) -> Receipt:
+    return Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=str(error))

@@ -1,0 +1,299 @@
+"""A worker: it does what is due and ends what is in doubt, beside any number of others on the same books.
+
+    look       what is due, in groups; those are left out that wait for an answer
+    take       leases on some groups, chosen by chance: workers that look at the same time do not want the same ones
+    drain      the group's commands in the order of their times, each guarded by the lease
+    release    and look again
+
+With a local provider many groups are drained in one transaction. With a remote one each thread drains one group at a
+time, for most of the time goes by while the provider answers. A worker that is killed loses its leases when they run
+out, and others do what is left. One that is told to stop ends the command that it has begun, and releases them.
+
+`drain` and `recover` are also what anybody else calls who has a scheduler: cron, Celery, Procrastinate. Said again, or
+twice at the same time, they do nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from random import Random
+
+import attrs
+
+from tallystick.engine import owner
+from tallystick.engine.engine import BATCH, GRACE, Engine
+from tallystick.engine.queue.drain import Group, LeaseLost
+from tallystick.engine.queue.side_by_side import Home, homes, threads
+from tallystick.engine.receipt import Ended, Receipt
+from tallystick.errors import Invalid, StoreError
+from tallystick.fleet.leases import LEASE, Claim, Leases
+from tallystick.store.rows import CallRow, stamp
+
+LOG = logging.getLogger("tallystick.fleet")
+
+SECONDS = 60.0  # of a lease: longer than a provider takes to answer, so that a long call does not lose it
+PAUSE = 1.0  # seconds between two looks when nothing is to be done
+PAGE = 1000  # due commands in a first look; it doubles while all of their cards are being worked on
+LONGEST_LOOK = 64_000  # due commands: beyond that the first ones come first
+ONE_GROUP = 100  # commands of one group in a row; then another card has a chance
+ONE_TRANSACTION = 500  # commands, with a local provider
+LONGEST_HOLD_OFF = timedelta(hours=1)  # between two look-ups of a call that waits for a person
+FORGET_EVERY = 60.0  # seconds
+
+
+@attrs.define
+class Counts:
+    """What a worker has done since it started."""
+
+    commands: Counter[str] = attrs.field(factory=Counter)  # executed, by result
+    recovered: Counter[str] = attrs.field(factory=Counter)  # calls looked up, by result
+    errors: int = 0  # what nobody expected; it is in the log
+    leases: int = 0  # held now
+    looked: float = attrs.field(factory=time.monotonic)  # when some thread last looked for work, or did some
+
+
+class Worker:
+    """Drains the queue and recovers calls, on books that other workers share. Thread-safe."""
+
+    def __init__(
+        self, engine: Engine, *, workers: int = 1, lease: float = SECONDS, grace: timedelta = GRACE,
+        pause: float = PAUSE, name: str | None = None, random: Random | None = None,
+    ) -> None:  # fmt: skip
+        """`workers`: threads of `run`, if the provider is a remote one. `lease` and `pause`: seconds.
+
+        Raises:
+            Invalid: one of these cannot be.   StoreError: the books are another provider's.
+        """
+        self._threads = threads(workers, engine.provider)
+        if not 0 < lease <= 86_400:
+            raise Invalid(f"lease is a number of seconds from more than 0 to 86,400, not {lease!r:.60}")
+        owner.check(engine.store, engine.provider)
+        self.engine, self.counts = engine, Counts()
+        self.name = name or f"{socket.gethostname()}/{os.getpid()}"
+        self._leases = Leases(engine.store, engine.now, lease, self.name)
+        self._grace, self._pause = grace, pause
+        self._random = random or Random()  # noqa: S311  # it only spreads workers over cards
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self._forgot = time.monotonic()
+
+    # What is due
+
+    def drain(self, limit: int = BATCH) -> list[Receipt]:
+        """Do what is due and nobody else is doing, up to about `limit` commands; what follows at once comes on top."""
+        return self._drained(limit, self.engine.drain.due)
+
+    def drain_about(self, machine: str, id: str, limit: int = BATCH) -> list[Receipt]:
+        """Do what is due about one entity and all that link to it, such as a card and its payments."""
+        return self._drained(limit, lambda size: (self.engine.drain.about((machine, id)), True))
+
+    def _drained(self, limit: int, look: Callable[[int], tuple[list[Group], bool]]) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        while len(receipts) < limit and not self._stop.is_set():
+            claimed = self._claimed(limit - len(receipts), look)
+            if not claimed:
+                break
+            receipts += self._done(claimed)
+        return receipts
+
+    def _claimed(
+        self, limit: int, look: Callable[[int], tuple[list[Group], bool]]
+    ) -> list[tuple[Sequence[str], Claim]]:
+        """The keys of some groups that are free, with the leases on them; the longest waiting cards are among them."""
+        self.counts.looked = time.monotonic()
+        most, size = min(limit, ONE_TRANSACTION if self.engine.provider.local else 1), PAGE
+        while True:
+            groups, complete = look(size)
+            wanted = [(group.keys[: min(ONE_GROUP, limit)], _names(group.homes)) for group in groups if not group.waits]
+            self._random.shuffle(wanted)
+            claims = self._leases.take([(names, len(keys)) for keys, names in wanted], most) if wanted else {}
+            if claims or complete or size >= LONGEST_LOOK:
+                with self._lock:
+                    self.counts.leases += len(claims)
+                return list(_cut(((wanted[number][0], claim) for number, claim in claims.items()), limit))
+            size *= 2
+
+    def _done(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
+        if self.engine.provider.local:
+            receipts = self._together(claimed)
+        else:
+            receipts = [receipt for keys, claim in claimed for receipt in self._one_by_one(keys, claim)]
+        self._count(self.counts.commands, receipts)
+        for each in receipts:
+            if not each.applied:
+                said = {
+                    "key": each.key,
+                    "machine": each.machine,
+                    "id": each.id,
+                    "command": each.command,
+                    "why": each.why,
+                }
+                LOG.warning("command not done", extra={"result": each.result.value, **said})
+        LOG.info("drained", extra={"groups": len(claimed), "commands": len(receipts)})
+        return receipts
+
+    def _together(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
+        try:
+            found = self.engine.drain.together([(keys, claim.guard) for keys, claim in claimed])
+        except Exception as error:  # noqa: BLE001  # logged; and one group's fault is no reason to leave the others
+            if len(claimed) > 1:
+                return [receipt for each in claimed for receipt in self._together([each])]
+            self._failed(claimed[0][1], error)
+            return []
+        for _, claim in claimed:
+            self._release(claim)
+        return [receipt for receipts in found if not isinstance(receipts, LeaseLost) for receipt in receipts]
+
+    def _one_by_one(self, keys: Sequence[str], claim: Claim) -> list[Receipt]:
+        receipts: list[Receipt] = []
+        try:
+            for receipt in self.engine.drain.one_by_one(keys, claim.guard):
+                receipts.append(receipt)
+                self.counts.looked = time.monotonic()
+                if self._stop.is_set():
+                    break
+                self._leases.renew(claim)
+        except LeaseLost as lost:
+            LOG.info("lease lost", extra={"why": str(lost)})
+        except Exception as error:  # noqa: BLE001  # logged; the others go on
+            self._failed(claim, error)
+            return receipts
+        self._release(claim)
+        return receipts
+
+    def _count(self, kind: Counter[str], receipts: Sequence[Receipt]) -> None:
+        with self._lock:
+            kind.update(each.result.value for each in receipts)
+            self.counts.looked = time.monotonic()
+
+    # What is in doubt
+
+    def recover(self) -> list[Receipt]:
+        """End calls that were sent more than the grace ago, as far as the provider's own record allows.
+
+        A call that stays open is looked up again after as long as it is old, and at least once an hour.
+        """
+        engine = self.engine
+        if engine.provider.local:  # it answers at once: no call of its own is ever open
+            return []
+        before = stamp(engine.now() - self._grace)
+        with engine.store.reading() as reading:
+            rows = reading.calls(asked_before=before)
+        if rows:
+            owner.check(engine.store, engine.provider)
+        self._random.shuffle(rows)
+        receipts = [receipt for row in rows if not self._stop.is_set() for receipt in self._recovered(row, before)]
+        self._count(self.counts.recovered, receipts)
+        return receipts
+
+    def _recovered(self, row: CallRow, before: str) -> list[Receipt]:
+        engine, name = self.engine, f"{LEASE}call/{row.id}"
+        with engine.store.reading() as reading:
+            found = homes(reading.look(row.refs).entities, engine.machines)
+        names = {*_names(home for ref in row.refs for home in found[ref]), name}
+        claim = self._leases.take([(names, 1)], 1).get(0)
+        if claim is None:
+            return []
+        with self._lock:
+            self.counts.leases += 1
+        hold_off: dict[str, float] = {}
+        try:
+            with engine.store.reading() as reading:
+                there = reading.call(row.id)
+            receipts = []
+            if there is not None and there.state == "open" and there.asked < before:
+                receipts.append(engine.recover_one(there))
+                self.counts.looked = time.monotonic()
+                if receipts[0].result in (Ended.IN_DOUBT, Ended.PENDING):
+                    age = engine.now() - datetime.fromisoformat(row.opened)
+                    hold_off[name] = min(max(age, self._grace), LONGEST_HOLD_OFF).total_seconds()
+        except Exception as error:  # noqa: BLE001  # logged; the other calls go on
+            self._failed(claim, error)
+            return []
+        self._release(claim, hold_off)
+        LOG.info("recovered", extra={"call": row.id, "results": [each.result.value for each in receipts]})
+        return receipts
+
+    # Leases
+
+    def _release(self, claim: Claim, hold_off: Mapping[str, float] | None = None) -> None:
+        with self._lock:
+            self.counts.leases -= 1
+        with suppress(StoreError):  # then it runs out
+            self._leases.release(claim, hold_off)
+
+    def _failed(self, claim: Claim, error: Exception) -> None:
+        """What nobody expected. Its leases are kept, so that nobody runs into the same at once; then they run out."""
+        with self._lock:
+            self.counts.leases -= 1
+            self.counts.errors += 1
+        LOG.error("failed", extra={"leases": list(claim.names)}, exc_info=error)
+
+    # On and on
+
+    def run(self) -> None:
+        """Drain and recover until `stop` is called, from a signal handler or another thread."""
+        loops = [threading.Thread(target=self._loop, name=f"worker-{number}") for number in range(self._threads)]
+        LOG.info("started", extra={"worker": self.name, "threads": self._threads})
+        for each in loops:
+            each.start()
+        while any(each.is_alive() for each in loops):
+            for each in loops:
+                each.join(0.2)  # a signal's handler runs in this thread
+        LOG.info("stopped", extra={"worker": self.name, "commands": self.counts.commands.total()})
+
+    def stop(self) -> None:
+        """End what is begun, release all leases, and begin nothing more."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop.is_set()
+
+    def _loop(self) -> None:
+        while not self._stop.is_set():
+            wait = self._pause
+            try:
+                if [*self.drain(ONE_TRANSACTION), *self.recover()]:
+                    wait = 0
+                self._forget()
+            except Exception as error:  # the store is away, or nobody expected it: it is tried again
+                with self._lock:
+                    self.counts.errors += 1
+                LOG.error("failed", exc_info=error)
+                wait = max(self._pause, PAUSE)
+            if wait:
+                self._stop.wait(wait * (0.5 + self._random.random()))
+
+    def _forget(self) -> None:
+        """Drop texts whose time is over, such as leases that nobody has taken again."""
+        with self._lock:
+            due, now = time.monotonic() - self._forgot > FORGET_EVERY, time.monotonic()
+            self._forgot = now if due else self._forgot
+        if due:
+            self.engine.store.forget(self.engine.now().timestamp())
+
+
+def _cut(claimed: Iterable[tuple[Sequence[str], Claim]], limit: int) -> Iterator[tuple[Sequence[str], Claim]]:
+    """No more keys than `limit` in all."""
+    for keys, claim in claimed:
+        yield keys[:limit], claim
+        limit -= min(limit, len(keys))
+
+
+def _names(homes: Iterable[Home]) -> set[str]:
+    """The names of the leases on these homes. A card number stands in none of them."""
+    return {LEASE + "/".join(home) if len(home) == 2 else f"{LEASE}{home[0]}#{_digest(home[-1])}" for home in homes}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
