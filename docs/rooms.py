@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src/tallystick"
 ROOMS = {
     "cli": (1, "the command line"),
     "testing": (1, "simulations, fuzzing, crashes"),
-    "fleet": (0, "workers on many machines"),
+    "fleet": (4, "workers on many machines"),
     "books": (1, "what an order system calls"),
     "check": (2, "what is wrong with a page"),
     "clutch": (3, "the adapter for Clutch"),

@@ -81,7 +81,7 @@ class Statements:
         self.call = Rows(self.named("call"), call, types, replaces("id", call))
         self.queue = Rows(self.named("queue"), queue, types, replaces("key", queue))
         self.entries = Rows(self.named("entry"), EntryRow._fields, types).select
-        self.numbered = self.entries.replace(" FROM ", ", xid::text FROM ")
+        self.numbered = self.entries.replace(" FROM ", ", xid::text AS transaction FROM ")
         keys = f"SELECT machine, entity, revision FROM {self.named('_key')} WHERE key = ANY(%s)"
         self.keyed = f"{self.entries} WHERE (machine, entity, revision) IN ({keys})"
         self.queued = f"{self.queue.select} WHERE key = ANY(%s)"
