@@ -45,16 +45,21 @@ def opened(path: Path, connections: type[sqlite3.Connection] = sqlite3.Connectio
 
 def make_books(path: Path, cards: int) -> None:
     """Make a store with so many issued cards, each with 10^12 minor units on it."""
-    engine, commands = opened(path), list[Command]()
+    engine = opened(path)
+    fill(engine, cards)
+    engine.store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def fill(engine: Engine, cards: int) -> None:
+    commands = list[Command]()
     for id in map(card, range(cards)):
         commands += [
             Command("gift_card", id, "create", {"form": "electronic", "currency": "USD"}, f"{id}/create"),
             Command("gift_card", id, "recognize", {"number": id, "balance": BALANCE}, f"{id}/issue"),
         ]
     applied(engine, commands)
-    engine.store.close()
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def slow(seconds: float) -> type[sqlite3.Connection]:

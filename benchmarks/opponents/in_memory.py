@@ -17,7 +17,7 @@ class Refused(Exception):
 
 
 class Tender:
-    """benchmarks/timed/tender.yaml by hand."""
+    """benchmarks/timed/tender_alone.yaml by hand."""
 
     __slots__ = ("held", "redeemed", "state", "uncovered")
 
@@ -70,7 +70,7 @@ class Event(NamedTuple):
 
 
 class Told:
-    """benchmarks/timed/tender.yaml by hand: a new value and an entry for each event."""
+    """benchmarks/timed/tender_alone.yaml by hand: a new value and an entry for each event."""
 
     __slots__ = ("held", "id", "redeemed", "state", "uncovered", "version")
 
@@ -193,7 +193,7 @@ class Pair:
 
 
 def straight(entity: Entity, request: Request) -> Plan:
-    """benchmarks/timed/tender.yaml by hand, taking and making the very objects that the core takes and makes."""
+    """benchmarks/timed/tender_alone.yaml by hand, taking and making the very objects that the core takes and makes."""
     command, args, accounts = request.command, request.args, entity.accounts
     state, held, uncovered, redeemed = entity.state, accounts["held"], accounts["uncovered"], accounts["redeemed"]
     amount: int = args["amount"]  # type: ignore[assignment]

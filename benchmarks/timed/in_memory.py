@@ -19,7 +19,7 @@ from tallystick.core.entity import Request
 from tallystick.core.resolve import complete, create
 from tallystick.engine.receipt import Command
 
-PAGE = Path(__file__).with_name("tender.yaml")
+PAGE = Path(__file__).with_name("tender_alone.yaml")
 FLOW: tuple[tuple[str, dict[str, Any]], ...] = (
     ("authorize", {"amount": 10000}),
     ("settle", {"amount": 3000, "last": False}),
@@ -58,14 +58,14 @@ def engine(run: Run) -> Result:
 
 
 def _tallystick(machines: Machines) -> Contestant:
-    starts = [create(machines["tender"], f"t{i}", "USD", {}).entities[0] for i in range(FLOWS)]
+    starts = [create(machines["tender_alone"], f"t{i}", "USD", {}).entities[0] for i in range(FLOWS)]
 
     def work() -> int:
         for start in starts:
             ref = start.ref
             world = {ref: start}
             for command, args in FLOW:
-                intent = decided(machines, Request("tender", start.id, command, args), world)
+                intent = decided(machines, Request("tender_alone", start.id, command, args), world)
                 world[ref] = complete(machines, intent).entities[0]  # type: ignore[arg-type]
         done = world[ref]
         assert (done.state, {name: done.accounts[name] for name in END}) == ("closed", END)
@@ -75,12 +75,12 @@ def _tallystick(machines: Machines) -> Contestant:
 
 
 def _straight(machines: Machines) -> Contestant:
-    starts = [create(machines["tender"], f"t{i}", "USD", {}).entities[0] for i in range(FLOWS)]
+    starts = [create(machines["tender_alone"], f"t{i}", "USD", {}).entities[0] for i in range(FLOWS)]
 
     def work() -> int:
         for entity in starts:
             for command, args in FLOW:
-                entity = in_memory.straight(entity, Request("tender", entity.id, command, args)).entities[0]
+                entity = in_memory.straight(entity, Request("tender_alone", entity.id, command, args)).entities[0]
         assert (entity.state, {name: entity.accounts[name] for name in END}) == ("closed", END)
         return FLOWS * len(FLOW)
 
@@ -89,9 +89,9 @@ def _straight(machines: Machines) -> Contestant:
 
 def _same_plans(machines: Machines) -> None:
     """Both make the same objects, or it is no comparison."""
-    entity = create(machines["tender"], "t", "USD", {}).entities[0]
+    entity = create(machines["tender_alone"], "t", "USD", {}).entities[0]
     for command, args in FLOW:
-        request = Request("tender", "t", command, args)
+        request = Request("tender_alone", "t", command, args)
         plan = complete(machines, decided(machines, request, {entity.ref: entity}))  # type: ignore[arg-type]
         assert plan == in_memory.straight(entity, request)
         entity = plan.entities[0]
@@ -133,10 +133,10 @@ class _Model:
 
 def _transitions(machines: Machines) -> Contestant:
     """One shared Machine. Models are added before the clock starts, because that is slow and is not measured."""
-    reference = to_transitions(machines["tender"])
+    reference = to_transitions(machines["tender_alone"])
     models: list[Any] = [_Model() for _ in range(FLOWS // 10)]
     reference.add_model(models)
-    empty = dict.fromkeys(machines["tender"].columns, 0)
+    empty = dict.fromkeys(machines["tender_alone"].columns, 0)
 
     def ready() -> Work:
         for model in models:

@@ -1,0 +1,113 @@
+"""What a good engineer would write by hand for PostgreSQL with psycopg: a card redeemed, with the same rows.
+
+The guarantees are those of `by_hand`: the key is looked up, the card is locked, guards are checked, the entry is
+hashed and chained, and statements are prepared. `redeem` decides in Python, in two pipelined trips.
+`redeem_cte` decides in the database, in one statement. `redeem_many` reads and writes in bulk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import psycopg
+from psycopg.types.numeric import Int8Dumper
+
+from benchmarks.opponents.by_hand import Card, _fingerprint, _redeem
+from benchmarks.opponents.in_memory import Refused
+
+CARD = """SELECT id, state, revision, currency, available, held, in_doubt, hash FROM tallystick.gift_card
+WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"""
+SEEN = "SELECT key FROM tallystick._key WHERE key = ANY(%s)"
+NAMES = """machine, entity, revision, machine_version, transition, command, phase, from_state, to_state, args, postings,
+  facts, after, currency, key, cause, fingerprint, at, hash"""
+ONE = f"""INSERT INTO tallystick.entry ({NAMES}) VALUES (%s, %s, %s, 2, %s, %s, 'done', %s, %s, %s::json, %s::json,
+  %s::json, %s::json, %s, %s, %s, %s, %s, %s)"""
+MANY = f"""INSERT INTO tallystick.entry ({NAMES})
+SELECT a, b, c, 2, d, e, 'done', f, g, h, i, j, k, l, m, n, o, p, q FROM unnest(%s::text[], %s::text[], %s::bigint[],
+  %s::text[], %s::text[], %s::text[], %s::text[], %s::json[], %s::json[], %s::json[], %s::json[], %s::text[],
+  %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+  AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)"""
+SET_ONE = """UPDATE tallystick.gift_card
+SET state = %s, revision = %s, available = %s, held = %s, hash = %s, updated = %s
+WHERE id = %s AND revision = %s"""
+SET_MANY = """UPDATE tallystick.gift_card AS old
+SET state = new.a, revision = new.b, available = new.c, held = new.d, hash = new.e, updated = new.f
+FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[])
+  AS new (a, b, c, d, e, f, id, revision) WHERE old.id = new.id AND old.revision = new.revision"""
+TEXT = """'{"available":%%s,"held":%%s,"leaving":%%s,"in_doubt":%%s}'"""
+CTE = f"""WITH done AS (
+  UPDATE tallystick.gift_card SET available = available - %(amount)s, revision = revision + 1, updated = %(at)s,
+    hash = encode(sha256(convert_to(concat_ws(E'\\n', hash, 'gift_card', id, revision + 1, 2, 'redeem', 'redeem',
+      'done', state, state, %(args)s::text, %(postings)s::text, '{{}}',
+      format({TEXT}, available - %(amount)s, held, leaving, in_doubt), currency, '', %(key)s::text, '', %(fingerprint)s::text, '', '', %(at)s::text), 'UTF8')), 'hex')
+  WHERE id = %(id)s AND state = 'issued' AND available >= %(amount)s AND %(amount)s > 0
+    AND NOT EXISTS (SELECT FROM tallystick._key WHERE key = %(key)s::text)
+  RETURNING id, revision, state, currency, hash, format({TEXT}, available, held, leaving, in_doubt)::json AS after)
+INSERT INTO tallystick.entry ({NAMES})
+SELECT 'gift_card', id, revision, 2, 'redeem', 'redeem', 'done', state, state, %(args)s::json, %(postings)s::json,
+  '{{}}', after, currency, %(key)s::text, NULL, %(fingerprint)s::text, %(at)s::text, hash FROM done RETURNING seq"""
+
+
+class Books:
+    """One connection."""
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None) -> None:
+        self.connection = psycopg.connect(url, autocommit=True)
+        self.connection.adapters.register_dumper(int, Int8Dumper)
+        self.connection.prepare_threshold = 2
+        self._clock = clock or (lambda: datetime.now(timezone.utc))
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def redeem(self, id: str, amount: int, key: str) -> str:
+        fingerprint = _fingerprint("gift_card", id, "redeem", {"amount": amount})
+        (card,), at = self._read([id], [key])
+        entry = _redeem(card, amount, key, fingerprint, at)
+        self._write((ONE, entry), (SET_ONE, card.row(at)))
+        return card.after()
+
+    def redeem_cte(self, id: str, amount: int, key: str) -> None:
+        given = {"id": id, "amount": amount, "key": key, "at": self._at(), "args": f'{{"amount":{amount}}}',
+                 "postings": f'[["available","spent",{amount}]]',
+                 "fingerprint": _fingerprint("gift_card", id, "redeem", {"amount": amount})}  # fmt: skip
+        if self.connection.execute(CTE, given).fetchone() is None:
+            raise Refused(f"card {id!r} refuses to redeem {amount}, or the key was seen")
+
+    def redeem_many(self, wanted: Sequence[tuple[str, int, str]]) -> list[str]:
+        """Redeem many (card, amount, key) in one transaction."""
+        found, at = self._read(sorted({id for id, _, _ in wanted}), [key for _, _, key in wanted])
+        cards = {card.id: card for card in found}
+        entries, done = [], []
+        for id, amount, key in wanted:
+            fingerprint = _fingerprint("gift_card", id, "redeem", {"amount": amount})
+            entries.append(_redeem(cards[id], amount, key, fingerprint, at))
+            done.append(cards[id].after())
+        rows = [card.row(at) for card in cards.values()]
+        self._write((MANY, _columns(entries)), (SET_MANY, _columns(rows)))
+        return done
+
+    def _read(self, ids: list[str], keys: list[str]) -> tuple[list[Card], str]:
+        execute = self.connection.execute
+        with self.connection.pipeline():
+            execute("BEGIN")
+            cards, seen = execute(CARD, (ids,)), execute(SEEN, (keys,))
+        if seen.fetchone() is not None:
+            raise Refused("a key was seen before")
+        return [Card(*row) for row in cards.fetchall()], self._at()
+
+    def _write(self, entries: tuple[str, Sequence[Any]], cards: tuple[str, Sequence[Any]]) -> None:
+        execute = self.connection.execute
+        with self.connection.pipeline():
+            execute(*entries)
+            execute(*cards)
+            execute("COMMIT")
+
+    def _at(self) -> str:
+        return self._clock().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
