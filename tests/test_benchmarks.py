@@ -12,7 +12,7 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import large_books, rivals
 from benchmarks.measure import Result
-from benchmarks.opponents import by_hand
+from benchmarks.opponents import by_hand, rules
 from benchmarks.rows import Row, rows
 
 from tallystick.engine.verify import verify
@@ -29,6 +29,24 @@ def test_every_row_has_code_and_says_what_the_other_does() -> None:
 
 def test_the_code_by_hand_writes_the_same_rows(tmp_path: Path) -> None:
     rivals.same_rows(tmp_path)
+
+
+@pytest.mark.slow
+def test_so_does_the_code_by_hand_for_postgresql() -> None:
+    from tallystick.testing.postgres_server import NoServer, shared_server
+
+    try:
+        shared_server()
+    except NoServer as error:
+        pytest.skip(str(error))
+    postgres = importlib.import_module("benchmarks.timed.postgres")
+    postgres.same_rows()
+
+
+@pytest.mark.parametrize("library", ["python_statemachine", "xstate_statemachine"])
+def test_so_does_a_library_that_decides(library: str, tmp_path: Path) -> None:
+    pytest.importorskip(library.removeprefix("python_"))
+    rivals.same_rows(tmp_path, getattr(rules, library)())
 
 
 def test_other_rows_by_hand_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

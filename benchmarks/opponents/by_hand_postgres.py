@@ -41,7 +41,8 @@ CTE = f"""WITH done AS (
   UPDATE tallystick.gift_card SET available = available - %(amount)s, revision = revision + 1, updated = %(at)s,
     hash = encode(sha256(convert_to(concat_ws(E'\\n', hash, 'gift_card', id, revision + 1, 2, 'redeem', 'redeem',
       'done', state, state, %(args)s::text, %(postings)s::text, '{{}}',
-      format({TEXT}, available - %(amount)s, held, leaving, in_doubt), currency, '', %(key)s::text, '', %(fingerprint)s::text, '', '', %(at)s::text), 'UTF8')), 'hex')
+      format({TEXT}, available - %(amount)s, held, leaving, in_doubt), currency, '',
+      %(key)s::text, '', %(fingerprint)s::text, '', '', %(at)s::text), 'UTF8')), 'hex')
   WHERE id = %(id)s AND state = 'issued' AND available >= %(amount)s AND %(amount)s > 0
     AND NOT EXISTS (SELECT FROM tallystick._key WHERE key = %(key)s::text)
   RETURNING id, revision, state, currency, hash, format({TEXT}, available, held, leaving, in_doubt)::json AS after)

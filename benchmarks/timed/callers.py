@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
-import tallystick
-from benchmarks.measure import Absent, Contestant, Result, Run
+from benchmarks.measure import Contestant, Result, Run
 from benchmarks.rivals import ONE, applied, card, rivals
+from tallystick.books.async_books import AsyncBooks
+from tallystick.books.books import Books
 from tallystick.engine.receipt import Command
 
 THREADS, TASKS = 64, 512
@@ -58,19 +59,36 @@ def threads(run: Run, *, sync: float) -> Result:
 
 
 def tasks(run: Run, *, sync: float) -> Result:
-    """As `threads`, for tasks of one event loop."""
-    if not hasattr(tallystick, "aopen"):
-        raise Absent("asyncio (tallystick.aopen) is not there yet")
-    raise Absent("this row is not written yet")
+    """Tasks of one event loop, each of which settles a payment that was authorized before the clock starts."""
+    callers = run.sized(TASKS, 16)
+    with rivals(run, run.sized(CARDS, 20), sync=sync) as both, ThreadPoolExecutor(32) as pool:
+        books = AsyncBooks(Books(both.engine))
 
+        async def verb(id: str) -> None:
+            await books.settle(id, ONE, key=f"{id}/s")
 
-def _gathered(callers: int, each: int, command: Callable[[str], Awaitable[object]], ids: Callable[[], str]) -> int:
-    async def caller() -> None:
-        for _ in range(each):
-            await command(ids())
+        async def in_a_thread(id: str) -> None:
+            await asyncio.get_running_loop().run_in_executor(pool, both.by_hand.settle, id, 100, f"{id}/s")
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*[caller() for _ in range(callers)])
+        def calling(command: Callable[[str], Awaitable[None]], *, ours: bool) -> Contestant:
+            async def together(ids: list[str]) -> None:
+                await asyncio.gather(*[command(id) for id in ids])
 
-    asyncio.run(all_of_them())
-    return callers * each
+            def ready() -> Callable[[], int]:
+                ids = both.created(callers, ours=ours)
+                if ours:
+                    applied(
+                        both.engine, [Command("payment", id, "authorize", {"amount": ONE}, f"{id}/a") for id in ids]
+                    )
+                else:
+                    both.by_hand.pay_many([("authorize", id, "", 100, f"{id}/a") for id in ids])
+
+                def work() -> int:
+                    asyncio.run(together(ids))
+                    return callers
+
+                return work
+
+            return ready
+
+        return run.compare(calling(verb, ours=True), calling(in_a_thread, ours=False), waits=True)
