@@ -107,12 +107,12 @@ def adopt(store: Store, provider: Provider, *, by: str, reason: str, at: datetim
         before = Owner.read(text) if text is not None else None
         if before is not None and before.provider == owner_name(provider):
             raise Invalid(f"these are the books of {before.provider} already")
+        said = Adoption(before.provider if before is not None else None, by, reason, stamp(at))
+        after = Owner(owner_name(provider), (*(before.adoptions if before is not None else ()), said))
+        transaction.swap(MARK, text, after.written())  # from here on nobody opens a call for the former one
         if open_calls := len(transaction.calls()):
             whose = before.provider if before is not None else "the former provider"
             raise Invalid(f"open calls that wait for what {whose} did: {open_calls}; recover or resolve them first")
-        said = Adoption(before.provider if before is not None else None, by, reason, stamp(at))
-        after = Owner(owner_name(provider), (*(before.adoptions if before is not None else ()), said))
-        transaction.swap(MARK, text, after.written())
         return after
 
     return store.run(job)

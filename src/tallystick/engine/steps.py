@@ -66,7 +66,6 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     Raises:
         StoreError: the books are another provider's.
     """
-    context.gate.admit(transaction)
     work = UnitOfWork(
         context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
         context.numbers, context.pins, context.abilities,
@@ -81,6 +80,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
             refs |= dict.fromkeys(row.refs)
             keys[row.key] = None
     work.lock(refs, keys)
+    context.gate.admit(transaction)
     done = [_or_invalid(job, work) for job in jobs]
     work.changes.add_hashes()
     transaction.write(work.changes, work.at)

@@ -36,13 +36,13 @@ class Known:
     machines: Machines
     tables: Mapping[str, PostgresTable]
     order: Sequence[str]  # names of machines: who links comes before whom it links to
+    watched: set[str]  # shared texts that transactions ask for: from the second on they are read with the lock
 
 
 def known(statements: Statements, machines: Machines) -> Known:
     tables = {name: PostgresTable(machines.versions(name), machines, statements) for name in machines}
-    return Known(
-        statements, machines, tables, _order({name: set(each.links.values()) for name, each in tables.items()})
-    )
+    order = _order({name: set(each.links.values()) for name, each in tables.items()})
+    return Known(statements, machines, tables, order, set())
 
 
 def _order(links: Mapping[str, set[str]]) -> list[str]:
@@ -119,16 +119,25 @@ class PostgresReading:
         while wanted or asks:
             seen.update(wanted)
             names, selects = self._selects(wanted)
-            cursors = self._trip(*selects, *asks)
+            cursors = self._trip(*selects, *asks, *self._aside())
             for name, cursor in zip(names, cursors, strict=False):
                 table = self._tables[name]
                 found.entities.update({(name, row[0]): table.entity(row) for row in cursor.fetchall()})
             if asks:
-                found.keyed.update({str(row.key): row for row in map(EntryRow._make, cursors[-2].fetchall())})
-                found.queued.update({row[0]: QueueRow(*row) for row in cursors[-1].fetchall()})
+                keyed, queued = cursors[len(names) : len(names) + 2]
+                found.keyed.update({str(row.key): row for row in map(EntryRow._make, keyed.fetchall())})
+                found.queued.update({row[0]: QueueRow(*row) for row in queued.fetchall()})
+            self._read_aside(cursors)
             asks = []
             wanted = [ref for ref in _linked(self._known, found.entities) if ref not in seen | found.entities.keys()]
         return found
+
+    def _aside(self) -> list[Ask]:
+        """What is read in the same trip as entities, whoever may want it."""
+        return []
+
+    def _read_aside(self, cursors: list[Cursor]) -> None:
+        """The rows of that; its cursors are the last ones."""
 
     def _selects(self, refs: Iterable[Ref]) -> tuple[list[str], list[Ask]]:
         """Machine by machine, those that are named and those that the ones before link to."""
@@ -307,8 +316,9 @@ class PostgresReading:
         return set(self._rows(f"{select} FROM {self._statements.named('transition')}"))
 
     def shared(self, name: str) -> str | None:
-        rows = self._rows(f"SELECT value FROM {self._statements.named('shared')} WHERE name = %s", name)
-        return rows[0][0] if rows else None
+        (cursor,) = self._trip(self._statements.shared(name))
+        row = cursor.fetchone()
+        return row[0] if row else None
 
 
 KEY = EntryRow._fields.index("key")

@@ -86,6 +86,13 @@ class Statements:
         self.keyed = f"{self.entries} WHERE (machine, entity, revision) IN ({keys})"
         self.queued = f"{self.queue.select} WHERE key = ANY(%s)"
 
+    def shared(self, name: str) -> Ask:
+        return f"SELECT value FROM {self.named('shared')} WHERE name = %s", (name,)
+
+    def watch(self, name: str, kind: str = "") -> Ask:
+        """Wait for who swaps this text, and keep others from it, until the transaction ends."""
+        return f"SELECT pg_advisory_xact_lock{kind}(hashtextextended(%s, 1))", (f"{self.schema} {name}",)
+
     def swap(self, name: str, old: str | None, new: str, until: float | None) -> Ask:
         table = self.named("shared")
         if old is None:

@@ -80,12 +80,13 @@ class PostgresStore:
         transaction = PostgresTransaction(joined, self._known, begun=True)
         try:
             self._check_ours(joined)
-            with joined.transaction("tallystick"):
-                waits = joined.execute("SELECT current_setting('lock_timeout')").fetchone()
-                joined.execute(settings(self._timeout, local=True))
+            with joined.transaction("tallystick"):  # the look before it has begun the caller's, if nothing had
+                own = psycopg.Cursor(joined, row_factory=tuple_row)
+                waits = own.execute("SELECT current_setting('lock_timeout')").fetchone()
+                own.execute(settings(self._timeout, local=True))
                 done = job(transaction)
                 transaction.flush()
-                joined.execute("SELECT set_config('lock_timeout', %s, true)", waits)
+                own.execute("SELECT set_config('lock_timeout', %s, true)", waits)
         except psycopg.Error as error:
             raise failure(error, "roll your transaction back, and say it again") from error
         return done
@@ -145,7 +146,7 @@ class PostgresStore:
 
     def _check_ours(self, joined: psycopg.Connection[Any]) -> None:
         """Whether a caller's connection is on the database that this store is in. Raises NotInTransaction."""
-        query = f"SELECT store FROM {self._statements.named('_migration')} WHERE name = 'journal'"
+        query = f"SELECT current_database(), store FROM {self._statements.named('_migration')} WHERE name = 'journal'"
         if self._id is None:
             with self._connections.one() as connection:
                 self._id = connection.execute(query).fetchone()

@@ -16,7 +16,7 @@ import psycopg
 from tallystick.core.entity import Entity, Ref
 from tallystick.errors import StoreError
 from tallystick.store.postgres.failures import NOTHING
-from tallystick.store.postgres.reading import Known, PostgresReading
+from tallystick.store.postgres.reading import Cursor, Known, PostgresReading
 from tallystick.store.postgres.schema import PostgresTable
 from tallystick.store.postgres.statements import Ask
 from tallystick.store.protocol import Found
@@ -33,6 +33,8 @@ class PostgresTransaction(PostgresReading):
         super().__init__(connection, known, settings, begun=begun)
         self._read: dict[Ref, Entity] = {}
         self._unsent: list[Ask] = []
+        self._texts: dict[str, str | None] = {}  # shared ones that stay as they are until the end
+        self._asked: list[str] = []
         self.committing = False
 
     def _before(self) -> list[Ask]:
@@ -52,8 +54,28 @@ class PostgresTransaction(PostgresReading):
         self._read |= {each.ref: each for each in found}
         return found
 
+    def shared(self, name: str) -> str | None:
+        """A text that nobody swaps before this transaction has ended: what was decided by it stays right."""
+        self._known.watched.add(name)
+        if name not in self._texts:
+            _, cursor = self._trip(*self._watch(name))
+            self._texts[name] = _text(cursor)
+        return self._texts[name]
+
+    def _watch(self, name: str) -> tuple[Ask, Ask]:
+        return self._statements.watch(name, "_shared"), self._statements.shared(name)
+
+    def _aside(self) -> list[Ask]:
+        self._asked = [name for name in sorted(self._known.watched) if name not in self._texts]
+        return [ask for name in self._asked for ask in self._watch(name)]
+
+    def _read_aside(self, cursors: list[Cursor]) -> None:
+        for name, cursor in zip(reversed(self._asked), cursors[::-2], strict=False):
+            self._texts[name] = _text(cursor)
+
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
-        (cursor,) = self._trip(self._statements.swap(name, old, new, until))
+        _, cursor = self._trip(self._statements.watch(name), self._statements.swap(name, old, new, until))
+        self._texts.pop(name, None)
         return cursor.rowcount == 1
 
     def forget(self, now: float) -> None:
@@ -105,3 +127,8 @@ class PostgresTransaction(PostgresReading):
         (cursor,) = self._trip(("COMMIT", ()))
         if cursor.statusmessage != "COMMIT":
             raise StoreError(f"PostgreSQL answered COMMIT with {cursor.statusmessage}; {NOTHING}")
+
+
+def _text(cursor: Cursor) -> str | None:
+    row = cursor.fetchone()
+    return row[0] if row else None
