@@ -24,7 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", nargs="+", metavar="NAME", default=[], help="rows whose name begins so; see --list")
     parser.add_argument("--list", action="store_true", help="say which rows there are, and measure nothing")
-    parser.add_argument("--check", action="store_true", help="exit 1 if a row misses its target or is not measured")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed or was not measured")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the plot there")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its plot; takes a whole run")
@@ -55,7 +55,11 @@ def main() -> int:
     if given.docs:
         plot.drawn(results, where, DOCS / "benchmarks.svg")
         (DOCS / "benchmarks.md").write_text(page.page(results, where), encoding="utf-8")
-    return _checked(results) if given.check else 0
+    for each in results:
+        if each.absent:
+            print(f"{each.row.name} was not measured: {each.absent}", file=sys.stderr)
+    failed = any(each.failed for each in results)
+    return 1 if failed else _checked(results) if given.check else 0
 
 
 def _measured(chosen: list[Row], size: str, folder: str | None) -> list[measure.Result]:

@@ -9,8 +9,10 @@ longer; what waits for a disk, a lock or a network is measured by the clock on t
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -44,6 +46,7 @@ class Result:
     absent: str | None = None  # why it was not measured
     note: str = ""
     profile: Profile | None = None  # if it misses its target
+    failed: bool = False  # the benchmark itself is wrong; `absent` has the error
 
     @property
     def value(self) -> float:
@@ -149,4 +152,9 @@ def measured(row: Row, size: str, folder: str | None) -> Result:
         if str(missing.name).startswith(("benchmarks", "tallystick")):
             raise
         result = Result(row, absent=f"{missing.name} is not installed: pip install 'tallystick[bench]'")
+    except Exception as error:  # noqa: BLE001  # the other rows are measured all the same; the run fails in the end
+        traceback.print_exc()
+        result = Result(row, absent=f"failed: {type(error).__name__}: {error!s:.200}", failed=True)
+    if not all(math.isfinite(value) for value in result.values):
+        result = Result(row, absent="failed: it gives no finite number", failed=True)
     return result
