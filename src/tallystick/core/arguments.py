@@ -67,10 +67,18 @@ def typed(
     for name in given:
         if name not in wanted:
             raise Invalid(f"{machine.name}.{command.name} takes no argument {name!r}.{nearest(name, list(wanted))}")
-    return {
-        name: value(f"{machine.name}.{command.name}({name}=…)", type_, given.get(name), currency, seal)
-        for name, type_ in wanted.items()
-    }
+    args: dict[str, object] = {}
+    for name, type_ in wanted.items():
+        each = given.get(name)
+        if each is None and type_.kind == "flag":  # these three are most of them; `value` says the same
+            args[name] = False
+        elif each is None and type_.optional:
+            args[name] = None
+        elif type(each) is Money and type_.kind == "money" and each.currency == currency:
+            args[name] = each.minor
+        else:
+            args[name] = value(f"{machine.name}.{command.name}({name}=…)", type_, each, currency, seal)
+    return args
 
 
 def created(machine: Machine, given: Mapping[str, object], seal: Seal = str) -> tuple[str, dict[str, object]]:

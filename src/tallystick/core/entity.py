@@ -95,8 +95,18 @@ class Intent:
     steps: list[Step]
     asked: Asked | None = None
 
+    @property
+    def partial(self) -> bool:
+        """Whether less may be confirmed."""
+        return bool([step for step in self.steps if step.partial])
 
-@attrs.frozen
+    @property
+    def gives_unique(self) -> bool:
+        """Whether an entity would get a fact that it has for itself."""
+        return True in [step.row.gives_unique for step in self.steps]
+
+
+@attrs.define
 class Request:
     """What is asked of an entity. Arguments are typed already; amounts are minor units."""
 

@@ -68,12 +68,15 @@ class Command:
     linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
     storable: tuple[str, ...] = attrs.field(init=False)  # what may be stored: all but secrets
     by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
+    shares: tuple[str, ...] = attrs.field(init=False)  # the arguments that say which part gets how much
 
     def __attrs_post_init__(self) -> None:
         storable = [name for name, type_ in self.arguments.items() if type_.kind != "secret"]
         object.__setattr__(self, "storable", (*storable, *self.reads))
         by_provider = {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
         object.__setattr__(self, "by_provider", by_provider)
+        shares = tuple(name for name, type_ in self.arguments.items() if type_.kind == "shares")
+        object.__setattr__(self, "shares", shares)
 
     def left_out(self) -> dict[str, object]:
         """The arguments as they are if none is given: flags false, all else none."""

@@ -61,6 +61,8 @@ class Row:
     lines: tuple[tuple[str, str], ...]  # (source, target) of each move
     conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]  # the parts of the guard that `and` joins
     gives_unique: bool  # it sets the fact that an entity has for itself
+    numbered: bool  # it sets a fact to the card number that the provider has to give
+    for_parts: bool  # something follows for the parts of its entity
     local: bool  # nothing is driven, asked, set or queued: the entity alone changes
 
 
@@ -92,6 +94,7 @@ class Machine:
     over: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False)  # those where a follow-up is dropped
     refused: Mapping[tuple[str, str], tuple[RefusedOnPurpose, ...]] = attrs.field(init=False, repr=False)  # by a guard
     links: Mapping[str, str] = attrs.field(init=False, repr=False)  # fact → the machine that it links to
+    alike: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False)  # (state, command) answered by an alike row
     unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
 
@@ -106,6 +109,8 @@ class Machine:
             refused |= {pair: (*refused.get(pair, ()), each)} if each.guard is not None else {}
         put(self, "refused", refused)
         put(self, "table", _table(to_transitions(self)))
+        alike = {pair for pair, rows in self.table.items() if any(row.transition.alike for row in rows)}
+        put(self, "alike", frozenset(alike))
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
         put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
         put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
@@ -128,6 +133,10 @@ class Machines(Mapping[str, Machine]):
         self._newest = {machine.name: machine for machine in sorted(machines, key=lambda each: each.version)}
         self._all = {(machine.name, machine.version): machine for machine in machines}
         self._readers: dict[str, tuple[Reader, ...]] = {}
+        self._versions: dict[str, list[Machine]] = {}
+        for name, version in sorted(self._all):
+            self._versions.setdefault(name, []).append(self._all[name, version])
+        self._naming: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = {}
 
     def __getitem__(self, name: str) -> Machine:
         return self._newest[name]
@@ -150,7 +159,24 @@ class Machines(Mapping[str, Machine]):
 
     def versions(self, name: str) -> list[Machine]:
         """Every version of a machine, the oldest first."""
-        return [self._all[key] for key in sorted(self._all) if key[0] == name]
+        return list(self._versions.get(name, ()))
+
+    def naming(self, name: str, command: str, *, facts: bool) -> tuple[tuple[str, str], ...]:
+        """The arguments of a command that name entities, in any version; each with the machine of these.
+
+        `facts`: the facts of its entity are among the arguments, as they are in `create`.
+        """
+        known = self._naming.get((name, command, facts))
+        if known is None:
+            found: dict[tuple[str, str], None] = {}
+            for machine in self._versions.get(name, ()):
+                links = dict(machine.links) if facts else {}
+                if command in machine.commands:
+                    types = machine.commands[command].arguments
+                    links |= {key: type_.machine for key, type_ in types.items() if type_.kind == "link"}
+                found |= dict.fromkeys(links.items())
+            known = self._naming[name, command, facts] = tuple(found)
+        return known
 
     def all(self) -> list[Machine]:
         """Every version of every machine."""
@@ -287,6 +313,8 @@ def _compiled(machine: Machine, transition: Transition) -> Row:
         lines=tuple((move.source, move.target) for move in transition.moves),
         conjuncts=tuple((part, part.compiled()) for part in parts),
         gives_unique=any(machine.facts[name].unique for name in transition.sets),
+        numbered=any("outcome.number" in each.names for each in transition.sets.values()),
+        for_parts=any(then.each for then in transition.then),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
 

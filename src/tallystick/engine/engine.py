@@ -26,7 +26,7 @@ answer says of a balance is posted beside its resolve. See `balances`.
 from __future__ import annotations
 
 import json
-import uuid
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -64,7 +64,7 @@ utc_now = partial(datetime.now, timezone.utc)
 
 
 def new_id() -> str:
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 class Engine:
@@ -359,12 +359,10 @@ class Engine:
         `facts`: the facts of its entity are among the arguments, or may be.
         """
         found: list[Ref] = [(command.machine, command.id)]
-        for machine in self.machines.versions(command.machine):
-            links = dict(machine.links) if facts or command.command == CREATE else {}
-            if command.command in machine.commands:
-                types = machine.commands[command.command].arguments
-                links |= {name: type_.machine for name, type_ in types.items() if type_.kind == "link"}
-            found += [(to, value) for name, to in links.items() if _is_name(value := command.args.get(name))]
+        naming = self.machines.naming(command.machine, command.command, facts=facts or command.command == CREATE)
+        for name, machine in naming:
+            if _is_name(value := command.args.get(name)):
+                found.append((machine, value))
         return found
 
     def _consider(self, command: Command) -> None:

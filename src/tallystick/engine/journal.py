@@ -12,17 +12,20 @@ from tallystick.store.rows import QueueRow, Stamp, encode, entry_row, is_changed
 
 def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tuple[str, ...]:
     """Entries, entities and follow-ups; the keys of these. `first`: the first entry carries the command's key."""
+    changes, machines = work.changes, work.machines
     for entry, entity in zip(plan.entries, plan.entities, strict=True):
         kept = entry_row(entry, entity, stamp, first=first)
-        work.changes.entries.append(kept)
+        changes.entries.append(kept)
         if first:
             work.keyed[stamp.key] = kept
         first = False
-        work.changes.entities[entity.ref] = work.world[entity.ref] = entity
-        unique = work.machines[entity.machine].unique
-        if unique is not None and entry.facts.get(unique) is not None:
-            work.given.setdefault((entity.machine, entry.facts[unique]), []).append(entity.ref)
-        if work.machines.at(entity.machine, entity.machine_version).states[entity.state].final:
+        ref = entity.ref
+        changes.entities[ref] = work.world[ref] = entity
+        if entry.facts:
+            unique = machines[entity.machine].unique
+            if unique is not None and entry.facts.get(unique) is not None:
+                work.given.setdefault((entity.machine, entry.facts[unique]), []).append(ref)
+        if machines.at(entity.machine, entity.machine_version).states[entity.state].final:
             _withdraw_waiting(work, entity, stamp.key)
         _try_again(work, entity)
     keys: list[str] = []

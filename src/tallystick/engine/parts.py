@@ -26,10 +26,11 @@ Decided = Callable[[UnitOfWork, Request], Intent | Refusal]
 def read(work: UnitOfWork, machine: Machine, entity: Entity, request: Request) -> Request | Refusal:
     """The request with all that its command reads; or the refusal of a share for something that is no part of it."""
     declared = machine.commands[request.command]
-    shared = [name for name, type_ in declared.arguments.items() if type_.kind == "shares"]
-    if len(declared.reads) == len(declared.linked) and not shared:
+    if len(declared.reads) == len(declared.linked) and not declared.shares:
         return request
-    totals = {f"{name}.{TOTAL}": sum(amount for _, amount in cast(Shares, request.args[name])) for name in shared}
+    totals = {
+        f"{name}.{TOTAL}": sum(amount for _, amount in cast(Shares, request.args[name])) for name in declared.shares
+    }
     args = {**request.args, **values(work, entity, declared)}
     args |= {name: total for name, total in totals.items() if name in declared.reads}
     for then in (

@@ -31,6 +31,7 @@ from tallystick.engine.sealing import Numbers
 from tallystick.engine.unit_of_work import Job, Later, UnitOfWork
 from tallystick.errors import Invalid
 from tallystick.masks import quoted, redacted
+from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Able, Call, Outcome, Provider, Result
 from tallystick.provider.verbs import VERBS
 from tallystick.store.protocol import Transaction
@@ -73,8 +74,10 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
     refs: dict[Ref, None] = {}
     keys: dict[str, None] = {}
     for job in jobs:
-        refs |= dict.fromkeys(job.refs)
-        keys |= dict.fromkeys(job.keys)
+        for ref in job.refs:
+            refs[ref] = None
+        for key in job.keys:
+            keys[key] = None
         row = transaction.peek_call(job.call) if job.call is not None else None
         if row is not None:
             refs |= dict.fromkeys(row.refs)
@@ -144,7 +147,7 @@ def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets
     """What the core says; each part would do its share, a PIN is there if it is needed, and no number is another's."""
     entity = work.world[request.machine, request.id]
     machine = work.machines.at(entity.machine, entity.machine_version)
-    if any(row.transition.alike for row in machine.table.get((entity.state, request.command), ())):
+    if (entity.state, request.command) in machine.alike:
         uniqueness.lock_alike(work, entity, machine)
     declared = machine.commands.get(request.command)
     if declared is not None and len(request.args) < len(declared.arguments):  # what follows a command leaves some out
@@ -155,11 +158,11 @@ def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets
     if isinstance(intent, Refusal):
         return intent
     refused = work.pins.missing(work.machines, request, intent, by)
-    if refused is None and any(then.each for then in intent.steps[0].row.transition.then):
+    if refused is None and intent.steps[0].row.for_parts:
         refused = parts.unwilling(
             work, resolve.complete(work.machines, intent), request, partial(decided, by=by, secrets=secrets)
         )
-    if refused is None and any(step.row.gives_unique for step in intent.steps):
+    if refused is None and intent.gives_unique:
         refused = uniqueness.refused(work, intent)
     return refused or intent
 
@@ -279,9 +282,9 @@ def _carry_out(
         return _refused(work, command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
     if intent.asked is None:
         return _apply(work, command, resolve.complete(work.machines, intent), mark, _before(intent), None), None
-    call = _call_for(work, intent, again)
     if provider.local:
-        return _answered(work, provider, command, intent, mark, call), None
+        return _answered(work, provider, command, intent, mark, again), None
+    call = _call_for(work, intent, again)
     row = _open(work, command, intent, call, again, sent=send)
     plan, aside = resolve.set_aside(work.machines, intent, row.id)
     work.changes.calls[row.id] = attrs.evolve(row, steps=encode([attrs.astuple(step) for step in aside]))
@@ -295,19 +298,26 @@ def _carry_out(
     return receipt, sent if send else None
 
 
-def _answered(work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, call: Call) -> Receipt:
+def _answered(
+    work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, again: CallRow | None
+) -> Receipt:
     """A local provider answers at once. Everything but a confirmation of what was asked is a refusal."""
-    amount = call.args.get("amount")
-    partial = any(step.partial for step in intent.steps)
-    heard = work.numbers.outcome(work.numbers.perform(provider, call))
-    before, outcome = _before(intent), resolve.meant(heard, partial=partial)
+    asked, secrets = intent.asked, cast(Collection[str], ())
+    assert asked is not None
+    if type(provider) is LocalProvider and not work.numbers.sealed:  # what is sealed is opened, and so checked
+        heard = provider.confirm(asked.verb, again.id if again else work.ids())
+    else:
+        call = _call_for(work, intent, again)
+        heard, secrets = work.numbers.perform(provider, call), call.secrets.values()
+    amount, partial = asked.args.get("amount"), intent.partial
+    before, outcome = _before(intent), resolve.meant(work.numbers.outcome(heard), partial=partial)
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
     odd = odd or resolve.unnumbered(outcome, [step.row for step in intent.steps])
     if outcome.result is not Result.CONFIRMED or odd:
-        said = redacted(outcome.text or str(outcome.reason or ""), call.secrets.values())
+        said = redacted(outcome.text or str(outcome.reason or ""), secrets)
         why = odd or f"provider {provider.name} says {outcome.result}: {said}"
         return _refused(work, command, refusal.unaided(command.machine, command.id, command.command, why))
-    if any(step.row.gives_unique for step in intent.steps):
+    if intent.gives_unique:
         taken = uniqueness.refused(work, intent, outcome)
         if taken is not None:
             return _refused(work, command, taken)
@@ -350,7 +360,7 @@ def _open(
         attempts=1 if sent else 0,
         opened=again.opened if again else work.at,
         asked=work.at,
-        takes=uniqueness.takes(work, intent) if any(step.row.gives_unique for step in intent.steps) else None,
+        takes=uniqueness.takes(work, intent) if intent.gives_unique else None,
     )
 
 

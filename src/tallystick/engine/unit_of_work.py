@@ -84,7 +84,7 @@ class UnitOfWork:
 Guard = Callable[[Lookup], None]
 
 
-@attrs.frozen
+@attrs.define
 class Job:
     """A deed inside a transaction, and what it has to lock before."""
 
