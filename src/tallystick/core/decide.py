@@ -29,6 +29,7 @@ from collections.abc import Mapping
 from tallystick.core import refusal
 from tallystick.core.entity import Asked, Entity, Intent, Ref, Request, Step
 from tallystick.core.refusal import Code, Refusal
+from tallystick.core.straight import straight
 from tallystick.definition.expression import MONEY
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
@@ -56,13 +57,19 @@ def _step(
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
     args = with_linked(machine, entity, command, args, world)
+    usual = (machine.straight.get((entity.state, command)) or straight(machine, entity.state, command))(
+        entity, args, intent, driver
+    )
+    if usual is not None:
+        return usual if usual.row.alone else _driving(machines, machine, usual, world, intent)
     row = _answering(machine, entity, command, args, driver)
     if isinstance(row, Refusal):
         return row
     step = Step(entity, row, command, args)
     intent.steps.append(step)
     if not row.local:
-        refused = _reach_out(machines, machine, step, world, intent)
+        _ask(step, intent)
+        refused = _drive(machines, machine, step, world, intent)
         if refused is not None:
             return refused
     step.amounts = row.amounts(entity.accounts, entity.facts, step.args, entity.state)
@@ -130,10 +137,20 @@ def _in_the_way(machine: Machine, entity: Entity, command: str, rows: tuple[Row,
     return refusal.of(entity, machine, command, Code.IN_DOUBT, why)
 
 
-def _reach_out(
+def _driving(
     machines: Machines, machine: Machine, step: Step, world: Mapping[Ref, Entity], intent: Intent
-) -> Refusal | None:
-    """Reduce the amount to `upto`, prepare the call, and decide for every entity that is driven."""
+) -> Step | Refusal:
+    """A step that is well by itself, with all that it drives."""
+    args = step.args
+    refused = _drive(machines, machine, step, world, intent)
+    if refused is None and step.args is not args:  # what it drives has cut the amount
+        step.amounts = step.row.amounts(step.entity.accounts, step.entity.facts, step.args, step.entity.state)
+        refused = _unsound(machine, step, intent)
+    return refused or step
+
+
+def _ask(step: Step, intent: Intent) -> None:
+    """Reduce the amount to `upto`, and prepare the call."""
     entity, row, values = step.entity, step.row, (step.entity.accounts, step.entity.facts)
     if row.transition.partial is not None:
         step.partial = row.transition.partial
@@ -145,6 +162,13 @@ def _reach_out(
         verb, given = row.ask
         arguments = {name: value(*values, step.args, entity.state, None) for name, value in given}
         intent.asked = Asked(entity, verb, arguments)
+
+
+def _drive(
+    machines: Machines, machine: Machine, step: Step, world: Mapping[Ref, Entity], intent: Intent
+) -> Refusal | None:
+    """Decide for every entity that is driven, or does it alike."""
+    entity, row, values = step.entity, step.row, (step.entity.accounts, step.entity.facts)
     for drive, given in row.drives:
         id = (step.args if drive.by_argument else entity.facts)[drive.link]
         if id is None:

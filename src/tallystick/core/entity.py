@@ -6,7 +6,7 @@ to make (measured in `benchmarks/`). Nothing changes one after it was made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import attrs
@@ -68,6 +68,10 @@ class Entry:
     call: str | None = None
 
 
+# (entity, arguments, amounts, accounts afterwards, outcome) → the entity after it, and the entry that says so
+Fire = Callable[[Entity, Mapping[str, object], Amounts, Mapping[str, int], Outcome], tuple[Entity, Entry]]
+
+
 @attrs.define
 class Step:
     """One transition of one entity that a command would fire."""
@@ -79,6 +83,7 @@ class Step:
     amounts: Amounts = ()
     after: Mapping[str, int] = attrs.field(factory=dict)  # accounts once all moves are done
     partial: str | None = None  # the argument of which less may be confirmed
+    fire: Fire | None = attrs.field(default=None, eq=False, repr=False)  # what `straight` has made for it
 
 
 @attrs.define

@@ -34,6 +34,12 @@ def complete(machines: Machines, intent: Intent, outcome: Outcome = NO_CALL) -> 
             step.args = {**step.args, step.partial: outcome.amount}
             step.amounts = row.amounts(entity.accounts, entity.facts, step.args, entity.state)
             step.after = row.post(entity.accounts, step.amounts)
+        if step.fire is not None:
+            after, entry = step.fire(entity, step.args, step.amounts, step.after, outcome)
+            plan.entities.append(after)
+            plan.entries.append(entry)
+            _queue(plan, after, row, step.args, outcome)
+            continue
         postings = tuple(
             [Posting(*line, amount) for line, amount in zip(row.lines, step.amounts, strict=True) if amount]
         )
@@ -178,8 +184,12 @@ def _advance(
     given = kept(machines.at(entity.machine, entity.machine_version), command, args)
     plan.entities.append(after)
     plan.entries.append(_entry(after, entity, row, command, phase, given, postings, changed, call))
+    _queue(plan, after, row, args, outcome)
+
+
+def _queue(plan: Plan, after: Entity, row: Row, args: Mapping[str, object], outcome: Outcome) -> None:
     if row.then:
-        following = follow_ups(entity.machine, entity.id, row, accounts, facts, args, state, outcome)
+        following = follow_ups(after.machine, after.id, row, after.accounts, after.facts, args, after.state, outcome)
         plan.then.extend(request for _, request in following)
 
 

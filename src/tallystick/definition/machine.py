@@ -64,6 +64,7 @@ class Row:
     numbered: bool  # it sets a fact to the card number that the provider has to give
     for_parts: bool  # something follows for the parts of its entity
     local: bool  # nothing is driven, asked, set or queued: the entity alone changes
+    alone: bool  # nothing is driven or done alike: the entity alone changes, though more may be asked, set or queued
 
 
 @attrs.frozen(eq=False)
@@ -97,6 +98,7 @@ class Machine:
     alike: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False)  # (state, command) answered by an alike row
     unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
+    straight: dict[tuple[str, str], Any] = attrs.field(init=False, factory=dict, repr=False)  # see `core.straight`
 
     def __attrs_post_init__(self) -> None:
         put = object.__setattr__
@@ -303,7 +305,7 @@ def _compiled(machine: Machine, transition: Transition) -> Row:
         fires=function("v, f, a, s", guard.code if guard else "True"),
         amounts=function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
         post=function("v, x", _posted(machine, transition)),
-        cut=function("v, f, a, s, o", _least(transition.upto)) if transition.upto else None,
+        cut=function("v, f, a, s, o", least(transition.upto)) if transition.upto else None,
         sets=_functions(transition.sets),
         drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
         ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
@@ -315,11 +317,12 @@ def _compiled(machine: Machine, transition: Transition) -> Row:
         gives_unique=any(machine.facts[name].unique for name in transition.sets),
         numbered=any("outcome.number" in each.names for each in transition.sets.values()),
         for_parts=any(then.each for then in transition.then),
+        alone=not (transition.drives or transition.alike),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
 
 
-def _least(expressions: tuple[Expression, ...]) -> str:
+def least(expressions: tuple[Expression, ...]) -> str:
     """Python source of the least of these values. One that is missing does not count."""
     return f"min([each for each in ({''.join(each.code + ', ' for each in expressions)}) if each is not None])"
 
