@@ -4,7 +4,8 @@ Keeps: both sides of a row do the same work, in turns, in one process; who write
 is proved before anything is timed; every target stands in `rows.yaml` and nowhere else.
 
 Read `rows.yaml` first: all that is measured, against what, and what it has to reach. Then `rows` (reads it), `measure`
-(in turns, medians, spread), `rivals` (two copies of the same books, and the proof), `opponents/` (what we are compared
-with), `timed/` (one function for each row), `profiling` (where our time goes), `machine` (where a run was). Results are
-shown by `table`, `plot` and `page`. `soak` is apart: thousands of calls with faults, and is anything lost?
+(in turns, medians, spread), `rivals` (two copies of the same books, and the proof), `large_books` (a million cards in a
+minute), `opponents/` (what we are compared with), `timed/` (one function for each row), `profiling` (where our time
+goes), `machine` (where a run was). Results are shown by `table`, `plot` and `page`. `soak` is apart: thousands of calls
+with faults, and is anything lost? `soak_comparison` tells.
 """
