@@ -151,6 +151,14 @@ def test_a_card_and_its_payments_are_drained_by_name(fleet: Fleet) -> None:
     assert len(fleet.worker().drain()) == 6
 
 
+def test_a_payment_is_drained_with_all_of_its_card(fleet: Fleet) -> None:
+    """Else a later command of this payment would come before an earlier one of another."""
+    fleet.ship(1)
+    fleet.books.authorize("q", "c1", "5.00", order="o2", key="q")
+    fleet.books.settle("q", "5.00", key="q/ship", due=fleet.now - timedelta(days=1, hours=12))
+    assert [each.key for each in fleet.worker().drain_about("payment", "p1")] == ["q/ship", "ship1/0"]
+
+
 def test_what_another_worker_has_a_lease_on_is_left_to_it(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the first thousand that are due are all of one card that somebody works on."""
     monkeypatch.setattr(worker_module, "PAGE", 2)

@@ -92,7 +92,7 @@ class Worker:
         return self._drained(limit, self.engine.drain.due)
 
     def drain_about(self, machine: str, id: str, limit: int = BATCH) -> list[Receipt]:
-        """Do what is due about one entity and all that link to it, such as a card and its payments."""
+        """Do what is due about one entity and all that hangs together with it: a card, or a payment, and its card's."""
         return self._drained(limit, lambda size: (self.engine.drain.about((machine, id)), True))
 
     def _drained(self, limit: int, look: Callable[[int], tuple[list[Group], bool]]) -> list[Receipt]:

@@ -65,9 +65,11 @@ class Drain:
             return self._groups(reading, rows), len(rows) < limit
 
     def about(self, ref: Ref) -> list[Group]:
-        """Groups of what is due about one entity and all that link to it, such as a card and its payments."""
+        """Groups of what is due about the homes of one entity and all that link to them: a card and its payments."""
         with self._store.reading() as reading:
-            rows = [row for each in self._family(reading, ref) for row in reading.waiting(*each)]
+            there = homes(reading.look([ref]).entities, self._machines).get(ref, [])
+            family = {each: None for home in there if len(home) == 2 for each in self._family(reading, home)}
+            rows = [row for each in family for row in reading.waiting(*each)]
             now = stamp(self._clock())
             due = sorted((row for row in rows if row.due <= now), key=lambda row: (row.due, row.key))
             return self._groups(reading, due)

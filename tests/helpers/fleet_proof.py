@@ -1,0 +1,243 @@
+"""Workers settle what is due at a sandbox over HTTP that has faults, while one of them is killed every second.
+
+    python tests/helpers/fleet_proof.py --cards 200 --due 10000 --workers 4
+
+Then both halves are read: the books, and the sandbox's own. Each settlement has an amount of its own on its card, 1
+minor unit, 2, 3 …, in the order in which they are due. So what was done twice, not at all or out of order shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+import tallystick
+from tallystick.books.books import Books
+from tallystick.engine.engine import utc_now
+from tallystick.fleet.worker import Worker
+from tallystick.money import to_text
+from tallystick.testing.faults.child_process import KILLED, start_child, wait_for_child
+
+# Without those by which a settlement is surely not done: such a one is tried again after half a minute, out of its turn.
+FAULTS = "lost_before=0.01,lost_after=0.01,500_after=0.005,broken_json=0.005,truncated=0.005,slow=0.01:100ms"
+SEED, LEASE, GRACE = 7, 3, 1
+# The sandbox answers as quickly as it can, and its record shows everything at once.
+CLUTCH = {
+    "CLUTCH_ALLOW_PLAIN_HTTP": "yes", "CLUTCH_CARD_SETS": '{"gift": "GIFT"}', "CLUTCH_KEEPS_REMAINDER": "yes",
+    "CLUTCH_RATE": "100000", "CLUTCH_BURST": "100000", "CLUTCH_SHARE_LIMITS": "no", "CLUTCH_QUIET_PERIOD": "2", "CLUTCH_LONGEST_WAIT": "0.6", "CLUTCH_POOL_TIMEOUT": "0.6", "CLUTCH_CONNECT_TIMEOUT": "0.6",
+    "CLUTCH_BREAKER_FAILURES": "1000000", "CLUTCH_READ_PAUSE": "0.05",
+}  # fmt: skip
+Driver = Callable[[str], object]  # what a worker does in its process, on the books at this URL
+
+
+@attrs.define
+class Figures:
+    """What came of it."""
+
+    cards: int
+    due: int
+    seconds: float = 0.0
+    killed: int = 0
+    in_doubt: int = 0  # calls that a fault or a kill had left open, and that were looked up
+    put_off: int = 0  # commands that were tried more than once
+    faults: list[str] = attrs.field(factory=list)  # what does not hold; empty if all is well
+
+    def __str__(self) -> str:
+        said = f"{self.due:,} settlements over {self.cards} cards in {self.seconds:.0f} s ({self.due / self.seconds:.0f} a second); "
+        said += f"workers killed: {self.killed}; calls looked up: {self.in_doubt}; commands put off: {self.put_off}; "
+        return said + (
+            "each settled once in both books, in order by card, nothing in doubt"
+            if not self.faults
+            else str(self.faults[:5])
+        )
+
+
+@contextmanager
+def sandbox(folder: Path, cards: int, port: int = 0, faults: str = "") -> Iterator[dict[str, str]]:
+    """The sandbox in a process of its own, on the same books each time; gives how it is reached."""
+    command = [sys.executable, "-m", "tallystick.clutch.sandbox", "--port", str(port), "--card-set", f"GIFT:{cards}:nopin",
+               "--seed", str(SEED), "--state", str(folder / "sandbox.db"), *(["--faults", faults] if faults else [])]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def environment(access: dict[str, str]) -> dict[str, str]:
+    known = {
+        f"CLUTCH_{name.upper()}": access[name] for name in ("api_key", "api_secret", "brand", "location", "terminal")
+    }
+    return {**CLUTCH, **known, "CLUTCH_BASE_URL": f"{access['url']}/merchant"}
+
+
+def operator(access: dict[str, str], page: str) -> Any:
+    """The sandbox's own books."""
+    import base64
+
+    pair = base64.b64encode(f"{access['api_key']}:{access['api_secret']}".encode()).decode()
+    request = urllib.request.Request(f"{access['url']}/sandbox/{page}", headers={
+        "Authorization": f"Basic {pair}", **{name: access[name] for name in ("brand", "location", "terminal")},
+    })  # fmt: skip
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def prepared(books: Books, cards: int, each: int) -> None:
+    """Cards that pay for one order each, and shipments of it that are due, in turns."""
+    total = to_text(each * (each + 1) // 2, "USD")
+
+    def sell(card: int) -> None:
+        books.sell_electronic(f"c{card}", total, "USD", order=f"o{card}", key=f"sale{card}")
+        books.authorize(f"p{card}", f"c{card}", total, order=f"o{card}", key=f"hold{card}", by="shop")
+
+    begun = utc_now() - timedelta(hours=1)
+
+    def ship(number: int) -> None:
+        card, turn = number % cards, number // cards
+        amount, due = to_text(turn + 1, "USD"), begun + timedelta(milliseconds=turn)
+        books.settle(f"p{card}", amount, key=f"ship{card}/{turn:05}", due=due)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(sell, range(cards)))
+        list(pool.map(ship, range(cards * each)))
+
+
+def worker(url: str) -> None:
+    """What one worker does in its process, until SIGTERM."""
+    with tallystick.open(url, provider="clutch") as books:
+        working = Worker(books.engine, workers=4, lease=LEASE, grace=timedelta(seconds=GRACE), pause=0.1)
+        signal.signal(signal.SIGTERM, lambda *_: working.stop())
+        working.run()
+
+
+def prove(url: str, folder: Path, *, cards: int, due: int, workers: int, longest: float, driver: Driver = worker,
+          faults: str = FAULTS, kill_every: float = 1.0, begin: Callable[[Books], object] = lambda books: None) -> Figures:  # fmt: skip
+    """Prepare, let so many workers do it while one is killed again and again, and read both books."""
+    found, each = Figures(cards, due), due // cards
+    with sandbox(folder, cards) as access:
+        os.environ.update(environment(access))
+        with tallystick.open(url, provider="clutch") as books:
+            prepared(books, cards, each)
+    port = int(access["url"].rsplit(":", 1)[1])
+    with sandbox(folder, cards, port, faults) as access, tallystick.open(url, provider="clutch") as books:
+        begin(books)
+        started = time.monotonic()
+        _run(books, found, lambda: driver(url), workers, longest, kill_every)
+        found.seconds = time.monotonic() - started
+        _judge(books, operator(access, "dump"), operator(access, "audit"), found, each)
+    return found
+
+
+def _run(
+    books: Books, found: Figures, job: Callable[[], object], workers: int, longest: float, kill_every: float
+) -> None:
+    """Processes are forked, so that a killed one is replaced at once, however busy the machine is."""
+    running, until, kill = (
+        [start_child(job) for _ in range(workers)],
+        time.monotonic() + longest,
+        time.monotonic() + kill_every,
+    )
+    try:
+        while left := _left(books):
+            if time.monotonic() > until:
+                found.faults.append(f"after {longest:.0f} s {left} are still waiting or in doubt")
+                break
+            if time.monotonic() > kill:
+                victim = running.pop(0)
+                os.kill(victim, signal.SIGKILL)
+                found.killed += wait_for_child(victim) == KILLED
+                running.append(start_child(job))
+                kill = time.monotonic() + kill_every
+            time.sleep(0.05)
+    finally:
+        for each in running:
+            os.kill(each, signal.SIGTERM)
+        found.faults += [f"a worker {ended}" for each in running if (ended := wait_for_child(each))]
+
+
+def _left(books: Books) -> int:
+    with books.engine.store.reading() as reading:
+        return reading.depth("9999").by_state["waiting"] + len(reading.calls())
+
+
+def _judge(books: Books, dump: dict[str, Any], audit: list[str], found: Figures, each: int) -> None:
+    say, numbers = found.faults.append, {}
+    found.faults += [
+        *map(str, books.verify().findings),
+        *(["the audit of the sandbox finds something"] if audit else []),
+    ]
+    with books.engine.store.reading() as reading:
+        rows = {row.key: row for row in reading.queue() if row.key.startswith("ship")}
+        entries, cursor = [], None
+        while (more := reading.tail(cursor, 1000))[0]:
+            entries, cursor = [*entries, *more[0]], more[1]
+        calls = [row for row in reading.all_calls() if row.key.startswith("ship")]
+        numbers = {card.id: str(card.facts["number"]) for card in reading.all("gift_card")}
+        if reading.calls():
+            say(f"calls in doubt: {len(reading.calls())}")
+    found.put_off = sum(row.attempts > 1 for row in rows.values())
+    found.in_doubt = sum(row.attempts > 1 or row.note is not None for row in calls)
+    if len(rows) != found.due or {row.state for row in rows.values()} != {"done"}:
+        say(f"of {found.due} queued {sum(row.state == 'done' for row in rows.values())} are done")
+    late = {key for key, row in rows.items() if row.attempts > 1}
+    for card in range(found.cards):
+        ours = [row.key or row.cause or "" for row in entries
+                if row.entity == f"p{card}" and row.command == "settle" and row.phase in ("done", "confirmed")]  # fmt: skip
+        theirs = [
+            -minor
+            for entry in dump["cards"][numbers[f"c{card}"]]["history"]
+            for minor in entry["updates"].values()
+            if minor < 0
+        ]
+        theirs = theirs[::-1] if theirs and theirs[0] > theirs[-1] else theirs
+        if sorted(theirs) != list(range(1, each + 1)):
+            say(f"card {card}: the sandbox has settled {len(theirs)}, of which {len(set(theirs))} are different")
+        if sorted(ours) != [f"ship{card}/{turn:05}" for turn in range(each)]:
+            say(f"card {card}: the books have settled {len(ours)}, of which {len(set(ours))} are different")
+        if [int(key.rsplit("/", 1)[1]) + 1 for key in ours] != theirs:
+            say(f"card {card}: the books and the sandbox have not the same order")
+        in_turn = [key for key in ours if key not in late]
+        if in_turn != sorted(in_turn):
+            say(f"card {card}: out of order: {in_turn}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cards", type=int, default=200)
+    parser.add_argument("--due", type=int, default=10_000)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--longest", type=float, default=900.0, help="seconds")
+    parser.add_argument("--driver", choices=["worker", "procrastinate"], default="worker")
+    given = parser.parse_args()
+    from postgres_books import postgres_url
+
+    logging.getLogger("tallystick").addHandler(logging.NullHandler())
+    with tempfile.TemporaryDirectory() as folder, postgres_url() as url:
+        found = prove(url, Path(folder), cards=given.cards, due=given.due, workers=given.workers, longest=given.longest,
+                      **DRIVERS[given.driver])  # fmt: skip
+        print(found)
+    return 1 if found.faults else 0
+
+
+DRIVERS: dict[str, dict[str, Any]] = {"worker": {}}
+
+if __name__ == "__main__":
+    sys.exit(main())
