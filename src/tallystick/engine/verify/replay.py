@@ -32,8 +32,9 @@ class CallEntry:
     order: object
 
     def plain(self) -> list[object]:
-        """As plain values, to be noted."""
-        return [list(self.row), self.asks, self.order]
+        """As plain values, to be noted; without what no comparison with a call needs."""
+        row = self.row._replace(facts="", after="", hash="", fingerprint=None, by=None, reason=None, call=None)
+        return [list(row), self.asks, self.order]
 
     @classmethod
     def of(cls, plain: list[Any]) -> CallEntry:
