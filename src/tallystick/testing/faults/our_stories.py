@@ -246,8 +246,8 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _authorize("p1", "c1", "10.00"),
         lambda books: books.replace("c1", "c2", key="replace/c1", card_set="GIFT"),
         _settle("p1", "4.00", 1, last=True),
-        lambda books: books.replace("c1", "c2", key="replace/rest"),  # the 6.00 that came back
-        timedelta(days=9),  # the first replacement finds it retired
+        timedelta(days=9),  # the 6.00 that came back follow
+        lambda books: books.replace("c1", "c2", key="replace/rest"),  # and there is nothing to be done any more
         lambda books: books.replace("c2", "plastic-1", number=NUMBERS["plastic-1"], key="replace/c2"),
         _blank("c3"),
         _moved("m1", "plastic-1", "c3", "electronic"),
@@ -256,6 +256,24 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _blank("plastic-2", "physical"),
         _moved("m2", "plastic-1", "plastic-2", "physical"),
         _do("replacement", "m2", "replace", amount="5.00"),
+        _do("replacement", "m2", "cancel"),
+    ),
+    "replaced while all is held": (
+        _sell("c1", "20.00"),
+        _authorize("p1", "c1", "20.00"),
+        lambda books: books.replace("c1", "c2", key="replace/c1"),
+        _settle("p1", "5.00", 1, last=True),
+        timedelta(hours=1),
+        _sell("c3", "10.00"),
+        _do("gift_card", "c3", "suspend"),
+        _moved("m1", "c3", "c2", "in_use"),
+        _do("replacement", "m1", "replace", amount="10.00"),
+        _sell("c4", "10.00"),
+        _authorize("p2", "c4", "10.00"),
+        _do("gift_card", "c4", "suspend"),
+        _blank("plastic-1", "physical"),
+        _moved("m2", "c4", "plastic-1", "physical"),
+        _do("replacement", "m2", "replace", amount="0.00"),
         _do("replacement", "m2", "cancel"),
     ),
     "answers that nobody wants": (
@@ -282,7 +300,13 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("tender", "o-2", "change", amount="40.00"),
         lambda books: books.settle_all("o-2", "15.00", key="settle/o-2/2", how="ratio", last=True),
         lambda books: books.refund_all("o-2", "5.00", key="refund/o-2"),
-        lambda books: books.cancel_all("o-2", key="cancel/o-2"),
+        _together("o-3", {"c1": "4.00", "c2": "4.00"}),
+        lambda books: books.settle_all("o-3", "3.00", key="settle/o-3"),
+        _do("tender", "o-3", "change", amount="1.00"),
+        lambda books: books.refund_all("o-3", "2.00", key="refund/o-3"),
+        lambda books: books.cancel_all("o-3", key="cancel/o-3"),
+        _together("o-4", {"c1": "2.00", "c2": "1.00"}),
+        lambda books: books.settle_all("o-4", "3.00", key="settle/o-4"),
     ),
     "several cards, given back": (
         _sell("c1", "50.00"),
