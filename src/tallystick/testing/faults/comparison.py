@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import attrs
 
 from tallystick.definition.machine import Machines
+from tallystick.engine.receipt import FOLLOWS
 from tallystick.testing.referee import Rows
 
 
@@ -17,7 +19,8 @@ from tallystick.testing.referee import Rows
 class ComparableBooks:
     """The books, without what is different in every run: ids, references, numbers drawn, times and hashes.
 
-    What was asked and did not happen is left out. What happened stands in its order.
+    What was asked and did not happen is left out. What happened stands in its order, but
+    for what follows one command.
     """
 
     entities: Mapping[str, object]
@@ -28,7 +31,7 @@ class ComparableBooks:
     @classmethod
     def of(cls, rows: Rows, machines: Machines) -> ComparableBooks:
         references = _references(rows)
-        entries: dict[str, list[object]] = {}
+        entries: dict[str, list[Any]] = {}
         for each in rows.entries:
             if each["phase"] in ("done", "confirmed", "declined"):
                 key = each["key"] or each["cause"]
@@ -36,7 +39,7 @@ class ComparableBooks:
                 entries.setdefault(f"{each['machine']} {each['entity']}", []).append(what)
         return cls(
             {f"{each['machine']} {each['id']}": _entity(each, references, machines) for each in rows.entities},
-            entries,
+            {name: _unordered(each) for name, each in entries.items()},
             {each["key"]: each["state"] for each in rows.queue},
             Counter(f"{each['verb']} for {each['key']}: {each['state']}" for each in rows.calls),
         )
@@ -52,6 +55,12 @@ class ComparableBooks:
                 if mine.get(name) != others.get(name)
             ]
         return found
+
+
+def _unordered(entries: list[Any]) -> list[object]:
+    """Of what follows one command, one part may be in doubt while the next is done: any order of these is the same."""
+    runs = groupby(entries, key=lambda each: str(each[-1]).partition(FOLLOWS)[:2])
+    return [each for (_, follows), run in runs for each in (sorted(run, key=str) if follows else run)]
 
 
 def _references(rows: Rows) -> dict[str, str]:
