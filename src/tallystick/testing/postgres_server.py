@@ -93,8 +93,13 @@ class Server:
         return int((self.data / "postmaster.pid").read_text().split()[0])
 
     def kill(self) -> None:
-        """As a power cut does."""
-        os.kill(self.pid, signal.SIGKILL)
+        """As a power cut does: it and all its processes are gone at once. Only on Linux."""
+        pid = self.pid
+        os.kill(pid, signal.SIGSTOP)  # it would restart what it loses
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
 
     def remove(self) -> None:
         self.stop("immediate")

@@ -11,6 +11,7 @@ close a connection that another process has opened.
 from __future__ import annotations
 
 import os
+import select
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +56,15 @@ def settings(timeout: float, *, local: bool) -> str:
     )
 
 
+def _said_something(connection: Connection) -> bool:
+    """Whether a server has written to a connection that asked it nothing: it has gone, or is going."""
+    if not hasattr(select, "poll"):  # Windows: a command is tried again, a look tells its caller
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 class Connections:
     def __init__(self, address: Address, timeout: float) -> None:
         self._address, self._timeout = address, timeout
@@ -87,8 +97,9 @@ class Connections:
         with suppress(IndexError):
             while True:
                 connection = self._idle.pop()
-                if not connection.closed:
+                if not connection.closed and not _said_something(connection):
                     return connection
+                connection.close()
         return None
 
     def _give_back(self, connection: Connection) -> None:

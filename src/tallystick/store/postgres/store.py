@@ -97,6 +97,8 @@ class PostgresStore:
             try:
                 yield PostgresReading(connection, self._known, self._settings)
             except psycopg.Error as error:
+                if connection.closed:
+                    self._connections.close()  # those that are idle went with it
                 connection.close()
                 raise failure(error, "it cannot be read") from error
 
