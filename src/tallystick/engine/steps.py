@@ -68,8 +68,8 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
         StoreError: the books are another provider's.
     """
     work = UnitOfWork(
-        context.machines, transaction, transaction.lock, stamp(context.clock()), context.ids, context.later,
-        context.numbers, context.pins, context.abilities,
+        context.machines, transaction, transaction.lock, "", context.ids, context.later, context.numbers,
+        context.pins, context.abilities,
     )  # fmt: skip
     refs: dict[Ref, None] = {}
     keys: dict[str, None] = {}
@@ -84,6 +84,7 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
             keys[row.key] = None
     work.lock(refs, keys)
     context.gate.admit(transaction)
+    work.at = stamp(context.clock())  # only now: whoever had the lock before has written an earlier time
     done = [_or_invalid(job, work) for job in jobs]
     work.changes.add_hashes()
     transaction.write(work.changes, work.at)

@@ -26,6 +26,7 @@ def rows_of(store: Store) -> Rows:
             queue=[_flat(each) for each in reading.queue()],
             pages={(each.name, each.version): each.text for each in machines.all()},
             steps=frozenset(step for machine in machines.all() for step in steps(machine)),
+            gapless=store.gapless,
         )
 
 

@@ -550,6 +550,19 @@ def test_what_a_clock_set_back_did_is_told_only_of_a_steady_one() -> None:
     assert judge(damaged, good().provided, good().told, steady=False) == []
 
 
+def test_numbers_may_be_left_out_where_the_store_says_so_but_never_stand_twice() -> None:
+    rows = good().rows
+    later = [{**each, "seq": each["seq"] * 2} for each in rows.entries]
+    (finding,) = judge(attrs.evolve(rows, entries=later), good().provided, good().told)
+    assert "one is missing or stands there twice" in finding
+    skipping = attrs.evolve(rows, entries=later, gapless=False)
+    assert judge(skipping, good().provided, good().told) == []
+    machines = {each["machine"] for each in later}
+    one, other = (next(each for each in later if each["machine"] == name) for name in sorted(machines)[:2])
+    other["seq"] = one["seq"]
+    assert any("stands there twice" in each for each in judge(skipping, good().provided, good().told))
+
+
 PURSES = {
     "purse.yaml": """
 machine: purse

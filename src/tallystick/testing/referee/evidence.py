@@ -44,6 +44,7 @@ class Rows:
     queue: Sequence[Row]
     pages: Mapping[tuple[str, int], str]
     steps: frozenset[tuple[object, ...]]  # what the pages declare, as the store keeps it
+    gapless: bool = True  # no number of an entry is left out; in PostgreSQL what is undone leaves its numbers out
 
     @classmethod
     def of_sqlite(cls, path: str | os.PathLike[str]) -> Rows:

@@ -76,7 +76,8 @@ class _Judged:
 
     def _numbers(self) -> Iterator[str]:
         numbers = sorted(each["seq"] for each in self.rows.entries)
-        if numbers != list(range(1, len(numbers) + 1)):
+        without_gap = range(1, len(numbers) + 1) if self.rows.gapless else set(numbers)
+        if numbers != sorted(without_gap):
             yield f"{len(numbers)} entries are numbered to {numbers[-1]}: one is missing or stands there twice"
 
     # Entities
