@@ -95,7 +95,7 @@ def remote(tmp_path: Path) -> Iterator[tallystick.Books]:
 def test_a_changed_call_stays_changed_when_a_person_ends_it(remote: tallystick.Books) -> None:
     change(remote, "UPDATE call SET attempts = 3 WHERE key = 'doubt'")
     (open_call,) = remote.stuck().calls
-    remote.engine.resolve(open_call.row.id, "declined", **WHO)
+    remote.resolve(open_call.row.id, "declined", **WHO)
     assert found(remote) == {"call_hash"}
 
 
@@ -110,3 +110,77 @@ def test_a_call_that_is_said_to_be_unavailable_is_not_made_again(remote: tallyst
         remote.reload("c", "3.00", key="once")
     assert len(provider.contacts) == contacts
     assert "call_hash" in found(remote)
+
+
+# Nothing is done with what a changed row says, and it stops nothing else
+
+CANNOT_BE = [
+    "steps = replace(steps, '700', '900')",
+    "steps = '[]'",
+    "steps = '[[1]]'",
+    "steps = 'gone'",
+    "steps = replace(steps, '\"c\"', '\"nobody\"')",
+    "args = 'gone'",
+    "verb = 'redeem'",
+    "machine = 'nothing'",
+    "entity = 'nobody'",
+    "key = 'other'",
+    "currency = 'USD'",
+]
+
+
+@pytest.fixture
+def two(remote: tallystick.Books) -> tallystick.Books:
+    """The call in doubt and another one, of 7.00 on another card. An hour later."""
+    provider = remote.engine.provider
+    assert isinstance(provider, ScriptedProvider)
+    remote.sell_electronic("d", "100.00", "BRL", order="o", key="sell d")
+    provider.reply_with([Reply.read("lost_after")])
+    with pytest.raises(tallystick.InDoubt):
+        remote.reload("d", "7.00", key="other doubt")
+    provider.wait(3600)
+    return remote
+
+
+@pytest.mark.parametrize("changed", CANNOT_BE)
+def test_a_changed_call_stops_no_other_and_moves_nothing_by_what_it_says(two: tallystick.Books, changed: str) -> None:
+    change(two, f"UPDATE call SET {changed} WHERE key = 'doubt'")
+    receipts = two.recover()
+    assert [each.result for each in receipts] == ["applied", "in_doubt"]
+    assert "was changed in the database" in receipts[1].why
+    (open_call,) = two.stuck().calls
+    assert (open_call.amount, bool(two.waiting())) == (None, False)
+    with pytest.raises(Invalid, match="what it would move is not what its entries have set aside"):
+        two.resolve(open_call.row.id, "confirmed", reference="H-1", **WHO)
+    cards = [two.card(each) for each in ("c", "d")]
+    assert [(each.available.minor, each.in_doubt.minor) for each in cards] == [(10000, 700), (10700, 0)]
+
+
+@pytest.mark.parametrize("changed", ["asked = 'gone'", "note = 'gone'", "attempts = 9", "opened = 'gone'"])
+def test_a_person_ends_a_changed_call_that_moves_what_was_set_aside(two: tallystick.Books, changed: str) -> None:
+    change(two, f"UPDATE call SET {changed} WHERE key = 'doubt'")
+    call = next(each.row.id for each in two.stuck().calls if each.row.key == "doubt")
+    assert two.resolve(call, "confirmed", reference="H-1", **WHO).applied
+    assert (two.card("c").available.minor, two.card("c").in_doubt.minor) == (10700, 0)
+    assert found(two) & {"call_hash", "unreadable"}
+
+
+def test_a_call_of_which_the_end_cannot_be_read_is_said_so(remote: tallystick.Books) -> None:
+    remote.reload("c", "3.00", key="once")
+    change(remote, "UPDATE call SET outcome = 'gone' WHERE key = 'once'")
+    with pytest.raises(Invalid, match="was changed in the database and cannot be read"):
+        remote.reload("c", "3.00", key="once")
+
+
+@pytest.mark.parametrize("changed", ["args = 'gone'", "machine = 'nothing'", "entity = 'nobody'", "due = 'gone'"])
+@pytest.mark.parametrize("state", ["waiting", "refused", "parked"])
+def test_a_changed_command_that_cannot_be_read_is_laid_aside(books: tallystick.Books, changed: str, state: str) -> None:
+    change(books, f"UPDATE queue SET {changed}, state = '{state}' WHERE key = 'later'")
+    assert [each.row.key for each in books.stuck().queue] == ["later"]
+    assert [each.due for each in books.queue.waiting()] == [None] * (state == "waiting")
+    for tried in (lambda: books.queue.retry("later", **WHO), lambda: books.settle("p", "7.00", key="later", due=NOW)):
+        with pytest.raises(Invalid):
+            tried()
+    assert books.queue.dismiss("later", **WHO).state == "dismissed"
+    assert (bool(books.stuck()), "queue_hash" in found(books)) == (False, True)
+    assert books.payment("p").held.minor == 3000

@@ -112,6 +112,7 @@ FAULTS = [
     Fault("changed_is_tried_again", "engine/queue/rows.py", "    if is_changed(row):\n        raise", "    if row.key == '':\n        raise", CHANGED),
     Fault("changed_is_sealed_anew", "store/rows.py", "hash=CHANGED if is_changed(row) else None", "hash=None", CHANGED),
     Fault("changed_ends_with_its_entity", "engine/journal.py", "mine and not is_changed(row) and", "mine and", CHANGED),
+    Fault("changed_call_moves_what_it_says", "engine/engine.py", 'if row.state == "open" and is_changed(row):', "if row.state == '':", CHANGED),
     Fault("changed_call_is_made_again", "engine/steps.py", "again is not None and is_changed(again)", "False", CHANGED),
 ]
 # fmt: on

@@ -69,8 +69,10 @@ class OpenCall:
 
     @property
     def amount(self) -> Money | None:
-        """What the provider was asked for, if the verb has an amount."""
-        return Money(self.row.amount, self.row.currency) if self.row.amount is not None else None
+        """What the provider was asked for, if the verb has an amount, and nobody has changed the row."""
+        if is_changed(self.row) or self.row.amount is None:
+            return None
+        return Money(self.row.amount, self.row.currency)
 
 
 @attrs.frozen
@@ -284,10 +286,11 @@ def waiting(engine: Engine, *, now: datetime | None = None) -> Waiting:
 
 def _calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
     for row in reading.calls():
-        asked = datetime.fromisoformat(row.asked)
         if is_changed(row):
             yield OpenCall(row, CHANGED, None)
-        elif row.unclear:
+            continue
+        asked = datetime.fromisoformat(row.asked)
+        if row.unclear:
             yield OpenCall(row, row.note or "", None)
         elif now - asked > REACH:
             text = (

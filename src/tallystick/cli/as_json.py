@@ -25,7 +25,7 @@ from tallystick.engine.verify import Report as VerifyReport
 from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, EntryRow, QueueRow, stamp
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
@@ -110,7 +110,7 @@ def fed(of: Entry) -> Plain:
 
 
 def call(row: CallRow) -> Plain:
-    asked = row.amount
+    asked = None if is_changed(row) else row.amount
     return {
         "call": row.id,
         "verb": row.verb,

@@ -39,7 +39,7 @@ from tallystick.core.entity import CREATE, Ref
 from tallystick.definition.machine import Machines
 from tallystick.engine import owner, steps
 from tallystick.engine.balances import Balances, resolving
-from tallystick.engine.calls import ask_provider, by_hand, end_call, recovery
+from tallystick.engine.calls import ask_provider, by_hand, changed, end_call, recovery
 from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.pin_policy import PinPolicy, Pins
@@ -236,7 +236,7 @@ class Engine:
         if row.attempts or row.state != "open":
             return self._told(row.id)
         if is_changed(row):
-            return self._changed(row)
+            return changed.told(row)
         if row.secret and not secrets:
             raise Invalid(f"call {call} carries a secret, which is not stored: give it again")
         return self._send_again(row, secrets or {})
@@ -251,13 +251,16 @@ class Engine:
         closed call: "dismissed", once its late answer was dealt with.
 
         Raises:
-            NotFound: there is no such call.   Invalid: it is closed already, or `by` or `reason` is missing.
+            NotFound: there is no such call.
+            Invalid: it is closed already, `by` or `reason` is missing, or somebody has changed what it would move.
         """
         by_hand.named(by, reason)
         row = by_hand.call_named(self.store, call)
         if result == by_hand.DISMISSED:
             dismissed: Receipt = self._commits.one(end_call.dismissing(row.id, by=by, reason=reason))
             return dismissed
+        if row.state == "open" and is_changed(row):
+            self._commits.one(changed.checking(row))
         outcome = by_hand.outcome(row, result, reference=reference, amount=amount, number=number)
         return self._resolve(row.id, outcome, by=by, reason=reason)
 
@@ -304,13 +307,16 @@ class Engine:
         owner.check(self.store, self.provider)
         with self.store.reading() as reading:
             rows = reading.calls(asked_before=asked_before)
-            groups = grouped(reading, self.machines, [(row, row.refs) for row in rows], workers)
-        return side_by_side([map(self.recover_one, group) for group in groups], threads(workers, self.provider))
+            left_alone = [changed.told(row) for row in rows if is_changed(row)]
+            about = [(row, row.refs) for row in rows if not is_changed(row)]
+            groups = grouped(reading, self.machines, about, workers)
+        ended = side_by_side([map(self.recover_one, group) for group in groups], threads(workers, self.provider))
+        return [*ended, *left_alone]
 
     def recover_one(self, row: CallRow) -> Receipt:
         """End one open call, as `recover` does, however young it is."""
         if is_changed(row):
-            return self._changed(row)
+            return changed.told(row)
         found: Any = recovery.NEVER_SENT
         call = self._known(row)
         if row.attempts:
@@ -324,13 +330,6 @@ class Engine:
             case recovery.Wait(evidence, later):
                 receipt: Receipt = self._commits.one(end_call.noting(row.id, evidence, unclear=not later))
                 return receipt
-
-    def _changed(self, row: CallRow) -> Receipt:
-        """The receipt of a call whose row somebody has changed in the database. Nothing is done with it."""
-        why = (
-            f"call {row.id} was changed in the database; nothing is sent or looked up, and verify says what was changed"
-        )
-        return attrs.evolve(self._told(row.id), why=why)
 
     def _send_again(self, row: CallRow, secrets: Mapping[str, str], evidence: str = "") -> Receipt:
         """Send a call that is surely not done, unless somebody else has just done so."""

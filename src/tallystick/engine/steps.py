@@ -5,7 +5,6 @@ Each job works on what the job before it has left, so any number of jobs can sha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -23,7 +22,7 @@ from tallystick.engine import owner, parts, uniqueness
 from tallystick.engine.calls import in_doubt
 from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
-from tallystick.engine.keys import fingerprint, same_as_queued, seen_before
+from tallystick.engine.keys import fingerprint, kept_args, same_as_queued, seen_before
 from tallystick.engine.pin_policy import Pins
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
@@ -193,7 +192,7 @@ def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]
 def _by_provider(work: UnitOfWork, command: Command, flags: Mapping[str, str]) -> Mapping[str, object]:
     """The arguments with the flags that were left out: as the provider can, or as was decided when the key was new."""
     before = work.keyed.get(command.key) or work.queue.get(command.key)
-    decided = json.loads(before.args) if before is not None else {}
+    decided = kept_args(before) if before is not None else {}
     filled = {flag: decided.get(flag, ability in work.abilities) for flag, ability in flags.items()}
     return {**filled, **{name: value for name, value in command.args.items() if value is not None}}
 

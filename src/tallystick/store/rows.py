@@ -136,7 +136,11 @@ class CallRow:
     @property
     def refs(self) -> list[Ref]:
         """The entities that it is about: its card, and all that take part."""
-        return [(self.machine, self.entity), *((step[0], step[1]) for step in json.loads(self.steps))]
+        try:
+            steps = [(step[0], step[1]) for step in json.loads(self.steps)]
+        except (LookupError, TypeError, ValueError):  # somebody has changed it in the database
+            steps = []
+        return [(self.machine, self.entity), *steps]
 
     @property
     def amount(self) -> int | None:

@@ -46,7 +46,7 @@ class QueuedCommand:
     machine: str
     id: str
     command: str
-    due: datetime  # with a time zone
+    due: datetime | None  # with a time zone; None: somebody has changed it in the database
     attempts: int
     why: str
     follows: str | None  # the key of the command that queued it; None: a caller gave it a time
@@ -124,8 +124,11 @@ class Queue:
         with self._store.reading() as reading:
             rows = reading.queue(state="waiting")
         return [
-            QueuedCommand(row.key, row.machine, row.entity, row.command, datetime.fromisoformat(row.due), row.attempts,
-                          queue_rows.CHANGED if is_changed(row) else row.why or "", row.cause)
+            QueuedCommand(
+                row.key, row.machine, row.entity, row.command,
+                None if is_changed(row) else datetime.fromisoformat(row.due), row.attempts,
+                queue_rows.CHANGED if is_changed(row) else row.why or "", row.cause,
+            )
             for row in rows if machine in (None, row.machine) and id in (None, row.entity)
         ]  # fmt: skip
 
@@ -211,8 +214,8 @@ def next_try(clock: Callable[[], datetime], random: Random, attempts: int, patie
 
 
 def _about(row: QueueRow, do: Callable[..., object]) -> Job:
-    """A job about a queued command: its entity is locked."""
-    return Job(do, [(row.machine, row.entity)], [row.key])
+    """A job about a queued command: its entity is locked. Of one that somebody has changed, nobody knows the entity."""
+    return Job(do, [] if is_changed(row) else [(row.machine, row.entity)], [row.key])
 
 
 def _changed(row: QueueRow) -> Receipt:

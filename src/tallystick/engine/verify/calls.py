@@ -53,7 +53,7 @@ def _call(machines: Machines, row: CallRow, entries: list[CallEntry]) -> Wrong:
     if keys != {row.key}:
         yield "call_key", f"it is of the key {row.key!r}, its entries of {', '.join(sorted(map(repr, keys)))}"
     yield from _asked(row, opening.asked)
-    yield from _steps(machines, row, opening.asked)
+    yield from other_steps(machines, row, opening.asked)
     yield from _ended(row, opening)
     first, *_ = sorted(entries, key=_number)
     if row.opened != first.row.at:
@@ -105,7 +105,7 @@ def _asked(row: CallRow, asked: Sequence[CallEntry]) -> Wrong:
             yield "call_args", f"it asks for another {name} than its entries set aside{pair}"
 
 
-def _steps(machines: Machines, row: CallRow, asked: Sequence[CallEntry]) -> Wrong:
+def other_steps(machines: Machines, row: CallRow, asked: Sequence[CallEntry]) -> Wrong:
     """What the row says is set aside is what the entries have set aside, in their order."""
     steps = row.in_flight
     if len(steps) != len(asked):
