@@ -12,6 +12,7 @@ import pytest
 
 import tallystick
 from tallystick.errors import Invalid
+from tallystick.fleet.worker import Worker
 from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.store.sqlite import SqliteStore
 
@@ -154,6 +155,13 @@ def test_a_changed_call_stops_no_other_and_moves_nothing_by_what_it_says(two: ta
         two.resolve(open_call.row.id, "confirmed", reference="H-1", **WHO)
     cards = [two.card(each) for each in ("c", "d")]
     assert [(each.available.minor, each.in_doubt.minor) for each in cards] == [(10000, 700), (10700, 0)]
+
+
+@pytest.mark.parametrize("changed", ["machine = 'nothing'", "steps = 'gone'"])
+def test_nor_does_it_stop_a_worker(two: tallystick.Books, changed: str) -> None:
+    change(two, f"UPDATE call SET {changed} WHERE key = 'doubt'")
+    assert [each.result for each in Worker(two.engine).recover()] == ["applied"]
+    assert [each.row.key for each in two.stuck().calls] == ["doubt"]
 
 
 @pytest.mark.parametrize("changed", ["asked = 'gone'", "note = 'gone'", "attempts = 9", "opened = 'gone'"])

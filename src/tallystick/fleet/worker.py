@@ -36,7 +36,7 @@ from tallystick.engine.queue.side_by_side import Home, homes, threads
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid, StoreError
 from tallystick.fleet.leases import LEASE, Claim, Leases
-from tallystick.store.rows import CallRow, stamp
+from tallystick.store.rows import CallRow, is_changed, stamp
 
 LOG = logging.getLogger("tallystick.fleet")
 
@@ -186,7 +186,7 @@ class Worker:
             return []
         before = stamp(engine.now() - self._grace)
         with engine.store.reading() as reading:
-            rows = reading.calls(asked_before=before)
+            rows = [row for row in reading.calls(asked_before=before) if not is_changed(row)]  # those are a person's
         if rows:
             owner.check(engine.store, engine.provider)
         self._random.shuffle(rows)
