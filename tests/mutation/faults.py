@@ -71,7 +71,7 @@ FAULTS = [
     Fault("revision_stands_still", "core/resolve.py", "facts, accounts, entity.calls, entity.changing, entity.hash,", "entity.facts, accounts, entity.calls, entity.changing, entity.hash,", CORE + ENGINE),
     Fault("zero_postings", "core/resolve.py", "zip(row.lines, step.amounts, strict=True) if amount]", "zip(row.lines, step.amounts, strict=True)]", CORE + ENGINE),
     Fault("state_changes_when_asked", "core/resolve.py", "changing=row.name if row.changes else entity.changing,", "changing=entity.changing,", CORE + ENGINE),
-    Fault("follow_up_with_old_amounts", "core/resolve.py", "row, accounts, facts, args, state, outcome)\n        plan.then", "row, entity.accounts, facts, args, state, outcome)\n        plan.then", CORE + ENGINE),
+    Fault("follow_up_with_old_amounts", "core/resolve.py", "    _queue(plan, after, row, args, outcome)\n\n\ndef _queue(", "    _queue(plan, attrs.evolve(after, accounts=entity.accounts), row, args, outcome)\n\n\ndef _queue(", CORE + ENGINE),
     # engine: once, and never blindly
     Fault("failure_is_no", "engine/calls/ask_provider.py", 'return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider', 'return Outcome(Result.DECLINED, text=f"{type(error).__name__} in provider', ENGINE),
     Fault("blind_resend", "engine/engine.py", "        if row.attempts:\n            found =", "        if not row.id:\n            found =", ENGINE),
