@@ -23,6 +23,7 @@ from tallystick.definition import reader
 from tallystick.engine.verify import verify
 from tallystick.errors import CommitUnknown, Invalid, NotInTransaction, StoreBusy, StoreError
 from tallystick.store.open import open_store
+from tallystick.store.postgres.connections import Connection
 from tallystick.store.postgres.store import PostgresStore
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.store.protocol import Transaction
@@ -496,3 +497,26 @@ def test_the_feed_waits_for_who_began_before(url: str, store: PostgresStore, raw
     store.run(slow)
     with store.reading() as look:
         assert [each.entity for each in look.tail(cursor, 100)[0]] == ["slow", "quick"]
+
+
+def test_the_feed_of_books_that_another_server_has_numbered_says_so(
+    store: PostgresStore, raw: psycopg.Connection[Any]
+) -> None:
+    """A dump that was restored: its entries carry numbers of transactions that this server has not reached."""
+    raw.execute("SET session_replication_role = replica")
+    raw.execute("UPDATE entry SET xid = '999999999999' WHERE seq = 3")
+    with store.reading() as look, pytest.raises(StoreError, match="restored on another server"):
+        look.tail(None, 5)
+
+
+def test_connections_may_be_of_a_class_of_ones_own(url: str) -> None:
+    class Counted(Connection):
+        opened = 0
+
+        def __init__(self, *args: Any, **more: Any) -> None:
+            super().__init__(*args, **more)
+            Counted.opened += 1
+
+    with opened(url, connections=Counted) as store:
+        funded(store)
+    assert Counted.opened == 1, "it is used again"

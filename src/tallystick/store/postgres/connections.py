@@ -66,8 +66,8 @@ def _said_something(connection: Connection) -> bool:
 
 
 class Connections:
-    def __init__(self, address: Address, timeout: float) -> None:
-        self._address, self._timeout = address, timeout
+    def __init__(self, address: Address, timeout: float, factory: type[Connection]) -> None:
+        self._address, self._timeout, self._factory = address, timeout, factory
         self._begin()
 
     def _begin(self) -> None:
@@ -122,7 +122,7 @@ class Connections:
         given = psycopg.conninfo.conninfo_to_dict(self._address.conninfo)
         options = {name: value for name, value in options.items() if name not in given}
         try:
-            connection = Connection.connect(self._address.conninfo, autocommit=True, **options)
+            connection = self._factory.connect(self._address.conninfo, autocommit=True, **options)
             connection.adapters.register_dumper(int, Int8Dumper)  # else each size of a number prepares a statement anew
             connection.add_notice_handler(connection.hear)
             if self._address.prepare:

@@ -14,7 +14,7 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import CommitUnknown, Conflict, NotInTransaction
 from tallystick.store import schema
 from tallystick.store.connections import unwrapped
-from tallystick.store.postgres.connections import Connections, settings
+from tallystick.store.postgres.connections import Connection, Connections, settings
 from tallystick.store.postgres.failures import NOTHING, failure, sentence
 from tallystick.store.postgres.reading import PostgresReading, known
 from tallystick.store.postgres.schema import Schema
@@ -29,8 +29,17 @@ UNKNOWN = "whether it was written is not known; say it again with the same key"
 class PostgresStore:
     gapless = False  # what is undone leaves its numbers out
 
-    def __init__(self, url: str, *, busy_timeout: float = BUSY_TIMEOUT, partitions: int = 0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        partitions: int = 0,
+        connections: type[Connection] = Connection,
+    ) -> None:
         """`partitions`: into how many the journal is divided when it is made; 0 keeps it in one table.
+
+        `connections` is the class of the connections, such as one that traces or, in tests, one that fails.
 
         Raises:
             Invalid: the URL cannot be read.
@@ -40,7 +49,7 @@ class PostgresStore:
         self._partitions = partitions
         self._statements = Statements(self._address.schema)
         self._known = known(self._statements, Machines([]))
-        self._connections = Connections(self._address, busy_timeout)
+        self._connections = Connections(self._address, busy_timeout, connections)
         self._timeout = busy_timeout
         self._id: Any = None  # of the database, once it was asked for
         # Where sessions are shared, each transaction says for itself what a session of ours is told once.
