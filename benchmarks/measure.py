@@ -25,10 +25,12 @@ from benchmarks.profiling import Profile, profiled
 from benchmarks.rows import Row
 
 Work = Callable[[], int]  # what is timed; says how many operations that was
+Clock = Callable[[], float]
 Contestant = Callable[[], Work]  # makes ready for one round, before the clock starts
 MEMORY = Path("/dev/shm")  # where a commit costs nothing
-SECONDS = {"quick": 0.4, "usual": 6.0, "release": 20.0}  # for one row
+SECONDS = {"quick": 0.0, "usual": 4.0, "release": 20.0}  # for one row
 ROUNDS = 200  # at most
+PROFILED = 5  # rounds under the profiler
 
 
 class Absent(Exception):
@@ -90,25 +92,25 @@ class Run:
             yield Path(folder)
 
     def compare(
-        self, ours: Contestant, theirs: Contestant, *, waits: bool = False, profile: Contestant | None = None,
-        note: str = "", least: int = 5,
+        self, ours: Contestant, theirs: Contestant, *, waits: bool = False, clock: Clock | None = None,
+        profile: Contestant | None = None, note: str = "", least: int = 5,
     ) -> Result:  # fmt: skip
-        """Let both work in turns. `waits`: for a disk, a lock or a network.
+        """Let both work in turns. `waits`: for a disk, a lock or a network. `clock`: one of its own, in seconds.
 
         If the target is missed, `profile`, or else our part, is done once more under the profiler.
         """
-        clock = perf_counter if waits else process_time
-        pairs = in_turns(ours, theirs, clock=clock, seconds=SECONDS[self.size], least=3 if self.quick else least)
+        clock = clock or (perf_counter if waits else process_time)
+        pairs = in_turns(ours, theirs, clock=clock, seconds=SECONDS[self.size], least=2 if self.quick else least)
         values = [other / mine if self.row.faster else mine / other for mine, other in pairs]
         mine, other = statistics.median(pair[0] for pair in pairs), statistics.median(pair[1] for pair in pairs)
         result = Result(self.row, values, mine, other, note=note)
-        return self.explained(result, profile or ours)
+        return self.explained(result, profile or ours, perf_counter if waits else process_time)
 
-    def explained(self, result: Result, ours: Contestant) -> Result:
+    def explained(self, result: Result, ours: Contestant, clock: Clock = process_time) -> Result:
         """The result; if it misses its target, with the profile of our part."""
         if self.quick or result.met is not False:
             return result
-        return attrs.evolve(result, profile=profiled([ours() for _ in range(3)]))
+        return attrs.evolve(result, profile=profiled([ours() for _ in range(PROFILED)], clock))
 
     @property
     def quick(self) -> bool:
@@ -116,7 +118,7 @@ class Run:
 
 
 def in_turns(
-    ours: Contestant, theirs: Contestant, *, clock: Callable[[], float], seconds: float, least: int
+    ours: Contestant, theirs: Contestant, *, clock: Clock, seconds: float, least: int
 ) -> list[tuple[float, float]]:
     """What an operation took in each round, as (ours, theirs) in seconds; for about `seconds`, after a warm-up."""
     pairs: list[tuple[float, float]] = []
@@ -132,7 +134,7 @@ def in_turns(
     return pairs
 
 
-def _timed(contestant: Contestant, clock: Callable[[], float]) -> float:
+def _timed(contestant: Contestant, clock: Clock) -> float:
     work = contestant()
     gc.collect()
     begin = clock()

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from benchmarks.measure import Contestant, Run, Work
+from benchmarks.measure import Clock, Contestant, Run, Work
 from benchmarks.opponents.by_hand import Books
 from benchmarks.opponents.rules import Rules
 from tallystick import Engine, Money, load
@@ -62,19 +62,25 @@ def fill(engine: Engine, cards: int) -> None:
     applied(engine, commands)
 
 
-def slow(seconds: float) -> type[sqlite3.Connection]:
-    """Connections to a disk that takes so long for a sync: every COMMIT waits. 0: as the disk is."""
+class Disk:
+    """A made-up disk that takes so long for a sync: every COMMIT waits. Or it is only counted how often one would have.
 
-    class Slow(sqlite3.Connection):
-        waits = 0  # how many of them did
+    Counted, a wait is exactly as long as it is said to be, and nobody else on the machine makes it longer.
+    """
 
-        def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
-            if sql == "COMMIT":
-                Slow.waits += 1
-                time.sleep(seconds)
-            return super().execute(sql, *args)
+    def __init__(self, sync: float, *, counted: bool = False) -> None:
+        self.waits = 0
+        disk = self
 
-    return Slow if seconds else sqlite3.Connection
+        class Slow(sqlite3.Connection):
+            def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
+                if sql == "COMMIT":
+                    disk.waits += 1
+                    if not counted:
+                        time.sleep(sync)
+                return super().execute(sql, *args)
+
+        self.connections = Slow if sync else sqlite3.Connection
 
 
 @attrs.frozen
@@ -85,6 +91,7 @@ class Rivals:
     by_hand: Books
     cards: int
     keys: Iterator[int]
+    clock: Clock  # processor time, and the waits that were counted
 
     def key(self) -> str:
         return f"k{next(self.keys)}"
@@ -149,23 +156,27 @@ class Rivals:
 
 @contextmanager
 def rivals(
-    run: Run, cards: int, *, disk: bool = False, sync: float = 0.0, rules: Rules | None = None
+    run: Run, cards: int, *, disk: bool = False, sync: float = 0.0, counted: bool = False, rules: Rules | None = None
 ) -> Iterator[Rivals]:  # fmt: skip
     """Two copies of the same books, where a commit costs nothing, or on the disk, or with a `sync` of so many seconds.
 
     Both are verified in the end.
     """
-    connections, theirs = slow(sync), slow(sync)
+    mine, theirs = Disk(sync, counted=counted), Disk(sync, counted=counted)
+
+    def clock() -> float:
+        return time.process_time() + sync * (mine.waits + theirs.waits)
+
     with run.scratch(disk=disk) as scratch:
         made, copy = scratch / "ours.db", scratch / "theirs.db"
         with run.scratch() as fast:
             same_rows(fast, rules)
         make_books(made, cards)
         shutil.copy(made, copy)
-        engine = opened(made, connections)
-        with closing(engine.store), closing(Books(str(copy), connections=theirs, rules=rules)) as by_hand:
-            yield Rivals(engine, by_hand, cards, count())
-            assert not sync or (connections.waits and theirs.waits)  # type: ignore[attr-defined]  # both were slow
+        engine = opened(made, mine.connections)
+        with closing(engine.store), closing(Books(str(copy), connections=theirs.connections, rules=rules)) as by_hand:
+            yield Rivals(engine, by_hand, cards, count(), clock)
+            assert not sync or (mine.waits and theirs.waits)  # both were slow
             assert not verify(engine.machines, engine.store).findings
         with closing(opened(copy).store) as store:
             assert not verify(engine.machines, store).findings
