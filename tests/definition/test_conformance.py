@@ -22,6 +22,7 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.core.resolve import complete, create
+from tallystick.core.straight import straight
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines, to_transitions
 from tallystick.provider.protocol import Outcome, Result
@@ -225,10 +226,26 @@ def test_a_model_of_that_ecosystem_runs_on_it() -> None:
 
 
 def test_the_walk_would_notice() -> None:
-    """A guard turned round on one side, and the two part."""
+    """A guard turned round on one side, and the two part. The rows decide where the straight functions say nothing."""
     walk = Walk(MACHINES["payment"], seed=1)
     row = walk.machine.rows["settle_all"]
     fires = row.fires
     row.fires = lambda v, f, a, s: not fires(v, f, a, s)
+    walk.machine.straight.update(dict.fromkeys(walk.machine.table, lambda *_: None))
+    with pytest.raises(AssertionError):
+        walk.steps(STEPS)
+
+
+def test_the_walk_would_notice_a_wrong_straight_function() -> None:
+    walk = Walk(MACHINES["payment"], seed=1)
+    usual = straight(walk.machine, "authorized", "settle")
+
+    def wrong(*given: Any) -> Any:
+        step = usual(*given)
+        if step is not None:
+            step.after = {**step.after, "held": step.after["held"] + 1}
+        return step
+
+    walk.machine.straight["authorized", "settle"] = wrong
     with pytest.raises(AssertionError):
         walk.steps(STEPS)

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from core_world import MACHINES, PACKAGED, PAGES, changed
-from tallystick.definition import format, reader
+from tallystick.definition import format, passes, reader
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import Fault, Invalid, MachineError
@@ -169,7 +169,7 @@ def read(pages: dict[str, str]) -> Machines:
         return sound(text) if text in SOUND else format.parse(text, faults)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "parse", parse)
+        patch.setattr(passes, "parse", parse)
         return reader.read(pages)
 
 

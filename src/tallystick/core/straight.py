@@ -137,8 +137,8 @@ def _fire(machine: Machine, state: str, command: str, index: int, row: Row) -> I
         yield "    p = ()"
         for number, (source, target_) in enumerate(row.lines):
             yield f"    if x[{number}]: p += (new(Posting, ({source!r}, {target_!r}, x[{number}])),)"
-    version = machine.version
-    yield f"    return (Entity({machine.name!r}, id, {target!r}, revision, {version}, entity.currency, facts, accounts,"
+    version = f"revision, {machine.version!r}"
+    yield f"    return (Entity({machine.name!r}, id, {target!r}, {version}, entity.currency, facts, accounts,"
     yield "                   entity.calls, entity.changing, entity.hash),"
-    yield f"            Entry({machine.name!r}, id, revision, {version}, {row.name!r}, {command!r}, 'done', {state!r},"
+    yield f"            Entry({machine.name!r}, id, {version}, {row.name!r}, {command!r}, 'done', {state!r},"
     yield f"                  {target!r}, given, p, changed, accounts))"

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from tallystick.definition import format
+from tallystick.definition.files import cache_folder, write_whole
 from tallystick.definition.format import FileFaults, Located
 
 READER_VERSION = 2  # counts up when the reader becomes stricter in a way that the format does not show
@@ -23,7 +21,7 @@ READER_VERSION = 2  # counts up when the reader becomes stricter in a way that t
 
 def parse(text: str, faults: FileFaults) -> Located | None:
     """As `format.parse`, but from the cache if the same text was read before."""
-    folder = _folder()
+    folder = cache_folder()
     if folder is None:
         return format.parse(text, faults)
     path = folder / f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json"
@@ -33,34 +31,14 @@ def parse(text: str, faults: FileFaults) -> Located | None:
         pass
     page = format.parse(text, faults)
     if page is not None and not faults.found:
-        _write(path, json.dumps(_packed(page), separators=(",", ":")))
+        write_whole(path, json.dumps(_packed(page), separators=(",", ":")))
     return page
-
-
-def _folder() -> Path | None:
-    named = os.environ.get("TALLYSTICK_CACHE", "")
-    if named == "off":
-        return None
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(named) if named else Path(home) / "tallystick"
 
 
 @cache
 def _format() -> bytes:
     """The format of a page. If it has changed, every page is parsed anew."""
     return json.dumps([READER_VERSION, format.json_schema()], sort_keys=True).encode()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the file whole or not at all, because other processes may be reading it."""
-    part = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 # Every Located value of a page is kept as [line, column, exact, kind, value].

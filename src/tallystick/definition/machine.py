@@ -37,6 +37,7 @@ from tallystick.definition.expression import Expression, function
 if TYPE_CHECKING:
     import transitions
 
+Answers = Mapping[tuple[str, str], tuple[str, ...]]  # (state, command) → the rows of the table, by name
 Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
 
 
@@ -101,6 +102,10 @@ class Machine:
     straight: dict[tuple[str, str], Any] = attrs.field(init=False, factory=dict, repr=False)  # see `core.straight`
 
     def __attrs_post_init__(self) -> None:
+        self._derive(None)
+
+    def _derive(self, answers: Answers | None) -> None:
+        """What follows from it. `answers`: the names of the rows of the table, if that was made before."""
         put = object.__setattr__
         put(self, "start", next(state.name for state in self.states.values() if state.start))
         put(self, "rows", {name: _compiled(self, each) for name, each in self.transitions.items()})
@@ -110,7 +115,10 @@ class Machine:
         for pair, each in _refusals(self):
             refused |= {pair: (*refused.get(pair, ()), each)} if each.guard is not None else {}
         put(self, "refused", refused)
-        put(self, "table", _table(to_transitions(self)))
+        if answers is None:
+            put(self, "table", _table(to_transitions(self)))
+        else:
+            put(self, "table", {pair: tuple(self.rows[name] for name in names) for pair, names in answers.items()})
         alike = {pair for pair, rows in self.table.items() if any(row.transition.alike for row in rows)}
         put(self, "alike", frozenset(alike))
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
@@ -126,6 +134,15 @@ class Machine:
     def columns(self) -> tuple[str, ...]:
         """The accounts as stored: the declared ones and `in_doubt`."""
         return (*self.accounts, IN_DOUBT) if self.accounts else ()
+
+
+def restored(fields: Mapping[str, object], answers: Answers) -> Machine:
+    """A machine as it was before: all that its page says, and the names of the rows of its table."""
+    machine = object.__new__(Machine)
+    for name, value in {**fields, "straight": {}}.items():
+        object.__setattr__(machine, name, value)
+    machine._derive(answers)
+    return machine
 
 
 class Machines(Mapping[str, Machine]):

@@ -1,0 +1,117 @@
+"""What pages were compiled to when they were first read, kept as data beside the kept pages.
+
+The first reading checks every part of every page and makes the table from a real `transitions.Machine`. What came of
+it is written to the cache folder as JSON: values of `declared` and `expression`, and the names of the rows that answer
+each (state, command). It is found again under the digest of all pages together and of the files of this room, so a
+change of either is a first reading. Pages with a fault are never kept. A test compares what was kept with what is read
+anew.
+
+It is data, and no program: an expression's code is taken only if it consists of the tokens that the reader writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from tallystick.definition import declared, expression
+from tallystick.definition.files import cache_folder, write_whole
+from tallystick.definition.machine import Machine, Machines, restored
+
+Layers = Sequence[Mapping[str, str]]  # of pages by their file; a later one replaces pages of an earlier one
+_KINDS: Mapping[str, type[Any]] = {
+    each.__name__: each
+    for each in (
+        declared.State, declared.Fact, declared.Account, declared.Command, declared.Move, declared.Drive, declared.Ask,
+        declared.Then, declared.Transition, declared.RefusedOnPurpose, declared.Sum, declared.Invariant,
+        expression.Expression, expression.Type,
+    )
+}  # fmt: skip
+_INIT = {kind: tuple(each.name for each in attrs.fields(kind) if each.init) for kind in _KINDS.values()}
+_GIVEN = ("text", "file")  # of a machine: they stand in the pages themselves
+_MACHINE = tuple(each.name for each in attrs.fields(Machine) if each.init and each.name not in _GIVEN)
+_CODE = re.compile(
+    r"""(?:[vfa]\[(?='[^'\\\n]*'\])|\]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|\bo\.[a-z][a-z_]*\b|\d+"""
+    r"""|\b(?:s|and|or|not|in|None|True|False)\b|[-+<>=!(), ])+"""
+)
+
+
+def compiled(layers: Layers, read: Callable[[], Machines]) -> Machines:
+    """The machines of these pages: from what was kept, else as they are `read`, and kept for the next time."""
+    folder = cache_folder()
+    if folder is None:
+        return read()
+    path = folder / f"{_digest(layers)}.machines.json"
+    try:
+        return _unpacked(json.loads(path.read_text(encoding="utf-8")), layers)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        pass
+    machines = read()
+    write_whole(path, json.dumps([_packed_machine(each) for each in machines.all()], separators=(",", ":")))
+    return machines
+
+
+def _digest(layers: Layers) -> str:
+    """Of the pages, and of what reads them."""
+    room = Path(__file__).parent
+    files = [*room.glob("*.py"), room.parent / "provider/verbs.py", room.parent / "money.py"]
+    program = sorted((each.name, (found := each.stat()).st_size, found.st_mtime_ns) for each in files)
+    pages = [list(pages.items()) for pages in layers]
+    return hashlib.sha256(json.dumps([sys.version_info[:3], program, pages]).encode()).hexdigest()
+
+
+def _packed_machine(machine: Machine) -> list[Any]:
+    table = [[*pair, [row.name for row in rows]] for pair, rows in machine.table.items()]
+    return [machine.file, table, [_packed(getattr(machine, name)) for name in _MACHINE]]
+
+
+def _unpacked(kept: list[Any], layers: Layers) -> Machines:
+    if not isinstance(kept, list) or not kept:
+        raise ValueError("no machines are kept here")
+    texts = {file: text for pages in layers for file, text in pages.items()}
+    machines = []
+    for file, table, values in kept:
+        fields = dict(zip(_MACHINE, map(_value, values), strict=True))
+        answers = {(state, command): tuple(names) for state, command, names in table}
+        machines.append(restored({**fields, "file": file, "text": texts[file]}, answers))
+    return Machines(machines)
+
+
+# A tuple is kept as ["t", …], a mapping as ["d", key, value, …], names as ["f", …], any other value as [its class, …].
+
+
+def _packed(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, tuple):
+        return ["t", *map(_packed, value)]
+    if isinstance(value, frozenset):
+        return ["f", *sorted(value)]
+    if isinstance(value, Mapping):
+        return ["d", *(_packed(each) for pair in value.items() for each in pair)]
+    kind = type(value)
+    return [kind.__name__, *(_packed(getattr(value, name)) for name in _INIT[kind])]
+
+
+def _value(packed: Any) -> Any:
+    if type(packed) is not list:
+        return packed
+    kind = packed[0]
+    values = [_value(each) if type(each) is list else each for each in packed[1:]]
+    if kind == "t":
+        return tuple(values)
+    if kind == "d":
+        return dict(zip(values[::2], values[1::2], strict=True))
+    if kind == "f":
+        return frozenset(values)
+    made = _KINDS[kind](*values)
+    if kind == "Expression" and not _CODE.fullmatch(made.code):
+        raise ValueError(f"{made.code!r} is no code of an expression")
+    return made
