@@ -12,6 +12,7 @@ from tallystick import Books, Invalid, KeyReused, Money, NotFound, Refused
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Ended
 from tallystick.provider.local import LocalProvider
+from tallystick.provider.scripted import ScriptedProvider
 from tallystick.store.open import open_store
 
 SOON = datetime(2030, 1, 1, tzinfo=timezone.utc)
@@ -414,3 +415,20 @@ def test_a_key_may_be_as_long_as_a_key_may_be(books: Books, length: int) -> None
     assert books.refund_to_new("p", "5.00", "c3", key=f"f{key[1:]}").number
     books.replace("c1", "c4", key=f"m{key[1:]}")
     assert [books.card(id).available for id in ("c3", "c4")] == [brl("5.00"), brl("100.00")]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda dry: dry.run_due(), lambda dry: dry.recover(), lambda dry: dry.queue.withdraw("k", by="a", reason="r"),
+        lambda dry: dry.resolve("call", "declined", by="a", reason="r"), lambda dry: dry.send(None),
+        lambda dry: dry.reconcile(apply=True, by="a", reason="r"),
+        lambda dry: dry.adopt_provider(ScriptedProvider(), by="a", reason="r"),
+    ],
+)  # fmt: skip
+def test_what_gives_no_commands_of_its_own_is_not_done_when_one_asks(books: Books, verb: Callable[..., object]) -> None:
+    books.authorize("p", "c1", "5.00", order="o2", key="a")
+    books.settle("p", "5.00", key="s", due=datetime.now(timezone.utc) - timedelta(hours=1))
+    with pytest.raises(Invalid, match="nobody can ask what it would do; nothing was done"):
+        books.would(verb)
+    assert (books.payment("p").held, len(books.waiting().queue)) == (brl("5.00"), 1)

@@ -23,7 +23,7 @@ from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt, Refused
 from tallystick.engine.verify import Checkpoint, Progress, Report, keep, verify
-from tallystick.errors import KeyReused, NotFound
+from tallystick.errors import Invalid, KeyReused, NotFound
 from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ class BaseBooks:
         """Whether a whole verb would be taken now; if not, which of its steps says no, and why. Writes nothing.
 
         `books.would(lambda books: books.replace("card-1", "card-2", key="k"))`. A verb whose key was seen is done.
+
+        Raises:
+            Invalid: it is no verb that gives commands, such as `run_due` or `resolve`.
         """
         dry = copy.copy(self)
         dry._dry = True
@@ -98,6 +101,11 @@ class BaseBooks:
         except Refused as refused:
             return Answer(False, refused.receipt.state, refusal=refused.receipt.refusal)
         return Answer(True)
+
+    def _for_real(self, verb: str) -> None:
+        """Raises Invalid: this is no verb that can be asked about."""
+        if self._dry:
+            raise Invalid(f"{verb} gives no commands of its own, so nobody can ask what it would do; nothing was done")
 
     def history(self, machine: str, id: str) -> list[Entry]:
         """What happened to one entity, oldest first.
@@ -138,6 +146,7 @@ class BaseBooks:
         Raises:
             Invalid: `by` or `reason` is missing, they are its books already, or calls still wait for the former one.
         """
+        self._for_real("adopt_provider")
         return adopt(self.engine.store, provider, by=by, reason=reason, at=utc_now())
 
     def run_due(self, *, workers: int = 1) -> list[Receipt]:
@@ -145,11 +154,13 @@ class BaseBooks:
 
         With a remote provider, so many `workers` ask it side by side; commands of one card keep their order.
         """
+        self._for_real("run_due")
         return self.engine.run_due(workers=workers)
 
     @property
     def queue(self) -> Queue:
         """Commands that wait: list, withdraw, reschedule, retry or dismiss them."""
+        self._for_real("queue")
         return self.engine.queue
 
     def send(self, receipt: Receipt, *, pin: str | None = None) -> Receipt:
@@ -163,6 +174,7 @@ class BaseBooks:
             Invalid: it was rolled back, or a PIN is missing.
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
+        self._for_real("send")
         if receipt.call is None:
             return self.engine.queue.follow(receipt)
         sent = self.engine.send(receipt.call, {"pin": pin} if pin is not None else None)
@@ -170,6 +182,7 @@ class BaseBooks:
 
     def recover(self, grace: timedelta = GRACE, *, workers: int = 1) -> list[Receipt]:
         """End what is in doubt, as far as the provider's own record allows."""
+        self._for_real("recover")
         return self.engine.recover(grace, workers)
 
     def resolve(
@@ -186,6 +199,7 @@ class BaseBooks:
             NotFound: there is no such call.
             Invalid: it is closed already, or two begin so; `by` or `reason` is missing; what is named is another's.
         """
+        self._for_real("resolve")
         return self.engine.resolve(
             call, result, by=by, reason=reason, reference=reference, amount=amount, number=number
         )
@@ -201,6 +215,8 @@ class BaseBooks:
             NotFound: there is no such card.
             Invalid: it has no number yet, the provider has no record to read, or `by` or `reason` is missing.
         """
+        if apply:
+            self._for_real("reconcile(apply=True)")
         from tallystick.books.reconcile import reconcile
 
         return reconcile(self.engine, card, apply, by, reason)
