@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.measure import Result
-from benchmarks.table import cells, counted, number
+from benchmarks.table import cells, counted
 
 HEAD = ("row", "what", "against", "result", "middle half, rounds", "target", "", "ours", "theirs")
 TOP = 8  # functions of a profile
@@ -36,7 +36,7 @@ def page(results: Sequence[Result], where: Mapping[str, str]) -> str:
 
 def _said(each: Result) -> str:
     row = each.row
-    return f"{row.what}, against {row.against}: {number(each.value)} {row.unit}; the target is {row.target}."
+    return f"{row.what}, against {row.against}: {each.value:.4g} {row.unit}; the target is {row.target}."
 
 
 def _table(results: Sequence[Result]) -> str:

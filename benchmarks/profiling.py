@@ -18,6 +18,7 @@ import tallystick
 
 PACKAGE = Path(tallystick.__file__).parent
 TOP = 12
+GENERATED = "<attrs generated methods tallystick."
 BUILT_IN = (  # what a built-in's name contains → what it is counted as
     ("sqlite3", "SQLite"), ("psycopg", "PostgreSQL's driver"), ("json", "JSON"), ("c_make_encoder", "JSON"),
     ("encode_basestring", "JSON"), ("_hashlib", "hashing"), ("sha256", "hashing"), ("lock", "waiting for locks"),
@@ -62,6 +63,8 @@ def profiled(works: Sequence[Callable[[], object]], clock: Callable[[], float]) 
 
 
 def _kind(file: str, name: str) -> str:
+    if file.startswith(GENERATED):
+        return f"{file.removeprefix(GENERATED).partition('.')[0]} (ours)"
     if file.startswith(str(PACKAGE)):
         return f"{Path(file).relative_to(PACKAGE).parts[0].removesuffix('.py')} (ours)"
     if "/benchmarks/" in file:
@@ -73,6 +76,8 @@ def _kind(file: str, name: str) -> str:
 def _shown(file: str, line: int, name: str) -> str:
     if file == "~":
         return name.strip("<>").replace("built-in method ", "")
+    if file.startswith(GENERATED):
+        return f"{file.removeprefix(GENERATED).rstrip('>').replace('.', '/', 1)}.{name}, made by attrs"
     path = Path(file)
     where = path.relative_to(PACKAGE).as_posix() if path.is_relative_to(PACKAGE) else path.name
     return f"{where}: {name}"
