@@ -84,6 +84,11 @@ RUNS = [
         "The n-th call to the database fails, for n = 1, 2, 3 … until the operation succeeds.",
         "-m tallystick.testing.faults failing-database --calls 300 --json",
         "-m tallystick.testing.faults failing-database --calls all --json"),
+    Run("postgres", "Cut off from PostgreSQL",
+        "The same stories on a PostgreSQL. A line is cut before the server has what was said, or after it has done it; "
+        "a backend is ended; a client is killed. Run again, the story ends in the books of a run on SQLite.",
+        "-m tallystick.testing.faults postgres --trips 70 --json",
+        "-m tallystick.testing.faults postgres --trips 2000 --json"),
     Run("recoverers", "Recovered by two, and run while the clock jumps",
         "Two processes recover the same books at once; and the clock is set forward and back by up to ten years.",
         "-m tallystick.testing.faults recovery-races --races 40 --jumps 2 --json",

@@ -25,6 +25,7 @@ from tallystick.engine.queue.queue import LONGEST_WAIT
 from tallystick.engine.receipt import Command, Declined, GivenBack, InDoubt, Receipt, Refused, Unavailable
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider
+from tallystick.store.protocol import Store
 from tallystick.store.rows import stamp
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.file_provider import FileProvider
@@ -102,11 +103,12 @@ class StoryRun:
         self, story: Story, folder: Path, process: int = 0, *, points: KillPoints | None = None,
         connections: type[sqlite3.Connection] = sqlite3.Connection,
         tolerated: Callable[[BaseException], bool] = lambda error: False,
-        jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2,
+        jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2, store: Store | None = None,
     ) -> None:  # fmt: skip
         """`process`: how many processes there were before it. A `twin` does the same at the same time.
 
         `tolerated` says which errors do not end the run; `jumps` set the clock; `timeout` is for locks, in seconds.
+        `store`: instead of the file.
         """
         self.story = story
         self.clock = Clock(START + process * LIFE)
@@ -114,7 +116,7 @@ class StoryRun:
         self._jumps = jumps or iter(())
         ids = iter(range(1, 1 << 30))
         self.engine = _Engine(
-            story.machines, SqliteStore(folder / BOOKS, connections=connections, busy_timeout=timeout),
+            story.machines, store or SqliteStore(folder / BOOKS, connections=connections, busy_timeout=timeout),
             ProviderWithPoints(story.provider(folder / OTHER_BOOKS), points or KillPoints()),
             clock=self.clock, ids=lambda: f"call-{process}{twin}-{next(ids)}",
             random=Random(process),  # noqa: S311  # the same waits in every run

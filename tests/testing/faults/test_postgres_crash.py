@@ -1,0 +1,49 @@
+"""The crash harness on a real PostgreSQL: it finds nothing wrong with us, and it would find it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import psycopg
+import pytest
+
+from tallystick.store.postgres import store as postgres
+from tallystick.store.postgres.transaction import PostgresTransaction
+from tallystick.testing.faults.our_stories import stories
+from tallystick.testing.faults.postgres_crash import FAULTS, postgres_trips
+from tallystick.testing.faults.report import FaultReport
+from tallystick.testing.postgres_server import NoServer, shared_server
+
+pytestmark = pytest.mark.slow
+
+
+def disturbed(trips: int) -> FaultReport:
+    try:
+        shared_server()
+    except NoServer as error:
+        pytest.skip(str(error))
+    return postgres_trips(next(each for each in stories() if each.name == "answers that nobody wants"), trips)
+
+
+def test_disturbed_at_a_sample_of_trips_the_books_end_as_on_sqlite() -> None:
+    report = disturbed(10)
+    assert report.findings == []
+    assert {fault: report.figures[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 2)
+    assert report.figures["of these, CommitUnknown"] == 4  # both ways to cut the line at a COMMIT
+
+
+def test_a_sentence_that_is_not_true_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "UNKNOWN", "nothing was written")
+    assert any("the caller is told that nothing was written, but it was" in each for each in disturbed(5).findings)
+
+
+def test_a_commit_that_is_taken_for_done_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = PostgresTransaction.commit
+
+    def taken_for_done(self: Any) -> None:
+        with contextlib.suppress(psycopg.OperationalError):
+            commit(self)
+
+    monkeypatch.setattr(PostgresTransaction, "commit", taken_for_done)
+    assert any("COMMIT: cut before: it ends with NotFound" in each for each in disturbed(10).findings)
