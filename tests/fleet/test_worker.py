@@ -229,6 +229,21 @@ def test_while_a_call_is_on_its_way_nobody_takes_over_its_card(afar: Fleet) -> N
     assert remote(afar).settled("c0") == [100, 200]
 
 
+def test_a_call_that_was_opened_after_the_look_holds_up_the_card(afar: Fleet) -> None:
+    """Whoever opened it was killed, its lease ran out, and another had looked before."""
+    afar.cards = 1
+    keys = afar.ship(2)
+    worker = afar.worker()
+    claimed = worker._claimed(10, worker.engine.drain.due)
+    remote(afar).replies = {"c0": ["lost_before"]}
+    assert afar.books.queue.run(keys[0]).result.value == "in_doubt"
+    assert worker._done(claimed) == []
+    assert worker.drain() == []
+    afar.now += timedelta(seconds=61)
+    assert [each.key for each in [*worker.recover(), *worker.drain()]] == keys
+    assert remote(afar).settled("c0") == [100, 200]
+
+
 # In doubt
 
 

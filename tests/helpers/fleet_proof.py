@@ -40,6 +40,7 @@ SEED, LEASE, GRACE = 7, 3, 1
 # The sandbox answers as quickly as it can, and its record shows everything at once.
 CLUTCH = {
     "CLUTCH_ALLOW_PLAIN_HTTP": "yes", "CLUTCH_CARD_SETS": '{"gift": "GIFT"}', "CLUTCH_KEEPS_REMAINDER": "yes",
+    "CLUTCH_REPEAT_WITHIN": "86400",  # it does a request once, by its id: one that was sent twice needs no person
     "CLUTCH_RATE": "100000", "CLUTCH_BURST": "100000", "CLUTCH_SHARE_LIMITS": "no", "CLUTCH_QUIET_PERIOD": "2", "CLUTCH_LONGEST_WAIT": "0.6", "CLUTCH_POOL_TIMEOUT": "0.6", "CLUTCH_CONNECT_TIMEOUT": "0.6",
     "CLUTCH_BREAKER_FAILURES": "1000000", "CLUTCH_READ_PAUSE": "0.05",
 }  # fmt: skip

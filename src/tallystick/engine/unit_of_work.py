@@ -81,7 +81,7 @@ class UnitOfWork:
 
 
 # Asked inside a transaction, after its entities are locked; raises an Invalid if the job may not be done
-Guard = Callable[[Lookup], None]
+Guard = Callable[[UnitOfWork], None]
 
 
 @attrs.define
@@ -98,7 +98,7 @@ def guarded(job: Job, guard: Guard) -> Job:
     """The same job, done only if its guard has nothing against it."""
 
     def do(work: UnitOfWork) -> Any:
-        guard(work.books)
+        guard(work)
         return job.do(work)
 
     return attrs.evolve(job, do=do)

@@ -22,13 +22,13 @@ def explained(work: UnitOfWork, refusal: Refusal, decided: parts.Decided) -> Ref
 
 def open_calls(work: UnitOfWork, entity: Entity) -> list[OpenCall]:
     """The open calls that an entity takes part in. Each is about a card that the entity is, or links to."""
-    rows = {row.id: row for ref in _linked(work, entity.ref) for row in work.books.calls_on(*ref)}
+    rows = {row.id: row for ref in linked(work, entity.ref) for row in work.books.calls_on(*ref)}
     rows |= work.changes.calls
     found = sorted((row for row in rows.values() if row.state == "open"), key=lambda row: (row.opened, row.id))
     return [(row.id, row.verb) for row in found if entity.ref in row.refs]
 
 
-def _linked(work: UnitOfWork, ref: Ref) -> dict[Ref, None]:
+def linked(work: UnitOfWork, ref: Ref) -> dict[Ref, None]:
     """An entity and all that it links to, as far as they are loaded."""
     found, wanted = dict[Ref, None](), [ref]
     while wanted:

@@ -21,6 +21,7 @@ import attrs
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
+from tallystick.engine.calls import in_doubt
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.declared_order import in_declared_order
@@ -28,12 +29,20 @@ from tallystick.engine.queue.side_by_side import Home, by_homes, homes
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import Guard, Job, UnitOfWork, guarded
 from tallystick.errors import Invalid
-from tallystick.store.protocol import Reading, Store
+from tallystick.masks import quoted
+from tallystick.store.protocol import Lookup, Reading, Store
 from tallystick.store.rows import CallRow, QueueRow, is_changed, stamp
 
 
 class LeaseLost(Invalid):
     """Somebody else has taken over what this process was about to do. Nothing of it was done here."""
+
+
+class CallOpen(LeaseLost):
+    """A call of the card has been opened since it was listed. What comes next waits until that has ended."""
+
+
+Holding = Callable[[Lookup], None]  # whether the lease is still held; raises LeaseLost
 
 
 @attrs.frozen
@@ -106,11 +115,11 @@ class Drain:
 
     # What is done of it
 
-    def one_by_one(self, keys: Iterable[str], guard: Guard) -> Iterator[Receipt]:
+    def one_by_one(self, keys: Iterable[str], holding: Holding) -> Iterator[Receipt]:
         """Execute these, each with what follows it at once, until an answer is in doubt. For a remote provider.
 
         Raises:
-            LeaseLost: the guard says so. What was begun before has ended.
+            LeaseLost: it is not held any more, or a call of the card is open. What was begun before has ended.
         """
         left = deque(keys)
         while left:
@@ -118,25 +127,25 @@ class Drain:
                 row = reading.queued([key := left.popleft()]).get(key)
             if row is None or not self._is_ready(row, stamp(self._clock())):
                 continue
-            receipt = self._one(row, guard)
+            receipt = self._one(row, holding)
             yield receipt
             if receipt.result is Ended.IN_DOUBT:
                 return
             left.extendleft(reversed(receipt.follow_ups))
 
-    def together(self, groups: Sequence[tuple[Sequence[str], Guard]]) -> list[list[Receipt] | LeaseLost]:
+    def together(self, groups: Sequence[tuple[Sequence[str], Holding]]) -> list[list[Receipt] | LeaseLost]:
         """Execute groups in one transaction, each with what follows at once. For a local provider."""
         with self._store.reading() as reading:
             rows = reading.queued([key for keys, _ in groups for key in keys])
         jobs = []
-        for keys, guard in groups:
+        for keys, holding in groups:
             refs = [ref for key in keys if key in rows for ref in self._job(queue_rows.command_of(rows[key])).refs]
-            jobs.append(guarded(Job(partial(self._drained, keys=keys), refs, keys), guard))
+            jobs.append(guarded(Job(partial(self._drained, keys=keys), refs, keys), partial(_held, holding)))
         return self._commits.submit(jobs)
 
-    def _one(self, row: QueueRow, guard: Guard) -> Receipt:
+    def _one(self, row: QueueRow, holding: Holding) -> Receipt:
         try:
-            receipt = self._execute(queue_rows.command_of(row), guard)
+            receipt = self._execute(queue_rows.command_of(row), partial(_quiet, holding, (row.machine, row.entity)))
         except LeaseLost:
             raise
         except Invalid as error:
@@ -145,7 +154,7 @@ class Drain:
             put_off = Job(
                 partial(queue_rows.put_off, key=row.key, receipt=receipt), [(row.machine, row.entity)], [row.key]
             )
-            self._commits.one(guarded(put_off, guard))
+            self._commits.one(guarded(put_off, partial(_held, holding)))
         return receipt
 
     def _drained(self, work: UnitOfWork, keys: Sequence[str]) -> list[Receipt]:
@@ -170,6 +179,18 @@ class Drain:
     def _is_ready(self, row: QueueRow, now: str) -> bool:
         """Whether it is still to be done: somebody else may have done it, or put it off, since it was listed."""
         return row.state == "waiting" and row.due <= now and not is_changed(row)
+
+
+def _held(holding: Holding, work: UnitOfWork) -> None:
+    holding(work.books)
+
+
+def _quiet(holding: Holding, ref: Ref, work: UnitOfWork) -> None:
+    """The lease is held, and no call that may still end by itself is open on the card."""
+    holding(work.books)
+    for each in in_doubt.linked(work, ref):
+        if work.world[each].calls and any(map(_may_end, work.books.calls_on(*each))):
+            raise CallOpen(f"a call of {each[0]} {quoted(each[1])} is open since it was listed")
 
 
 def _may_end(row: CallRow) -> bool:
