@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 
 from tallystick.store.postgres import store as postgres
 from tallystick.store.postgres.transaction import PostgresTransaction
+from tallystick.testing.faults.__main__ import main
 from tallystick.testing.faults.our_stories import stories
 from tallystick.testing.faults.postgres_crash import FAULTS, postgres_trips
 from tallystick.testing.faults.report import FaultReport
@@ -18,11 +20,15 @@ from tallystick.testing.postgres_server import NoServer, shared_server
 pytestmark = pytest.mark.slow
 
 
-def disturbed(trips: int) -> FaultReport:
+@pytest.fixture(autouse=True)
+def _there_is_a_server() -> None:
     try:
         shared_server()
     except NoServer as error:
         pytest.skip(str(error))
+
+
+def disturbed(trips: int) -> FaultReport:
     return postgres_trips(next(each for each in stories() if each.name == "answers that nobody wants"), trips)
 
 
@@ -31,6 +37,13 @@ def test_disturbed_at_a_sample_of_trips_the_books_end_as_on_sqlite() -> None:
     assert report.findings == []
     assert {fault: report.figures[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 2)
     assert report.figures["of these, CommitUnknown"] == 4  # both ways to cut the line at a COMMIT
+
+
+def test_the_command_prints_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["postgres", "--trips", "1", "--story", "answers that nobody wants", "--json"]
+    assert main(arguments) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["findings"], said["disturbed trips"]) == ([], len(FAULTS))
 
 
 def test_a_sentence_that_is_not_true_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

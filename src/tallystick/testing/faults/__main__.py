@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,22 @@ from tallystick.testing.faults.story import Story
 from tallystick.testing.faults.torn_log import torn_logs
 from tallystick.testing.faults.verb_sweep import verb_sweep
 
+
+def _postgres(story: Story, trips: int | None, progress: Progress) -> FaultReport:
+    from tallystick.testing.faults.postgres_crash import OF_A_FILE, postgres_trips  # psycopg may be missing
+
+    if story.name in OF_A_FILE:
+        return FaultReport(Counter({"stories of a file, left out": 1}))
+    return postgres_trips(story, trips, progress)
+
+
 # What is done to our machines' own stories, the option that says how often, and its default.
 # fmt: off
 FAULTS: Mapping[str, tuple[Callable[[Story, int | None, Progress], FaultReport], str, int, str]] = {
     "crash":            (crash_points,   "points", 300, "Kill processes at points of stories."),
     "torn-log":         (torn_logs,      "tears",  500, "Tear SQLite's log under stories."),
     "failing-database": (failing_calls,  "calls",  400, "Let the database fail at calls of stories."),
+    "postgres":         (_postgres,      "trips",   70, "Cut lines to a PostgreSQL, end backends, kill clients."),
     "recovery-races":   (recovery_races, "races",   60, "Let two recover at once, and the clock jump, under stories."),
 }
 # fmt: on

@@ -35,6 +35,7 @@ from tallystick.testing.store_rows import rows_of
 
 NOTHING = "nothing was written"
 PATIENCE = 10.0  # seconds to wait for a lock of a backend that is about to end
+OF_A_FILE = ("opened", "with the order")  # stories of ours that make the file's tables, or join its connection
 FAULTS = ("cut before", "cut after", "backend ended", "client killed before", "client killed after")
 
 
