@@ -18,7 +18,7 @@ class Fault(NamedTuple):
 
 GUARDS = ("definition/test_expression.py", "core/test_decide.py")
 CORE = ("core/test_decide.py", "core/test_straight.py", "core/test_properties.py")
-STRAIGHT = ("core/test_straight.py",)
+STRAIGHT = ("core/test_decide.py", "core/test_straight.py")
 ENGINE = ("engine/test_engine.py", "books/test_books.py")
 TOLD = ("engine/test_balances.py",)
 LATE = ("engine/test_late_answers.py",)
