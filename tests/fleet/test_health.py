@@ -102,18 +102,20 @@ def test_each_event_is_a_line_of_json_without_card_numbers() -> None:
         log.info(
             "command not done", extra={"id": NUMBER, "key": "o-1/ship", "why": f"card {NUMBER} is away", "count": 3}
         )
+        log.info("serving", extra={"url": "http://127.0.0.1:46721"})
         log.debug("not heard")
         try:
             raise ValueError(NUMBER)
         except ValueError as error:
             log.error("failed", exc_info=error)
     log.error("not heard any more")
-    first, second = map(json.loads, stream.getvalue().splitlines())
+    first, serving, second = map(json.loads, stream.getvalue().splitlines())
     assert first.pop("at").endswith("Z")
     assert first == {
         "level": "info", "event": "command not done", "id": "…7890", "key": "o-1/ship", "why": "card … is away",
         "count": 3,
     }  # fmt: skip
+    assert serving["url"] == "http://127.0.0.1:46721", "an address is no card number"
     assert "ValueError: …" in second["error"]
     assert NUMBER not in stream.getvalue()
 

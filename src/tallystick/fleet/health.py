@@ -25,7 +25,16 @@ from tallystick.masks import masked, redacted
 from tallystick.store.rows import stamp
 
 STALLED = 300.0  # seconds without progress: longer than any one call may take
-NAMES = ("key", "id", "machine", "command", "call", "worker", "leases")  # in the log as they are, unless like a number
+NAMES = (
+    "key",
+    "id",
+    "machine",
+    "command",
+    "call",
+    "worker",
+    "leases",
+    "url",
+)  # in the log as they are, unless like a number
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 # The pages
