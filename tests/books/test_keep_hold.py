@@ -33,6 +33,7 @@ class Changeable:
     name: str = "local"
     local: bool = True
     perform = LocalProvider.perform
+    confirm = LocalProvider.confirm
     look_up = LocalProvider.look_up
     number = staticmethod(lambda: "6006490000000281")
 

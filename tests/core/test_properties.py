@@ -320,7 +320,8 @@ def test_to_decide_changes_nothing_and_always_says_the_same(story: list[Line], l
 
 
 def test_stories_reach_far_enough() -> None:
-    """Told at random, every transition happens but those that need another form or kind of card, or a second replacement."""
+    """Told at random, every transition happens but those that need another form or kind of card, a second replacement, or
+    the replacement of a card of which orders hold all."""
     random, seen = Random(7), set[tuple[str, str]]()
     wanted = {
         (name, transition)
@@ -335,6 +336,9 @@ def test_stories_reach_far_enough() -> None:
         ("replacement", "replace_physical"),
         ("replacement", "replace_in_use"),
         ("replacement", "replace_nothing"),
+        ("replacement", "replace_held"),
+        ("replacement", "issue_nothing"),
+        ("gift_card", "move_later"),
         ("replacement", "activate_physical"),
     }
     for _ in range(5000):

@@ -35,11 +35,17 @@ from tallystick.store.rows import CallRow, QueueRow, is_changed, stamp
 
 
 class LeaseLost(Invalid):
-    """Somebody else has taken over what this process was about to do. Nothing of it was done here."""
+    """Somebody else has taken over what this process was about to do. Nothing moved here; the keys stay good.
+
+    A worker hears it and goes on with the next group. HTTP 409.
+    """
 
 
 class CallOpen(LeaseLost):
-    """A call of the card has been opened since it was listed. What comes next waits until that has ended."""
+    """A call of the card has been opened since it was listed. Nothing moved; the key is taken up once that has ended.
+
+    HTTP 409.
+    """
 
 
 Holding = Callable[[Lookup], None]  # whether the lease is still held; raises LeaseLost
