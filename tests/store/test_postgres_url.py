@@ -80,3 +80,8 @@ def test_a_server_that_is_not_there_is_named_in_one_sentence() -> None:
         store.load("anything")
     assert SECRET not in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_an_option_that_there_is_not_is_named() -> None:
+    with pytest.raises(Invalid, match=r"'shema' is no option of a PostgreSQL URL. Did you mean 'schema'\?"):
+        address("postgresql://db/books?shema=cards")

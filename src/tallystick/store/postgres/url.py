@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import attrs
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
-from tallystick.errors import Invalid
+from tallystick.errors import Invalid, nearest
 
 SCHEMA = "tallystick"
 OURS = ("schema", "prepare")
@@ -42,6 +43,7 @@ def address(url: str) -> Address:
     try:
         parts = urlsplit(url)
         given = [each.partition("=") for each in parts.query.split("&") if each]
+        _check_options(parts.query, [name for name, _, _ in given])
         ours = {name: unquote(value) for name, _, value in given if name in OURS}
         theirs = "&".join("".join(each) for each in given if each[0] not in OURS)
         conninfo = _joined(parts.netloc + parts.path, theirs)
@@ -64,6 +66,13 @@ def address(url: str) -> Address:
 
 def _joined(place: str, parameters: str) -> str:
     return f"postgresql://{place}{'?' if parameters else ''}{parameters}"
+
+
+def _check_options(query: str, names: list[str]) -> None:
+    known = [*OURS, *(each.keyword.decode() for each in Conninfo.get_defaults())]
+    for name in names:  # with an @, or other characters, it may be a part of a password
+        if name not in known and "@" not in query and re.fullmatch("[a-z_]+", name):
+            raise Invalid(f"{name!r:.60} is no option of a PostgreSQL URL.{nearest(name, known)}")
 
 
 _ENCODED = "write special characters of a user, password or database as %XX, such as %40 for @"
