@@ -50,6 +50,15 @@ OF_A_FILE = frozenset({
     "test_what_was_changed_in_calls_queue_and_pages_is_found[unreadable-30]",
     "test_what_was_changed_in_calls_queue_and_pages_is_found[unreadable-38]",
     "test_a_queued_command_that_was_changed_by_hand_is_left_alone[UPDATE queue SET args = 'gone' WHERE key = 'later']",
+    "test_a_changed_call_stops_no_other_and_moves_nothing_by_what_it_says[steps = 'gone']",
+    "test_a_changed_call_stops_no_other_and_moves_nothing_by_what_it_says[args = 'gone']",
+    "test_nor_does_it_stop_a_worker[steps = 'gone']",
+    "test_a_changed_command_that_cannot_be_read_is_laid_aside[waiting-args = 'gone']",
+    "test_a_changed_command_that_cannot_be_read_is_laid_aside[refused-args = 'gone']",
+    "test_a_changed_command_that_cannot_be_read_is_laid_aside[parked-args = 'gone']",
+    # numbers may be missing from its journal; its rows come in larger portions than these books have
+    "test_what_was_tampered_with_is_found[missing-12]", "test_memory_does_not_grow_with_the_books",
+    "test_a_journal_that_has_no_order_any_more_is_said",  # it puts a store of its own in place of this
     # other pages under the names and versions that the template has
     "test_a_hold_that_no_payment_has_asked_for_is_found",
 })  # fmt: skip

@@ -28,6 +28,8 @@ def sell(shop: Shop, order: str, customer: str, amount: int, form: str, token: s
     with shop.write() as session:
         if session.get(SoldCard, card) is None:
             state = "to_scan" if form == "physical" else "open"
+            if session.get(Order, order) is None:
+                session.add(checkout.new_order(order, customer, [amount], token))
             session.add(SoldCard(id=card, order_id=order, form=form, amount=amount, state=state))
     return checkout.place(shop, order, customer, [amount], token=token)
 

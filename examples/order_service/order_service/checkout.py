@@ -48,7 +48,7 @@ def place(
     """
     with shop.write() as session:
         if session.get(Order, order) is None:
-            session.add(_order(order, customer, prices, token, currency))
+            session.add(new_order(order, customer, prices, token, currency))
     return pay(shop, order, cards, token=token, number=1)
 
 
@@ -84,7 +84,7 @@ def buy_at_once(
     id, gift, receipt = f"{order}/pay-1", _card(shop, card), None
     with shop.write() as session:
         if session.get(Order, order) is None:
-            made = _order(order, customer, prices, token, currency)
+            made = new_order(order, customer, prices, token, currency)
             session.add(made)
             part = min(made.total, shop.books.card(gift).available.minor)
             begun = _checkout(shop, id, made, [[gift, part]] if part else [], made.total - part, token, one_step=True)
@@ -122,7 +122,7 @@ def _card(shop: Shop, typed: Typed) -> str:
     return found.id
 
 
-def _order(order: str, customer: str, prices: Sequence[int], token: str | None, currency: str) -> Order:
+def new_order(order: str, customer: str, prices: Sequence[int], token: str | None, currency: str = "USD") -> Order:
     lines = [Line(id=f"{order}-{number}", sku=f"sku-{price}", price=price) for number, price in enumerate(prices, 1)]
     return Order(id=order, customer=customer, currency=currency, token=token, state="paying", lines=lines)
 

@@ -1,4 +1,7 @@
-"""The service's tables and tallystick's books in one SQLite file, so that one transaction can write both."""
+"""The service's tables and tallystick's books in one database, so that one transaction can write both.
+
+That is a SQLite file in the shop's folder, or a PostgreSQL whose URL is given.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,15 @@ import tallystick
 from order_service.credit_card import CreditCards
 from order_service.models import Base
 from tallystick import Books
+
+# What begins a transaction that writes, or one that only reads. One writes at a time, on PostgreSQL too. So what the
+# service has read in a transaction stays as it was, without a lock for each row; a busier shop would lock its orders.
+BEGIN = {
+    ("sqlite", True): "BEGIN IMMEDIATE",  # SQLite's default asks for the lock later, when it may be too late
+    ("sqlite", False): "BEGIN",
+    ("postgresql", True): "SELECT pg_advisory_xact_lock(hashtext('order_service'))",
+    ("postgresql", False): "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+}
 
 LEASE = 10.0  # seconds that a checkout is left to the process that began it: longer than a customer waits
 
@@ -42,7 +54,7 @@ class Shop:
     def read(self) -> Iterator[Session]:
         """A look at how things stand, in nobody's way."""
         with self.sessions() as session:
-            session.connection(execution_options={"begin": "BEGIN"})
+            session.connection(execution_options={"writes": False})
             yield session
 
     def mail(self, **what: Any) -> None:
@@ -64,22 +76,32 @@ class Shop:
 def open_shop(folder: Path, provider: Any = None, *, lease: float | None = None) -> Shop:
     """Open the shop that is kept in a folder; it is made if it is not there yet.
 
-    The provider is that of TALLYSTICK_PROVIDER in the environment, or local.
+    The provider is that of TALLYSTICK_PROVIDER in the environment, or local. The database is that of
+    ORDER_SERVICE_STORE, such as postgresql://…, or a file in the folder.
     """
-    file = folder / "shop.db"
-    engine = create_engine(f"sqlite:///{file}", connect_args={"timeout": 30})
-    event.listen(engine, "connect", _leave_transactions_to_us)
-    event.listen(engine, "begin", _begin)
+    store = os.environ.get("ORDER_SERVICE_STORE", f"sqlite:///{folder / 'shop.db'}")
+    engine = _engine(store)
     books = tallystick.open(
-        f"sqlite:///{file}",
+        store,
         provider=provider or os.environ.get("TALLYSTICK_PROVIDER", "local"),
         on_pin=lambda card, pin: shop.mail(card=card, pin=pin),  # also when a worker draws a card: nobody keeps it
     )
-    Base.metadata.create_all(engine)
+    with engine.begin() as connection:  # one process after the other
+        Base.metadata.create_all(connection)
     credit = CreditCards(folder / "credit_cards.db")
     seconds = float(os.environ.get("ORDER_SERVICE_LEASE", LEASE)) if lease is None else lease
     shop = Shop(books, credit, folder / "mail.jsonl", sessionmaker(engine, expire_on_commit=False), seconds)
     return shop
+
+
+def _engine(store: str) -> Engine:
+    if store.startswith("sqlite:"):
+        engine = create_engine(store, connect_args={"timeout": 30})
+        event.listen(engine, "connect", _leave_transactions_to_us)
+    else:
+        engine = create_engine(store.replace("postgresql://", "postgresql+psycopg://", 1))
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _leave_transactions_to_us(connection: Any, _: object) -> None:
@@ -87,8 +109,8 @@ def _leave_transactions_to_us(connection: Any, _: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    """SQLite's own default reads first and asks for the lock later, when it may be too late."""
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN IMMEDIATE"))
+    writes = connection.get_execution_options().get("writes", True)
+    connection.exec_driver_sql(BEGIN[connection.dialect.name, writes])
 
 
 def later(work: Any, why: str) -> None:

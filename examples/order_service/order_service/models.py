@@ -7,14 +7,16 @@ units of the order's currency. No card number and no PIN stands here: the books 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey
+from sqlalchemy import JSON, BigInteger, ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class Base(DeclarativeBase):
     """All of these."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {int: BigInteger}
 
 
 class Work:
