@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 import tallystick
 from tallystick.books.books import Books
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.money import parse, to_text
 from tallystick.store.protocol import Reading
 

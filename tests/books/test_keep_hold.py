@@ -12,7 +12,7 @@ import pytest
 import tallystick
 from tallystick import Money
 from tallystick.books.books import Books
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.engine.receipt import Ended
 from tallystick.errors import KeyReused
 from tallystick.provider.local import LocalProvider

@@ -117,7 +117,7 @@ def test_the_server_is_stopped_and_the_environment_is_as_it_was(
     import httpx2
 
     import tallystick
-    from tallystick.cli.demo_story import story
+    from tallystick.cli.commands.demo_story import story
 
     monkeypatch.setenv("no_proxy", "example.org")
     before = dict(os.environ)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.cli.json_lines import RESULTS, Summary, parse, run_lines
+from tallystick.cli.commands.json_lines import RESULTS, Summary, parse, run_lines
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.verify import verify

@@ -438,6 +438,6 @@ def test_the_sandbox_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_help_is_quick() -> None:
     """Nothing heavy is loaded before a command runs."""
     heavy = "sqlite3 httpcore2 uvicorn starlette rich tallystick.engine.engine tallystick.definition.reader"
-    check = f"import sys, tallystick.cli.provider; print([name for name in {heavy.split()!r} if name in sys.modules])"
+    check = f"import sys, tallystick.cli.commands.provider; print([name for name in {heavy.split()!r} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, env={**os.environ})
     assert run.stdout.strip() == "[]"

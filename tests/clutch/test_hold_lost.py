@@ -10,7 +10,7 @@ from clutch_world import World
 from tallystick.books.books import Books
 from tallystick.books.differences import DifferenceCode
 from tallystick.books.reconcile import reconcile
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import Invalid

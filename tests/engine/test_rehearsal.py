@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.cli.main import main
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine

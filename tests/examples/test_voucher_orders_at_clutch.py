@@ -11,7 +11,7 @@ import pytest
 
 import tallystick
 from clutch_world import World
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
 from voucher_data import EXAMPLE
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import click
 
-from tallystick.cli.checking import check, diff
-from tallystick.cli.checkout import checkout
-from tallystick.cli.feed import tail
-from tallystick.cli.fleet import worker
-from tallystick.cli.looking import history, may, show, verify
-from tallystick.cli.machines import diagram, machines, schema
-from tallystick.cli.provider import adopt, balance, reconcile, sandbox
-from tallystick.cli.running import due, recover, resolve, run
-from tallystick.cli.starting import demo, init, key
-from tallystick.cli.testing import fuzz, simulate
-from tallystick.cli.waiting import holds, stuck, waiting
+from tallystick.cli.commands.checking import check, diff
+from tallystick.cli.commands.checkout import checkout
+from tallystick.cli.commands.feed import tail
+from tallystick.cli.commands.fleet import worker
+from tallystick.cli.commands.looking import history, may, show, verify
+from tallystick.cli.commands.machines import diagram, machines, schema
+from tallystick.cli.commands.provider import adopt, balance, reconcile, sandbox
+from tallystick.cli.commands.running import due, recover, resolve, run
+from tallystick.cli.commands.starting import demo, init, key
+from tallystick.cli.commands.testing import fuzz, simulate
+from tallystick.cli.commands.waiting import holds, stuck, waiting
 from tallystick.errors import TallystickError
 from tallystick.masks import redacted
 

@@ -11,7 +11,7 @@ from tallystick.check.finding import Finding
 from tallystick.check.model import explore as explore_module
 from tallystick.check.model import liveness
 from tallystick.check.model.explore import explore
-from tallystick.cli.json_lines import Summary, run_lines
+from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine

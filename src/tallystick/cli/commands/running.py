@@ -30,7 +30,8 @@ def run(ctx: click.Context, file: str, strict: bool, pins: str | None, books: Bo
     a refusal is a normal answer. The summary goes to stderr, with --json as JSON. With --provider scripted it is a
     rehearsal: lines may say what the provider replies, and the books are verified at the end.
     """
-    from tallystick.cli import as_tables, json_lines
+    from tallystick.cli import as_tables
+    from tallystick.cli.commands import json_lines
 
     summary = json_lines.Summary()
     with click.open_file(file, "rb") as source, books.opened(make=True) as engine, as_tables.progress(source) as lines:

@@ -24,7 +24,7 @@ def demo(ctx: click.Context, postgres: bool, json_out: bool) -> None:
     """Tell the story of some cards, on books that are deleted afterwards."""
     import tallystick
     from tallystick.cli import as_json, as_tables
-    from tallystick.cli.demo_story import story, table
+    from tallystick.cli.commands.demo_story import story, table
     from tallystick.definition.reader import packaged_folder
 
     pages = packaged_folder()  # the story is about these, whatever else is set
