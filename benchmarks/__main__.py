@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import machine, measure, page, table
 from benchmarks.rows import Row, rows
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs/explanation"
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed or was not measured")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw the plot there")
-    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its plot; takes a whole run")
+    parser.add_argument("--docs", action="store_true", help="write the page in docs/ and its plot; takes a whole run")
     parser.add_argument("--folder", metavar="DIR", help="on the disk that is measured")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_const", dest="size", const="quick", help="does every row run? a minute")

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md, as a run writes it."""
+"""docs/explanation/benchmarks.md, as a run writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What an order costs: bytes in the database, and time of a processor. Writes the measured table of docs/scaling.md.
+"""What an order costs: bytes in the database, and time of a processor.
+
+Writes the measured table of docs/explanation/scaling.md.
 
     python -m benchmarks.scaling [--folder WHERE] [--orders 2000]
 
@@ -26,7 +28,7 @@ from benchmarks.machine import _processor, synced
 from tallystick.books.async_books import AsyncBooks
 from tallystick.provider.scripted import ScriptedProvider
 
-PAGE = Path(__file__).resolve().parents[1] / "docs/scaling.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/scaling.md"
 CALLERS = 512
 Deed = Callable[[AsyncBooks, int], Awaitable[object]]
 

@@ -1,11 +1,11 @@
-"""Gather the evidence: run every proof, print what each counted, and write docs/evidence.md.
+"""Gather the evidence: run every proof, print what each counted, and write docs/explanation/evidence.md.
 
     python docs/evidence.py                      # as on every CI run; exit code 1 if anything is found
-    python docs/evidence.py --release --write    # as before a release: hours; docs/evidence.md is made of it
+    python docs/evidence.py --release --write    # as before a release: hours; the page is made of it
     python docs/evidence.py --only crash torn
 
 Each run is a command of its own that prints its figures as one line of JSON and ends with 1 if it found anything.
-This page adds nothing to them: what stands in docs/evidence.md was printed by the runs.
+This page adds nothing to them: what stands in docs/explanation/evidence.md was printed by the runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import attrs
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs/evidence.md"
+PAGE = ROOT / "docs/explanation/evidence.md"
 CORES = os.cpu_count() or 1
 
 
@@ -172,7 +172,7 @@ def _section(done: Done) -> str:
 def main() -> int:
     options = argparse.ArgumentParser(description="Run every proof and print what each counted.")
     options.add_argument("--release", action="store_true", help="at the size of a release: hours")
-    options.add_argument("--write", action="store_true", help="write docs/evidence.md")
+    options.add_argument("--write", action="store_true", help="write docs/explanation/evidence.md")
     options.add_argument("--only", nargs="+", choices=[run.name for run in RUNS], default=[])
     given = options.parse_args()
     wanted = [(run, run.release if given.release or (given.only and not run.ci) else run.ci) for run in RUNS

@@ -45,7 +45,9 @@ def test_the_readme_example_runs_and_says_what_it_promises(tmp_path: Path) -> No
 
 
 def test_the_machine_in_the_docs_is_a_machine(tmp_path: Path) -> None:
-    (page,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/machines.md").read_text(encoding="utf-8"), re.DOTALL)
+    (page,) = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs/reference/definition.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     (tmp_path / "locker.yaml").write_text(page, encoding="utf-8")
     machine = tallystick.load(tmp_path)["locker"]
     assert all(
@@ -98,7 +100,7 @@ def names_in(node: ast.AST) -> set[str]:
 
 def test_the_call_tree_in_the_docs_is_that_of_the_code() -> None:
     """Every line names a function, and its parent calls it: by its own name, or by the one that it has there (`as`)."""
-    page = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/how-it-works.md").read_text(encoding="utf-8")
     (tree,) = re.findall(r"<!-- tree -->\n```\n(.*?)```", page, re.DOTALL)
     way: list[tuple[int, str, ast.AST]] = []  # from the first line to this one
     for line in tree.splitlines():
@@ -114,7 +116,7 @@ def test_the_call_tree_in_the_docs_is_that_of_the_code() -> None:
 
 
 def test_what_the_docs_say_is_somewhere_is_there() -> None:
-    page = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/how-it-works.md").read_text(encoding="utf-8")
     places = re.findall(r"`(\w+/[\w/]+\.py)`: `([\w.]+)`", page)
     assert len(places) >= 8
     assert [place for place in places if place[1] not in functions(place[0])] == []

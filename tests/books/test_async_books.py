@@ -441,7 +441,7 @@ def test_books_that_are_opened_for_nobody_are_closed(tmp_path: Path, monkeypatch
 def test_the_service_in_the_docs_pays_once_and_ends_what_waits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (Path(__file__).parents[2] / "docs/asyncio.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs/how-to/asyncio.md").read_text(encoding="utf-8")
     *_, service = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     module: dict[str, Any] = {}
     exec(service, module)  # our own page

@@ -816,7 +816,7 @@ def test_a_cell_is_swapped_only_by_who_knows_it(store: Store) -> None:
 
 
 def test_the_settings_page_has_every_setting_with_its_default() -> None:
-    page = (Path(__file__).parents[2] / "docs/balance-checks.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/how-to/balance-checks.md").read_text(encoding="utf-8")
     defaults: Callable[[str], object] = lambda name: getattr(BalanceSettings(), name)  # noqa: E731
     for name in ("captcha_after", "answer_every", "observe", "recognize"):
         assert f"| `{name}` | {defaults(name)} |" in page

@@ -25,6 +25,6 @@ def test_the_index_has_every_code_and_every_code_its_page() -> None:
 
 
 def test_what_is_linked_is_there() -> None:
-    for page in (DOCS / "checks.md", FINDINGS / "README.md"):
+    for page in (DOCS / "how-to/checks.md", FINDINGS / "README.md"):
         for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), target

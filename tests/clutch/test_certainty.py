@@ -168,7 +168,7 @@ FAULTS: dict[str, list[str]] = {
 UNREADABLE = ["lost_before", "500_before", "broken_json", "429", "truncated"]  # a look that fails altogether
 
 # Where the sandbox does a thing twice to a hold that is kept, ours covers more than theirs: a person's matter, see
-# docs/recovery.md.
+# docs/how-to/recovery.md.
 LEFT_OUT = {("redeem_hold-keep", "duplicate"), ("redeem_hold-keep", "duplicate-lost_after")}
 CASES = [(scene, fault) for scene in SCENES for fault in FAULTS if (scene, fault) not in LEFT_OUT]
 

@@ -77,7 +77,7 @@ class Traffic:
             return None
         fault = self.chance.choice(READS_GO_WRONG if reads else CHANGES_GO_WRONG)
         keeps = b'"releaseHoldRemainder":false' in body and b'"redeemFromHoldTransactionId":null' not in body
-        return "lost_after" if "duplicate" in fault and keeps else fault  # see docs/recovery.md
+        return "lost_after" if "duplicate" in fault and keeps else fault  # see docs/how-to/recovery.md
 
     def die(self, where: str) -> None:
         if self.chance.random() < self.deaths:

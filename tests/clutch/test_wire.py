@@ -414,7 +414,7 @@ def test_no_bytes_raise(body: bytes) -> None:
 
 
 def test_the_page_of_settings_is_complete() -> None:
-    shown = (Path(__file__).parents[2] / "docs" / "clutch-settings.md").read_text(encoding="utf-8")
+    shown = (Path(__file__).parents[2] / "docs/reference/clutch-settings.md").read_text(encoding="utf-8")
     assert clutch_settings.settings() in shown
     assert clutch_settings.rules() in shown
     for field in attrs.fields(ClutchSettings):

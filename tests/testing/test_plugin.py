@@ -116,7 +116,7 @@ def test_a_conftest_adds_invariants_to_all_that_looks_at_entities_and_a_store(pr
 
 
 def test_the_conftest_of_the_docs_is_one(project: Path) -> None:
-    text = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/how-to/testing.md").read_text(encoding="utf-8")
     (conftest,) = re.findall(r"```python\n(from tallystick.store.*?)```", text, re.DOTALL)
     (project / "conftest.py").write_text(conftest, encoding="utf-8")
     done = run(project, "machines/travel_voucher.yaml::fuzz", "--tallystick-examples", "3")

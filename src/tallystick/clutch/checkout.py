@@ -1,7 +1,8 @@
 """Checkouts: a basket is told to Clutch, whose programs answer with discounts and points; in one stage or in two.
 
 They are no verb of the protocol and have no machine. The program decides which balances a checkout changes and by how
-much, and only the answer tells (docs/why.md). So checkouts stand apart: with their own requests, answers, and look-up.
+much, and only the answer tells (docs/explanation/why.md). So checkouts stand apart: with their own requests, answers,
+and look-up.
 What a checkout changed on a card reaches our books like the act of another channel: by `observe`, or by
 `reconcile --apply`.
 

@@ -7,7 +7,7 @@ in one client, or not known at all. Each such point is a setting with a default,
     client       a public client relies on it       inferred     follows from the others
     unknown      nobody says: ask Clutch            ours         no fact about Clutch: a choice of the shop
 
-docs/clutch-settings.md lists all of them. Its tables are made from this class, and a test keeps them fresh.
+docs/reference/clutch-settings.md lists all of them. Its tables are made from this class, and a test keeps them fresh.
 """
 
 from __future__ import annotations

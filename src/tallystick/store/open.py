@@ -13,7 +13,7 @@ MOST_PARTITIONS = 256
 
 def open_store(url: str, *, busy_timeout: float = BUSY_TIMEOUT, partitions: int = 0) -> Store:
     """A store by URL: `memory:`, `sqlite:///books.db` (a relative path), `sqlite:////var/books.db`, or a path.
-    `postgresql://…` is a PostgreSQL; docs/postgresql.md says what else its URL may say.
+    `postgresql://…` is a PostgreSQL; docs/how-to/postgresql.md says what else its URL may say.
 
     `busy_timeout`: seconds that a command waits for another process that is writing. After that it is a StoreBusy.
     `partitions`: into how many PostgreSQL divides the journal, if it is made now.

@@ -55,7 +55,9 @@ def test_a_story_told_twice_has_the_same_shape_and_the_same_points(tmp_path: Pat
 
 
 def test_the_example_in_the_docs_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/crashes.md").read_text(encoding="utf-8"), re.DOTALL)
+    (example,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/how-to/crashes.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", example],
         capture_output=True, text=True, check=False, cwd=ROOT / "examples/own_machine",
