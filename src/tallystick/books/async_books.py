@@ -287,6 +287,7 @@ def aopen(
     seal_key: str | None = None,
     pin_policy: PinPolicy = "required",
     busy_timeout: float = BUSY_TIMEOUT,
+    read_only: bool = False,
 ) -> _Opening:
     """Open the books at `url` for asyncio: `async with aopen(url) as books`, or `books = await aopen(url)`.
 
@@ -296,7 +297,7 @@ def aopen(
     opening = partial(
         open_blocking, url, provider=provider, machines=machines, limits=limits, balances=balances,
         verify_captcha=verify_captcha, on_pin=on_pin, seal_key=seal_key, pin_policy=pin_policy,
-        busy_timeout=busy_timeout,
+        busy_timeout=busy_timeout, read_only=read_only,
     )  # fmt: skip
     _pool(threads).shutdown()  # before anything is opened
     return _Opening(opening, threads)

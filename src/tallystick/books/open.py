@@ -15,9 +15,10 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.owner import check
 from tallystick.engine.pin_policy import PinPolicy
-from tallystick.engine.sealing import KEY, numbers_under
-from tallystick.errors import Invalid, NotFound, TallystickError
+from tallystick.engine.sealing import KEY, MASKED, numbers_under
+from tallystick.errors import Invalid, NotFound, StoreError, TallystickError
 from tallystick.masks import redacted
+from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Clocked, Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import BUSY_TIMEOUT, Store
@@ -36,6 +37,7 @@ def open(
     seal_key: str | None = None,
     pin_policy: PinPolicy = "required",
     busy_timeout: float = BUSY_TIMEOUT,
+    read_only: bool = False,
 ) -> Books:
     """Open the books at `url`: `sqlite:///books.db`, a path, or `memory:`. They are made if they do not exist.
 
@@ -59,6 +61,9 @@ def open(
             settlements go without, and so does what a named member of staff does (`by=`).
         busy_timeout: seconds that a command waits for another process that is writing. After that it raises StoreBusy,
             and nothing was written.
+        read_only: open books that exist, to look at them only. Nothing is written or made, whatever is called. The
+            machines are those that the books keep, and their provider is not asked. Sealed books need no key, because
+            card numbers come out masked.
 
     Raises:
         MachineError: a page is wrong.
@@ -67,8 +72,10 @@ def open(
         Invalid: the store or the seal key cannot be one; the provider cannot be started; a limit is of no card;
             `busy_timeout` is no time.
         StoreError: the database cannot be opened; the seal key is missing, or not the one of these books; they are
-            the books of another provider.
+            the books of another provider; there are no books to read.
     """
+    if read_only:
+        return Books(_looking(open_store(url, busy_timeout=busy_timeout, read_only=True)))
     folders = [machines] if isinstance(machines, str | os.PathLike) else list(machines)
     answering = provider_named(provider) if isinstance(provider, str) else provider
     store = open_store(url, busy_timeout=busy_timeout)
@@ -77,6 +84,13 @@ def open(
     engine.on_pin = on_pin
     ours = answering if isinstance(provider, str) else None  # what was given, its owner closes
     return Books(engine, limits=limits, balances=balances, verify_captcha=verify_captcha, closes=ours)
+
+
+def _looking(store: Store) -> Engine:
+    """An engine that can only be asked."""
+    if not store.exists():
+        raise StoreError(f"there is no store at {store.url}: no books were made there. `tallystick init` makes them")
+    return Engine(Machines([]), store, LocalProvider(), numbers=MASKED)
 
 
 def connected(
@@ -95,8 +109,6 @@ def connected(
 def provider_named(name: str) -> Provider:
     """A provider by its name. Raises NotFound if none of that name is installed, Invalid if it cannot be started."""
     if name == "local":
-        from tallystick.provider.local import LocalProvider
-
         return LocalProvider()
     if name == "scripted":
         from tallystick.provider.scripted import ScriptedProvider

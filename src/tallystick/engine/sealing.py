@@ -25,6 +25,7 @@ import attrs
 
 from tallystick.core.arguments import Kept, in_minor_units, plain_number
 from tallystick.errors import Invalid, StoreError
+from tallystick.masks import mask
 from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Observed, Outcome, Result, Unread
 from tallystick.provider.verbs import VERBS
 
@@ -94,6 +95,19 @@ class Numbers:
 
 
 READABLE = Numbers()
+
+
+class MaskedNumbers(Numbers):
+    """Numbers of any books, for somebody who only looks: nobody sees a whole one."""
+
+    def bind(self, store: Store, machines: Machines) -> None:
+        """Books that are only read need no key."""
+
+    def opened(self, text: str) -> str:
+        return mask(text)
+
+
+MASKED = MaskedNumbers()
 
 
 class SealedNumbers(Numbers):

@@ -23,8 +23,8 @@ BUSY = frozenset([sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED])
 
 
 class Connections:
-    def __init__(self, path: str, timeout: float, factory: type[sqlite3.Connection]) -> None:
-        self.path, self.process = path, os.getpid()
+    def __init__(self, path: str, timeout: float, factory: type[sqlite3.Connection], read_only: bool = False) -> None:
+        self.path, self.process, self._read_only = path, os.getpid(), read_only
         self._timeout, self._factory = timeout, factory
         self._idle: list[sqlite3.Connection] = []
         weakref.finalize(self, _close_all, self.process, self._idle)
@@ -63,14 +63,18 @@ class Connections:
         _close_all(self.process, self._idle)
 
     def _open(self) -> sqlite3.Connection:
-        if not Path(self.path).exists():
+        if not (self._read_only or Path(self.path).exists()):
             _create_private(self.path)
+        where = f"{Path(self.path).as_uri()}?mode=ro" if self._read_only else self.path
         connection = None
         try:
             connection = sqlite3.connect(
-                self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256,
-                factory=self._factory,
+                where, timeout=self._timeout, isolation_level=None, check_same_thread=False, cached_statements=256,
+                factory=self._factory, uri=self._read_only,
             )  # fmt: skip
+            if self._read_only:
+                connection.execute("PRAGMA query_only = ON")
+                return connection
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             self._use_wal(connection)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
-from tallystick.errors import Conflict
+from tallystick.errors import Conflict, StoreError
 from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
 
 Done = TypeVar("Done")
@@ -67,6 +67,17 @@ def retried(run: Callable[[Callable[[Any], Done]], Done], job: Callable[[Any], D
         with suppress(Conflict):
             return run(job)
     return run(job)
+
+
+def read_only_error(url: str) -> StoreError:
+    """Of a store that was opened to be read only, and is asked to write."""
+    return StoreError(f"the books at {url} were opened to be read only; nothing was written")
+
+
+def older_error(url: str) -> StoreError:
+    """Of a store that lacks tables of this version, and may not make them."""
+    why = "were made by another version of tallystick, and they are only read here"
+    return StoreError(f"the books at {url} {why}; `tallystick verify` with this version brings them up to date")
 
 
 class Store(Protocol):

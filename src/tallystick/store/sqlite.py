@@ -20,7 +20,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import CommitUnknown, MachineChanged, NotInTransaction, StoreBusy, StoreError
 from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of, raw_connection
-from tallystick.store.protocol import BUSY_TIMEOUT, Done, retried
+from tallystick.store.protocol import BUSY_TIMEOUT, Done, older_error, read_only_error, retried
 from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
 
 # No connection may cross a fork: SQLite would take one process's locks for the other's.
@@ -37,12 +37,16 @@ class SqliteStore:
         *,
         busy_timeout: float = BUSY_TIMEOUT,
         connections: type[sqlite3.Connection] = sqlite3.Connection,
+        read_only: bool = False,
     ) -> None:
-        """`connections` is the class of the connections, such as one that traces or, in tests, one that fails."""
+        """`connections` is the class of the connections, such as one that traces or, in tests, one that fails.
+
+        `read_only`: nothing is written here, neither a command nor a definition, and no file is made.
+        """
         self.path: str = os.path.abspath(path)  # a daemon may change its folder later
         self.connections = connections
         self.url = f"sqlite:///{self.path}"
-        self._timeout = busy_timeout
+        self._timeout, self._read_only = busy_timeout, read_only
         self._tables: dict[str, schema.Table] = {}
         self._machines = Machines([])
         self._start()
@@ -52,7 +56,7 @@ class SqliteStore:
 
     def _start(self) -> None:
         self._writing = threading.Lock()
-        self._connections = Connections(self.path, self._timeout, self.connections)
+        self._connections = Connections(self.path, self._timeout, self.connections, self._read_only)
 
     def _connection(self) -> AbstractContextManager[sqlite3.Connection]:
         """A connection of this process."""
@@ -68,6 +72,8 @@ class SqliteStore:
         self._connections.close()
 
     def run(self, job: Callable[[SqliteTransaction], Done], *, connection: Any = None) -> Done:
+        if self._read_only:
+            raise read_only_error(self.url)
         return retried(self._run, job) if connection is None else self._join(connection, job)
 
     def _run(self, job: Callable[[SqliteTransaction], Done]) -> Done:
@@ -162,7 +168,11 @@ class SqliteStore:
         """
         with self._connection() as connection:
             try:
-                if not (self._known(connection, machines) and schema.complete(connection)):
+                if self._read_only:
+                    if not schema.complete(connection):
+                        raise older_error(self.url)
+                    machines = Machines([])  # what is not kept here has no table
+                elif not (self._known(connection, machines) and schema.complete(connection)):
                     self._prepare(connection, machines)
                 every = schema.with_kept(connection, machines)
             except sqlite3.Error as error:

@@ -21,7 +21,7 @@ from tallystick.store.postgres.schema import Schema
 from tallystick.store.postgres.statements import Statements
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.store.postgres.url import address
-from tallystick.store.protocol import BUSY_TIMEOUT, Done, retried
+from tallystick.store.protocol import BUSY_TIMEOUT, Done, older_error, read_only_error, retried
 
 UNKNOWN = "whether it was written is not known; say it again with the same key"
 
@@ -36,10 +36,12 @@ class PostgresStore:
         busy_timeout: float = BUSY_TIMEOUT,
         partitions: int = 0,
         connections: type[Connection] = Connection,
+        read_only: bool = False,
     ) -> None:
         """`partitions`: into how many the journal is divided when it is made; 0 keeps it in one table.
 
         `connections` is the class of the connections, such as one that traces or, in tests, one that fails.
+        `read_only`: nothing is written here. Every look is a transaction that PostgreSQL itself keeps from writing.
 
         Raises:
             Invalid: the URL cannot be read.
@@ -50,7 +52,7 @@ class PostgresStore:
         self._statements = Statements(self._address.schema)
         self._known = known(self._statements, Machines([]))
         self._connections = Connections(self._address, busy_timeout, connections)
-        self._timeout = busy_timeout
+        self._timeout, self._read_only = busy_timeout, read_only
         self._id: Any = None  # of the database, once it was asked for
         # Where sessions are shared, each transaction says for itself what a session of ours is told once.
         self._settings = "" if self._address.prepare else settings(busy_timeout, local=True)
@@ -61,6 +63,8 @@ class PostgresStore:
     # Transactions
 
     def run(self, job: Callable[[PostgresTransaction], Done], *, connection: Any = None) -> Done:
+        if self._read_only:
+            raise read_only_error(self.url)
         return retried(self._run, job) if connection is None else self._join(connection, job)
 
     def _run(self, job: Callable[[PostgresTransaction], Done]) -> Done:
@@ -143,7 +147,11 @@ class PostgresStore:
         with self._connections.one() as connection:
             there = Schema(connection, self._address.schema, self._partitions)
             try:
-                if not (there.exists() and schema.are_kept(there.pages(), machines)):
+                if self._read_only:
+                    if not there.exists():
+                        raise older_error(self.url)
+                    machines = Machines([])  # what is not kept here has no table
+                elif not (there.exists() and schema.are_kept(there.pages(), machines)):
                     with connection.transaction():
                         connection.execute(settings(self._timeout, local=True))
                         there.make(machines)
