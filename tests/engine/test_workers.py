@@ -16,7 +16,8 @@ import pytest
 from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.queue.side_by_side import grouped, side_by_side
+from tallystick.engine.queue.roots import grouped
+from tallystick.engine.queue.threads import run_in_threads
 from tallystick.errors import Invalid
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call, NotSeen, Outcome, Result
@@ -212,7 +213,7 @@ def test_a_fault_stops_all_after_what_they_have_begun() -> None:
             yield number
 
     with pytest.raises(OSError, match="the store is gone"):
-        side_by_side([goes_on(), fails(), goes_on()], 2)
+        run_in_threads([goes_on(), fails(), goes_on()], 2)
     assert 0 <= len(done) < 1_000_000_000
 
 
@@ -228,7 +229,7 @@ def test_ctrl_c_stops_all_after_what_they_have_begun() -> None:
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            side_by_side([goes_on(True), goes_on(False), goes_on(False)], 2)
+            run_in_threads([goes_on(True), goes_on(False), goes_on(False)], 2)
     finally:
         signal.signal(signal.SIGINT, before)
     assert [each.name for each in threading.enumerate() if each.name.startswith("tallystick")] == []

@@ -46,7 +46,8 @@ from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue.drain import Drain
 from tallystick.engine.queue.queue import Queue, next_try
-from tallystick.engine.queue.side_by_side import grouped, side_by_side, threads
+from tallystick.engine.queue.roots import grouped
+from tallystick.engine.queue.threads import run_in_threads, thread_count
 from tallystick.engine.receipt import Answer, Command, Ended, Receipt, about_what_exists, checked
 from tallystick.engine.sealing import READABLE, Numbers, from_books
 from tallystick.engine.unit_of_work import Guard, Job, guarded
@@ -222,7 +223,7 @@ class Engine:
 
     def run_due(self, limit: int = BATCH, workers: int = 1) -> list[Receipt]:
         """Execute up to `limit` commands that are due, with so many `workers` if the provider is a remote one."""
-        return self.queue.run_due(limit, threads(workers, self.provider))
+        return self.queue.run_due(limit, thread_count(workers, self.provider))
 
     # Its call is performed, and resolved
 
@@ -310,7 +311,7 @@ class Engine:
             left_alone = [changed.told(row) for row in rows if is_changed(row)]
             about = [(row, row.refs) for row in rows if not is_changed(row)]
             groups = grouped(reading, self.machines, about, workers)
-        ended = side_by_side([map(self.recover_one, group) for group in groups], threads(workers, self.provider))
+        ended = run_in_threads([map(self.recover_one, group) for group in groups], thread_count(workers, self.provider))
         return [*ended, *left_alone]
 
     def recover_one(self, row: CallRow) -> Receipt:

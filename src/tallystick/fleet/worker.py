@@ -32,7 +32,8 @@ import attrs
 from tallystick.engine import owner
 from tallystick.engine.engine import BATCH, GRACE, Engine
 from tallystick.engine.queue.drain import Group, LeaseLost
-from tallystick.engine.queue.side_by_side import Home, homes, threads
+from tallystick.engine.queue.roots import Root, roots
+from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid, StoreError
 from tallystick.fleet.leases import LEASE, Claim, Leases
@@ -73,7 +74,7 @@ class Worker:
         Raises:
             Invalid: one of these cannot be.   StoreError: the books are another provider's.
         """
-        self._threads = threads(workers, engine.provider)
+        self._threads = thread_count(workers, engine.provider)
         if not 0 < lease <= 86_400:
             raise Invalid(f"lease is a number of seconds from more than 0 to 86,400, not {lease!r:.60}")
         owner.check(engine.store, engine.provider)
@@ -112,7 +113,7 @@ class Worker:
         most, size = min(limit, ONE_TRANSACTION if self.engine.provider.local else 1), PAGE
         while True:
             groups, complete = look(size)
-            wanted = [(group.keys[: min(ONE_GROUP, limit)], _names(group.homes)) for group in groups if not group.waits]
+            wanted = [(group.keys[: min(ONE_GROUP, limit)], _names(group.roots)) for group in groups if not group.waits]
             self._random.shuffle(wanted)
             claims = self._leases.take([(names, len(keys)) for keys, names in wanted], most) if wanted else {}
             if claims or complete or size >= LONGEST_LOOK:
@@ -197,8 +198,8 @@ class Worker:
     def _recovered(self, row: CallRow, before: str) -> list[Receipt]:
         engine, name = self.engine, f"{LEASE}call/{row.id}"
         with engine.store.reading() as reading:
-            found = homes(reading.look(row.refs).entities, engine.machines)
-        names = {*_names(home for ref in row.refs for home in found[ref]), name}
+            found = roots(reading.look(row.refs).entities, engine.machines)
+        names = {*_names(root for ref in row.refs for root in found[ref]), name}
         claim = self._leases.take([(names, 1)], 1).get(0)
         if claim is None:
             return []
@@ -290,9 +291,9 @@ def _cut(claimed: Iterable[tuple[Sequence[str], Claim]], limit: int) -> Iterator
         limit -= min(limit, len(keys))
 
 
-def _names(homes: Iterable[Home]) -> set[str]:
-    """The names of the leases on these homes. A card number stands in none of them."""
-    return {LEASE + "/".join(home) if len(home) == 2 else f"{LEASE}{home[0]}#{_digest(home[-1])}" for home in homes}
+def _names(roots: Iterable[Root]) -> set[str]:
+    """The names of the leases on these roots. A card number stands in none of them."""
+    return {LEASE + "/".join(root) if len(root) == 2 else f"{LEASE}{root[0]}#{_digest(root[-1])}" for root in roots}
 
 
 def _digest(text: str) -> str:

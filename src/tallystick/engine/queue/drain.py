@@ -1,6 +1,6 @@
 """What a fleet of processes does of the queue: what is due, in groups, each under a guard.
 
-Whoever drains a group has a lease on its homes (see `side_by_side`). The guard says whether it still has. It is asked
+Whoever drains a group has a lease on its roots (see `roots`). The guard says whether it still has. It is asked
 inside the transaction that executes a command, after the entities are locked. So a process that has slept too long, and
 whose lease has gone to another one meanwhile, executes nothing more. The lease keeps the order; that nothing is done
 twice is kept by the key and the queue's row, which are in the same commit.
@@ -25,7 +25,7 @@ from tallystick.engine.calls import in_doubt
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.declared_order import in_declared_order
-from tallystick.engine.queue.side_by_side import Home, by_homes, homes
+from tallystick.engine.queue.roots import Root, grouped_by_root, roots
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import Guard, Job, UnitOfWork, guarded
 from tallystick.errors import Invalid
@@ -48,7 +48,7 @@ class CallOpen(LeaseLost):
     """
 
 
-Holding = Callable[[Lookup], None]  # whether the lease is still held; raises LeaseLost
+LeaseCheck = Callable[[Lookup], None]  # whether the lease is still held; raises LeaseLost
 
 
 @attrs.frozen
@@ -56,7 +56,7 @@ class Group:
     """What is due about one card, or about cards that hang together."""
 
     keys: tuple[str, ...]  # of the commands, in the order of their times
-    homes: tuple[Home, ...]  # what to have a lease on
+    roots: tuple[Root, ...]  # what to have a lease on
     waits: bool  # for a call that may still end by itself
 
 
@@ -80,16 +80,16 @@ class Drain:
             return self._groups(reading, rows), len(rows) < limit
 
     def about(self, ref: Ref) -> list[Group]:
-        """Groups of what is due about the homes of one entity and all that link to them: a card and its payments."""
+        """Groups of what is due about the roots of one entity and all that link to them: a card and its payments."""
         with self._store.reading() as reading:
-            there = homes(reading.look([ref]).entities, self._machines).get(ref, [])
-            family = {each: None for home in there if len(home) == 2 for each in self._family(reading, home)}
-            rows = [row for each in family for row in reading.waiting(*each)]
+            found = roots(reading.look([ref]).entities, self._machines).get(ref, [])
+            linked = {each: None for root in found if len(root) == 2 for each in self._linked(reading, root)}
+            rows = [row for each in linked for row in reading.waiting(*each)]
             now = stamp(self._clock())
             due = sorted((row for row in rows if row.due <= now), key=lambda row: (row.due, row.key))
             return self._groups(reading, due)
 
-    def _family(self, reading: Reading, ref: Ref) -> list[Ref]:
+    def _linked(self, reading: Reading, ref: Ref) -> list[Ref]:
         found, wanted = dict[Ref, None](), [ref]
         while wanted:
             machine, id = each = wanted.pop()
@@ -107,21 +107,21 @@ class Drain:
         causes = reading.keyed({row.cause for row in rows if row.cause is not None})
         due = [row for row in in_declared_order(self._machines, causes, rows) if not is_changed(row)]
         entities = reading.look({(row.machine, row.entity) for row in due}).entities
-        home = homes(entities, self._machines)
-        waits = self._waiting_homes(reading, entities, home)
-        groups = by_homes((row.key, home[row.machine, row.entity]) for row in due)
+        roots_of = roots(entities, self._machines)
+        waits = self._roots_with_open_calls(reading, entities, roots_of)
+        groups = grouped_by_root((row.key, roots_of[row.machine, row.entity]) for row in due)
         return [Group(tuple(keys), tuple(found), not waits.isdisjoint(found)) for keys, found in groups]
 
-    def _waiting_homes(
-        self, reading: Reading, entities: Mapping[Ref, Entity], home: Mapping[Ref, Sequence[Home]]
-    ) -> set[Home]:
-        """The homes of entities with a call that may still end by itself: not by a person."""
+    def _roots_with_open_calls(
+        self, reading: Reading, entities: Mapping[Ref, Entity], roots_of: Mapping[Ref, Sequence[Root]]
+    ) -> set[Root]:
+        """The roots of entities with a call that may still end by itself: not by a person."""
         asking = [entity.ref for entity in entities.values() if entity.calls]
-        return {each for ref in asking for row in reading.calls_on(*ref) if _may_end(row) for each in home[ref]}
+        return {each for ref in asking for row in reading.calls_on(*ref) if _may_end(row) for each in roots_of[ref]}
 
     # What is done of it
 
-    def one_by_one(self, keys: Iterable[str], holding: Holding) -> Iterator[Receipt]:
+    def one_by_one(self, keys: Iterable[str], check_lease: LeaseCheck) -> Iterator[Receipt]:
         """Execute these, each with what follows it at once, until an answer is in doubt. For a remote provider.
 
         Raises:
@@ -133,25 +133,29 @@ class Drain:
                 row = reading.queued([key := left.popleft()]).get(key)
             if row is None or not self._is_ready(row, stamp(self._clock())):
                 continue
-            receipt = self._one(row, holding)
+            receipt = self._execute_one(row, check_lease)
             yield receipt
             if receipt.result is Ended.IN_DOUBT:
                 return
             left.extendleft(reversed(receipt.follow_ups))
 
-    def together(self, groups: Sequence[tuple[Sequence[str], Holding]]) -> list[list[Receipt] | LeaseLost]:
+    def together(self, groups: Sequence[tuple[Sequence[str], LeaseCheck]]) -> list[list[Receipt] | LeaseLost]:
         """Execute groups in one transaction, each with what follows at once. For a local provider."""
         with self._store.reading() as reading:
             rows = reading.queued([key for keys, _ in groups for key in keys])
         jobs = []
-        for keys, holding in groups:
+        for keys, check_lease in groups:
             refs = [ref for key in keys if key in rows for ref in self._job(queue_rows.command_of(rows[key])).refs]
-            jobs.append(guarded(Job(partial(self._drained, keys=keys), refs, keys), partial(_held, holding)))
+            jobs.append(
+                guarded(Job(partial(self._drained, keys=keys), refs, keys), partial(_lease_is_held, check_lease))
+            )
         return self._commits.submit(jobs)
 
-    def _one(self, row: QueueRow, holding: Holding) -> Receipt:
+    def _execute_one(self, row: QueueRow, check_lease: LeaseCheck) -> Receipt:
         try:
-            receipt = self._execute(queue_rows.command_of(row), partial(_quiet, holding, (row.machine, row.entity)))
+            receipt = self._execute(
+                queue_rows.command_of(row), partial(_may_ask, check_lease, (row.machine, row.entity))
+            )
         except LeaseLost:
             raise
         except Invalid as error:
@@ -160,7 +164,7 @@ class Drain:
             put_off = Job(
                 partial(queue_rows.put_off, key=row.key, receipt=receipt), [(row.machine, row.entity)], [row.key]
             )
-            self._commits.one(guarded(put_off, partial(_held, holding)))
+            self._commits.one(guarded(put_off, partial(_lease_is_held, check_lease)))
         return receipt
 
     def _drained(self, work: UnitOfWork, keys: Sequence[str]) -> list[Receipt]:
@@ -187,13 +191,13 @@ class Drain:
         return row.state == "waiting" and row.due <= now and not is_changed(row)
 
 
-def _held(holding: Holding, work: UnitOfWork) -> None:
-    holding(work.books)
+def _lease_is_held(check_lease: LeaseCheck, work: UnitOfWork) -> None:
+    check_lease(work.books)
 
 
-def _quiet(holding: Holding, ref: Ref, work: UnitOfWork) -> None:
+def _may_ask(check_lease: LeaseCheck, ref: Ref, work: UnitOfWork) -> None:
     """The lease is held, and no call that may still end by itself is open on the card."""
-    holding(work.books)
+    check_lease(work.books)
     for each in in_doubt.linked(work, ref):
         if work.world[each].calls and any(map(_may_end, work.books.calls_on(*each))):
             raise CallOpen(f"a call of {each[0]} {quoted(each[1])} is open since it was listed")

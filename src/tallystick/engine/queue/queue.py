@@ -5,7 +5,7 @@ transaction. A refusal writes nothing. So after a refusal the command is put off
 own.
 
 Several threads may do what is due, because most of the time goes by while a remote provider answers. What is about one
-card is a group, and one thread does it from its first thing to its last. Other cards go on side by side.
+card is a group, and one thread does it from its first item to its last. Other cards go on side by side.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.declared_order import in_declared_order
-from tallystick.engine.queue.side_by_side import grouped, side_by_side
+from tallystick.engine.queue.roots import grouped
+from tallystick.engine.queue.threads import run_in_threads
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.unit_of_work import Job
 from tallystick.errors import Invalid, NotFound
@@ -83,7 +84,7 @@ class Queue:
                 groups = grouped(reading, self._machines, about, workers)
             if not rows:
                 break
-            receipts += side_by_side([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
+            receipts += run_in_threads([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
         return [*receipts, *left_alone.values()]
 
     def follow(self, receipt: Receipt, secrets: Secrets | None = None) -> Receipt:
