@@ -26,7 +26,8 @@ from tallystick.store.rows import stamp
 
 try:
     import procrastinate
-    from procrastinate.exceptions import AlreadyEnqueued
+    from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, UniqueViolation
+    from procrastinate.jobs import Status
 except ModuleNotFoundError as error:
     raise Invalid(f"the carrier needs {error.name}: pip install 'tallystick[fleet]'") from error
 
@@ -45,19 +46,21 @@ def tasks(
     """
     blueprint = procrastinate.Blueprint()
 
-    @blueprint.task(name="drain_about", retry=procrastinate.RetryStrategy(max_attempts=5, wait=10))
-    def drain_about(machine: str, id: str) -> int:
-        return len(worker().drain_about(machine, id))
+    retry = procrastinate.RetryStrategy(max_attempts=5, wait=10)
+
+    @blueprint.task(name="drain_about", retry=retry, pass_context=True)
+    def drain_about(context: procrastinate.JobContext, machine: str, id: str) -> int:
+        return len(worker().drain_about(machine, id, until=context.should_abort))
 
     @blueprint.periodic(cron=every)
-    @blueprint.task(name="drain", queueing_lock="tallystick drain")
-    def drain(timestamp: int) -> int:
-        return len(worker().drain())
+    @blueprint.task(name="drain", queueing_lock="tallystick drain", pass_context=True)
+    def drain(context: procrastinate.JobContext, timestamp: int) -> int:
+        return len(worker().drain(until=context.should_abort))
 
     @blueprint.periodic(cron=every)
-    @blueprint.task(name="recover", queueing_lock="tallystick recover")
-    def recover(timestamp: int) -> int:
-        return len(worker().recover())
+    @blueprint.task(name="recover", queueing_lock="tallystick recover", pass_context=True)
+    def recover(context: procrastinate.JobContext, timestamp: int) -> int:
+        return len(worker().recover(until=context.should_abort))
 
     @blueprint.periodic(cron=every)
     @blueprint.task(name="rescue", queueing_lock="tallystick rescue", pass_context=True)
@@ -65,8 +68,11 @@ def tasks(
         manager = context.app.job_manager
         jobs = list(await manager.get_stalled_jobs(seconds_since_heartbeat=stalled))
         for job in jobs:
-            with suppress(AlreadyEnqueued):  # one that waits is enough
-                await manager.retry_job(job)
+            with suppress(ConnectorException):  # another process has just rescued it; or the database is away
+                try:
+                    await manager.retry_job(job)
+                except UniqueViolation:  # one like it waits, which is enough
+                    await manager.finish_job(job, status=Status.ABORTED, delete_job=False)
         return len(jobs)
 
     return blueprint

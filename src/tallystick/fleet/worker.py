@@ -50,6 +50,12 @@ ONE_TRANSACTION = 500  # commands, with a local provider
 LONGEST_HOLD_OFF = timedelta(hours=1)  # between two look-ups of a call that waits for a person
 FORGET_EVERY = 60.0  # seconds
 
+Until = Callable[[], bool]  # whether whoever called wants the rest left undone
+
+
+def _never() -> bool:
+    return False
+
 
 @attrs.define
 class Counts:
@@ -88,22 +94,28 @@ class Worker:
 
     # What is due
 
-    def drain(self, limit: int = BATCH) -> list[Receipt]:
-        """Do what is due and nobody else is doing, up to about `limit` commands; what follows at once comes on top."""
-        return self._drained(limit, self.engine.drain.due)
+    def drain(self, limit: int = BATCH, *, until: Until = _never) -> list[Receipt]:
+        """Do what is due and nobody else is doing, up to about `limit` commands; what follows at once comes on top.
 
-    def drain_about(self, machine: str, id: str, limit: int = BATCH) -> list[Receipt]:
+        `until` is asked between two commands, or two transactions of many. Once it says yes, nothing more is begun.
+        """
+        return self._drained(limit, self.engine.drain.due, until)
+
+    def drain_about(self, machine: str, id: str, limit: int = BATCH, *, until: Until = _never) -> list[Receipt]:
         """Do what is due about one entity and all that hangs together with it: a card, or a payment, and its card's."""
-        return self._drained(limit, lambda size: (self.engine.drain.about((machine, id)), True))
+        return self._drained(limit, lambda size: (self.engine.drain.about((machine, id)), True), until)
 
-    def _drained(self, limit: int, look: Callable[[int], tuple[list[Group], bool]]) -> list[Receipt]:
+    def _drained(self, limit: int, look: Callable[[int], tuple[list[Group], bool]], until: Until) -> list[Receipt]:
         receipts: list[Receipt] = []
-        while len(receipts) < limit and not self._stop.is_set():
+        while len(receipts) < limit and not self._ends(until):
             claimed = self._claimed(limit - len(receipts), look)
             if not claimed:
                 break
-            receipts += self._done(claimed)
+            receipts += self._done(claimed, until)
         return receipts
+
+    def _ends(self, until: Until) -> bool:
+        return self._stop.is_set() or until()
 
     def _claimed(
         self, limit: int, look: Callable[[int], tuple[list[Group], bool]]
@@ -122,11 +134,11 @@ class Worker:
                 return list(_cut(((wanted[number][0], claim) for number, claim in claims.items()), limit))
             size *= 2
 
-    def _done(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
+    def _done(self, claimed: Sequence[tuple[Sequence[str], Claim]], until: Until = _never) -> list[Receipt]:
         if self.engine.provider.local:
             receipts = self._together(claimed)
         else:
-            receipts = [receipt for keys, claim in claimed for receipt in self._one_by_one(keys, claim)]
+            receipts = [receipt for keys, claim in claimed for receipt in self._one_by_one(keys, claim, until)]
         self._count(self.counts.commands, receipts)
         for each in receipts:
             if not each.applied:
@@ -153,13 +165,13 @@ class Worker:
             self._release(claim)
         return [receipt for receipts in found if not isinstance(receipts, LeaseLost) for receipt in receipts]
 
-    def _one_by_one(self, keys: Sequence[str], claim: Claim) -> list[Receipt]:
+    def _one_by_one(self, keys: Sequence[str], claim: Claim, until: Until) -> list[Receipt]:
         receipts: list[Receipt] = []
         try:
             for receipt in self.engine.drain.one_by_one(keys, claim.guard):
                 receipts.append(receipt)
                 self.counts.looked = time.monotonic()
-                if self._stop.is_set():
+                if self._ends(until):
                     break
                 self._leases.renew(claim)
         except LeaseLost as lost:
@@ -177,10 +189,11 @@ class Worker:
 
     # What is in doubt
 
-    def recover(self) -> list[Receipt]:
+    def recover(self, *, until: Until = _never) -> list[Receipt]:
         """End calls that were sent more than the grace ago, as far as the provider's own record allows.
 
-        A call that stays open is looked up again after as long as it is old, and at least once an hour.
+        A call that stays open is looked up again after as long as it is old, and at least once an hour. `until` is
+        asked between two calls.
         """
         engine = self.engine
         if engine.provider.local:  # it answers at once: no call of its own is ever open
@@ -191,7 +204,7 @@ class Worker:
         if rows:
             owner.check(engine.store, engine.provider)
         self._random.shuffle(rows)
-        receipts = [receipt for row in rows if not self._stop.is_set() for receipt in self._recovered(row, before)]
+        receipts = [receipt for row in rows if not self._ends(until) for receipt in self._recovered(row, before)]
         self._count(self.counts.recovered, receipts)
         return receipts
 
