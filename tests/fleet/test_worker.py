@@ -244,6 +244,15 @@ def test_a_call_that_was_opened_after_the_look_holds_up_the_card(afar: Fleet) ->
     assert remote(afar).settled("c0") == [100, 200]
 
 
+def test_whoever_drains_may_say_when_it_is_enough(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leases are released then, so that another goes on at once."""
+    monkeypatch.setattr(worker_module, "ONE_GROUP", 1)
+    fleet.ship(2)
+    (first,) = fleet.worker().drain_about("payment", "p2", until=lambda: len(journal(fleet)) > 0)
+    assert first.applied
+    assert len(fleet.worker("other").drain()) == 7
+
+
 # In doubt
 
 

@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
 
 NAMESPACE = "tallystick"
 EVERY_MINUTE = "* * * * *"
+FIRST = 1  # the priority of what comes each minute: ten thousand jobs that wait must not keep a killed one from rescue
 STALLED = 60.0  # seconds without a sign of life of the process that had begun a job
 
 
@@ -53,17 +54,17 @@ def tasks(
         return len(worker().drain_about(machine, id, until=context.should_abort))
 
     @blueprint.periodic(cron=every)
-    @blueprint.task(name="drain", queueing_lock="tallystick drain", pass_context=True)
+    @blueprint.task(name="drain", queueing_lock="tallystick drain", priority=FIRST, pass_context=True)
     def drain(context: procrastinate.JobContext, timestamp: int) -> int:
         return len(worker().drain(until=context.should_abort))
 
     @blueprint.periodic(cron=every)
-    @blueprint.task(name="recover", queueing_lock="tallystick recover", pass_context=True)
+    @blueprint.task(name="recover", queueing_lock="tallystick recover", priority=FIRST, pass_context=True)
     def recover(context: procrastinate.JobContext, timestamp: int) -> int:
         return len(worker().recover(until=context.should_abort))
 
     @blueprint.periodic(cron=every)
-    @blueprint.task(name="rescue", queueing_lock="tallystick rescue", pass_context=True)
+    @blueprint.task(name="rescue", queueing_lock="tallystick rescue", priority=FIRST, pass_context=True)
     async def rescue(context: procrastinate.JobContext, timestamp: int) -> int:
         manager = context.app.job_manager
         jobs = list(await manager.get_stalled_jobs(seconds_since_heartbeat=stalled))
