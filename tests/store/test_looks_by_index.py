@@ -20,7 +20,6 @@ import pytest
 from postgres_books import postgres_url
 from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
-from tallystick.books.waiting import holds_older_than
 from tallystick.cli import as_json
 from tallystick.engine.engine import Engine
 from tallystick.money import Money
@@ -103,7 +102,7 @@ LOOKS: dict[str, Callable[[Books], object]] = {
     "stuck": lambda books: books.stuck(),
     "waiting": lambda books: books.waiting(),
     "queue.waiting": lambda books: books.queue.waiting("payment", "p1"),
-    "holds": lambda books: holds_older_than(books.engine, timedelta(0)),
+    "holds": lambda books: books.holds_older_than(timedelta(0)),
     "show a card": lambda books: show(books, "gift_card", "c1"),
     "show a payment": lambda books: show(books, "payment", "p1"),
     "show a tender": lambda books: show(books, "tender", "o2"),
@@ -139,9 +138,9 @@ def test_what_reads_everything_is_seen_to_do_so(books: Books) -> None:
 
 def test_a_hold_is_not_read_before_it_can_be_old(books: Books) -> None:
     """The age of a hold is that of an entry, and no entry of a payment is older than the payment."""
-    assert {each.payment for each in holds_older_than(books.engine, timedelta(0))} == {"p1", "o2/c1", "o2/c2"}
+    assert {each.payment for each in books.holds_older_than(timedelta(0))} == {"p1", "o2/c1", "o2/c2"}
     STATEMENTS.clear()
-    assert holds_older_than(books.engine, timedelta(hours=1)) == []
+    assert books.holds_older_than(timedelta(hours=1)) == []
     assert not [statement for statement, _ in STATEMENTS if "FROM entry" in statement]
 
 

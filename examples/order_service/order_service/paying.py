@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
-from order_service.models import Checkout, Order
+from order_service.models import Checkout
 from tallystick import (
     Books,
     Declined,
@@ -33,6 +33,7 @@ from tallystick import (
 
 Given = TypeVar("Given")
 Held = tuple[str, int]  # a payment's id in the books, and what it holds or has taken
+UNPAID = "the order was not paid"
 
 
 class NotYet(Exception):
@@ -107,20 +108,35 @@ def look(books: Books, checkout: Checkout) -> list[Held] | None:
     return found
 
 
-def give_back(books: Books, order: Order) -> None:
+def give_back(books: Books, order: str, undoing: Callable[[], bool]) -> None:
     """Give back all that the cards hold for an order, or have paid at once. Said again, it goes on. Raises: NotYet, No.
 
+    `undoing`: whether the checkout that failed is still being undone. It is asked when we know what there is to give
+    back: if somebody else has undone it meanwhile, the order's next checkout may hold the cards, and they are not ours.
     The key is that of the tender, or the payment: each is given back once, whoever does it.
     """
-    for tender in books.tenders(order.id):
+    tenders, payments = books.tenders(order), books.payments(order)
+    if not undoing():
+        return
+    for tender in tenders:
         if tender.state != "given_back":
-            say(books, lambda: books.cancel_all(tender.id, key=f"{tender.id}/undo", reason="the order was not paid"))  # noqa: B023
-    for each in books.payments(order.id):
+            _undo(books, tender.id)
+    for each in (books.payment(payment.id) for payment in payments):
         if each.in_doubt.minor:
             raise NotYet(f"the answer for {each.card} is not known yet")
         if each.state == "closed" and each.redeemed.minor:
             if books.queue.waiting("payment", each.id):
                 raise NotYet(f"less was taken from {each.card} than was asked, and the books give it back")
-            say(books, lambda: books.void(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
+            say(books, lambda: books.void(each.id, key=f"{each.id}/undo", reason=UNPAID))  # noqa: B023
         elif each.state == "requested":
-            say(books, lambda: books.cancel(each.id, key=f"{each.id}/undo", reason="the order was not paid"))  # noqa: B023
+            say(books, lambda: books.cancel(each.id, key=f"{each.id}/undo", reason=UNPAID))  # noqa: B023
+
+
+def let_go(books: Books, held: list[Held]) -> None:
+    """Give back what this process holds on the cards, and nothing else. Raises: NotYet, No."""
+    for tender in {books.payment(payment).tender for payment, _ in held}:
+        _undo(books, str(tender))
+
+
+def _undo(books: Books, tender: str) -> None:
+    say(books, lambda: books.cancel_all(tender, key=f"{tender}/undo", reason=UNPAID))

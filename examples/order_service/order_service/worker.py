@@ -20,6 +20,7 @@ from sqlalchemy import select
 from order_service import cards, checkout, orders, uncovered
 from order_service.database import Shop, open_shop
 from order_service.models import Checkout, LostCard, Order, SoldCard, Transaction
+from order_service.paying import No, NotYet
 from tallystick import TallystickError
 
 log = logging.getLogger("order_service")
@@ -36,6 +37,7 @@ def run_once(shop: Shop, grace: timedelta = GRACE) -> int:
         for id in due(shop, kind):
             done += _safely(go_on, shop, id)
     _safely(uncovered.cover_all, shop)
+    _safely(checkout.forgotten, shop)
     return done
 
 
@@ -62,7 +64,7 @@ def _safely(job: Callable[..., Any], *args: Any) -> int:
     """What goes wrong with one thing is no reason to leave the others."""
     try:
         result = job(*args)
-    except TallystickError as error:
+    except (TallystickError, NotYet, No) as error:
         log.warning("%s", error)
         return 0
     return len(result) if isinstance(result, list) else 1

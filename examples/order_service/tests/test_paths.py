@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import CursorResult, text
@@ -104,6 +105,64 @@ def test_who_was_too_slow_gives_back_what_it_holds(
     monkeypatch.setattr(paying, "hold", slowly)
     assert checkout.place(shop, "o", "ann", [6000], wallet) == "unpaid"
     assert available(shop, "g1", "g2") == [5000, 3000]
+    agree(shop)
+
+
+def test_who_was_too_slow_leaves_alone_what_a_worker_went_on_with(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process fell asleep when the cards had answered. A worker saw that all is held, and the order was paid."""
+    hold = paying.hold
+
+    def slowly(books: Books, begun: Checkout, pins: Mapping[str, str]) -> list[paying.Held]:
+        held = hold(books, begun, pins)
+        checkout.advance(shop, begun.id)
+        return held
+
+    monkeypatch.setattr(paying, "hold", slowly)
+    assert checkout.place(shop, "o", "ann", [6000], wallet) == "paid"
+    assert available(shop, "g1", "g2") == [0, 2000]
+    orders.ship(shop, "o", ["o-1"])
+    agree(shop)
+
+
+def test_what_a_dead_process_held_too_late_is_given_back(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fell asleep before it asked the cards, a worker gave the checkout up, and it died when it had asked them."""
+    hold = paying.hold
+
+    def dying(books: Books, begun: Checkout, pins: Mapping[str, str]) -> list[paying.Held]:
+        checkout.advance(shop, begun.id)
+        hold(books, begun, pins)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(paying, "hold", dying)
+    with pytest.raises(KeyboardInterrupt):
+        checkout.place(shop, "o", "ann", [6000], wallet)
+    assert available(shop, "g1", "g2") == [0, 2000]
+    agree(shop)
+    assert (available(shop, "g1", "g2"), state(shop, "o")) == ([5000, 3000], "unpaid")
+
+
+@pytest.mark.parametrize(("late", "price", "left"), [("hold", 2000, [3000, 3000]), ("give_back", 9000, [0, 3000])])
+def test_who_was_too_slow_leaves_alone_what_the_next_try_holds(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch, late: str, price: int, left: list[int]
+) -> None:
+    """A process fell asleep; meanwhile its checkout was given up, and the customer has paid by another one."""
+    deed, asleep = getattr(paying, late), []
+
+    def slowly(*args: Any) -> Any:
+        asleep.append(late)
+        monkeypatch.undo()
+        checkout.advance(shop, "o/pay-1")
+        assert checkout.pay(shop, "o", wallet[:1], token="visa", number=2) == "paid"
+        return deed(*args)
+
+    monkeypatch.setattr(paying, late, slowly)
+    checkout.place(shop, "o", "ann", [price], wallet, token="visa-declines")
+    assert asleep == [late]
+    assert (available(shop, "g1", "g2"), state(shop, "o")) == (left, "paid")
     agree(shop)
 
 

@@ -220,6 +220,7 @@ class AsyncBooks:
     may       = _awaited(Books.may)
     stuck     = _awaited(Books.stuck)
     waiting   = _awaited(Books.waiting)
+    holds_older_than = _awaited(Books.holds_older_than)
     verify    = _awaited(Books.verify)
 
     # By themselves

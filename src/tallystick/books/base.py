@@ -29,7 +29,7 @@ from tallystick.provider.protocol import Provider
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
     from tallystick.books.differences import Reconciliation
-    from tallystick.books.waiting import Stuck, Waiting
+    from tallystick.books.waiting import OldHold, Stuck, Waiting
     from tallystick.money import Money
 
 
@@ -232,6 +232,12 @@ class BaseBooks:
         from tallystick.books.waiting import waiting
 
         return waiting(self.engine)
+
+    def holds_older_than(self, age: timedelta) -> list[OldHold]:
+        """Holds in force for longer than `age`, the oldest first: a provider's hold never ends by itself."""
+        from tallystick.books.waiting import holds_older_than
+
+        return holds_older_than(self.engine, age)
 
     def verify(self, *, since: Checkpoint | str | None = None, progress: Progress | None = None) -> Report:
         """Replay the journal and compare everything; `report.findings` is empty if all is well.

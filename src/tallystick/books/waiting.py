@@ -3,8 +3,8 @@
 Everything that is not done is either `stuck` or `waiting`. What `run_due` or `recover` will still try by itself is
 `waiting`, and has a time. What they have given up is `stuck`.
 
-A provider's hold never expires, so a forgotten order keeps a customer's money for ever. `holds_older_than` lists such
-holds by the times of our journal. `release` gives them back, one by one, by the payment's own `cancel`.
+A provider's hold never expires, so a forgotten order keeps a customer's money for ever. `books.holds_older_than`
+lists such holds by the times of our journal. `release` gives them back, one by one, by the payment's own `cancel`.
 """
 
 from __future__ import annotations
