@@ -13,7 +13,7 @@ from tallystick.store.postgres import store as postgres
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.testing.faults.__main__ import main
 from tallystick.testing.faults.our_stories import stories
-from tallystick.testing.faults.postgres_crash import FAULTS, postgres_trips
+from tallystick.testing.faults.postgres.crash import FAULTS, postgres_trips
 from tallystick.testing.faults.report import FaultReport
 from tallystick.testing.postgres_server import NoServer, shared_server
 

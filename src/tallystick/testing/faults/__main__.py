@@ -13,6 +13,7 @@ from tallystick.testing.faults.crash import crash_points
 from tallystick.testing.faults.failing_database import failing_calls
 from tallystick.testing.faults.our_stories import stories
 from tallystick.testing.faults.page_crashes import machine_of, page_crashes
+from tallystick.testing.faults.postgres.failover import failover
 from tallystick.testing.faults.recovery_races import recovery_races
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import Story
@@ -21,7 +22,7 @@ from tallystick.testing.faults.verb_sweep import verb_sweep
 
 
 def _postgres(story: Story, trips: int | None, progress: Progress) -> FaultReport:
-    from tallystick.testing.faults.postgres_crash import OF_A_FILE, postgres_trips  # psycopg may be missing
+    from tallystick.testing.faults.postgres.crash import OF_A_FILE, postgres_trips  # psycopg may be missing
 
     if story.name in OF_A_FILE:
         return FaultReport(Counter({"stories of a file, left out": 1}))
@@ -45,6 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     if given.fault == "verbs":
         return verb_sweep(_to_stderr).print(as_json=given.json)
+    if given.fault == "failover":
+        return failover(given.store, seconds=given.seconds, writers=given.writers, progress=_to_stderr).print(
+            as_json=given.json
+        )
     amount = None if given.amount == "all" else int(given.amount)
     report = FaultReport()
     for each in _over_pages(given, amount) if "pages" in given else _over_stories(given, amount):
@@ -70,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--jumps", type=int, default=2, help="runs of each story with jumps (default: 2)")
     verbs = commands.add_parser("verbs", help="A fault at each step of each verb, which is then said again.")
     verbs.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
+    about = "Writers spend from cards while you fail the servers of a store; nothing may be lost or doubled."
+    servers = commands.add_parser("failover", help=about, description=about)
+    servers.add_argument("--store", required=True, metavar="URL", help="a database or schema of its own")
+    servers.add_argument("--seconds", type=float, default=60, help="how long they work (default: 60)")
+    servers.add_argument("--writers", type=int, default=4, help="how many there are (default: 4)")
+    servers.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     pages = command("page-crashes", "Kill processes at points of stories composed for pages.", "points", 300)
     pages.add_argument("pages", nargs="+", type=Path, help="pages of machines, beside others they link to")
     pages.add_argument("--seed", type=int, default=0, help="the same seed, the same stories (default: 0)")

@@ -25,7 +25,7 @@ from tallystick.errors import CommitUnknown, StoreError
 from tallystick.store.postgres.store import PostgresStore
 from tallystick.testing.faults.child_process import KILLED, start_child, wait_for_child
 from tallystick.testing.faults.comparison import ComparableBooks
-from tallystick.testing.faults.postgres_proxy import Act, Proxy
+from tallystick.testing.faults.postgres.proxy import Act, Proxy
 from tallystick.testing.faults.report import FaultReport, Progress
 from tallystick.testing.faults.story import OTHER_BOOKS, Story, StoryRun, acknowledged
 from tallystick.testing.faults.trial import Trial, sample, trial
