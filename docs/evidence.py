@@ -89,6 +89,10 @@ RUNS = [
         "a backend is ended; a client is killed. Run again, the story ends in the books of a run on SQLite.",
         "-m tallystick.testing.faults postgres --trips 70 --json",
         "-m tallystick.testing.faults postgres --trips 2000 --json"),
+    Run("failover", "Failed over",
+        "Three PostgreSQL under Patroni. Four writers work while the leader is switched over, the next one's server is "
+        "killed, and the machine of the one after it. What was acknowledged is there, once.",
+        "", "examples/high_availability/drill.py --json", alone=True),
     Run("recoverers", "Recovered by two, and run while the clock jumps",
         "Two processes recover the same books at once; and the clock is set forward and back by up to ten years.",
         "-m tallystick.testing.faults recovery-races --races 40 --jumps 2 --json",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import attrs
@@ -77,7 +77,7 @@ class PostgresReading:
         """All that is to be said before, and these; gives a cursor for each of these. One trip to the server."""
         before = self._before()
         together = len(before) + len(asks) > 1
-        with self._connection.pipeline() if together else nullcontext():
+        with pipeline(self._connection) if together else nullcontext():
             for ask in before:
                 self._execute(ask)
             return [self._execute(ask) for ask in asks]
@@ -319,6 +319,22 @@ class PostgresReading:
         (cursor,) = self._trip(self._statements.shared(name))
         row = cursor.fetchone()
         return row[0] if row else None
+
+
+@contextmanager
+def pipeline(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """A pipeline that ends in its first error. psycopg would log one more for the pipeline's own end."""
+    first: psycopg.Error | None = None
+    try:
+        with connection.pipeline():
+            try:
+                yield
+            except psycopg.Error as error:
+                first = error
+    except psycopg.Error as error:
+        first = first or error
+    if first is not None:
+        raise first
 
 
 KEY = EntryRow._fields.index("key")
