@@ -306,6 +306,12 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("  live: {says: It",    "  live: {goes_on: ¦fre > 0, says: It", "'fre' is not declared. Did you mean 'free'?"),
         ("  live: {says: It",    "  live: {goes_on: ¦free, says: It", "a guard has to be true or false"),
         ("  live: {says: It",    "  live: {goes_on: ¦amount > 0, says: It", "'amount' is not declared."),
+        ("driven: [hold]", "driven: [hold]\nusual: [¦live]", "begins with 'live', which is not the start"),
+        ("driven: [hold]", "driven: [hold]\nusual: [blank, ¦gone]", "no transition leads from 'blank' to 'gone'"),
+        ("driven: [hold]", "driven: [hold]\nusual: [blank, ¦lve]", "state 'lve' is not declared. Did you mean 'live'?"),
+        ("driven: [hold]", "driven: [hold]\ngroups: {new: [blank], old: [¦blank]}", "'blank' stands under 'new' already"),
+        ("driven: [hold]", "driven: [hold]\ngroups: {new: [¦blan]}", "state 'blan' is not declared. Did you mean 'blank'?"),
+        ("driven: [hold]", "driven: [hold]\nusual: [blank, ¦blank]", "'blank' is on the usual way already"),
     ],
     "commands": [
         ("    command: spend\n    from: [live, shut]\n    to", "    command: ¦spent\n    from: [live, shut]\n    to", "command 'spent' is not declared. Did you mean 'spend'?"),
@@ -1012,6 +1018,8 @@ def test_the_schema_and_the_reader_refuse_alike(path: str, value: Any) -> None:
 # what is written differently and means the same, on the page of payment
 SAME_BEHAVIOUR = [
     ("    goes_on: uncovered > 0 and held == 0\n", ""),  # what is claimed for `check` runs nothing
+    ("usual: [requested, authorized, closed]\n", ""),  # so for pictures
+    ("groups: {shipped in part: [partially_settled, advanced_hold]}\n", ""),
     ("by: [refund_to]", "by: [refund]"),
     ("machine: payment\n",                          "# a comment\nmachine: payment  # and another\n"),
     ("summary: What one gift card pays",               "summary: One voucher"),

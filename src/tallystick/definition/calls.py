@@ -122,6 +122,19 @@ def _most_calls(
     return most
 
 
+def may_ask(machines: Mapping[str, Declarations], machine: str, command: str, path: tuple[str, ...] = ()) -> bool:
+    """Whether a driven command may ask the provider, itself or by what it drives."""
+    if machine in path:
+        return False  # a machine must not drive itself, and `check_calls` says so
+    return any(
+        "ask" in record
+        or any(
+            may_ask(machines, *driven, (*path, machine)) for _, driven in _drives(machines[machine], record, machines)
+        )
+        for record in machines[machine].answering(command)
+    )
+
+
 # Confirmed in part
 
 

@@ -26,6 +26,7 @@ class State:
     start: bool = False  # an entity begins here
     final: bool = False  # no transition leads out, and every account that is not `kept` is empty
     goes_on: Expression | None = None  # if true, whoever comes here has a follow-up queued; only `check` asks
+    group: str = ""  # a heading that it shares with states that belong to it; only pictures ask
 
 
 @attrs.frozen
@@ -108,6 +109,7 @@ class Drive:
     by_argument: bool  # `link` is an argument
     command: str
     arguments: Mapping[str, Expression]
+    asks: bool = False  # the command may ask the provider, itself or by what it drives; only pictures ask
 
 
 @attrs.frozen

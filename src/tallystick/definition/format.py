@@ -317,6 +317,8 @@ DEFINITION = Record({
                            "says": Key(Text(), "what value from it or to it means", required=True),
                            "by":   Key(ListOf(NAME), "all commands that move value from it or to it")}))),
                        "where value comes from or goes to"),
+    "usual":       Key(ListOf(NAME), "the states of the usual way, in order; pictures show it as a straight line"),
+    "groups":      Key(MapOf(Text(), ListOf(NAME)), "headings over states that belong together, for pictures"),
     "states":      Key(MapOf(NAME, Record({
                            "start": Key(FLAG, "an entity begins here"),
                            "final": Key(FLAG, "no way leads out, and nothing is held here"),

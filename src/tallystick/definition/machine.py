@@ -88,6 +88,7 @@ class Machine:
     file: str = ""  # where it was read from
     places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
+    usual: tuple[str, ...] = ()  # the states of the usual way, in order; for pictures
     # What follows from it:
     start: str = attrs.field(init=False)  # the state in which an entity begins
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row

@@ -17,7 +17,7 @@ from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
 from tallystick.definition.places import places
-from tallystick.definition.rules import read_invariants, read_refusals
+from tallystick.definition.rules import read_groups, read_invariants, read_refusals, read_usual
 from tallystick.definition.scope import Scope, linking
 from tallystick.definition.transitions import TransitionReader
 from tallystick.errors import MachineError
@@ -60,6 +60,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
     transitions = {name: each for name, each in read.items() if each is not None}
     refusals = read_refusals(scope, transitions.values())
     invariants = read_invariants(scope, machines)
+    usual = read_usual(scope, transitions.values())
     states = _states(scope)
     if page.faults.found:
         return None
@@ -80,6 +81,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         file=page.file,
         places=places(page.page),
         moved_by=page.moved_by,
+        usual=usual,
     )
 
 
@@ -105,8 +107,9 @@ def _commands(
 
 
 def _states(scope: Scope) -> dict[str, State]:
-    """The states, each with its guard of `goes_on`."""
-    states = dict(scope.page.states)
+    """The states, each with its heading and its guard of `goes_on`."""
+    groups = read_groups(scope)
+    states = {name: attrs.evolve(state, group=groups.get(name, "")) for name, state in scope.page.states.items()}
     for key, body in scope.page.pairs("states"):
         if "goes_on" in body.value:
             goes_on = scope.guard(body.value["goes_on"], scope.names({}, (key.value,)))

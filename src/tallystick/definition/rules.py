@@ -1,8 +1,9 @@
-"""The second pass over a page: what it refuses on purpose, and what has to be true across machines."""
+"""The second pass over a page: what it refuses on purpose, what is true across machines, what pictures show."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from tallystick.definition import expression
 from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
@@ -98,3 +99,27 @@ def _sum(page: Declarations, path: Located, machines: Mapping[str, Declarations]
         )
         return None
     return Sum(machine, fact, account)
+
+
+def read_groups(scope: Scope) -> dict[str, str]:
+    """The heading of each state that has one."""
+    found: dict[str, str] = {}
+    for heading, states in scope.page.pairs("groups"):
+        for state in states.value:
+            if scope.state(state) and found.setdefault(state.value, heading.value) != heading.value:
+                scope.faults.add(state, f"{state.value!r} stands under {found[state.value]!r} already")
+    return found
+
+
+def read_usual(scope: Scope, transitions: Iterable[Transition]) -> tuple[str, ...]:
+    """The usual way: it begins at the start, and a transition leads from each of its states to the next."""
+    written = [each for each in scope.page.listed("usual") if scope.state(each)]
+    steps = {(source, each.target) for each in transitions for source in each.sources}
+    if written and not scope.page.states[written[0].value].start:
+        scope.faults.add(written[0], f"the usual way begins with {written[0].value!r}, which is not the start")
+    for before, after in pairwise(written):
+        if after.value in [each.value for each in written[: written.index(after)]]:
+            scope.faults.add(after, f"{after.value!r} is on the usual way already")
+        elif (before.value, after.value) not in steps:
+            scope.faults.add(after, f"no transition leads from {before.value!r} to {after.value!r}")
+    return tuple(each.value for each in written)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, parse_call
+from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, may_ask, parse_call
 from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
 from tallystick.definition.first_pass import Declarations, flag
@@ -152,7 +152,8 @@ class TransitionReader:
             return None
         wanted = target.commands[call.name].arguments
         found = self._fitting(call, wanted, names, f"{target.name}.{call.name}")
-        return Drive(call.link, target.name, call.link in arguments, call.name, found)
+        asks = may_ask(self.machines, target.name, call.name)
+        return Drive(call.link, target.name, call.link in arguments, call.name, found, asks)
 
     def _ask(self, text: Located, arguments: Mapping[str, Type], names: Mapping[str, Name]) -> Ask | None:
         call = parse_call(text, self.faults)

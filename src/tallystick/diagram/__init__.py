@@ -1,8 +1,19 @@
 """Pictures of a machine, drawn from the definition that runs.
 
-Keeps: nothing is drawn that cannot happen.
+Keeps: nothing is drawn that cannot happen; the same machine and figures give the same picture, byte by byte; the usual
+way is declared or counted, never guessed.
 
-Read in this order: `model` (what a picture shows, whatever its format), then one file for each format: `mermaid`,
-`dot`, `table`.
+Read in this order: `drawing` (`draw`, the one way in), `model` (what a machine's page says, as a picture needs it),
+`figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief` and `overlay`
+(which make one), `text_width`, `layout` and `routing` (where everything stands), then one file for each format: `svg`,
+`mermaid`, `dot`, `table`.
 
-Knows the definition only. The command line and `docs/generate.py` ask for pictures."""
+Knows the definition and money. Figures arrive as values; no store is read here. The command line, the documentation and
+the board ask for pictures.
+"""
+
+from tallystick.diagram.drawing import draw
+from tallystick.diagram.figures import Life, LifeStep, May, Overlay, Standing, Traffic
+from tallystick.diagram.svg import STYLE
+
+__all__ = ["STYLE", "Life", "LifeStep", "May", "Overlay", "Standing", "Traffic", "draw"]

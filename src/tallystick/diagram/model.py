@@ -1,13 +1,14 @@
 """What a picture of a machine shows, whatever its format: states, and what happens between them and in them.
 
-Everything comes from the definition. Three things are worked out here for the reader:
+Everything comes from the definition. Four things are worked out here for the reader:
 
 * *Arrows.* All transitions between the same two states are one arrow. A machine with four ways to settle has one line
   between two boxes, not four.
 * *Stays.* A transition that keeps the state is a line in its box, not a loop beside it. An issued card has many.
-* *The way.* It begins at the start. From each state it goes to the one that comes next on the page, among those one
-  step away, because a page tells the usual life in order. A step that moves no value and can be undone (suspend,
-  reinstate) is a pause and not on the way.
+* *Holds.* The accounts on which value stands in a state: whatever a way to it may have put there.
+
+The usual way is what the page declares (`usual:`), or what was counted in a store. It is never guessed: without either,
+no state is on it.
 """
 
 from __future__ import annotations
@@ -43,10 +44,13 @@ class Step:
     commands: tuple[str, ...]  # that it answers
     conditions: tuple[str, ...]  # the guard: all of them have to be true
     money: tuple[str, ...]  # "held → redeemed: amount"
+    flows: tuple[tuple[str, str], ...]  # (source, target) of each move
+    outside: tuple[str, ...]  # the accounts of its flows that are outside the machine
     calls: tuple[Call, ...]
     sets: tuple[str, ...]  # "hold = outcome.reference"
     follow_ups: tuple[str, ...]  # commands queued in the same commit, with their arguments
     driven: bool  # only another machine gives the command
+    asks: bool  # the provider, itself or by what it drives
 
     @property
     def title(self) -> str:
@@ -69,6 +73,8 @@ class Node:
     final: bool
     usual: bool  # on the way
     stays: tuple[Step, ...]
+    group: str  # the heading that the page gives it
+    holds: tuple[str, ...]  # accounts on which its value stands
 
 
 @attrs.frozen
@@ -99,15 +105,19 @@ class Diagram:
     name: str
     version: int
     summary: str
+    usual: tuple[str, ...]  # the states of the usual way, in order
     nodes: tuple[Node, ...]
     arrows: tuple[Arrow, ...]
     lines: tuple[Line, ...]
 
 
-def draw(machine: Machine) -> Diagram:
-    """The picture of a machine; states and transitions in the order of the page."""
+def diagram_of(machine: Machine, usual: tuple[str, ...] | None = None) -> Diagram:
+    """The picture of a machine; states and transitions in the order of the page.
+
+    `usual`: the usual way as it was counted; without it, as the page declares it.
+    """
     steps = {name: _step(machine, each) for name, each in machine.transitions.items()}
-    way = _way(machine)
+    way = machine.usual if usual is None else usual
     taken = set(pairwise(way))
     stays: dict[str, list[Step]] = {state: [] for state in machine.states}
     joined: dict[tuple[str, str, bool], list[Step]] = {}
@@ -116,16 +126,19 @@ def draw(machine: Machine) -> Diagram:
             stays[source].append(steps[name])
         else:
             joined.setdefault((source, target, declined), []).append(steps[name])
+    holds = _holds(machine)
     nodes = [
-        Node(each.name, each.says, each.start, each.final, each.name in way, tuple(stays[each.name]))
+        Node(each.name, each.says, each.start, each.final, each.name in way, tuple(stays[each.name]), each.group,
+             holds[each.name])
         for each in machine.states.values()
-    ]
+    ]  # fmt: skip
     arrows = [
         Arrow(source, target, tuple(steps), declined, usual=not declined and (source, target) in taken)
         for (source, target, declined), steps in joined.items()
     ]
     lines = [Line(steps[each.name], each.sources, each.target, each.otherwise) for each in machine.transitions.values()]
-    return Diagram(machine.name, machine.version, machine.summary, tuple(nodes), tuple(arrows), tuple(lines))
+    head = (machine.name, machine.version, machine.summary, way)
+    return Diagram(*head, tuple(nodes), tuple(arrows), tuple(lines))
 
 
 def _edges(machine: Machine) -> Iterator[tuple[str, str, str, bool]]:
@@ -139,21 +152,30 @@ def _edges(machine: Machine) -> Iterator[tuple[str, str, str, bool]]:
                 yield state, each.otherwise, each.name, True
 
 
-def _way(machine: Machine) -> list[str]:
-    """The states of the usual life, in order."""
+def _holds(machine: Machine) -> dict[str, tuple[str, ...]]:
+    """The accounts on which value stands in each state: what a way to it may have put there.
+
+    In a final state, these are the kept ones at most. A way back from a pause brings nothing (issued → suspended →
+    issued): it moves no money, and what stood there before is counted by the other ways.
+    """
+    edges = list(_edges(machine))
+    still = {(source, target) for source, target, name, _ in edges if not machine.transitions[name].moves}
     order = list(machine.states)
-    edges = [(source, target, name) for source, target, name, declined in _edges(machine) if not declined]
-    ways = {(source, target) for source, target, _ in edges}
-    moving = {(source, target) for source, target, name in edges if machine.transitions[name].moves}
-    way = [machine.start]
-    while True:
-        here = way[-1]
-        later = order[order.index(here) + 1 :]
-        reached = [state for state in later if (here, state) in ways]
-        further = [state for state in reached if (here, state) in moving or (state, here) not in ways]
-        if not further:
-            return way
-        way.append(further[0])
+    found: dict[str, set[str]] = {state: set() for state in machine.states}
+    grown = True
+    while grown:
+        grown = False
+        for source, target, name, declined in edges:
+            moves = () if declined else machine.transitions[name].moves
+            if not moves and (target, source) in still and order.index(target) < order.index(source):
+                continue
+            here = found[source] | ({move.target for move in moves} & machine.accounts.keys())
+            if machine.states[target].final:
+                here -= set(machine.holding)
+            if not here <= found[target]:
+                found[target] |= here
+                grown = True
+    return {state: tuple(name for name in machine.accounts if name in found[state]) for state in found}
 
 
 def _step(machine: Machine, transition: Transition) -> Step:
@@ -167,10 +189,15 @@ def _step(machine: Machine, transition: Transition) -> Step:
         commands=transition.commands,
         conditions=tuple(part.prose for part in guard.parts or (guard,)) if guard else (),
         money=tuple(f"{move.source} → {move.target}: {move.amount.prose}" for move in transition.moves),
+        flows=tuple((move.source, move.target) for move in transition.moves),
+        outside=tuple(
+            each for move in transition.moves for each in (move.source, move.target) if each in machine.outside
+        ),
         calls=tuple(calls),
         sets=tuple(f"{fact} = {value.prose}" for fact, value in transition.sets.items()),
         follow_ups=tuple(_follow_up_text(each) for each in transition.then),
         driven=all(machine.commands[command].driven for command in transition.commands),
+        asks=ask is not None or any(each.asks for each in transition.drives),
     )
 
 

@@ -49,12 +49,12 @@ def may(id: str, command: str | None, arguments: tuple[str, ...], books: BooksOp
 
 def _print_commands(engine: Engine, id: str, json_out: bool) -> None:
     from tallystick.cli import as_json, as_tables, parameters
-    from tallystick.diagram.model import draw
+    from tallystick.diagram.model import diagram_of
 
     with engine.store.reading() as reading:
         entity = parameters.entity_named(engine, reading, id)
     machine = engine.machines.at(entity.machine, entity.machine_version)
-    commands = as_json.commands(machine, draw(machine), entity)
+    commands = as_json.commands(machine, diagram_of(machine), entity)
     print_answer(json_out, commands, lambda: [as_tables.commands_table(commands)])
 
 

@@ -16,14 +16,14 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
     """List the machines, or the states and transitions of one."""
     from tallystick.cli import as_json, as_tables, parameters
     from tallystick.definition import reader
-    from tallystick.diagram.model import draw
+    from tallystick.diagram.model import diagram_of
 
     known = reader.load(*folders)
     if name is None:
         rows = [as_json.machine_row(machine) for machine in known.values()]
         print_answer(json_out, rows, lambda: [as_tables.machines_table(rows)])
     else:
-        picture = draw(parameters.machine_named(known, name))
+        picture = diagram_of(parameters.machine_named(known, name))
         print_answer(json_out, as_json.machine(picture), lambda: [as_tables.machine_table(picture)])
 
 
@@ -40,10 +40,10 @@ def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str,
     from tallystick.definition import reader
     from tallystick.diagram.dot import to_dot
     from tallystick.diagram.mermaid import to_mermaid
-    from tallystick.diagram.model import draw
+    from tallystick.diagram.model import diagram_of
     from tallystick.diagram.table import to_table
 
-    picture = draw(parameters.machine_named(reader.load(*folders), name))
+    picture = diagram_of(parameters.machine_named(reader.load(*folders), name))
     match form:
         case "dot":
             text = to_dot(picture, loops=loops)

@@ -1,0 +1,227 @@
+"""Where boxes stand: the usual way in the first row from left to right, the rest below it, ends in the last column.
+
+A state stands one column right of the last one that leads to it; ways back and two-headed wires do not count. Sizes are
+in grid units (`routing.UNIT`). Gaps grow until every label has room; of all tries, the first that has room and fits the
+budget is taken, else the one that comes nearest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from tallystick.diagram.routing import UNIT, Board, Rect, Routed, route
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire
+from tallystick.diagram.text_width import text_width
+
+SIZE = 14.7  # of text, in pixels: 11 pt
+LARGE = 18  # of titles and counts
+LINE = 18  # pixels from one line of a box to the next
+PAD = 10  # pixels around the text of a box
+WIDE, HIGH = 1100, 500  # the budget, in pixels
+BOLD = ("name", "command", "title", "count")  # kinds of text
+_NAME = 11  # characters; a longer name stands in two lines
+
+
+@attrs.frozen
+class Placed:
+    """A picture with places, in grid units."""
+
+    boxes: Mapping[str, Rect]
+    lines: Mapping[str, tuple[Text, ...]]  # of each box: as written, with a long name in two lines
+    wires: tuple[Routed | None, ...]
+    groups: tuple[tuple[str, Rect], ...]  # headings over states that stand together, with room for the heading
+    width: int
+    height: int
+    spine: int
+
+
+def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
+    """Find places for everything, within so many pixels if that can be done."""
+    lines = {box.name: _lines(box) for box in sketch.boxes}
+    columns = _columns(sketch)
+    rows = _rows(sketch, columns)
+    best: tuple[tuple[int, int], Placed] | None = None
+    for across, down in ((4, 4), (5, 5), (6, 5), (6, 7), (8, 6), (8, 8), (10, 9), (12, 12)):
+        placed = _try(sketch, lines, columns, rows, across, down)
+        lost = sum(
+            4 * (wire is None) or (wire is not None and wire.label is None) for wire in placed.wires
+        )  # fmt: skip
+        over = max(placed.width * UNIT - wide, 0) + max(placed.height * UNIT - high, 0)
+        if best is None or (lost, over) < best[0]:
+            best = ((lost, over), placed)
+        if not lost and not over:
+            break
+    assert best is not None
+    return best[1]
+
+
+def _try(
+    sketch: Sketch, lines: Mapping[str, tuple[Text, ...]], columns: Mapping[str, int], rows: Mapping[str, int],
+    across: int, down: int,
+) -> Placed:  # fmt: skip
+    sizes = {name: box_size(each) for name, each in lines.items()}
+    gaps = _gaps(sketch, columns, rows, across)
+    lefts, x = {}, 2
+    for column in range(max(columns.values()) + 1):
+        lefts[column] = x
+        x += max((sizes[name][0] for name in columns if columns[name] == column), default=0) + gaps.get(column, across)
+    headed = {box.name for box in sketch.boxes if box.group}
+    first = [name for name in rows if rows[name] == 0]
+    spine = 2 + 2 * any(name in headed for name in first)  # the top of the first row
+    below = spine + max((sizes[name][1] for name in first), default=0) + down
+    under: dict[int, int] = {}  # column → where its next box below the first row may begin
+    for name in first:
+        under[columns[name]] = spine + sizes[name][1] + down
+    widest = {column: max(sizes[name][0] for name in columns if columns[name] == column) for column in lefts
+              if any(columns[name] == column for name in columns)}  # fmt: skip
+    boxes = {}
+    for box in sketch.boxes:
+        wide, high = sizes[box.name]
+        column = columns[box.name]
+        top = spine
+        if rows[box.name]:
+            clear = below if rows[box.name] == 1 and not box.final else 0
+            top = max(clear, under.get(column, spine)) + 2 * (box.name in headed)
+            under[column] = top + high + down - 1
+        boxes[box.name] = Rect(lefts[column] + (widest[column] - wide) // 2, top, wide, high)
+    right = max(box.right for box in boxes.values()) + 2
+    board = Board(right, max(box.bottom for box in boxes.values()) + 4, boxes, spine=spine + 2)
+    groups = _groups(sketch, boxes)
+    for heading, at in groups:
+        board.keep(Rect(at.left, at.top, math.ceil(text_width(heading, SIZE) / UNIT) + 1, 1))
+    routed: dict[int, Routed | None] = {}
+    for index in sorted(range(len(sketch.wires)), key=lambda index: _turn(sketch.wires[index], boxes, columns)):
+        wire = sketch.wires[index]
+        routed[index] = route(board, index, wire.sources, wire.target, label_size(wire.label), usual=wire.usual)
+    placed = tuple(routed[index] for index in range(len(sketch.wires)))
+    bottom = max([box.bottom for box in boxes.values()] + [y for each in placed if each for path in each.paths
+                                                            for _, y in path]
+                 + [each.label.bottom for each in placed if each and each.label])  # fmt: skip
+    return Placed(boxes, lines, placed, groups, right, bottom + 1, spine=board.spine)
+
+
+def _groups(sketch: Sketch, boxes: Mapping[str, Rect]) -> tuple[tuple[str, Rect], ...]:
+    """The groups whose states stand together, with nothing else between them."""
+    found = []
+    for group in dict.fromkeys(box.group for box in sketch.boxes if box.group):
+        own = [boxes[box.name] for box in sketch.boxes if box.group == group]
+        left, top = min(each.left for each in own), min(each.top for each in own) - 2
+        at = Rect(left, top, max(each.right for each in own) - left, max(each.bottom for each in own) - top)
+        if not any(at.meets(boxes[box.name]) for box in sketch.boxes if box.group != group):
+            found.append((group, at))
+    return tuple(found)
+
+
+def _turn(wire: Wire, boxes: Mapping[str, Rect], columns: Mapping[str, int]) -> tuple[object, ...]:
+    """Who lies first: the usual way, then short ones; buses and declined ones last."""
+    far = max(abs(columns[source] - columns[wire.target]) for source in wire.sources)
+    return (not wire.usual, wire.declined, len(wire.sources) > 1, far, boxes[wire.target].top)
+
+
+def _lines(box: Box) -> tuple[Text, ...]:
+    name, *rest = box.lines
+    words = name.text.split()
+    if len(name.text) <= _NAME or len(words) == 1:
+        return box.lines
+    cut = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(" ".join(words[at:]))))
+    return (Text(" ".join(words[:cut]), "name"), Text(" ".join(words[cut:]), "name"), *rest)
+
+
+def box_size(lines: Sequence[Text]) -> tuple[int, int]:
+    """Grid units that a box with these lines takes."""
+    wide = max(line_width(line) for line in lines) + 2 * PAD
+    high = LINE * len(lines) + PAD
+    return max(math.ceil(wide / UNIT), 5), max(math.ceil(high / UNIT), 4)
+
+
+def line_width(line: Text) -> float:
+    """Pixels that a line takes, with the sign before it."""
+    sign = 14 if line.kind in ("holds", "flow") else 0
+    size = LARGE if line.kind in ("count", "title") else SIZE
+    return text_width(line.text, size, bold=line.kind in BOLD) + sign
+
+
+def label_size(label: Sequence[Text]) -> tuple[int, int]:
+    """Grid units that a label takes: its width, and how many lines it has, of two units each."""
+    return math.ceil((max(map(line_width, label), default=0) + 4) / UNIT) if label else 0, max(len(label), 1)
+
+
+# Columns and rows
+
+
+def _columns(sketch: Sketch) -> dict[str, int]:
+    order = [*sketch.usual, *(box.name for box in sketch.boxes if box.name not in sketch.usual)]
+    ends = {box.name for box in sketch.boxes if box.final}
+    leads: dict[str, list[str]] = {name: [] for name in order}
+    for wire in sketch.wires:
+        for source in wire.sources:
+            if not wire.both and wire.target not in leads[source]:
+                leads[source].append(wire.target)
+    column = dict.fromkeys(order, 0)
+    forward = _forward(order, leads)
+    for _ in order:
+        for source, target in forward:
+            column[target] = max(column[target], column[source] + 1)
+    for box in sketch.boxes:  # pauses stand below what they interrupt
+        near = [column[each] for wire in sketch.wires if wire.both and box.name in (wire.target, *wire.sources)
+                for each in (*wire.sources, wire.target) if each != box.name]  # fmt: skip
+        if near and box.name not in sketch.usual and not any(target == box.name for _, target in forward):
+            column[box.name] = sorted(near)[len(near) // 2]
+    last = max(column[name] for name in order)
+    if ends:
+        last = max([column[name] for name in order if name not in ends] + [column[name] - 1 for name in ends]) + 1
+    return {name: last if name in ends else column[name] for name in order}
+
+
+def _forward(order: Sequence[str], leads: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """The edges without those that lead back, found by walking from the first state in order."""
+    found: list[tuple[str, str]] = []
+    done: set[str] = set()
+
+    def walk(name: str, path: tuple[str, ...]) -> None:
+        for target in sorted(leads[name], key=order.index):
+            if target in path or (target in order[: order.index(name)] and _reaches(leads, target, name)):
+                continue
+            found.append((name, target))
+            if target not in done:
+                walk(target, (*path, target))
+        done.add(name)
+
+    for name in order:
+        if name not in done:
+            walk(name, (name,))
+    return found
+
+
+def _reaches(leads: Mapping[str, Sequence[str]], source: str, target: str) -> bool:
+    seen, todo = {source}, [source]
+    while todo:
+        for each in leads[todo.pop()]:
+            if each not in seen:
+                seen.add(each)
+                todo.append(each)
+    return target in seen
+
+
+def _rows(sketch: Sketch, columns: Mapping[str, int]) -> dict[str, int]:
+    """The usual way in the first row; the others in page order below it."""
+    rows = dict.fromkeys(sketch.usual, 0)
+    free = dict.fromkeys(columns.values(), 1 if sketch.usual else 0)
+    for box in sketch.boxes:
+        if box.name not in rows:
+            rows[box.name] = free[columns[box.name]]
+            free[columns[box.name]] += 1
+    return rows
+
+
+def _gaps(sketch: Sketch, columns: Mapping[str, int], rows: Mapping[str, int], least: int) -> dict[int, int]:
+    """The gap right of each column: room for the labels of wires that go straight across it."""
+    gaps: dict[int, int] = {}
+    for wire in sketch.wires:
+        for source in wire.sources:
+            if columns[wire.target] - columns[source] == 1 and rows[source] == rows[wire.target]:
+                gaps[columns[source]] = max(gaps.get(columns[source], least), label_size(wire.label)[0] + 2)
+    return gaps

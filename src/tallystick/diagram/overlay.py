@@ -1,0 +1,114 @@
+"""The brief picture with the figures of a store: how many and how much in each state and on each edge.
+
+The usual way is then what was counted: from the start, always on to where most went. An edge that nobody took is dotted
+and grey. Widths grow with the root of the traffic, so that a rare edge stays visible beside a busy one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from tallystick.diagram.brief import INSIDE, commands_of
+from tallystick.diagram.figures import Overlay, Standing, Traffic
+from tallystick.diagram.model import Diagram, Node
+from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, spoken
+from tallystick.money import Money
+
+_WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
+
+
+def counted_way(diagram: Diagram, overlay: Overlay) -> tuple[str, ...]:
+    """The usual way as it was counted; without any traffic, the declared one."""
+    went: dict[str, dict[str, int]] = {}
+    for (source, _, target), traffic in overlay.edges.items():
+        if source != target and traffic.count:
+            by_target = went.setdefault(source, {})
+            by_target[target] = by_target.get(target, 0) + traffic.count
+    way = [node.name for node in diagram.nodes if node.start]
+    while True:
+        onward = {target: count for target, count in went.get(way[-1], {}).items() if target not in way}
+        if not onward:
+            return tuple(way) if len(way) > 1 else diagram.usual
+        way.append(max(onward, key=lambda target: onward[target]))
+
+
+def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
+    """The sketch with the figures of an overlay."""
+    nodes = {node.name: node for node in diagram.nodes}
+    most = max((_traffic(wire.steps, overlay).count for wire in sketch.wires), default=0)
+    boxes = tuple(_box(box, nodes[box.name], overlay) for box in sketch.boxes)
+    wires = tuple(_wire(wire, overlay, most) for wire in sketch.wires)
+    total = sum(standing.count for standing in overlay.states.values())
+    source = f", {overlay.source}" if overlay.source else ""
+    title = f"{sketch.title}: {total:,} in the books"
+    note = f"as of {overlay.as_of}, {overlay.verified}{source}"
+    kept = [sign for sign in sketch.legend if sign.sample not in ("usual", "stays", "flow", "holds")]
+    legend = [Sign("usual", "the way of most"), Sign("taken", "wider: more went there"), Sign("never", "never taken")]
+    if any(box.tone == "doubt" for box in boxes):
+        legend.append(Sign("doubt", f"{DOUBT} money in doubt"))
+    return attrs.evolve(
+        sketch, title=title, boxes=boxes, wires=wires, legend=(*legend, *kept), notes=(*sketch.notes, note)
+    )
+
+
+def _box(box: Box, node: Node, overlay: Overlay) -> Box:
+    standing = overlay.states.get(box.name, Standing(0))
+    lines = [line for line in box.lines if line.kind == "name"]
+    lines.append(Text(f"{standing.count:,}" if standing.count else "–", "count"))
+    doubt = any(standing.money.get("in_doubt", ()))
+    for account, amounts in standing.money.items():
+        if any(amounts):
+            lines.append(Text(f"{spoken(account)} {amounts_text(amounts)}", "holds"))
+    by_command: dict[str, list[tuple[str, str, str]]] = {}
+    for step in node.stays:
+        name = commands_of([step])[0]
+        by_command.setdefault(name, []).append((node.name, step.name, node.name))
+    busy = {name: _traffic(steps, overlay) for name, steps in by_command.items()}
+    ranked = sorted((name for name in busy if busy[name].count), key=lambda name: -busy[name].count)
+    lines += [Text(_cut(f"{STAYS} {name} {busy[name].count:,}"), "stays") for name in ranked[:3]]
+    if len(ranked) > 3:
+        rest = sum(busy[name].count for name in ranked[3:])
+        lines.append(Text(f"{STAYS} others {rest:,}", "stays"))
+    told = [f"{STAYS} {name}: {_traffic_text(busy[name])}" for name in ranked]
+    tone = "doubt" if doubt else "" if standing.count else "faint"
+    return attrs.evolve(box, lines=tuple(lines), tone=tone, tip="\n".join([box.tip, *told]))
+
+
+def _wire(wire: Wire, overlay: Overlay, most: int) -> Wire:
+    traffic = _traffic(wire.steps, overlay)
+    command = tuple(line for line in wire.label if line.kind == "command")
+    if not traffic.count:
+        return attrs.evolve(wire, label=command[:1], tone="never", usual=False)
+    label = (command[0], Text(_traffic_text(traffic), "traffic"))
+    weight = 2 + (_WIDEST - 2) * math.sqrt(traffic.count / most)
+    told = [
+        f"{spoken(source)} {spoken(step)}: {_traffic_text(overlay.edges[source, step, target])}"
+        for source, step, target in wire.steps
+        if (source, step, target) in overlay.edges
+    ]
+    tone = wire.tone or ("" if wire.declined else "taken")
+    return attrs.evolve(wire, label=label, tone=tone, weight=round(weight, 1), tip="\n".join([wire.tip, *told]))
+
+
+def _traffic(steps: Iterable[tuple[str, str, str]], overlay: Overlay) -> Traffic:
+    found = [overlay.edges[step] for step in steps if step in overlay.edges]
+    totals: dict[str, Money] = {}
+    for amount in (amount for each in found for amount in each.money):
+        totals[amount.currency] = totals[amount.currency] + amount if amount.currency in totals else amount
+    return Traffic(sum(each.count for each in found), tuple(totals.values()))
+
+
+def _traffic_text(traffic: Traffic) -> str:
+    return f"{traffic.count:,}" + (f" · {amounts_text(traffic.money)}" if any(traffic.money) else "")
+
+
+def amounts_text(amounts: Iterable[Money]) -> str:
+    """`1,372.55 BRL`; of several currencies all, with `+` between them."""
+    return " + ".join(f"{each:,}" for each in amounts if each) or "0"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= INSIDE + 4 else f"{text[: INSIDE + 3]}…"

@@ -1,0 +1,94 @@
+"""A picture before it has a format: boxes, wires between them, and what is written on both.
+
+Everything that a writer of a format needs stands here, and no writer asks the machine again. What a reader can be
+spared is gathered: transitions between the same two states are one wire; the same command from several states to one is
+one *bus*; suspend and reinstate, which only go and come back, are one wire with two heads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+MOVES = "▸"  # money goes from an account to another
+ASKS = "↗"  # the provider is asked
+STAYS = "↻"  # the state stays
+DOUBT = "?"
+NO = "✕"  # declined
+
+
+@attrs.frozen
+class Text:
+    """A line of text and what it is: name, count, holds, stays, flow, more, command, money or note."""
+
+    text: str
+    kind: str
+
+
+@attrs.frozen
+class Box:
+    """A state."""
+
+    name: str
+    lines: tuple[Text, ...]
+    start: bool = False
+    final: bool = False
+    usual: bool = False
+    group: str = ""
+    tip: str = ""
+    tone: str = ""  # faint, here, doubt, added, removed, changed
+    lost: bool = False  # where a declined call leads
+
+
+@attrs.frozen
+class Wire:
+    """What leads from some states to one. With `both`, it leads back as well."""
+
+    sources: tuple[str, ...]
+    target: str
+    label: tuple[Text, ...]  # two lines at most
+    declined: bool = False
+    usual: bool = False
+    both: bool = False
+    tip: str = ""
+    tone: str = ""  # faint, never, taken, doubt, added, removed, changed
+    weight: float = 1.0  # how wide it is drawn; 1 is thin
+    steps: tuple[tuple[str, str, str], ...] = ()  # (source, transition, target) of all that is gathered in it
+
+
+@attrs.frozen
+class Sign:
+    """A row of the legend: a sample and what it means."""
+
+    sample: str  # a tone, or usual, declined, final, asks, flow, holds, stays
+    says: str
+
+
+@attrs.frozen
+class Sketch:
+    """All of a picture."""
+
+    title: str
+    says: str
+    boxes: tuple[Box, ...]
+    wires: tuple[Wire, ...]
+    usual: tuple[str, ...]
+    legend: tuple[Sign, ...]
+    notes: tuple[str, ...] = ()  # sentences below it: as of when, from which books
+
+
+def spoken(name: str) -> str:
+    """A name of the page as people say it."""
+    return name.replace("_", " ")
+
+
+def listed(words: Iterable[str], width: int) -> str:
+    """Words in one line of `width` characters; those that do not fit are counted: "hold, settle +3"."""
+    every = list(dict.fromkeys(words))
+    for shown in range(len(every), 0, -1):
+        rest = f" +{len(every) - shown}" if shown < len(every) else ""
+        text = ", ".join(every[:shown]) + rest
+        if len(text) <= width:
+            return text
+    return f"{every[0][: max(width - 1, 1)]}…" if every else ""
