@@ -29,7 +29,6 @@ an order service would answer with.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import attrs
 
@@ -96,7 +95,7 @@ class NotFound(Invalid):
     near: tuple[str, ...]  # existing names that are much like it, the nearest first; of ids none are looked for
 
     def __init__(self, kind: str, id: str, known: Sequence[str] = (), *, why: str = "") -> None:
-        self.kind, self.id, self.near = kind, masked(id), tuple(get_close_matches(id, known))
+        self.kind, self.id, self.near = kind, masked(id), tuple(_close(id, known, 3))
         hint = nearest(id, known)
         super().__init__(why or f"there is no {kind} {quoted(id)}{f'.{hint}' if hint else ''}")
 
@@ -160,9 +159,15 @@ class NotInTransaction(StoreError):
 
 def nearest(wrong: str, known: Sequence[str]) -> str:
     """' Did you mean x?' for the known name nearest to a wrong one, or all names if few, or ''."""
-    close = get_close_matches(wrong, known, n=1)
+    close = _close(wrong, known, 1)
     if close:
         return f" Did you mean {close[0]!r}?"
     if 0 < len(known) <= 12:
         return f" Known: {', '.join(known)}."
     return ""
+
+
+def _close(wrong: str, known: Sequence[str], most: int) -> list[str]:
+    from difflib import get_close_matches  # for who has mistyped; opening books goes without it
+
+    return get_close_matches(wrong, known, most) if known else []

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from tallystick.books.feed import AT_ONCE, Subscriber, Tail, subscriber, tail
-from tallystick.books.history import Entry, history
 from tallystick.core.entity import Entity, Ref
 from tallystick.engine.engine import GRACE, Engine, utc_now
 from tallystick.engine.owner import Owner, adopt, owner
 from tallystick.engine.queue.queue import Queue
 from tallystick.engine.receipt import Answer, Answered, Command, Ended, Receipt, Refused
-from tallystick.engine.verify import Checkpoint, Progress, Report, keep, verify
 from tallystick.errors import Invalid, KeyReused, NotFound
 from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
     from tallystick.books.differences import Reconciliation
+    from tallystick.books.feed import Subscriber, Tail
+    from tallystick.books.history import Entry
     from tallystick.books.waiting import OldHold, Stuck, Waiting
+    from tallystick.engine.verify import Checkpoint, Progress, Report
     from tallystick.money import Money
 
 
@@ -113,9 +113,11 @@ class BaseBooks:
         Raises:
             NotFound: there is no such machine or entity.
         """
+        from tallystick.books.history import history
+
         return history(self.engine, machine, id)
 
-    def tail(self, after: str | None = None, limit: int = AT_ONCE) -> Tail:
+    def tail(self, after: str | None = None, limit: int = 1000) -> Tail:
         """Up to `limit` entries of the whole books after a cursor, in the order of their commits, and the next cursor.
 
         Without a cursor it begins at the first entry. Nothing is missed, whoever writes meanwhile.
@@ -123,6 +125,8 @@ class BaseBooks:
         Raises:
             Invalid: `after` is no cursor of these books; `limit` is not from 1 to 1,000.
         """
+        from tallystick.books.feed import tail
+
         return tail(self.engine, after, limit)
 
     def subscribe(self, name: str, *, begin: str | None = None) -> Subscriber:
@@ -133,6 +137,8 @@ class BaseBooks:
         Raises:
             Invalid: the name is no printable text of at most 200 characters.
         """
+        from tallystick.books.feed import subscriber
+
         return subscriber(self.engine, name, begin)
 
     @property
@@ -252,6 +258,8 @@ class BaseBooks:
         Raises:
             Invalid: `since` is no checkpoint.
         """
+        from tallystick.engine.verify import keep, verify
+
         report = verify(self.engine.machines, self.engine.store, since=since, progress=progress)
         keep(self.engine.store, report)
         return report

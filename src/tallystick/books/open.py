@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
 from tallystick.books.limits import Limits
 from tallystick.definition import reader
@@ -23,6 +22,9 @@ from tallystick.provider.protocol import Clocked, Provider, Sharing
 from tallystick.store.open import open_store
 from tallystick.store.protocol import BUSY_TIMEOUT, Store
 from tallystick.store.shared_text import StoreCell
+
+if TYPE_CHECKING:
+    from tallystick.books.balance import BalanceSettings
 
 
 def open(

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-import attrs
-
 from tallystick.definition.declared import Command, Transition
 from tallystick.definition.expression import Expression
 from tallystick.definition.machine import Machine
@@ -43,7 +41,7 @@ def behaviour(machine: Machine) -> dict[str, Any]:
         "transitions": {name: _transition(each) for name, each in machine.transitions.items()},
         "refuse": _refusals(machine),
         "invariants": {
-            name: [{key: attrs.astuple(total) for key, total in each.sums.items()}, each.always.code]
+            name: [{key: tuple(total) for key, total in each.sums.items()}, each.always.code]
             for name, each in machine.invariants.items()
         },
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from functools import cache
 from typing import Any
 
@@ -24,9 +25,10 @@ def parse(text: str, faults: FileFaults) -> Located | None:
     folder = cache_folder()
     if folder is None:
         return format.parse(text, faults)
-    path = folder / f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json"
+    path = os.path.join(folder, f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json")
     try:
-        return _unpacked(json.loads(path.read_text(encoding="utf-8")))
+        with open(path, encoding="utf-8") as file:
+            return _unpacked(json.load(file))
     except (OSError, ValueError, TypeError, AttributeError):
         pass
     page = format.parse(text, faults)

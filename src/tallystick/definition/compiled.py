@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -34,7 +34,9 @@ _KINDS: Mapping[str, type[Any]] = {
         expression.Expression, expression.Type,
     )
 }  # fmt: skip
-_INIT = {kind: tuple(each.name for each in attrs.fields(kind) if each.init) for kind in _KINDS.values()}
+_FIELDS = {
+    kind: getattr(kind, "_fields", None) or tuple(each.name for each in attrs.fields(kind)) for kind in _KINDS.values()
+}
 _GIVEN = ("text", "file")  # of a machine: they stand in the pages themselves
 _MACHINE = tuple(each.name for each in attrs.fields(Machine) if each.init and each.name not in _GIVEN)
 _CODE = re.compile(
@@ -48,9 +50,10 @@ def compiled(layers: Layers, read: Callable[[], Machines]) -> Machines:
     folder = cache_folder()
     if folder is None:
         return read()
-    path = folder / f"{_digest(layers)}.machines.json"
+    path = os.path.join(folder, f"{_digest(layers)}.machines.json")
     try:
-        return _unpacked(json.loads(path.read_text(encoding="utf-8")), layers)
+        with open(path, encoding="utf-8") as file:
+            return _unpacked(json.load(file), layers)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         pass
     machines = read()
@@ -60,9 +63,10 @@ def compiled(layers: Layers, read: Callable[[], Machines]) -> Machines:
 
 def _digest(layers: Layers) -> str:
     """Of the pages, and of what reads them."""
-    room = Path(__file__).parent
-    files = [*room.glob("*.py"), room.parent / "provider/verbs.py", room.parent / "money.py"]
-    program = sorted((each.name, (found := each.stat()).st_size, found.st_mtime_ns) for each in files)
+    room = os.path.dirname(__file__)
+    names = [*(name for name in os.listdir(room) if name.endswith(".py")), "../provider/verbs.py", "../money.py"]
+    found = [(name, os.stat(os.path.join(room, name))) for name in sorted(names)]
+    program = [(name, each.st_size, each.st_mtime_ns) for name, each in found]
     pages = [list(pages.items()) for pages in layers]
     return hashlib.sha256(json.dumps([sys.version_info[:3], program, pages]).encode()).hexdigest()
 
@@ -90,14 +94,16 @@ def _unpacked(kept: list[Any], layers: Layers) -> Machines:
 def _packed(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
+    kind = type(value)
+    if kind in _FIELDS:
+        return [kind.__name__, *(_packed(getattr(value, name)) for name in _FIELDS[kind])]
     if isinstance(value, tuple):
         return ["t", *map(_packed, value)]
     if isinstance(value, frozenset):
         return ["f", *sorted(value)]
     if isinstance(value, Mapping):
         return ["d", *(_packed(each) for pair in value.items() for each in pair)]
-    kind = type(value)
-    return [kind.__name__, *(_packed(getattr(value, name)) for name in _INIT[kind])]
+    raise TypeError(f"a {kind.__name__} cannot be kept")
 
 
 def _value(packed: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import NamedTuple
 
 import attrs
 
@@ -17,8 +19,7 @@ TOTAL = "total"  # of shares: their sum
 SHARE = "share"  # in `each part.command(amount=share)`: what the shares give to that part
 
 
-@attrs.frozen
-class State:
+class State(NamedTuple):
     """Where an entity is in its machine."""
 
     name: str
@@ -29,8 +30,7 @@ class State:
     group: str = ""  # a heading that it shares with states that belong to it; only pictures ask
 
 
-@attrs.frozen
-class Fact:
+class Fact(NamedTuple):
     """What an entity knows besides its state and its money."""
 
     name: str
@@ -44,8 +44,7 @@ class Fact:
     same: tuple[str, ...] = ()  # of a link: facts that both have, and of the same value
 
 
-@attrs.frozen
-class Account:
+class Account(NamedTuple):
     """Where value stands inside an entity; never below zero."""
 
     name: str
@@ -67,17 +66,21 @@ class Command:
     owed: bool = False  # as a follow-up it is never dropped: if its entity ends before, a person hears of it
     reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links: `payment.held`, `old.available`
     linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
-    storable: tuple[str, ...] = attrs.field(init=False)  # what may be stored: all but secrets
-    by_provider: Mapping[str, str] = attrs.field(init=False)  # flags that are by the provider if left out → ability
-    shares: tuple[str, ...] = attrs.field(init=False)  # the arguments that say which part gets how much
 
-    def __attrs_post_init__(self) -> None:
-        storable = [name for name, type_ in self.arguments.items() if type_.kind != "secret"]
-        object.__setattr__(self, "storable", (*storable, *self.reads))
-        by_provider = {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
-        object.__setattr__(self, "by_provider", by_provider)
-        shares = tuple(name for name, type_ in self.arguments.items() if type_.kind == "shares")
-        object.__setattr__(self, "shares", shares)
+    @cached_property
+    def storable(self) -> tuple[str, ...]:
+        """What may be stored: all but secrets."""
+        return (*(name for name, type_ in self.arguments.items() if type_.kind != "secret"), *self.reads)
+
+    @cached_property
+    def by_provider(self) -> Mapping[str, str]:
+        """Flags that are by the provider if they are left out, each with the ability that decides."""
+        return {name: type_.ability for name, type_ in self.arguments.items() if type_.ability}
+
+    @cached_property
+    def shares(self) -> tuple[str, ...]:
+        """The arguments that say which part gets how much."""
+        return tuple(name for name, type_ in self.arguments.items() if type_.kind == "shares")
 
     def left_out(self) -> dict[str, object]:
         """The arguments as they are if none is given: flags false, all else none."""
@@ -91,8 +94,7 @@ class Command:
         return {**self.arguments, **{name: type_ for name, type_ in read.items() if not name.endswith(f".{EACH}")}}
 
 
-@attrs.frozen
-class Move:
+class Move(NamedTuple):
     """Value that goes from one account to another; one of the two may be outside the machine."""
 
     source: str
@@ -100,8 +102,7 @@ class Move:
     amount: Expression
 
 
-@attrs.frozen
-class Drive:
+class Drive(NamedTuple):
     """A command that a transition gives to a linked entity, in the same commit."""
 
     link: str  # the fact or the argument that names the entity
@@ -112,16 +113,14 @@ class Drive:
     asks: bool = False  # the command may ask the provider, itself or by what it drives; only pictures ask
 
 
-@attrs.frozen
-class Ask:
+class Ask(NamedTuple):
     """A call to the provider that a transition makes."""
 
     verb: str
     arguments: Mapping[str, Expression]
 
 
-@attrs.frozen
-class Then:
+class Then(NamedTuple):
     """A follow-up: a command that a transition queues in its commit, for its own entity or for each of its parts."""
 
     command: str
@@ -182,15 +181,14 @@ class RefusedOnPurpose:
     commands: tuple[str, ...]
     guard: Expression | None = None  # refused when this is true; None: always
     over: bool = False  # a follow-up that is refused for this has nothing to do any more, and nobody has to look
-    fires: Callable[..., object] = attrs.field(init=False, eq=False, repr=False)  # the guard, as a function
 
-    def __attrs_post_init__(self) -> None:
-        guard = self.guard.compiled() if self.guard else lambda *_: True
-        object.__setattr__(self, "fires", guard)
+    @cached_property
+    def fires(self) -> Callable[..., object]:
+        """The guard, as a function."""
+        return self.guard.compiled() if self.guard else lambda *_: True
 
 
-@attrs.frozen
-class Sum:
+class Sum(NamedTuple):
     """An account summed over all entities of `machine` whose `fact` names this one."""
 
     machine: str
@@ -198,8 +196,7 @@ class Sum:
     account: str
 
 
-@attrs.frozen
-class Invariant:
+class Invariant(NamedTuple):
     """What is true of an entity and of those that link to it, between any two commands."""
 
     name: str

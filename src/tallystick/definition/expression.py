@@ -18,9 +18,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from tallystick.errors import nearest
 from tallystick.money import LIMIT
@@ -31,8 +29,7 @@ KINDS = ("money", "count", "text", "flag", "secret", "number", "shares")
 UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, where it is declared
 
 
-@attrs.frozen
-class Type:
+class Type(NamedTuple):
     """What a value is."""
 
     kind: str  # one of KINDS, or choice, link; of expressions also literal, none, zero, whole
@@ -88,16 +85,14 @@ class AlreadyReported(ExpressionError):
     """A name in it has an unknown type. That is reported where the name is declared, so nothing more is reported."""
 
 
-@attrs.frozen
-class Name:
+class Name(NamedTuple):
     """A name that an expression may use."""
 
     code: str  # Python source that finds its value
     type: Type
 
 
-@attrs.frozen
-class Expression:
+class Expression(NamedTuple):
     """A checked expression."""
 
     source: str  # as written
@@ -109,13 +104,13 @@ class Expression:
 
     def compiled(self) -> Callable[..., object]:
         """The expression as a function of (v, f, a, s, o)."""
-        found: Callable[..., object] = function("v, f, a, s, o", self.code)
-        return found
+        return function("v, f, a, s, o", self.code)
 
 
 @lru_cache(maxsize=4096)  # the same page is often read again, and a check asks for the same expression many times
-def function(parameters: str, code: str) -> Any:
-    return eval(f"lambda {parameters}: {code}", {"__builtins__": {}, "min": min})
+def function(parameters: str, code: str) -> Callable[..., Any]:
+    made: Callable[..., Any] = eval(f"lambda {parameters}: {code}", {"__builtins__": {}, "min": min})
+    return made
 
 
 def scope_of(
@@ -125,7 +120,7 @@ def scope_of(
     scope = {"state": Name("s", Type("choice", choices=states))}
     scope |= {name: Name(f"v[{name!r}]", MONEY) for name in accounts}
     scope |= {name: Name(f"f[{name!r}]", type_) for name, type_ in facts.items()}
-    scope |= {name: Name(f"a[{name!r}]", attrs.evolve(type_, ability="")) for name, type_ in arguments.items()}
+    scope |= {name: Name(f"a[{name!r}]", type_._replace(ability="")) for name, type_ in arguments.items()}
     return scope
 
 
@@ -222,7 +217,7 @@ class _Reader:
         if found.type.kind == UNKNOWN:
             raise AlreadyReported(name, node.col_offset)
         self.names.add(name)
-        return (attrs.evolve(found.type, optional=False) if name in known else found.type), found.code
+        return (found.type._replace(optional=False) if name in known else found.type), found.code
 
     def _flag(self, node: ast.expr, known: frozenset[str]) -> str:
         type_, code = self.visit(node, known)
@@ -325,7 +320,7 @@ def _comparable(left: ast.expr, left_type: Type, right: ast.expr, right_type: Ty
     numeric = ("money", "count", "zero", "whole")
     if left_type.kind in numeric and right_type.kind in numeric:
         return _same_unit(left, left_type, right, right_type)
-    loose_left, loose_right = (attrs.evolve(type_, optional=True) for type_ in (left_type, right_type))
+    loose_left, loose_right = (type_._replace(optional=True) for type_ in (left_type, right_type))
     if not (loose_left.accepts(loose_right) or loose_right.accepts(loose_left)):
         raise ExpressionError(f"{_shown(left)} is {left_type}, {_shown(right)} is {right_type}: they are never equal",
                               left.col_offset)  # fmt: skip

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from pathlib import Path
 
 
-def cache_folder() -> Path | None:
+def cache_folder() -> str | None:
     """`TALLYSTICK_CACHE`, else a folder in the user's cache; None if that is turned off."""
     named = os.environ.get("TALLYSTICK_CACHE", "")
     if named == "off":
         return None
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(named) if named else Path(home) / "tallystick"
+    return named or os.path.join(home, "tallystick")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: str, text: str) -> None:
     """Write the file whole or not at all, because other processes may be reading it."""
-    part = path.with_suffix(f".{os.getpid()}")
+    part = f"{path}.{os.getpid()}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        os.makedirs(os.path.dirname(path), exist_ok=True, mode=0o700)
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(part, path)
     except OSError:
         with suppress(OSError):
-            part.unlink(missing_ok=True)
+            os.unlink(part)

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import attrs
-
 from tallystick.definition.declared import IN_DOUBT, Account, Command, Fact, State
 from tallystick.definition.expression import KINDS, UNKNOWN, Type
 from tallystick.definition.format import FileFaults, Located
@@ -128,7 +126,7 @@ class Declarations:
         if type_.kind == "shares":
             self.faults.add(record["is"], f"{key.value!r} is shares; these are arguments of a command, and no facts")
         if flag(record, "optional"):
-            type_ = attrs.evolve(type_, optional=True)
+            type_ = type_._replace(optional=True)
         later, default = flag(record, "later"), None
         if "default" in record:
             default = self._default(record["default"], type_)
@@ -192,7 +190,7 @@ class Declarations:
             elif (
                 fact
                 and UNKNOWN not in (fact.type.kind, type_.kind)
-                and attrs.evolve(fact.type, optional=True) != attrs.evolve(type_, optional=True, ability="")
+                and fact.type._replace(optional=True) != type_._replace(optional=True, ability="")
             ):
                 self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
             arguments[name.value] = type_
@@ -217,7 +215,7 @@ class Declarations:
             self.faults.add(ability, f"{ability.value!r} is no ability of a provider.{hint}")
         if type_.kind not in ("flag", UNKNOWN):
             self.faults.add(ability, f"what a provider can do is a flag, but this is {type_}")
-        return attrs.evolve(type_, ability=ability.value)
+        return type_._replace(ability=ability.value)
 
     def _type(self, written: Located, machines: Mapping[str, Declarations]) -> Type:
         """A type as written: money, text?, [a, b], gift_card."""

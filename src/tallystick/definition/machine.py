@@ -16,6 +16,7 @@ v (accounts), f (facts), a (arguments), s (state), o (outcome):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -38,34 +39,70 @@ if TYPE_CHECKING:
     import transitions
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]  # (state, command) → the rows of the table, by name
+Functions = tuple[tuple[str, Callable[..., object]], ...]  # by the name of the fact or argument that gets their value
 Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
 
 
 @attrs.define
 class Row:
-    """A transition, ready to run: its expressions are functions."""
+    """A transition, ready to run. Each of its expressions becomes a function when it is first needed."""
 
     transition: Transition
+    columns: tuple[str, ...]  # the accounts of its machine as stored
     name: str
     target: str | None
     changes: bool  # the state changes, if it is confirmed or if it is declined
     final: bool  # it leads to a final state
     ends: bool  # it may lead to one, confirmed or declined
-    fires: Callable[[Any, Any, Any, Any], bool]
-    amounts: Callable[[Any, Any, Any, Any], Amounts]
-    post: Callable[[Any, Amounts], dict[str, int]]
-    cut: Callable[..., object] | None
-    sets: tuple[tuple[str, Callable[..., object]], ...]
-    drives: tuple[tuple[Drive, tuple[tuple[str, Callable[..., object]], ...]], ...]
-    ask: tuple[str, tuple[tuple[str, Callable[..., object]], ...]] | None
-    then: tuple[tuple[Then, Callable[..., object] | None, tuple[tuple[str, Callable[..., object]], ...]], ...]
     lines: tuple[tuple[str, str], ...]  # (source, target) of each move
-    conjuncts: tuple[tuple[Expression, Callable[..., object]], ...]  # the parts of the guard that `and` joins
     gives_unique: bool  # it sets the fact that an entity has for itself
     numbered: bool  # it sets a fact to the card number that the provider has to give
     for_parts: bool  # something follows for the parts of its entity
     local: bool  # nothing is driven, asked, set or queued: the entity alone changes
     alone: bool  # nothing is driven or done alike: the entity alone changes, though more may be asked, set or queued
+
+    @cached_property
+    def fires(self) -> Callable[[Any, Any, Any, Any], bool]:
+        guard = self.transition.guard
+        return function("v, f, a, s", guard.code if guard else "True")
+
+    @cached_property
+    def amounts(self) -> Callable[[Any, Any, Any, Any], Amounts]:
+        return function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in self.transition.moves)})")
+
+    @cached_property
+    def post(self) -> Callable[[Any, Amounts], dict[str, int]]:
+        return function("v, x", _posted(self.columns, self.transition))
+
+    @cached_property
+    def cut(self) -> Callable[..., object] | None:
+        return function("v, f, a, s, o", least(self.transition.upto)) if self.transition.upto else None
+
+    @cached_property
+    def sets(self) -> Functions:
+        return _functions(self.transition.sets)
+
+    @cached_property
+    def drives(self) -> tuple[tuple[Drive, Functions], ...]:
+        return tuple((drive, _functions(drive.arguments)) for drive in self.transition.drives)
+
+    @cached_property
+    def ask(self) -> tuple[str, Functions] | None:
+        ask = self.transition.ask
+        return (ask.verb, _functions(ask.arguments)) if ask else None
+
+    @cached_property
+    def then(self) -> tuple[tuple[Then, Callable[..., object] | None, Functions], ...]:
+        return tuple(
+            (then, then.when.compiled() if then.when else None, _functions(then.arguments))
+            for then in self.transition.then
+        )
+
+    @cached_property
+    def conjuncts(self) -> tuple[tuple[Expression, Callable[..., object]], ...]:
+        """The parts of the guard that `and` joins."""
+        guard = self.transition.guard
+        return tuple((part, part.compiled()) for part in ((guard.parts or (guard,)) if guard else ()))
 
 
 @attrs.frozen(eq=False)
@@ -86,7 +123,6 @@ class Machine:
     parts: Mapping[str, str]  # machine whose entities are parts of one of these → their fact that links here
     text: str = attrs.field(repr=False)  # the page as written
     file: str = ""  # where it was read from
-    places: Mapping[tuple[str, ...], tuple[int, int]] = attrs.field(factory=dict, repr=False)  # line and column
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
     usual: tuple[str, ...] = ()  # the states of the usual way, in order; for pictures
     # What follows from it:
@@ -109,7 +145,7 @@ class Machine:
         """What follows from it. `answers`: the names of the rows of the table, if that was made before."""
         put = object.__setattr__
         put(self, "start", next(state.name for state in self.states.values() if state.start))
-        put(self, "rows", {name: _compiled(self, each) for name, each in self.transitions.items()})
+        put(self, "rows", {name: _row(self, each) for name, each in self.transitions.items()})
         put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
         put(self, "over", frozenset(pair for pair, each in _refusals(self) if each.guard is None and each.over))
         refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
@@ -125,6 +161,13 @@ class Machine:
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
         put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
         put(self, "holding", tuple(name for name, account in self.accounts.items() if not account.kept))
+
+    @cached_property
+    def places(self) -> Mapping[tuple[str, ...], tuple[int, int]]:
+        """Line and column of each part of the page."""
+        from tallystick.definition.places import places  # the page is read again for it: only findings ask
+
+        return places(self.file, self.text)
 
     @property
     def reads_parts(self) -> bool:
@@ -309,29 +352,17 @@ def _table(reference: transitions.Machine) -> dict[tuple[str, str], tuple[Row, .
     }
 
 
-def _compiled(machine: Machine, transition: Transition) -> Row:
-    guard = transition.guard
-    parts = (guard.parts or (guard,)) if guard else ()
+def _row(machine: Machine, transition: Transition) -> Row:
     finals = {state.name for state in machine.states.values() if state.final}
     return Row(
         transition=transition,
+        columns=machine.columns,
         name=transition.name,
         target=transition.target,
         changes=bool(transition.target or transition.otherwise),
         final=transition.target in finals,
         ends=bool(finals & {transition.target, transition.otherwise}),
-        fires=function("v, f, a, s", guard.code if guard else "True"),
-        amounts=function("v, f, a, s", f"({''.join(move.amount.code + ', ' for move in transition.moves)})"),
-        post=function("v, x", _posted(machine, transition)),
-        cut=function("v, f, a, s, o", least(transition.upto)) if transition.upto else None,
-        sets=_functions(transition.sets),
-        drives=tuple((drive, _functions(drive.arguments)) for drive in transition.drives),
-        ask=(transition.ask.verb, _functions(transition.ask.arguments)) if transition.ask else None,
-        then=tuple(
-            (then, then.when.compiled() if then.when else None, _functions(then.arguments)) for then in transition.then
-        ),
         lines=tuple((move.source, move.target) for move in transition.moves),
-        conjuncts=tuple((part, part.compiled()) for part in parts),
         gives_unique=any(machine.facts[name].unique for name in transition.sets),
         numbered=any("outcome.number" in each.names for each in transition.sets.values()),
         for_parts=any(then.each for then in transition.then),
@@ -345,9 +376,9 @@ def least(expressions: tuple[Expression, ...]) -> str:
     return f"min([each for each in ({''.join(each.code + ', ' for each in expressions)}) if each is not None])"
 
 
-def _posted(machine: Machine, transition: Transition) -> str:
+def _posted(columns: tuple[str, ...], transition: Transition) -> str:
     """Python source of a dict display: every account of `v` with all moves `x` done at once."""
-    terms = {name: f"v[{name!r}]" for name in machine.columns}
+    terms = {name: f"v[{name!r}]" for name in columns}
     for index, move in enumerate(transition.moves):
         if move.source in terms:
             terms[move.source] += f" - x[{index}]"
@@ -356,5 +387,5 @@ def _posted(machine: Machine, transition: Transition) -> str:
     return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
 
 
-def _functions(expressions: Mapping[str, Expression]) -> tuple[tuple[str, Callable[..., object]], ...]:
+def _functions(expressions: Mapping[str, Expression]) -> Functions:
     return tuple((name, expression.compiled()) for name, expression in expressions.items())

@@ -16,7 +16,6 @@ from tallystick.definition.declared import Command, RefusedOnPurpose, State, Tra
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
-from tallystick.definition.places import places
 from tallystick.definition.rules import read_groups, read_invariants, read_refusals, read_usual
 from tallystick.definition.scope import Scope, linking
 from tallystick.definition.transitions import TransitionReader
@@ -79,7 +78,6 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         parts={name: linking(part, page)[0] for name, part in scope.parts.items()},
         text=page.text,
         file=page.file,
-        places=places(page.page),
         moved_by=page.moved_by,
         usual=usual,
     )
@@ -113,5 +111,5 @@ def _states(scope: Scope) -> dict[str, State]:
     for key, body in scope.page.pairs("states"):
         if "goes_on" in body.value:
             goes_on = scope.guard(body.value["goes_on"], scope.names({}, (key.value,)))
-            states[key.value] = attrs.evolve(states[key.value], goes_on=goes_on)
+            states[key.value] = states[key.value]._replace(goes_on=goes_on)
     return states

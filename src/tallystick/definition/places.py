@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tallystick.definition.format import Located
+from tallystick.definition.cache import parse
+from tallystick.definition.format import FileFaults, Located
 
 Places = dict[tuple[str, ...], tuple[int, int]]
 
@@ -18,9 +19,11 @@ _DECLARED = {
 }  # fmt: skip
 
 
-def places(page: Mapping[str, Located]) -> Places:
-    """Line and column of every part of a page."""
+def places(file: str, text: str) -> Places:
+    """Line and column of every part of a page without faults."""
     found: Places = {}
+    read = parse(text, FileFaults(file))
+    page: Mapping[str, Located] = read.value if read is not None else {}
     if "machine" in page:
         found["machine",] = _place(page["machine"])
     for key, word in _DECLARED.items():

@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tallystick.definition.compiled import compiled
 from tallystick.definition.machine import Machines
 from tallystick.errors import Fault, Invalid, MachineError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def packaged_folder() -> Path:
     """The folder of the machines that come with the package: in a wheel inside it, in a checkout beside `src`."""
-    inside = Path(__file__).parents[1] / "machines"
-    return inside if inside.is_dir() else Path(__file__).parents[3] / "machines"
+    from pathlib import Path  # opening books goes without it: it would load 20 modules
+
+    return Path(_packaged())
+
+
+def _packaged() -> str:
+    here = os.path.dirname(os.path.abspath(__file__))
+    inside = os.path.join(os.path.dirname(here), "machines")
+    return inside if os.path.isdir(inside) else os.path.abspath(os.path.join(here, "../../../machines"))
 
 
 def load(*folders: str | os.PathLike[str]) -> Machines:
@@ -31,10 +41,10 @@ def load(*folders: str | os.PathLike[str]) -> Machines:
     """
     named = [os.fspath(folder) for folder in folders] or os.environ.get("TALLYSTICK_MACHINES", "").split(os.pathsep)
     layers: list[dict[str, str]] = []
-    for folder in [packaged_folder(), *(Path(name) for name in named if name)]:
-        if not folder.exists():
+    for folder in [_packaged(), *filter(None, named)]:
+        if not os.path.exists(folder):
             raise Invalid(f"{folder} does not exist: name a folder of machines, or a page")
-        found = [folder] if folder.is_file() else sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
+        found = [folder] if os.path.isfile(folder) else sorted(_pages(folder))
         layers.append({_relative(path): _text(path) for path in found})
     return compiled(layers, lambda: _read(layers))
 
@@ -48,26 +58,33 @@ def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
     from tallystick.definition.cache import parse
     from tallystick.definition.format import FileFaults
 
-    file, text = _relative(Path(path)), _text(Path(path))
+    file, text = _relative(os.fspath(path)), _text(os.fspath(path))
     page = parse(text, FileFaults(file))
     name = page.value["machine"].value if page and "machine" in page.value else None
     return read({**{each.file: each.text for each in machines.values() if each.name != name}, file: text})
 
 
-def _text(path: Path) -> str:
+def _pages(folder: str) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith((".yaml", ".yml"))]
+    except OSError as error:
+        raise Invalid(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
     except UnicodeDecodeError as error:
         raise MachineError([Fault(_relative(path), 1, 1, f"byte {error.start} is not UTF-8: {error.reason}")]) from None
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _relative(path: Path) -> str:
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _relative(path: str) -> str:
+    """A path below the current folder without that folder."""
+    here, whole = os.path.join(os.path.realpath("."), ""), os.path.realpath(path)
+    return whole.removeprefix(here) if whole.startswith(here) else path
 
 
 def read(pages: Mapping[str, str]) -> Machines:

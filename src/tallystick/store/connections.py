@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from inspect import ismethod
-from pathlib import Path
 from typing import Any, TypeVar
 
 from tallystick.errors import NotInTransaction, StoreError
@@ -63,9 +62,13 @@ class Connections:
         _close_all(self.process, self._idle)
 
     def _open(self) -> sqlite3.Connection:
-        if not (self._read_only or Path(self.path).exists()):
+        if not (self._read_only or os.path.exists(self.path)):
             _create_private(self.path)
-        where = f"{Path(self.path).as_uri()}?mode=ro" if self._read_only else self.path
+        where = self.path
+        if self._read_only:
+            from pathlib import Path  # who writes goes without it, to open sooner
+
+            where = f"{Path(self.path).as_uri()}?mode=ro"
         connection = None
         try:
             connection = sqlite3.connect(

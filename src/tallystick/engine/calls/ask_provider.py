@@ -7,7 +7,6 @@ text of a foreign exception may hold a secret, so only its type is kept.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -34,8 +33,6 @@ from tallystick.provider.protocol import (
 from tallystick.store.rows import CallRow
 
 OnPin = Callable[[str, str], object]  # the id of a card, and the PIN that was drawn for it
-
-_log = logging.getLogger("tallystick.books")
 
 
 def card_facts(card: Entity) -> CardFacts:
@@ -135,8 +132,10 @@ def _hand_on(on_pin: OnPin | None, call: Call, outcome: object) -> None:
     try:
         on_pin(call.card.id, pin)
     except Exception as error:  # noqa: BLE001  # its text may hold the PIN
-        card = quoted(call.card.id)
-        _log.error("the PIN of card %s was drawn and could not be handed on: %s", card, type(error).__name__)
+        import logging
+
+        card, log = quoted(call.card.id), logging.getLogger("tallystick.books")
+        log.error("the PIN of card %s was drawn and could not be handed on: %s", card, type(error).__name__)
 
 
 def _shown(text: str | None, hide: Sequence[str], ids: Sequence[str]) -> str | None:

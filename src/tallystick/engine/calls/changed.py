@@ -9,9 +9,6 @@ from functools import partial
 
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
-from tallystick.engine.verify.calls import other_steps
-from tallystick.engine.verify.replay import CallEntry
-from tallystick.engine.verify.report import UNREADABLE
 from tallystick.errors import Invalid
 from tallystick.store.rows import CallRow, EntryRow
 
@@ -28,6 +25,10 @@ def checking(row: CallRow) -> Job:
 
 
 def _check(work: UnitOfWork, row: CallRow) -> None:
+    from tallystick.engine.verify.calls import other_steps
+    from tallystick.engine.verify.replay import CallEntry
+    from tallystick.engine.verify.report import UNREADABLE
+
     entries = [*filter(None, [work.keyed.get(row.key)]), *work.books.caused(row.key)]
     asked = _set_aside([each for each in entries if each.call == row.id])
     try:

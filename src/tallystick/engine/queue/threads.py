@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tallystick.errors import Invalid
 from tallystick.provider.protocol import Provider
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 MOST = 256  # threads; no provider answers so many at once
@@ -44,11 +46,14 @@ def run_in_threads(groups: Sequence[Iterator[Item]], workers: int, limit: int | 
     if workers == 1 or len(groups) < 2:
         begun.set()
         return [each for group in groups for each in drawn(group)]
+    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # opening books goes without it
+
     with ThreadPoolExecutor(min(workers, len(groups)), "tallystick") as pool:
         try:
             futures = [pool.submit(drawn, group) for group in groups]
             begun.set()  # not before all are known to the pool: it waits at the end for those that it knows
-            failed, pending = list[Future[list[Item]]](), set(futures)
+            failed: list[Future[list[Item]]] = []
+            pending = set(futures)
             while pending and not failed:  # looked at each second: who waits for a lock may miss a Ctrl-C
                 done, pending = wait(pending, timeout=1, return_when=FIRST_EXCEPTION)
                 failed = [each for each in done if each.exception() is not None]

@@ -7,10 +7,10 @@ versions, and the rows are carried over.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from tallystick.core.entity import CREATE, Entity
@@ -78,8 +78,9 @@ def _applied(connection: sqlite3.Connection) -> set[str]:
 
 def run(connection: sqlite3.Connection, name: str) -> None:
     """Run a file of SQL statement by statement: `executescript` would commit the caller's transaction."""
-    for statement in _statements((Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")):
-        connection.execute(statement)
+    with open(os.path.join(os.path.dirname(__file__), f"{name}.sql"), encoding="utf-8") as file:
+        for statement in _statements(file.read()):
+            connection.execute(statement)
 
 
 def _statements(text: str) -> Iterator[str]:
