@@ -18,7 +18,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
-FIELDS = [each.name for each in attrs.fields(Machine) if each.name != "straight"]
+FIELDS = ["places", *(each.name for each in attrs.fields(Machine) if each.name != "straight")]
 
 
 @pytest.fixture
@@ -75,7 +75,9 @@ def test_pages_with_a_fault_are_not_kept(folder: Path, tmp_path: Path) -> None:
     assert list(folder.glob("*.machines.json")) == []
 
 
-@pytest.mark.parametrize("spoiled", ["", "[]", "[]x", "{}", '[["gift_card.yaml",[],[]]]', '[["x",[],[["Nobody",1]]]]'])
+@pytest.mark.parametrize(
+    "spoiled", ["", "[]", "[]x", "{}", "7", "null", '["t"]', '[["t"]]', '[["t",0]]', '[1,["t",0]]', '[1,["Nobody",0]]']
+)
 def test_what_cannot_be_read_is_read_anew(folder: Path, spoiled: str) -> None:
     fresh = reader.load()
     text = kept(folder).read_text(encoding="utf-8")

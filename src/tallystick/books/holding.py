@@ -8,7 +8,7 @@ the payment's own page, in the same commit.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -23,8 +23,7 @@ Amount = Money | str
 PAYMENT = "payment"
 
 
-@attrs.frozen
-class _Part:
+class _Part(NamedTuple):
     """What one card is to hold, or to pay at once, and the commands for that."""
 
     card: str

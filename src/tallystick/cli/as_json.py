@@ -183,7 +183,7 @@ def refusal(of: Refusal) -> Plain:
     return {
         "code": of.code.value,
         **named(of, "machine", "id", "state", "command"),
-        "candidates": [attrs.asdict(each) for each in of.candidates],
+        "candidates": [each._asdict() for each in of.candidates],
         "allowed": list(of.allowed),
         "calls": list(of.calls),
         "cause": refusal(of.cause) if of.cause else None,

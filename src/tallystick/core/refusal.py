@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -44,8 +44,7 @@ class Code(StrEnum):
     PROVIDER = "provider"  # a local provider did not do its part
 
 
-@attrs.frozen
-class Candidate:
+class Candidate(NamedTuple):
     """A transition that might have answered."""
 
     transition: str  # its name

@@ -57,7 +57,7 @@ def compiled(layers: Layers, read: Callable[[], Machines]) -> Machines:
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         pass
     machines = read()
-    write_whole(path, json.dumps([_packed_machine(each) for each in machines.all()], separators=(",", ":")))
+    write_whole(path, json.dumps(_packed(machines), separators=(",", ":")))
     return machines
 
 
@@ -71,46 +71,55 @@ def _digest(layers: Layers) -> str:
     return hashlib.sha256(json.dumps([sys.version_info[:3], program, pages]).encode()).hexdigest()
 
 
-def _packed_machine(machine: Machine) -> list[Any]:
-    table = [[*pair, [row.name for row in rows]] for pair, rows in machine.table.items()]
-    return [machine.file, table, [_packed(getattr(machine, name)) for name in _MACHINE]]
+# What is kept is one list. Each value stands in it once, after its parts, which are told by their places in the list:
+# a text, a number or nothing as itself; a tuple as ["t", …], a mapping as ["d", key, value, …], names as ["f", …], any
+# other value as [its class, …]. The last one is the tuple of all machines.
+
+
+def _packed(machines: Machines) -> list[Any]:
+    places: dict[tuple[Any, ...], int] = {}
+    _put(tuple(_told(each) for each in machines.all()), places)
+    return [list(key) if kind is list else key[0] for kind, *key in places]
+
+
+def _told(machine: Machine) -> tuple[Any, ...]:
+    answers = {pair: tuple(row.name for row in rows) for pair, rows in machine.table.items()}
+    return (machine.file, answers, *(getattr(machine, name) for name in _MACHINE))
+
+
+def _put(value: Any, places: dict[tuple[Any, ...], int]) -> int:
+    kind, parts = type(value), list[Any]()
+    if kind in _FIELDS:
+        name, parts = kind.__name__, [getattr(value, field) for field in _FIELDS[kind]]
+    elif isinstance(value, tuple):
+        name, parts = "t", list(value)
+    elif isinstance(value, frozenset):
+        name, parts = "f", sorted(value)
+    elif isinstance(value, Mapping):
+        name, parts = "d", [each for pair in value.items() for each in pair]
+    elif value is None or isinstance(value, bool | int | str):
+        return places.setdefault((kind, value), len(places))
+    else:
+        raise TypeError(f"a {kind.__name__} cannot be kept")
+    key = (list, name, *[_put(part, places) for part in parts])
+    return places.setdefault(key, len(places))
 
 
 def _unpacked(kept: list[Any], layers: Layers) -> Machines:
-    if not isinstance(kept, list) or not kept:
-        raise ValueError("no machines are kept here")
     texts = {file: text for pages in layers for file, text in pages.items()}
+    values: list[Any] = []
+    for each in kept:
+        values.append(_made(each[0], [values[place] for place in each[1:]]) if type(each) is list else each)
     machines = []
-    for file, table, values in kept:
-        fields = dict(zip(_MACHINE, map(_value, values), strict=True))
-        answers = {(state, command): tuple(names) for state, command, names in table}
-        machines.append(restored({**fields, "file": file, "text": texts[file]}, answers))
+    for file, answers, *fields in values[-1]:
+        told = {**dict(zip(_MACHINE, fields, strict=True)), "file": file, "text": texts[file]}
+        machines.append(restored(told, answers))
+    if not machines:
+        raise ValueError("no machines are kept here")
     return Machines(machines)
 
 
-# A tuple is kept as ["t", …], a mapping as ["d", key, value, …], names as ["f", …], any other value as [its class, …].
-
-
-def _packed(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    kind = type(value)
-    if kind in _FIELDS:
-        return [kind.__name__, *(_packed(getattr(value, name)) for name in _FIELDS[kind])]
-    if isinstance(value, tuple):
-        return ["t", *map(_packed, value)]
-    if isinstance(value, frozenset):
-        return ["f", *sorted(value)]
-    if isinstance(value, Mapping):
-        return ["d", *(_packed(each) for pair in value.items() for each in pair)]
-    raise TypeError(f"a {kind.__name__} cannot be kept")
-
-
-def _value(packed: Any) -> Any:
-    if type(packed) is not list:
-        return packed
-    kind = packed[0]
-    values = [_value(each) if type(each) is list else each for each in packed[1:]]
+def _made(kind: str, values: list[Any]) -> Any:
     if kind == "t":
         return tuple(values)
     if kind == "d":

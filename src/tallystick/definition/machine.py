@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -246,8 +246,7 @@ class Machines(Mapping[str, Machine]):
         return list(self._all.values())
 
 
-@attrs.frozen
-class Reader:
+class Reader(NamedTuple):
     """A machine with patient commands that read what stands on another one."""
 
     machine: str

@@ -66,8 +66,7 @@ def chained(before: str, fields: tuple[object, ...]) -> str:
     return hashlib.sha256(f"{before}\n{text}".encode()).hexdigest()
 
 
-@attrs.define
-class Stamp:
+class Stamp(NamedTuple):
     """What a command adds to each of its entries."""
 
     key: str

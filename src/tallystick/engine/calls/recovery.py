@@ -7,6 +7,8 @@ again, because nobody has kept the secret.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import attrs
 
 from tallystick.definition.machine import Machines
@@ -20,23 +22,20 @@ from tallystick.store.rows import CallRow
 NEVER_SENT = NotSeen("it was never sent")  # it was opened in a caller's transaction, and the caller has not sent it
 
 
-@attrs.frozen
-class End:
+class End(NamedTuple):
     """The call ended so."""
 
     outcome: Outcome
     found: bool  # in the provider's record
 
 
-@attrs.frozen
-class SendAgain:
+class SendAgain(NamedTuple):
     """It is sent once more under the same id: it is surely not done, or is not done twice."""
 
     evidence: str
 
 
-@attrs.frozen
-class Wait:
+class Wait(NamedTuple):
     """It stays open: a person has to look. `later`: the next look-up may still decide."""
 
     evidence: str

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 import attrs
 
@@ -51,8 +52,7 @@ class CallOpen(LeaseLost):
 LeaseCheck = Callable[[Lookup], None]  # whether the lease is still held; raises LeaseLost
 
 
-@attrs.frozen
-class Group:
+class Group(NamedTuple):
     """What is due about one card, or about cards that hang together."""
 
     keys: tuple[str, ...]  # of the commands, in the order of their times
