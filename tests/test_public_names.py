@@ -116,7 +116,8 @@ class Source:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 if node.name == "__init__":
                     yield from self._assigned(node)
-                elif not node.name.startswith("_") and not inspect.getdoc(getattr(self.of, node.name)):
+                elif not (node.name.startswith("_") or ast.get_docstring(node)
+                          or inspect.getdoc(getattr(self.of, node.name))):  # fmt: skip
                     yield node.name
             elif isinstance(node, ast.AnnAssign | ast.Assign):
                 targets = [node.target] if isinstance(node, ast.AnnAssign) else node.targets
