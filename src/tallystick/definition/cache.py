@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from functools import cache
 from typing import Any
 
 from tallystick.definition import format
-from tallystick.definition.files import cache_folder, write_whole
+from tallystick.definition.files import cache_folder, keep, read_kept
 from tallystick.definition.format import FileFaults, Located
 
 READER_VERSION = 2  # counts up when the reader becomes stricter in a way that the format does not show
@@ -22,18 +21,16 @@ READER_VERSION = 2  # counts up when the reader becomes stricter in a way that t
 
 def parse(text: str, faults: FileFaults) -> Located | None:
     """As `format.parse`, but from the cache if the same text was read before."""
-    folder = cache_folder()
-    if folder is None:
+    if cache_folder() is None:
         return format.parse(text, faults)
-    path = os.path.join(folder, f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json")
+    name = f"{hashlib.sha256(_format() + text.encode()).hexdigest()}.json"
     try:
-        with open(path, encoding="utf-8") as file:
-            return _unpacked(json.load(file))
+        return _unpacked(read_kept(name))
     except (OSError, ValueError, TypeError, AttributeError):
         pass
     page = format.parse(text, faults)
     if page is not None and not faults.found:
-        write_whole(path, json.dumps(_packed(page), separators=(",", ":")))
+        keep(name, _packed(page))
     return page
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +21,7 @@ from typing import Any
 import attrs
 
 from tallystick.definition import declared, expression
-from tallystick.definition.files import cache_folder, write_whole
+from tallystick.definition.files import cache_folder, keep, program, read_kept
 from tallystick.definition.machine import Machine, Machines, restored
 
 Layers = Sequence[Mapping[str, str]]  # of pages by their file; a later one replaces pages of an earlier one
@@ -47,28 +46,22 @@ _CODE = re.compile(
 
 def compiled(layers: Layers, read: Callable[[], Machines]) -> Machines:
     """The machines of these pages: from what was kept, else as they are `read`, and kept for the next time."""
-    folder = cache_folder()
-    if folder is None:
+    if cache_folder() is None:
         return read()
-    path = os.path.join(folder, f"{_digest(layers)}.machines.json")
+    name = f"{_digest(layers)}.machines.json"
     try:
-        with open(path, encoding="utf-8") as file:
-            return _unpacked(json.load(file), layers)
+        return _unpacked(read_kept(name), layers)
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         pass
     machines = read()
-    write_whole(path, json.dumps(_packed(machines), separators=(",", ":")))
+    keep(name, _packed(machines))
     return machines
 
 
 def _digest(layers: Layers) -> str:
     """Of the pages, and of what reads them."""
-    room = os.path.dirname(__file__)
-    names = [*(name for name in os.listdir(room) if name.endswith(".py")), "../provider/verbs.py", "../money.py"]
-    found = [(name, os.stat(os.path.join(room, name))) for name in sorted(names)]
-    program = [(name, each.st_size, each.st_mtime_ns) for name, each in found]
     pages = [list(pages.items()) for pages in layers]
-    return hashlib.sha256(json.dumps([sys.version_info[:3], program, pages]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([sys.version_info[:3], program(), pages]).encode()).hexdigest()
 
 
 # What is kept is one list. Each value stands in it once, after its parts, which are told by their places in the list:
