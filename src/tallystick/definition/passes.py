@@ -107,7 +107,7 @@ def _commands(
 def _states(scope: Scope) -> dict[str, State]:
     """The states, each with its heading and its guard of `goes_on`."""
     groups = read_groups(scope)
-    states = {name: attrs.evolve(state, group=groups.get(name, "")) for name, state in scope.page.states.items()}
+    states = {name: state._replace(group=groups.get(name, "")) for name, state in scope.page.states.items()}
     for key, body in scope.page.pairs("states"):
         if "goes_on" in body.value:
             goes_on = scope.guard(body.value["goes_on"], scope.names({}, (key.value,)))
