@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,10 +21,8 @@ from tallystick.testing.faults.verb_sweep import verb_sweep
 
 
 def _postgres(story: Story, trips: int | None, progress: Progress) -> FaultReport:
-    from tallystick.testing.faults.postgres.crash import OF_A_FILE, postgres_trips  # psycopg may be missing
+    from tallystick.testing.faults.postgres.crash import postgres_trips  # psycopg may be missing
 
-    if story.name in OF_A_FILE:
-        return FaultReport(Counter({"stories of a file, left out": 1}))
     return postgres_trips(story, trips, progress)
 
 

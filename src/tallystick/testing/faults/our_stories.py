@@ -5,9 +5,7 @@ The amounts say what the provider does: see `file_provider`. A test holds that n
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 
 from tallystick.books.books import Books
@@ -15,10 +13,8 @@ from tallystick.books.views import Plan
 from tallystick.core.entity import Entity
 from tallystick.definition import reader
 from tallystick.engine.receipt import Command
-from tallystick.errors import StoreError
 from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
-from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.story import START, Step, Story
 
 CURRENCY, PIN = "BRL", "73519"
@@ -107,29 +103,12 @@ def _hold_released_elsewhere(payment: str) -> Step:
     return step
 
 
-@contextmanager
-def _their_own() -> Iterator[None]:
-    """The order system's own use of the database may fail too; it says so as we do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise StoreError(f"the order's own transaction: {error}") from error
-
-
 def _with_the_order(command: Command) -> Step:
     """An order system that writes the command into its own transaction, and sends the call after its commit."""
 
     def step(books: Books) -> None:
-        store = books.engine.store
-        assert isinstance(store, SqliteStore)
-        with _their_own():
-            connection = sqlite3.connect(store.path, isolation_level=None, factory=store.connections)
-        with closing(connection):
-            with _their_own():
-                connection.execute("BEGIN IMMEDIATE")
+        with books.engine.own() as connection:  # type: ignore[attr-defined]
             receipt = books.engine.try_execute(command, connection=connection)
-            with _their_own():
-                connection.execute("COMMIT")
         if receipt.call is not None:
             receipt = books.engine.send(receipt.call)
         receipt.or_raise()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +25,7 @@ from tallystick.engine.calls.ask_provider import call_of
 from tallystick.engine.engine import Engine
 from tallystick.engine.queue.queue import LONGEST_WAIT
 from tallystick.engine.receipt import Command, Declined, GivenBack, InDoubt, Receipt, Refused, Unavailable
+from tallystick.errors import StoreError
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome, Provider
 from tallystick.store.protocol import Store
@@ -60,6 +63,10 @@ class Story:
     wrong: Callable[[Path], Iterable[str]] = lambda folder: ()
 
 
+# A transaction of the caller's own: its connection, inside. Its errors are StoreErrors.
+OwnTransaction = Callable[[], AbstractContextManager[Any]]
+
+
 class Clock:
     """Moves only when the story says so. Every process begins a month after the one before."""
 
@@ -74,6 +81,7 @@ class _Engine(Engine):
     """Writes down what its callers were told, beside the books, so that a crash does not lose it."""
 
     acknowledgements: Path
+    own: OwnTransaction  # of the order system, in the same database
 
     def try_execute(self, command: Command, *, connection: Any = None) -> Receipt:
         receipt = super().try_execute(command, connection=connection)
@@ -96,6 +104,27 @@ def acknowledged(folder: Path) -> list[Acknowledged]:
     return [Acknowledged(*json.loads(line)) for line in lines]
 
 
+@contextmanager
+def _in_the_file(path: Path, connections: type[sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
+    with _their_own():
+        connection = sqlite3.connect(path, isolation_level=None, factory=connections)
+    with closing(connection):
+        with _their_own():
+            connection.execute("BEGIN IMMEDIATE")
+        yield connection
+        with _their_own():
+            connection.execute("COMMIT")
+
+
+@contextmanager
+def _their_own() -> Iterator[None]:
+    """The order system's own use of the database may fail too; it says so as we do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(f"the order's own transaction: {error}") from error
+
+
 class StoryRun:
     """One process that runs a story, on the files in a folder."""
 
@@ -104,11 +133,12 @@ class StoryRun:
         connections: type[sqlite3.Connection] = sqlite3.Connection,
         tolerated: Callable[[BaseException], bool] = lambda error: False,
         jumps: Iterator[timedelta] | None = None, twin: str = "", timeout: float = 0.2, store: Store | None = None,
+        own: OwnTransaction | None = None,
     ) -> None:  # fmt: skip
         """`process`: how many processes there were before it. A `twin` does the same at the same time.
 
         `tolerated` says which errors do not end the run; `jumps` set the clock; `timeout` is for locks, in seconds.
-        `store`: instead of the file.
+        `store`: instead of the file, and with it `own`: the order system's transactions there.
         """
         self.story = story
         self.clock = Clock(START + process * LIFE)
@@ -122,6 +152,7 @@ class StoryRun:
             random=Random(process),  # noqa: S311  # the same waits in every run
         )  # fmt: skip
         self.engine.acknowledgements = folder / ACKNOWLEDGED
+        self.engine.own = own or partial(_in_the_file, folder / BOOKS, connections)
         self.books = Books(self.engine)
 
     def finish(self) -> None:

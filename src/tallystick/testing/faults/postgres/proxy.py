@@ -28,6 +28,9 @@ class Line:
     def __init__(self, client: socket.socket, server: socket.socket) -> None:
         self.client, self.server = client, server
         self.backend = 0
+        self.ending = (
+            False  # it is cut as soon as what is done at its trip is done: until then its client hears nothing
+        )
         self.dropped: threading.Event | None = None  # answers are dropped from now on; it is set when all is done
         self.prepared: dict[bytes, bytes] = {}
 
@@ -111,6 +114,7 @@ class Proxy:
         if len(self.trips) != self._at:
             line.server.sendall(trip)
             return True
+        line.ending = True
         if self._before is not None:
             self._before(line.backend)
         if self._after is not None:
@@ -132,8 +136,9 @@ class Proxy:
                     line.dropped.set()
         if line.dropped is not None:
             line.dropped.set()
-        with suppress(OSError):
-            line.client.shutdown(socket.SHUT_RDWR)
+        if not line.ending:
+            with suppress(OSError):
+                line.client.shutdown(socket.SHUT_RDWR)
 
 
 def _exactly(end: socket.socket, length: int) -> bytes:
