@@ -86,7 +86,8 @@ RUNS = [
         "-m tallystick.testing.faults failing-database --calls all --json"),
     Run("postgres", "Cut off from PostgreSQL",
         "The same stories on a PostgreSQL. A line is cut before the server has what was said, or after it has done it; "
-        "a backend is ended; a client is killed. Run again, the story ends in the books of a run on SQLite.",
+        "a backend is ended or killed; a client is killed, also where it asks the provider. Run again, the story ends "
+        "in the books of a run on SQLite.",
         "-m tallystick.testing.faults postgres --trips 70 --json",
         "-m tallystick.testing.faults postgres --trips 2000 --json"),
     Run("failover", "Failed over",

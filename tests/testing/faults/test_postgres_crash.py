@@ -13,6 +13,7 @@ from tallystick.store.postgres import store as postgres
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.testing.faults.__main__ import main
 from tallystick.testing.faults.our_stories import stories
+from tallystick.testing.faults.postgres import crash
 from tallystick.testing.faults.postgres.crash import FAULTS, postgres_trips
 from tallystick.testing.faults.report import FaultReport
 from tallystick.testing.postgres_server import NoServer, shared_server
@@ -28,15 +29,28 @@ def _there_is_a_server() -> None:
         pytest.skip(str(error))
 
 
-def disturbed(trips: int) -> FaultReport:
-    return postgres_trips(next(each for each in stories() if each.name == "answers that nobody wants"), trips)
+def disturbed(trips: int, story: str = "answers that nobody wants") -> FaultReport:
+    return postgres_trips(next(each for each in stories() if each.name == story), trips)
 
 
 def test_disturbed_at_a_sample_of_trips_the_books_end_as_on_sqlite() -> None:
-    report = disturbed(10)
+    report = disturbed(2 * len(FAULTS))
     assert report.findings == []
     assert {fault: report.figures[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 2)
     assert report.figures["of these, CommitUnknown"] == 4  # both ways to cut the line at a COMMIT
+
+
+def test_so_do_the_story_that_makes_the_tables_and_the_one_in_the_orders_own_transaction() -> None:
+    made, joined = disturbed(1, "opened"), disturbed(1, "with the order")
+    assert made.findings + joined.findings == []
+    assert (made.figures["disturbed trips"], joined.figures["disturbed trips"]) == (len(FAULTS) - 1, len(FAULTS))
+
+
+def test_all_trips_of_a_story_are_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one is reached: what is read afterwards, to judge, is not among them."""
+    monkeypatch.setattr(crash, "FAULTS", ("client killed before",))
+    monkeypatch.setattr(crash, "sample", lambda share, of: [of - 1])
+    assert disturbed(1).findings == []
 
 
 def test_the_command_prints_what_it_counted(capsys: pytest.CaptureFixture[str]) -> None:
