@@ -14,8 +14,7 @@ import clutch_settings
 import rooms
 from tallystick import load
 from tallystick.check import TITLES
-from tallystick.diagram.mermaid import to_mermaid
-from tallystick.diagram.model import diagram_of
+from tallystick.diagram import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,7 +30,7 @@ def fresh(text: str) -> str:
     machines = load()
 
     def drawn(found: re.Match[str]) -> str:
-        picture = to_mermaid(diagram_of(machines[found[2]]), brief=True)
+        picture = draw(machines[found[2]], format="mermaid")
         return f"{found[1]}```mermaid\n{picture}```\n{found[3]}"
 
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))

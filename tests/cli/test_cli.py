@@ -501,7 +501,8 @@ def test_a_folder_of_machines_is_taken(tallystick: Tallystick, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("form", "first"), [("mermaid", "stateDiagram-v2"), ("dot", 'digraph "payment" {'), ("table", "## payment")]
+    ("form", "first"),
+    [("mermaid", "---\ntitle: payment"), ("dot", 'digraph "payment" {'), ("markdown", "## payment"), ("svg", "<svg ")],
 )
 def test_diagrams_are_text(tallystick: Tallystick, form: str, first: str) -> None:
     text = tallystick("diagram", "payment", "--format", form).stdout
@@ -581,7 +582,8 @@ def wrongs(folder: Path) -> list[tuple[Sequence[str], int, str]]:
         (["machines", "--machines", str(folder / "nothing")], 1, "does not exist"),
         (["machines", "--machines", str(folder / "pages")], 1, "a.yaml:2:10"),
         (["machines", "--machines", str(folder / "bytes")], 1, "UTF-8"),
-        (["diagram", "payment", "--format", "svg"], 2, "'svg' is not one of"),
+        (["diagram", "payment", "--format", "svgg"], 1, "no picture of format 'svgg'. Did you mean 'svg'?"),
+        (["diagram", "payment", "--format", "png"], 1, "write it to a file with --output"),
         (["history", "--last", "0"], 2, "--last"),
         (["recover", "--grace", "-1"], 2, "--grace"),
         (["show"], 2, "Missing argument"),
@@ -730,7 +732,7 @@ def test_help_is_quick_because_nothing_heavy_is_loaded() -> None:
     assert not loaded & {"rich", "transitions", "ruamel.yaml", "sqlite3", "sqlite_utils", "tallystick.engine.engine"}
 
 
-@pytest.mark.parametrize(("command", "said"), [("diagram", "held → card"), ("machines", "held ? card")])
+@pytest.mark.parametrize(("command", "said"), [("diagram", "held ▸ card"), ("machines", "held ? card")])
 def test_a_terminal_that_knows_no_arrows_is_no_reason_to_fail(command: str, said: str) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
 

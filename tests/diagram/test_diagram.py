@@ -12,8 +12,7 @@ import pytest
 
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
-from tallystick.diagram.dot import to_dot
-from tallystick.diagram.mermaid import to_mermaid
+from tallystick.diagram import draw
 from tallystick.diagram.model import Arrow, Diagram, diagram_of
 from tallystick.diagram.table import to_table
 
@@ -55,6 +54,12 @@ refuse:
   - {says: no, in: [direction], commands: [style, click, class, default]}
 """
 ALL = {**PACKAGED, "nasty": reader.read({"nasty.yaml": NASTY})["nasty"]}
+
+
+def text_of(machine: Machine, form: str) -> str:
+    picture = draw(machine, format=form)
+    assert isinstance(picture, str)
+    return picture
 
 
 @pytest.fixture(params=list(ALL))
@@ -138,22 +143,20 @@ def test_start_and_final_states_are_marked() -> None:
 
 
 def test_dot_labels_are_well_formed_and_quotes_close(machine: Machine) -> None:
-    for text in (to_dot(diagram_of(machine)), to_dot(diagram_of(machine), loops=True)):
-        lines = text.splitlines()
-        labels = [found[1] for line in lines if (found := re.search(r"label=<(.*)>(?:[,\];]|$)", line))]
+    lines = text_of(machine, "dot").splitlines()
+    labels = [found[1] for line in lines if (found := re.search(r"label=<(.*?)>(?:, tooltip=|\];|;$)", line))]
 
-        assert len(labels) >= len(machine.states) + len(machine.transitions) // 4
-        for label in labels:
-            ElementTree.fromstring(f"<label>{label}</label>")  # Graphviz wants XML
-        assert all(re.sub(r"<.*>", "", line).count('"') % 2 == 0 for line in lines)
-        assert lines[0] == f'digraph "{machine.name}" {{'
-        assert lines[-1] == "}"
+    assert len(labels) >= len(machine.states)
+    for label in labels:
+        ElementTree.fromstring(f"<label>{label}</label>")  # Graphviz wants XML
+    assert all(re.sub(r"label=<.*?>(?=, tooltip=|\];|;$)|\\.", "", line).count('"') % 2 == 0 for line in lines)
+    assert lines[0] == f'digraph "{machine.name}" {{'
+    assert lines[-1] == "}"
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
-@pytest.mark.parametrize("loops", [False, True])
-def test_graphviz_draws_it(machine: Machine, loops: bool) -> None:
-    text = to_dot(diagram_of(machine), loops=loops)
+def test_graphviz_draws_it(machine: Machine) -> None:
+    text = text_of(machine, "dot")
 
     done = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, timeout=30, encoding="utf-8")
 
@@ -163,62 +166,62 @@ def test_graphviz_draws_it(machine: Machine, loops: bool) -> None:
 
 
 def test_dot_shows_money_the_way_and_the_exceptions() -> None:
-    text = to_dot(diagram_of(PACKAGED["payment"]))
-    by_arrow = {line.split("[")[0].strip(): line for line in text.splitlines() if " -> " in line}
+    lines = text_of(PACKAGED["payment"], "dot").splitlines()
+    by_arrow = {line.split("[")[0].strip(): line for line in lines if " -> " in line}
+    by_state = {line.split("[")[0].strip(): line for line in lines if "[label=" in line}
 
-    assert "card → held: amount" in by_arrow['"requested" -> "authorized"']
-    assert "penwidth=2.2" in by_arrow['"requested" -> "authorized"']
+    assert "<I>card ▸ held</I>" in by_arrow['"requested" -> "authorized"']
+    assert "penwidth=4" in by_arrow['"requested" -> "authorized"']
     assert "style=dashed" in by_arrow['"requested" -> "declined"']
     assert "penwidth" not in by_arrow['"authorized" -> "reversed"']
-    assert '"closed" -> "closed"' not in by_arrow
-    assert '"closed" -> "closed"' in to_dot(diagram_of(PACKAGED["payment"]), loops=True)
+    assert {name for name, line in by_state.items() if "peripheries=2" in line} == {
+        '"closed"',
+        '"reversed"',
+        '"declined"',
+    }
+    assert any("asks the provider" in line for line in lines)
 
 
 # Mermaid
 
 ID = r"[a-z][a-z0-9_]*"
-TEXT = r"(?:[^#;:<>\"`{}&\\]|#\d+;|<br/>)+"
+TEXT = r"(?:[^#;:<>\"`{}&\\|\[\]()]|#\d+;|</?[bi]>|<br/>)+"
 MERMAID = re.compile(
-    rf"stateDiagram-v2|  direction LR|  {ID}|  \[\*\] --> {ID}|  {ID} --> \[\*\]|  {ID} --> {ID} : {TEXT}"
-    rf'|  state "{TEXT}" as {ID}|  {ID} : {TEXT}|  classDef \w+ [\w:#,\- ]+|  class {ID}(?:,{ID})* \w+'
+    rf'---|title: {TEXT}|flowchart LR|  begin\(\(" "\)\):::begin --> {ID}|  subgraph group\d+\["{TEXT}"\]|  end'
+    rf'|  {ID}(?:\("{TEXT}"\)|\[\["{TEXT}"\]\]):::\w+|  {ID} <?(?:==>|-->|-\.->)(?:\|"{TEXT}"\|)? {ID}'
+    rf'|  legend\["{TEXT}"\]:::legend|  classDef \w+ [\w:#,\- .]+|  linkStyle \d+(?:,\d+)* [\w:#,\- .]+'
 )
-WORDS = {"state", "note", "end", "direction", "class", "default", "click", "style", "scale"}
+WORDS = {"end", "class", "click", "default", "style", "direction"}
 
 
-@pytest.mark.parametrize("guards", [False, True])
-@pytest.mark.parametrize("loops", [False, True])
-def test_mermaid_has_only_lines_that_its_grammar_knows(machine: Machine, guards: bool, loops: bool) -> None:
-    lines = to_mermaid(diagram_of(machine), guards=guards, loops=loops).splitlines()
+def test_mermaid_has_only_lines_that_its_grammar_knows(machine: Machine) -> None:
+    lines = text_of(machine, "mermaid").splitlines()
 
     assert [line for line in lines if not MERMAID.fullmatch(line)] == []
-    arrows = [line.split(" : ")[0].split() for line in lines if " --> " in line]
-    names = {name for source, _, target in arrows for name in (source, target)}
-    assert names & WORDS == set()
-    declared = {line.split()[-1] if line.startswith("  state ") else line.strip() for line in lines}
-    assert names - {"[*]"} <= declared
+    declared = {found[1]: found[2] for line in lines if (found := re.match(rf"  ({ID})[(\[].*:::(\w+)$", line))}
+    drawn = {
+        name for line in lines if re.match(rf"  {ID} <?[=-]", line) for name in (line.split()[0], line.split()[-1])
+    }
+    assert (drawn | set(declared)) & WORDS == set()
+    assert drawn <= set(declared)
+    assert len(set(declared) - {"begin", "legend"}) == len(machine.states)  # each has a class
 
 
 def test_mermaid_gives_every_state_a_name_of_its_own() -> None:
-    text = to_mermaid(diagram_of(ALL["nasty"]))
+    text = text_of(ALL["nasty"], "mermaid")
 
-    assert '  state "end" as end__\n' in text  # end_ is another state
-    assert "  end__ --> end_ : class (other)\n" in text
-
-
-def test_mermaid_writes_a_transition_out_once() -> None:
-    text = to_mermaid(diagram_of(PACKAGED["payment"]))
-
-    assert text.count("held → uncovered#58; held − amount<br/>then hold_again") == 1
-    assert "  advanced_hold --> closed : settle · all<br/>settle · last<br/>cancel or close (cancel_rest)\n" in text
-    assert "  requested --> declined : authorize or redeem declined\n" in text
-    assert "  closed : refund – redeemed → card#58; amount\n" in text
+    assert '  end__("<b>end</b>' in text  # end_ is another state
+    assert '  end__ -->|"class"| end_\n' in text
 
 
-def test_mermaid_has_guards_on_request() -> None:
-    diagram = diagram_of(PACKAGED["payment"])
+def test_mermaid_shows_the_usual_way_and_what_is_declined_by_more_than_colour() -> None:
+    lines = text_of(PACKAGED["payment"], "mermaid").splitlines()
+    links = [line for line in lines if re.match(rf"  {ID}(?:\(\(.*)? ?<?[=-]", line) or ":::begin -->" in line]
+    (usual,) = [line.split()[1] for line in lines if "stroke-width:4px" in line and "linkStyle" in line]
 
-    assert "[amount is more than 0]" not in to_mermaid(diagram)
-    assert "[amount is more than 0]" in to_mermaid(diagram, guards=True)
+    assert [links[int(number)].split()[0] for number in usual.split(",")] == ["requested", "authorized"]
+    assert '  requested -.->|"✕ declined"| declined' in lines
+    assert any(line.startswith('  closed[["') for line in lines)  # a double line
 
 
 # Markdown
@@ -243,8 +246,18 @@ def test_the_table_shows_signs_as_they_are() -> None:
     assert r"note; with: all \| sorts" in text
 
 
-def test_pictures_come_out_the_same_every_time() -> None:
-    for name, machine in PACKAGED.items():
-        again = reader.load(reader.packaged_folder())[name]
-        for emit in (to_dot, to_mermaid, to_table):
-            assert emit(diagram_of(machine)) == emit(diagram_of(again))
+@pytest.mark.parametrize("form", ["svg", "dot", "mermaid", "markdown"])
+def test_pictures_come_out_the_same_every_time(machine: Machine, form: str) -> None:
+    if machine.name != "nasty":
+        again = reader.load(reader.packaged_folder())[machine.name]
+        assert text_of(again, form) == text_of(machine, form)
+    assert text_of(machine, form) == text_of(machine, form)
+
+
+@pytest.mark.parametrize("form", ["svg", "dot", "mermaid", "markdown"])
+def test_every_format_has_a_title_a_legend_and_every_state(machine: Machine, form: str) -> None:
+    text = text_of(machine, form)
+
+    assert f"{machine.name}, version {machine.version}".replace("_", " ") in text.replace("_", " ")
+    assert "an end" in text
+    assert all(name.replace("_", " ").split()[0] in text for name in machine.states)

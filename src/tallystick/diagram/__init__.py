@@ -6,7 +6,7 @@ way is declared or counted, never guessed.
 Read in this order: `drawing` (`draw`, the one way in), `model` (what a machine's page says, as a picture needs it),
 `figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief` and `overlay`
 (which make one), `text_width`, `layout` and `routing` (where everything stands), then one file for each format: `svg`,
-`mermaid`, `dot`, `table`.
+`png`, `mermaid`, `dot`, `table`.
 
 Knows the definition and money. Figures arrive as values; no store is read here. The command line, the documentation and
 the board ask for pictures.

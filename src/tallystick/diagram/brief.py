@@ -9,13 +9,15 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+import attrs
+
 from tallystick.diagram.model import Arrow, Diagram, Node, Step
 from tallystick.diagram.sketch import ASKS, MOVES, NO, STAYS, Box, Sign, Sketch, Text, Wire, listed, spoken
 
 LABEL = 26  # characters in a line of a label
-INSIDE = 21  # characters in a line inside a box
+INSIDE, NARROW = 21, 15  # characters in a line inside a box; in one of several
 MANY = 8  # commands; a state of the usual way that takes more without being left shows what they move
-GROUPS = 4  # of commands that it shows
+GROUPS = 3  # of commands that it shows
 
 
 def brief(diagram: Diagram) -> Sketch:
@@ -23,8 +25,8 @@ def brief(diagram: Diagram) -> Sketch:
     lost = {arrow.target for arrow in diagram.arrows if arrow.declined}
     boxes = tuple(_box(node, lost=node.name in lost and not node.usual) for node in diagram.nodes)
     title = f"{spoken(diagram.name)}, version {diagram.version}"
-    sketch = Sketch(title, diagram.summary, boxes, gathered(diagram), diagram.usual, ())
-    return Sketch(title, diagram.summary, boxes, sketch.wires, diagram.usual, legend(sketch))
+    sketch = Sketch(diagram.name, title, diagram.summary, boxes, gathered(diagram), diagram.usual, ())
+    return attrs.evolve(sketch, legend=legend(sketch))
 
 
 def legend(sketch: Sketch) -> tuple[Sign, ...]:
@@ -52,7 +54,7 @@ def legend(sketch: Sketch) -> tuple[Sign, ...]:
 def _box(node: Node, *, lost: bool) -> Box:
     lines = [Text(spoken(node.name), "name")]
     if node.holds:
-        lines += [Text(line, "holds") for line in textwrap.wrap(", ".join(map(spoken, node.holds)), INSIDE)]
+        lines += [Text(line, "holds") for line in textwrap.wrap(", ".join(map(spoken, node.holds)), NARROW + 2)]
     return Box(
         node.name, (*lines, *_stays(node)), node.start, node.final, node.usual, node.group, tip_of(node), lost=lost
     )
@@ -66,7 +68,7 @@ def _stays(node: Node) -> list[Text]:
     ordered = sorted(by_command.values(), key=lambda steps: not any(step.flows for step in steps))
     if not node.usual or len(ordered) <= MANY:
         names = commands_of(step for steps in ordered for step in steps)
-        return [Text(f"{STAYS} {listed(names, INSIDE - 2)}", "stays")] if names else []
+        return stays_lines(names)
     by_flow: dict[str, list[Step]] = {}
     for steps in ordered:
         by_flow.setdefault(_flow(steps, node.holds, INSIDE, outside=True), []).extend(steps)
@@ -80,6 +82,15 @@ def _stays(node: Node) -> list[Text]:
     return lines + ([Text(f"{STAYS} {listed(hidden, INSIDE - 2)}", "stays")] if hidden else [])
 
 
+def stays_lines(names: Sequence[str]) -> list[Text]:
+    """Two lines at most of what a state takes without being left."""
+    if len(listed(names, INSIDE - 2)) <= NARROW or len(names) < 2:
+        return [Text(f"{STAYS} {listed(names, INSIDE - 2)}", "stays")] if names else []
+    rest = listed(names[1:], NARROW)
+    rest = f"and {len(names) - 1} more" if "…" in rest and len(names) > 2 else rest
+    return [Text(f"{STAYS} {names[0]},", "stays"), Text(rest, "more")]
+
+
 def _flow(steps: Iterable[Step], holds: Collection[str], width: int, *, outside: bool = False) -> str:
     """The money that these steps may move, where only the accounts in `holds` carry any.
 
@@ -87,7 +98,8 @@ def _flow(steps: Iterable[Step], holds: Collection[str], width: int, *, outside:
     """
     flows = [(step, flow) for step in steps for flow in step.flows if flow[0] in holds or flow[0] in step.outside]
     text = flow_text(flow for _, flow in flows)
-    if outside or len(text) > width:
+    names = {name for step, flow in flows for name in flow if name in step.outside}
+    if outside or (len(text) > width and len(names) > 1):
         text = flow_text(
             ("outside" if source in step.outside else source, "outside" if target in step.outside else target)
             for step, (source, target) in flows

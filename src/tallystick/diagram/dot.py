@@ -1,104 +1,98 @@
-"""DOT, for Graphviz, from left to right.
-
-The usual way is bold, a declined call is dashed, and final states have a double line. A transition is written out once,
-on the usual way if it is part of it. From other states only its name and money are repeated.
-"""
+"""DOT, for Graphviz: the sketch from left to right, placed by Graphviz and not by `layout`."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from tallystick.diagram.model import Arrow, Diagram, Node, Step, first_drawn
+from tallystick.diagram.mermaid import LEGEND
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 
-WIDTH = 34  # characters in a line of a label
 _FONT = 'fontname="Helvetica,Arial,sans-serif"'
 _HEAD = f"""\
-  rankdir=LR; nodesep=0.35; ranksep=0.5; bgcolor="white";
+  rankdir=LR; nodesep=0.35; ranksep=0.6; bgcolor="white";
   labelloc=t; labeljust=l; fontsize=13; {_FONT};
-  node [shape=box, style="rounded,filled", fillcolor="white", color="#8a8f98", fontsize=11, {_FONT}];
-  edge [color="#8a8f98", fontcolor="#333333", fontsize=9, arrowsize=0.7, {_FONT}];
-  "·start" [shape=circle, style=filled, fillcolor="#333333", color="#333333", width=0.18, label=""];"""
-_LEGEND = (
-    "<FONT POINT-SIZE='9' COLOR='#666666'>Bold: the usual way. Dashed: the provider declines. Double line: final. "
-    "In a box: what it takes without leaving.</FONT>"
-)
-_USUAL = 'color="#14618c", penwidth=2.2'
-_NEWLINE = "<BR ALIGN='LEFT'/>"
-_GAP = f"{_NEWLINE}<FONT POINT-SIZE='4'> </FONT>{_NEWLINE}"
-_STRAIGHT = "weight=12"
-_DECLINED = 'color="#b3403a", style=dashed'
+  node [shape=box, style="rounded,filled", fillcolor="white", color="#6a737d", fontsize=11, {_FONT}];
+  edge [color="#6a737d", fontcolor="#1b1f24", fontsize=11, arrowsize=0.7, {_FONT}];"""
+_START = '  "·start" [shape=circle, style=filled, fillcolor="#1b1f24", color="#1b1f24", width=0.12, label=""];'
+_NEWLINE = "<BR/>"
+_TONES = {
+    "faint": 'color="#8b939c", fontcolor="#57606a"',
+    "never": 'color="#8b939c", fontcolor="#57606a", style=dotted',
+    "taken": 'color="#0f5e8c"',
+    "here": 'fillcolor="#ffe9b0", penwidth=2.4',
+    "doubt": 'color="#b3261e", penwidth=2.4',
+    "added": 'color="#0a6245", penwidth=3',
+    "removed": 'color="#b3261e", fontcolor="#b3261e", style=dotted',
+    "changed": 'color="#8a5a00", penwidth=3, style=dashed',
+}
 
 
-def to_dot(diagram: Diagram, *, loops: bool = False) -> str:
-    """The diagram as DOT. `loops`: a transition that stays is an arrow to the same state, and not a line inside it."""
-    whole = first_drawn(diagram)
-    title = f"<B>{_html(diagram.name)}</B>  {_html(diagram.summary)}{_NEWLINE}{_LEGEND}{_NEWLINE}"
-    starts = [node.name for node in diagram.nodes if node.start]
+def to_dot(sketch: Sketch) -> str:
+    """The sketch as DOT."""
+    legend = "; ".join(f"{LEGEND[sign.sample]}: {sign.says}" for sign in sketch.legend if sign.sample in LEGEND)
+    texts = [f"<B>{_html(sketch.title)}</B>", *map(_html, (sketch.says, *sketch.notes, legend))]
+    title = "".join(f"{text}<BR ALIGN='LEFT'/>" for text in texts if text)
+    starts = [box.name for box in sketch.boxes if box.start]
     return "\n".join([
-        f"digraph {_quoted(diagram.name)} {{",
+        f"digraph {_quoted(sketch.name)} {{",
         f"  label=<{title}>;",
         _HEAD,
-        *[_node(node, () if loops else node.stays) for node in diagram.nodes],
-        *[f'  "·start" -> {_quoted(name)} [{_USUAL}, {_STRAIGHT}];' for name in starts],
-        *[_arrow(arrow, whole) for arrow in _arrows(diagram, loops=loops)],
+        *([_START] if starts else []),
+        *_nodes(sketch),
+        *[f'  "·start" -> {_quoted(name)};' for name in starts],
+        *[edge for wire in sketch.wires for edge in _edges(wire)],
         "}\n",
     ])  # fmt: skip
 
 
-def _arrows(diagram: Diagram, *, loops: bool) -> Iterator[Arrow]:
-    yield from diagram.arrows
-    if loops:
-        for node in diagram.nodes:
-            if node.stays:
-                yield Arrow(node.name, node.name, node.stays, declined=False, usual=False)
+def _nodes(sketch: Sketch) -> Iterator[str]:
+    grouped: dict[str, list[Box]] = {}
+    for box in sketch.boxes:
+        grouped.setdefault(box.group, []).append(box)
+    for number, (group, boxes) in enumerate(grouped.items()):
+        if group:
+            yield f'  subgraph cluster_{number} {{ label={_quoted(group)}; fontsize=11; style="rounded,filled"; '
+            yield '    color="#f3f4f6";'
+        yield from map(_node, boxes)
+        if group:
+            yield "  }"
 
 
-def _node(node: Node, stays: tuple[Step, ...]) -> str:
-    rows = [f'<TR><TD><B><FONT POINT-SIZE="13">{_html(node.name)}</FONT></B></TD></TR>']
-    rows.append(f'<TR><TD><FONT COLOR="#555555">{_broken(node.says, 36, "<BR/>")}</FONT></TD></TR>')
-    if stays:
-        listed = "".join(_stay(step) for step in stays)
-        rows.append(f'<HR/><TR><TD ALIGN="LEFT" BALIGN="LEFT"><FONT POINT-SIZE="9">{listed}</FONT></TD></TR>')
-    label = f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="2">{"".join(rows)}</TABLE>>'
-    looks = [f"label={label}"]
-    if node.usual:
-        looks.append(f'{_USUAL}, fillcolor="#eaf3f9"')
-    if node.final:
+def _node(box: Box) -> str:
+    looks = [f"label=<{_NEWLINE.join(map(_said, box.lines))}>", f"tooltip={_quoted(box.tip)}"]
+    if box.usual:
+        looks.append('color="#0f5e8c", penwidth=2.4, fillcolor="#e8f3fa"')
+    if box.final:
         looks.append("peripheries=2")
-    return f"  {_quoted(node.name)} [{', '.join(looks)}];"
+    if box.lost:
+        looks.append('color="#b3261e", style="rounded,dashed"')
+    if box.tone in _TONES:
+        looks.append(_TONES[box.tone])
+    return f"  {_quoted(box.name)} [{', '.join(looks)}];"
 
 
-def _stay(step: Step) -> str:
-    money = f" &#160;{'; '.join(_html(each) for each in step.money)}" if step.money else ""
-    return f"<B>{_html(step.title)}</B>{money}{_NEWLINE}"
+def _edges(wire: Wire) -> Iterator[str]:
+    """An edge for each source; the first one has all of the label."""
+    for index, source in enumerate(wire.sources):
+        lines = wire.label if index == 0 else wire.label[:1]
+        looks = [f"label=<{_NEWLINE.join(map(_said, lines))}>"] if lines else []
+        looks.append(f"tooltip={_quoted(wire.tip)}")
+        looks += ["dir=both"] if wire.both else []
+        looks += ['color="#0f5e8c", penwidth=4, weight=20'] if wire.usual else []
+        looks += ['color="#b3261e", fontcolor="#b3261e", style=dashed'] if wire.declined else []
+        looks += [_TONES[wire.tone]] if wire.tone in _TONES else []
+        looks += [f"penwidth={wire.weight:g}"] if wire.weight != 1 else []
+        yield f"  {_quoted(source)} -> {_quoted(wire.target)} [{', '.join(looks)}];"
 
 
-def _arrow(arrow: Arrow, whole: Mapping[str, tuple[str, str]]) -> str:
-    looks = [_DECLINED] if arrow.declined else [_USUAL, _STRAIGHT] if arrow.usual else []
-    if arrow.declined:
-        names = " or ".join(step.title for step in arrow.steps)
-        label = f"<I>{_broken(f'{names} declined', WIDTH)}</I>"
-    else:
-        here = (arrow.source, arrow.target)
-        label = _GAP.join(_text(step, brief=whole.get(step.name, here) != here) for step in arrow.steps)
-    looks.append(f"label=<{label}{_GAP}>")
-    return f"  {_quoted(arrow.source)} -> {_quoted(arrow.target)} [{', '.join(looks)}];"
-
-
-def _text(step: Step, *, brief: bool) -> str:
-    lines = [f"<B>{_html(step.title)}</B>"]
-    if not brief and step.conditions:
-        lines.append(f'<FONT COLOR="#666666">{_broken("; ".join(step.conditions), WIDTH)}</FONT>')
-    lines += [f'<FONT COLOR="#14618c">{_html(each)}</FONT>' for each in step.money]
-    if not brief:
-        lines += [f"{call.does} {_html(call.what)}" for call in step.calls]
-        lines += [f"then {_html(each)}" for each in step.follow_ups]
-    return _NEWLINE.join(lines)
-
-
-def _broken(text: str, width: int, newline: str = _NEWLINE) -> str:
-    return newline.join(_html(line) for line in textwrap.wrap(text, width))
+def _said(line: Text) -> str:
+    text = _html(line.text)
+    if line.kind in ("name", "command", "count"):
+        return f"<B>{text}</B>"
+    if line.kind in ("money", "flow", "holds"):
+        sign = "● " if line.kind == "holds" else ""
+        return f'<FONT COLOR="#0a6245"><I>{sign}{text}</I></FONT>'
+    return text
 
 
 def _html(text: str) -> str:
@@ -106,5 +100,5 @@ def _html(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'

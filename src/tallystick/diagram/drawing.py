@@ -7,14 +7,15 @@ from tallystick.diagram.brief import brief
 from tallystick.diagram.dot import to_dot
 from tallystick.diagram.figures import Life, Overlay
 from tallystick.diagram.mermaid import to_mermaid
-from tallystick.diagram.model import Diagram, diagram_of
+from tallystick.diagram.model import diagram_of
 from tallystick.diagram.overlay import counted_way, with_overlay
+from tallystick.diagram.png import to_png
 from tallystick.diagram.sketch import Sketch
 from tallystick.diagram.svg import to_svg
-from tallystick.diagram.table import to_table
+from tallystick.diagram.table import to_markdown, to_table
 from tallystick.errors import Invalid, nearest
 
-FORMATS = ("svg", "mermaid", "dot", "markdown")
+FORMATS = ("svg", "png", "mermaid", "dot", "markdown")
 LEVELS = ("brief", "neighbourhood", "table")
 
 
@@ -32,33 +33,40 @@ def draw(
 
     Args:
         machine: what is drawn, as `tallystick.definition.reader.load()` gives it.
-        format: svg, mermaid, dot or markdown. All but png are text.
-        level: `brief` (states, commands and money).
+        format: svg, png, mermaid, dot or markdown. PNG is bytes; the others are text.
+        level: `brief` (states, commands and money) or `table` (all of it, in Markdown).
         overlay: how many and how much, from a store; `tallystick.reports.overlay` counts it.
         styled: False leaves `<style>` out of an SVG; the page that shows it then carries `tallystick.diagram.STYLE`.
 
     Raises:
-        Invalid: there is no such format, level or state, or the two do not go together.
+        Invalid: there is no such format, level or state, or the two do not go together; or PNG is asked for, and
+            `tallystick[pictures]` is not installed.
     """
-    if format not in FORMATS:
-        raise Invalid(f"there is no picture of format {format!r}.{nearest(format, list(FORMATS))}")
-    if level not in LEVELS:
-        raise Invalid(f"there is no picture of level {level!r}.{nearest(level, list(LEVELS))}")
-    if level != "brief" or state is not None or life is not None:
+    for what, given, known in (("format", format, FORMATS), ("level", level, LEVELS)):
+        if given not in known:
+            raise Invalid(f"there is no picture of {what} {given!r}.{nearest(given, list(known))}")
+    if level == "neighbourhood" or state is not None or life is not None:
         raise Invalid("only the brief picture is drawn")
     diagram = diagram_of(machine)
+    if level == "table":
+        if format != "markdown":
+            raise Invalid(f"a table is written as markdown, and not as {format}")
+        return to_table(diagram)
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
+    sketch = brief(diagram)
+    return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
+
+
+def written(sketch: Sketch, format: str, *, styled: bool = True) -> str | bytes:
+    """A sketch in a format."""
     match format:
         case "dot":
-            return to_dot(diagram)
+            return to_dot(sketch)
         case "mermaid":
-            return to_mermaid(diagram, brief=True)
+            return to_mermaid(sketch)
         case "markdown":
-            return to_table(diagram)
-    return to_svg(_sketch(diagram, overlay), styled=styled)
-
-
-def _sketch(diagram: Diagram, overlay: Overlay | None) -> Sketch:
-    sketch = brief(diagram)
-    return sketch if overlay is None else with_overlay(sketch, diagram, overlay)
+            return to_markdown(sketch)
+        case "png":
+            return to_png(to_svg(sketch))
+    return to_svg(sketch, styled=styled)

@@ -1,8 +1,8 @@
 """Where boxes stand: the usual way in the first row from left to right, the rest below it, ends in the last column.
 
 A state stands one column right of the last one that leads to it; ways back and two-headed wires do not count. Sizes are
-in grid units (`routing.UNIT`). Gaps grow until every label has room; of all tries, the first that has room and fits the
-budget is taken, else the one that comes nearest.
+in grid units (`routing.UNIT`). Gaps grow until every label has room; of the
+tries that fit the budget, the one with the shortest and straightest wires is taken.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from tallystick.diagram.routing import UNIT, Board, Rect, Routed, route
+from tallystick.diagram.routing import BEND, CROSSING, UNIT, Board, Rect, Routed, corners, route
 from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 from tallystick.diagram.text_width import text_width
 
 SIZE = 14.7  # of text, in pixels: 11 pt
 LARGE = 18  # of titles and counts
 LINE = 18  # pixels from one line of a box to the next
-PAD = 10  # pixels around the text of a box
+PAD = 8  # pixels around the text of a box
 WIDE, HIGH = 1100, 500  # the budget, in pixels
 BOLD = ("name", "command", "title", "count")  # kinds of text
+_GAPS = ((4, 4), (5, 6), (6, 8), (4, 5), (8, 6), (8, 8), (12, 12))  # grid units between columns and between rows
+_ENOUGH = 3  # of these are tried in any case; the picture with the straightest wires is taken
 _NAME = 11  # characters; a longer name stands in two lines
 
 
@@ -36,6 +38,7 @@ class Placed:
     width: int
     height: int
     spine: int
+    price: float  # how long and crooked its wires are
 
 
 def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
@@ -43,16 +46,16 @@ def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     lines = {box.name: _lines(box) for box in sketch.boxes}
     columns = _columns(sketch)
     rows = _rows(sketch, columns)
-    best: tuple[tuple[int, int], Placed] | None = None
-    for across, down in ((4, 4), (5, 5), (6, 5), (6, 7), (8, 6), (8, 8), (10, 9), (12, 12)):
+    best: tuple[float, Placed] | None = None
+    for index, (across, down) in enumerate(_GAPS):
         placed = _try(sketch, lines, columns, rows, across, down)
-        lost = sum(
-            4 * (wire is None) or (wire is not None and wire.label is None) for wire in placed.wires
-        )  # fmt: skip
+        lost = sum(wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
+                   for at, wire in enumerate(placed.wires))  # fmt: skip
         over = max(placed.width * UNIT - wide, 0) + max(placed.height * UNIT - high, 0)
-        if best is None or (lost, over) < best[0]:
-            best = ((lost, over), placed)
-        if not lost and not over:
+        price = 10_000 * lost + 10 * over + placed.price
+        if best is None or price < best[0]:
+            best = (price, placed)
+        if best[0] < 10_000 and index + 1 >= _ENOUGH:
             break
     assert best is not None
     return best[1]
@@ -71,7 +74,6 @@ def _try(
     headed = {box.name for box in sketch.boxes if box.group}
     first = [name for name in rows if rows[name] == 0]
     spine = 2 + 2 * any(name in headed for name in first)  # the top of the first row
-    below = spine + max((sizes[name][1] for name in first), default=0) + down
     under: dict[int, int] = {}  # column → where its next box below the first row may begin
     for name in first:
         under[columns[name]] = spine + sizes[name][1] + down
@@ -83,11 +85,10 @@ def _try(
         column = columns[box.name]
         top = spine
         if rows[box.name]:
-            clear = below if rows[box.name] == 1 and not box.final else 0
-            top = max(clear, under.get(column, spine)) + 2 * (box.name in headed)
+            top = under.get(column, spine + 4 + down) + 2 * (box.name in headed)
             under[column] = top + high + down - 1
         boxes[box.name] = Rect(lefts[column] + (widest[column] - wide) // 2, top, wide, high)
-    right = max(box.right for box in boxes.values()) + 2
+    right = max(box.right for box in boxes.values()) + 1
     board = Board(right, max(box.bottom for box in boxes.values()) + 4, boxes, spine=spine + 2)
     groups = _groups(sketch, boxes)
     for heading, at in groups:
@@ -95,12 +96,20 @@ def _try(
     routed: dict[int, Routed | None] = {}
     for index in sorted(range(len(sketch.wires)), key=lambda index: _turn(sketch.wires[index], boxes, columns)):
         wire = sketch.wires[index]
-        routed[index] = route(board, index, wire.sources, wire.target, label_size(wire.label), usual=wire.usual)
+        routed[index] = route(board, wire.sources, wire.target, label_size(wire.label), usual=wire.usual)
     placed = tuple(routed[index] for index in range(len(sketch.wires)))
     bottom = max([box.bottom for box in boxes.values()] + [y for each in placed if each for path in each.paths
                                                             for _, y in path]
                  + [each.label.bottom for each in placed if each and each.label])  # fmt: skip
-    return Placed(boxes, lines, placed, groups, right, bottom + 1, spine=board.spine)
+    return Placed(boxes, lines, placed, groups, right, bottom + 1, board.spine, _price(board, placed))
+
+
+def _price(board: Board, wires: Sequence[Routed | None]) -> float:
+    """Length, bends and crossings of all wires."""
+    paths = [path for wire in wires if wire for path in wire.paths]
+    crossings = sum(1 for level, upright in zip(board.level, board.upright, strict=True) if level and upright)
+    bends = sum(len(corners(path)) - 2 for path in paths)
+    return sum(map(len, paths)) + BEND * bends + CROSSING * (crossings - bends)
 
 
 def _groups(sketch: Sketch, boxes: Mapping[str, Rect]) -> tuple[tuple[str, Rect], ...]:
@@ -139,14 +148,14 @@ def box_size(lines: Sequence[Text]) -> tuple[int, int]:
 
 def line_width(line: Text) -> float:
     """Pixels that a line takes, with the sign before it."""
-    sign = 14 if line.kind in ("holds", "flow") else 0
+    sign = 14 if line.kind in ("holds", "flow", "more") else 0
     size = LARGE if line.kind in ("count", "title") else SIZE
     return text_width(line.text, size, bold=line.kind in BOLD) + sign
 
 
 def label_size(label: Sequence[Text]) -> tuple[int, int]:
     """Grid units that a label takes: its width, and how many lines it has, of two units each."""
-    return math.ceil((max(map(line_width, label), default=0) + 4) / UNIT) if label else 0, max(len(label), 1)
+    return math.ceil((max(map(line_width, label), default=0) + 2) / UNIT) if label else 0, max(len(label), 1)
 
 
 # Columns and rows

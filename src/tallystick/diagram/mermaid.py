@@ -1,108 +1,112 @@
-"""Mermaid `stateDiagram-v2`: text that GitHub, GitLab and many editors draw.
+"""Mermaid: text that GitHub, GitLab and many editors draw.
 
-Mermaid has no HTML tables and no dashed lines here, so it shows less than DOT. Commands, money and follow-ups are on
-the arrows, and guards too if asked for. Transitions that stay are lines inside their state. The usual way and declined
-states have colours. A transition is written out once, on the usual way if it is part of it. From other states only its
-name is repeated.
+A flow chart and not a state diagram, because only a flow chart has `linkStyle`, dashed lines and double lines. Every
+state has a class. Lines and fills are of colours that can be seen on white and on black; texts are left to the theme,
+so that a page in the dark stays readable.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
-from tallystick.diagram.model import Arrow, Diagram, Node, Step, first_drawn
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 
-WIDTH = 34  # characters in a line of a label
-_BREAK = "<br/>"
-# Words that Mermaid's grammar does not accept as the name of a state (tried with Mermaid 11).
-_TAKEN = {
-    "as", "choice", "class", "click", "default", "direction", "end", "fork", "hide", "join", "note", "root", "scale",
-    "state", "style", "title",
+# Words that Mermaid's grammar does not accept as a name (tried with Mermaid 11).
+_TAKEN = {"end", "class", "click", "default", "style", "graph", "flowchart", "subgraph", "direction", "href", "call"}
+_CLASSES = {
+    "state": "fill:none,stroke:#808890",
+    "usual": "fill:none,stroke:#2b87c8,stroke-width:3px",
+    "lost": "fill:none,stroke:#d0463c,stroke-dasharray:5 3",
+    "faint": "fill:none,stroke:#808890,stroke-dasharray:2 3",
+    "here": "fill:#d9a520,fill-opacity:0.3,stroke:#d9a520,stroke-width:3px",
+    "doubt": "fill:none,stroke:#d0463c,stroke-width:2px,stroke-dasharray:8 3",
+    "added": "fill:none,stroke:#1f9d66,stroke-width:3px",
+    "removed": "fill:none,stroke:#d0463c,stroke-dasharray:3 3",
+    "changed": "fill:none,stroke:#c08a1e,stroke-width:3px,stroke-dasharray:9 3",
+    "begin": "fill:#808890,stroke:#808890",
+    "legend": "fill:none,stroke:none",
+}
+_LINKS = {
+    "usual": "stroke:#2b87c8,stroke-width:4px",
+    "declined": "stroke:#d0463c,stroke-width:2px,stroke-dasharray:6 4",
+    "never": "stroke:#808890,stroke-width:1px,stroke-dasharray:2 4",
+    "faint": "stroke:#808890,stroke-width:1px,stroke-dasharray:2 4",
+    "added": "stroke:#1f9d66,stroke-width:3px",
+    "removed": "stroke:#d0463c,stroke-width:2px,stroke-dasharray:3 3",
+    "changed": "stroke:#c08a1e,stroke-width:3px,stroke-dasharray:9 3",
+}
+LEGEND = {
+    "usual": "wide blue", "declined": "✕ dashed red", "final": "double line", "asks": "↗", "flow": "a ▸ b",
+    "holds": "●", "stays": "↻", "never": "dotted", "taken": "number on a line", "doubt": "?", "here": "filled",
+    "added": "wide green", "removed": "dotted red", "changed": "wide dashed",
 }  # fmt: skip
-_CLASSES = (
-    "  classDef usual fill:#eaf3f9,stroke:#14618c,stroke-width:2px,color:#111",
-    "  classDef declined fill:#fff,stroke:#b3403a,stroke-dasharray:4 3,color:#111",
-)
+"""How the signs of a legend look in formats that draw by words."""
 
 
-def to_mermaid(diagram: Diagram, *, guards: bool = False, loops: bool = False, brief: bool = False) -> str:
-    """The diagram as Mermaid. `guards`: in words on the arrows. `loops`: a transition that stays is an arrow.
-
-    `brief`: only which command leads where, for a first look.
-    """
-    ids = _ids(diagram)
-    lines = ["stateDiagram-v2", "  direction LR"]
-    lines += [f"  [*] --> {ids[node.name]}" for node in diagram.nodes if node.start]
-    for node in diagram.nodes:  # all of them before the first arrow: the layout starts from the first one named
-        lines += _node(node, ids[node.name], () if loops or brief else node.stays)
-    whole = first_drawn(diagram)
-    for arrow in diagram.arrows:
-        lines.append(_brief(arrow, ids) if brief else _arrow(arrow, ids, whole, guards=guards))
-    if loops:
-        for node in diagram.nodes:
-            loop = Arrow(node.name, node.name, node.stays, declined=False, usual=False)
-            lines += [_arrow(loop, ids, whole, guards=guards)] if node.stays else []
-    lines += [f"  {ids[node.name]} --> [*]" for node in diagram.nodes if node.final]
-    return "\n".join([*lines, *_coloured(diagram, ids)]) + "\n"
-
-
-def _coloured(diagram: Diagram, ids: Mapping[str, str]) -> list[str]:
-    declined = {arrow.target for arrow in diagram.arrows if arrow.declined}
-    classes = {
-        "usual": [ids[node.name] for node in diagram.nodes if node.usual],
-        "declined": [ids[node.name] for node in diagram.nodes if node.name in declined and not node.usual],
-    }
-    named = [f"  class {','.join(states)} {name}" for name, states in classes.items() if states]
-    return [*_CLASSES, *named]
+def to_mermaid(sketch: Sketch) -> str:
+    """The sketch as a Mermaid flow chart from left to right."""
+    ids = _ids(sketch.boxes)
+    lines = ["---", f"title: {_escaped(sketch.title)}", "---", "flowchart LR"]
+    lines += [f'  begin((" ")):::begin --> {ids[box.name]}' for box in sketch.boxes if box.start]
+    styled: dict[str, list[int]] = {}
+    grouped: dict[str, list[Box]] = {}
+    for box in sketch.boxes:
+        grouped.setdefault(box.group, []).append(box)
+    for number, (group, boxes) in enumerate(grouped.items()):
+        lines += [f'  subgraph group{number}["{_escaped(group)}"]'] if group else []
+        lines += [f"  {_node(box, ids[box.name])}" for box in boxes]
+        lines += ["  end"] if group else []
+    count = sum(box.start for box in sketch.boxes)
+    for wire in sketch.wires:
+        look = wire.tone if wire.tone in _LINKS else "declined" if wire.declined else "usual" if wire.usual else ""
+        for index, source in enumerate(wire.sources):
+            lines.append(
+                f"  {ids[source]} {_link(wire, wire.label if index == 0 else wire.label[:1])} {ids[wire.target]}"
+            )
+            styled.setdefault(look, []).append(count)
+            count += 1
+    legend = [f"{LEGEND[sign.sample]}: {sign.says}" for sign in sketch.legend if sign.sample in LEGEND]
+    lines.append(f'  legend["{"<br/>".join(map(_escaped, (*sketch.notes, *legend)))}"]:::legend')
+    lines += [f"  classDef {name} {looks}" for name, looks in _CLASSES.items()]
+    lines += [f"  linkStyle {','.join(map(str, links))} {_LINKS[look]}" for look, links in styled.items() if look]
+    return "\n".join(lines) + "\n"
 
 
-def _ids(diagram: Diagram) -> dict[str, str]:
+def _ids(boxes: Iterable[Box]) -> dict[str, str]:
     """A name that Mermaid accepts for each state. Mostly it is the state's own."""
+    names = [box.name for box in boxes]
+    used = {*names, *_TAKEN, "begin", "legend"}
     ids: dict[str, str] = {}
-    used = {node.name for node in diagram.nodes} | _TAKEN
-    for node in diagram.nodes:
-        id = node.name
-        while id in _TAKEN or (id != node.name and id in used):
+    for name in names:
+        id = name
+        while id in _TAKEN | {"begin", "legend"} or (id != name and id in used):
             id += "_"
-        ids[node.name] = id
         used.add(id)
+        ids[name] = id
     return ids
 
 
-def _node(node: Node, id: str, stays: tuple[Step, ...]) -> list[str]:
-    lines = [f'  state "{_escaped(node.name)}" as {id}' if id != node.name or stays else f"  {id}"]
-    for step in stays:
-        money = f" – {', '.join(step.money)}" if step.money else ""
-        lines.append(f"  {id} : {_escaped(f'{step.title}{money}')}")
-    return lines
+def _node(box: Box, id: str) -> str:
+    name = " ".join(line.text for line in box.lines if line.kind == "name")
+    rest = [_said(line) for line in box.lines if line.kind != "name"]
+    label = "<br/>".join([f"<b>{_escaped(name)}</b>", *rest])
+    shape = f'[["{label}"]]' if box.final else f'("{label}")'
+    tones = box.tone if box.tone in _CLASSES else "lost" if box.lost else "usual" if box.usual else "state"
+    return f"{id}{shape}:::{tones}"
 
 
-def _arrow(arrow: Arrow, ids: Mapping[str, str], whole: Mapping[str, tuple[str, str]], *, guards: bool) -> str:
-    if arrow.declined:
-        label = textwrap.wrap(f"{' or '.join(step.title for step in arrow.steps)} declined", WIDTH)
-    else:
-        here = (arrow.source, arrow.target)
-        label = [
-            line
-            for step in arrow.steps
-            for line in (_text(step, guards=guards) if whole.get(step.name, here) == here else [step.title])
-        ]
-    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {_BREAK.join(_escaped(line) for line in label)}"
+def _link(wire: Wire, lines: Sequence[Text]) -> str:
+    label = "<br/>".join(map(_said, lines))
+    text = f'|"{label}"|' if label else ""
+    arrow = "-.->" if wire.declined else "==>" if wire.usual else "-->"
+    return f"{'<' if wire.both else ''}{arrow}{text}"
 
 
-def _brief(arrow: Arrow, ids: Mapping[str, str]) -> str:
-    commands = dict.fromkeys(step.title.partition(" · ")[0].partition(" (")[0] for step in arrow.steps)
-    label = "declined" if arrow.declined else ", ".join(map(_escaped, commands))
-    return f"  {ids[arrow.source]} --> {ids[arrow.target]} : {label}"
-
-
-def _text(step: Step, *, guards: bool) -> list[str]:
-    conditions = textwrap.wrap(f"[{'; '.join(step.conditions)}]", WIDTH) if guards and step.conditions else []
-    follow_ups = [f"then {each.partition('(')[0].partition(' when ')[0]}" for each in step.follow_ups]
-    return [step.title, *conditions, *step.money, *follow_ups]
+def _said(line: Text) -> str:
+    text = _escaped(line.text)
+    return f"● <i>{text}</i>" if line.kind == "holds" else f"<i>{text}</i>" if line.kind in ("money", "flow") else text
 
 
 def _escaped(text: str) -> str:
     """Mermaid's own entities, for the characters that end a label or mean something in it."""
-    return "".join(f"#{ord(each)};" if each in '#;:<>"`{}&\\' else each for each in text)
+    return "".join(f"#{ord(each)};" if each in '#;:<>"`{}&\\|[]()' else each for each in text)

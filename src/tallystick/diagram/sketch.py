@@ -69,6 +69,7 @@ class Sign:
 class Sketch:
     """All of a picture."""
 
+    name: str  # of the machine
     title: str
     says: str
     boxes: tuple[Box, ...]

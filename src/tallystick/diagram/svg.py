@@ -18,7 +18,7 @@ from tallystick.diagram.routing import UNIT, Point, Rect, Routed, corners
 from tallystick.diagram.sketch import ASKS, MOVES, NO, STAYS, Box, Sign, Sketch, Text, Wire
 from tallystick.diagram.text_width import text_width
 
-_HEAD, _ROW = 24, 21  # pixels of a line above the picture, and of a line of the legend
+_HEAD, _ROW = 23, 21  # pixels of a line above the picture, and of a line of the legend
 _PIECES = re.compile(f"[{ASKS}{STAYS}{NO}{MOVES}]|[^{ASKS}{STAYS}{NO}{MOVES}]+")
 _ROUND, _TIP = 7.0, 9.0  # radius of a bend, length of an arrow's head
 
@@ -74,7 +74,7 @@ _RULES = """\
 .ts .ts-head.ts-removed {{ fill: {removed} }}
 .ts .ts-head.ts-changed {{ fill: {changed} }}
 .ts .ts-sign {{ fill: none; stroke: {ink}; stroke-width: 1.8 }}
-.ts .ts-sign.ts-stays, .ts .ts-sign.ts-never {{ stroke: {quiet} }}
+.ts .ts-sign.ts-stays, .ts .ts-sign.ts-more, .ts .ts-sign.ts-never {{ stroke: {quiet} }}
 .ts .ts-sign.ts-declined {{ stroke: {declined} }}
 .ts .ts-triangle {{ fill: {money} }}
 .ts .ts-faint {{ opacity: 0.45 }}
@@ -90,11 +90,13 @@ HATCH = (
 
 def to_svg(sketch: Sketch, *, styled: bool = True) -> str:
     """The sketch as SVG. Without `styled` it has no `<style>`: the page that shows it carries STYLE."""
-    placed = place(sketch, high=HIGH - 120)
     head = _head(sketch)
-    wide = max(placed.width * UNIT, min(WIDE, 760))
-    legend, legend_high = _legend(sketch, wide)
     top = _HEAD * len(head) + 6
+    placed = place(sketch, high=HIGH - top - _legend(sketch, WIDE)[1])
+    wide = max(placed.width * UNIT, _least_width(sketch))
+    if top + placed.height * UNIT + _legend(sketch, wide)[1] > HIGH:
+        wide = max(wide, WIDE)
+    legend, legend_high = _legend(sketch, wide)
     body = "\n".join(_body(sketch, placed))
     high = top + placed.height * UNIT + legend_high
     titles = "".join(
@@ -114,6 +116,13 @@ def document(title: str, says: str, wide: int, high: int, inner: str, *, styled:
         f"<title>{escape(title)}</title>{style}{HATCH}"
         f'<rect class="ts-paper" width="{wide}" height="{high}"/>\n{inner}</svg>\n'
     )
+
+
+def _least_width(sketch: Sketch) -> int:
+    """What the title and a legend of two lines need."""
+    signs = sum(_sign_width(sign) for sign in sketch.legend)
+    texts = [(sketch.title, LARGE), *((line, SIZE) for line, _ in _head(sketch)[1:])]
+    return min(WIDE, int(max(signs / 2 + 160, *(text_width(text, size, bold=True) + 24 for text, size in texts))))
 
 
 def _head(sketch: Sketch) -> list[tuple[str, str]]:
@@ -162,19 +171,20 @@ def _box(box: Box, at: Rect, lines: Sequence[Text], spine: int) -> str:
     offset = (high - LINE * len(lines)) / 2 + LINE - 5
     middle = x + wide / 2
     for index, line in enumerate(lines):
-        parts.append(_line(line, middle, y + offset + index * LINE, x + PAD))
+        again = index > 0 and line.kind == lines[index - 1].kind == "holds" and lines[index - 1].text.endswith(",")
+        parts.append(_line(line, middle, y + offset + index * LINE, x + PAD, again=again))
     return f'<g class="ts-state" data-state={quoteattr(box.name)}><title>{escape(box.tip)}</title>{"".join(parts)}</g>'
 
 
-def _line(line: Text, middle: float, y: float, left: float) -> str:
-    """A line in a box: names and money in the middle, what stays at the left."""
-    if line.kind in ("stays", "more"):
+def _line(line: Text, middle: float, y: float, left: float, *, again: bool) -> str:
+    """A line in a box: names and money in the middle, what stays at the left. `again`: it continues the one before."""
+    if line.kind == "stays":
         return _text(line.text, left, y, line.kind)
-    if line.kind == "flow":
+    if line.kind in ("flow", "more"):
         return _text(line.text, left + 14, y, line.kind)
     wide = line_width(line)
     x = middle - wide / 2
-    if line.kind == "holds":
+    if line.kind == "holds" and not again:
         return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{y - 5:g}" r="4"/>{_text(line.text, x + 14, y, "holds")}'
     return _text(line.text, x, y, line.kind)
 
@@ -304,25 +314,33 @@ def _towards(point: tuple[float, float], other: tuple[float, float], by: float) 
 # Legend
 
 
+_SAMPLE = {"asks": 18, "stays": 18, "holds": 14, "flow": 44}  # pixels of a sample; the others take 42
+
+
+def _sign_width(sign: Sign) -> float:
+    return _SAMPLE.get(sign.sample, 42) + text_width(sign.says, SIZE) + 20
+
+
 def _legend(sketch: Sketch, wide: int) -> tuple[str, int]:
-    parts, x, y = [], 12.0, 16.0
+    parts: list[str] = []
+    x, y = 12.0, 16.0
     for sign in sketch.legend:
-        needs = 46 + text_width(sign.says, SIZE) + 18
+        needs = _sign_width(sign)
         if x + needs > wide and x > 12:
             x, y = 12.0, y + _ROW
-        parts.append(_sample(sign, x, y) + _text(sign.says, x + 42, y, "quiet"))
+        parts.append(_sample(sign, x, y) + _text(sign.says, x + _SAMPLE.get(sign.sample, 42), y, "quiet"))
         x += needs
     return "".join(parts), int(y + 14)
 
 
 def _sample(sign: Sign, x: float, y: float) -> str:
     middle = y - 5
-    signs = {"asks": (ASKS, "command", 16), "flow": (f"a {MOVES} b", "money", 0), "stays": (STAYS, "stays", 16)}
+    signs = {"asks": (ASKS, "command", 0), "flow": (f"a {MOVES} b", "money", 0), "stays": (STAYS, "stays", 0)}
     if sign.sample in signs:
         text, kind, indent = signs[sign.sample]
         return _text(text, x + indent, y, kind)
     if sign.sample == "holds":
-        return f'<circle class="ts-coin" cx="{x + 22:g}" cy="{middle:g}" r="4"/>'
+        return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{middle:g}" r="4"/>'
     if sign.sample == "final":
         return (
             f'<rect class="ts-box ts-end" x="{x + 4:g}" y="{middle - 8:g}" width="32" height="16" rx="4"/>'

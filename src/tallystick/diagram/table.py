@@ -1,10 +1,12 @@
-"""Two Markdown tables: one of a machine's states, and one of its transitions."""
+"""Markdown: all of a machine in two tables, one of its states and one of its transitions; or a picture on a page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tallystick.diagram.mermaid import LEGEND, to_mermaid
 from tallystick.diagram.model import Diagram, Line, Node
+from tallystick.diagram.sketch import Sketch
 
 COLUMNS = ("command", "from", "to", "when", "money", "calls", "then", "transition")
 
@@ -52,3 +54,11 @@ def _cell(text: str) -> str:
 def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def to_markdown(sketch: Sketch) -> str:
+    """The brief picture as a page: its title, the picture as Mermaid, and the legend in words."""
+    legend = [f"* {LEGEND[sign.sample]}: {sign.says}" for sign in sketch.legend if sign.sample in LEGEND]
+    notes = [f"\n{_cell(note)}" for note in sketch.notes]
+    head = [f"## {_cell(sketch.title)}", "", _cell(sketch.says), *notes]
+    return "\n".join([*head, "", "```mermaid", f"{to_mermaid(sketch)}```", "", *legend]) + "\n"

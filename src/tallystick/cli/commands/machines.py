@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from tallystick.cli.options import json_option, machines_option
 from tallystick.cli.printing import print_answer, print_json, write
+from tallystick.errors import Invalid
 
 
 @click.command()
@@ -29,32 +32,35 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
 
 @click.command()
 @click.argument("name")
-@click.option("--format", "form", type=click.Choice(["mermaid", "dot", "table"]), default="mermaid", show_default=True)
-@click.option("--guards", is_flag=True, help="Mermaid with guards on its arrows; DOT and table always have them.")
-@click.option("--loops", is_flag=True, help="Draw what keeps the state as an arrow to itself.")
+@click.option(
+    "--format",
+    "form",
+    default="mermaid",
+    show_default=True,
+    metavar="FORMAT",
+    help="svg, png, mermaid, dot or markdown.",
+)
+@click.option("--level", default="brief", show_default=True, help="brief, or table (in Markdown): all of it.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write it to this file.")
 @machines_option
 @json_option
-def diagram(name: str, form: str, guards: bool, loops: bool, folders: tuple[str, ...], json_out: bool) -> None:
-    """Draw a machine: Mermaid, Graphviz, or a Markdown table."""
+def diagram(name: str, form: str, level: str, output: str | None, folders: tuple[str, ...], json_out: bool) -> None:
+    """Draw a machine."""
     from tallystick.cli import as_json, parameters
     from tallystick.definition import reader
-    from tallystick.diagram.dot import to_dot
-    from tallystick.diagram.mermaid import to_mermaid
+    from tallystick.diagram import draw
     from tallystick.diagram.model import diagram_of
-    from tallystick.diagram.table import to_table
 
-    picture = diagram_of(parameters.machine_named(reader.load(*folders), name))
-    match form:
-        case "dot":
-            text = to_dot(picture, loops=loops)
-        case "table":
-            text = to_table(picture)
-        case _:
-            text = to_mermaid(picture, guards=guards, loops=loops)
-    if json_out:
-        print_json({"format": form, "text": text, **as_json.machine(picture)})
+    machine = parameters.machine_named(reader.load(*folders), name)
+    picture = draw(machine, format="markdown" if level == "table" else form, level=level)
+    if output is not None:
+        Path(output).write_bytes(picture if isinstance(picture, bytes) else picture.encode())
+    elif isinstance(picture, bytes):
+        raise Invalid("a PNG is no text for a terminal; write it to a file with --output")
+    elif json_out:
+        print_json({"format": form, "text": picture, **as_json.machine(diagram_of(machine))})
     else:
-        write(text)
+        write(picture)
 
 
 @click.command()
