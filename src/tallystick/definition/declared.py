@@ -64,6 +64,7 @@ class Command:
     signed: bool = False  # only with who gives it (by) and why (reason)
     once: bool = False  # as a follow-up it is tried once: refused, or nobody there, it is dropped
     owed: bool = False  # as a follow-up it is never dropped: if its entity ends before, a person hears of it
+    customer: bool = False  # the customer is behind it: reports count from the last of these
     reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links: `payment.held`, `old.available`
     linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
 

@@ -28,6 +28,7 @@ KINDS_OF_COMMANDS = (
     "signed",
     "once",
     "owed",
+    "customer",
 )  # keys that list commands, flags of Command
 
 
@@ -44,6 +45,7 @@ class Declarations:
         self.accounts: dict[str, Account] = {}
         self.outside: dict[str, str] = {}
         self.moved_by: dict[str, tuple[str, ...]] = {}
+        self.figures: dict[str, dict[str, str]] = {}
         self.states: dict[str, State] = {}
         self.commands: dict[str, Command] = {}
 
@@ -73,7 +75,7 @@ class Declarations:
                 self.faults.add(key, "'stay' means that the state does not change; choose another name")
             self.states[key.value] = State(key.value, says, flag(record, "start"), flag(record, "final"))
         self._check_states()
-        if self.name in TABLES or self.name.startswith("sqlite") or self.name.endswith("__old"):
+        if self.name in TABLES or self.name.startswith(("sqlite", "v_")) or self.name.endswith("__old"):
             self.faults.add(self.page["machine"], f"{self.name!r} is a reserved word; choose another name")
         for key, body in self.pairs("accounts"):
             self._check_name(key)
@@ -84,7 +86,9 @@ class Declarations:
             record = body.value if isinstance(body.value, dict) else {"says": body}
             self.outside[key.value] = record["says"].value if "says" in record else ""
             if "by" in record:
-                self.moved_by[key.value] = tuple(each.value for each in record["by"].value)
+                self.moved_by[key.value] = tuple(command.value for command, _ in moving(record["by"]))
+                figures = {command.value: figure.value for command, figure in moving(record["by"]) if figure}
+                self.figures |= {key.value: figures} if figures else {}
             if key.value in self.accounts or key.value == IN_DOUBT:
                 self.faults.add(key, f"{key.value!r} is an account inside the machine already; choose another name")
         for key, body in self.pairs("facts"):
@@ -102,7 +106,8 @@ class Declarations:
         for kind in KINDS_OF_COMMANDS:
             yield from self.listed(kind)
         for _, body in self.pairs("outside"):
-            yield from body.value["by"].value if isinstance(body.value, dict) and "by" in body.value else ()
+            if isinstance(body.value, dict) and "by" in body.value:
+                yield from (command for command, _ in moving(body.value["by"]))
 
     def _check_states(self) -> None:
         starts = [state for state in self.states.values() if state.start]
@@ -233,3 +238,8 @@ class Declarations:
 def flag(record: Mapping[str, Located], key: str) -> bool:
     """Whether a flag is there and true."""
     return key in record and record[key].value is True
+
+
+def moving(by: Located) -> list[tuple[Located, Located | None]]:
+    """The commands under `by:`, each with the figure that it counts in, where the page says one."""
+    return [each if isinstance(each, tuple) else (each, None) for each in by.value]

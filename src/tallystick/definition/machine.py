@@ -125,6 +125,7 @@ class Machine:
     file: str = ""  # where it was read from
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
     usual: tuple[str, ...] = ()  # the states of the usual way, in order; for pictures
+    figures: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # of those, command → figure; for reports
     # What follows from it:
     start: str = attrs.field(init=False)  # the state in which an entity begins
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row

@@ -80,6 +80,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         file=page.file,
         moved_by=page.moved_by,
         usual=usual,
+        figures=page.figures,
     )
 
 
