@@ -27,6 +27,14 @@ VERBS: Mapping[str, Mapping[str, str]] = {
 }
 # fmt: on
 
+# What each is called where a program keeps account of its activity. A checkout is no verb, and a look changes nothing.
+ACTIVITY: Mapping[str, str] = {
+    "allocate": "Allocate",
+    **dict.fromkeys(("issue", "hold", "redeem", "redeem_hold", "release_hold", "adjust"), "Update Balance"),
+    "void": "Void",
+    **dict.fromkeys(("activate", "suspend", "reinstate", "update_account"), "Update Account"),
+}
+
 # Verbs that move no value. If the provider's record does not show such a call, it may be sent again.
 REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_account"])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from tallystick.core.entity import Entity, Ref
@@ -316,6 +316,12 @@ class MemoryStore:
 
     def find(self, text: str) -> list[Ref]:
         return sorted(ref for ref, each in self._entities.items() if text in (ref[1], each.facts.get("number")))
+
+    def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        from tallystick.store.memory_copy import in_sqlite
+
+        with closing(in_sqlite(self, self._newest)) as connection:
+            return connection.execute(query, values).fetchall()
 
     def pages(self) -> list[KeptPage]:
         return [KeptPage(each.name, each.version, digest_of(each), each.text, "") for each in self._newest.all()]

@@ -15,7 +15,7 @@ The contract tests in `tallystick.testing` say the same. Anybody's store can run
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -229,6 +229,9 @@ class Reading(Lookup, Protocol):
 
     def find(self, text: str) -> list[Ref]:
         """Entities with this id, in any machine; or cards with this number."""
+
+    def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query in SQL over the tables and views; a `?` for each value. Nothing may be written."""
 
     def pages(self) -> list[KeptPage]:
         """Every version of every machine that is kept, in the order in which they were seen."""

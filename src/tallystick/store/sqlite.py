@@ -217,8 +217,12 @@ class SqliteStore:
 
     def _keep(self, connection: sqlite3.Connection, machines: Machines) -> None:
         schema.migrate(connection)
-        if self._known(connection, machines):  # another process came first
-            return
+        schema.drop_views(connection)
+        if not self._known(connection, machines):  # another process may have come first
+            self._keep_pages(connection, machines)
+        schema.make_views(connection, schema.with_kept(connection, machines))
+
+    def _keep_pages(self, connection: sqlite3.Connection, machines: Machines) -> None:
         kept = {name for (name,) in connection.execute("SELECT DISTINCT name FROM machine")}
         schema.check_unused(connection, [name for name in machines if name not in kept])
         (now,) = connection.execute("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')").fetchone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -198,6 +198,9 @@ class SqliteReading:
             rows = self._cursor.execute(select, [text] * len(terms)).fetchall()
             found += [(name, id) for (id,) in rows]
         return found
+
+    def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self._own_cursor().execute(query, values).fetchall()
 
     def pages(self) -> list[KeptPage]:
         return schema.kept_pages(self._cursor)

@@ -306,6 +306,11 @@ class PostgresReading:
 
     # Definitions and shared texts
 
+    def select(self, query: str, values: Sequence[object] = ()) -> list[TupleRow]:
+        path = f'SET LOCAL search_path TO "{self._statements.schema}"'
+        asked = query.replace("%", "%%").replace("?", "%s")
+        return self._trip((path, ()), (asked, values))[1].fetchall()
+
     def pages(self) -> list[KeptPage]:
         if not self._begun:
             self._trip()

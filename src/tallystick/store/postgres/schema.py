@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 import psycopg
+import psycopg.sql
 
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.declared import Fact
@@ -23,8 +24,10 @@ from tallystick.store import schema
 from tallystick.store.postgres.statements import Rows, Statements
 from tallystick.store.postgres.url import LONGEST, check_name
 from tallystick.store.protocol import KeptPage
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.views import VIEWS, views
 
-MIGRATIONS = ("journal",)  # files beside this one, in the order in which they are applied
+MIGRATIONS = ("journal", "views")  # files beside this one, in the order in which they are applied
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
 TYPES = {"money": "bigint", "count": "bigint", "flag": "boolean"}  # of a fact; all others are text
 STEP = ("machine", "machine_version", "name", "command", "phase", "from_state", "to_state")
@@ -36,6 +39,7 @@ class Schema:
 
     def __init__(self, connection: psycopg.Connection[Any], name: str, partitions: int = 0) -> None:
         self._connection, self.name, self._partitions = connection, name, partitions
+        self._readers: dict[str, list[str]] = {}  # of views that were dropped, to be made again
 
     def named(self, table: str) -> str:
         return f'"{self.name}"."{table}"'
@@ -72,6 +76,35 @@ class Schema:
             self._migrate()
         if not schema.are_kept(self.pages(), machines):
             self._keep(machines)
+        self._make_views(schema.with_pages(self.pages(), machines))
+
+    # Views
+
+    def _make_views(self, machines: Machines) -> None:
+        """Replace the views. One whose columns have changed is made anew, for the same readers."""
+        self._connection.execute(f'SET LOCAL search_path TO "{self.name}"')
+        for view in views(machines, Dialect(postgres=True)):
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS\n{view.sql}")
+            except psycopg.errors.InvalidTableDefinition:
+                self._drop_view(view.name)
+                self._connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+            for reader in self._readers.get(view.name, ()):
+                self._connection.execute(psycopg.sql.SQL("GRANT SELECT ON {} TO {}").format(
+                    psycopg.sql.Identifier(view.name), psycopg.sql.Identifier(reader)))  # fmt: skip
+            says = view.says.replace("'", "''")
+            self._connection.execute(f"COMMENT ON VIEW {view.name} IS '{says}'")
+
+    def _drop_view(self, name: str) -> None:
+        """Drop a view, and remember who may read it."""
+        query = (
+            "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = %s AND table_name = %s "
+            "AND privilege_type = 'SELECT' AND grantee <> current_user"
+        )
+        readers = self._connection.execute(query, (self.name, name)).fetchall()
+        self._readers.setdefault(name, []).extend(reader for (reader,) in readers)
+        self._connection.execute(f"DROP VIEW IF EXISTS {self.named(name)}")
 
     def _migrate(self) -> None:
         if self._one("SELECT to_regnamespace(%s)", f'"{self.name}"') is None:
@@ -86,9 +119,12 @@ class Schema:
         for name in MIGRATIONS:
             if name in applied:
                 continue
+            if name == "views":
+                self.check_unused(VIEWS)
             text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
             partitioned = "PARTITION BY HASH (entity)" if self._partitions else ""
-            self._connection.execute(text.replace(":schema", f'"{self.name}"').replace(":partitioned", partitioned))
+            text = text.replace(":schema", f'"{self.name}"').replace(":partitioned", partitioned)
+            self._connection.execute(text)
             if name == "journal":
                 self._divide()
             self._connection.execute(f"INSERT INTO {self.named('_migration')} (name) VALUES (%s)", (name,))
@@ -183,6 +219,8 @@ class Schema:
             if column not in have:
                 self._connection.execute(f'ALTER TABLE {table} ADD COLUMN "{column}" {line}')
             elif have[column] != type_:  # PostgreSQL refuses what cannot be carried over
+                for view in VIEWS:
+                    self._drop_view(view)
                 using = f'"{column}"::text::{type_}'
                 self._connection.execute(f'ALTER TABLE {table} ALTER COLUMN "{column}" TYPE {type_} USING {using}')
 

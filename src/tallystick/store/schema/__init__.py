@@ -21,12 +21,15 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, StoreError
 from tallystick.store.connections import code_of
 from tallystick.store.protocol import DeclaredStep, KeptPage
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.views import VIEWS, views
 
 # Files beside this one in the order they are applied, and what each makes.
 MIGRATIONS: Mapping[str, Sequence[str]] = {
     "journal": ["machine", "transition", "entry", "posting", "call", "queue"],
     "guard": ["shared"],
     "looks": [],
+    "views": list(VIEWS),
 }
 GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 
@@ -254,6 +257,17 @@ def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> N
         connection.execute(f'DROP TABLE "{name}__old"')
     for statement in [*indexes(versions), *unique_index(versions)]:
         connection.execute(statement)
+
+
+def drop_views(connection: sqlite3.Connection) -> None:
+    """A table that is remade may stand in no view meanwhile."""
+    for name in VIEWS:
+        connection.execute(f"DROP VIEW IF EXISTS {name}")
+
+
+def make_views(connection: sqlite3.Connection, machines: Machines) -> None:
+    for view in views(machines, Dialect()):
+        connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
 
 
 class Table:

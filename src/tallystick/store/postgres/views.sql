@@ -1,0 +1,1 @@
+-- The views are made from the pages, by `schema/views.py`, whenever these are kept.

@@ -1,0 +1,113 @@
+"""What a view is, and the parts of SQL that several views share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines
+from tallystick.store.schema.dialect import Dialect
+
+
+@attrs.frozen
+class View:
+    name: str
+    says: str  # what a row is
+    columns: tuple[str, ...]  # those in `amounts` stand twice
+    amounts: frozenset[str]
+    sql: str  # the SELECT
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """As they stand in the view."""
+        return tuple(each for name in self.columns for each in (_minor(name) if name in self.amounts else (name,)))
+
+
+def _minor(name: str) -> tuple[str, str]:
+    return f"{name}_minor", name
+
+
+def ledgers(machines: Machines) -> list[Machine]:
+    """The machines whose entities carry what is owed."""
+    return [machine for machine in machines.values() if machine.figures]
+
+
+class Parts:
+    """Parts of the SQL of views, over these machines. A view names the row that it is about `e`, and its card `c`."""
+
+    def __init__(self, machines: Machines, dialect: Dialect) -> None:
+        self.machines, self.dialect = machines, dialect
+        self.ledgers = ledgers(machines)
+
+    def view(
+        self, name: str, says: str, columns: Mapping[str, str], amounts: Sequence[str], rest: str, of: str = "e"
+    ) -> View:
+        """A view with these columns and their SQL. `amounts` are minor units of the currency that the row `of` has."""
+        listed = []
+        for column, sql in columns.items():
+            if column in amounts:
+                listed += [f'{self.dialect.big(sql)} AS "{column}_minor"']
+                listed += [f'{self.dialect.decimal(sql, f"{of}.currency")} AS "{column}"']
+            else:
+                listed.append(f'{sql} AS "{column}"')
+        return View(name, says, tuple(columns), frozenset(amounts), f"SELECT {', '.join(listed)}\n{rest}")
+
+    def union(self, name: str, parts: Sequence[View]) -> View:
+        return attrs.evolve(parts[0], name=name, sql="\nUNION ALL\n".join(each.sql for each in parts))
+
+    def values(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+        """A table that stands in the query."""
+        lines = ", ".join("(" + ", ".join(literal(each) for each in row) + ")" for row in rows)
+        if not rows:
+            nothing = ", ".join(f"CAST(NULL AS text) AS {each}" for each in columns)
+            return f"(SELECT {nothing} WHERE 1 = 0)"
+        named = ", ".join(f"column{at} AS {each}" for at, each in enumerate(columns, 1))
+        return f"(SELECT {named} FROM (VALUES {lines}) AS listed)"
+
+    def of(self, machine: Machine, fact: str, table: str = "c") -> str:
+        return f'{table}."{fact}"' if fact in self.facts(machine) else "CAST(NULL AS text)"
+
+    def facts(self, machine: Machine) -> set[str]:
+        return {name for version in self.machines.versions(machine.name) for name in version.facts}
+
+    def number(self, machine: Machine, table: str = "c") -> str:
+        """The card number, masked; of a sealed one the last four characters are readable, too."""
+        facts = machine.facts.values()
+        number = next((f'{table}."{fact.name}"' for fact in facts if fact.type.kind == "number"), None)
+        if number is None:
+            return "CAST(NULL AS text)"
+        masked = f"CASE WHEN length({number}) > 4 THEN '…' || substr({number}, length({number}) - 3) ELSE '…' END"
+        return f"CASE WHEN {number} IS NOT NULL THEN {masked} END"
+
+    def card(self, machine: Machine, *names: str) -> dict[str, str]:
+        found = {"number": self.number(machine), "state": "c.state", "created": "c.created"}
+        return {name: found.get(name) or self.of(machine, name) for name in names}
+
+    def accounts_of(self, machine: Machine) -> list[str]:
+        return list(dict.fromkeys(name for each in self.machines.versions(machine.name) for name in each.columns))
+
+    def ledger_accounts(self) -> list[str]:
+        """Of all ledgers, what is in doubt at the end."""
+        found = dict.fromkeys(name for each in self.ledgers for name in self.accounts_of(each))
+        found.pop(IN_DOUBT, None)
+        return [*found, IN_DOUBT]
+
+    def twice(self) -> str:
+        """What open calls have set aside on other entities than the one they ask about: it is counted there."""
+        dialect = self.dialect
+        machine, id = dialect.item("s.value", 0), dialect.item("s.value", 1)
+        return (
+            f"(SELECT {machine} AS machine, {id} AS id, sum({dialect.whole(self.plain('a'))}) AS amount "
+            f"FROM call k, {dialect.each('k.steps', 's')}, {dialect.each(dialect.inner('s.value', 5), 'a')} "
+            f"WHERE k.state = 'open' AND {machine} = k.machine AND {id} <> k.entity GROUP BY {machine}, {id})"
+        )
+
+    def plain(self, alias: str) -> str:
+        """The value of an item that is no list."""
+        return f"({alias}.value #>> '{{}}')" if self.dialect.postgres else f"{alias}.value"
+
+
+def literal(value: object) -> str:
+    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"

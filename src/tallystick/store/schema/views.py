@@ -1,0 +1,291 @@
+"""The views of a store: what reports, analysts and their tools read. The same on SQLite and on PostgreSQL.
+
+They are made from the pages. An outside account that says in which figures it counts (`by: {issue: issued}`) makes its
+machine a *ledger*: what stands on its entities is owed. Each amount stands twice: `…_minor` in minor units, to be added
+up, and as a decimal with exactly the digits of its currency (text in SQLite, numeric in PostgreSQL). Card numbers are
+masked. Of a command's arguments only amounts are shown, and a PIN is in no table at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.machine import Machine, Machines
+from tallystick.provider.verbs import ACTIVITY
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.view import Parts, View
+
+CARD, PAYMENT, HOLD_AGAIN = "gift_card", "payment", "hold_again"  # of the packaged pages
+VIEWS = (
+    "v_account", "v_card", "v_movement", "v_liability", "v_customer_activity", "v_last_customer_activity", "v_activity",
+    "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
+)  # fmt: skip
+
+
+def views(machines: Machines, dialect: Dialect) -> list[View]:
+    """All views that can be made of these machines, in an order in which they can be made."""
+    return list(_Views(machines, dialect).all())
+
+
+class _Views(Parts):
+    def all(self) -> Iterator[View]:
+        yield self._accounts()
+        if self.ledgers:
+            yield from (self._cards(), self._movement(), self._liability(), self._active(), self._last())
+            yield from (self._activity(), self._set_aside(), self._doubt())
+        payment = self.machines.get(PAYMENT)
+        if payment is not None and CARD in self.machines and {"held", "uncovered"} <= {*payment.accounts}:
+            yield from (self._payments(), self._hold(), self._advanced())
+
+    def _accounts(self) -> View:
+        """Every posting, once for the account that it left and once for the one that it came to."""
+        dialect = self.dialect
+        inside = [(each.name, account) for each in self.machines.values() for account in self.accounts_of(each)]
+        columns = {
+            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "entity": "e.entity",
+            "revision": "e.revision", "command": "e.command", "transition": "e.transition", "phase": "e.phase",
+            "account": "e.account",
+            "stands": "CASE WHEN i.account IS NULL THEN 'outside' ELSE 'inside' END",
+            "currency": "e.currency", "amount": "e.amount",
+        }  # fmt: skip
+        amount = dialect.whole(dialect.item("l.value", 2))
+        source, target = dialect.item("l.value", 0), dialect.item("l.value", 1)
+        lines = (
+            f"SELECT e.*, {target} AS account, {amount} AS amount FROM entry e, {dialect.each('e.postings', 'l')} "
+            f"UNION ALL "
+            f"SELECT e.*, {source} AS account, -{amount} AS amount FROM entry e, {dialect.each('e.postings', 'l')}"
+        )
+        listed = self.values(("machine", "account"), inside)
+        rest = f"FROM ({lines}) e LEFT JOIN {listed} i ON i.machine = e.machine AND i.account = e.account"
+        says = "What came to an account (above zero) or left it (below), inside and outside of all entities."
+        return self.view("v_account", says, columns, ["amount"], rest)
+
+    def _movement(self) -> View:
+        says = "Value that came onto what is owed (above zero) or left it (below), with the figure that it counts in."
+        return self.union("v_movement", [self._movement_of(each, says) for each in self.ledgers])
+
+    def _movement_of(self, machine: Machine, says: str) -> View:
+        dialect = self.dialect
+        figures = {
+            (version.version, command, account): machine.figures.get(account, {}).get(command, account)
+            for version in self.machines.versions(machine.name)
+            for transition in version.transitions.values()
+            for move in transition.moves
+            for account in {move.source, move.target} & {*version.outside}
+            for command in transition.commands
+        }
+        amount, source = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 0)
+        signed = f"CASE WHEN {source} = f.account THEN {amount} ELSE -{amount} END"
+        columns = {
+            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "entity": "e.entity",
+            **self.card(machine, "number", "kind", "card_set", "created"),
+            "figure": "f.figure", "command": "e.command", "transition": "e.transition", "phase": "e.phase",
+            "currency": "e.currency", "amount": signed, "key": "coalesce(e.key, e.cause)", "by": "e.by",
+            "reason": "e.reason", "call": "e.call",
+        }  # fmt: skip
+        listed = self.values(("version", "command", "account", "figure"),
+                              sorted((*pair, figure) for pair, figure in figures.items()))  # fmt: skip
+        rest = (
+            f'FROM entry e JOIN "{machine.name}" c ON c.id = e.entity, {dialect.each("e.postings", "l")}, {listed} f\n'
+            f"WHERE e.machine = '{machine.name}' AND f.version = e.machine_version AND f.command = e.command "
+            f"AND f.account IN ({source}, {dialect.item('l.value', 1)})"
+        )
+        return self.view("v_movement", says, columns, ["amount"], rest)
+
+    def _cards(self) -> View:
+        says = "An entity of a ledger, such as a card, as it is now."
+        return self.union("v_card", [self._card_of(each, says) for each in self.ledgers])
+
+    def _card_of(self, machine: Machine, says: str) -> View:
+        return self.view("v_card", says, self._named(machine), [], f'FROM "{machine.name}" c', "c")
+
+    def _named(self, machine: Machine) -> dict[str, str]:
+        about = self.card(machine, "number", "state", "kind", "card_set", "created")
+        return {"machine": f"'{machine.name}'", "entity": "c.id", **about, "currency": "c.currency"}
+
+    def _liability(self) -> View:
+        says = "An entity on which value stands: what is owed, by account. What is in doubt is counted once."
+        return self.union("v_liability", [self._liability_of(each, says) for each in self.ledgers])
+
+    def _liability_of(self, machine: Machine, says: str) -> View:
+        own = self.accounts_of(machine)
+        amounts = {name: f'c."{name}"' if name in own else "0" for name in self.ledger_accounts()}
+        amounts[IN_DOUBT] = f"(c.{IN_DOUBT} - coalesce(twice.amount, 0))"
+        columns = {**self._named(machine), **amounts, "total": self._owed(machine)}
+        return self.view("v_liability", says, columns, [*amounts, "total"], self._standing(machine), "c")
+
+    def _owed(self, machine: Machine) -> str:
+        """All that stands on an entity, but what is counted on another one."""
+        return f"({self._all(machine)} - coalesce(twice.amount, 0))"
+
+    def _all(self, machine: Machine) -> str:
+        return " + ".join(f'c."{name}"' for name in self.accounts_of(machine))
+
+    def _standing(self, machine: Machine) -> str:
+        """From the entities of a ledger on which value stands, beside what is counted on another one."""
+        return (
+            f'FROM "{machine.name}" c LEFT JOIN {self.twice()} twice '
+            f"ON twice.machine = '{machine.name}' AND twice.id = c.id WHERE {self._all(machine)} > 0"
+        )
+
+    def _set_aside(self) -> View:
+        says = "What a call, open or ended, has set aside on a card until its end was known."
+        return self.union("v_set_aside", [self._set_aside_of(each, says) for each in self.ledgers])
+
+    def _set_aside_of(self, machine: Machine, says: str) -> View:
+        dialect = self.dialect
+        of_step, id = dialect.item("s.value", 0), dialect.item("s.value", 1)
+        amount = f"(SELECT sum({dialect.whole(self.plain('a'))}) FROM {dialect.each(dialect.inner('s.value', 5), 'a')})"
+        columns = {
+            "call": "e.id", "verb": "e.verb", "machine": of_step, "entity": id,
+            **self.card(machine, "number", "kind", "card_set"),
+            "counted": f"CASE WHEN e.machine = {of_step} AND e.entity <> {id} THEN 0 ELSE 1 END",
+            "state": "e.state", "currency": "e.currency", "amount": f"coalesce({amount}, 0)",
+            "opened": "e.opened", "closed": "e.closed",
+        }  # fmt: skip
+        rest = (
+            f'FROM call e, {dialect.each("e.steps", "s")}, "{machine.name}" c '
+            f"WHERE {of_step} = '{machine.name}' AND c.id = {id}"
+        )
+        return self.view("v_set_aside", says, columns, ["amount"], rest)
+
+    def _active(self) -> View:
+        says = "Something that a customer was behind, as the page says."
+        return self.union("v_customer_activity", [self._active_of(each, says) for each in self.ledgers])
+
+    def _active_of(self, machine: Machine, says: str) -> View:
+        columns = {"at": "a.at", "machine": "a.machine", "entity": "a.entity", "command": "a.command"}
+        return self.view("v_customer_activity", says, columns, [], f"FROM entry a WHERE {_by_customer(machine)}", "a")
+
+    def _last(self) -> View:
+        says = "An entity on which value stands, and when its customer was last active with it."
+        return self.union("v_last_customer_activity", [self._last_of(each, says) for each in self.ledgers])
+
+    def _last_of(self, machine: Machine, says: str) -> View:
+        last = f"(SELECT max(a.at) FROM entry a WHERE {_by_customer(machine)} AND a.entity = c.id)"
+        columns = {**self._named(machine), "last": f"coalesce({last}, c.created)", "total": self._owed(machine)}
+        return self.view("v_last_customer_activity", says, columns, ["total"], self._standing(machine), "c")
+
+    def _activity(self) -> View:
+        says = "What was done with a card at the provider's, or would have been: local books have it too."
+        return self.union("v_activity", [self._activity_of(each, says) for each in self.ledgers])
+
+    def _activity_of(self, machine: Machine, says: str) -> View:
+        dialect = self.dialect
+        asks = sorted({
+            (version.version, transition.name, transition.ask.verb, ACTIVITY[transition.ask.verb])
+            for version in self.machines.versions(machine.name)
+            for transition in version.transitions.values() if transition.ask is not None
+        })  # fmt: skip
+        own = self.accounts_of(machine)
+        shown = [name for name in ("available", "held") if name in own]
+        orders = [each.name for each in self.machines.values() if "order" in self.facts(each)]
+        made_by = "_key" if dialect.postgres else "entry"
+        joins = [f"LEFT JOIN {made_by} m ON m.key = coalesce(e.cause, e.key)"] + [
+            f"LEFT JOIN \"{name}\" o{at} ON m.machine = '{name}' AND o{at}.id = m.entity"
+            for at, name in enumerate(orders)
+        ]
+        known = [dialect.field("e.args", "order"), *(f'o{at}."order"' for at in range(len(orders)))]
+        columns = {
+            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "type": "f.type", "verb": "f.verb",
+            "result": "CASE e.phase WHEN 'done' THEN 'confirmed' ELSE e.phase END",
+            "machine": "e.machine", "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
+            "currency": "e.currency",
+            "amount": dialect.whole(dialect.field("e.args", "amount")),
+            "released": dialect.whole(dialect.field("e.args", "release")),
+            **{name: dialect.whole(dialect.field("e.after", name)) for name in shown},
+            "order": f"coalesce({', '.join(known)}, NULL)", "key": "coalesce(e.key, e.cause)", "by": "e.by",
+            "call": "e.call", "reference": dialect.field("k.outcome", "reference"),
+            "request": dialect.field("k.outcome", "request"),
+        }  # fmt: skip
+        listed = self.values(("version", "transition", "verb", "type"), asks)
+        rest = (
+            f"FROM entry e JOIN {listed} f ON f.version = e.machine_version AND f.transition = e.transition\n"
+            f'JOIN "{machine.name}" c ON c.id = e.entity LEFT JOIN call k ON k.id = e.call\n'
+            f"{' '.join(joins)}\nWHERE e.machine = '{machine.name}' AND e.phase <> 'asked'"
+        )
+        return self.view("v_activity", says, columns, ["amount", "released", *shown], rest)
+
+    def _doubt(self) -> View:
+        says = "An open call whose end is not known, and what it has set aside. A card and its payment count once."
+        return self.union("v_doubt", [self._doubt_of(each, says) for each in self.ledgers])
+
+    def _doubt_of(self, machine: Machine, says: str) -> View:
+        dialect = self.dialect
+        step = f"{dialect.item('s.value', 0)} = e.machine AND {dialect.item('s.value', 1)} = e.entity"
+        aside = (
+            f"coalesce((SELECT sum({dialect.whole(self.plain('a'))}) FROM {dialect.each('e.steps', 's')}, "
+            f"{dialect.each(dialect.inner('s.value', 5), 'a')} WHERE {step}), 0)"
+        )
+        columns = {
+            "call": "e.id", "verb": "e.verb", "machine": "e.machine", "entity": "e.entity",
+            **self.card(machine, "number", "kind", "card_set"), "currency": "e.currency", IN_DOUBT: aside,
+            "opened": "e.opened", "asked": "e.asked", "attempts": "e.attempts",
+            "unclear": "CAST(e.unclear AS INTEGER)", "note": "e.note", "key": "e.key",
+        }  # fmt: skip
+        rest = (
+            f'FROM call e JOIN "{machine.name}" c ON c.id = e.entity\n'
+            f"WHERE e.state = 'open' AND e.machine = '{machine.name}'"
+        )
+        return self.view("v_doubt", says, columns, [IN_DOUBT], rest)
+
+    def _payments(self) -> View:
+        card, amounts = self.machines[CARD], ["held", "uncovered", "redeemed", IN_DOUBT]
+        asked = {"requested": 'e."requested"'} if "requested" in self.facts(self.machines[PAYMENT]) else {}
+        columns = {
+            "payment": "e.id", "order": 'e."order"', "card": "e.card",
+            **self.card(card, "number", "kind", "card_set"), "state": "e.state", "created": "e.created",
+            "currency": "e.currency", **asked, **{name: f"e.{name}" for name in amounts},
+        }  # fmt: skip
+        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = e.card'
+        return self.view("v_payment", "A payment as it is now.", columns, [*asked, *amounts], rest)
+
+    def _hold(self) -> View:
+        dialect, card = self.dialect, self.machines[CARD]
+        into = f"EXISTS (SELECT 1 FROM {dialect.each('a.postings', 'l')} WHERE {dialect.item('l.value', 1)} = 'held')"
+        since = (
+            f"(SELECT a.at FROM entry a WHERE a.machine = '{PAYMENT}' AND a.entity = e.id "
+            f"AND a.phase IN ('done', 'confirmed') AND {into} ORDER BY a.revision DESC LIMIT 1)"
+        )
+        columns = {
+            "payment": "e.id", "order": 'e."order"', "card": "e.card",
+            **self.card(card, "number", "kind", "card_set"), "state": "e.state", "currency": "e.currency",
+            "held": "e.held", "hold": "e.hold_id", "since": f"coalesce({since}, e.updated)",
+        }  # fmt: skip
+        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = e.card WHERE e.held > 0'
+        return self.view("v_hold", "A payment's hold that is in force.", columns, ["held"], rest)
+
+    def _advanced(self) -> View:
+        dialect, card = self.dialect, self.machines[CARD]
+        amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
+        lines = dialect.each("a.postings", "l")
+        got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} = 'held'), 0)"
+        tried = (
+            f"SELECT a.seq, a.at, a.entity, a.currency, CASE a.phase WHEN 'done' THEN 'confirmed' ELSE a.phase END "
+            f"AS result, {got} AS got, {dialect.whole(dialect.field('a.after', 'uncovered'))} AS short FROM entry a "
+            f"WHERE a.machine = '{PAYMENT}' AND a.command = '{HOLD_AGAIN}' "
+            f"AND a.phase IN ('done', 'confirmed', 'declined')"
+        )
+        refused = (
+            f"SELECT CAST(NULL AS INTEGER), q.due, q.entity, p.currency, q.state, 0, p.uncovered FROM queue q "
+            f"JOIN \"{PAYMENT}\" p ON p.id = q.entity WHERE q.machine = '{PAYMENT}' "
+            f"AND q.command = '{HOLD_AGAIN}' AND q.state IN ('refused', 'parked')"
+        )
+        columns = {
+            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "payment": "e.entity", "order": 'p."order"',
+            "card": "p.card", **self.card(card, "number", "kind", "card_set"), "result": "e.result",
+            "currency": "e.currency", "wanted": "(e.got + e.short)", "got": "e.got", "short": "e.short",
+        }  # fmt: skip
+        rest = (
+            f'FROM ({tried} UNION ALL {refused}) e JOIN "{PAYMENT}" p ON p.id = e.entity '
+            f'JOIN "{CARD}" c ON c.id = p.card'
+        )
+        says = "The rest of a hold that was held again after a part had shipped, and what came of it."
+        return self.view("v_advanced_hold", says, columns, ["wanted", "got", "short"], rest)
+
+
+def _by_customer(machine: Machine) -> str:
+    """Whether an entry `a` of this machine is something that a customer was behind."""
+    commands = ", ".join(f"'{name}'" for name, command in machine.commands.items() if command.customer) or "''"
+    return f"a.machine = '{machine.name}' AND a.phase IN ('done', 'confirmed') AND a.command IN ({commands})"
