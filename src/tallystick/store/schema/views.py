@@ -187,7 +187,7 @@ class _Views(Parts):
             for at, name in enumerate(orders)
         ]
         known = [dialect.field("e.args", "order"), *(f'o{at}."order"' for at in range(len(orders)))]
-        columns = {
+        columns: dict[str, str] = {
             "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "type": "f.type", "verb": "f.verb",
             "result": "CASE e.phase WHEN 'done' THEN 'confirmed' ELSE e.phase END",
             "machine": "e.machine", "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),

@@ -1,0 +1,241 @@
+"""One report, asked for: its query, its rows in one look, and whether what has to agree does."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import Protocol
+
+import attrs
+
+from tallystick.definition.machine import Machines
+from tallystick.engine.engine import Engine
+from tallystick.engine.verify.checkpoint import in_books
+from tallystick.errors import Invalid, StoreError, nearest
+from tallystick.money import to_text
+from tallystick.reports.catalogue import DORMANT, Kept, catalogue, column
+from tallystick.reports.period import Period, When, period
+from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
+from tallystick.store.protocol import Reading
+from tallystick.store.rows import stamp
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.view import Parts, ledgers
+
+DAYS = (7, 30, 90, 180, 365, 730)  # where an age begins and ends
+AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 to 365 days", "1 to 2 years",
+        "over 2 years")  # fmt: skip
+
+
+AGE = Column("age", "text", "how old, when this was asked")
+
+
+class HasEngine(Protocol):
+    """Books, of any set of verbs."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+
+@attrs.frozen
+class Asked:
+    """A report with its moment, and by what it is added up."""
+
+    engine: Engine
+    kept: Kept
+    period: Period
+    by: tuple[str, ...]
+
+    def report(self) -> Report:
+        try:
+            with self.engine.store.reading() as reading:
+                return self._report(reading)
+        except StoreError as error:
+            if re.search(r"no such table: v_|v_[a-z_]+.* does not exist", str(error)):
+                raise StoreError(_NO_VIEWS) from error
+            raise
+
+    def _report(self, reading: Reading) -> Report:
+        kept = self.kept
+        listed = kept.listed and not self.by
+        columns = _columns_of(kept) if listed else self._grouped(self._groups)
+        rows = rows_from(columns, self._things(reading) if listed else self._sums(reading, self._groups))
+        rows = tuple(_with_ages(rows))
+        totals = self._totals(reading, rows, listed)
+        notes = [*([self.period.note] if self.period.note else []), *self._notes(reading, totals)]
+        shown = columns
+        if listed:  # a total has columns of its own
+            names = {each.name for each in columns}
+            shown = (*columns, *(each for each in self._grouped(("currency",)) if each.name not in names))
+        return Report(
+            kept.name, kept.title, shown, rows, totals, self.period.as_of, _verified(reading), tuple(notes),
+            start=self.period.start, by=self.by, opens=self._opener(rows if listed else ()),
+        )  # fmt: skip
+
+    # SQL
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        return (*dict.fromkeys((*self.kept.group, *(each for each in self.by if each != "currency"))), "currency")
+
+    def _grouped(self, groups: Sequence[str]) -> tuple[Column, ...]:
+        keys = [
+            Column("age", "text", "how old, when this was asked") if each == "age" else column(each) for each in groups
+        ]
+        return (*keys, *(Column(each.name, each.kind, each.says) for each in self.kept.sums))
+
+    def _filled(self, sql: str) -> str:
+        """With the moments, which are texts of our own making."""
+        cut = self.period.as_of - timedelta(days=DORMANT)
+        return sql.format(bound=f"'{self.period.bound}'", first=f"'{self.period.first}'", dormant=f"'{stamp(cut)}'")
+
+    @property
+    def _source(self) -> str:
+        past = self.period.before is not None
+        return self._filled(self.kept.then if past and self.kept.then is not None else self.kept.things)
+
+    def _expression(self, group: str) -> str:
+        if group != "age":
+            return f't."{group}"'
+        ages = [(at, stamp(self.period.as_of - timedelta(days=days))) for at, days in enumerate(DAYS)]
+        cases = " ".join(f"WHEN t.{self.kept.aged} >= '{since}' THEN {at}" for at, since in ages)
+        return f"CASE {cases} ELSE {len(DAYS)} END"
+
+    def _sums(self, reading: Reading, groups: Sequence[str]) -> list[tuple[object, ...]]:
+        keys = [self._expression(each) for each in groups]
+        sums = [self._filled(each.sql) for each in self.kept.sums]
+        numbers = ", ".join(str(at) for at in range(1, len(keys) + 1))
+        query = f"SELECT {', '.join([*keys, *sums])} FROM ({self._source}) t GROUP BY {numbers} ORDER BY {numbers}"
+        return reading.select(query)
+
+    def _things(self, reading: Reading, where: Row | None = None) -> list[tuple[object, ...]]:
+        kept = self.kept
+        shown = [f't."{each}_minor"' if each in kept.amounts else f't."{each}"' for each in kept.columns]
+        terms, values = [], []
+        for name, value in (where or {}).items():
+            if name not in kept.groups:
+                continue
+            value = AGES.index(str(value)) if name == "age" else value
+            terms.append(f"{self._expression(name)} IS NULL" if value is None else f"{self._expression(name)} = ?")
+            values += [] if value is None else [value]
+        if where is not None and kept.period and self.period.start is not None:
+            terms.append(f"t.at >= '{self.period.first}'")
+        only = f"WHERE {' AND '.join(terms)}" if terms else ""
+        order = ", ".join(f't."{each}"' for each in kept.order.split(", "))
+        return reading.select(f"SELECT {', '.join(shown)} FROM ({self._source}) t {only} ORDER BY {order}", values)
+
+    # What is made of it
+
+    def _totals(self, reading: Reading, rows: tuple[Row, ...], listed: bool) -> tuple[Row, ...]:
+        sums = [each for each in self.kept.sums if each.total]
+        if listed or not all(each.adds for each in sums):
+            found = rows_from(self._grouped(("currency",)), self._sums(reading, ("currency",)))
+            return tuple({"currency": row["currency"], **{each.name: row[each.name] for each in sums}} for row in found)
+        by_currency: dict[str, list[Row]] = {}
+        for row in rows:
+            by_currency.setdefault(str(row["currency"]), []).append(row)
+        return tuple(
+            {"currency": currency, **{each.name: _sum(by_currency[currency], each.name) for each in sums}}
+            for currency in sorted(by_currency)
+        )
+
+    def _opener(self, single: tuple[Row, ...]) -> Callable[[Row], Report]:
+        def opened(row: Row) -> Report:
+            if any(row is each for each in single):
+                raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
+            with self.engine.store.reading() as reading:
+                found = rows_from(_columns_of(self.kept), self._things(reading, row))
+            return self._opened(row, found)
+
+        return opened
+
+    def _opened(self, row: Row, found: tuple[Row, ...]) -> Report:
+        kept = self.kept
+        total = {"currency": row["currency"], **{name: _sum(found, name) for name in kept.added}}
+        which = ", ".join(f"{value or NOTHING}" for name, value in row.items() if name in kept.groups)
+        return Report(
+            kept.name, f"{kept.title}: {which}", _columns_of(kept), found, (total,), self.period.as_of, None,
+            start=self.period.start, by=self.by,
+        )  # fmt: skip
+
+    def _notes(self, reading: Reading, totals: tuple[Row, ...]) -> Iterable[str]:
+        first = reading.select("SELECT at FROM entry ORDER BY seq LIMIT 1")
+        if not first:
+            yield "these books are empty"
+        elif self.period.before is not None and self.period.bound <= first[0][0]:
+            yield f"the books began later: their first entry is of {first[0][0]}"
+        if self.kept.name == "rollforward" and self.period.before is None:
+            self._tied(reading, totals)
+            yield "the closing is what stands on the cards now, to the cent"
+        if self.kept.name == "trial_balance" and any(row["closing"] for row in totals):
+            raise StoreError("the accounts do not add up to nothing; `tallystick verify` says what was changed")
+
+    def _tied(self, reading: Reading, totals: tuple[Row, ...]) -> None:
+        """Raise StoreError if the movements do not add up to what stands in the tables."""
+        owed = "SELECT currency, sum(total_minor) FROM v_liability GROUP BY currency"
+        twice = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 AND state = 'open' GROUP BY 1"
+        found: Counter[str] = Counter()
+        for query in (owed, twice):
+            found.update({currency: int(minor) for currency, minor in reading.select(query)})
+        closing = {str(row["currency"]): int(str(row["closing"])) for row in totals}
+        wrong = [each for each in {**found, **closing} if found[each] != closing.get(each, 0)]
+        if wrong:
+            told = "; ".join(
+                f"the movements add up to {to_text(closing.get(each, 0), each)} {each}, but "
+                f"{to_text(found[each], each)} {each} stand on the cards"
+                for each in wrong
+            )
+            raise StoreError(f"{told}; `tallystick verify` says what was changed")
+
+
+_NO_VIEWS = "these books have no views yet; open them once to write, such as with `tallystick init`, and they are made"
+
+
+def ask(
+    books: HasEngine | Engine, name: str, as_of: When | None, start: When | None, end: When | None, by: Sequence[str]
+) -> Report:
+    """Raises Invalid: there is no such report, it has no such `by`, or is not of such a time."""
+    engine = books if isinstance(books, Engine) else books.engine
+    reports = of(engine.machines)
+    if name not in reports:
+        raise Invalid(f"{name!r:.60} is no report of these books.{nearest(name, list(reports))}")
+    kept = reports[name]
+    wanted = tuple(dict.fromkeys([by] if isinstance(by, str) else by))
+    for each in wanted:
+        if each not in kept.groups:
+            known = ", ".join(dict.fromkeys(kept.groups))
+            raise Invalid(f"{name} cannot be told by {each!r:.60}; by {known}")
+    if start is not None and not kept.period:
+        raise Invalid(f"{name} is as of a moment, not of a period; give as_of")
+    return Asked(engine, kept, period(engine.now(), as_of, start, end), wanted).report()
+
+
+def of(machines: Machines) -> dict[str, Kept]:
+    """The reports that books with these machines have."""
+    parts = Parts(machines, Dialect())
+    figures = dict.fromkeys(
+        figure for machine in ledgers(machines) for figures in machine.figures.values() for figure in figures.values()
+    )
+    every = catalogue(tuple(parts.ledger_accounts()), tuple(figures))
+    missing = {"holds", "advanced_holds"} if "payment" not in machines else set()
+    missing |= {*every} - {"trial_balance"} if not parts.ledgers else set()
+    return {name: kept for name, kept in every.items() if name not in missing}
+
+
+def _columns_of(kept: Kept) -> tuple[Column, ...]:
+    return tuple(column(each, kept.amounts) for each in kept.columns)
+
+
+def _sum(rows: Iterable[Row], name: str) -> int:
+    return sum(int(str(row[name])) for row in rows if row[name] is not None)
+
+
+def _with_ages(rows: Iterable[Row]) -> Iterable[Row]:
+    for row in rows:
+        yield {**row, "age": AGES[int(str(row["age"]))]} if "age" in row else row
+
+
+def _verified(reading: Reading) -> str | None:
+    checkpoint, _ = in_books(reading)
+    return f"entry {checkpoint.entries} of {checkpoint.at}" if checkpoint is not None else None
