@@ -1,7 +1,7 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
-A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->` or
-`<!-- clutch settings -->`, and `<!-- end -->`. What stands between them is what the code says today.
+A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->`,
+`<!-- views -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them stands what the code says today.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import clutch_settings
 import rooms
 from tallystick import load
 from tallystick.check import TITLES
+from tallystick.definition.machine import Machines
 from tallystick.diagram import draw
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.dictionary import SAYS
+from tallystick.store.schema.views import views
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -22,6 +26,7 @@ MAP = ROOT / "docs/explanation/rooms.svg"
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
+VIEWED = re.compile(r"(<!-- views -->\n).*?(<!-- end -->)", re.DOTALL)
 MAPPED = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -36,8 +41,20 @@ def fresh(text: str) -> str:
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
     text = CLUTCH.sub(lambda found: f"{found[1]}{getattr(clutch_settings, found[2])()}{found[3]}", text)
+    text = VIEWED.sub(lambda found: f"{found[1]}{dictionary(machines)}{found[2]}", text)
     text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
     return MARKED.sub(drawn, text)
+
+
+def dictionary(machines: Machines) -> str:
+    """The views of a store with the packaged machines, and what each column says."""
+    found = ""
+    for view in views(machines, Dialect()):
+        rows = "".join(
+            f"| {', '.join(f'`{each}`' for each in view.names_of(name))} | {SAYS[name]} |\n" for name in view.columns
+        )
+        found += f"### {view.name}\n\n{view.says}\n\n| column | what it says |\n|---|---|\n{rows}\n"
+    return found
 
 
 def main() -> int:

@@ -22,7 +22,7 @@ from tallystick.provider.scripted import ScriptedProvider
 from tallystick.reports import Report
 from tallystick.store.rows import stamp
 
-EASE = settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+EASE = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 numbers = st.lists(st.integers(0, 2**32), min_size=20, max_size=60)
 
 

@@ -316,7 +316,7 @@ DEFINITION = Record({
     "outside":     Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value from it or to it means", required=True),
                            "by":   Key(Either(many=ListOf(NAME), mapping=MapOf(NAME, NAME)),
-                                       "all commands that move value from it or to it; as command: figure, where it counts")}))),
+                                       "all commands that move value here; as command: figure, where it counts")}))),
                        "where value comes from or goes to"),
     "usual":       Key(ListOf(NAME), "the states of the usual way, in order; pictures show it as a straight line"),
     "groups":      Key(MapOf(Text(), ListOf(NAME)), "headings over states that belong together, for pictures"),
@@ -333,7 +333,7 @@ DEFINITION = Record({
     "signed":      Key(ListOf(NAME), "commands that need who gives them (by) and why (reason)"),
     "once":        Key(ListOf(NAME), "commands that are tried once when they follow another, and dropped if refused"),
     "owed":        Key(ListOf(NAME), "commands that a person hears of if they follow another and are never done"),
-    "customer":    Key(ListOf(NAME), "commands that its customer is behind: the last of them is when he was last active"),
+    "customer":    Key(ListOf(NAME), "commands that its customer is behind; reports count from the last of them"),
     "transitions": Key(MapOf(NAME, TRANSITION), "all transitions, by name", required=True),
     "refuse":      Key(ListOf(Record({
                            "says":     Key(Text(), "why, for people", required=True),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from tallystick.core.entity import Entity, Ref
@@ -51,6 +52,7 @@ class MemoryStore:
         self._having: dict[tuple[str, object], dict[Ref, None]] = {}  # by unique fact; some have had it once
         self._undo: list[Callable[[], object]] = []
         self._shared: dict[str, tuple[str, float | None]] = {}
+        self._copy: sqlite3.Connection | None = None  # for questions in SQL, until the next change
 
     def run(self, job: Callable[[MemoryStore], Done], *, connection: Any = None) -> Done:
         if connection is not None:
@@ -59,7 +61,7 @@ class MemoryStore:
 
     def _run(self, job: Callable[[MemoryStore], Done]) -> Done:
         with self._lock:
-            self._undo = []
+            self._undo, self._copy = [], None
             try:
                 return job(self)
             except BaseException:
@@ -79,7 +81,7 @@ class MemoryStore:
                 raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
                                      "give the changed page a new version")  # fmt: skip
         self._machines |= {(each.name, each.version): each for each in machines.all()}
-        self._newest = Machines(list(self._machines.values()))
+        self._newest, self._copy = Machines(list(self._machines.values())), None
         return self._newest
 
     def exists(self) -> bool:
@@ -133,6 +135,7 @@ class MemoryStore:
         return {key: self._queue[key] for key in keys if key in self._queue}
 
     def write(self, changes: Changes, at: str) -> None:
+        self._copy = None
         for each in changes.entries:
             self._append(each)
         self._fit(changes)
@@ -320,8 +323,9 @@ class MemoryStore:
     def select(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         from tallystick.store.memory_copy import in_sqlite
 
-        with closing(in_sqlite(self, self._newest)) as connection:
-            return connection.execute(query, values).fetchall()
+        if self._copy is None:
+            self._copy = in_sqlite(self, self._newest)
+        return self._copy.execute(query, values).fetchall()
 
     def pages(self) -> list[KeptPage]:
         return [KeptPage(each.name, each.version, digest_of(each), each.text, "") for each in self._newest.all()]

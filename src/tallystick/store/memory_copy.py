@@ -15,7 +15,7 @@ from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
 def in_sqlite(reading: Reading, machines: Machines) -> sqlite3.Connection:
     """All that can be read, in the tables and views of an SQLite store."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     for name in schema.MIGRATIONS:
         schema.run(connection, name)
     for machine in machines.all():

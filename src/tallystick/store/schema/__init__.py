@@ -3,6 +3,9 @@
 A machine's table is made from its page: a CHECK for its states and choices, a column that is never below zero for each
 account, a reference for each link. When a later version of a page adds columns or states, a new table is made for all
 versions, and the rows are carried over.
+
+Beside the tables stand views for whoever reads them: `views` makes them from the pages, of the parts in `view`, in the
+`dialect` of either database. `dictionary` says what each of their columns means.
 """
 
 from __future__ import annotations

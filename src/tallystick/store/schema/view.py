@@ -19,14 +19,9 @@ class View:
     amounts: frozenset[str]
     sql: str  # the SELECT
 
-    @property
-    def all_columns(self) -> tuple[str, ...]:
-        """As they stand in the view."""
-        return tuple(each for name in self.columns for each in (_minor(name) if name in self.amounts else (name,)))
-
-
-def _minor(name: str) -> tuple[str, str]:
-    return f"{name}_minor", name
+    def names_of(self, column: str) -> tuple[str, ...]:
+        """Under which names a column stands in the view."""
+        return (f"{column}_minor", column) if column in self.amounts else (column,)
 
 
 def ledgers(machines: Machines) -> list[Machine]:
