@@ -28,6 +28,10 @@ bench *args:
 evidence *args:
     {{python}} docs/evidence.py {{args}}
 
-# Write anew what is generated: the diagrams in README and docs
+# The documentation as a site, in site/index.html
+site:
+    {{python}} -m sphinx -W --keep-going -q -b html docs site
+
+# Write anew what is generated in README and docs
 docs:
     {{python}} docs/generate.py

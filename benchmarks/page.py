@@ -81,13 +81,16 @@ some, those of the database too small. A file names a room of ours; the rest is 
 
 _HOW = """## How to run it
 
-    pip install -e '.[bench]'
-    python -m benchmarks                               # all of it, some minutes
-    python -m benchmarks --only redeem batch           # the rows whose names begin so; --list says which there are
-    python -m benchmarks --check                       # exit 1 where a target is missed
-    python -m benchmarks --quick                       # only: does every row run?
-    python -m benchmarks --release                     # larger books, longer rounds
-    python -m benchmarks --json figures.json --svg figures.svg --folder /path/on/the/disk/to/measure
+<!-- not run: it takes minutes; CI runs `--quick` -->
+```sh
+pip install -e '.[bench]'
+python -m benchmarks                               # all of it, some minutes
+python -m benchmarks --only redeem batch           # the rows whose names begin so; --list says which there are
+python -m benchmarks --check                       # exit 1 where a target is missed
+python -m benchmarks --quick                       # only: does every row run?
+python -m benchmarks --release                     # larger books, longer rounds
+python -m benchmarks --json figures.json --svg figures.svg --folder /path/on/the/disk/to/measure
+```
 
 Who writes by hand writes the same rows: those of `benchmarks/opponents/by_hand.py` are compared with tallystick's,
 column by column, and pass its `verify`, before anything is timed and again in the end.

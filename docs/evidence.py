@@ -170,7 +170,7 @@ def _section(done: Done) -> str:
     rows = "\n".join(f"| {name} | {_number(value)} |" for name, value in done.figures.items())
     when = f"{date.today()}, CPython {platform.python_version()}, {CORES} cores, {done.seconds:.0f} s"
     ended = "**Something was found.**" if done.found else "Nothing was found."
-    command = f"```sh\npython {done.command}\n```"
+    command = f"<!-- run by docs/evidence.py -->\n```sh\npython {done.command}\n```"
     return f"{done.run.says} {ended}\n\n{command}\n\n{when}:\n\n| counted | |\n|---|--:|\n{rows}\n"
 
 

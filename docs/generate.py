@@ -1,7 +1,8 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
 A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->`,
-`<!-- views -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them stands what the code says today.
+`<!-- errors -->`, `<!-- machines -->`, `<!-- views -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them
+stands what the code says today. The page of each machine is made as a whole.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import sys
 from pathlib import Path
 
 import clutch_settings
+import error_table
+import machine_pages
 import rooms
 from tallystick import load
 from tallystick.check import TITLES
@@ -26,7 +29,7 @@ MAP = ROOT / "docs/explanation/rooms.svg"
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
-VIEWED = re.compile(r"(<!-- views -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLES = re.compile(r"(<!-- (errors|machines|views) -->\n).*?(<!-- end -->)", re.DOTALL)
 MAPPED = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -41,7 +44,9 @@ def fresh(text: str) -> str:
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
     text = CLUTCH.sub(lambda found: f"{found[1]}{getattr(clutch_settings, found[2])()}{found[3]}", text)
-    text = VIEWED.sub(lambda found: f"{found[1]}{dictionary(machines)}{found[2]}", text)
+    tables = {"errors": error_table.rows(), "machines": machine_pages.index(machines.values())}
+    tables["views"] = dictionary(machines)
+    text = TABLES.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", text)
     text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
     return MARKED.sub(drawn, text)
 
@@ -60,6 +65,7 @@ def dictionary(machines: Machines) -> str:
 def main() -> int:
     check = "--check" in sys.argv
     made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
+    made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine) for name, machine in load().items()}
     stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
         if check:

@@ -40,7 +40,9 @@ def test_the_readme_example_runs_and_says_what_it_promises(tmp_path: Path) -> No
     assert "carries 50.00 BRL" in done.stdout
     assert "partially_settled 25.00 BRL" in done.stdout
     assert "available 10.00" in done.stdout
-    (shown,) = re.findall(r"It prints:\n\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = re.findall(
+        r"It prints:\n\n<!-- prints -->\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL
+    )
     assert done.stdout.split()[1:] == shown.split()[1:]  # but for the card's number
 
 
@@ -101,7 +103,7 @@ def names_in(node: ast.AST) -> set[str]:
 def test_the_call_tree_in_the_docs_is_that_of_the_code() -> None:
     """Every line names a function, and its parent calls it: by its own name, or by the one that it has there (`as`)."""
     page = (ROOT / "docs/explanation/how-it-works.md").read_text(encoding="utf-8")
-    (tree,) = re.findall(r"<!-- tree -->\n```\n(.*?)```", page, re.DOTALL)
+    (tree,) = re.findall(r"<!-- tree -->\n```text\n(.*?)```", page, re.DOTALL)
     way: list[tuple[int, str, ast.AST]] = []  # from the first line to this one
     for line in tree.splitlines():
         found = re.fullmatch(r"( *)(\S+\.py): ([\w.]+)(?: as (\w+))?(?: {2,}\S.*)?", line)
@@ -148,7 +150,7 @@ def test_the_tests_have_the_rooms_of_the_code() -> None:
     """Whoever looks for the tests of a room goes to the folder of its name."""
     tests, package = ROOT / "tests", ROOT / "src/tallystick"
     holding = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")}
-    beside = {Path(), Path("examples"), Path("mutation")}
+    beside = {Path(), Path("examples"), Path("mutation"), Path("docs")}
     assert [str(room) for room in holding - beside if not (package / room).is_dir()] == []
     rooms_of_code = {path.parent.relative_to(package).parts[0] for path in package.glob("*/__init__.py")}
     assert rooms_of_code - {room.parts[0] for room in holding - beside} == set()

@@ -123,7 +123,7 @@ def test_the_sample_has_every_shape() -> None:
 
 def test_the_example_prints_what_its_page_shows() -> None:
     printed = _example()
-    assert f"```\n{printed}```" in (EXAMPLE / "README.md").read_text(encoding="utf-8")
+    assert f"```text\n{printed}```" in (EXAMPLE / "README.md").read_text(encoding="utf-8")
 
 
 # What went in

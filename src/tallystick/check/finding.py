@@ -7,6 +7,7 @@ running machines through all they can do (model), TS3xx by proof for all amounts
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import attrs
 
@@ -66,6 +67,14 @@ TITLES: Mapping[str, str] = {
     "TS309": "value that is still held at the end",
     "TS310": "what the solver could not decide",
 }
+
+
+def page(code: str) -> str:
+    """The page of a code, in Markdown: in a wheel it lies inside the package, in a checkout in `docs/findings`."""
+    package = Path(__file__).parents[1]
+    inside = package / "findings"
+    folder = inside if inside.is_dir() else package.parents[1] / "docs/findings"
+    return (folder / f"{code}.md").read_text(encoding="utf-8")
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ import click
 
 from tallystick.cli.commands.checking import check, diff
 from tallystick.cli.commands.checkout import checkout
+from tallystick.cli.commands.explaining import explain
 from tallystick.cli.commands.feed import tail
 from tallystick.cli.commands.fleet import worker
 from tallystick.cli.commands.looking import history, may, show, verify
@@ -33,7 +34,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Look": [show, may, history, tail, verify],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
-    "Machines": [machines, diagram, check, diff, schema],
+    "Machines": [machines, diagram, check, explain, diff, schema],
     "Test": [simulate, fuzz],
 }
 

@@ -109,7 +109,7 @@ class Row:
 class Machine:
     """A declared lifecycle: what its page says, and the table that runs."""
 
-    name: str  # of the machine, as in `machine:`
+    name: str  # as the key `machine` says
     version: int  # of the page: counts up whenever the behaviour changes
     summary: str  # one sentence
     facts: Mapping[str, Fact]  # by name, as are the next ones
@@ -118,7 +118,7 @@ class Machine:
     states: Mapping[str, State]  # by name
     commands: Mapping[str, Command]  # by name, without `create`
     transitions: Mapping[str, Transition]  # by name
-    refuse: tuple[RefusedOnPurpose, ...]  # the rows of `refuse:`
+    refuse: tuple[RefusedOnPurpose, ...]  # what the key `refuse` lists
     invariants: Mapping[str, Invariant]  # by name
     parts: Mapping[str, str]  # machine whose entities are parts of one of these → their fact that links here
     text: str = attrs.field(repr=False)  # the page as written
