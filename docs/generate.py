@@ -66,6 +66,7 @@ def main() -> int:
     check = "--check" in sys.argv
     made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
     made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine) for name, machine in load().items()}
+    made |= {ROOT / f"docs/machines/{name}.svg": machine_pages.picture(machine) for name, machine in load().items()}
     stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
         if check:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from tallystick import Machine
 from tallystick.definition.declared import Transition
+from tallystick.diagram import draw
 
 
 def index(machines: Iterable[Machine]) -> str:
@@ -19,6 +20,11 @@ def index(machines: Iterable[Machine]) -> str:
     )
 
 
+def picture(machine: Machine) -> str:
+    """The brief picture: what usually happens, and what else may."""
+    return str(draw(machine))
+
+
 def page(machine: Machine) -> str:
     """The whole page."""
     name = machine.name
@@ -27,6 +33,7 @@ def page(machine: Machine) -> str:
         cell(machine.summary),
         f"Version {machine.version}. This page is made from [`machines/{name}.yaml`](../../machines/{name}.yaml), "
         f"which is what runs. `tallystick machines {name}` prints the same on a terminal.",
+        f"![{_words(machine)}]({name}.svg)",
         "## States",
         table(
             ("state", "", "what it means"),
