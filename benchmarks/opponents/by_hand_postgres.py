@@ -2,11 +2,15 @@
 
 The guarantees are those of `by_hand`: the key is looked up, the card is locked, guards are checked, the entry is
 hashed and chained, and statements are prepared. `redeem` decides in Python, in two pipelined trips.
-`redeem_cte` decides in the database, in one statement. `redeem_many` reads and writes in bulk.
+`redeem_cte` decides in the database, in one statement. `redeem_many` reads and writes in bulk. `drain` does the same
+with redeems that wait in the queue, beside any number of others: what one has locked, the others skip. Nothing keeps
+the order of a card among them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -14,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.types.numeric import Int8Dumper
 
-from benchmarks.opponents.by_hand import Card, _fingerprint, _redeem
+from benchmarks.opponents.by_hand import Card, _fingerprint, _redeem, encode
 from benchmarks.opponents.in_memory import Refused
 
 CARD = """SELECT id, state, revision, currency, available, held, in_doubt, hash FROM tallystick.gift_card
@@ -36,6 +40,10 @@ SET_MANY = """UPDATE tallystick.gift_card AS old
 SET state = new.a, revision = new.b, available = new.c, held = new.d, hash = new.e, updated = new.f
 FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[])
   AS new (a, b, c, d, e, f, id, revision) WHERE old.id = new.id AND old.revision = new.revision"""
+DUE = """SELECT key, machine, entity, command, args::text, due, attempts FROM tallystick.queue
+WHERE state = 'waiting' AND due <= %s ORDER BY due, key LIMIT %s FOR NO KEY UPDATE SKIP LOCKED"""
+DONE = """UPDATE tallystick.queue AS old SET state = 'done', attempts = new.attempts, hash = new.hash
+FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS new (key, attempts, hash) WHERE old.key = new.key"""
 TEXT = """'{"available":%%s,"held":%%s,"leaving":%%s,"in_doubt":%%s}'"""
 CTE = f"""WITH done AS (
   UPDATE tallystick.gift_card SET available = available - %(amount)s, revision = revision + 1, updated = %(at)s,
@@ -79,7 +87,12 @@ class Books:
 
     def redeem_many(self, wanted: Sequence[tuple[str, int, str]]) -> list[str]:
         """Redeem many (card, amount, key) in one transaction."""
-        found, at = self._read(sorted({id for id, _, _ in wanted}), [key for _, _, key in wanted])
+        return self._redeem_many(wanted)
+
+    def _redeem_many(
+        self, wanted: Sequence[tuple[str, int, str]], *more: tuple[str, Sequence[Any]], begin: str = "BEGIN"
+    ) -> list[str]:
+        found, at = self._read(sorted({id for id, _, _ in wanted}), [key for _, _, key in wanted], begin)
         cards = {card.id: card for card in found}
         entries, done = [], []
         for id, amount, key in wanted:
@@ -87,23 +100,36 @@ class Books:
             entries.append(_redeem(cards[id], amount, key, fingerprint, at))
             done.append(cards[id].after())
         rows = [card.row(at) for card in cards.values()]
-        self._write((MANY, _columns(entries)), (SET_MANY, _columns(rows)))
+        self._write((MANY, _columns(entries)), (SET_MANY, _columns(rows)), *more)
         return done
 
-    def _read(self, ids: list[str], keys: list[str]) -> tuple[list[Card], str]:
+    def drain(self, limit: int) -> int:
+        """Redeem what is due, up to `limit` of them, in one transaction; how many."""
+        self.connection.execute("BEGIN")
+        due = self.connection.execute(DUE, (self._at(), limit)).fetchall()
+        done = []
+        for key, machine, entity, command, args, when, attempts in due:
+            content = (key, machine, entity, command, args, when, attempts + 1, "done", *[None] * 5)
+            done.append((key, attempts + 1, hashlib.sha256(encode(content).encode()).hexdigest()))
+        wanted = [(entity, int(json.loads(args)["amount"]), key) for key, _, entity, _, args, _, _ in due]
+        self._redeem_many(wanted, (DONE, _columns(done)), begin="")
+        return len(due)
+
+    def _read(self, ids: list[str], keys: list[str], begin: str = "BEGIN") -> tuple[list[Card], str]:
         execute = self.connection.execute
         with self.connection.pipeline():
-            execute("BEGIN")
+            if begin:
+                execute(begin)
             cards, seen = execute(CARD, (ids,)), execute(SEEN, (keys,))
         if seen.fetchone() is not None:
             raise Refused("a key was seen before")
         return [Card(*row) for row in cards.fetchall()], self._at()
 
-    def _write(self, entries: tuple[str, Sequence[Any]], cards: tuple[str, Sequence[Any]]) -> None:
+    def _write(self, *statements: tuple[str, Sequence[Any]]) -> None:
         execute = self.connection.execute
         with self.connection.pipeline():
-            execute(*entries)
-            execute(*cards)
+            for statement in statements:
+                execute(*statement)
             execute("COMMIT")
 
     def _at(self) -> str:

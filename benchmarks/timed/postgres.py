@@ -6,8 +6,9 @@ what the server makes of it. The clock on the wall counts, because most of the w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta, timezone
 from itertools import count
 from random import Random
 
@@ -18,8 +19,10 @@ from benchmarks.measure import Absent, Contestant, Result, Run, Work
 from benchmarks.opponents.by_hand_postgres import Books
 from benchmarks.rivals import ONE, applied, card
 from tallystick import Engine, load
-from tallystick.engine.receipt import Command
+from tallystick.engine.queue.batch import ONE_TRANSACTION
+from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.verify import verify
+from tallystick.fleet.worker import Worker
 from tallystick.provider.local import LocalProvider
 from tallystick.store.postgres.store import PostgresStore
 from tallystick.testing.postgres_server import NoServer, new_database
@@ -31,6 +34,7 @@ CARDS, EACH, BATCH = 5000, 50, 1000
 class Both:
     engine: Engine
     by_hand: Books
+    url: str  # of what `by_hand` works on
     cards: int
     keys: Iterator[int] = attrs.field(factory=count)
 
@@ -79,6 +83,36 @@ def bulk(run: Run) -> Result:
         return run.compare(ours, by_hand, waits=True)
 
 
+def due(run: Run) -> Result:
+    """What waits in the queue: a worker with leases, and by hand without."""
+    with _both(run) as both, closing(PostgresStore(both.url)) as store:
+        other = Engine(load(), store, LocalProvider())
+        worker, size = Worker(both.engine), run.sized(BATCH, 50)
+
+        def queued(engine: Engine) -> None:
+            due, keys = datetime.now(timezone.utc) - timedelta(days=1), [both.key() for _ in range(size)]
+            commands = [
+                Command("gift_card", card(turn * 7 % min(both.cards, 200)), "redeem", {"amount": ONE}, key,
+                        due=due + timedelta(milliseconds=turn)) for turn, key in enumerate(keys)
+            ]  # fmt: skip
+            for receipt in engine.try_execute_many(commands):
+                assert receipt.result is Ended.DEFERRED, receipt
+
+        def ours() -> Work:
+            queued(both.engine)
+            return lambda: drained(worker.drain(size))
+
+        def drained(receipts: Sequence[Receipt]) -> int:
+            assert all(each.applied for each in receipts)
+            return len(receipts)
+
+        def by_hand() -> Work:
+            queued(other)
+            return lambda: sum(both.by_hand.drain(ONE_TRANSACTION) for _ in range(size // ONE_TRANSACTION or 1))
+
+        return run.compare(ours, by_hand, waits=True)
+
+
 @contextmanager
 def _both(run: Run) -> Iterator[Both]:
     cards = run.sized(CARDS, 50)
@@ -88,7 +122,7 @@ def _both(run: Run) -> Iterator[Both]:
             engines = [_made(url, cards) for url in (mine, theirs)]
             engines[1].store.close()
             with closing(engines[0].store), closing(Books(theirs)) as by_hand:
-                yield Both(engines[0], by_hand, cards)
+                yield Both(engines[0], by_hand, theirs, cards)
             for url in (mine, theirs):
                 with closing(PostgresStore(url)) as store:
                     found = verify(Engine(load(), store, LocalProvider()).machines, store).findings
@@ -111,15 +145,19 @@ def same_rows() -> None:
             engine = Engine(load(), PostgresStore(url), LocalProvider(), clock=rivals._clock)
             with closing(engine.store), closing(Books(url, clock=rivals._clock)) as by_hand:
                 rivals.fill(engine, 3)
+                for key, id in (("f", card(1)), ("g", card(2)), ("h", card(1))):
+                    engine.execute("gift_card", id, "redeem", {"amount": ONE}, key=key, due=rivals._clock())
                 wanted = [(card(0), 100, "c"), (card(0), 100, "d"), (card(2), 100, "e")]
                 if ours:
                     for id, _, key in ((card(0), 0, "a"), (card(1), 0, "b")):
                         engine.execute("gift_card", id, "redeem", {"amount": ONE}, key=key)
                     applied(engine, [Command("gift_card", id, "redeem", {"amount": ONE}, key) for id, _, key in wanted])
+                    engine.run_due()
                 else:
                     by_hand.redeem(card(0), 100, "a")
                     by_hand.redeem_cte(card(1), 100, "b")
                     by_hand.redeem_many(wanted)
+                    by_hand.drain(10)
                 assert not verify(engine.machines, engine.store).findings
                 entries = by_hand.connection.execute(
                     "SELECT to_jsonb(e) - 'seq' - 'xid' FROM tallystick.entry e ORDER BY machine, entity, revision"
@@ -127,5 +165,6 @@ def same_rows() -> None:
                 cards = by_hand.connection.execute(
                     "SELECT to_jsonb(c) FROM tallystick.gift_card c ORDER BY id"
                 ).fetchall()
-                found.append(entries + cards)
+                queue = by_hand.connection.execute("SELECT to_jsonb(q) FROM tallystick.queue q ORDER BY key").fetchall()
+                found.append(entries + cards + queue)
     assert found[0] == found[1], "opponents/by_hand_postgres.py writes other rows"

@@ -8,11 +8,13 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from fleet_world import Fleet, Remote
 from postgres_books import postgres_url
+from tallystick.engine.queue.batch import Batch
 from tallystick.engine.queue.drain import LeaseLost
 from tallystick.errors import Invalid, StoreError
 from tallystick.fleet import worker as worker_module
@@ -317,14 +319,14 @@ def test_one_groups_fault_does_not_stop_the_others(home: Fleet, monkeypatch: pyt
     """Its lease is kept until it runs out, so nobody runs into the same fault at once."""
     home.ship(2)
     worker = home.worker(lease=30)
-    drained = type(worker.engine.drain)._drained
+    executed = Batch._executed
 
-    def breaks(self: object, work: object, keys: list[str]) -> object:
+    def breaks(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
         if any(key.startswith("ship1") for key in keys):
             raise RuntimeError("nobody expected this")
-        return drained(self, work, keys)  # type: ignore[arg-type]
+        return executed(self, work, keys, most)
 
-    monkeypatch.setattr(type(worker.engine.drain), "_drained", breaks)
+    monkeypatch.setattr(Batch, "_executed", breaks)
     assert sorted({each.id for each in worker.drain()}) == ["p0", "p2", "p3"]
     assert worker.counts.errors == 1
     monkeypatch.undo()

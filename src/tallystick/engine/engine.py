@@ -44,6 +44,7 @@ from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
+from tallystick.engine.queue.batch import Batch
 from tallystick.engine.queue.drain import Drain
 from tallystick.engine.queue.queue import Queue, next_try
 from tallystick.engine.queue.roots import grouped
@@ -105,8 +106,9 @@ class Engine:
             owner.Gate(provider), isinstance(provider, Able),
         )  # fmt: skip
         self._commits = GroupCommit(store, partial(steps.transact, self._context))
-        self.queue = Queue(self.machines, store, self._commits, self._execute, clock)
-        self.drain = Drain(self.machines, store, self._commits, self._executing, self._execute, clock)
+        batch = Batch(self._executing)
+        self.queue = Queue(self.machines, store, self._commits, self._execute, batch, provider.local, clock)
+        self.drain = Drain(self.machines, store, self._commits, batch, self._execute, clock)
         self.balances = Balances(self.machines, store, self._commits, numbers, provider)
 
     # A command is executed

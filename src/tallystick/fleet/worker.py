@@ -31,6 +31,7 @@ import attrs
 
 from tallystick.engine import owner
 from tallystick.engine.engine import BATCH, GRACE, Engine
+from tallystick.engine.queue.batch import ONE_TRANSACTION
 from tallystick.engine.queue.drain import Group, LeaseLost
 from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
@@ -46,7 +47,6 @@ PAUSE = 1.0  # seconds between two looks when nothing is to be done
 PAGE = 1000  # due commands in a first look; it doubles while all of their cards are being worked on
 LONGEST_LOOK = 64_000  # due commands: beyond that the first ones come first
 ONE_GROUP = 100  # commands of one group in a row; then another card has a chance
-ONE_TRANSACTION = 500  # commands, with a local provider
 LONGEST_HOLD_OFF = timedelta(hours=1)  # between two look-ups of a call that waits for a person
 FORGET_EVERY = 60.0  # seconds
 

@@ -25,6 +25,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.calls import in_doubt
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
+from tallystick.engine.queue.batch import Batch, is_ready, refused
 from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.queue.roots import Root, grouped_by_root, roots
 from tallystick.engine.receipt import Command, Ended, Receipt
@@ -67,7 +68,7 @@ class Drain:
     _machines: Machines
     _store: Store
     _commits: GroupCommit
-    _job: Callable[[Command], Job]  # that executes it with a local provider; gives its receipt first
+    _batch: Batch  # for a local provider
     _execute: Callable[[Command, Guard], Receipt]
     _clock: Callable[[], datetime]
 
@@ -131,7 +132,7 @@ class Drain:
         while left:
             with self._store.reading() as reading:
                 row = reading.queued([key := left.popleft()]).get(key)
-            if row is None or not self._is_ready(row, stamp(self._clock())):
+            if row is None or not is_ready(row, stamp(self._clock())):
                 continue
             receipt = self._execute_one(row, check_lease)
             yield receipt
@@ -143,13 +144,9 @@ class Drain:
         """Execute groups in one transaction, each with what follows at once. For a local provider."""
         with self._store.reading() as reading:
             rows = reading.queued([key for keys, _ in groups for key in keys])
-        jobs = []
-        for keys, check_lease in groups:
-            refs = [ref for key in keys if key in rows for ref in self._job(queue_rows.command_of(rows[key])).refs]
-            jobs.append(
-                guarded(Job(partial(self._drained, keys=keys), refs, keys), partial(_lease_is_held, check_lease))
-            )
-        return self._commits.submit(jobs)
+        return self._commits.submit([
+            guarded(self._batch.job(rows, keys), partial(_lease_is_held, check_lease)) for keys, check_lease in groups
+        ])  # fmt: skip
 
     def _execute_one(self, row: QueueRow, check_lease: LeaseCheck) -> Receipt:
         try:
@@ -159,36 +156,13 @@ class Drain:
         except LeaseLost:
             raise
         except Invalid as error:
-            receipt = _refused(row, error)
+            receipt = refused(row, error)
         if receipt.result is Ended.REFUSED:
             put_off = Job(
                 partial(queue_rows.put_off, key=row.key, receipt=receipt), [(row.machine, row.entity)], [row.key]
             )
             self._commits.one(guarded(put_off, partial(_lease_is_held, check_lease)))
         return receipt
-
-    def _drained(self, work: UnitOfWork, keys: Sequence[str]) -> list[Receipt]:
-        receipts, left = [], deque(keys)
-        while left:
-            row = work.queue.get(left.popleft())
-            if row is None or not self._is_ready(row, work.at):
-                continue
-            job = self._job(queue_rows.command_of(row))
-            if missing := [ref for ref in job.refs if ref not in work.world]:
-                work.lock(missing)
-            try:
-                receipt = job.do(work)[0]
-            except Invalid as error:
-                receipt = _refused(row, error)
-            if receipt.result is Ended.REFUSED:
-                queue_rows.put_off(work, row.key, receipt)
-            receipts.append(receipt)
-            left.extendleft(reversed(receipt.follow_ups))
-        return receipts
-
-    def _is_ready(self, row: QueueRow, now: str) -> bool:
-        """Whether it is still to be done: somebody else may have done it, or put it off, since it was listed."""
-        return row.state == "waiting" and row.due <= now and not is_changed(row)
 
 
 def _lease_is_held(check_lease: LeaseCheck, work: UnitOfWork) -> None:
@@ -205,7 +179,3 @@ def _may_ask(check_lease: LeaseCheck, ref: Ref, work: UnitOfWork) -> None:
 
 def _may_end(row: CallRow) -> bool:
     return row.state == "open" and not row.unclear and not is_changed(row)
-
-
-def _refused(row: QueueRow, error: Invalid) -> Receipt:
-    return Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=str(error))

@@ -10,7 +10,7 @@ card is a group, and one thread does it from its first item to its last. Other c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
@@ -22,12 +22,13 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
+from tallystick.engine.queue.batch import ONE_TRANSACTION, Batch
 from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.queue.roots import grouped
 from tallystick.engine.queue.threads import run_in_threads
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, NotFound
+from tallystick.errors import Invalid, NotFound, StoreError
 from tallystick.masks import quoted
 from tallystick.store.protocol import Store
 from tallystick.store.rows import QueueRow, is_changed, stamp
@@ -61,12 +62,15 @@ class Queue:
     _store: Store
     _commits: GroupCommit
     _execute: Callable[[Command], Receipt]
+    _batch: Batch
+    _local: bool  # the provider is our own books, so many commands may be in one transaction
     _clock: Callable[[], datetime]
 
     def run_due(self, limit: int, workers: int = 1) -> list[Receipt]:
         """Execute commands whose time has come, each with what follows it at once, up to `limit` of them.
 
-        With several `workers` commands of different cards run side by side; those of one card keep their order. What
+        With a local provider, hundreds of them are one transaction: after a crash none of these is done, or all. With
+        several `workers` commands of different cards run side by side; those of one card keep their order. What
         somebody has changed in the database is left alone, and its receipt says so.
 
         Raises:
@@ -84,8 +88,21 @@ class Queue:
                 groups = grouped(reading, self._machines, about, workers)
             if not rows:
                 break
-            receipts += run_in_threads([self._run_all(keys) for keys in groups], workers, limit - len(receipts))
+            left = limit - len(receipts)
+            together = self._together([row for row in rows if row.key not in left_alone], left) if self._local else []
+            receipts += together or run_in_threads([self._run_all(keys) for keys in groups], workers, left)
         return [*receipts, *left_alone.values()]
+
+    def _together(self, rows: Sequence[QueueRow], limit: int) -> list[Receipt]:
+        """Execute the first of these in one transaction; none, if one of them is at fault, or somebody was faster."""
+        part = {row.key: row for row in rows[:ONE_TRANSACTION]}
+        try:
+            receipts: list[Receipt] = self._commits.one(self._batch.job(part, list(part), limit))
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001  # one by one it is found which; those before it are done
+            return []
+        return receipts
 
     def follow(self, receipt: Receipt, secrets: Secrets | None = None) -> Receipt:
         """Execute what a command has queued to follow at once, and what follows that; the receipt with theirs.

@@ -1,0 +1,119 @@
+"""What is due is done in one transaction, if the provider is our own books: all of it or none, and in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet_world import Fleet
+from postgres_books import postgres_url
+from tallystick.engine import steps
+from tallystick.engine.queue import queue as queue_module
+from tallystick.engine.queue.batch import Batch
+from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.errors import StoreBusy
+from tallystick.provider.local import LocalProvider
+
+
+@pytest.fixture(params=["memory:", "sqlite", "postgres"])
+def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
+    with postgres_url() if request.param == "postgres" else nullcontext(request.param) as url:
+        made = Fleet(f"sqlite:///{tmp_path}/books.db" if url == "sqlite" else url, LocalProvider(), cards=3)
+        yield made
+        assert made.books.verify().clean
+        made.books.close()
+
+
+def counted(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A number is added for each transaction."""
+    transactions, run = list[int](), type(fleet.store).run
+
+    def counts(self: object, job: Any, **more: Any) -> object:
+        transactions.append(1)
+        return run(self, job, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(fleet.store), "run", counts)
+    return transactions
+
+
+def test_what_is_due_is_one_transaction(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = fleet.ship(4, keep_hold=False)
+    transactions = counted(fleet, monkeypatch)
+    receipts = fleet.books.run_due()
+    assert len(transactions) == 1
+    assert {each.result for each in receipts} == {Ended.APPLIED}
+    done = [each.key for each in receipts]
+    assert [key for key in done if key in keys] == keys, "in the order of their times"
+    assert [done[done.index(key) + 1] for key in keys] == [f"{key}>hold_again" for key in keys], "what follows is next"
+    assert fleet.redeemed() == ["10.00 BRL"] * 3
+    assert fleet.books.run_due() == []
+
+
+def test_many_are_several_transactions(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "ONE_TRANSACTION", 5)
+    keys = fleet.ship(4)
+    transactions = counted(fleet, monkeypatch)
+    assert [each.key for each in fleet.books.run_due()] == keys
+    assert len(transactions) == 3
+
+
+def test_no_more_is_done_than_is_wanted_and_what_follows_counts(fleet: Fleet) -> None:
+    fleet.ship(1, keep_hold=False)
+    wanted = [f"ship{card}/0{then}" for card in range(3) for then in ("", ">hold_again")]
+    done = [each.key for each in fleet.books.engine.run_due(3)]
+    assert done == wanted[:3]
+    assert sorted(done + [each.key for each in fleet.books.run_due()]) == sorted(wanted)
+
+
+def test_a_refused_one_is_put_off_and_the_others_are_done(fleet: Fleet) -> None:
+    keys = fleet.ship(2)
+    fleet.books.settle("p1", "79.00", key="large", keep_hold=True, due=fleet.now + timedelta(hours=1))
+    fleet.now += timedelta(days=1)
+    results = {each.key: each.result for each in fleet.books.run_due()}
+    assert results == dict.fromkeys(keys, Ended.APPLIED) | {"large": Ended.REFUSED}
+    assert fleet.redeemed() == ["3.00 BRL"] * 3
+    assert fleet.books.run_due() == []
+    with fleet.store.reading() as reading:
+        assert reading.queued(["large"])["large"].state == "refused"
+
+
+def test_one_at_fault_does_not_undo_what_comes_before_it(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transaction of all is given up, and they are done one by one until that one says what is wrong."""
+    keys = fleet.ship(2)
+    at_fault(keys[2], monkeypatch)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            fleet.books.run_due()
+        assert fleet.redeemed() == ["1.00 BRL", "1.00 BRL", "0.00 BRL"]
+    monkeypatch.undo()
+    assert [each.key for each in fleet.books.run_due()] == keys[2:]
+
+
+def at_fault(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever executes the command of this key falls over."""
+    execute = steps.execute
+
+    def executes(work: Any, *, command: Command, **more: Any) -> object:
+        if command.key == key:
+            raise ZeroDivisionError(key)
+        return execute(work, command=command, **more)
+
+    monkeypatch.setattr(steps, "execute", executes)
+
+
+def test_a_busy_store_is_heard_of(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = fleet.ship(1)
+
+    def busy(*_: object, **__: object) -> Receipt:
+        raise StoreBusy("somebody else writes")
+
+    monkeypatch.setattr(Batch, "_executed", busy)
+    with pytest.raises(StoreBusy):
+        fleet.books.run_due()
+    monkeypatch.undo()
+    assert [each.key for each in fleet.books.run_due()] == keys
