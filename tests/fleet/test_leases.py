@@ -65,12 +65,12 @@ def test_a_lease_has_one_holder_until_it_is_released(leases: Leases) -> None:
     assert claim is not None
     assert holds(leases, claim)
     assert one(leases, "x") is None
-    leases.release(claim)
+    leases.release([claim])
     assert not holds(leases, claim)
     again = one(leases, "x")
     assert again is not None
     assert again.holder != claim.holder
-    leases.release(claim)
+    leases.release([claim])
     assert holds(leases, again), "who has lost it cannot release it"
 
 
@@ -120,7 +120,7 @@ def test_it_is_renewed_once_half_of_its_time_is_over(leases: Leases, clock: Cloc
 def test_it_may_be_held_off_for_a_while(leases: Leases, clock: Clock) -> None:
     claim = one(leases, "x", "y")
     assert claim is not None
-    leases.release(claim, {"y": 30.0})
+    leases.release([claim], {"y": 30.0})
     assert one(leases, "y") is None
     assert one(leases, "x") is not None
     clock.seconds = 30.0
@@ -131,7 +131,7 @@ def test_what_nobody_holds_is_forgotten(leases: Leases, clock: Clock) -> None:
     claim, kept = one(leases, "x"), one(leases, "y")
     assert claim is not None
     assert kept is not None
-    leases.release(claim)
+    leases.release([claim])
     leases.store.forget(NOON.timestamp() + 5)
     assert (leases.store.load("x"), holds(leases, kept)) == (None, True)
     leases.store.forget(NOON.timestamp() + 11)
@@ -151,7 +151,7 @@ def test_of_many_that_want_the_same_each_lease_has_one_holder(leases: Leases) ->
                 assert holds(leases, claim)
                 with lock:
                     held.difference_update(claim.names)
-                leases.release(claim)
+                leases.release([claim])
 
     at_once([lambda number=number: work(number) for number in range(6)])  # type: ignore[misc]
     assert clashes == []

@@ -21,6 +21,8 @@ from tallystick.fleet import worker as worker_module
 from tallystick.fleet.worker import Worker
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Call
+from tallystick.store.postgres.reading import Cursor, PostgresReading
+from tallystick.store.postgres.statements import Ask
 
 PROVIDERS = {"local": LocalProvider, "remote": Remote}
 
@@ -171,7 +173,7 @@ def test_what_another_worker_has_a_lease_on_is_left_to_it(fleet: Fleet, monkeypa
     assert sorted({each.id for each in done}) == ["p1", "p2", "p3"]
     assert len(done) == 6
     assert fleet.worker("third").drain() == []
-    busy._leases.release(claim)
+    busy._leases.release([claim])
     assert [each.key for each in other.drain()] == ["ship0/0", "ship0/1"]
 
 
@@ -253,6 +255,29 @@ def test_whoever_drains_may_say_when_it_is_enough(fleet: Fleet, monkeypatch: pyt
     (first,) = fleet.worker().drain_about("payment", "p2", until=lambda: len(journal(fleet)) > 0)
     assert first.applied
     assert len(fleet.worker("other").drain()) == 7
+
+
+def test_no_transaction_asks_more_the_more_cards_there_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker lives for months. What a transaction has to say to PostgreSQL must not grow with it."""
+    asked, execute = list[str](), PostgresReading._execute
+
+    def executes(self: PostgresReading, ask: Ask) -> Cursor:
+        asked.append(ask[0])
+        return execute(self, ask)
+
+    monkeypatch.setattr(PostgresReading, "_execute", executes)
+    counts = []
+    with postgres_url() as url:
+        fleet = Fleet(url, Remote(), cards=9)
+        fleet.ship(1)
+        worker = fleet.worker()
+        while worker.drain(1):
+            counts.append(len(asked))
+            asked.clear()
+        fleet.books.close()
+    assert len(counts) == 9
+    assert counts[1:] == [counts[1]] * 8
+    assert counts[1] < 60
 
 
 # In doubt

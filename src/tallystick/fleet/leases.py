@@ -3,7 +3,7 @@
 A lease is a text that all processes on a store share. It names its holder, and the time until which it holds. It is
 taken by putting a new text in place of the one that was read, so of two that want it one gets it. A holder that is
 killed releases nothing; its leases run out. One that only slept finds out, because it asks inside the transaction in
-which it executes: see `guard`.
+which it executes: see `lost`. Many leases are one statement, as a worker takes hundreds at once.
 
 Times are those of the holders' clocks. A clock that is wrong takes a lease too early or too late. That costs order or
 time, and never money: nothing is done twice without any lease, because a key is done once.
@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import attrs
 
 from tallystick.engine.queue.drain import LeaseLost
-from tallystick.store.protocol import Lookup, Store, Transaction
+from tallystick.store.protocol import Lookup, Store, Swap, Transaction
 from tallystick.store.rows import encode
 
 LEASE = "lease/"  # how the names of these texts begin
@@ -43,13 +43,26 @@ class Claim:
     until: float  # seconds since 1970
 
     def guard(self, books: Lookup) -> None:
-        """Asked inside a transaction, after the entities were locked. Raises LeaseLost.
+        """Raises LeaseLost if somebody else has one of them: see `lost`."""
+        if lost([self], books):
+            raise LeaseLost(f"{self.names[0]} has gone to another worker; it does what is left to do")
 
-        Whoever takes the lease after this look has to wait for those locks before it can execute anything.
-        """
-        for name in self.names:
-            if _read(books.shared(name)).holder != self.holder:
-                raise LeaseLost(f"{name} has gone to another worker; it does what is left to do")
+    @property
+    def text(self) -> str:
+        """What the text of each of these leases says."""
+        return _text(_Held(self.holder, self.until))
+
+
+def lost(claims: Sequence[Claim], books: Lookup) -> set[int]:
+    """Which of these claims others have taken over. Asked inside a transaction, after the entities were locked.
+
+    Whoever takes a lease after this look has to wait for those locks before it can execute anything.
+    """
+    texts = books.texts([name for claim in claims for name in claim.names])
+    return {
+        number for number, claim in enumerate(claims)
+        if any(_read(texts.get(name)).holder != claim.holder for name in claim.names)
+    }  # fmt: skip
 
 
 @attrs.frozen
@@ -71,14 +84,23 @@ class Leases:
         claims = [(Claim(self._holder(), tuple(sorted(names)), now + self.seconds), size) for names, size in wanted]
 
         def job(transaction: Transaction) -> dict[int, Claim]:
-            free, left = list[int](), most
+            texts = transaction.texts([name for claim, _ in claims for name in claim.names])
+            held, left = {name for name, text in texts.items() if _read(text).until > now}, most
+            free: dict[int, Claim] = {}
             for number, (claim, size) in enumerate(claims):
-                if left > 0 and all(_read(transaction.shared(name)).until <= now for name in claim.names):
-                    free.append(number)
+                if left > 0 and held.isdisjoint(claim.names):
+                    free[number] = claim
+                    held |= set(claim.names)
                     left -= size
-            # In one order, whatever order they were wanted in: two who take several wait for each other only one way.
-            free.sort(key=lambda number: claims[number][0].names)
-            return {number: claims[number][0] for number in free if _taken(transaction, claims[number][0], now)}
+            done = transaction.swap_all([
+                Swap(name, texts.get(name), claim.text, claim.until) for claim in free.values() for name in claim.names
+            ])  # fmt: skip
+            clashed = {number: claim for number, claim in free.items() if not done.issuperset(claim.names)}
+            transaction.swap_all([  # somebody was faster
+                Swap(name, claim.text, texts.get(name) or _text(_FREE), now)
+                for claim in clashed.values() for name in claim.names if name in done
+            ])  # fmt: skip
+            return {number: claim for number, claim in free.items() if number not in clashed}
 
         return self.store.run(job)
 
@@ -88,47 +110,29 @@ class Leases:
         if claim.until - now > self.seconds / 2:
             return
         until = now + self.seconds
-        self.store.run(lambda transaction: _written(transaction, claim, _Held(claim.holder, until), until))
-        claim.until = until
-
-    def release(self, claim: Claim, hold_off: Mapping[str, float] | None = None) -> None:
-        """Let others have it at once; some names only after so many seconds. What is lost already is no matter."""
-        now, later = self.clock().timestamp(), hold_off or {}
+        later = attrs.evolve(claim, until=until).text
 
         def job(transaction: Transaction) -> None:
-            for name in claim.names:
-                text, until = transaction.shared(name), now + later.get(name, 0)
-                if text is not None and _read(text).holder == claim.holder:
-                    transaction.swap(name, text, _text(_Held(NOBODY, until)), until)
+            done = transaction.swap_all([Swap(name, claim.text, later, until) for name in claim.names])
+            if gone := sorted(set(claim.names) - done):
+                raise LeaseLost(f"{gone[0]} has gone to another worker")
 
         self.store.run(job)
+        claim.until = until
+
+    def release(self, claims: Sequence[Claim], hold_off: Mapping[str, float] | None = None) -> None:
+        """Let others have these at once; some names only after so many seconds. What is lost already is no matter."""
+        now, later = self.clock().timestamp(), hold_off or {}
+        self.store.run(lambda transaction: transaction.swap_all([
+            Swap(name, claim.text, _text(_Held(NOBODY, until := now + later.get(name, 0))), until)
+            for claim in claims for name in claim.names
+        ]))  # fmt: skip
 
     def _holder(self) -> str:
         return f"{self.worker}/{uuid.uuid4().hex[:12]}"
 
 
 _FREE = _Held(NOBODY, 0)
-
-
-def _taken(transaction: Transaction, claim: Claim, now: float) -> bool:
-    """Take all leases of a claim, unless somebody else holds one of them."""
-    texts = [transaction.shared(name) for name in claim.names]
-    if any(_read(text).until > now for text in texts):
-        return False
-    mine = _text(_Held(claim.holder, claim.until))
-    for number, (name, text) in enumerate(zip(claim.names, texts, strict=True)):
-        if not transaction.swap(name, text, mine, claim.until):  # somebody was faster
-            for taken, before in list(zip(claim.names, texts, strict=True))[:number]:
-                transaction.swap(taken, mine, before or _text(_FREE), now)
-            return False
-    return True
-
-
-def _written(transaction: Transaction, claim: Claim, held: _Held, until: float) -> None:
-    for name in claim.names:
-        text = transaction.shared(name)
-        if text is None or _read(text).holder != claim.holder or not transaction.swap(name, text, _text(held), until):
-            raise LeaseLost(f"{name} has gone to another worker")
 
 
 def _read(text: str | None) -> _Held:

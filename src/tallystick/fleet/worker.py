@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 import attrs
@@ -37,7 +38,7 @@ from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid, StoreError
-from tallystick.fleet.leases import LEASE, Claim, Leases
+from tallystick.fleet.leases import LEASE, Claim, Leases, lost
 from tallystick.store.rows import CallRow, is_changed, stamp
 
 LOG = logging.getLogger("tallystick.fleet")
@@ -155,14 +156,14 @@ class Worker:
 
     def _together(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
         try:
-            found = self.engine.drain.together([(keys, claim.guard) for keys, claim in claimed])
+            claims = [claim for _, claim in claimed]
+            found = self.engine.drain.together([keys for keys, _ in claimed], partial(lost, claims))
         except Exception as error:  # noqa: BLE001  # logged; and one group's fault is no reason to leave the others
             if len(claimed) > 1:
                 return [receipt for each in claimed for receipt in self._together([each])]
             self._failed(claimed[0][1], error)
             return []
-        for _, claim in claimed:
-            self._release(claim)
+        self._release(claims)
         return [receipt for receipts in found if not isinstance(receipts, LeaseLost) for receipt in receipts]
 
     def _one_by_one(self, keys: Sequence[str], claim: Claim, until: Until) -> list[Receipt]:
@@ -179,7 +180,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # logged; the others go on
             self._failed(claim, error)
             return receipts
-        self._release(claim)
+        self._release([claim])
         return receipts
 
     def _count(self, kind: Counter[str], receipts: Sequence[Receipt]) -> None:
@@ -232,17 +233,17 @@ class Worker:
         except Exception as error:  # noqa: BLE001  # logged; the other calls go on
             self._failed(claim, error)
             return []
-        self._release(claim, hold_off)
+        self._release([claim], hold_off)
         LOG.info("recovered", extra={"call": row.id, "results": [each.result.value for each in receipts]})
         return receipts
 
     # Leases
 
-    def _release(self, claim: Claim, hold_off: Mapping[str, float] | None = None) -> None:
+    def _release(self, claims: Sequence[Claim], hold_off: Mapping[str, float] | None = None) -> None:
         with self._lock:
-            self.counts.leases -= 1
-        with suppress(StoreError):  # then it runs out
-            self._leases.release(claim, hold_off)
+            self.counts.leases -= len(claims)
+        with suppress(StoreError):  # then they run out
+            self._leases.release(claims, hold_off)
 
     def _failed(self, claim: Claim, error: Exception) -> None:
         """What nobody expected. Its leases are kept, so that nobody runs into the same at once; then they run out."""

@@ -15,7 +15,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineChanged, NotInTransaction, StoreError
 from tallystick.masks import quoted
 from tallystick.store.cursor import seq_of
-from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Done, Found, KeptPage, retried
+from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Done, Found, KeptPage, Swap, retried
 from tallystick.store.rows import (
     CALL_ASKS,
     CALL_ENDED,
@@ -103,6 +103,12 @@ class MemoryStore:
             return True
 
     shared = load
+
+    def texts(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: text for name in names if (text := self.load(name)) is not None}
+
+    def swap_all(self, swaps: Sequence[Swap]) -> set[str]:
+        return {each.name for each in swaps if self.swap(*each)}
 
     def forget(self, now: float) -> None:
         with self._lock:

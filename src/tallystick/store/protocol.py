@@ -125,6 +125,15 @@ class Store(Protocol):
         """Close all connections. If the store is used again, it opens new ones."""
 
 
+class Swap(NamedTuple):
+    """A shared text is to be put in place of another: see `Store.swap`."""
+
+    name: str
+    old: str | None
+    new: str
+    until: float | None
+
+
 class Lookup(Protocol):
     """What can be read, in a transaction or in a look. In a transaction: of locked entities only."""
 
@@ -158,7 +167,10 @@ class Lookup(Protocol):
         """The call that claims a transaction of the provider. There is one at most."""
 
     def shared(self, name: str) -> str | None:
-        """A text that processes share, by name."""
+        """A text that processes share, by name. It stays as it is until the transaction ends."""
+
+    def texts(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of many shared texts that are there, as they are now. Others may swap them meanwhile."""
 
     def chronicle(self, last: int) -> list[EntryRow]:
         """The newest `last` entries, oldest first."""
@@ -182,6 +194,9 @@ class Transaction(Lookup, Protocol):
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         """As `Store.swap`, inside this transaction."""
+
+    def swap_all(self, swaps: Sequence[Swap]) -> set[str]:
+        """Many swaps at once; the names of those that were done. Not of texts that are read with `shared`."""
 
     def write(self, changes: Changes, at: str) -> None:
         """Write everything, once, at the end. Raises StoreError or Conflict."""

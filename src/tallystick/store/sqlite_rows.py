@@ -14,7 +14,7 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
 from tallystick.store import schema
 from tallystick.store.cursor import seq_of
-from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
+from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage, Swap
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -213,6 +213,9 @@ class SqliteReading:
         row = self._cursor.execute("SELECT value FROM shared WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
+    def texts(self, names: Sequence[str]) -> dict[str, str]:
+        return {name: text for name in names if (text := self.shared(name)) is not None}
+
 
 class SqliteTransaction(SqliteReading):
     """The only writer until commit, so nobody else has to be locked out.
@@ -282,6 +285,9 @@ class SqliteTransaction(SqliteReading):
             done = self._cursor.execute("UPDATE shared SET value = ?, until = ? WHERE name = ? AND value = ?",
                                         (new, until, name, old))  # fmt: skip
         return done.rowcount == 1
+
+    def swap_all(self, swaps: Sequence[Swap]) -> set[str]:
+        return {each.name for each in swaps if self.swap(*each)}
 
     def forget(self, now: float) -> None:
         self._cursor.execute("DELETE FROM shared WHERE until < ?", (now,))

@@ -13,7 +13,7 @@ order at the provider too, and no look-up has to tell two of them apart. A call 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -140,12 +140,18 @@ class Drain:
                 return
             left.extendleft(reversed(receipt.follow_ups))
 
-    def together(self, groups: Sequence[tuple[Sequence[str], LeaseCheck]]) -> list[list[Receipt] | LeaseLost]:
-        """Execute groups in one transaction, each with what follows at once. For a local provider."""
+    def together(
+        self, groups: Sequence[Sequence[str]], lost: Callable[[Lookup], Container[int]]
+    ) -> list[list[Receipt] | LeaseLost]:
+        """Execute groups in one transaction, each with what follows at once. For a local provider.
+
+        `lost`: which of the groups others have taken over; asked once, after all entities were locked.
+        """
         with self._store.reading() as reading:
-            rows = reading.queued([key for keys, _ in groups for key in keys])
+            rows = reading.queued([key for keys in groups for key in keys])
+        asked = _AskedOnce(lost)
         return self._commits.submit([
-            guarded(self._batch.job(rows, keys), partial(_lease_is_held, check_lease)) for keys, check_lease in groups
+            guarded(self._batch.job(rows, keys), partial(asked.guard, number)) for number, keys in enumerate(groups)
         ])  # fmt: skip
 
     def _execute_one(self, row: QueueRow, check_lease: LeaseCheck) -> Receipt:
@@ -163,6 +169,21 @@ class Drain:
             )
             self._commits.one(guarded(put_off, partial(_lease_is_held, check_lease)))
         return receipt
+
+
+@attrs.define
+class _AskedOnce:
+    """Which groups are lost, asked by the first of them that a transaction comes to."""
+
+    _ask: Callable[[Lookup], Container[int]]
+    _work: UnitOfWork | None = None
+    _lost: Container[int] = ()
+
+    def guard(self, number: int, work: UnitOfWork) -> None:
+        if self._work is not work:  # another transaction: the one before was undone
+            self._work, self._lost = work, self._ask(work.books)
+        if number in self._lost:
+            raise LeaseLost("a card has gone to another worker; it does what is left to do")
 
 
 def _lease_is_held(check_lease: LeaseCheck, work: UnitOfWork) -> None:

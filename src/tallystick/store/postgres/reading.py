@@ -325,6 +325,10 @@ class PostgresReading:
         row = cursor.fetchone()
         return row[0] if row else None
 
+    def texts(self, names: Sequence[str]) -> dict[str, str]:
+        table = self._statements.named("shared")
+        return dict(self._rows(f"SELECT name, value FROM {table} WHERE name = ANY(%s)", list(names)))
+
 
 @contextmanager
 def pipeline(connection: psycopg.Connection[Any]) -> Iterator[None]:

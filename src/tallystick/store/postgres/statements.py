@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.store.protocol import Swap
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
 Ask = tuple[str, Sequence[Any]]  # a statement and its values
@@ -102,6 +103,24 @@ class Statements:
                 until,
             )
         return f"UPDATE {table} SET value = %s, until = %s WHERE name = %s AND value = %s", (new, until, name, old)
+
+    def swap_all(self, swaps: Sequence[Swap]) -> tuple[Ask, Ask]:
+        """Those that are there are locked in the order of their names: two who swap the same wait in one way only."""
+        table, columns = (
+            self.named("shared"),
+            [list(column) for column in zip(*sorted(swaps, key=lambda swap: swap.name), strict=True)],
+        )
+        lock = f"SELECT FROM {table} WHERE name = ANY(%s) ORDER BY name FOR NO KEY UPDATE"
+        put = f"""WITH wanted AS (
+            SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::float8[]) AS row (name, was, becomes, until)
+          ), moved AS (
+            UPDATE {table} AS at SET value = becomes, until = wanted.until FROM wanted
+            WHERE at.name = wanted.name AND value = was RETURNING at.name
+          ), made AS (
+            INSERT INTO {table} (name, value, until) SELECT name, becomes, until FROM wanted
+            WHERE was IS NULL ORDER BY name ON CONFLICT DO NOTHING RETURNING name
+          ) SELECT name FROM moved UNION ALL SELECT name FROM made"""
+        return (lock, (columns[0],)), (put, tuple(columns))
 
     def named(self, table: str) -> str:
         return f'"{self.schema}"."{table}"'

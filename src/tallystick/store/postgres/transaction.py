@@ -7,7 +7,7 @@ pipeline with that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from tallystick.store.postgres.failures import NOTHING
 from tallystick.store.postgres.reading import Cursor, Known, PostgresReading
 from tallystick.store.postgres.schema import PostgresTable
 from tallystick.store.postgres.statements import Ask
-from tallystick.store.protocol import Found
+from tallystick.store.protocol import Found, Swap
 from tallystick.store.rows import Changes
 
 
@@ -77,6 +77,12 @@ class PostgresTransaction(PostgresReading):
         _, cursor = self._trip(self._statements.watch(name), self._statements.swap(name, old, new, until))
         self._texts.pop(name, None)
         return cursor.rowcount == 1
+
+    def swap_all(self, swaps: Sequence[Swap]) -> set[str]:
+        if not swaps:
+            return set()
+        _, cursor = self._trip(*self._statements.swap_all(swaps))
+        return {name for (name,) in cursor.fetchall()}
 
     def forget(self, now: float) -> None:
         self._trip((f"DELETE FROM {self._statements.named('shared')} WHERE until < %s", (now,)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import pytest
 
 from tallystick.errors import StoreError
-from tallystick.store.protocol import Store, Transaction
+from tallystick.store.protocol import Store, Swap, Transaction
 from tallystick.store.rows import Changes
 from tallystick.store.schema import steps
 from tallystick.testing.contracts.changes import (
@@ -174,6 +176,31 @@ class Shared:
         assert store.swap("late", "late", "for ever", None)
         store.forget(1e12)
         assert [store.load(name) for name in ("early", "late", "ever")] == ["again", "for ever", "ever"]
+
+    def test_many_shared_texts_are_read_and_swapped_at_once(self, store: Store) -> None:
+        """Each for itself: what is not as it was seen stays as it is."""
+        store.swap("b", None, "old b")
+        store.swap("c", None, "old c")
+        swaps = [Swap("d", None, "new d", None), Swap("b", "old b", "new b", 5.0), Swap("a", "seen", "new a", None),
+                 Swap("c", "seen", "new c", None), Swap("e", None, "new e", 15.0)]  # fmt: skip
+        assert store.run(lambda transaction: transaction.swap_all(swaps)) == {"b", "d", "e"}
+        assert store.run(lambda transaction: transaction.swap_all(swaps)) == set()
+        assert store.run(lambda transaction: transaction.swap_all([])) == set()
+        with store.reading() as look:
+            assert look.texts([]) == {}
+            assert look.texts(list("edcba")) == {"b": "new b", "c": "old c", "d": "new d", "e": "new e"}
+        store.forget(10.0)
+        assert store.run(lambda transaction: transaction.texts(["b", "e"])) == {"e": "new e"}
+
+    def test_of_many_who_swap_the_same_texts_one_does_each(self, store: Store) -> None:
+        names, done = [f"n{number}" for number in range(20)], list[str]()
+
+        def job(number: int) -> None:
+            mine = [Swap(name, None, str(number), None) for name in names[:: 1 if number % 2 else -1]]
+            done.extend(store.run(lambda transaction: transaction.swap_all(mine)))
+
+        at_once([partial(job, number) for number in range(6)])
+        assert sorted(done) == sorted(names)
 
     def test_shared_texts_stand_outside_all_transactions(self, store: Store) -> None:
         before = snapshot(store)
