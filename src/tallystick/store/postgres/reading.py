@@ -20,7 +20,7 @@ from tallystick.errors import Invalid, StoreError
 from tallystick.store import schema
 from tallystick.store.cursor import not_a_cursor
 from tallystick.store.postgres.schema import PostgresTable, Schema
-from tallystick.store.postgres.statements import Ask, Statements
+from tallystick.store.postgres.statements import Ask, Statements, among
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
@@ -115,36 +115,40 @@ class PostgresReading:
         wanted, keys = list(dict.fromkeys(refs)), list(keys)
         found = Found({}, {}, {})
         seen: set[Ref] = set()
-        asks = [(self._statements.keyed, (keys,)), (self._statements.queued, (keys,))] if keys else []
+        asks = self._aside(keys)
         while wanted or asks:
             seen.update(wanted)
             names, selects = self._selects(wanted)
-            cursors = self._trip(*selects, *asks, *self._aside())
+            cursors = self._trip(*selects, *asks)
             for name, cursor in zip(names, cursors, strict=False):
                 table = self._tables[name]
                 found.entities.update({(name, row[0]): table.entity(row) for row in cursor.fetchall()})
-            if asks:
-                keyed, queued = cursors[len(names) : len(names) + 2]
+            if asks and self._read_aside(cursors[-1]):  # most keys are new
+                keyed, queued = self._trip((self._statements.keyed, (keys,)), (self._statements.queued, (keys,)))
                 found.keyed.update({str(row.key): row for row in map(EntryRow._make, keyed.fetchall())})
                 found.queued.update({row[0]: QueueRow(*row) for row in queued.fetchall()})
-            self._read_aside(cursors)
             asks = []
             wanted = [ref for ref in _linked(self._known, found.entities) if ref not in seen | found.entities.keys()]
         return found
 
-    def _aside(self) -> list[Ask]:
-        """What is read in the same trip as entities, whoever may want it."""
-        return []
+    def _aside(self, keys: list[str]) -> list[Ask]:
+        """What is asked in the same trip as the entities, and answered by the last of these statements."""
+        return [self._statements.known(keys)] if keys else []
 
-    def _read_aside(self, cursors: list[Cursor]) -> None:
-        """The rows of that; its cursors are the last ones."""
+    def _read_aside(self, cursor: Cursor) -> bool:
+        """Whether one of the keys is known."""
+        row = cursor.fetchone()
+        return row is not None and bool(row[0])
 
     def _selects(self, refs: Iterable[Ref]) -> tuple[list[str], list[Ask]]:
         """Machine by machine, those that are named and those that the ones before link to."""
         ids: dict[str, list[str]] = {}
         for name, id in refs:
             ids.setdefault(self._tables[name].name, []).append(id)
-        terms: dict[str, list[Ask]] = {name: [("id = ANY(%s)", [sorted(each)])] for name, each in ids.items()}
+        terms: dict[str, list[tuple[str, list[Any]]]] = {}
+        for name, each in ids.items():
+            equal, value = among(sorted(each))
+            terms[name] = [(f"id {equal}", [value])]
         names: list[str] = []
         asks: list[Ask] = []
         for name in self._known.order:

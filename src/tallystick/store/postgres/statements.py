@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import attrs
 
 from tallystick.store.protocol import Swap
-from tallystick.store.rows import CallRow, EntryRow, QueueRow
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, encode
 
-Ask = tuple[str, Sequence[Any]]  # a statement and its values
+Ask = tuple[str, Sequence[Any] | Mapping[str, Any]]  # a statement and its values
 
 
 @attrs.frozen
 class Rows:
-    """One table's columns. A single row is written by VALUES, many by arrays: a statement has one text for any number.
+    """One table's columns. A single row is written by VALUES, many as one text of JSON, which costs the driver least: a
+    statement has one text for any number.
 
     `json` keeps the text as it was written, which is hashed; it is read as text.
     """
@@ -37,12 +39,20 @@ class Rows:
     def _type(self, name: str) -> str:
         return self.types.get(name, "text")
 
+    @cached_property
+    def _insert_one(self) -> str:
+        marks = ", ".join(f"%s::{self._type(name)}" for name in self.names)
+        return f"INSERT INTO {self.table} ({self.listed}) VALUES ({marks}) {self.more}"
+
     def insert(self, rows: Sequence[Sequence[Any]]) -> Ask:
         if len(rows) == 1:
-            marks = ", ".join(f"%s::{self._type(name)}" for name in self.names)
-            return f"INSERT INTO {self.table} ({self.listed}) VALUES ({marks}) {self.more}", rows[0]
-        arrays = ", ".join(f"%s::{self._type(name)}[]" for name in self.names)
-        return f"INSERT INTO {self.table} ({self.listed}) SELECT * FROM unnest({arrays}) {self.more}", columns(rows)
+            return self._insert_one, rows[0]
+        return f"INSERT INTO {self.table} ({self.listed}) {self._given(self.names)} {self.more}", (encode(rows),)
+
+    def _given(self, names: Sequence[str]) -> str:
+        """A SELECT of rows from a parameter. (json would be parsed anew for each value.)"""
+        values = ", ".join(f"(given ->> {place})::{self._type(name)}" for place, name in enumerate(names))
+        return f"SELECT {values} FROM jsonb_array_elements(%s::jsonb) AS _ (given)"
 
     def update(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Ask:
         """Change these columns of entities that are as they were read: after the values come its id and revision."""
@@ -50,21 +60,23 @@ class Rows:
             sets = ", ".join(f'"{name}" = %s' for name in names)
             return f"UPDATE {self.table} SET {sets} WHERE id = %s AND revision = %s", rows[0]
         sets = ", ".join(f'"{name}" = new."{name}"' for name in names)
-        types = [self._type(name) for name in (*names, "id", "revision")]
-        arrays = ", ".join(f"%s::{type_}[]" for type_ in types)
-        new = ", ".join(f'"{name}"' for name in (*names, "_id", "_revision"))
+        given, new = (
+            self._given([*names, "id", "revision"]),
+            ", ".join(f'"{name}"' for name in (*names, "_id", "_revision")),
+        )
         where = "WHERE old.id = new._id AND old.revision = new._revision"
-        return f"UPDATE {self.table} AS old SET {sets} FROM unnest({arrays}) AS new ({new}) {where}", columns(rows)
-
-
-def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+        return f"UPDATE {self.table} AS old SET {sets} FROM ({given}) AS new ({new}) {where}", (encode(rows),)
 
 
 def replaces(key: str, names: Sequence[str]) -> str:
     """Put a row in the place of the one with its key. A trigger refuses a change of what stays."""
     changed = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name != key)
     return f'ON CONFLICT ("{key}") DO UPDATE SET {changed}'
+
+
+def among(values: Sequence[str]) -> tuple[str, str | Sequence[str]]:
+    """How a column is compared with these. With a list PostgreSQL would plan each time anew, for another length."""
+    return ("= %s", values[0]) if len(values) == 1 else ("= ANY(%s)", values)
 
 
 class Statements:
@@ -86,6 +98,17 @@ class Statements:
         keys = f"SELECT machine, entity, revision FROM {self.named('_key')} WHERE key = ANY(%s)"
         self.keyed = f"{self.entries} WHERE (machine, entity, revision) IN ({keys})"
         self.queued = f"{self.queue.select} WHERE key = ANY(%s)"
+
+    def known(self, keys: Sequence[str], names: Sequence[str] = ()) -> Ask:
+        """How often these keys were seen or wait; and the shared texts of these names.
+
+        They are counted, because for EXISTS a seq scan is planned, which is soon at an end only where a key is known.
+        """
+        equal, key = among(keys)
+        term = f"WHERE key {equal}".replace("%s", "%(_)s")
+        counts = (f"(SELECT count(*) FROM {self.named(table)} {term})" for table in ("_key", "queue"))
+        texts = (f", (SELECT value FROM {self.named('shared')} WHERE name = %({name})s)" for name in names)
+        return f"SELECT {' + '.join(counts)}{''.join(texts)}", {"_": key, **{name: name for name in names}}
 
     def shared(self, name: str) -> Ask:
         return f"SELECT value FROM {self.named('shared')} WHERE name = %s", (name,)

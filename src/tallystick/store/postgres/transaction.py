@@ -58,20 +58,22 @@ class PostgresTransaction(PostgresReading):
         """A text that nobody swaps before this transaction has ended: what was decided by it stays right."""
         self._known.watched.add(name)
         if name not in self._texts:
-            _, cursor = self._trip(*self._watch(name))
-            self._texts[name] = _text(cursor)
+            _, cursor = self._trip(self._statements.watch(name, "_shared"), self._statements.shared(name))
+            row = cursor.fetchone()
+            self._texts[name] = row[0] if row else None
         return self._texts[name]
 
-    def _watch(self, name: str) -> tuple[Ask, Ask]:
-        return self._statements.watch(name, "_shared"), self._statements.shared(name)
-
-    def _aside(self) -> list[Ask]:
+    def _aside(self, keys: list[str]) -> list[Ask]:
         self._asked = [name for name in sorted(self._known.watched) if name not in self._texts]
-        return [ask for name in self._asked for ask in self._watch(name)]
+        if not keys and not self._asked:
+            return []
+        watches = [self._statements.watch(name, "_shared") for name in self._asked]
+        return [*watches, self._statements.known(keys, self._asked)]
 
-    def _read_aside(self, cursors: list[Cursor]) -> None:
-        for name, cursor in zip(reversed(self._asked), cursors[::-2], strict=False):
-            self._texts[name] = _text(cursor)
+    def _read_aside(self, cursor: Cursor) -> bool:
+        seen, *texts = cursor.fetchone() or (False,)
+        self._texts |= zip(self._asked, texts, strict=True)
+        return bool(seen)
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         _, cursor = self._trip(self._statements.watch(name), self._statements.swap(name, old, new, until))
@@ -133,8 +135,3 @@ class PostgresTransaction(PostgresReading):
         (cursor,) = self._trip(("COMMIT", ()))
         if cursor.statusmessage != "COMMIT":
             raise StoreError(f"PostgreSQL answered COMMIT with {cursor.statusmessage}; {NOTHING}")
-
-
-def _text(cursor: Cursor) -> str | None:
-    row = cursor.fetchone()
-    return row[0] if row else None
