@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 import tallystick
+from postgres_books import postgres_url
 from tallystick.engine.receipt import Command
 from tallystick.engine.verify import checkpoint, queue, scratch, verify
 from tallystick.engine.verify.scratch import Ascending, Scratch, beside
 from tallystick.provider.scripted import ScriptedProvider
+from tallystick.store.postgres import reading
 
 
-def books_of(folder: Path, payments: int, *, remote: bool = False) -> tallystick.Books:
+def books_of(url: str, payments: int, *, remote: bool = False) -> tallystick.Books:
     """Books with so many cards; of each, one payment is settled in two parts, with a follow-up."""
-    provider = ScriptedProvider() if remote else "local"
-    books = tallystick.open(str(folder / f"{payments}.db"), provider=provider, pin_policy="optional")
+    books = tallystick.open(url, provider=ScriptedProvider() if remote else "local", pin_policy="optional")
+    for first in range(0, payments, 100):
+        lived(books, range(first, min(first + 100, payments)))
+    return books
+
+
+def lived(books: tallystick.Books, numbers: Iterable[int]) -> None:
     steps = []
-    for number in range(payments):
+    for number in numbers:
         card, payment = f"c{number:05}", f"p{number:05}"
         given = {"form": "electronic", "currency": "BRL"}
         steps += [
@@ -35,7 +43,10 @@ def books_of(folder: Path, payments: int, *, remote: bool = False) -> tallystick
     for receipt in books.engine.try_execute_many(steps):
         assert isinstance(receipt, tallystick.Receipt)
         assert receipt.applied, receipt
-    return books
+
+
+def files(folder: Path) -> list[str]:
+    return [str(folder / "few.db"), str(folder / "many.db")]
 
 
 def peak(books: tallystick.Books) -> tuple[int, int]:
@@ -50,8 +61,8 @@ def peak(books: tallystick.Books) -> tuple[int, int]:
         assert report.clean
 
 
-def flat(folder: Path, small: int, large: int, *, remote: bool) -> None:
-    with books_of(folder, small, remote=remote) as few, books_of(folder, large, remote=remote) as many:
+def flat(urls: Sequence[str], small: int, large: int, *, remote: bool = False) -> None:
+    with books_of(urls[0], small, remote=remote) as few, books_of(urls[1], large, remote=remote) as many:
         (few_entries, few_bytes), (many_entries, many_bytes) = peak(few), peak(many)
     assert many_entries == few_entries * large // small
     assert many_bytes < 1.3 * few_bytes
@@ -61,19 +72,33 @@ def flat(folder: Path, small: int, large: int, *, remote: bool) -> None:
 def test_memory_does_not_grow_with_the_books(tmp_path: Path, remote: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in ((checkpoint, "PAGE"), (scratch, "BATCH"), (queue, "AT_ONCE")):
         monkeypatch.setattr(module, name, 20)  # small books fill them already
-    flat(tmp_path, 15, 60, remote=remote)
+    flat(files(tmp_path), 15, 60, remote=remote)
+
+
+def test_memory_does_not_grow_with_the_books_in_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((checkpoint, "PAGE"), (scratch, "BATCH"), (queue, "AT_ONCE"), (reading, "AT_ONCE")):
+        monkeypatch.setattr(module, name, 20)
+    with postgres_url() as one, postgres_url() as other:
+        flat([one, other], 15, 60)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("remote", [False, True])
 def test_memory_does_not_grow_with_large_books(tmp_path: Path, remote: bool) -> None:
     """About 2,000 and 20,000 entries."""
-    flat(tmp_path, 200, 2_000, remote=remote)
+    flat(files(tmp_path), 200, 2_000, remote=remote)
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_large_books_in_postgresql() -> None:
+    """The same, where the rows come in portions of their own."""
+    with postgres_url() as one, postgres_url() as other:
+        flat([one, other], 200, 2_000)
 
 
 def test_progress_is_told_up_to_the_last_entry(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    with books_of(tmp_path, 120) as books:
+    with books_of(str(tmp_path / "books.db"), 120) as books:
         report = books.verify(progress=lambda done, of: told.append((done, of)))
     assert [done for done, _ in told] == [1000, report.entries]
     assert {of for _, of in told} == {report.entries}

@@ -24,7 +24,7 @@ from tallystick.store.postgres.statements import Ask, Statements, among
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
-AT_ONCE = 2000  # rows that a long look fetches in one trip
+AT_ONCE = 500  # rows that a long look fetches in one trip: what it holds in memory, however large the books are
 Cursor = psycopg.Cursor[TupleRow]
 
 
