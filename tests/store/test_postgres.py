@@ -500,16 +500,6 @@ def test_the_feed_waits_for_who_began_before(url: str, store: PostgresStore, raw
         assert [each.entity for each in look.tail(cursor, 100)[0]] == ["slow", "quick"]
 
 
-def test_the_feed_of_books_that_another_server_has_numbered_says_so(
-    store: PostgresStore, raw: psycopg.Connection[Any]
-) -> None:
-    """A dump that was restored: its entries carry numbers of transactions that this server has not reached."""
-    raw.execute("SET session_replication_role = replica")
-    raw.execute("UPDATE entry SET xid = '999999999999' WHERE seq = 3")
-    with store.reading() as look, pytest.raises(StoreError, match="restored on another server"):
-        look.tail(None, 5)
-
-
 def test_connections_may_be_of_a_class_of_ones_own(url: str) -> None:
     class Counted(Connection):
         opened = 0

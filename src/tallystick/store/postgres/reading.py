@@ -19,7 +19,7 @@ from tallystick.definition.machine import Machines
 from tallystick.errors import Invalid, StoreError
 from tallystick.store import schema
 from tallystick.store.cursor import not_a_cursor
-from tallystick.store.postgres.schema import PostgresTable, Schema
+from tallystick.store.postgres.schema import RESTORED, PostgresTable, Schema
 from tallystick.store.postgres.statements import Ask, Statements, among
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
@@ -221,16 +221,18 @@ class PostgresReading:
         at or beyond the oldest that is at work waits until that has ended.
         """
         at = position(after)
-        entry, snapshot = self._statements.entry.table, "pg_current_snapshot()"
-        where = f"WHERE (xid, seq) > (%s::text::xid8, %s) AND xid < pg_snapshot_xmin({snapshot})"
+        entry, shift = self._statements.entry.table, f"{self._statements.named('_shift')}()"
+        finished, begun = (f"(pg_snapshot_{which}(pg_current_snapshot())::text::bigint + {shift})::text::xid8"
+                           for which in ("xmin", "xmax"))  # fmt: skip
+        where = f"WHERE (xid, seq) > (%s::text::xid8, %s) AND xid < {finished}"
         newest, rows = self._trip(
-            (f"SELECT xid::text::bigint, seq, xid < pg_snapshot_xmax({snapshot}) FROM {entry} "
-             "ORDER BY xid DESC, seq DESC LIMIT 1", ()),
+            (f"SELECT e.xid::text::bigint, e.seq, e.xid < {begun} FROM {entry} AS e "  # `xid` alone were the first column
+             "ORDER BY e.xid DESC, e.seq DESC LIMIT 1", ()),
             (f"{self._statements.numbered} {where} ORDER BY xid, seq LIMIT %s", (str(at[0]), at[1], limit)),
-        )  # fmt: skip
+        )
         *last, ours = newest.fetchone() or (0, 0, True)
         if not ours:
-            raise StoreError("these books were restored on another server, which counts transactions anew")
+            raise StoreError(RESTORED)
         if at > tuple(last):
             raise Invalid(f"the cursor {after} is of other books: the newest entry of these is {last[0]}.{last[1]}")
         found = rows.fetchall()

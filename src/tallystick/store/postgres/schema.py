@@ -27,9 +27,13 @@ from tallystick.store.protocol import KeptPage
 from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.views import VIEWS, views
 
-MIGRATIONS = ("journal", "views")  # files beside this one, in the order in which they are applied
+MIGRATIONS = ("journal", "views", "feed")  # files beside this one, in the order in which they are applied
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
 TYPES = {"money": "bigint", "count": "bigint", "flag": "boolean"}  # of a fact; all others are text
+RESTORED = (
+    "these books were restored on another server, which counts transactions anew; run `tallystick init` with a role "
+    "that owns their tables, and they go on from there"
+)
 STEP = ("machine", "machine_version", "name", "command", "phase", "from_state", "to_state")
 SYSTEM = ("oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")  # columns that every table has already
 
@@ -54,6 +58,11 @@ class Schema:
             return False
         return self._one(f"SELECT count(*) FROM {self.named('_migration')}") == len(MIGRATIONS)
 
+    def is_behind(self) -> bool:
+        """Whether the server has not reached the number of an entry's transaction: it was restored from a dump."""
+        reached = f"(pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {self.named('_shift')}())::text::xid8"
+        return bool(self._one(f"SELECT EXISTS (SELECT FROM {self.named('entry')} WHERE xid >= {reached})"))
+
     def check_partitions(self) -> None:
         """Whether the journal is divided as it was asked for; nobody asks with 0. Raises StoreError."""
         count = "SELECT count(*) FROM pg_inherits WHERE inhparent = to_regclass(%s)"
@@ -74,6 +83,8 @@ class Schema:
         self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tallystick {self.name}",))
         if not self.exists():
             self._migrate()
+        if self.is_behind():
+            self._shift()
         if not schema.are_kept(self.pages(), machines):
             self._keep(machines)
         self._make_views(schema.with_pages(self.pages(), machines))
@@ -105,6 +116,21 @@ class Schema:
         readers = self._connection.execute(query, (self.name, name)).fetchall()
         self._readers.setdefault(name, []).extend(reader for (reader,) in readers)
         self._connection.execute(f"DROP VIEW IF EXISTS {self.named(name)}")
+
+    def _shift(self) -> None:
+        """Let the numbers of this server's transactions come after all that are there. Nobody writes meanwhile."""
+        entry, shift = self.named("entry"), f"{self.named('_shift')}()"
+        try:
+            self._connection.execute(f"LOCK TABLE {entry} IN ACCESS EXCLUSIVE MODE")
+            oldest = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"  # of those that wait for the lock, too
+            newest = f"(SELECT xid FROM {entry} ORDER BY xid DESC, seq DESC LIMIT 1)::text::bigint"
+            by = self._one(f"SELECT {newest} + 1 - {oldest}")
+            made = f"CREATE OR REPLACE FUNCTION {shift} RETURNS bigint LANGUAGE sql IMMUTABLE"
+            self._connection.execute(f"{made} AS 'SELECT {by}::bigint'")
+            shifted = f"(pg_current_xact_id()::text::bigint + {by})::text::xid8"
+            self._connection.execute(f"ALTER TABLE {entry} ALTER COLUMN xid SET DEFAULT ({shifted})")
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise StoreError(RESTORED) from error
 
     def _migrate(self) -> None:
         if self._one("SELECT to_regnamespace(%s)", f'"{self.name}"') is None:

@@ -142,7 +142,8 @@ class PostgresStore:
 
         Raises:
             MachineChanged: a page behaves differently from the kept one with the same version.
-            StoreError: the role may not make tables; the journal was divided otherwise when it was made.
+            StoreError: the role may not make tables; the journal was divided otherwise when it was made; it was
+                restored on another server, and the role may not change its tables.
         """
         with self._connections.one() as connection:
             there = Schema(connection, self._address.schema, self._partitions)
@@ -151,7 +152,7 @@ class PostgresStore:
                     if not there.exists():
                         raise older_error(self.url)
                     machines = Machines([])  # what is not kept here has no table
-                elif not (there.exists() and schema.are_kept(there.pages(), machines)):
+                elif not there.exists() or there.is_behind() or not schema.are_kept(there.pages(), machines):
                     with connection.transaction():
                         connection.execute(settings(self._timeout, local=True))
                         there.make(machines)
