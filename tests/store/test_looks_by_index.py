@@ -111,6 +111,7 @@ LOOKS: dict[str, Callable[[Books], object]] = {
     "payment": lambda books: books.payment("p1"),
     "tender": lambda books: books.tender("o2"),
     "history": lambda books: books.history("payment", "p1"),
+    "tail": lambda books: books.tail(books.tail(limit=1).cursor),
     "may": lambda books: books.may("payment", "p1", "settle", amount="1.00"),
     "would": lambda books: books.would(lambda books: books.cancel("p1", key="would")),
     "due": lambda books: books.run_due(),
@@ -218,11 +219,13 @@ def test_postgres_need_not_read_what_grows(
     assert bool(found) == (look == "verify"), found
 
 
-def _whole(plan: dict[str, Any], partial: set[str]) -> Iterator[str]:
-    """The tables that a plan goes through, or through a whole index of theirs."""
-    name, index = plan.get("Relation Name"), plan.get("Index Name")
+def _whole(plan: dict[str, Any], partial: set[str], table: str | None = None) -> Iterator[str]:
+    """The tables that a plan goes through, or through a whole index of theirs. `table`: that of the step above."""
+    name, index = plan.get("Relation Name", table), plan.get("Index Name")
+    first = ("Index Scan", "Index Only Scan") if plan["Node Type"] == "Limit" else ()  # the first rows of an index
     whole = "Seq Scan" in plan["Node Type"] or (index and "Index Cond" not in plan)
     if whole and name not in {*AS_MANY_AS_PAGES, None} and not {f"tallystick.{index}", index} & partial:
         yield f"{plan['Node Type']} of {name} {index}"
     for each in plan.get("Plans", ()):
-        yield from _whole(each, partial)
+        if each["Node Type"] not in first:
+            yield from _whole(each, partial, name if "Bitmap" in plan["Node Type"] else None)

@@ -225,9 +225,13 @@ class PostgresReading:
         finished, begun = (f"(pg_snapshot_{which}(pg_current_snapshot())::text::bigint + {shift})::text::xid8"
                            for which in ("xmin", "xmax"))  # fmt: skip
         where = f"WHERE (xid, seq) > (%s::text::xid8, %s) AND xid < {finished}"
+        # Below, `xid` alone would name the first column that is read, and no index has that.
         newest, rows = self._trip(
-            (f"SELECT e.xid::text::bigint, e.seq, e.xid < {begun} FROM {entry} AS e "  # `xid` alone were the first column
-             "ORDER BY e.xid DESC, e.seq DESC LIMIT 1", ()),
+            (
+                f"SELECT e.xid::text::bigint, e.seq, e.xid < {begun} FROM {entry} AS e "
+                "ORDER BY e.xid DESC, e.seq DESC LIMIT 1",
+                (),
+            ),
             (f"{self._statements.numbered} {where} ORDER BY xid, seq LIMIT %s", (str(at[0]), at[1], limit)),
         )
         *last, ours = newest.fetchone() or (0, 0, True)
