@@ -8,11 +8,13 @@ Keeps: two currencies are never added up; money in doubt is counted once; every 
 do not agree with what stands in the tables are an error and no report. No card number is shown whole.
 
 Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `asking`
-(one of them, asked for), `named` (each as a function).
+(one of them, asked for), `named` (each as a function), `pictures` (what a diagram shows
+of a store).
 
 Knows the engine and the store's views. The command line and the board show what it says.
 """
 
+from tallystick.reports.asking import ask
 from tallystick.reports.named import (
     NAMES,
     activity,
@@ -24,6 +26,7 @@ from tallystick.reports.named import (
     rollforward,
     trial_balance,
 )
+from tallystick.reports.pictures import life, overlay
 from tallystick.reports.report import Column, Report, Row
 
 __all__ = [
@@ -33,10 +36,13 @@ __all__ = [
     "Row",
     "activity",
     "advanced_holds",
+    "ask",
     "dormant",
     "doubt",
     "holds",
     "liability",
+    "life",
+    "overlay",
     "rollforward",
     "trial_balance",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -48,13 +47,8 @@ class Asked:
     by: tuple[str, ...]
 
     def report(self) -> Report:
-        try:
-            with self.engine.store.reading() as reading:
-                return self._report(reading)
-        except StoreError as error:
-            if re.search(r"no such table: v_|v_[a-z_]+.* does not exist", str(error)):
-                raise StoreError(_NO_VIEWS) from error
-            raise
+        with self.engine.store.reading() as reading:
+            return self._report(reading)
 
     def _report(self, reading: Reading) -> Report:
         kept = self.kept
@@ -64,13 +58,11 @@ class Asked:
         rows = tuple(_with_ages(rows))
         totals = self._totals(reading, rows, listed)
         notes = [*([self.period.note] if self.period.note else []), *self._notes(reading, totals)]
-        shown = columns
-        if listed:  # a total has columns of its own
-            names = {each.name for each in columns}
-            shown = (*columns, *(each for each in self._grouped(("currency",)) if each.name not in names))
+        names = {each.name for each in columns}
+        more = [each for each in self._grouped(("currency",)) if each.name not in names and each.name in _names(totals)]
         return Report(
-            kept.name, kept.title, shown, rows, totals, self.period.as_of, _verified(reading), tuple(notes),
-            start=self.period.start, by=self.by, opens=self._opener(rows if listed else ()),
+            kept.name, kept.title, columns, rows, totals, self.period.as_of, verified(reading), tuple(notes),
+            start=self.period.start, by=self.by, totalled=tuple(more), opens=self._opener(rows if listed else ()),
         )  # fmt: skip
 
     # SQL
@@ -83,7 +75,7 @@ class Asked:
         keys = [
             Column("age", "text", "how old, when this was asked") if each == "age" else column(each) for each in groups
         ]
-        return (*keys, *(Column(each.name, each.kind, each.says) for each in self.kept.sums))
+        return (*keys, *(Column(each.name, each.kind, each.says, each.quiet) for each in self.kept.sums))
 
     def _filled(self, sql: str) -> str:
         """With the moments, which are texts of our own making."""
@@ -142,7 +134,7 @@ class Asked:
 
     def _opener(self, single: tuple[Row, ...]) -> Callable[[Row], Report]:
         def opened(row: Row) -> Report:
-            if any(row is each for each in single):
+            if row in single:
                 raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
             with self.engine.store.reading() as reading:
                 found = rows_from(_columns_of(self.kept), self._things(reading, row))
@@ -189,9 +181,6 @@ class Asked:
             raise StoreError(f"{told}; `tallystick verify` says what was changed")
 
 
-_NO_VIEWS = "these books have no views yet; open them once to write, such as with `tallystick init`, and they are made"
-
-
 def ask(
     books: HasEngine | Engine, name: str, as_of: When | None, start: When | None, end: When | None, by: Sequence[str]
 ) -> Report:
@@ -227,6 +216,10 @@ def _columns_of(kept: Kept) -> tuple[Column, ...]:
     return tuple(column(each, kept.amounts) for each in kept.columns)
 
 
+def _names(rows: Iterable[Row]) -> set[str]:
+    return {name for row in rows for name in row}
+
+
 def _sum(rows: Iterable[Row], name: str) -> int:
     return sum(int(str(row[name])) for row in rows if row[name] is not None)
 
@@ -236,6 +229,7 @@ def _with_ages(rows: Iterable[Row]) -> Iterable[Row]:
         yield {**row, "age": AGES[int(str(row["age"]))]} if "age" in row else row
 
 
-def _verified(reading: Reading) -> str | None:
+def verified(reading: Reading) -> str | None:
+    """Up to which entry the books were found clean the last time."""
     checkpoint, _ = in_books(reading)
     return f"entry {checkpoint.entries} of {checkpoint.at}" if checkpoint is not None else None

@@ -29,6 +29,7 @@ class Sum:
     kind: Kind = "money"
     adds: bool = True  # the total is the sum of the rows
     total: bool = True  # it has a total at all
+    quiet: bool = False  # nobody has to see it where it is 0 throughout
 
 
 @attrs.frozen
@@ -140,7 +141,7 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
               "key", "by", "reason"), ("amount",),
              (Sum("opening", "what was owed at the begin", BEGIN),
               *(Sum(each, f"{each.replace('_', ' ')}; below zero if it left",
-                    f"sum(CASE WHEN {IN_PERIOD} AND t.figure = '{each}' THEN t.amount_minor ELSE 0 END)")
+                    f"sum(CASE WHEN {IN_PERIOD} AND t.figure = '{each}' THEN t.amount_minor ELSE 0 END)", quiet=True)
                 for each in figures),
               Sum("closing", "what was owed at the end", "sum(t.amount_minor)")),
              aged="created", by=("kind", "card_set", "machine"), period=True, order="at, seq"),

@@ -28,6 +28,7 @@ class Column:
     name: str
     kind: Kind
     says: str  # what it means
+    quiet: bool = False  # on a terminal it is left out where it is 0 throughout
 
     @property
     def title(self) -> str:
@@ -52,6 +53,7 @@ class Report:
     notes: tuple[str, ...] = ()  # what a reader has to know
     start: datetime | None = None  # the beginning of the period
     by: tuple[str, ...] = ()
+    totalled: tuple[Column, ...] = ()  # columns that only the totals have
     opens: Callable[[Row], Report] | None = attrs.field(default=None, eq=False, repr=False)
 
     def rows_of(self, row: Row) -> Report:
@@ -60,7 +62,7 @@ class Report:
         Raises:
             Invalid: it is no row of this report, or a single thing already.
         """
-        if not any(row is each for each in (*self.rows, *self.totals)):
+        if row not in (*self.rows, *self.totals):
             raise Invalid(f"this is no row of the report {self.name}; give one of its rows or totals, as it is")
         if self.opens is None:
             raise Invalid(f"a row of {self.title} is one thing already, and opens into nothing")
@@ -79,10 +81,7 @@ class Report:
 
     @property
     def _kinds(self) -> Mapping[str, Kind]:
-        return {each.name: each.kind for each in self.columns}
-
-    def _cells(self, row: Row) -> list[str]:
-        return [self.text(row, each.name) for each in self.columns]
+        return {each.name: each.kind for each in (*self.columns, *self.totalled)}
 
     def csv(self) -> str:
         """The rows as CSV with a line of names; no totals, because a spreadsheet would add them up with the rows."""
@@ -90,8 +89,8 @@ class Report:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([each.name for each in self.columns])
         for row in self.rows:
-            cells = zip(self.columns, self._cells(row), strict=True)
-            writer.writerow([text if column.kind in ("money", "count") else harmless(text) for column, text in cells])
+            cells = [(each.kind, self.text(row, each.name)) for each in self.columns]
+            writer.writerow([text if kind in ("money", "count") else harmless(text) for kind, text in cells])
         return out.getvalue()
 
     def plain(self) -> dict[str, object]:
@@ -99,8 +98,8 @@ class Report:
         return {
             "report": self.name,
             "title": self.title,
-            "as_of": self.as_of.isoformat(),
-            "from": self.start.isoformat() if self.start else None,
+            "as_of": moment(self.as_of),
+            "from": moment(self.start) if self.start else None,
             "by": list(self.by),
             "verified": self.verified,
             "columns": [{"name": each.name, "kind": each.kind, "says": each.says} for each in self.columns],
@@ -126,10 +125,11 @@ class Report:
         from rich.text import Text
 
         table = Table(title=self.title, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_footer=False)
-        shown = [each for each in self.columns if any(self.text(row, each.name) for row in (*self.rows, *self.totals))]
+        shown = self._shown()
         for each in shown:
             right = each.kind in ("money", "count")
-            table.add_column(each.title, justify="right" if right else "left", overflow="fold", no_wrap=right)
+            whole = right or each.name in ("currency", "number")
+            table.add_column(each.title, justify="right" if right else "left", overflow="fold", no_wrap=whole)
         for row in self.rows:
             table.add_row(*[Text(self.text(row, each.name)) for each in shown])
         table.add_section()
@@ -140,6 +140,15 @@ class Report:
             ]
             table.add_row(*map(Text, cells), style="bold")
         return table
+
+    def _shown(self) -> list[Column]:
+        """The columns in which something stands."""
+        lines = (*self.rows, *self.totals)
+        return [
+            each
+            for each in (*self.columns, *self.totalled)
+            if any(row.get(each.name) if each.quiet else self.text(row, each.name) for row in lines)
+        ]
 
     def head(self) -> str:
         """When it is of, and since when nothing is known against the books."""
@@ -152,28 +161,29 @@ class Report:
         from rich.console import Console
 
         out = io.StringIO()
-        Console(file=out, width=width, highlight=False, emoji=False).print(self.grid())
-        return "\n".join([out.getvalue().rstrip("\n"), "", self.head(), *self.notes])
+        if self.rows:
+            Console(file=out, width=width, highlight=False, emoji=False).print(self.grid())
+        return "\n".join([out.getvalue().rstrip("\n") or self.title, "", *self.below()])
 
     __str__ = table
 
+    def below(self) -> list[str]:
+        """The sentences below the table."""
+        return [*([] if self.rows else [f"{self.title}: none"]), self.head(), *self.notes]
+
     def _repr_html_(self) -> str:
         """A table for a notebook."""
-        heads = "".join(f'<th title="{html.escape(each.says)}">{html.escape(each.title)}</th>' for each in self.columns)
-        rows = "".join(self._html(row, "td") for row in self.rows) + "".join(
-            self._html(row, "th") for row in self.totals
-        )
-        below = "".join(f"<p>{html.escape(each)}</p>" for each in (self.head(), *self.notes))
-        caption = f"<caption>{html.escape(self.title)}</caption>"
-        return f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>{below}"
+        shown, escape = self._shown(), html.escape
+        heads = "".join(f'<th title="{escape(each.says)}">{escape(each.title)}</th>' for each in shown)
+        lines = [(row, "td") for row in self.rows] + [(row, "th") for row in self.totals]
+        body = "".join(f"<tr>{''.join(self._html(row, each, tag) for each in shown)}</tr>" for row, tag in lines)
+        below = "".join(f"<p>{escape(each)}</p>" for each in self.below())
+        caption = f"<caption>{escape(self.title)}</caption>"
+        return f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{below}"
 
-    def _html(self, row: Row, tag: str) -> str:
-        cells = zip(self.columns, self._cells(row), strict=True)
-        align = {"money": "right", "count": "right"}
-        return "<tr>" + "".join(
-            f'<{tag} style="text-align:{align.get(column.kind, "left")}">{html.escape(text)}</{tag}>'
-            for column, text in cells
-        ) + "</tr>"  # fmt: skip
+    def _html(self, row: Row, column: Column, tag: str) -> str:
+        align = "right" if column.kind in ("money", "count") else "left"
+        return f'<{tag} style="text-align:{align}">{html.escape(self.text(row, column.name))}</{tag}>'
 
 
 def harmless(text: str) -> str:

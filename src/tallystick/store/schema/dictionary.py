@@ -24,6 +24,8 @@ SAYS: Mapping[str, str] = {
     "stands": "inside: on the entity; outside: where value comes from and goes to",
     "amount": "an amount; below zero if it left",
     "command": "the command that was answered",
+    "from_state": "the state before",
+    "to_state": "the state after",
     "transition": "the transition that fired",
     "phase": "done; or asked, and then confirmed, declined or unavailable",
     "key": "of the command of the caller's that caused it",

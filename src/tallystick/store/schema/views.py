@@ -18,8 +18,8 @@ from tallystick.store.schema.view import Parts, View
 
 CARD, PAYMENT, HOLD_AGAIN = "gift_card", "payment", "hold_again"  # of the packaged pages
 VIEWS = (
-    "v_account", "v_card", "v_movement", "v_liability", "v_customer_activity", "v_last_customer_activity", "v_activity",
-    "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
+    "v_account", "v_edge", "v_card", "v_movement", "v_liability", "v_customer_activity", "v_last_customer_activity",
+    "v_activity", "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def views(machines: Machines, dialect: Dialect) -> list[View]:
 
 class _Views(Parts):
     def all(self) -> Iterator[View]:
-        yield self._accounts()
+        yield from (self._accounts(), self._edges())
         if self.ledgers:
             yield from (self._cards(), self._movement(), self._liability(), self._active(), self._last())
             yield from (self._activity(), self._set_aside(), self._doubt())
@@ -60,6 +60,17 @@ class _Views(Parts):
         rest = f"FROM ({lines}) e LEFT JOIN {listed} i ON i.machine = e.machine AND i.account = e.account"
         says = "What came to an account (above zero) or left it (below), inside and outside of all entities."
         return self.view("v_account", says, columns, ["amount"], rest)
+
+    def _edges(self) -> View:
+        dialect = self.dialect
+        columns = {
+            "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "from_state": "e.from_state",
+            "transition": "e.transition", "to_state": "e.to_state", "account": dialect.item("l.value", 1),
+            "currency": "e.currency", "amount": dialect.whole(dialect.item("l.value", 2)),
+        }  # fmt: skip
+        rest = f"FROM entry e, {dialect.each('e.postings', 'l')} WHERE e.phase IN ('done', 'confirmed')"
+        says = "What came to an account with a transition that was done, or that the provider has confirmed."
+        return self.view("v_edge", says, columns, ["amount"], rest)
 
     def _movement(self) -> View:
         says = "Value that came onto what is owed (above zero) or left it (below), with the figure that it counts in."
