@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import pytest
 
 from tallystick import diagram
 from tallystick.definition import reader
-from tallystick.diagram import Overlay, Standing, Traffic
+from tallystick.diagram import Life, LifeStep, May, Overlay, Standing, Traffic
+from tallystick.errors import Invalid
 from tallystick.money import Money
 
 PACKAGED = reader.load(reader.packaged_folder())
@@ -29,6 +31,30 @@ def overlay_of_payments() -> Overlay:
         as_of="2026-03-01 12:00 UTC",
         verified="verified",
     )
+
+
+def life_of_a_payment() -> Life:
+    """A payment and its card, as a store would give them; made up."""
+
+    def at(minute: int) -> datetime:
+        return datetime(2026, 3, 1, 9, minute, tzinfo=UTC)
+
+    def on(held: int, redeemed: int, in_doubt: int = 0) -> dict[str, Money]:
+        amounts = {"held": held, "uncovered": 0, "redeemed": redeemed, "in_doubt": in_doubt}
+        return {name: Money(amount, "BRL") for name, amount in amounts.items()}
+
+    steps = (
+        LifeStep(at(0), "create", None, None, "requested", accounts=on(0, 0)),
+        LifeStep(at(1), "authorize", "authorize", "requested", "requested", "asked", on(0, 0, 5000)),
+        LifeStep(at(2), "authorize", "authorize", "requested", "authorized", "confirmed", on(5000, 0)),
+    )
+    card = (
+        LifeStep(at(1), "hold", "hold", "issued", "issued", "asked", cause="payment o-1/1", asks="hold"),
+        LifeStep(at(2), "hold", "hold", "issued", "issued", "confirmed", cause="payment o-1/1", asks="hold"),
+    )
+    may = (May("settle", True), May("refund", False, "Nothing has shipped yet; cancel gives the hold back."))
+    others = (Life("gift_card", "•••• 1234", "issued", card),)
+    return Life("payment", "o-1/1", "authorized", steps, may, "2026-03-02 10:00 UTC", others)
 
 
 def said(svg: str) -> list[str]:
@@ -52,3 +78,40 @@ def test_an_overlay_says_how_many_how_much_and_as_of_when() -> None:
 
     assert {"456", "held 1,372.55 BRL", "482 · 37,058.50 BRL"} <= set(said(svg))
     assert "as of 2026-03-01 12:00 UTC, verified" in said(svg)
+
+
+def looks_of(svg: str) -> dict[str, str]:
+    """(source, transition, target) of each drawn wire → how it looks."""
+    wires = [each for each in ElementTree.fromstring(svg).iter(f"{SVG}g") if each.get("class") == "ts-edge"]
+    return {
+        step: next(path.get("class", "") for path in wire.iter(f"{SVG}path") if "ts-wire" in path.get("class", ""))
+        for wire in wires
+        for step in (wire.get("data-steps") or "").split()
+    }
+
+
+def test_only_what_was_taken_looks_taken() -> None:
+    lived = diagram.draw(PACKAGED["payment"], life=life_of_a_payment())
+    counted = diagram.draw(PACKAGED["payment"], overlay=overlay_of_payments())
+    assert isinstance(lived, str)
+    assert isinstance(counted, str)
+
+    assert {step for step, look in looks_of(lived).items() if "ts-usual" in look} == {"requested/authorize/authorized"}
+    never = {step for step, look in looks_of(counted).items() if "ts-never" in look}
+    assert looks_of(counted).keys() - never == {"requested/authorize/authorized", "authorized/settle_all/closed"}
+
+
+def test_a_life_says_what_stood_where_what_may_come_next_and_who_told_whom() -> None:
+    svg = diagram.draw(PACKAGED["payment"], life=life_of_a_payment())
+    assert isinstance(svg, str)
+    texts = said(svg)
+
+    assert svg.count('fill="url(#ts-hatched)"') == texts.count("?") == 1  # the entry that was not answered
+    assert {"payment o-1/1: authorized", "held 50.00", "as of 2026-03-02 10:00 UTC", "settle"} <= set(texts)
+    assert "refund: Nothing has shipped yet; cancel gives the hold back." in texts
+    assert {"caller", "payment o-1/1", "gift card •••• 1234", "provider"} <= set(texts)
+
+
+def test_figures_of_all_and_of_one_do_not_go_into_one_picture() -> None:
+    with pytest.raises(Invalid, match="and not both"):
+        diagram.draw(PACKAGED["payment"], life=life_of_a_payment(), overlay=overlay_of_payments())

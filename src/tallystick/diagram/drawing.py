@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from tallystick.definition.machine import Machine
 from tallystick.diagram.brief import brief
+from tallystick.diagram.chart import chart, next_steps
 from tallystick.diagram.dot import to_dot
 from tallystick.diagram.figures import Life, Overlay
+from tallystick.diagram.life import with_life
 from tallystick.diagram.mermaid import to_mermaid
 from tallystick.diagram.model import diagram_of
 from tallystick.diagram.overlay import counted_way, with_overlay
 from tallystick.diagram.png import to_png
+from tallystick.diagram.sequence import sequence
 from tallystick.diagram.sketch import Sketch
-from tallystick.diagram.svg import to_svg
+from tallystick.diagram.svg import document, picture, to_svg
 from tallystick.diagram.table import to_markdown, to_table
 from tallystick.errors import Invalid, nearest
 
 FORMATS = ("svg", "png", "mermaid", "dot", "markdown")
+_LIFE = 900  # pixels: how wide the picture of a life is at least
 LEVELS = ("brief", "neighbourhood", "table")
 
 
@@ -36,6 +40,7 @@ def draw(
         format: svg, png, mermaid, dot or markdown. PNG is bytes; the others are text.
         level: `brief` (states, commands and money) or `table` (all of it, in Markdown).
         overlay: how many and how much, from a store; `tallystick.reports.overlay` counts it.
+        life: what became of one entity, from a store; `tallystick.reports.life` reads it.
         styled: False leaves `<style>` out of an SVG; the page that shows it then carries `tallystick.diagram.STYLE`.
 
     Raises:
@@ -45,8 +50,10 @@ def draw(
     for what, given, known in (("format", format, FORMATS), ("level", level, LEVELS)):
         if given not in known:
             raise Invalid(f"there is no picture of {what} {given!r}.{nearest(given, list(known))}")
-    if level == "neighbourhood" or state is not None or life is not None:
+    if level == "neighbourhood" or state is not None:
         raise Invalid("only the brief picture is drawn")
+    if overlay is not None and life is not None:
+        raise Invalid("a picture has the figures of all entities or the life of one, and not both")
     diagram = diagram_of(machine)
     if level == "table":
         if format != "markdown":
@@ -55,7 +62,23 @@ def draw(
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
     sketch = brief(diagram)
+    if life is not None:
+        return _lived(with_life(sketch, life), life, format, styled=styled)
     return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
+
+
+def _lived(sketch: Sketch, life: Life, format: str, *, styled: bool) -> str | bytes:
+    """The picture of one life; in SVG and PNG with what stood where, what may come next and who told whom below it."""
+    if format not in ("svg", "png"):
+        return written(sketch, format)
+    inner, wide, high = picture(sketch, least=_LIFE)
+    parts = [inner]
+    for part in (chart, next_steps, *([sequence] if life.others else [])):
+        drawn, needs = part(life, wide)
+        parts.append(f'<g transform="translate(0 {high})">{drawn}</g>')
+        high += needs
+    svg = document(sketch.title, sketch.says, wide, high, "".join(parts), styled=styled)
+    return to_png(svg) if format == "png" else svg
 
 
 def written(sketch: Sketch, format: str, *, styled: bool = True) -> str | bytes:

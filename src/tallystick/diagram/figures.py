@@ -49,11 +49,12 @@ class LifeStep:
     transition: str | None  # None: it was created
     source: str | None  # the state before
     target: str  # the state after
-    phase: str = "done"  # done, asked, confirmed, declined, unknown
+    phase: str = "done"  # done, asked, confirmed, declined, unavailable
     accounts: Mapping[str, Money] = attrs.field(factory=dict)  # after it, `in_doubt` too
     moved: tuple[str, ...] = ()  # "card → held 40.00 BRL"
     says: str = ""  # who, why, evidence; masked
     cause: str | None = None  # the entity that drove it: "payment o-1/1"
+    asks: str | None = None  # the verb of the provider that it asked itself
 
 
 @attrs.frozen

@@ -37,7 +37,7 @@ _LINKS = {
 }
 LEGEND = {
     "usual": "wide blue", "declined": "✕ dashed red", "final": "double line", "asks": "↗", "flow": "a ▸ b",
-    "holds": "●", "stays": "↻", "never": "dotted", "taken": "number on a line", "doubt": "?", "here": "filled",
+    "holds": "●", "stays": "↻", "never": "dotted", "traffic": "9 · 5.00", "doubt": "?", "here": "filled",
     "added": "wide green", "removed": "dotted red", "changed": "wide dashed",
 }  # fmt: skip
 """How the signs of a legend look in formats that draw by words."""

@@ -14,7 +14,7 @@ import attrs
 from tallystick.diagram.brief import INSIDE, commands_of
 from tallystick.diagram.figures import Overlay, Standing, Traffic
 from tallystick.diagram.model import Diagram, Node
-from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, spoken
+from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, parted, spoken
 from tallystick.money import Money
 
 _WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
@@ -40,13 +40,19 @@ def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
     nodes = {node.name: node for node in diagram.nodes}
     most = max((_traffic(wire.steps, overlay).count for wire in sketch.wires), default=0)
     boxes = tuple(_box(box, nodes[box.name], overlay) for box in sketch.boxes)
-    wires = tuple(_wire(wire, overlay, most) for wire in sketch.wires)
+    wires = tuple(
+        _wire(wire, overlay, most) for wire in parted(sketch.wires, lambda step: _traffic([step], overlay).count > 0)
+    )
     total = sum(standing.count for standing in overlay.states.values())
     source = f", {overlay.source}" if overlay.source else ""
     title = f"{sketch.title}: {total:,} in the books"
     note = f"as of {overlay.as_of}, {overlay.verified}{source}"
     kept = [sign for sign in sketch.legend if sign.sample not in ("usual", "stays", "flow", "holds")]
-    legend = [Sign("usual", "the way of most"), Sign("taken", "wider: more went there"), Sign("never", "never taken")]
+    legend = [
+        Sign("usual", "wider: more went there"),
+        Sign("traffic", "how many, how much"),
+        Sign("never", "never taken"),
+    ]
     if any(box.tone == "doubt" for box in boxes):
         legend.append(Sign("doubt", f"{DOUBT} money in doubt"))
     return attrs.evolve(

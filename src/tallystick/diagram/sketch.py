@@ -7,7 +7,7 @@ one *bus*; suspend and reinstate, which only go and come back, are one wire with
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import attrs
 
@@ -82,6 +82,23 @@ class Sketch:
 def spoken(name: str) -> str:
     """A name of the page as people say it."""
     return name.replace("_", " ")
+
+
+def parted(wires: Iterable[Wire], taken: Callable[[tuple[str, str, str]], bool]) -> list[Wire]:
+    """The wires, those of which only some steps were taken as two: so that nothing looks taken that was not."""
+    found = []
+    for wire in wires:
+        for kept in (True, False):
+            steps = tuple(step for step in wire.steps if taken(step) is kept)
+            ways = {(source, target) for source, _, target in steps}
+            both = wire.both and any((target, source) in ways for source, target in ways)
+            for target in dict.fromkeys(target for _, _, target in steps if not both or target == wire.target):
+                sources = tuple(dict.fromkeys(source for source, _, to in steps if to == target))
+                label = wire.label
+                if wire.both and not both:
+                    label = wire.label[:1] if target == wire.target else wire.label[1:]
+                found.append(attrs.evolve(wire, sources=sources, target=target, label=label, both=both, steps=steps))
+    return found
 
 
 def listed(words: Iterable[str], width: int) -> str:

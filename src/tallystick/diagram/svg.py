@@ -77,7 +77,17 @@ _RULES = """\
 .ts .ts-sign.ts-stays, .ts .ts-sign.ts-more, .ts .ts-sign.ts-never {{ stroke: {quiet} }}
 .ts .ts-sign.ts-declined {{ stroke: {declined} }}
 .ts .ts-triangle {{ fill: {money} }}
-.ts .ts-faint {{ opacity: 0.45 }}
+.ts .ts-wire.ts-faint, .ts rect.ts-faint {{ stroke: {never}; stroke-dasharray: 2 4 }}
+.ts .ts-head.ts-faint {{ fill: {never} }}
+.ts .ts-sign.ts-faint {{ stroke: {quiet} }}
+.ts text.ts-faint {{ fill: {quiet} }}
+.ts .ts-axis, .ts .ts-life {{ fill: none; stroke: {line}; stroke-width: 1.2 }}
+.ts .ts-life {{ stroke-dasharray: 2 3 }}
+.ts .ts-series {{ fill: none; stroke-width: 3 }}
+.ts .ts-first {{ stroke: {usual} }}
+.ts .ts-second {{ stroke: {changed}; stroke-dasharray: 9 3 }}
+.ts .ts-third {{ stroke: {money}; stroke-dasharray: 3 3 }}
+.ts .ts-fourth {{ stroke: {declined}; stroke-dasharray: 12 3 3 3 }}
 .ts .ts-hatch {{ stroke: {declined}; stroke-width: 1.6 }}
 """
 STYLE = _RULES.format(**_LIGHT) + f"@media (prefers-color-scheme: dark) {{\n{_RULES.format(**_DARK)}}}\n"
@@ -90,21 +100,24 @@ HATCH = (
 
 def to_svg(sketch: Sketch, *, styled: bool = True) -> str:
     """The sketch as SVG. Without `styled` it has no `<style>`: the page that shows it carries STYLE."""
+    inner, wide, high = picture(sketch)
+    return document(sketch.title, sketch.says, wide, high, inner, styled=styled)
+
+
+def picture(sketch: Sketch, least: int = 0) -> tuple[str, int, int]:
+    """The inside of an SVG, with title and legend, and how wide and high it is; at least so wide."""
     head = _head(sketch)
     top = _HEAD * len(head) + 6
     placed = place(sketch, high=HIGH - top - _legend(sketch, WIDE)[1])
-    wide = max(placed.width * UNIT, _least_width(sketch))
+    wide = max(placed.width * UNIT, _least_width(sketch), least)
     if top + placed.height * UNIT + _legend(sketch, wide)[1] > HIGH:
         wide = max(wide, WIDE)
     legend, legend_high = _legend(sketch, wide)
     body = "\n".join(_body(sketch, placed))
-    high = top + placed.height * UNIT + legend_high
-    titles = "".join(
-        _text(text, 12, _HEAD * (index + 1) - 4, kind) for index, (text, kind) in enumerate(head)
-    )  # fmt: skip
+    titles = "".join(text_at(text, 12, _HEAD * (index + 1) - 4, kind) for index, (text, kind) in enumerate(head))
     foot = f'<g transform="translate(0 {top + placed.height * UNIT})">{legend}</g>'
     inner = f'{titles}<g transform="translate(0 {top})">\n{body}\n</g>{foot}'
-    return document(sketch.title, sketch.says, wide, high, inner, styled=styled)
+    return inner, wide, top + placed.height * UNIT + legend_high
 
 
 def document(title: str, says: str, wide: int, high: int, inner: str, *, styled: bool) -> str:
@@ -135,7 +148,7 @@ def _body(sketch: Sketch, placed: Placed) -> Iterator[str]:
         x, y = rect.left * UNIT - 6, rect.top * UNIT - 4
         yield (
             f'<rect class="ts-group" x="{x}" y="{y}" width="{rect.width * UNIT + 12}" '
-            f'height="{rect.height * UNIT + 10}" rx="8"/>{_text(heading, x + 8, y + 16, "quiet")}'
+            f'height="{rect.height * UNIT + 10}" rx="8"/>{text_at(heading, x + 8, y + 16, "quiet")}'
         )
     for wire, routed in zip(sketch.wires, placed.wires, strict=True):
         if routed is not None:
@@ -179,14 +192,14 @@ def _box(box: Box, at: Rect, lines: Sequence[Text], spine: int) -> str:
 def _line(line: Text, middle: float, y: float, left: float, *, again: bool) -> str:
     """A line in a box: names and money in the middle, what stays at the left. `again`: it continues the one before."""
     if line.kind == "stays":
-        return _text(line.text, left, y, line.kind)
+        return text_at(line.text, left, y, line.kind)
     if line.kind in ("flow", "more"):
-        return _text(line.text, left + 14, y, line.kind)
+        return text_at(line.text, left + 14, y, line.kind)
     wide = line_width(line)
     x = middle - wide / 2
     if line.kind == "holds" and not again:
-        return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{y - 5:g}" r="4"/>{_text(line.text, x + 14, y, "holds")}'
-    return _text(line.text, x, y, line.kind)
+        return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{y - 5:g}" r="4"/>{text_at(line.text, x + 14, y, "holds")}'
+    return text_at(line.text, x, y, line.kind)
 
 
 # Signs are drawn, because not every font has them: at (x, base line), about 12 pixels wide.
@@ -205,7 +218,7 @@ def _sign(sign: str, x: float, y: float, look: str) -> str:
     return f'<path class="{kind} {look}" d="{drawn}"/>'
 
 
-def _text(text: str, x: float, y: float, kind: str, look: str = "") -> str:
+def text_at(text: str, x: float, y: float, kind: str, look: str = "") -> str:
     """A line of text from x on, its signs drawn. Each piece has the width that it was given, whatever the font."""
     bold, size = kind in BOLD, LARGE if kind in ("title", "count") else SIZE
     looks = f"ts-{kind} {look}".strip()
@@ -270,7 +283,7 @@ def _label(wire: Wire, routed: Routed, look: str) -> Iterator[str]:
             y = (at.top + 2 * index) * UNIT + 17
         else:  # the first above the line, the second below
             y = (at.top + 2) * UNIT + (-6 if index == 0 else 17)
-        yield _text(line.text, x, y, line.kind, f"ts-said {look}")
+        yield text_at(line.text, x, y, line.kind, f"ts-said {look}")
 
 
 def _heading(before: Point, after: Point) -> str:
@@ -314,7 +327,7 @@ def _towards(point: tuple[float, float], other: tuple[float, float], by: float) 
 # Legend
 
 
-_SAMPLE = {"asks": 18, "stays": 18, "holds": 14, "flow": 44}  # pixels of a sample; the others take 42
+_SAMPLE = {"asks": 18, "stays": 18, "holds": 14, "flow": 44, "traffic": 64}  # pixels of a sample; the others take 42
 
 
 def _sign_width(sign: Sign) -> float:
@@ -328,17 +341,22 @@ def _legend(sketch: Sketch, wide: int) -> tuple[str, int]:
         needs = _sign_width(sign)
         if x + needs > wide and x > 12:
             x, y = 12.0, y + _ROW
-        parts.append(_sample(sign, x, y) + _text(sign.says, x + _SAMPLE.get(sign.sample, 42), y, "quiet"))
+        parts.append(_sample(sign, x, y) + text_at(sign.says, x + _SAMPLE.get(sign.sample, 42), y, "quiet"))
         x += needs
     return "".join(parts), int(y + 14)
 
 
 def _sample(sign: Sign, x: float, y: float) -> str:
     middle = y - 5
-    signs = {"asks": (ASKS, "command", 0), "flow": (f"a {MOVES} b", "money", 0), "stays": (STAYS, "stays", 0)}
+    signs = {
+        "asks": (ASKS, "command", 0),
+        "flow": (f"a {MOVES} b", "money", 0),
+        "stays": (STAYS, "stays", 0),
+        "traffic": ("9 · 5.00", "plain", 0),
+    }
     if sign.sample in signs:
         text, kind, indent = signs[sign.sample]
-        return _text(text, x + indent, y, kind)
+        return text_at(text, x + indent, y, kind)
     if sign.sample == "holds":
         return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{middle:g}" r="4"/>'
     if sign.sample == "final":
