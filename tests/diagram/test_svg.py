@@ -9,6 +9,7 @@ import pytest
 
 from tallystick import diagram
 from tallystick.definition import reader
+from tallystick.definition.machine import Machine
 from tallystick.diagram import Life, LifeStep, May, Overlay, Standing, Traffic
 from tallystick.errors import Invalid
 from tallystick.money import Money
@@ -115,3 +116,74 @@ def test_a_life_says_what_stood_where_what_may_come_next_and_who_told_whom() -> 
 def test_figures_of_all_and_of_one_do_not_go_into_one_picture() -> None:
     with pytest.raises(Invalid, match="and not both"):
         diagram.draw(PACKAGED["payment"], life=life_of_a_payment(), overlay=overlay_of_payments())
+
+
+# The neighbourhood of a state
+
+
+@pytest.mark.parametrize(("name", "state"), [(name, state) for name in PACKAGED for state in PACKAGED[name].states])
+def test_a_neighbourhood_has_a_card_for_each_transition_that_leaves(name: str, state: str) -> None:
+    svg = diagram.draw(PACKAGED[name], level="neighbourhood", state=state)
+    assert isinstance(svg, str)
+    drawn = {each.get("data-state") or "" for each in ElementTree.fromstring(svg).iter(f"{SVG}g")}
+    leaving = [each for each in PACKAGED[name].transitions.values() if state in each.sources and each.target]
+
+    cards = {each.removeprefix("· ") for each in drawn if each.startswith("· ")}
+
+    assert cards == {each.name for each in leaving if each.target != state}
+    assert {each.target for each in leaving} <= drawn | {state}
+
+
+def test_a_card_says_the_guard_and_what_moves() -> None:
+    texts = said(str(diagram.draw(PACKAGED["fulfilment"], level="neighbourhood", state="activated")))
+
+    assert "drives card.issue(amount)" in texts
+
+
+def test_a_level_needs_what_belongs_to_it() -> None:
+    machine = PACKAGED["payment"]
+    with pytest.raises(Invalid, match=r"no state 'close'\. Did you mean 'closed'"):
+        diagram.draw(machine, level="neighbourhood", state="close")
+    with pytest.raises(Invalid, match="together"):
+        diagram.draw(machine, level="neighbourhood")
+    with pytest.raises(Invalid, match="as markdown"):
+        diagram.draw(machine, level="table")
+    with pytest.raises(Invalid, match="in the brief picture"):
+        diagram.draw(machine, level="neighbourhood", state="closed", overlay=overlay_of_payments())
+
+
+# Two versions
+
+
+def next_version(**changes: tuple[str, str]) -> Machine:
+    pages = {each.name: each.read_text(encoding="utf-8") for each in reader.packaged_folder().glob("*.yaml")}
+    text = pages["payment.yaml"].replace("version: 2", "version: 3")
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    return reader.read({**pages, "payment.yaml": text})["payment"]
+
+
+def test_a_change_says_what_is_added_removed_and_changed_and_how_many_are_concerned() -> None:
+    new = next_version(
+        settle=("    when: 0 < amount == held and uncovered == 0 and not last\n", "    when: 0 < amount == held\n"),
+        expired=("  reversed: {final", "  expired: {final: true, says: Too late.}\n  reversed: {final"),
+        expire=("  void:  ", "  expire:\n    from: authorized\n    to: expired\n    drive: card.release_hold(amount=held)\n"
+                "    move: {held -> card: held}\n  void:  "),
+        command=("commands:\n  authorize", "commands:\n  expire: {}\n  authorize"),
+    )  # fmt: skip
+    svg = diagram.draw_change(PACKAGED["payment"], new, overlay=overlay_of_payments())
+    assert isinstance(svg, str)
+    looks = looks_of(svg)
+
+    assert "ts-added" in looks["authorized/expire/expired"]
+    assert "ts-changed" in looks["authorized/settle_all/closed"]
+    assert "ts-" not in looks["authorized/cancel/reversed"].replace("ts-wire", "")
+    assert {"+ expired", "+ expire", "≠ settle"} <= set(said(svg))
+    assert "26 stand where something changes, with held 1,372.55 BRL; as of 2026-03-01 12:00 UTC, verified" in said(svg)
+    assert "ts-removed" in looks_of(str(diagram.draw_change(new, PACKAGED["payment"])))["authorized/expire/expired"]
+
+
+def test_a_change_is_one_of_two_versions() -> None:
+    with pytest.raises(Invalid, match="two machines"):
+        diagram.draw_change(PACKAGED["payment"], PACKAGED["gift_card"])

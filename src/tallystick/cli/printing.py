@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -42,6 +45,16 @@ def write(text: str) -> None:
     """Write to stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
+
+
+def print_picture(picture: str | bytes, output: str | None) -> None:
+    """Write a picture to a file, or to stdout if it is text."""
+    if output is not None:
+        Path(output).write_bytes(picture if isinstance(picture, bytes) else picture.encode())
+    elif isinstance(picture, bytes):
+        raise Invalid("a PNG is no text for a terminal; write it to a file with --output")
+    else:
+        write(picture)
 
 
 @contextmanager

@@ -4,16 +4,16 @@ Keeps: nothing is drawn that cannot happen; the same machine and figures give th
 way is declared or counted, never guessed.
 
 Read in this order: `drawing` (`draw`, the one way in), `model` (what a machine's page says, as a picture needs it),
-`figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief`, `overlay` and
-`life` (which make one), `text_width`, `layout` and `routing` (where everything stands), then one file for each format: `svg`,
-with `chart` and `sequence` below a life, `png`, `mermaid`, `dot`, `table`.
+`figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief`, `neighbourhood`,
+`overlay`, `life` and `change` (which make one), `text_width`, `layout` and `routing` (where everything stands), then a
+file for each format: `svg`, with `chart` and `sequence` below a life, `png`, `mermaid`, `dot`, `table`.
 
 Knows the definition and money. Figures arrive as values; no store is read here. The command line, the documentation and
 the board ask for pictures.
 """
 
-from tallystick.diagram.drawing import draw
+from tallystick.diagram.drawing import draw, draw_change
 from tallystick.diagram.figures import Life, LifeStep, May, Overlay, Standing, Traffic
 from tallystick.diagram.svg import STYLE
 
-__all__ = ["STYLE", "Life", "LifeStep", "May", "Overlay", "Standing", "Traffic", "draw"]
+__all__ = ["STYLE", "Life", "LifeStep", "May", "Overlay", "Standing", "Traffic", "draw", "draw_change"]

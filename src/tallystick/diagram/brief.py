@@ -119,11 +119,12 @@ def tip_of(node: Node) -> str:
 def gathered(diagram: Diagram) -> tuple[Wire, ...]:
     """The arrows, those alike as one."""
     holds = {node.name: node.holds for node in diagram.nodes}
-    wires = [_wire(arrow, holds) for arrow in diagram.arrows]
-    return tuple(_buses(_pairs(wires)))
+    wires = [wire_of(arrow, holds) for arrow in diagram.arrows]
+    return tuple(buses(_pairs(wires)))
 
 
-def _wire(arrow: Arrow, holds: Mapping[str, Collection[str]]) -> Wire:
+def wire_of(arrow: Arrow, holds: Mapping[str, Collection[str]]) -> Wire:
+    """The wire of one arrow; `holds`: the accounts that carry value in each state."""
     if arrow.declined:
         label: tuple[Text, ...] = (Text(f"{NO} declined", "command"),)
         tip = f"declined: {listed(commands_of(arrow.steps, asks=False), 200)}"
@@ -162,7 +163,7 @@ def _pairs(wires: Sequence[Wire]) -> list[Wire]:
     return found
 
 
-def _buses(wires: Sequence[Wire]) -> list[Wire]:
+def buses(wires: Sequence[Wire]) -> list[Wire]:
     """Wires to the same state with the same commands become one."""
     joined: dict[object, list[Wire]] = {}
     for wire in wires:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from tallystick.definition.machine import Machine
 from tallystick.diagram.brief import brief
+from tallystick.diagram.change import changed
 from tallystick.diagram.chart import chart, next_steps
 from tallystick.diagram.dot import to_dot
 from tallystick.diagram.figures import Life, Overlay
+from tallystick.diagram.layout import HIGH, fits
 from tallystick.diagram.life import with_life
 from tallystick.diagram.mermaid import to_mermaid
-from tallystick.diagram.model import diagram_of
+from tallystick.diagram.model import Diagram, diagram_of
+from tallystick.diagram.neighbourhood import MOST, neighbourhood
 from tallystick.diagram.overlay import counted_way, with_overlay
 from tallystick.diagram.png import to_png
 from tallystick.diagram.sequence import sequence
@@ -38,7 +41,9 @@ def draw(
     Args:
         machine: what is drawn, as `tallystick.definition.reader.load()` gives it.
         format: svg, png, mermaid, dot or markdown. PNG is bytes; the others are text.
-        level: `brief` (states, commands and money) or `table` (all of it, in Markdown).
+        level: `brief` (states, commands and money), `neighbourhood` (of one state: guards, calls and moves) or `table`
+            (all of it, in Markdown).
+        state: whose neighbourhood.
         overlay: how many and how much, from a store; `tallystick.reports.overlay` counts it.
         life: what became of one entity, from a store; `tallystick.reports.life` reads it.
         styled: False leaves `<style>` out of an SVG; the page that shows it then carries `tallystick.diagram.STYLE`.
@@ -50,21 +55,59 @@ def draw(
     for what, given, known in (("format", format, FORMATS), ("level", level, LEVELS)):
         if given not in known:
             raise Invalid(f"there is no picture of {what} {given!r}.{nearest(given, list(known))}")
-    if level == "neighbourhood" or state is not None:
-        raise Invalid("only the brief picture is drawn")
-    if overlay is not None and life is not None:
-        raise Invalid("a picture has the figures of all entities or the life of one, and not both")
+    _check(machine, level, state, overlay, life)
     diagram = diagram_of(machine)
     if level == "table":
         if format != "markdown":
             raise Invalid(f"a table is written as markdown, and not as {format}")
         return to_table(diagram)
+    if state is not None:
+        return written(_around(diagram, state), format, styled=styled)
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
     sketch = brief(diagram)
     if life is not None:
         return _lived(with_life(sketch, life), life, format, styled=styled)
     return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
+
+
+def draw_change(
+    old: Machine, new: Machine, *, format: str = "svg", overlay: Overlay | None = None, styled: bool = True
+) -> str | bytes:
+    """Draw what a new version of a machine changes: what is added, removed and changed.
+
+    `overlay`: of the entities that stand in the old version; then the picture says how many are concerned.
+
+    Raises:
+        Invalid: there is no such format; they are two machines and not two versions of one; or PNG is asked for, and
+            `tallystick[pictures]` is not installed.
+    """
+    if format not in FORMATS:
+        raise Invalid(f"there is no picture of format {format!r}.{nearest(format, list(FORMATS))}")
+    if old.name != new.name:
+        raise Invalid(f"{old.name} and {new.name} are two machines; a change is drawn of two versions of one")
+    return written(changed(old, new, overlay), format, styled=styled)
+
+
+def _check(machine: Machine, level: str, state: str | None, overlay: Overlay | None, life: Life | None) -> None:
+    """What does not go together is refused."""
+    if (level == "neighbourhood") != (state is not None):
+        raise Invalid("a neighbourhood is that of a state: give level='neighbourhood' and state= together")
+    if state is not None and state not in machine.states:
+        raise Invalid(f"{machine.name} has no state {state!r}.{nearest(state, list(machine.states))}")
+    if overlay is not None and life is not None:
+        raise Invalid("a picture has the figures of all entities or the life of one, and not both")
+    if level != "brief" and (overlay is not None or life is not None):
+        raise Invalid(f"figures of a store stand in the brief picture, and not in a {level}")
+
+
+def _around(diagram: Diagram, state: str) -> Sketch:
+    """The neighbourhood of a state, with as many lines a card as fit the budget."""
+    for most in range(MOST, 1, -1):
+        sketch = neighbourhood(diagram, state, most)
+        if fits(sketch, high=HIGH - 90):
+            break
+    return sketch
 
 
 def _lived(sketch: Sketch, life: Life, format: str, *, styled: bool) -> str | bytes:

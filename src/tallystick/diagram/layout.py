@@ -22,7 +22,16 @@ LINE = 18  # pixels from one line of a box to the next
 PAD = 8  # pixels around the text of a box
 WIDE, HIGH = 1100, 500  # the budget, in pixels
 BOLD = ("name", "command", "title", "count")  # kinds of text
-_GAPS = ((4, 4), (5, 6), (6, 8), (4, 5), (8, 6), (8, 8), (12, 12))  # grid units between columns and between rows
+_GAPS = (
+    (4, 4),
+    (5, 6),
+    (6, 8),
+    (4, 5),
+    (8, 6),
+    (8, 8),
+    (4, 2),
+    (12, 12),
+)  # grid units between columns and between rows
 _ENOUGH = 3  # of these are tried in any case; the picture with the straightest wires is taken
 _NAME = 11  # characters; a longer name stands in two lines
 
@@ -41,12 +50,21 @@ class Placed:
     price: float  # how long and crooked its wires are
 
 
+def fits(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> bool:
+    """Whether a sketch can be placed within so many pixels, with every wire and label."""
+    placed = place(sketch, wide, high)
+    lost = [wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
+            for at, wire in enumerate(placed.wires)]  # fmt: skip
+    return not any(lost) and placed.width * UNIT <= wide and placed.height * UNIT <= high
+
+
 def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     """Find places for everything, within so many pixels if that can be done."""
     lines = {box.name: _lines(box) for box in sketch.boxes}
     columns = _columns(sketch)
     rows = _rows(sketch, columns)
     best: tuple[float, Placed] | None = None
+    fit = False
     for index, (across, down) in enumerate(_GAPS):
         placed = _try(sketch, lines, columns, rows, across, down)
         lost = sum(wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
@@ -55,7 +73,8 @@ def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
         price = 10_000 * lost + 10 * over + placed.price
         if best is None or price < best[0]:
             best = (price, placed)
-        if best[0] < 10_000 and index + 1 >= _ENOUGH:
+        fit = fit or (not lost and not over)
+        if fit and index + 1 >= _ENOUGH:
             break
     assert best is not None
     return best[1]
@@ -72,11 +91,12 @@ def _try(
         lefts[column] = x
         x += max((sizes[name][0] for name in columns if columns[name] == column), default=0) + gaps.get(column, across)
     headed = {box.name for box in sketch.boxes if box.group}
+    cards = {box.name for box in sketch.boxes if box.tone == "card"}
     first = [name for name in rows if rows[name] == 0]
     spine = 2 + 2 * any(name in headed for name in first)  # the top of the first row
     under: dict[int, int] = {}  # column → where its next box below the first row may begin
     for name in first:
-        under[columns[name]] = spine + sizes[name][1] + down
+        under[columns[name]] = spine + sizes[name][1] + (1 if name in cards else down)
     widest = {column: max(sizes[name][0] for name in columns if columns[name] == column) for column in lefts
               if any(columns[name] == column for name in columns)}  # fmt: skip
     boxes = {}
@@ -86,7 +106,7 @@ def _try(
         top = spine
         if rows[box.name]:
             top = under.get(column, spine + 4 + down) + 2 * (box.name in headed)
-            under[column] = top + high + down - 1
+            under[column] = top + high + (1 if box.name in cards else down - 1)
         boxes[box.name] = Rect(lefts[column] + (widest[column] - wide) // 2, top, wide, high)
     right = max(box.right for box in boxes.values()) + 1
     board = Board(right, max(box.bottom for box in boxes.values()) + 4, boxes, spine=spine + 2)
@@ -133,7 +153,7 @@ def _turn(wire: Wire, boxes: Mapping[str, Rect], columns: Mapping[str, int]) -> 
 def _lines(box: Box) -> tuple[Text, ...]:
     name, *rest = box.lines
     words = name.text.split()
-    if len(name.text) <= _NAME or len(words) == 1:
+    if len(name.text) <= _NAME or len(words) == 1 or name.kind != "name":
         return box.lines
     cut = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(" ".join(words[at:]))))
     return (Text(" ".join(words[:cut]), "name"), Text(" ".join(words[cut:]), "name"), *rest)
@@ -162,6 +182,9 @@ def label_size(label: Sequence[Text]) -> tuple[int, int]:
 
 
 def _columns(sketch: Sketch) -> dict[str, int]:
+    given = {box.name: box.column for box in sketch.boxes if box.column is not None}
+    if len(given) == len(sketch.boxes):
+        return given
     order = [*sketch.usual, *(box.name for box in sketch.boxes if box.name not in sketch.usual)]
     ends = {box.name for box in sketch.boxes if box.final}
     leads: dict[str, list[str]] = {name: [] for name in order}

@@ -90,7 +90,7 @@ def _node(box: Box, id: str) -> str:
     name = " ".join(line.text for line in box.lines if line.kind == "name")
     rest = [_said(line) for line in box.lines if line.kind != "name"]
     label = "<br/>".join([f"<b>{_escaped(name)}</b>", *rest])
-    shape = f'[["{label}"]]' if box.final else f'("{label}")'
+    shape = f'["{label}"]' if box.tone == "card" else f'[["{label}"]]' if box.final else f'("{label}")'
     tones = box.tone if box.tone in _CLASSES else "lost" if box.lost else "usual" if box.usual else "state"
     return f"{id}{shape}:::{tones}"
 

@@ -39,6 +39,7 @@ class Box:
     tip: str = ""
     tone: str = ""  # faint, here, doubt, added, removed, changed
     lost: bool = False  # where a declined call leads
+    column: int | None = None  # where it stands, if the layout has no choice
 
 
 @attrs.frozen

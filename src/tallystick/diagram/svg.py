@@ -46,6 +46,7 @@ _RULES = """\
 .ts .ts-group {{ fill: {group}; stroke: none }}
 .ts .ts-box {{ fill: {box}; stroke: {line}; stroke-width: 1.3 }}
 .ts .ts-inner {{ fill: none; stroke: {line}; stroke-width: 1.3 }}
+.ts rect.ts-card {{ stroke-width: 0.8 }}
 .ts .ts-end {{ fill: {end} }}
 .ts .ts-usualbox {{ fill: {usualbox} }}
 .ts rect.ts-usual {{ stroke: {usual}; stroke-width: 2.4 }}
@@ -167,7 +168,8 @@ def _box(box: Box, at: Rect, lines: Sequence[Text], spine: int) -> str:
     looks += ["ts-usual ts-usualbox"] if box.usual else []
     looks += ["ts-lost"] if box.lost else []
     looks += [f"ts-{box.tone}"] if box.tone else []
-    parts = [f'<rect class="{" ".join(looks)}" x="{x}" y="{y}" width="{wide}" height="{high}" rx="8"/>']
+    round = 0 if box.tone == "card" else 8
+    parts = [f'<rect class="{" ".join(looks)}" x="{x}" y="{y}" width="{wide}" height="{high}" rx="{round}"/>']
     if box.final:
         inner = " ".join(["ts-inner", *(look for look in looks if look in ("ts-lost", "ts-usual ts-usualbox"))])
         inner = inner.replace(" ts-usualbox", "")
@@ -193,6 +195,8 @@ def _line(line: Text, middle: float, y: float, left: float, *, again: bool) -> s
     """A line in a box: names and money in the middle, what stays at the left. `again`: it continues the one before."""
     if line.kind == "stays":
         return text_at(line.text, left, y, line.kind)
+    if line.kind == "note":
+        return text_at(line.text, left, y, "quiet")
     if line.kind in ("flow", "more"):
         return text_at(line.text, left + 14, y, line.kind)
     wide = line_width(line)

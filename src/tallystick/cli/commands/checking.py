@@ -16,7 +16,7 @@ import attrs
 import click
 
 from tallystick.cli.options import json_option
-from tallystick.cli.printing import print_answer
+from tallystick.cli.printing import print_answer, print_picture
 from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
@@ -147,18 +147,24 @@ def _finding_line(finding: Finding) -> Text:
 @click.command()
 @click.argument("old", type=click.Path(exists=True, dir_okay=False))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False))
+@click.option("--format", "form", metavar="FORMAT", help="Draw it: svg, png, mermaid, dot or markdown.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write the picture to this file.")
 @json_option
-def diff(old: str, new: str, json_out: bool) -> None:
-    """Say what a new version of a page changes, and for whom.
+def diff(old: str, new: str, form: str | None, output: str | None, json_out: bool) -> None:
+    """Say what a new version of a page changes, and for whom; or draw it.
 
     It changes wording only, adds something, or behaves otherwise. OLD and NEW are files. The answer also says what the
     change means for entities that were made with the old version.
     """
     from tallystick.check.difference import difference
     from tallystick.definition import reader
+    from tallystick.diagram import draw_change
 
     known = reader.load()
     before, after = (_only(reader.replaced(known, file), file) for file in (old, new))
+    if form is not None:
+        print_picture(draw_change(before, after, format=form), output)
+        return
     found = difference(before, after)
     print_answer(json_out, attrs.asdict(found), lambda: _difference_lines(found), wrap=False)
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tallystick.cli.options import json_option, machines_option
-from tallystick.cli.printing import print_answer, print_json, write
-from tallystick.errors import Invalid
+from tallystick.cli.printing import print_answer, print_json, print_picture
 
 
 @click.command()
@@ -41,10 +38,13 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
     help="svg, png, mermaid, dot or markdown.",
 )
 @click.option("--level", default="brief", show_default=True, help="brief, or table (in Markdown): all of it.")
+@click.option("--state", metavar="STATE", help="Only what is around this state, with guards, calls and moves.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write it to this file.")
 @machines_option
 @json_option
-def diagram(name: str, form: str, level: str, output: str | None, folders: tuple[str, ...], json_out: bool) -> None:
+def diagram(
+    name: str, form: str, level: str, state: str | None, output: str | None, folders: tuple[str, ...], json_out: bool
+) -> None:  # fmt: skip
     """Draw a machine."""
     from tallystick.cli import as_json, parameters
     from tallystick.definition import reader
@@ -52,15 +52,12 @@ def diagram(name: str, form: str, level: str, output: str | None, folders: tuple
     from tallystick.diagram.model import diagram_of
 
     machine = parameters.machine_named(reader.load(*folders), name)
-    picture = draw(machine, format="markdown" if level == "table" else form, level=level)
-    if output is not None:
-        Path(output).write_bytes(picture if isinstance(picture, bytes) else picture.encode())
-    elif isinstance(picture, bytes):
-        raise Invalid("a PNG is no text for a terminal; write it to a file with --output")
-    elif json_out:
+    level = "neighbourhood" if state is not None and level == "brief" else level
+    picture = draw(machine, format="markdown" if level == "table" else form, level=level, state=state)
+    if json_out and isinstance(picture, str):
         print_json({"format": form, "text": picture, **as_json.machine(diagram_of(machine))})
     else:
-        write(picture)
+        print_picture(picture, output)
 
 
 @click.command()
