@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import attrs
 
@@ -58,6 +59,7 @@ def fits(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> bool:
     return not any(lost) and placed.width * UNIT <= wide and placed.height * UNIT <= high
 
 
+@lru_cache(maxsize=256)
 def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     """Find places for everything, within so many pixels if that can be done."""
     lines = {box.name: _lines(box) for box in sketch.boxes}
