@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_one_that_does_not_fit_is_wrong_and_one_that_is_none_is_said(store: str)
     done = run("--store", store, "--since", "yesterday")
     assert done.exit_code == 1
     assert "'yesterday' is no checkpoint" in done.stderr
+
+
+def test_a_new_checkpoint_says_who_and_why(store: str) -> None:
+    run("--store", store)
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE shared SET value = 'damaged' WHERE name = 'checkpoint'")
+    connection.close()
+    assert run("--store", store).exit_code == 1
+    done = run("--store", store, "--new-checkpoint", "--by", "ann")
+    assert done.exit_code == 2
+    assert "--new-checkpoint changes the books: say who (--by) and why (--reason)" in " ".join(done.stderr.split())
+    done = run("--store", store, "--new-checkpoint", "--by", "ann", "--reason", "a typing error", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["replaced"][0]["reason"]) == (0, "a typing error")
+    assert "ann put a new one there on" in " ".join(run("--store", store).stdout.split())
 
 
 def test_the_bar_is_drawn_on_a_terminal_and_nowhere_else(store: str) -> None:

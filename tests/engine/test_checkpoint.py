@@ -17,8 +17,8 @@ import pytest
 
 import tallystick
 from postgres_books import postgres_url
-from tallystick.engine.verify import Checkpoint, keep, verify
-from tallystick.engine.verify.checkpoint import NAME
+from tallystick.engine.verify import Checkpoint, keep, replace, verify
+from tallystick.engine.verify.checkpoint import NAME, REPLACED
 from tallystick.errors import Invalid, StoreError
 
 
@@ -255,3 +255,71 @@ def test_a_journal_that_has_no_order_any_more_is_said(monkeypatch: pytest.Monkey
         assert {each.code for each in report.findings} == {"order"}
         assert "findings" in report.removals
         assert "another server" in str(report.findings[0])
+
+
+# A new one, by hand
+
+
+def replace_it(owner: Owner, reason: str = "half of a backup") -> None:
+    replace(owner.books.engine.store, owner.books.verify(), by="ann", reason=reason, at="2026-03-01T12:00:00.000000Z")
+
+
+def test_a_checkpoint_whose_entries_are_gone_is_replaced_by_somebody_for_a_reason(owner: Owner) -> None:
+    before = card(owner.books)
+    owner.books.reload("c1", "7.00", key="reload")
+    old = owner.books.verify().checkpoint
+    owner.forget_last(before)
+    assert owner.codes() == {"removed"}
+    replace_it(owner)
+    report = owner.books.verify()
+    assert report.clean
+    assert "ann put a new one there on 2026-03-01: half of a backup" in report.removals
+    (kept,) = report.replaced
+    assert (kept.by, kept.was) == ("ann", str(old))
+    assert "at least 1 entry" in kept.findings[0]
+    assert owner.codes(since=old) == {"removed"}, "one that was kept elsewhere still shows it"
+
+
+def test_one_that_was_damaged_is_replaced_and_both_times_are_kept(owner: Owner) -> None:
+    for reason in ("a typing error", "and another"):
+        owner.books.verify()
+        owner.execute(f"UPDATE shared SET value = 'x' || value WHERE name = '{NAME}'")
+        assert owner.codes() == {"checkpoint"}
+        replace_it(owner, reason)
+    assert [each.reason for each in owner.books.verify().replaced] == ["a typing error", "and another"]
+    owner.books.reload("c1", "1.00", key="more")
+    assert owner.books.verify().clean
+
+
+def test_a_new_one_covers_nothing_else(owner: Owner) -> None:
+    owner.books.verify()
+    owner.execute(
+        f"UPDATE shared SET value = 'x' || value WHERE name = '{NAME}'", "UPDATE gift_card SET available = 999999"
+    )
+    with pytest.raises(Invalid, match="a new checkpoint would cover what else is wrong: balance"):
+        replace_it(owner)
+    assert {"balance", "checkpoint"} <= owner.codes()
+
+
+def test_books_that_fit_theirs_get_no_other(owner: Owner) -> None:
+    with pytest.raises(Invalid, match="there is nothing to replace"):
+        replace_it(owner)
+
+
+def test_a_new_one_does_not_replace_one_that_came_meanwhile(owner: Owner) -> None:
+    owner.books.verify()
+    owner.execute(f"UPDATE shared SET value = 'x' || value WHERE name = '{NAME}'")
+    seen = owner.books.verify()
+    replace_it(owner, "the first")
+    with pytest.raises(Invalid, match="another verify has put a checkpoint there meanwhile"):
+        replace(owner.books.engine.store, seen, by="bob", reason="the second", at="2026-03-01T12:00:00.000000Z")
+    assert [each.reason for each in owner.books.verify().replaced] == ["the first"]
+
+
+def test_a_record_of_who_replaced_it_that_was_changed_is_found(owner: Owner) -> None:
+    owner.books.verify()
+    owner.execute(f"UPDATE shared SET value = 'x' || value WHERE name = '{NAME}'")
+    replace_it(owner)
+    owner.execute(f"UPDATE shared SET value = 'x' || value WHERE name = '{REPLACED}'")
+    (finding,) = owner.books.verify().findings
+    assert "who replaced a checkpoint cannot be read" in finding.what

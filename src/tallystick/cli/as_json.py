@@ -224,6 +224,7 @@ def verify_report(of: VerifyReport) -> Plain:
         **named(of, "entities", "entries", "calls", "sealed", "removals"),
         "checkpoint": str(of.checkpoint) if of.checkpoint is not None else None,
         "compared": [str(each) for each in of.compared],
+        "replaced": [attrs.asdict(each) for each in of.replaced],
         "money": {
             machine: {code: money.to_text(minor, code) for code, minor in inside.items()}
             for machine, inside in of.money.items()

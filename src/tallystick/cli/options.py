@@ -160,14 +160,15 @@ def stdin_line(what: str) -> str:
 
 def by_and_reason(flag: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options --by and --reason, which a command needs as soon as its `flag` makes it change the books."""
+    option = flag.replace("_", "-")
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--by", help=f"Who decides; needed with --{flag}.")
-        @click.option("--reason", help=f"Why; needed with --{flag}.")
+        @click.option("--by", help=f"Who decides; needed with --{option}.")
+        @click.option("--reason", help=f"Why; needed with --{option}.")
         @functools.wraps(function)
         def checked(*args: Any, by: str | None, reason: str | None, **options: Any) -> None:
             if options[flag] and not (by and reason):
-                raise click.UsageError(f"--{flag} changes the books: say who (--by) and why (--reason)")
+                raise click.UsageError(f"--{option} changes the books: say who (--by) and why (--reason)")
             function(*args, by=by, reason=reason, **options)
 
         return checked

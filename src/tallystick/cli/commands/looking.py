@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tallystick.cli.options import books_options
+from tallystick.cli.options import books_options, by_and_reason
 from tallystick.cli.printing import print_answer, progress_bar
 
 if TYPE_CHECKING:
@@ -92,22 +92,34 @@ def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> N
 
 @click.command()
 @click.option("--since", metavar="CHECKPOINT", help="As an earlier verify printed it, kept where nobody writes books.")
+@click.option("--new-checkpoint", is_flag=True, help="In place of one that the books do not fit, for a known reason.")
+@by_and_reason("new_checkpoint")
 @books_options
 @click.pass_context
-def verify(ctx: click.Context, since: str | None, books: BooksOptions, json_out: bool) -> None:
+def verify(
+    ctx: click.Context, since: str | None, new_checkpoint: bool, by: str, reason: str, books: BooksOptions,
+    json_out: bool,
+) -> None:  # fmt: skip
     """Replay the journal, and compare the books with it.
 
     Clean books keep a checkpoint, which shows the next time if entries were removed. It is printed too: whoever can
     remove entries can change what stands in the books, so keep it elsewhere and give it with --since. The exit code is
     1 if anything is wrong.
+
+    If all that is wrong is that the books do not fit their checkpoint, and you know why, --new-checkpoint puts a new
+    one there. Who did it and why stays in the books.
     """
     from tallystick.cli import as_json, as_tables
-    from tallystick.engine.verify import keep
+    from tallystick.engine.verify import keep, replace
     from tallystick.engine.verify import verify as verify_books
+    from tallystick.store.rows import stamp
 
     with books.opened() as engine, progress_bar("Replaying") as progress:
         found = verify_books(engine.machines, engine.store, since=since, progress=progress)
         keep(engine.store, found)
+        if new_checkpoint:
+            replace(engine.store, found, by=by, reason=reason, at=stamp(engine.now()))
+            found = verify_books(engine.machines, engine.store, since=since, progress=progress)
     report = as_json.verify_report(found)
     print_answer(json_out, report, lambda: [as_tables.verify_table(report), as_tables.removals_text(report)])
     ctx.exit(0 if report["clean"] else 1)

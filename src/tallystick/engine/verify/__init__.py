@@ -12,8 +12,8 @@ entries that opened and ended them), `queue` (queued commands beside the entries
 The books and the command line call it, and the fuzz kit at the end of every walk. It calls the store and the core.
 """
 
-from tallystick.engine.verify.checkpoint import keep
-from tallystick.engine.verify.report import Checkpoint, Finding, Report
+from tallystick.engine.verify.checkpoint import keep, replace
+from tallystick.engine.verify.report import Checkpoint, Finding, Replaced, Report
 from tallystick.engine.verify.verifier import Progress, verify
 
-__all__ = ["Checkpoint", "Finding", "Progress", "Report", "keep", "verify"]
+__all__ = ["Checkpoint", "Finding", "Progress", "Replaced", "Report", "keep", "replace", "verify"]

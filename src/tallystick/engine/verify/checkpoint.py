@@ -13,15 +13,18 @@ that `verify` prints has to be kept where they cannot write, and given to a late
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 
 import attrs
 
-from tallystick.engine.verify.report import Checkpoint, Finding, Report
+from tallystick.engine.verify.report import Checkpoint, Finding, Replaced, Report
 from tallystick.errors import Invalid, StoreError
-from tallystick.store.protocol import Reading, Store
+from tallystick.store.protocol import Reading, Store, Transaction
 
 NAME = "checkpoint"  # of the shared text that is kept in the books
+REPLACED = "checkpoints replaced"  # another one: who put a new checkpoint there, and why
+ABOUT_IT = ("checkpoint", "removed")  # findings that say no more than that the books do not fit a checkpoint
 PAGE = 1000  # entries in one look
 
 
@@ -105,6 +108,40 @@ def in_books(reading: Reading) -> tuple[Checkpoint | None, list[Finding]]:
     except Invalid:
         why = "it was changed, so it does not show what was removed; what an earlier verify has printed still does"
         return None, [Finding("checkpoint", "the checkpoint in the books", why)]
+
+
+def replaced(reading: Reading) -> tuple[tuple[Replaced, ...], list[Finding]]:
+    """The checkpoints that were replaced by hand, and what is wrong with that record."""
+    try:
+        return Replaced.read(reading.shared(REPLACED)), []
+    except Invalid as error:
+        return (), [Finding("checkpoint", "the checkpoint in the books", str(error))]
+
+
+def replace(store: Store, report: Report, *, by: str, reason: str, at: str) -> None:
+    """Put the checkpoint of these books in place of one that they do not fit, once it is known why they do not.
+
+    Who did it, why, and what the old one had shown stays in the books, and in every later report.
+
+    Raises:
+        Invalid: nothing is wrong with the checkpoint; something else is wrong, which a new one must not cover; another
+            one was put there meanwhile.
+    """
+    other = sorted({each.code for each in report.findings if each.code not in ABOUT_IT})
+    if other or report.checkpoint is None:
+        raise Invalid(f"a new checkpoint would cover what else is wrong: {', '.join(other) or 'there is no entry'}")
+    if report.clean:
+        raise Invalid("these books fit their checkpoint, and have a new one now: there is nothing to replace")
+    found = tuple(str(each) for each in report.findings)
+    record, text = [*report.replaced, Replaced(at, by, reason, report.replaces, found)], str(report.checkpoint)
+
+    def job(transaction: Transaction) -> None:
+        before, kept = transaction.shared(REPLACED), json.dumps([attrs.asdict(each) for each in record])
+        same = Replaced.read(before) == report.replaced
+        if not (same and transaction.swap(REPLACED, before, kept) and transaction.swap(NAME, report.replaces, text)):
+            raise Invalid("another verify has put a checkpoint there meanwhile: verify again")
+
+    store.run(job)
 
 
 def keep(store: Store, report: Report) -> bool:

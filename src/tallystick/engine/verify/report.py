@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -57,6 +58,25 @@ class Checkpoint:
 
 
 @attrs.frozen
+class Replaced:
+    """Somebody has put a new checkpoint into the books in place of one that they did not fit."""
+
+    at: str
+    by: str
+    reason: str
+    was: str | None  # the text that stood there
+    findings: tuple[str, ...]  # what it had shown
+
+    @classmethod
+    def read(cls, text: str | None) -> tuple[Self, ...]:
+        """All there were. Raises Invalid."""
+        try:
+            return tuple(cls(**{**each, "findings": tuple(each["findings"])}) for each in json.loads(text or "[]"))
+        except UNREADABLE:
+            raise Invalid("who replaced a checkpoint cannot be read") from None
+
+
+@attrs.frozen
 class Report:
     """What was looked at, and what was found."""
 
@@ -69,6 +89,7 @@ class Report:
     checkpoint: Checkpoint | None = None  # of the journal as it is now; None: it is empty
     compared: tuple[Checkpoint, ...] = ()  # earlier ones that the journal was compared with
     replaces: str | None = attrs.field(default=None, repr=False)  # the one that stood in the books, as it stood there
+    replaced: tuple[Replaced, ...] = ()  # those that stood there before, and that these books did not fit
 
     @property
     def clean(self) -> bool:
@@ -86,7 +107,8 @@ class Report:
             )
         largest = max(self.compared, key=lambda each: each.entries)
         own = ", by the books' own checkpoint" if {str(each) for each in self.compared} == {self.replaces} else ""
-        return f"all {largest.entries} entries up to that of {largest.at} are there{own}"
+        anew = "".join(f"; {each.by} put a new one there on {each.at[:10]}: {each.reason}" for each in self.replaced)
+        return f"all {largest.entries} entries up to that of {largest.at} are there{own}{anew}"
 
 
 def findings(where: str, wrong: Wrong) -> Iterator[Finding]:

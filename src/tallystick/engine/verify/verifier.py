@@ -72,9 +72,10 @@ class _Verifier:
             self._entity(ref, rows, entity)
         self._progress(self._entries, self._entries)
         in_books, wrong = checkpoint.in_books(self._reading)
+        replaced, unreadable = checkpoint.replaced(self._reading)
         before = [*given, *([in_books] if in_books is not None else [])]
         walked = checkpoint.walked(self._reading, before, gapless=gapless)
-        self._findings += [*wrong, *walked.findings]
+        self._findings += [*wrong, *unreadable, *walked.findings]
         self._findings += calls_against_journal(self._machines, self._reading.all_calls(), self._scratch)
         queued = self._reading.all_queued()
         self._findings += queue_against_journal(queued, self._reading.keyed, self._scratch, fingerprint)
@@ -82,6 +83,7 @@ class _Verifier:
             tuple(self._findings), self._entities, self._entries, self._still_open,
             {name: dict(sums) for name, sums in self._money.items()}, self._sealed,
             checkpoint=walked.checkpoint, compared=tuple(before), replaces=self._reading.shared(checkpoint.NAME),
+            replaced=replaced,
         )  # fmt: skip
 
     def _find(self, code: str, where: Ref | str, what: str) -> None:
