@@ -35,6 +35,7 @@ from fleet_drivers import DRIVERS, Driver
 from tallystick.books.books import Books
 from tallystick.engine.engine import utc_now
 from tallystick.money import to_text
+from tallystick.store.rows import CallRow
 from tallystick.testing.faults.child_process import KILLED, start_child, wait_for_child
 
 FAULTS = (
@@ -46,7 +47,7 @@ SEED = 7
 CLUTCH = {
     "CLUTCH_ALLOW_PLAIN_HTTP": "yes", "CLUTCH_CARD_SETS": '{"gift": "GIFT"}', "CLUTCH_KEEPS_REMAINDER": "yes",
     "CLUTCH_REPEAT_WITHIN": "86400",  # it does a request once, by its id: one that was sent twice needs no person
-    "CLUTCH_RATE": "100000", "CLUTCH_BURST": "100000", "CLUTCH_SHARE_LIMITS": "no", "CLUTCH_QUIET_PERIOD": "2", "CLUTCH_LONGEST_WAIT": "0.6", "CLUTCH_POOL_TIMEOUT": "0.6", "CLUTCH_CONNECT_TIMEOUT": "0.6",
+    "CLUTCH_RATE": "100000", "CLUTCH_BURST": "100000", "CLUTCH_SHARE_LIMITS": "no", "CLUTCH_QUIET_PERIOD": "3.5", "CLUTCH_LONGEST_WAIT": "0.6", "CLUTCH_POOL_TIMEOUT": "0.6", "CLUTCH_CONNECT_TIMEOUT": "0.6",
     "CLUTCH_BREAKER_FAILURES": "1000000", "CLUTCH_READ_PAUSE": "0.05",
 }  # fmt: skip
 
@@ -168,7 +169,8 @@ def _run(books: Books, found: Figures, driver: Driver, workers: int, longest: fl
     finally:
         for each in running:
             os.kill(each, signal.SIGTERM)
-        found.faults += [f"a worker {ended}" for each in running if (ended := wait_for_child(each))]
+        ends = [wait_for_child(each) for each in running]  # by a signal: it had not begun
+        found.faults += [f"a worker {ended}" for ended in ends if ended not in ("", "ended by signal 15")]
 
 
 def _left(books: Books) -> int:
@@ -210,9 +212,17 @@ def _judge(books: Books, dump: dict[str, Any], audit: list[str], found: Figures,
         if sorted(ours) != [f"ship{card}/{turn:05}" for turn in range(each)]:
             say(f"card {card}: the books have settled {len(ours)}, of which {len(set(ours))} are different")
         if [int(key.rsplit("/", 1)[1]) + 1 for key in ours] != theirs:
-            say(f"card {card}: the books and the sandbox have not the same order")
+            say(f"card {card}: the books and the sandbox have not the same order: {_differing(ours, theirs, calls)}")
         if ours != sorted(ours, key=lambda key: (rows[key].due, key)):
             say(f"card {card}: out of order: {ours}")
+
+
+def _differing(ours: list[str], theirs: list[int], calls: list[CallRow]) -> list[object]:
+    """What the two halves did in another order, and what is known of those calls."""
+    turns = [int(key.rsplit("/", 1)[1]) + 1 for key in ours]
+    keys = [key for key, turn, other in zip(ours, turns, theirs, strict=False) if turn != other]
+    told = [(row.key, row.opened, row.asked, row.closed, row.attempts, row.note) for row in calls if row.key in keys]
+    return [[turn for turn, other in zip(turns, theirs, strict=False) if turn != other], sorted(told)]
 
 
 def main() -> int:
