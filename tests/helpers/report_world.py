@@ -87,12 +87,13 @@ def stood(books: Books, before: str = "~") -> dict[str, Counter[str]]:
 
 def in_doubt_twice(reading: Reading, before: str = "~") -> Counter[str]:
     """What calls had set aside on a second card, beside the one that they ask about."""
+    calls = {each.id: each for each in reading.all_calls()}
     found: Counter[str] = Counter()
-    for call in reading.all_calls():
-        still_open = call.opened < before and (call.closed is None or call.closed >= before)
-        for machine, id, _, _, _, amounts, _ in json.loads(call.steps) if still_open else ():
-            if machine == "gift_card" and call.machine == "gift_card" and id != call.entity:
-                found[call.currency] += sum(amounts)
+    for row in reading.journal("gift_card"):
+        call = calls.get(row.call or "")
+        if row.at < before and call is not None and call.machine == "gift_card" and call.entity != row.entity:
+            for source, target, amount in json.loads(row.postings):
+                found[row.currency] += amount * ((target == "in_doubt") - (source == "in_doubt"))
     return found
 
 

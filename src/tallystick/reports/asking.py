@@ -166,7 +166,7 @@ class Asked:
     def _tied(self, reading: Reading, totals: tuple[Row, ...]) -> None:
         """Raise StoreError if the movements do not add up to what stands in the tables."""
         owed = "SELECT currency, sum(total_minor) FROM v_liability GROUP BY currency"
-        twice = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 AND state = 'open' GROUP BY 1"
+        twice = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 GROUP BY currency"
         found: Counter[str] = Counter()
         for query in (owed, twice):
             found.update({currency: int(minor) for currency, minor in reading.select(query)})

@@ -15,8 +15,8 @@ from tallystick.reports.report import Column, Kind
 from tallystick.store.schema.dictionary import SAYS
 
 DORMANT = 365  # days without the customer after which a card is dormant, where nobody says otherwise
-COUNTS = {"attempts", "unclear", "seq", "counted"}
-TIMES = {"at", "created", "since", "opened", "asked", "closed", "last"}
+COUNTS = {"attempts", "unclear", "seq"}
+TIMES = {"at", "created", "since", "opened", "asked", "last"}
 
 
 @attrs.frozen
@@ -78,10 +78,14 @@ def column(name: str, amounts: tuple[str, ...] = ()) -> Column:
 
 CARDS = Sum("cards", "how many cards", "count(*)", "count")
 ABOUT = "c.machine, c.entity, c.number, c.state, c.kind, c.card_set, c.created, c.currency"
-OPEN_THEN = "opened < {bound} AND (closed IS NULL OR closed >= {bound})"
 TWICE_THEN = (
     "(SELECT machine, entity, sum(amount_minor) AS amount FROM v_set_aside "
-    f"WHERE counted = 0 AND {OPEN_THEN} GROUP BY machine, entity)"
+    "WHERE counted = 0 AND at < {bound} GROUP BY machine, entity)"
+)
+DOUBT_OF = "call, verb, machine, entity, number, kind, card_set, opened, currency"
+DOUBT_THEN = (
+    f"SELECT {DOUBT_OF}, sum(amount_minor) AS in_doubt_minor FROM v_set_aside "
+    f"WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) > 0"
 )
 
 
@@ -154,8 +158,7 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              ("call", "verb", "machine", "entity", "number", "kind", "card_set", "opened", "currency", "in_doubt"),
              ("in_doubt",),
              (Sum("calls", "how many calls have no answer", "count(*)", "count"), amount("in_doubt", SAYS["in_doubt"])),
-             then="SELECT call, verb, machine, entity, number, kind, card_set, opened, currency, "
-                  f"amount_minor AS in_doubt_minor FROM v_set_aside WHERE counted = 1 AND {OPEN_THEN}",
+             then=DOUBT_THEN,
              aged="opened", listed=True, by=("kind", "card_set", "verb"), order="opened, call"),
         Kept("dormant", "Cards that nobody has used for long",
              "SELECT * FROM v_last_customer_activity WHERE last < {dormant}",

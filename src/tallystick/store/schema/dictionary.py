@@ -44,7 +44,7 @@ SAYS: Mapping[str, str] = {
     "uncovered": "not held any more: to be held again or covered elsewhere",
     "redeemed": "earned by shipments",
     "counted": "1: counted as in doubt here; 0: the same money is counted on the card that the call asks about",
-    "closed": "when its end was known",
+    "sent": "1: the call was sent; -1: its end was known",
     "released": "given back of a hold by the same call",
     "payment": "id of the payment",
     "order": "id of the order, where one is known",

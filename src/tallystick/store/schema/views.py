@@ -141,23 +141,24 @@ class _Views(Parts):
         )
 
     def _set_aside(self) -> View:
-        says = "What a call, open or ended, has set aside on a card until its end was known."
+        says = "What a call has set aside on a card (above zero) when it was sent, and let go when its end was known."
         return self.union("v_set_aside", [self._set_aside_of(each, says) for each in self.ledgers])
 
     def _set_aside_of(self, machine: Machine, says: str) -> View:
         dialect = self.dialect
-        of_step, id = dialect.item("s.value", 0), dialect.item("s.value", 1)
-        amount = f"(SELECT sum({dialect.whole(self.plain('a'))}) FROM {dialect.each(dialect.inner('s.value', 5), 'a')})"
+        source, target = dialect.item("l.value", 0), dialect.item("l.value", 1)
+        moved = dialect.whole(dialect.item("l.value", 2))
+        signed = f"CASE WHEN {target} = '{IN_DOUBT}' THEN {moved} WHEN {source} = '{IN_DOUBT}' THEN -{moved} ELSE 0 END"
         columns = {
-            "call": "e.id", "verb": "e.verb", "machine": of_step, "entity": id,
-            **self.card(machine, "number", "kind", "card_set"),
-            "counted": f"CASE WHEN e.machine = {of_step} AND e.entity <> {id} THEN 0 ELSE 1 END",
-            "state": "e.state", "currency": "e.currency", "amount": f"coalesce({amount}, 0)",
-            "opened": "e.opened", "closed": "e.closed",
+            "seq": "e.seq", "at": "e.at", "call": "k.id", "verb": "k.verb", "machine": "e.machine",
+            "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
+            "counted": "CASE WHEN k.machine = e.machine AND k.entity <> e.entity THEN 0 ELSE 1 END",
+            "sent": "CASE e.phase WHEN 'asked' THEN 1 ELSE -1 END", "opened": "k.opened", "currency": "e.currency",
+            "amount": f"coalesce((SELECT sum({signed}) FROM {dialect.each('e.postings', 'l')}), 0)",
         }  # fmt: skip
         rest = (
-            f'FROM call e, {dialect.each("e.steps", "s")}, "{machine.name}" c '
-            f"WHERE {of_step} = '{machine.name}' AND c.id = {id}"
+            f'FROM entry e JOIN call k ON k.id = e.call JOIN "{machine.name}" c ON c.id = e.entity '
+            f"WHERE e.machine = '{machine.name}' AND e.call IS NOT NULL"
         )
         return self.view("v_set_aside", says, columns, ["amount"], rest)
 
