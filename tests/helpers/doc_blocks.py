@@ -16,7 +16,7 @@ Whitespace does not count in what is printed, and `…` stands for anything. A c
     <!-- not run: reason -->        nobody does, and the site shows the reason
     <!-- file: name -->             it is written into a file of that name
 
-A comment `<!-- before: … -->` is Python that prepares what a reader has already (`ROOT` is the repository), and `<!-- slow -->` marks a page.
+A comment `<!-- before: … -->` is Python that prepares what a reader has already (`ROOT` is the repository, `ENVIRONMENT` that of the sessions), and `<!-- slow -->` marks a page.
 CommonMark is parsed by `markdown-it-py`, which is installed with `rich`; tools for code blocks (Sybil, pytest-examples)
 know neither sessions of a command line nor why a block is not run.
 """
@@ -37,6 +37,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import attrs
@@ -122,6 +123,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder, self.names, self.printed = folder, {"__name__": "__main__", "ROOT": ROOT}, ""
         self.environment = {"COLUMNS": "100", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.names["ENVIRONMENT"] = self.environment  # of the sessions
 
     def run(self, block: Block) -> None:
         if block.mark == "prints":
@@ -173,7 +175,7 @@ class Reader:
             return "", 0
         if words[0] == "tallystick" and not set(words) & {"|", ">", ">>", "<", "&&", "&", ";"}:
             with contextlib.chdir(self.folder):
-                done = CliRunner().invoke(main, [os.path.expandvars(word) for word in words[1:]], env=self.environment)
+                done = CliRunner().invoke(main, [Template(word).safe_substitute(self.environment) for word in words[1:]], env=self.environment)
             return done.output, done.exit_code
         shell = subprocess.run(["bash", "-c", line], cwd=self.folder, env=os.environ | self.environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)  # fmt: skip
