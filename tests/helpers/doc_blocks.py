@@ -39,6 +39,7 @@ import tomllib
 from pathlib import Path
 from string import Template
 from typing import Any
+from unittest.mock import patch
 
 import attrs
 from click.testing import CliRunner
@@ -123,6 +124,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder, self.names, self.printed = folder, {"__name__": "__main__", "ROOT": ROOT}, ""
         self.environment = {"COLUMNS": "100", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.running: list[subprocess.Popen[str]] = []  # what a session has left running, with `&`
         self.names["ENVIRONMENT"] = self.environment  # of the sessions
 
     def run(self, block: Block) -> None:
@@ -141,6 +143,9 @@ class Reader:
         for thing in self.names.values():
             if isinstance(thing, BaseBooks):
                 thing.close()
+        for process in self.running:
+            process.terminate()
+            process.communicate(timeout=30)
 
     def _unknown(self, block: Block) -> None:
         raise AssertionError(f"{block}: nobody knows how to run a block of {block.language or 'no language'}")
@@ -150,7 +155,8 @@ class Reader:
         code = compile(text, str(block.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         printed = io.StringIO()
         ended = contextlib.suppress(StopIteration)  # what was prepared ends a loop that would go on for ever
-        with contextlib.redirect_stdout(printed), contextlib.chdir(self.folder), ended:
+        there = patch.dict(os.environ, self.environment)
+        with there, contextlib.redirect_stdout(printed), contextlib.chdir(self.folder), ended:
             done: Any = eval(code, self.names)
             if inspect.iscoroutine(done):
                 asyncio.run(done)
@@ -171,12 +177,21 @@ class Reader:
         words = shlex.split(line, comments=True)
         if words[0] == "export":
             name, _, value = words[1].partition("=")
-            self.environment[name] = value
+            self.environment[name] = Template(value).safe_substitute(self.environment)
             return "", 0
         if words[0] == "tallystick" and not set(words) & {"|", ">", ">>", "<", "&&", "&", ";"}:
             with contextlib.chdir(self.folder):
-                done = CliRunner().invoke(main, [Template(word).safe_substitute(self.environment) for word in words[1:]], env=self.environment)
+                done = CliRunner().invoke(
+                    main, [Template(word).safe_substitute(self.environment) for word in words[1:]], env=self.environment
+                )
             return done.output, done.exit_code
+        if words[-1] == "&":  # it says in a line that it is ready
+            process = subprocess.Popen(
+                [str(Path(sys.executable).with_name(words[0])), *words[1:-1]], cwd=self.folder, stdout=subprocess.PIPE,
+                env=os.environ | self.environment, text=True,
+            )  # fmt: skip
+            self.running.append(process)
+            return process.stdout.readline() if process.stdout else "", 0
         shell = subprocess.run(["bash", "-c", line], cwd=self.folder, env=os.environ | self.environment, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)  # fmt: skip
         return shell.stdout, shell.returncode
