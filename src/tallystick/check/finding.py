@@ -40,6 +40,8 @@ TITLES: Mapping[str, str] = {
     "TS123": "a number that is given and not written down",
     "TS124": "shares that need not add up",
     "TS125": "shares that nobody gets",
+    "TS126": "a call for something else than is booked",
+    "TS127": "a number or a PIN that the provider is not told",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be taken out again",
@@ -55,6 +57,9 @@ TITLES: Mapping[str, str] = {
     "TS212": "a follow-up that is always refused",
     "TS213": "a follow-up that waits for ever",
     "TS214": "an invariant of yours that does not hold",
+    "TS215": "the provider's half is not what is booked",
+    "TS216": "a hold that nothing names any more",
+    "TS217": "an entity that one command would drive twice",
     # Proof
     "TS301": "two answers to one command at once",
     "TS302": "values that nothing answers, however large",

@@ -11,8 +11,10 @@ Each *reply* says what it does with the next call, and what it answers:
     crash_after   as lost_after, and the caller dies while it waits
 
 Replies to the next look-up are `found` (what its books say), `ambiguous` and `silent` (no answer). Without a reply it
-confirms a call, and a look-up finds it. It has true books of its own: `done` lists what was done, whatever it answered.
-So a test can compare them with ours. It has a clock of its own too, which stands still until somebody moves it.
+confirms a call, and a look-up finds it. It has true books of its own: `done` lists what was done, whatever it answered,
+and `halves` says what that leaves of each card. So a test can compare them with ours. It does what it is asked, even
+what no provider would do; that is `odd` in what it has done. It has a clock of its own too, which stands still until
+somebody moves it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import attrs
 
 from tallystick import money
 from tallystick.errors import Invalid, nearest
+from tallystick.provider.half import NOTHING, Change, Half
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
 
 PERFORMED = ("confirmed", "declined", "unavailable", "lost_before", "lost_after", "crash_before", "crash_after")
@@ -87,6 +90,7 @@ class Done:
     reference: str
     number: str | None = None  # of a new card
     times: int = 1  # how often it was done; more than once is a fault of ours
+    change: Change = NOTHING  # what it did to the card's half
 
 
 class ScriptedProvider:
@@ -97,6 +101,7 @@ class ScriptedProvider:
 
     def __init__(self) -> None:
         self.done: dict[str, Done] = {}  # its books: by the id of the call
+        self.halves: dict[str, Half] = {}  # what it knows of each card, by the card's id
         self.script: deque[Reply] = deque()  # its replies to the next calls
         self.look_ups: deque[Reply] = deque()  # its replies to the next look-ups
         self.next_reply: Callable[[Call, bool], Reply | None] = self._from_script  # of a call, or a look-up (True)
@@ -165,6 +170,9 @@ class ScriptedProvider:
             whole = asked if isinstance(asked, int) else None
             done = Done(call.id, call.verb, call.card.id, call.args, whole if amount is None else amount,
                         f"R{count}", number)  # fmt: skip
+            half = self.halves.setdefault(done.card, Half())
+            change = half.perform(done.verb, done.args, done.amount or 0, done.reference)
+            done = attrs.evolve(done, change=change)
         self.done[call.id] = done
         return done
 

@@ -1,8 +1,15 @@
-"""What a machine may ask of a provider: the verbs, and the type of each of their arguments. And what not all can do."""
+"""What a machine may ask of a provider: the verbs, the type of each argument, and what each does at the provider's.
+
+A provider keeps the other half of a card: what is available, and for each hold and each transaction what it still holds
+or can still give back. `EFFECTS` says as data what a confirmed verb does to that half. `half` does it, for the scripted
+provider; `check` asks whether a page books what it asks for; the referee reads the same data by itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import attrs
 
 # The verbs a machine may `ask:` for, with the type of each argument. `?` may be left out.
 # fmt: off
@@ -33,6 +40,51 @@ ACTIVITY: Mapping[str, str] = {
     **dict.fromkeys(("issue", "hold", "redeem", "redeem_hold", "release_hold", "adjust"), "Update Balance"),
     "void": "Void",
     **dict.fromkeys(("activate", "suspend", "reinstate", "update_account"), "Update Account"),
+}
+
+
+@attrs.frozen
+class Effect:
+    """What a confirmed verb does to the provider's half of a card. Amounts are sums of the verb's arguments.
+
+    `{"amount": -1}`: less by the argument `amount`. What is confirmed for less counts as that much.
+    """
+
+    available: Mapping[str, int] = attrs.field(factory=dict)  # what can be spent
+    held: Mapping[str, int] = attrs.field(factory=dict)  # what is promised
+    opens: str = ""  # "hold" or "transaction": its reference names one, which holds or can give back its amount
+    names: str = ""  # the argument that names the one that it uses: a hold, or a transaction
+    whole: str | None = None  # all that is left of the one named goes back: "" always, or if this argument is not 0
+    tells: tuple[str, ...] = ()  # what the outcome tells, and only once
+    told: tuple[str, ...] = ()  # the arguments that it has to be told, if the command has them
+
+    @property
+    def moves(self) -> bool:
+        """Whether it moves value."""
+        return bool(self.available or self.held)
+
+    @property
+    def takes(self) -> Mapping[str, int]:
+        """How much it takes of the one that it names."""
+        return {name: -by for name, by in self.held.items()} if self.held else self.available
+
+
+MORE, LESS = {"amount": 1}, {"amount": -1}
+EFFECTS: Mapping[str, Effect] = {
+    "allocate": Effect(tells=("number", "has_pin")),
+    "activate": Effect(told=("number", "pin")),
+    "issue": Effect(available=MORE),
+    "hold": Effect(available=LESS, held=MORE, opens="hold", told=("pin",)),
+    "redeem": Effect(available=LESS, opens="transaction", told=("pin",)),
+    "redeem_hold": Effect(
+        available={"release": 1}, held={"amount": -1, "release": -1}, names="hold", whole="release", opens="transaction"
+    ),
+    "release_hold": Effect(available=MORE, held=LESS, names="hold", whole=""),
+    "void": Effect(available=MORE, names="transaction", whole=""),
+    "adjust": Effect(available=MORE),
+    "suspend": Effect(),
+    "reinstate": Effect(),
+    "update_account": Effect(),
 }
 
 # Verbs that move no value. If the provider's record does not show such a call, it may be sent again.

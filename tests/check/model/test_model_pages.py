@@ -17,20 +17,21 @@ OF_THE_CORE = {"TS204", "TS205", "TS210"}  # no page can be wrong in these ways
 OF_USERS = {"TS214"}
 
 
-def found(page: str) -> tuple[list[Finding], dict[str, int]]:
-    machines = reader.read({"page.yaml": page})
+def found(*pages: str) -> tuple[list[Finding], dict[str, int]]:
+    machines = reader.read({f"page{index}.yaml": page for index, page in enumerate(pages)})
     return explore(machines, depth=2)
 
 
 @pytest.mark.parametrize("code", [code for code in CODES if code not in OF_THE_CORE | OF_USERS])
 def test_its_wrong_machine_is_found_out_and_its_right_one_is_not(code: str) -> None:
-    wrong, right = re.findall(r"```yaml\n(.*?)```", (DOCS / f"{code}.md").read_text("utf-8"), re.DOTALL)
+    parts = (DOCS / f"{code}.md").read_text("utf-8").split("\n## Right\n")
+    wrong, right = (re.findall(r"```yaml\n(.*?)```", part, re.DOTALL) for part in parts)
 
-    findings, _ = found(wrong)
+    findings, _ = found(*wrong)
     assert code in {each.code for each in findings}
     assert all(each.line > 1 for each in findings)
 
-    findings, figures = found(right)
+    findings, figures = found(*right)
     assert findings == []
     assert figures["states"] > 1
 

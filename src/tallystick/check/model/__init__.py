@@ -4,8 +4,8 @@ Keeps: every step is the core's own, so there is no second semantics; a finding 
 can be run again; what was not looked at is never called wrong.
 
 Read in this order: `worlds` (who lives together) with `inputs` (with which values); `core_cache` (what the core
-answers, remembered) and `search` (every way a world can go) with `multisets` and `rarest_first`. What is asked of the
-states:
+answers, remembered) with `halves` (what the provider knows of each card), and `search` (every way a world can go) with
+`multisets` and `rarest_first`. What is asked of the states:
 
     `invariants`      what was declared holds in every state
     `monitor`         what is wrong with a single step, and notes on all that happens, with `guard_coverage`

@@ -5,10 +5,11 @@ depends only on the entity that gets it and on those that this one can reach. So
 `complete` and `resolve` are kept under the numbers of these entities. There is no second semantics here: what is not
 remembered is computed by the core itself.
 
-A *snapshot* is an entity as it stands: its state, accounts and facts, what is in flight, and the outside accounts that
-invariants ask about. Snapshots are numbered in the order in which they are met. Entities of one machine with the same
-links are interchangeable: they play one *role*, and share its snapshots and answers. The first member of a role stands
-for all of them. A *slot* is a position among the entities that one can reach; it has slot 0 itself.
+A *snapshot* is an entity as it stands: its state, accounts and facts, what is in flight, the outside accounts that
+invariants ask about, and the provider's half of it (`halves`). Snapshots are numbered in the order in which they are
+met. Entities of one machine with the same links are interchangeable: they play one *role*, and share its snapshots and
+answers. The first member of a role stands for all of them. A *slot* is a position among the entities that one can
+reach; it has slot 0 itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.check.model.halves import NO_HALF, Booked, Halves, KeptHalf, OpenCall
 from tallystick.check.model.inputs import link_arguments, own_text
 from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.worlds import Member, World
@@ -46,18 +48,6 @@ class Effect:
     label: Any = None  # the command, the outcome, or the number of the follow-up
 
 
-@attrs.frozen
-class OpenCall:
-    """A call in flight."""
-
-    role: int
-    steps: tuple[InFlight, ...]
-    slots: tuple[int, ...]  # of those for whom something is set aside
-    asked: int | None  # minor units
-    partial: bool
-    origin: int  # the follow-up that opened it, which is tried again if the provider was unavailable; or -1
-
-
 @attrs.define
 class Role:
     """Interchangeable entities: their machine, their snapshots, and what the first of them can reach."""
@@ -69,6 +59,7 @@ class Role:
     slots: Mapping[Ref, int]
     snapshots: list[Entity] = attrs.field(factory=list)
     outside: list[tuple[int, ...]] = attrs.field(factory=list)  # amounts on outside accounts, by snapshot
+    halves: list[KeptHalf] = attrs.field(factory=list)  # the provider's half, by snapshot
     numbers: dict[Any, int] = attrs.field(factory=dict)  # of snapshots
     requests: dict[str, list[Request]] = attrs.field(factory=dict)  # by state
     alone: dict[int, tuple[list[Effect], list[Request]]] = attrs.field(factory=dict)  # by snapshot
@@ -88,6 +79,7 @@ class CoreCache:
         self.follow_ups: list[Request] = []
         self.tracked = [_tracked(role.machine, world) for role in self.roles]  # outside accounts in snapshots, by role
         self._monitor = monitor
+        self._halves = Halves(world.machines, monitor, on=not world.by_hand)
         self._call_numbers: dict[Any, int] = {}
         self._follow_up_numbers: dict[Any, int] = {}
 
@@ -96,19 +88,20 @@ class CoreCache:
     def created(self, role: Role, facts: Mapping[str, object]) -> int:
         """The snapshot of an entity that was just made."""
         entity = create(role.machine, role.member.id, CURRENCY, facts).entities[0]
-        return self.snapshot(role, entity, (0,) * len(self.tracked[role.number]))
+        return self.snapshot(role, entity, (0,) * len(self.tracked[role.number]), NO_HALF)
 
-    def snapshot(self, role: Role, entity: Entity, outside: tuple[int, ...]) -> int:
+    def snapshot(self, role: Role, entity: Entity, outside: tuple[int, ...], half: KeptHalf) -> int:
         """The number of an entity as it stands."""
         mark = (
             entity.state, tuple(entity.accounts.values()), tuple(entity.facts.values()),
-            entity.calls, entity.changing, outside,
+            entity.calls, entity.changing, outside, half,
         )  # fmt: skip
         number = role.numbers.get(mark)
         if number is None:
             number = role.numbers[mark] = len(role.snapshots)
             role.snapshots.append(entity)
             role.outside.append(outside)
+            role.halves.append(half)
         return number
 
     def _entities(self, role: Role, snapshots: Snapshots, slots: Iterable[int]) -> dict[Ref, Entity]:
@@ -195,14 +188,25 @@ class CoreCache:
         plan, aside = set_aside(self.machines, answer, "call")
         amount = answer.asked.args.get("amount")
         partial = any(step.partial for step in aside)
-        call = self._call(role, aside, amount if isinstance(amount, int) else None, partial, origin)
+        told = {name: value for name, value in answer.asked.args.items() if value is not None}
+        of = role.slots[answer.asked.entity.ref], answer.asked.verb, told
+        call = self._call(role, aside, amount if isinstance(amount, int) else None, partial, of, origin)
         return self._effect(role, snapshots, plan, label, "asked", call)
 
     def _effect(
-        self, role: Role, snapshots: Snapshots, plan: Plan, label: Any, how: str, call: int = -1
+        self,
+        role: Role,
+        snapshots: Snapshots,
+        plan: Plan,
+        label: Any,
+        how: str,
+        call: int = -1,
+        *,
+        booked: Booked | None = None,
     ) -> list[Effect]:
-        """A plan in numbers; nothing if it would pass the bounds of the world."""
-        changes = []
+        """A plan in numbers; nothing if it would pass the bounds of the world. `booked`: what a yes has done."""
+        changes: list[tuple[int, int]] = []
+        halves = self._halves.after(plan, self._standing(role, snapshots, plan), booked)
         for entity, entry in zip(plan.entities, plan.entries, strict=True):
             slot = role.slots[entity.ref]
             its, number = self._role_at(role, slot), snapshots[slot]
@@ -213,16 +217,24 @@ class CoreCache:
             if sum(entity.accounts.values()) > self.world.most or any(abs(x) > self.world.most for x in outside):
                 return []
             self._monitor.stepped(its.machine, its.snapshots[number], entity, entry, label)
-            changes.append((slot, self.snapshot(its, entity, tuple(outside))))
+            changes.append((slot, self.snapshot(its, entity, tuple(outside), halves[len(changes)])))
         self._monitor.happened(plan, how)
         then = tuple((role.slots[each.machine, each.id], self.follow_up(each)) for each in plan.then)
         return [Effect(tuple(changes), call, then, label)]
 
+    def _standing(self, role: Role, snapshots: Snapshots, plan: Plan) -> list[tuple[Entity, KeptHalf]]:
+        """Those of a plan, as they stand before it, each with the provider's half of it."""
+        at = ((self._role_at(role, slot), snapshots[slot]) for slot in (role.slots[each.ref] for each in plan.entities))
+        return [(its.snapshots[number], its.halves[number]) for its, number in at]
+
     # Calls
 
-    def _call(self, role: Role, aside: Sequence[InFlight], asked: int | None, partial: bool, origin: int) -> int:
+    def _call(
+        self, role: Role, aside: Sequence[InFlight], asked: int | None, partial: bool,
+        of: tuple[int, str, Mapping[str, object]], origin: int,
+    ) -> int:  # fmt: skip
         mark = (
-            role.number, asked, partial, origin,
+            role.number, asked, partial, origin, of[:2], tuple(of[2].items()),
             tuple((each.machine, each.id, each.transition, each.command, tuple(each.args.items()), each.amounts)
                   for each in aside),
         )  # fmt: skip
@@ -230,14 +242,14 @@ class CoreCache:
         if number is None:
             number = self._call_numbers[mark] = len(self.calls)
             slots = tuple(role.slots[each.machine, each.id] for each in aside)
-            self.calls.append(OpenCall(role.number, tuple(aside), slots, asked, partial, origin))
+            self.calls.append(OpenCall(role.number, tuple(aside), slots, asked, partial, of, origin))
         return number
 
     def adopted_call(self, other: CoreCache, number: int) -> int:
         """The number here of a call of another cache with the same entities."""
         call = other.calls[number]
         origin = self.follow_up(other.follow_ups[call.origin]) if call.origin >= 0 else -1
-        return self._call(self.roles[call.role], call.steps, call.asked, call.partial, origin)
+        return self._call(self.roles[call.role], call.steps, call.asked, call.partial, call.of, origin)
 
     def answered(self, number: int, snapshots: Snapshots) -> list[Effect]:
         """What every answer of the provider to a call does. `snapshots`: in all slots of its role."""
@@ -245,14 +257,21 @@ class CoreCache:
         role = self.roles[call.role]
         around = self._entities(role, snapshots, call.slots)
         effects = []
-        for outcome, how in _outcomes(call.asked, partial=call.partial, text=own_text(role.member.id)):
+        slot, verb, _ = call.of
+        card = self._role_at(role, slot)
+        half = card.halves[snapshots[slot]]
+        text = self._halves.reference(verb, card.member.id, half) or own_text(role.member.id)
+        for outcome, how in _outcomes(call.asked, partial=call.partial, text=text):
             plan = resolve(
                 self.machines, "call", list(call.steps), around, meant(outcome, partial=call.partial), call.asked
             )
             if isinstance(plan, str):
                 self._monitor.unanswerable(call.steps[0], plan, outcome)
                 continue
-            done = self._effect(role, snapshots, plan, outcome, how)
+            booked = None
+            if outcome.result is Result.CONFIRMED:
+                booked = self._halves.booked(call, outcome, plan, half)
+            done = self._effect(role, snapshots, plan, outcome, how, booked=booked)
             if how == "unavailable" and call.origin >= 0:
                 done = [attrs.evolve(effect, then=(*effect.then, (0, call.origin))) for effect in done]
             effects += done

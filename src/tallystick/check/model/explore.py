@@ -22,7 +22,8 @@ import attrs
 
 from tallystick.check.finding import Finding, finding
 from tallystick.check.model.coverage import Gap, gaps
-from tallystick.check.model.invariants import Invariants, UserInvariant
+from tallystick.check.model.halves import naming
+from tallystick.check.model.invariants import NO_NAME, Invariants, UserInvariant
 from tallystick.check.model.liveness import ENDED, STATES_WITH_MORE, Stuck, stuck_states
 from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.search import Search
@@ -106,6 +107,9 @@ class _Exploration:
             story = tell(search, broken.state)
             if broken.machine is None:
                 self._find("TS214", self.machines[world.about], broken.message, ("machine",), story, world)
+            elif broken.name == NO_NAME:
+                machine, place = naming(self.machines, self.machines[world.about])
+                self._find("TS216", machine, broken.message, place, story, world)
             else:
                 self._find("TS201", broken.machine, broken.message, ("invariant", broken.name), story, world)
         for each, number, member in graph.violations:

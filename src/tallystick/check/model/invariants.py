@@ -1,4 +1,7 @@
-"""What has to be true in every state: the invariants of the pages, and those that users bring as functions."""
+"""What has to be true in every state: the invariants of the pages, and those that users bring as functions.
+
+And one that nobody has to write: every hold that is in force at the provider's is named by somebody.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
+from tallystick.check.model.halves import unnamed
 from tallystick.check.model.search import Search
 from tallystick.check.wording import amount
 from tallystick.core.entity import Entity, Ref
@@ -55,12 +59,25 @@ class Invariants:
             name = check.invariant.name
             if not holds and name not in self.broken:
                 self.broken[name] = Broken(check.machine, name, check.wrong(search, state) or "", number)
+        self._look_at_holds(search, state, number)
         for invariant in self._wanted:
             name = getattr(invariant, "__name__", repr(invariant))
             if name not in self.broken:
                 wrong = invariant(entities(search, state))
                 if wrong:
                     self.broken[name] = Broken(None, name, f"{name}: {wrong}", number)
+
+    def _look_at_holds(self, search: Search, state: int, number: int) -> None:
+        at = [(search.role(member), search.snapshot(state, member)) for member in range(len(search.world.members))]
+        halves = [role.halves[snapshot] for role, snapshot in at]
+        if any(halves) and NO_NAME not in self.broken:
+            wrong = unnamed(halves, [role.snapshots[snapshot] for role, snapshot in at])
+            if wrong:
+                whose = next(role.machine for (role, _), half in zip(at, halves, strict=True) if half)
+                self.broken[NO_NAME] = Broken(whose, NO_NAME, f"{wrong}, and nothing names it any more", number)
+
+
+NO_NAME = "no name"
 
 
 @attrs.frozen

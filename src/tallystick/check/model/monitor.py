@@ -21,7 +21,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.provider.protocol import Outcome
 
 # The guard was true, and only the core's last check stops the command: the page lets through what it should not.
-LAST_CHECK = {Code.AMBIGUOUS: "TS206", Code.OVERDRAWN: "TS207", Code.NOT_EMPTY: "TS207"}
+LAST_CHECK = {Code.AMBIGUOUS: "TS206", Code.OVERDRAWN: "TS207", Code.NOT_EMPTY: "TS207", Code.TWICE: "TS217"}
 
 
 @attrs.frozen
@@ -92,6 +92,11 @@ class Monitor:
         message = f"the call of {step.transition} cannot be ended with {outcome.result}: {why}"
         mark = (step.machine, step.transition, outcome.result.value)
         self._violated("TS204", mark, message, ("transition", step.transition), (step, outcome))
+
+    def parted(self, step: InFlight, why: str, outcome: Outcome) -> None:
+        """The provider has done something else than the page believes."""
+        mark = (step.machine, step.transition, outcome.result.value)
+        self._violated("TS215", mark, why, ("transition", step.transition), (step, outcome))
 
     def stepped(self, machine: Machine, before: Entity, after: Entity, entry: Entry, step: Any) -> None:
         """Add up again what the core has done. If that is wrong, the core is at fault, not the page."""

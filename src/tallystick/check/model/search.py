@@ -320,7 +320,8 @@ class Search:
         cache, after = self.cache, 0
         for member, shift in enumerate(self.shifts):
             role, snapshot = other.role(member), other.snapshot(state, member)
-            after += cache.snapshot(self.role(member), role.snapshots[snapshot], role.outside[snapshot]) << shift
+            after += cache.snapshot(self.role(member), role.snapshots[snapshot], role.outside[snapshot],
+                                    role.halves[snapshot]) << shift  # fmt: skip
         calls = queue = 0
         for call in other.calls.items[state >> CALLS & MASK]:
             number, member = divmod(call, self._count)

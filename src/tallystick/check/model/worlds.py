@@ -7,6 +7,7 @@ world with everything there are several small ones, made from the declarations a
     payment ×2          two payments, alike, on the same card: what one does must not harm the other
     payment, gift_card  with one more of what its commands may name (`refund_to` another card)
     payment.card = fulfilment.card  two machines that link to the same card
+    replacement.old = replacement.new  two links of one machine name the same card
     gift_card by hand   the commands that only other machines may give are given directly, so that every guard is
                         tried with every value, not only with what other machines send today
 
@@ -107,7 +108,18 @@ def _worlds_about(machines: Machines, machine: Machine, most: int) -> Iterator[W
         two = _Company(machines, each)
         two.add(machine.name, two.add(machine.name))
         yield attrs.evolve(two.world(f"{machine.name} ×2", each), share=4)  # value may be stuck at its very end
+    yield from _joined(machines, machine, fewer)
     yield from _pairs(machines, machine, fewer)
+
+
+def _joined(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
+    """One entity is what two links of a machine name."""
+    free = {fact: target for fact, target in machine.links.items() if not machine.facts[fact].later}
+    for (one, target), (other, to) in combinations(free.items(), 2):
+        if target == to and not machines[to].reads_parts:
+            company = _Company(machines, most)
+            company.add(machine.name, joined=(one, other))
+            yield company.world(f"{machine.name}.{one} = {machine.name}.{other}", most)
 
 
 def _pairs(machines: Machines, machine: Machine, most: int) -> Iterator[World]:
@@ -143,19 +155,23 @@ class _Company:
         self.members: list[Member] = []
 
     def add(
-        self, name: str, linked: Mapping[str, str] | None = None, host: str = "", above: tuple[str, ...] = ()
-    ) -> dict[str, str]:
+        self, name: str, linked: Mapping[str, str] | None = None, host: str = "", above: tuple[str, ...] = (),
+        joined: tuple[str, ...] = (),
+    ) -> dict[str, str]:  # fmt: skip
         """Add one more of machine `name`, to which `host` links if it is given; returns fact → id of what it links to.
 
         `above`: the chain of machines that need it. A machine that links to its own kind is there twice, and no more.
+        `joined`: links that name one entity.
         """
         machine, links = self._machines[name], dict(linked or {})
         for fact, target in machine.links.items():
             if self._machines[target].reads_parts:
                 continue  # it links to its parts in turn, and is not searched
             if fact not in links and not machine.facts[fact].later and (*above, name).count(target) < 2:
-                self.add(target, host=name, above=(*above, name))
-                links[fact] = self.members[-1].id
+                known = next((links[each] for each in joined if fact in joined and each in links), None)
+                if known is None:
+                    self.add(target, host=name, above=(*above, name))
+                links[fact] = known or self.members[-1].id
         number = 1 + sum(member.machine == name for member in self.members)
         alike = [each for each in self._machines if each[0] == name[0]]
         id = f"{name[0] if len(alike) == 1 else name}{number}"

@@ -12,6 +12,7 @@ command with them), `reachable` (which of that can occur), `witnesses` (one case
     `accounts`      value can leave them again, by the commands that should move it
     `unused`        facts, commands and arguments that nothing uses
     `call_results`  what a call results in, and a number that is given, is written down and handed on
+    `provider_half` what is asked of the provider is what is booked, and it is told what it has to be told
     `follow_ups`    what is queued is taken and comes to an end
     `shares`        what parts are given together is what was asked
 

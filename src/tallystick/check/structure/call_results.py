@@ -17,6 +17,7 @@ from tallystick.check.structure.reachable import Reachability
 from tallystick.check.wording import joined
 from tallystick.definition.declared import Transition
 from tallystick.definition.machine import Machine, Machines
+from tallystick.provider.verbs import EFFECTS
 
 
 def check_call_results(reachable: Reachability) -> Iterator[Finding]:
@@ -39,7 +40,8 @@ def _forgotten_numbers(reachable: Reachability) -> Iterator[Finding]:
     """Numbers that are drawn, and that neither the transition that asks for one nor one that drives it writes down."""
     machine = reachable.machine
     for name, transition in machine.transitions.items():
-        if transition.ask is None or transition.ask.verb != "allocate" or _writes_number(transition):
+        tells = EFFECTS[transition.ask.verb].tells if transition.ask is not None else ()
+        if "number" not in tells or _writes_number(transition):
             continue
         machines, commands = reachable.trials.machines, transition.commands
         driving = [each for command in commands for each in drivers(machines, machine.name, command)]

@@ -10,6 +10,7 @@ from tallystick.check.structure.call_results import check_call_results
 from tallystick.check.structure.follow_ups import check_follow_ups
 from tallystick.check.structure.guards import check_guards
 from tallystick.check.structure.moves import check_moves
+from tallystick.check.structure.provider_half import check_provider_half
 from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.shares import check_shares
 from tallystick.check.structure.states import check_states
@@ -34,5 +35,6 @@ def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     reachable = Reachability(Trials(machines, machine))
     for check in (check_states, check_guards, check_moves, check_accounts, check_unused, check_call_results):
         yield from check(reachable)
+    yield from check_provider_half(reachable)
     yield from check_follow_ups(reachable)
     yield from check_shares(reachable)

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import pytest
 
+from tallystick.provider import EFFECTS
 from tallystick.provider.protocol import Ambiguous, Call, CardFacts, NotSeen, Outcome, Provider, Result
 
 PIN = "83417"
@@ -133,6 +134,32 @@ class Balances:
     def test_a_card_that_nobody_knows_is_declined(self, played: Played) -> None:
         stranger = attrs.evolve(played.card(100), id="nobody", number="6006000000009999")
         assert played.perform("redeem", stranger, amount=1).result is Result.DECLINED
+
+    @pytest.mark.parametrize("release", [0, 1000])
+    @pytest.mark.parametrize("verb", ["issue", "hold", "redeem", "redeem_hold", "release_hold", "adjust"])
+    def test_a_verb_changes_what_is_available_as_it_declares(self, played: Played, verb: str, release: int) -> None:
+        card = played.card(5000)
+        args: dict[str, Any] = {"amount": 3000}
+        if EFFECTS[verb].names:
+            args |= {"hold": played.perform("hold", card, amount=3000).reference, "held": 3000}
+        if verb == "redeem_hold":
+            args |= {"amount": 3000 - release, "release": release}
+        assert played.perform(verb, card, **args).result is Result.CONFIRMED
+        before = 2000 if EFFECTS[verb].names else 5000
+        left = before + sum(by * args.get(name, 0) for name, by in EFFECTS[verb].available.items())
+        assert played.perform("redeem", card, amount=left + 1, allow_partial=False).result is Result.DECLINED
+        assert played.perform("redeem", card, amount=left, allow_partial=False).result is Result.CONFIRMED
+
+    @pytest.mark.parametrize("verb", ["redeem_hold", "release_hold"])
+    def test_a_hold_that_was_used_up_is_none_any_more(self, played: Played, verb: str) -> None:
+        card = played.card(5000)
+        args: dict[str, Any] = {"amount": 3000, "hold": played.perform("hold", card, amount=3000).reference}
+        args |= {"release": 0, "held": 3000} if verb == "redeem_hold" else {}
+        assert played.perform(verb, card, **args).result is Result.CONFIRMED
+        for again in ("redeem_hold", "release_hold"):
+            more = {"release": 0, "held": 3000} if again == "redeem_hold" else {}
+            given = {"amount": 3000, "hold": args["hold"], **more}
+            assert played.perform(again, card, **given).result is Result.DECLINED
 
 
 class Record:

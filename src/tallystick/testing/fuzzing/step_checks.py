@@ -39,7 +39,7 @@ class StepChecks:
         self.coverage = coverage if coverage is not None else Coverage()
         self._invariants = tuple(invariants)
         self._conformance = Conformance(world.machines)
-        self._agreement = ProviderAgreement(world.machines)
+        self._agreement = ProviderAgreement(world.machines, world.provider)
         self._outside: dict[Ref, Counter[str]] = {}
         self._asked: dict[str, dict[Ref, tuple[str, str]]] = {}  # call → who asked, in which state, by what
         self._seen = 0  # entries
@@ -61,6 +61,9 @@ class StepChecks:
         entities = self.world.everything()
         for entity in entities.values():
             self._entity(entity)
+        if not self.world.open_calls():
+            for why in self._agreement.at_rest(entities.values()):
+                self._fail("provider", why)
         for machine in self.world.machines.values():
             for invariant in machine.invariants.values():
                 self._declared(machine, invariant, entities)
@@ -69,7 +72,7 @@ class StepChecks:
     def _entry(self, entry: EntryRow) -> None:
         for why in self._conformance.take(entry):
             self._fail("conformance", why)
-        for why in self._agreement.take(entry, self.world.provider.done):
+        for why in self._agreement.take(entry):
             self._fail("provider", why)
         self.coverage.states[entry.machine, entry.to_state] += 1
         if entry.phase in ("done", "confirmed"):
