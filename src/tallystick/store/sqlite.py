@@ -17,10 +17,10 @@ from typing import Any
 
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import CommitUnknown, MachineChanged, NotInTransaction, StoreBusy, StoreError
+from tallystick.errors import CommitUnknown, NotInTransaction, StoreBusy, StoreError
 from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of, raw_connection
-from tallystick.store.protocol import BUSY_TIMEOUT, Done, older_error, read_only_error, retried
+from tallystick.store.protocol import BUSY_TIMEOUT, Done, KeptPage, older_error, read_only_error, retried
 from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
 
 # No connection may cross a fork: SQLite would take one process's locks for the other's.
@@ -187,22 +187,14 @@ class SqliteStore:
     def _known(self, connection: sqlite3.Connection, machines: Machines) -> bool:
         """Whether everything is in place already, as usual. Then nothing is written."""
         try:
-            rows = connection.execute("SELECT name, version, digest, definition FROM machine").fetchall()
+            rows = connection.execute("SELECT name, version, digest, definition, seen FROM machine").fetchall()
         except sqlite3.DatabaseError as error:
             if code_of(error) == sqlite3.SQLITE_ERROR:  # there is no such table yet
                 return False
             if code_of(error) == sqlite3.SQLITE_NOTADB:
                 raise StoreError(f"{self.path} is no SQLite database: {error}") from error
             raise
-        kept = {(name, version): (digest, text) for name, version, digest, text in rows}
-        for machine in machines.all():
-            digest, _ = kept.get((machine.name, machine.version), (None, None))
-            if digest is not None and digest != digest_of(machine):
-                raise MachineChanged(
-                    f"{machine.file}: {machine.name} version {machine.version} behaves otherwise than the version "
-                    f"{machine.version} that {self.path} was opened with before; give the changed page a new version"
-                )
-        return all(kept.get((each.name, each.version)) == (digest_of(each), each.text) for each in machines.all())
+        return schema.are_kept([KeptPage(*row) for row in rows], machines)
 
     def _prepare(self, connection: sqlite3.Connection, machines: Machines) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
