@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from fleet_world import Fleet, Remote
-from tallystick.errors import StoreError
+from tallystick.errors import Invalid, StoreError
 from tallystick.fleet.health import STALLED, health, logged, metrics, served
 
 NUMBER = "6006491234567890"
@@ -70,6 +70,17 @@ def test_both_pages_are_served(fleet: Fleet) -> None:
             assert values(answer.read().decode())["tallystick_due"] == 8
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(url)
+
+
+def test_where_nothing_can_be_served_it_is_said(fleet: Fleet) -> None:
+    with served(fleet.worker("me"), "127.0.0.1", 0) as url:
+        port = int(url.rsplit(":", 1)[1])
+        with pytest.raises(Invalid, match=f"served at port {port} of 127.0.0.1: Address already in use; port 0"):
+            served(fleet.worker("other"), "127.0.0.1", port).__enter__()
+    with served(fleet.worker("other"), "127.0.0.1", port) as again:
+        assert again == url, "and at once, after the other has stopped"
+    with pytest.raises(Invalid, match=r"of nowhere\.invalid: "):
+        served(fleet.worker("me"), "nowhere.invalid", 0).__enter__()
 
 
 def test_a_worker_without_progress_or_books_is_not_well(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

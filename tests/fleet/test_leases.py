@@ -127,6 +127,40 @@ def test_it_may_be_held_off_for_a_while(leases: Leases, clock: Clock) -> None:
     assert one(leases, "y") is not None
 
 
+def test_a_clock_that_is_wrong_holds_up_others_only_while_its_holder_works(leases: Leases, clock: Clock) -> None:
+    """A machine an hour ahead takes a card and releases it. For the others it is free, and not in an hour only."""
+    clock.seconds = 3600.0
+    ahead = one(leases, "x")
+    assert ahead is not None
+    clock.seconds = 0.0
+    assert one(leases, "x") is None
+    clock.seconds = 3600.0
+    leases.release([ahead])
+    clock.seconds = 0.0
+    assert one(leases, "x") is not None
+
+
+def test_a_time_that_no_lease_can_have_is_none(leases: Leases, clock: Clock) -> None:
+    """A machine that was killed had its clock years ahead; its cards must not wait for years."""
+    clock.seconds = 3 * 365 * 86_400.0
+    killed = one(leases, "x")
+    assert killed is not None
+    clock.seconds = 0.0
+    claim = one(leases, "x")
+    assert claim is not None
+    assert not holds(leases, killed)
+    assert holds(leases, claim)
+
+
+def test_two_workers_of_one_name_have_leases_of_their_own(leases: Leases) -> None:
+    twin = attrs.evolve(leases)
+    mine = one(leases, "x")
+    assert mine is not None
+    assert one(twin, "x") is None
+    twin.release([attrs.evolve(mine, holder=f"{twin.worker}/another")])
+    assert holds(leases, mine)
+
+
 def test_what_nobody_holds_is_forgotten(leases: Leases, clock: Clock) -> None:
     claim, kept = one(leases, "x"), one(leases, "y")
     assert claim is not None

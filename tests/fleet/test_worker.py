@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -10,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 
 from fleet_world import Fleet, Remote
@@ -370,6 +372,55 @@ def test_a_worker_that_is_told_to_stop_ends_what_it_has_begun_and_releases_its_l
     remote(afar).before = lambda call: None
     assert len(afar.worker("next").drain()) == len(keys) - 1, "at once, without waiting for its lease"
     assert in_order(journal(afar), 4)
+
+
+def test_a_worker_that_is_told_to_stop_ends_the_transaction_that_it_has_begun(
+    home: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is in it is done, nothing more is begun, and another goes on at once."""
+    monkeypatch.setattr(worker_module, "ONE_TRANSACTION", 4)
+    keys, worker, executed = home.ship(3), home.worker(), Batch._executed
+
+    def told(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        worker.stop()
+        return executed(self, work, keys, most)
+
+    monkeypatch.setattr(Batch, "_executed", told)
+    worker.run()
+    monkeypatch.undo()
+    done = journal(home)
+    assert 4 <= len(done) < len(keys)
+    assert (worker.counts.commands, worker.counts.leases) == ({"applied": len(done)}, 0)
+    assert len(home.worker("next").drain()) == len(keys) - len(done)
+    assert in_order(journal(home), 4)
+
+
+@pytest.mark.slow
+def test_a_worker_goes_on_once_its_database_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its connections are cut, again and again, in the midst of whatever it does."""
+    with postgres_url() as url:
+        fleet = Fleet(url, provider := Remote())
+        keys = fleet.ship(6)
+        provider.before = lambda call: time.sleep(0.01)
+        worker = Worker(fleet.engine(), workers=3, lease=5, grace=timedelta(seconds=2), pause=0.01)
+        monkeypatch.setattr(worker_module, "PAUSE", 0.01)
+        working = threading.Thread(target=worker.run)
+        working.start()
+        cut, longest = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()", 60
+        until = time.monotonic() + longest
+        with psycopg.connect(url, autocommit=True) as connection:
+            while len(journal(fleet)) < len(keys) and time.monotonic() < until:
+                if worker.counts.errors < 8:
+                    connection.execute(f"{cut} AND datname = current_database()")
+                fleet.now += timedelta(seconds=1)
+                time.sleep(0.05)
+        worker.stop()
+        working.join(longest)
+        assert not working.is_alive()
+        assert worker.counts.errors > 0
+        assert sorted(journal(fleet)) == sorted(keys)
+        assert [provider.settled(f"c{card}") for card in range(4)] == [[100, 200, 300, 400, 500, 600]] * 4
+        closed(fleet)
 
 
 @pytest.mark.parametrize("lease", [0, -1, 86_401, float("nan")])

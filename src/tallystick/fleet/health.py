@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 import traceback
@@ -19,7 +20,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TextIO
 
-from tallystick.errors import StoreError
+from tallystick.errors import Invalid, StoreError
 from tallystick.fleet.worker import Worker
 from tallystick.masks import masked, redacted
 from tallystick.store.rows import stamp
@@ -91,7 +92,7 @@ def served(worker: Worker, host: str, port: int) -> Iterator[str]:
     """Serve both pages meanwhile, in threads of their own; gives their address. Port 0 takes a free one.
 
     Raises:
-        OSError: the port cannot be had.
+        Invalid: nothing can be served there, such as where somebody else serves already.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -119,10 +120,18 @@ def served(worker: Worker, host: str, port: int) -> Iterator[str]:
         def log_message(self, format: str, *args: Any) -> None:
             """Not a line for each look of a monitor."""
 
-    with ThreadingHTTPServer((host, port), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    try:
+        listening = Server((host, port), Handler)
+    except OSError as error:
+        why = f"/healthz and /metrics cannot be served at port {port} of {host}: {error.strerror}"
+        raise Invalid(f"{why}; port 0 takes a free one") from error
+    with listening as server:
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
         try:
-            yield f"http://{host}:{server.server_port}"
+            yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
         finally:
             server.shutdown()
 

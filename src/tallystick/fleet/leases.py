@@ -6,7 +6,9 @@ killed releases nothing; its leases run out. One that only slept finds out, beca
 which it executes: see `lost`. Many leases are one statement, as a worker takes hundreds at once.
 
 Times are those of the holders' clocks. A clock that is wrong takes a lease too early or too late. That costs order or
-time, and never money: nothing is done twice without any lease, because a key is done once.
+time, and never money: nothing is done twice without any lease, because a key is done once. What was released has no
+time, so a wrong clock holds up others only as long as its own work goes on; and a time that is further away than any
+lease can last is none.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tallystick.store.rows import encode
 
 LEASE = "lease/"  # how the names of these texts begin
 NOBODY = ""  # the holder of a lease that was released
+LONGEST = 86_400.0  # seconds that a lease can last
 
 
 class _Held(NamedTuple):
@@ -85,7 +88,7 @@ class Leases:
 
         def job(transaction: Transaction) -> dict[int, Claim]:
             texts = transaction.texts([name for claim, _ in claims for name in claim.names])
-            held, left = {name for name, text in texts.items() if _read(text).until > now}, most
+            held, left = {name for name, text in texts.items() if 0 < _read(text).until - now <= LONGEST}, most
             free: dict[int, Claim] = {}
             for number, (claim, size) in enumerate(claims):
                 if left > 0 and held.isdisjoint(claim.names):
@@ -122,9 +125,10 @@ class Leases:
 
     def release(self, claims: Sequence[Claim], hold_off: Mapping[str, float] | None = None) -> None:
         """Let others have these at once; some names only after so many seconds. What is lost already is no matter."""
-        now, later = self.clock().timestamp(), hold_off or {}
+        now = self.clock().timestamp()
+        later = {name: now + seconds for name, seconds in (hold_off or {}).items()}
         self.store.run(lambda transaction: transaction.swap_all([
-            Swap(name, claim.text, _text(_Held(NOBODY, until := now + later.get(name, 0))), until)
+            Swap(name, claim.text, _text(_Held(NOBODY, later.get(name, 0))), later.get(name, now))
             for claim in claims for name in claim.names
         ]))  # fmt: skip
 

@@ -38,7 +38,7 @@ from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid, StoreError
-from tallystick.fleet.leases import LEASE, Claim, Leases, lost
+from tallystick.fleet.leases import LEASE, LONGEST, Claim, Leases, lost
 from tallystick.store.rows import CallRow, is_changed, stamp
 
 LOG = logging.getLogger("tallystick.fleet")
@@ -82,7 +82,7 @@ class Worker:
             Invalid: one of these cannot be.   StoreError: the books are another provider's.
         """
         self._threads = thread_count(workers, engine.provider)
-        if not 0 < lease <= 86_400:
+        if not 0 < lease <= LONGEST:
             raise Invalid(f"lease is a number of seconds from more than 0 to 86,400, not {lease!r:.60}")
         owner.check(engine.store, engine.provider)
         self.engine, self.counts = engine, Counts()
