@@ -122,9 +122,10 @@ def unnumbered(outcome: Outcome, rows: Iterable[Row]) -> str:
     """Why a confirmation is not enough: a card was drawn, but it does not say which. A person has to look."""
     if outcome.result is not Result.CONFIRMED or outcome.number is not None:
         return ""
-    if True not in [row.numbered for row in rows]:
-        return ""
-    return "the provider confirms it without the card number that it has to give"
+    for row in rows:
+        if row.numbered:
+            return "the provider confirms it without the card number that it has to give"
+    return ""
 
 
 def _confirm(

@@ -175,7 +175,7 @@ class Machine:
         """Whether it decides by what its parts are: those that link to it."""
         return any(len(command.reads) > len(command.linked) for command in self.commands.values())
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The accounts as stored: the declared ones and `in_doubt`."""
         return (*self.accounts, IN_DOUBT) if self.accounts else ()
@@ -200,6 +200,10 @@ class Machines(Mapping[str, Machine]):
         self._versions: dict[str, list[Machine]] = {}
         for name, version in sorted(self._all):
             self._versions.setdefault(name, []).append(self._all[name, version])
+        self._commands = {
+            name: frozenset(command for each in versions for command in each.commands)
+            for name, versions in self._versions.items()
+        }
         self._naming: dict[tuple[str, str, bool], tuple[tuple[str, str], ...]] = {}
 
     def __getitem__(self, name: str) -> Machine:
@@ -220,6 +224,10 @@ class Machines(Mapping[str, Machine]):
     def at(self, name: str, version: int) -> Machine:
         """The machine as it was in `version`: an entity runs on the version it was made with. Raises KeyError."""
         return self._all[name, version]
+
+    def commands(self, name: str) -> frozenset[str]:
+        """The commands of a machine in any version, without `create`; none: there is no such machine."""
+        return self._commands.get(name, frozenset())
 
     def versions(self, name: str) -> list[Machine]:
         """Every version of a machine, the oldest first."""

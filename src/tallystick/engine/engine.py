@@ -369,12 +369,13 @@ class Engine:
 
     def _consider(self, command: Command) -> None:
         checked(command)
-        versions = self.machines.versions(command.machine)
-        if not versions:
-            raise NotFound("machine", command.machine, list(self.machines))
-        if command.command != CREATE and all(command.command not in each.commands for each in versions):
-            hint = nearest(command.command, [CREATE, *versions[-1].commands])
-            raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
+        if command.command not in self.machines.commands(command.machine):
+            versions = self.machines.versions(command.machine)
+            if not versions:
+                raise NotFound("machine", command.machine, list(self.machines))
+            if command.command != CREATE:
+                hint = nearest(command.command, [CREATE, *versions[-1].commands])
+                raise Invalid(f"{command.machine} has no command {command.command!r}.{hint}")
         if command.due is not None and command.command == CREATE:
             raise Invalid("create cannot be deferred")
 

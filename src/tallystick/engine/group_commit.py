@@ -24,18 +24,12 @@ from tallystick.errors import CommitUnknown, Invalid, StoreBusy
 from tallystick.store.protocol import Store, Transaction
 
 
-def _held() -> threading.Lock:
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
-
-
 @attrs.define(eq=False)
 class _Waiting:
     """The jobs that one thread has given to the next transaction, and their results."""
 
     jobs: Sequence[Job]
-    turn: threading.Lock  # held until it leads or is served
+    turn: threading.Lock = attrs.field(factory=threading.Lock)  # of one that waits: held until it leads or is served
     results: list[Any] | None = None
     error: Exception | None = None
     leads: bool = False  # it has to run all that is waiting
@@ -69,21 +63,22 @@ class GroupCommit:
         """Do jobs in a transaction, together with those that other threads gave meanwhile."""
         if self._process != os.getpid():  # a fork took these locks along, perhaps held
             self._begin()
-        mine = _Waiting(jobs, _held())
+        mine = _Waiting(jobs)
         with self._gathering:
-            self._waiting.append(mine)
             mine.leads, self._led = not self._led, True
-        if not mine.leads:
-            self._wait(mine)
-        if mine.leads:
-            self._serve(mine)
+            if not mine.leads:
+                mine.turn.acquire()
+                self._waiting.append(mine)
+        taken = [mine] if mine.leads else self._wait(mine)
+        if taken:
+            self._serve(mine, taken)
         if mine.error is not None:
             raise mine.error
         assert mine.results is not None
         return mine.results
 
-    def _wait(self, mine: _Waiting) -> None:
-        """Wait until this thread is served or has the lead."""
+    def _wait(self, mine: _Waiting) -> list[_Waiting]:
+        """Wait until this thread is served, or has the lead: then it has to run these, all that wait."""
         try:
             mine.turn.acquire()
         except BaseException:  # this thread is told to stop: nobody may count on it
@@ -93,11 +88,14 @@ class GroupCommit:
                 if mine.leads:
                     self._hand_on()
             raise
-
-    def _serve(self, mine: _Waiting) -> None:
-        """Run all that is waiting, hand the lead on, and wake the threads that were served."""
+        if not mine.leads:
+            return []
         with self._gathering:
             taken, self._waiting = self._waiting, []
+        return taken
+
+    def _serve(self, mine: _Waiting, taken: list[_Waiting]) -> None:
+        """Run what was taken, hand the lead on, and wake the threads that were served."""
         try:
             self._lead(taken)
         finally:

@@ -27,7 +27,8 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
                 work.given.setdefault((entity.machine, entry.facts[unique]), []).append(ref)
         if machines.at(entity.machine, entity.machine_version).states[entity.state].final:
             _withdraw_waiting(work, entity, stamp.key)
-        _try_again(work, entity)
+        if machines.readers(entity.machine):
+            _try_again(work, entity)
     keys: list[str] = []
     for request in plan.then:
         key = f"{stamp.key}{FOLLOWS}{request.command}"

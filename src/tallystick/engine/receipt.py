@@ -263,7 +263,9 @@ def checked(command: Command) -> None:
         _text("reason", command.reason, longest=LONGEST)
     if command.due is not None and not isinstance(command.due, datetime):
         raise Invalid(f"due is a datetime with a time zone, not {command.due!r:.60}")
-    if not isinstance(command.args, Mapping) or [name for name in command.args if not isinstance(name, str)]:
+    args = command.args
+    mapping = type(args) is dict or isinstance(args, Mapping)  # the second question takes its time
+    if not mapping or [name for name in args if not isinstance(name, str)]:
         raise Invalid("args has to be a mapping of names to values")
 
 

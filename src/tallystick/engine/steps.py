@@ -281,14 +281,15 @@ def _carry_out(
             why = f"{again.note} (call {again.id}); first a person has to look, see tallystick stuck"
         return _refused(work, command, refusal.of(entity, machine, command.command, Code.MOVED_ON, why)), None
     if intent.asked is None:
-        return _apply(work, command, resolve.complete(work.machines, intent), mark, _before(intent), None), None
+        before = intent.steps[0].entity.accounts
+        return _apply(work, command, resolve.complete(work.machines, intent), mark, before, None), None
     if provider.local:
         return _answered(work, provider, command, intent, mark, again), None
     call = _call_for(work, intent, again)
     row = _open(work, command, intent, call, again, sent=send)
     plan, aside = resolve.set_aside(work.machines, intent, row.id)
     work.changes.calls[row.id] = attrs.evolve(row, steps=encode([attrs.astuple(step) for step in aside]))
-    receipt = _apply(work, command, plan, mark, _before(intent), None, first=again is None)
+    receipt = _apply(work, command, plan, mark, intent.steps[0].entity.accounts, None, first=again is None)
     why = f"{row.verb} was sent to the provider and its answer is not known yet (call {row.id})"
     if not send:
         why = f"{row.verb} is sent to the provider after your commit: send the receipt then (call {row.id})"
@@ -302,7 +303,8 @@ def _answered(
     work: UnitOfWork, provider: Provider, command: Command, intent: Intent, mark: str, again: CallRow | None
 ) -> Receipt:
     """A local provider answers at once. Everything but a confirmation of what was asked is a refusal."""
-    asked, secrets = intent.asked, cast(Collection[str], ())
+    asked, before = intent.asked, intent.steps[0].entity.accounts
+    secrets: Collection[str] = ()
     assert asked is not None
     if type(provider) is LocalProvider and not work.numbers.sealed:  # what is sealed is opened, and so checked
         heard = provider.confirm(asked.verb, again.id if again else work.ids())
@@ -310,7 +312,7 @@ def _answered(
         call = _call_for(work, intent, again)
         heard, secrets = work.numbers.perform(provider, call), call.secrets.values()
     amount, partial = asked.args.get("amount"), intent.partial
-    before, outcome = _before(intent), resolve.meant(work.numbers.outcome(heard), partial=partial)
+    outcome = resolve.meant(work.numbers.outcome(heard), partial=partial)
     odd = resolve.strange(outcome, amount if isinstance(amount, int) else None, partial=partial)
     odd = odd or resolve.unnumbered(outcome, [step.row for step in intent.steps])
     if outcome.result is not Result.CONFIRMED or odd:
@@ -322,10 +324,6 @@ def _answered(
         if taken is not None:
             return _refused(work, command, taken)
     return _apply(work, command, resolve.complete(work.machines, intent, outcome), mark, before, outcome)
-
-
-def _before(intent: Intent) -> Mapping[str, int]:
-    return intent.steps[0].entity.accounts
 
 
 def _call_for(work: UnitOfWork, intent: Intent, again: CallRow | None) -> Call:

@@ -16,7 +16,7 @@ The contract tests in `tallystick.testing` say the same. Anybody's store can run
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tallystick.core.entity import Entity, Ref
@@ -64,8 +64,10 @@ class Found(NamedTuple):
 def retried(run: Callable[[Callable[[Any], Done]], Done], job: Callable[[Any], Done]) -> Done:
     """The result of a job. It is done again while it meets a Conflict."""
     for _ in range(ATTEMPTS - 1):
-        with suppress(Conflict):
+        try:
             return run(job)
+        except Conflict:  # `suppress` takes a microsecond of each command
+            continue
     return run(job)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -43,8 +42,10 @@ class SqliteReading:
 
     def close(self) -> None:
         """Give up the last statement. While one is kept, closing the connection does not undo its transaction."""
-        with suppress(sqlite3.Error):  # the connection is closed already
+        try:  # noqa: SIM105  # `suppress` takes a microsecond of each command
             self._cursor.close()
+        except sqlite3.Error:  # the connection is closed already
+            pass
 
     def _own_cursor(self) -> sqlite3.Cursor:
         """For rows that are read one by one, while others are looked up."""

@@ -60,10 +60,8 @@ class Rows:
             sets = ", ".join(f'"{name}" = %s' for name in names)
             return f"UPDATE {self.table} SET {sets} WHERE id = %s AND revision = %s", rows[0]
         sets = ", ".join(f'"{name}" = new."{name}"' for name in names)
-        given, new = (
-            self._given([*names, "id", "revision"]),
-            ", ".join(f'"{name}"' for name in (*names, "_id", "_revision")),
-        )
+        given = self._given([*names, "id", "revision"])
+        new = ", ".join(f'"{name}"' for name in (*names, "_id", "_revision"))
         where = "WHERE old.id = new._id AND old.revision = new._revision"
         return f"UPDATE {self.table} AS old SET {sets} FROM ({given}) AS new ({new}) {where}", (encode(rows),)
 

@@ -335,6 +335,8 @@ class Table:
         return [entity.facts.get(name) for name in self.facts]
 
     def _accounts(self, entity: Entity) -> list[int]:
+        if len(entity.accounts) == len(self.accounts):
+            return [*map(entity.accounts.__getitem__, self.accounts)]
         return [entity.accounts.get(name, 0) for name in self.accounts]
 
 
