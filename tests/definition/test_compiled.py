@@ -18,7 +18,7 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
-FIELDS = ["places", *(each.name for each in attrs.fields(Machine) if each.name != "straight")]
+FIELDS = ["places", *(each.name for each in attrs.fields(Machine) if each.name != "fast_paths")]
 
 
 @pytest.fixture

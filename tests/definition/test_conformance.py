@@ -20,9 +20,9 @@ import transitions
 from core_world import MACHINES
 from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Request
+from tallystick.core.fast_path import fast_path
 from tallystick.core.refusal import Code, Refusal
 from tallystick.core.resolve import complete, create
-from tallystick.core.straight import straight
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines, to_transitions
 from tallystick.provider.protocol import Outcome, Result
@@ -226,19 +226,19 @@ def test_a_model_of_that_ecosystem_runs_on_it() -> None:
 
 
 def test_the_walk_would_notice() -> None:
-    """A guard turned round on one side, and the two part. The rows decide where the straight functions say nothing."""
+    """A guard turned round on one side, and the two part. The rows decide where the fast paths say nothing."""
     walk = Walk(MACHINES["payment"], seed=1)
     row = walk.machine.rows["settle_all"]
     fires = row.fires
     row.fires = lambda v, f, a, s: not fires(v, f, a, s)
-    walk.machine.straight.update(dict.fromkeys(walk.machine.table, lambda *_: None))
+    walk.machine.fast_paths.update(dict.fromkeys(walk.machine.table, lambda *_: None))
     with pytest.raises(AssertionError):
         walk.steps(STEPS)
 
 
-def test_the_walk_would_notice_a_wrong_straight_function() -> None:
+def test_the_walk_would_notice_a_wrong_fast_path() -> None:
     walk = Walk(MACHINES["payment"], seed=1)
-    usual = straight(walk.machine, "authorized", "settle")
+    usual = fast_path(walk.machine, "authorized", "settle")
 
     def wrong(*given: Any) -> Any:
         step = usual(*given)
@@ -246,6 +246,6 @@ def test_the_walk_would_notice_a_wrong_straight_function() -> None:
             step.after = {**step.after, "held": step.after["held"] + 1}
         return step
 
-    walk.machine.straight["authorized", "settle"] = wrong
+    walk.machine.fast_paths["authorized", "settle"] = wrong
     with pytest.raises(AssertionError):
         walk.steps(STEPS)

@@ -17,8 +17,8 @@ class Fault(NamedTuple):
 
 
 GUARDS = ("definition/test_expression.py", "core/test_decide.py")
-CORE = ("core/test_decide.py", "core/test_straight.py", "core/test_properties.py")
-STRAIGHT = ("core/test_decide.py", "core/test_straight.py")
+CORE = ("core/test_decide.py", "core/test_fast_path.py", "core/test_properties.py")
+FAST_PATH = ("core/test_decide.py", "core/test_fast_path.py")
 ENGINE = ("engine/test_engine.py", "books/test_books.py")
 TOLD = ("engine/test_balances.py",)
 LATE = ("engine/test_late_answers.py",)
@@ -72,14 +72,14 @@ FAULTS = [
     Fault("revision_stands_still", "core/resolve.py", "facts, accounts, entity.calls, entity.changing, entity.hash,", "entity.facts, accounts, entity.calls, entity.changing, entity.hash,", CORE + ENGINE),
     Fault("zero_postings", "core/resolve.py", "zip(row.lines, step.amounts, strict=True) if amount]", "zip(row.lines, step.amounts, strict=True)]", CORE + ENGINE),
     Fault("state_changes_when_asked", "core/resolve.py", "changing=row.name if row.changes else entity.changing,", "changing=entity.changing,", CORE + ENGINE),
-    Fault("straight_below_zero", "core/straight.py", 'wrong.append(f"y{number} < 0")', 'wrong.append(f"y{number} < -100")', STRAIGHT),
-    Fault("straight_first_guard_wins", "core/straight.py", "!= 1: return None", "< 1: return None", STRAIGHT),
-    Fault("straight_doubt_is_no_hindrance", "core/straight.py", "if entity.calls or (", "if (", STRAIGHT),
-    Fault("straight_ends_with_value", "core/straight.py", "wrong += held", "wrong += []", STRAIGHT),
-    Fault("straight_not_cut", "core/straight.py", "< a[{transition.partial!r}]: return None", "< 0: return None", STRAIGHT),
-    Fault("straight_never_refused", "core/straight.py", "if refusal.guard else True}: return None", "if refusal.guard else True}: pass", STRAIGHT),
-    Fault("straight_zero_postings", "core/straight.py", "x[0])),) if x[0] else ()", "x[0])),) if True else ()", STRAIGHT),
-    Fault("straight_keeps_secrets", "core/straight.py", "for name in declared.storable:", "for name in declared.arguments:", STRAIGHT),
+    Fault("fast_path_below_zero", "core/fast_path.py", 'wrong.append(f"y{number} < 0")', 'wrong.append(f"y{number} < -100")', FAST_PATH),
+    Fault("fast_path_first_guard_wins", "core/fast_path.py", "!= 1: return None", "< 1: return None", FAST_PATH),
+    Fault("fast_path_doubt_is_no_hindrance", "core/fast_path.py", "if entity.calls or (", "if (", FAST_PATH),
+    Fault("fast_path_ends_with_value", "core/fast_path.py", "wrong += held", "wrong += []", FAST_PATH),
+    Fault("fast_path_not_cut", "core/fast_path.py", "< a[{transition.partial!r}]: return None", "< 0: return None", FAST_PATH),
+    Fault("fast_path_never_refused", "core/fast_path.py", "if refusal.guard else True}: return None", "if refusal.guard else True}: pass", FAST_PATH),
+    Fault("fast_path_zero_postings", "core/fast_path.py", "x[0])),) if x[0] else ()", "x[0])),) if True else ()", FAST_PATH),
+    Fault("fast_path_keeps_secrets", "core/fast_path.py", "for name in declared.storable:", "for name in declared.arguments:", FAST_PATH),
     Fault("follow_up_with_old_amounts", "core/resolve.py", "    _queue(plan, after, row, args, outcome)\n\n\ndef _queue(", "    _queue(plan, attrs.evolve(after, accounts=entity.accounts), row, args, outcome)\n\n\ndef _queue(", CORE + ENGINE),
     # engine: once, and never blindly
     Fault("failure_is_no", "engine/calls/ask_provider.py", 'return Outcome(Result.UNKNOWN, text=f"{type(error).__name__} in provider', 'return Outcome(Result.DECLINED, text=f"{type(error).__name__} in provider', ENGINE),

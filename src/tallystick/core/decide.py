@@ -28,8 +28,8 @@ from collections.abc import Mapping
 
 from tallystick.core import refusal
 from tallystick.core.entity import Asked, Entity, Intent, Ref, Request, Step
+from tallystick.core.fast_path import fast_path
 from tallystick.core.refusal import Code, Refusal
-from tallystick.core.straight import straight
 from tallystick.definition.expression import MONEY
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
@@ -57,11 +57,10 @@ def _step(
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
     args = with_linked(machine, entity, command, args, world)
-    usual = (machine.straight.get((entity.state, command)) or straight(machine, entity.state, command))(
-        entity, args, intent, driver
-    )
-    if usual is not None:
-        return usual if usual.row.alone else _driving(machines, machine, usual, world, intent)
+    path = machine.fast_paths.get((entity.state, command)) or fast_path(machine, entity.state, command)
+    step = path(entity, args, intent, driver)
+    if step is not None:
+        return step if step.row.alone else _driving(machines, machine, step, world, intent)
     row = _answering(machine, entity, command, args, driver)
     if isinstance(row, Refusal):
         return row

@@ -83,7 +83,7 @@ class Step:
     amounts: Amounts = ()
     after: Mapping[str, int] = attrs.field(factory=dict)  # accounts once all moves are done
     partial: str | None = None  # the argument of which less may be confirmed
-    fire: Fire | None = attrs.field(default=None, eq=False, repr=False)  # what `straight` has made for it
+    fire: Fire | None = attrs.field(default=None, eq=False, repr=False)  # what `fast_path` has made for it
 
 
 @attrs.define

@@ -137,7 +137,7 @@ class Machine:
     alike: frozenset[tuple[str, str]] = attrs.field(init=False, repr=False)  # (state, command) answered by an alike row
     unique: str | None = attrs.field(init=False)  # the fact that an entity has for itself, in its value type
     holding: tuple[str, ...] = attrs.field(init=False)  # accounts that are empty in a final state
-    straight: dict[tuple[str, str], Any] = attrs.field(init=False, factory=dict, repr=False)  # see `core.straight`
+    fast_paths: dict[tuple[str, str], Any] = attrs.field(init=False, factory=dict, repr=False)  # see `core.fast_path`
 
     def __attrs_post_init__(self) -> None:
         self._derive(None)
@@ -184,7 +184,7 @@ class Machine:
 def restored(fields: Mapping[str, object], answers: Answers) -> Machine:
     """A machine as it was before: all that its page says, and the names of the rows of its table."""
     machine = object.__new__(Machine)
-    for name, value in {**fields, "straight": {}}.items():
+    for name, value in {**fields, "fast_paths": {}}.items():
         object.__setattr__(machine, name, value)
     machine._derive(answers)
     return machine

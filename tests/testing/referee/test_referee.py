@@ -687,8 +687,8 @@ def test_a_library_that_asks_for_something_else_than_its_page_says_is_found(
     verb, given = row.ask
     assert argument in dict(given)
     row.ask = verb, tuple((name, wrong if name == argument else value) for name, value in given)
-    for machine in machines.values():  # the rows decide where the straight functions say nothing
-        machine.straight.update(dict.fromkeys(machine.table, lambda *_: None))
+    for machine in machines.values():  # the rows decide where the fast paths say nothing
+        machine.fast_paths.update(dict.fromkeys(machine.table, lambda *_: None))
     bad = run(open_store("memory:"), machines)
     found = judge(bad.rows, bad.provided, bad.told)
     assert any(f"asks for {verb} with" in each and "by its page it asks for" in each for each in found), found

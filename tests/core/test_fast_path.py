@@ -1,4 +1,4 @@
-"""The straight functions say what the rows say, wherever they say anything: at every step of a walk, and in any story."""
+"""The fast paths say what the rows say, wherever they say anything: at every step of a walk, and in any story."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ANSWERS = (None, Outcome(Result.CONFIRMED, "t1", "r1", number="6006", has_pin=Tr
 
 
 class Silent(dict[tuple[str, str], Any]):
-    """No straight function has ever anything to say."""
+    """No fast path has ever anything to say."""
 
     def get(self, *_: object) -> Any:
         return lambda *_: None
@@ -37,16 +37,16 @@ class Silent(dict[tuple[str, str], Any]):
 def by_rows(machines: Machines) -> Machines:
     copies = [attrs.evolve(each) for each in machines.all()]
     for each in copies:
-        object.__setattr__(each, "straight", Silent())
+        object.__setattr__(each, "fast_paths", Silent())
     return Machines(copies)
 
 
 class Both:
-    """`decide`, which asks both and compares. It counts what was decided straight, and what was refused."""
+    """`decide`, which asks both and compares. It counts what was decided fast, and what was refused."""
 
     def __init__(self) -> None:
         self.rows: dict[int, tuple[Machines, Machines]] = {}
-        self.straight: Counter[str] = Counter()
+        self.fast: Counter[str] = Counter()
         self.by_rows: Counter[str] = Counter()
         self.refused: Counter[Code] = Counter()
 
@@ -58,7 +58,7 @@ class Both:
             self.refused[answer.code] += 1
             return answer
         for step in answer.steps:
-            (self.straight if step.fire else self.by_rows)[f"{step.entity.machine}.{step.row.name}"] += 1
+            (self.fast if step.fire else self.by_rows)[f"{step.entity.machine}.{step.row.name}"] += 1
         for outcome in ANSWERS:
             for amount in (None, 1) if answer.partial and outcome else (None,):
                 said = [] if outcome is None else [attrs.evolve(outcome, amount=amount)]
@@ -73,7 +73,7 @@ def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[Both]:
     for module in (steps, guide, conformance_walk, core_world):
         monkeypatch.setattr(module, "decide", both)
     yield both
-    assert sum(both.straight.values()) > sum(both.by_rows.values()), "most go straight"
+    assert sum(both.fast.values()) > sum(both.by_rows.values()), "most go the fast path"
     assert both.refused, "and some are refused"
 
 
@@ -86,7 +86,7 @@ def test_walks_go_the_same_way(both: Both, name: str) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_long_walks_go_the_same_way(both: Both, seed: int) -> None:
     assert fuzz(PACKAGED, *PACKAGED, examples=60, seed=seed).found is None
-    assert len(both.straight) >= 50
+    assert len(both.fast) >= 50
 
 
 def test_stories_go_the_same_way(both: Both) -> None:
@@ -109,13 +109,13 @@ def test_another_answer_would_be_seen() -> None:
     args = machines["gift_card"].commands["redeem"].left_out() | {"amount": 200}
     request, world, compare = Request("gift_card", "c", "redeem", args), {card.ref: card}, Both()
     compare(machines, request, world)
-    usual = machines["gift_card"].straight["issued", "redeem"]
+    usual = machines["gift_card"].fast_paths["issued", "redeem"]
 
     def wrong(*given: Any) -> Any:
         step = usual(*given)
         step.after = {**step.after, "available": 301}
         return step
 
-    machines["gift_card"].straight["issued", "redeem"] = wrong
+    machines["gift_card"].fast_paths["issued", "redeem"] = wrong
     with pytest.raises(AssertionError):
         compare(machines, request, world)

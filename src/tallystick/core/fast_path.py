@@ -1,9 +1,9 @@
-"""The usual way of a command as one straight function, generated from its page: all is well, and one row answers.
+"""The fast path of a command, as one function generated from its page: all is well, and one row answers.
 
 `decide` and `resolve` say what a command does, row by row and check by check. Nearly every command passes all checks.
 For these, the checks of a (state, command) are written out one after the other, with the names of the page in place:
 
-    straight(entity, a, intent, driver)      → the step, already in the intent; or None
+    fast_path(entity, a, intent, driver)     → the step, already in the intent; or None
     fire(entity, a, x, accounts, o)          → the entity and the entry once its transition has fired
 
 None means only that there is something to say: a refusal, a cut amount, a call in flight. Then the rows are asked, and
@@ -25,27 +25,27 @@ from tallystick.core.entity import Asked, Entity, Entry, Posting, Step
 from tallystick.definition.machine import Machine, Row, least
 from tallystick.money import LIMIT
 
-Straight = Callable[..., Step | None]
+FastPath = Callable[..., Step | None]
 _SCOPE = {"min": min, "new": tuple.__new__, "Asked": Asked, "Entity": Entity, "Entry": Entry, "Posting": Posting,
           "Step": Step}  # fmt: skip
 
 
-def straight(machine: Machine, state: str, command: str) -> Straight:
+def fast_path(machine: Machine, state: str, command: str) -> FastPath:
     """The function of a (state, command); of one that no row answers, one that says None."""
-    found: Straight | None = machine.straight.get((state, command))
+    found: FastPath | None = machine.fast_paths.get((state, command))
     if found is None:
-        found = machine.straight[state, command] = _made(machine, state, command)
+        found = machine.fast_paths[state, command] = _made(machine, state, command)
     return found
 
 
-def _made(machine: Machine, state: str, command: str) -> Straight:
+def _made(machine: Machine, state: str, command: str) -> FastPath:
     rows = machine.table.get((state, command), ())
     if not rows or command not in machine.commands:
         return _nothing
     scope: dict[str, Any] = {"__builtins__": {}, **_SCOPE}
     scope |= {f"row{index}": row for index, row in enumerate(rows)}
     exec(_code("\n".join(_source(machine, state, command, rows))), scope)  # noqa: S102  # of checked expressions
-    made: Straight = scope["straight"]
+    made: FastPath = scope["fast_path"]
     return made
 
 
@@ -61,7 +61,7 @@ def _code(source: str) -> CodeType:
 def _source(machine: Machine, state: str, command: str, rows: tuple[Row, ...]) -> Iterator[str]:
     for index, row in enumerate(rows):
         yield from _fire(machine, state, command, index, row)
-    yield "def straight(entity, a, intent, driver):"
+    yield "def fast_path(entity, a, intent, driver):"
     wrong = "driver is None or " if machine.commands[command].driven else "driver is not None and "
     yield f"    if entity.calls or ({wrong}driver.currency != entity.currency): return None"
     yield f"    v, f, s = entity.accounts, entity.facts, {state!r}"
