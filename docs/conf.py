@@ -36,7 +36,6 @@ default_role = "code"  # docstrings say `name`
 parser.comment_re = re.compile(r"^\s*#:? ?(.*)\r?\n?$")  # type: ignore[misc]  # a field's comment is its documentation
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
 add_module_names = False
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 88

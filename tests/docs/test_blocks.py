@@ -13,7 +13,6 @@ from tallystick.cli.main import main
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "examples").rglob("README.md"))]
 PAGES += [page for page in sorted((ROOT / "docs").rglob("*.md")) if not re.fullmatch(r"TS\d+", page.stem)]
-PAGES.remove(ROOT / "docs/reference/reports.md")  # what it shows of the command line is still to come
 # The pages of the findings are run by tests/check: test_structure_pages, test_model_pages, test_proof_pages.
 
 
