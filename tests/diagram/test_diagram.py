@@ -13,8 +13,8 @@ import pytest
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
 from tallystick.diagram import draw
+from tallystick.diagram.formats.table import to_table
 from tallystick.diagram.model import Arrow, Diagram, diagram_of
-from tallystick.diagram.table import to_table
 
 PACKAGED = reader.load(reader.packaged_folder())
 

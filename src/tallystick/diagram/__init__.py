@@ -5,8 +5,8 @@ way is declared or counted, never guessed.
 
 Read in this order: `drawing` (`draw`, the one way in), `model` (what a machine's page says, as a picture needs it),
 `figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief`, `neighbourhood`,
-`overlay`, `life` and `change` (which make one), `text_width`, `layout` and `routing` (where everything stands), then a
-file for each format: `svg`, with `chart` and `sequence` below a life, `png`, `mermaid`, `dot`, `table`.
+`overlay`, `life`, `change` and `several` (which make one), `text_width`, `layout` and `routing` (where everything
+stands), then `formats/`, with a file for each.
 
 Knows the definition and money. Figures arrive as values; no store is read here. The command line, the documentation and
 the board ask for pictures.
@@ -14,6 +14,6 @@ the board ask for pictures.
 
 from tallystick.diagram.drawing import draw, draw_change
 from tallystick.diagram.figures import Life, LifeStep, May, Overlay, Standing, Traffic
-from tallystick.diagram.svg import STYLE
+from tallystick.diagram.formats.svg import STYLE
 
 __all__ = ["STYLE", "Life", "LifeStep", "May", "Overlay", "Standing", "Traffic", "draw", "draw_change"]

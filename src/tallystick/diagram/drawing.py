@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tallystick.definition.machine import Machine
 from tallystick.diagram.brief import brief
 from tallystick.diagram.change import changed
-from tallystick.diagram.chart import chart, next_steps
-from tallystick.diagram.dot import to_dot
 from tallystick.diagram.figures import Life, Overlay
+from tallystick.diagram.formats.chart import chart, next_steps
+from tallystick.diagram.formats.dot import to_dot
+from tallystick.diagram.formats.mermaid import to_mermaid
+from tallystick.diagram.formats.png import to_png
+from tallystick.diagram.formats.sequence import sequence
+from tallystick.diagram.formats.statechart import to_scxml, to_xstate
+from tallystick.diagram.formats.svg import document, picture, to_svg
+from tallystick.diagram.formats.table import to_markdown, to_table
 from tallystick.diagram.layout import HIGH, fits
 from tallystick.diagram.life import with_life
-from tallystick.diagram.mermaid import to_mermaid
 from tallystick.diagram.model import Diagram, diagram_of
 from tallystick.diagram.neighbourhood import MOST, neighbourhood
 from tallystick.diagram.overlay import counted_way, with_overlay
-from tallystick.diagram.png import to_png
-from tallystick.diagram.sequence import sequence
+from tallystick.diagram.several import several
 from tallystick.diagram.sketch import Sketch
-from tallystick.diagram.svg import document, picture, to_svg
-from tallystick.diagram.table import to_markdown, to_table
 from tallystick.errors import Invalid, nearest
 
-FORMATS = ("svg", "png", "mermaid", "dot", "markdown")
+FORMATS = ("svg", "png", "mermaid", "dot", "markdown", "scxml", "xstate")
 _LIFE = 900  # pixels: how wide the picture of a life is at least
+_CHARTS = ("scxml", "xstate")
 LEVELS = ("brief", "neighbourhood", "table")
 
 
 def draw(
-    machine: Machine,
+    machine: Machine | Sequence[Machine],
     *,
     format: str = "svg",
     level: str = "brief",
@@ -39,8 +44,8 @@ def draw(
     """Draw a machine.
 
     Args:
-        machine: what is drawn, as `tallystick.definition.reader.load()` gives it.
-        format: svg, png, mermaid, dot or markdown. PNG is bytes; the others are text.
+        machine: what is drawn, as `tallystick.definition.reader.load()` gives it; or several, with their drives.
+        format: svg, png, mermaid, dot, markdown, scxml or xstate (JSON). PNG is bytes; the others are text.
         level: `brief` (states, commands and money), `neighbourhood` (of one state: guards, calls and moves) or `table`
             (all of it, in Markdown).
         state: whose neighbourhood.
@@ -55,8 +60,12 @@ def draw(
     for what, given, known in (("format", format, FORMATS), ("level", level, LEVELS)):
         if given not in known:
             raise Invalid(f"there is no picture of {what} {given!r}.{nearest(given, list(known))}")
+    if not isinstance(machine, Machine):
+        return _several(machine, format, level, overlay or life, styled=styled)
     _check(machine, level, state, overlay, life)
     diagram = diagram_of(machine)
+    if format in _CHARTS:
+        return _chart(diagram, format, level, overlay or life)
     if level == "table":
         if format != "markdown":
             raise Invalid(f"a table is written as markdown, and not as {format}")
@@ -99,6 +108,25 @@ def _check(machine: Machine, level: str, state: str | None, overlay: Overlay | N
         raise Invalid("a picture has the figures of all entities or the life of one, and not both")
     if level != "brief" and (overlay is not None or life is not None):
         raise Invalid(f"figures of a store stand in the brief picture, and not in a {level}")
+
+
+def _several(
+    machines: Sequence[Machine], format: str, level: str, figures: object, *, styled: bool
+) -> str | bytes:  # fmt: skip
+    if level != "brief" or figures is not None or format in _CHARTS:
+        raise Invalid("several machines are drawn in brief, without figures, and not as a chart of one")
+    if not machines:
+        raise Invalid("no machine was given")
+    return written(several(machines), format, styled=styled)
+
+
+def _chart(diagram: Diagram, format: str, level: str, figures: object) -> str:
+    if level != "brief" or figures is not None:
+        raise Invalid(f"{format} has all of a machine, and no levels and figures")
+    says = (
+        "An end takes no commands, or is marked. declined.COMMAND: the provider declined. Words say guards and moves."
+    )
+    return (to_scxml if format == "scxml" else to_xstate)(diagram, says)
 
 
 def _around(diagram: Diagram, state: str) -> Sketch:

@@ -110,8 +110,8 @@ def _try(
             top = under.get(column, spine + 4 + down) + 2 * (box.name in headed)
             under[column] = top + high + (1 if box.name in cards else down - 1)
         boxes[box.name] = Rect(lefts[column] + (widest[column] - wide) // 2, top, wide, high)
-    right = max(box.right for box in boxes.values()) + 1
-    board = Board(right, max(box.bottom for box in boxes.values()) + 4, boxes, spine=spine + 2)
+    right = max(box.right for box in boxes.values()) + 2
+    board = Board(right, max(box.bottom for box in boxes.values()) + 5, boxes, spine=spine + 2)
     groups = _groups(sketch, boxes)
     for heading, at in groups:
         board.keep(Rect(at.left, at.top, math.ceil(text_width(heading, SIZE) / UNIT) + 1, 1))
@@ -120,10 +120,11 @@ def _try(
         wire = sketch.wires[index]
         routed[index] = route(board, wire.sources, wire.target, label_size(wire.label), usual=wire.usual)
     placed = tuple(routed[index] for index in range(len(sketch.wires)))
-    bottom = max([box.bottom for box in boxes.values()] + [y for each in placed if each for path in each.paths
-                                                            for _, y in path]
-                 + [each.label.bottom for each in placed if each and each.label])  # fmt: skip
-    return Placed(boxes, lines, placed, groups, right, bottom + 1, board.spine, _price(board, placed))
+    points = [point for each in placed if each for path in each.paths for point in path]
+    labels = [each.label for each in placed if each and each.label]
+    far = max([box.right for box in boxes.values()] + [x for x, _ in points] + [label.right for label in labels])
+    low = max([box.bottom for box in boxes.values()] + [y for _, y in points] + [label.bottom for label in labels])
+    return Placed(boxes, lines, placed, groups, far + 1, low + 1, board.spine, _price(board, placed))
 
 
 def _price(board: Board, wires: Sequence[Routed | None]) -> float:

@@ -15,10 +15,11 @@ def with_life(sketch: Sketch, life: Life) -> Sketch:
     """The sketch with the way that one entity took."""
     taken = Counter((step.source or "", step.transition or "", step.target) for step in life.steps if _went(step.phase))
     visited = {life.state, *(state for step in taken for state in (step[0], step[2]))}
+    ways = {(source, target) for source, _, target in taken}
     doubt = in_doubt(life)
     boxes = tuple(_box(box, life, visited, doubt=doubt) for box in sketch.boxes)
     commands = {(step.source or "", step.transition or "", step.target): step.command for step in life.steps}
-    wires = tuple(_wire(wire, taken, commands) for wire in parted(sketch.wires, lambda step: step in taken))
+    wires = tuple(_wire(wire, taken, commands) for wire in parted(sketch.wires, ways))
     signs = [Sign("usual", "the way it took"), Sign("here", "where it is")]
     signs += [Sign("doubt", f"{DOUBT} where it is, with something in doubt")] if doubt else []
     signs = [sign for sign in signs if not (doubt and sign.sample == "here")]
@@ -55,7 +56,7 @@ def _wire(
         return attrs.evolve(wire, usual=False, tone="faint", label=wire.label[:1])
     first, *money = wire.label
     if not wire.declined:
-        names = dict.fromkeys(spoken(commands[step]) for step in wire.steps)
+        names = dict.fromkeys(spoken(commands[step]) for step in wire.steps if step in commands)
         said = first.text.split(", ")
         first = attrs.evolve(first, text=", ".join(f"{name} {ASKS}" if f"{name} {ASKS}" in said else name
                                                    for name in names))  # fmt: skip

@@ -35,7 +35,7 @@ def neighbourhood(diagram: Diagram, state: str, most: int = MOST) -> Sketch:
     steps = {step.name: step for arrow in leaving for step in arrow.steps}
     boxes += [_card(step, most) for step in steps.values()]
     boxes += [_plain(nodes[name], name, lost=name in lost) for name in targets]
-    wires = _arriving(diagram, state) + [Wire((state,), f"· {name}", ()) for name in steps]
+    wires = _arriving(diagram, state, sources) + [Wire((state,), f"· {name}", ()) for name in steps]
     wires += [wire for arrow in leaving for wire in _leaving(arrow)]
     title = f"{spoken(diagram.name)}, version {diagram.version}: around {spoken(state)}"
     sketch = Sketch(diagram.name, title, here.says, tuple(boxes), tuple(wires), (), ())
@@ -76,11 +76,11 @@ def _card(step: Step, most: int) -> Box:
     return Box(f"· {step.name}", lines[:most], tip=whole(step), tone="card", column=2)
 
 
-def _arriving(diagram: Diagram, state: str) -> list[Wire]:
+def _arriving(diagram: Diagram, state: str, sources: Iterable[str]) -> list[Wire]:
     """What leads here, gathered as in the brief picture."""
     wires = [wire for wire in gathered(diagram) if not wire.declined]
     found = []
-    for wire in parted(wires, lambda step: step[2] == state):
+    for wire in parted(wires, {(name, state) for name in sources}):
         if wire.target == state and all(step[2] == state for step in wire.steps):
             sources = tuple(f"{source} before" for source in wire.sources)
             found.append(attrs.evolve(wire, sources=sources, usual=False, both=False))

@@ -7,14 +7,14 @@ and grey. Widths grow with the root of the traffic, so that a rare edge stays vi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.diagram.brief import INSIDE, commands_of
+from tallystick.diagram.brief import INSIDE, LABEL, commands_of
 from tallystick.diagram.figures import Overlay, Standing, Traffic
-from tallystick.diagram.model import Diagram, Node
-from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, parted, spoken
+from tallystick.diagram.model import Diagram, Node, Step
+from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, listed, parted, spoken
 from tallystick.money import Money
 
 _WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
@@ -40,9 +40,9 @@ def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
     nodes = {node.name: node for node in diagram.nodes}
     most = max((_traffic(wire.steps, overlay).count for wire in sketch.wires), default=0)
     boxes = tuple(_box(box, nodes[box.name], overlay) for box in sketch.boxes)
-    wires = tuple(
-        _wire(wire, overlay, most) for wire in parted(sketch.wires, lambda step: _traffic([step], overlay).count > 0)
-    )
+    ways = {(source, target) for (source, _, target), traffic in overlay.edges.items() if traffic.count}
+    steps = {step.name: step for line in diagram.lines for step in [line.step]}
+    wires = tuple(_wire(wire, overlay, most, steps) for wire in parted(sketch.wires, ways))
     total = sum(standing.count for standing in overlay.states.values())
     source = f", {overlay.source}" if overlay.source else ""
     title = f"{sketch.title}: {total:,} in the books"
@@ -83,11 +83,14 @@ def _box(box: Box, node: Node, overlay: Overlay) -> Box:
     return attrs.evolve(box, lines=tuple(lines), tone=tone, tip="\n".join([box.tip, *told]))
 
 
-def _wire(wire: Wire, overlay: Overlay, most: int) -> Wire:
+def _wire(wire: Wire, overlay: Overlay, most: int, named: Mapping[str, Step]) -> Wire:
     traffic = _traffic(wire.steps, overlay)
     command = tuple(line for line in wire.label if line.kind == "command")
     if not traffic.count:
-        return attrs.evolve(wire, label=command[:1], tone="never", usual=False)
+        return attrs.evolve(wire, label=command, tone="never", usual=False)
+    if not wire.declined:
+        taken = [named[step[1]] for step in wire.steps if _traffic([step], overlay).count]
+        command = (Text(listed(commands_of(taken), LABEL), "command"),)
     label = (command[0], Text(_traffic_text(traffic), "traffic"))
     weight = 2 + (_WIDEST - 2) * math.sqrt(traffic.count / most)
     told = [

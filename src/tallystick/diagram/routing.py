@@ -71,7 +71,7 @@ class Board:
     boxes: Mapping[str, Rect]
     spine: int  # the row of the usual way
     labels: list[Rect] = attrs.field(factory=list)
-    across: int = attrs.field(init=False)  # points in a row, with one of the edge on each side
+    across: int = attrs.field(init=False)  # points in a row, with two of the edge on each side
     blocked: bytearray = attrs.field(init=False)  # by a box, a label or the edge
     level: bytearray = attrs.field(init=False)  # how many finished wires run through a point from left to right
     upright: bytearray = attrs.field(init=False)  # or from top to bottom; a bend counts in both
@@ -84,9 +84,11 @@ class Board:
         size = self.across * (self.height + 3)
         self.blocked, self.level, self.upright = bytearray(size), bytearray(size), bytearray(size)
         for x in range(-1, self.width + 2):
-            self.blocked[self.at((x, -1))] = self.blocked[self.at((x, self.height + 1))] = 1
+            for y in (-1, 0, self.height, self.height + 1):
+                self.blocked[self.at((x, y))] = 1
         for y in range(-1, self.height + 2):
-            self.blocked[self.at((-1, y))] = self.blocked[self.at((self.width + 1, y))] = 1
+            for x in (-1, 0, self.width, self.width + 1):
+                self.blocked[self.at((x, y))] = 1
         for box in self.boxes.values():
             self.block(box)
 

@@ -7,7 +7,7 @@ one *bus*; suspend and reinstate, which only go and come back, are one wire with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 
@@ -85,14 +85,17 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
-def parted(wires: Iterable[Wire], taken: Callable[[tuple[str, str, str]], bool]) -> list[Wire]:
-    """The wires, those of which only some steps were taken as two: so that nothing looks taken that was not."""
+def parted(wires: Iterable[Wire], ways: Collection[tuple[str, str]]) -> list[Wire]:
+    """The wires; one that stands for more than `ways` is parted, so that nothing looks taken that is not.
+
+    `ways`: (source, target).
+    """
     found = []
     for wire in wires:
         for kept in (True, False):
-            steps = tuple(step for step in wire.steps if taken(step) is kept)
-            ways = {(source, target) for source, _, target in steps}
-            both = wire.both and any((target, source) in ways for source, target in ways)
+            steps = tuple(step for step in wire.steps if ((step[0], step[2]) in ways) is kept)
+            here = {(source, target) for source, _, target in steps}
+            both = wire.both and any((target, source) in here for source, target in here)
             for target in dict.fromkeys(target for _, _, target in steps if not both or target == wire.target):
                 sources = tuple(dict.fromkeys(source for source, _, to in steps if to == target))
                 label = wire.label

@@ -13,10 +13,11 @@ _WIDTHS = [
     556, 278, 556, 556, 222, 222, 500, 222, 833, 556, 556, 556, 556, 333, 500, 278, 556, 500, 722, 500, 500, 500, 334,
     260, 334, 584,
 ]  # fmt: skip
+_SIGNS = {"·": 278, "…": 1000, "×": 584, "−": 584, "≠": 549, "•": 350, "–": 556, "’": 222, "“": 333, "”": 333}
 _OTHER = 800  # of any other character: signs, and letters of other scripts
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """The width of a text in the units of `size`."""
-    thousandths = sum(_WIDTHS[ord(each) - 32] if 32 <= ord(each) <= 126 else _OTHER for each in text)
+    thousandths = sum(_WIDTHS[ord(each) - 32] if 32 <= ord(each) <= 126 else _SIGNS.get(each, _OTHER) for each in text)
     return thousandths * size * (1.07 if bold else 1.0) / 1000

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tallystick.cli.options import json_option, machines_option
+from tallystick.cli.options import BooksOptions, json_option, machines_option
 from tallystick.cli.printing import print_answer, print_json, print_picture
+from tallystick.errors import Invalid
+
+if TYPE_CHECKING:
+    from tallystick.definition.machine import Machine
 
 
 @click.command()
@@ -28,36 +34,69 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
 
 
 @click.command()
-@click.argument("name")
+@click.argument("names", metavar="NAME...", nargs=-1)
 @click.option(
     "--format",
     "form",
+    metavar="FORMAT",
     default="mermaid",
     show_default=True,
-    metavar="FORMAT",
-    help="svg, png, mermaid, dot or markdown.",
+    help="svg, png, mermaid, dot, markdown, scxml or xstate.",
 )
-@click.option("--level", default="brief", show_default=True, help="brief, or table (in Markdown): all of it.")
+@click.option("--level", metavar="LEVEL", help="brief, which is the default; or table (in Markdown): all of it.")
 @click.option("--state", metavar="STATE", help="Only what is around this state, with guards, calls and moves.")
+@click.option("--store", "url", metavar="URL", help="How many and how much of these books stands and went where.")
+@click.option("--entity", metavar="ID", help="With --store: the life of one of its entities, which names the machine.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write it to this file.")
 @machines_option
 @json_option
 def diagram(
-    name: str, form: str, level: str, state: str | None, output: str | None, folders: tuple[str, ...], json_out: bool
+    names: tuple[str, ...], form: str, level: str | None, state: str | None, url: str | None, entity: str | None,
+    output: str | None, folders: tuple[str, ...], json_out: bool,
 ) -> None:  # fmt: skip
-    """Draw a machine."""
+    """Draw a machine; or several, with the commands that they give each other."""
     from tallystick.cli import as_json, parameters
     from tallystick.definition import reader
     from tallystick.diagram import draw
     from tallystick.diagram.model import diagram_of
 
-    machine = parameters.machine_named(reader.load(*folders), name)
-    level = "neighbourhood" if state is not None and level == "brief" else level
-    picture = draw(machine, format="markdown" if level == "table" else form, level=level, state=state)
-    if json_out and isinstance(picture, str):
-        print_json({"format": form, "text": picture, **as_json.machine(diagram_of(machine))})
+    level = level or ("brief" if state is None else "neighbourhood")
+    form = "markdown" if level == "table" else form
+    if entity is not None and url is None:
+        raise Invalid("--entity names one of some books: give --store, too")
+    if url is None:
+        known = reader.load(*folders)
+        machines = [parameters.machine_named(known, name) for name in names]
+        if not machines:
+            raise Invalid("name a machine, or give --store and --entity")
+        picture = draw(machines if len(machines) > 1 else machines[0], format=form, level=level, state=state)
+    else:
+        machines, picture = _from_books(BooksOptions(url, folders), names, entity, form, level)
+    if json_out and isinstance(picture, str) and len(machines) == 1:
+        print_json({"format": form, "text": picture, **as_json.machine(diagram_of(machines[0]))})
     else:
         print_picture(picture, output)
+
+
+def _from_books(
+    books: BooksOptions, names: tuple[str, ...], entity: str | None, form: str, level: str
+) -> tuple[list[Machine], str | bytes]:
+    """A picture with the figures of some books, or of one life of them."""
+    from tallystick import reports
+    from tallystick.cli import parameters
+    from tallystick.diagram import draw
+
+    with books.opened() as engine:
+        if entity is not None:
+            with engine.store.reading() as reading:
+                found = parameters.entity_named(engine, reading, entity)
+            machine = engine.machines.at(found.machine, found.machine_version)
+            lived = reports.life(engine, found.machine, found.id)
+            return [machine], draw(machine, format=form, level=level, life=lived)
+        if len(names) != 1:
+            raise Invalid("the figures of books are drawn for one machine; name it")
+        machine = parameters.machine_named(engine.machines, names[0])
+        return [machine], draw(machine, format=form, level=level, overlay=reports.overlay(engine, machine.name))
 
 
 @click.command()

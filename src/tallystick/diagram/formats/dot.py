@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.diagram.mermaid import LEGEND
+from tallystick.diagram.formats.mermaid import LEGEND
 from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 
 _FONT = 'fontname="Helvetica,Arial,sans-serif"'

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from tallystick.diagram.figures import Life, LifeStep
+from tallystick.diagram.formats.svg import text_at
 from tallystick.diagram.layout import SIZE
-from tallystick.diagram.sketch import ASKS, DOUBT, NO, spoken
-from tallystick.diagram.svg import text_at
+from tallystick.diagram.sketch import ASKS, DOUBT, MOVES, NO, spoken
 from tallystick.diagram.text_width import text_width
 
 _MOST = 24  # arrows; of longer lives, the last ones
@@ -63,7 +63,7 @@ def sequence(life: Life, wide: int) -> tuple[str, int]:
 
 def _arrows(step: LifeStep, name: str, driven: str | None) -> Iterator[_Arrow]:
     """The arrows of one entry; `driven`: the entity that did its part of it at the same moment."""
-    text, moved = spoken(step.command), "  " + ", ".join(step.moved) if step.moved else ""
+    text, moved = spoken(step.command), ": " + "; ".join(step.moved).replace("→", MOVES) if step.moved else ""
     if step.phase not in ANSWERS:
         yield _Arrow(step.cause or CALLER, name, text + ("" if step.asks else moved))
         if step.asks:
@@ -75,7 +75,7 @@ def _arrows(step: LifeStep, name: str, driven: str | None) -> Iterator[_Arrow]:
     elif step.phase == "unavailable":
         yield _Arrow(answering, name, f"{DOUBT} {text}: no answer", "ts-never")
     else:
-        yield _Arrow(answering, name, f"{text}:{moved}" if moved else f"{text} confirmed")
+        yield _Arrow(answering, name, f"{text}{moved}" if moved else f"{text} confirmed")
 
 
 def _drawn(arrow: _Arrow, at: Mapping[str, int], y: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from tallystick.diagram.mermaid import LEGEND, to_mermaid
+from tallystick.diagram.formats.mermaid import LEGEND, to_mermaid
 from tallystick.diagram.model import Diagram, Line, Node
 from tallystick.diagram.sketch import Sketch
 

@@ -1,0 +1,9 @@
+"""How a picture is written: one file for each format. None of them asks the machine again; they write what they get.
+
+Keeps: everything that has a meaning has two signs, so that it reads in grey; title and legend are in every format.
+
+`svg` (without a program of the system; `chart` and `sequence` stand below the picture of a life), `png` (the SVG, by
+resvg), `mermaid`, `dot`, `table` (Markdown), and `statechart` (SCXML and XState, for other tools).
+
+Only `drawing` calls them.
+"""
