@@ -257,6 +257,15 @@ class MemoryStore:
             if created_before is None or at < created_before:
                 yield entity
 
+    def page(self, machine: str, *, state: str | None = None, after: str = "", limit: int) -> list[Entity]:
+        found = [each for each in self.all(machine) if each.id > after and state in (None, each.state)]
+        return sorted(found, key=lambda each: each.id)[:limit]
+
+    def ending(self, end: str, limit: int) -> list[Ref]:
+        numbers = ((ref, each.facts.get("number")) for ref, each in self._entities.items())
+        found = (ref for ref, number in numbers if end and number is not None and str(number).endswith(end))
+        return sorted(found)[:limit]
+
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         for ref in sorted(ref for ref, entries in self._by_entity.items() if entries):
             if machine in (None, ref[0]) and id in (None, ref[1]):

@@ -219,6 +219,12 @@ class Reading(Lookup, Protocol):
     def standing(self, machine: str, account: str, *, created_before: str | None = None) -> Iterator[Entity]:
         """Entities on whose `account` value stands, the oldest first; by an index, if its page says `indexed`."""
 
+    def page(self, machine: str, *, state: str | None = None, after: str = "", limit: int) -> list[Entity]:
+        """Up to `limit` entities whose id comes after this one, by id; of one state, if it is named."""
+
+    def ending(self, end: str, limit: int) -> list[Ref]:
+        """Up to `limit` cards whose number ends with this, by id. Also of sealed numbers, whose end is readable."""
+
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         """Entries by machine, entity and revision; of one machine or one entity if named."""
 

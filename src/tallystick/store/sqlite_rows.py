@@ -94,6 +94,21 @@ class SqliteReading:
         for row in self._own_cursor().execute(select, (created_before or "~",)):
             yield table.entity(row)
 
+    def page(self, machine: str, *, state: str | None = None, after: str = "", limit: int) -> list[Entity]:
+        table = self._tables[machine]
+        which, given = ("AND state = ? ", [state]) if state is not None else ("", [])
+        select = f"{table.select} WHERE id > ? {which}ORDER BY id LIMIT ?"
+        return [table.entity(row) for row in self._cursor.execute(select, [after, *given, limit]).fetchall()]
+
+    def ending(self, end: str, limit: int) -> list[Ref]:
+        numbered = [name for name, table in sorted(self._tables.items()) if "number" in table.facts]
+        select = " UNION ALL ".join(
+            f'SELECT \'{name}\', id FROM "{name}" WHERE substr("number", ?1) = ?2' for name in numbered
+        )
+        if not (end and numbered):
+            return []
+        return self._cursor.execute(f"{select} ORDER BY 1, 2 LIMIT ?3", (-len(end), end, limit)).fetchall()
+
     def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
         rows = self._select(_ENTRIES, "key", list(keys))
         return {str(entry.key): entry for entry in map(EntryRow._make, rows)}

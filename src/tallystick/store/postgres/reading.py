@@ -188,6 +188,21 @@ class PostgresReading:
         for row in self._stream(select, created_before or "~"):
             yield table.entity(row)
 
+    def page(self, machine: str, *, state: str | None = None, after: str = "", limit: int) -> list[Entity]:
+        table = self._tables[machine]
+        which, given = ("AND state = %s ", [state]) if state is not None else ("", [])
+        select = f"{table.select} WHERE id > %s {which}ORDER BY id LIMIT %s"
+        return [table.entity(row) for row in self._rows(select, after, *given, limit)]
+
+    def ending(self, end: str, limit: int) -> list[Ref]:
+        found = []
+        for name, table in sorted(self._tables.items()):
+            if end and "number" in table.facts:
+                where = 'WHERE right("number", %s::int) = %s ORDER BY id LIMIT %s'
+                rows = self._rows(f"SELECT id FROM {table.rows.table} {where}", len(end), end, limit)
+                found += [(name, id) for (id,) in rows]
+        return found[:limit]
+
     def linked(self, machine: str, fact: str, id: str) -> list[Entity]:
         table = self._tables[machine]
         return [table.entity(row) for row in self._rows(f'{table.select} WHERE "{fact}" = %s ORDER BY id', id)]

@@ -224,3 +224,25 @@ class Entries:
             assert look.find("0281") == []
             assert look.find("C0") == [("gift_card", "C0"), ("gift_card", "c2")], "one by its id, one by its number"
             assert look.find("") == []
+
+    def test_entities_are_read_page_by_page(self, store: Store) -> None:
+        for id in ("c3", "c1", "C2", "c2"):
+            funded(store, id)
+        put(store, born("c0"))
+        with store.reading() as look:
+            assert [each.id for each in look.page("gift_card", limit=2)] == ["C2", "c0"]
+            assert [each.id for each in look.page("gift_card", after="c0", limit=2)] == ["c1", "c2"]
+            assert [each.id for each in look.page("gift_card", state="issued", limit=9)] == ["C2", "c1", "c2", "c3"]
+            assert [each.id for each in look.page("gift_card", state="inventory", limit=9)] == ["c0"]
+            assert look.page("gift_card", after="c3", limit=9) == []
+
+    def test_cards_are_found_by_the_end_of_their_number(self, store: Store) -> None:
+        for id, number in (("c2", "6000123412340281"), ("c1", "7000999988880281"), ("c3", "6000123412340282")):
+            put(store, born(id, number=number))
+        put(store, born("c4"))
+        put(store, born("c1", "payment", order="o", card="c3"))
+        with store.reading() as look:
+            assert look.ending("0281", 9) == [("gift_card", "c1"), ("gift_card", "c2")]
+            assert look.ending("0281", 1) == [("gift_card", "c1")]
+            assert look.ending("12340281", 9) == [("gift_card", "c2")]
+            assert look.ending("", 9) == look.ending("%", 9) == look.ending("c1", 9) == []
