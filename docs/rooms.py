@@ -17,7 +17,8 @@ PACKAGE = ROOT / "src/tallystick"
 # Where each room stands in the picture, from the left, and what it does. The floors are those of pyproject.toml.
 ROOMS = {
     "cli": (1, "the command line"),
-    "testing": (1, "simulations, fuzzing, crashes"),
+    "testing": (2, "simulations, fuzzing, crashes"),
+    "board": (0, "the books in a browser"),
     "fleet": (4, "workers on many machines"),
     "reports": (0, "figures that close"),
     "books": (1, "what an order system calls"),
@@ -130,14 +131,19 @@ def _arrow(room: str, below: str, rows: Mapping[str, int], taken: Mapping[tuple[
     if here == there:
         cells = [(here, row) for row in range(top + 1, bottom)]
         path = f"M{x1 + WIDTH // 2},{y1 + HEIGHT} V{y2}"
-    elif here == middle:  # aside, then down
-        cells = [(column, top) for column in range(min(here, there), max(here, there) + 1) if column != here]
-        cells += [(there, row) for row in range(top + 1, bottom)]
+    else:
+        between = range(min(here, there), max(here, there) + 1)
+        aside = [(column, top) for column in between if column != here] + [
+            (there, row) for row in range(top + 1, bottom)
+        ]
+        down = [(here, row) for row in range(top + 1, bottom + 1)] + [
+            (column, bottom) for column in between if column != there
+        ]
+        first, then = (aside, down) if here == middle else (down, aside)
+        cells = then if any(cell in taken for cell in first) else first
         path = f"M{x1 + (WIDTH if there > here else 0)},{y1 + HEIGHT // 2} H{x2 + WIDTH // 2} V{y2}"
-    else:  # down, then aside
-        cells = [(here, row) for row in range(top + 1, bottom + 1)]
-        cells += [(column, bottom) for column in range(min(here, there), max(here, there) + 1) if column != there]
-        path = f"M{x1 + WIDTH // 2},{y1 + HEIGHT} V{y2 + HEIGHT // 2} H{x2 + (WIDTH if here > there else 0)}"
+        if cells is down:
+            path = f"M{x1 + WIDTH // 2},{y1 + HEIGHT} V{y2 + HEIGHT // 2} H{x2 + (WIDTH if here > there else 0)}"
     for cell in cells:
         if cell in taken:
             raise SystemExit(f"the arrow from {room} to {below} passes through {taken[cell]}: move one of them")

@@ -162,10 +162,15 @@ SALE, PURCHASE, SHIPPING = range(3)  # shipments count on from here
 END = 1000  # after any shipment
 
 
+def events(orders: Iterable[Order]) -> list[Event]:
+    """All that happened to all orders, with its moment, in its order."""
+    found = [event for order in orders for tender in order.tenders for event in _life(order, tender)]
+    return sorted(found, key=lambda event: event[:3])
+
+
 def lines(orders: Iterable[Order]) -> list[str]:
     """All commands of all orders as JSON, in the order they happened."""
-    events = [event for order in orders for tender in order.tenders for event in _life(order, tender)]
-    return [event.line for event in sorted(events, key=lambda event: event[:3])]
+    return [event.line for event in events(orders)]
 
 
 def _life(order: Order, tender: Tender) -> Iterator[Event]:

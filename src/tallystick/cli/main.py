@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from tallystick.cli.commands.board import board
 from tallystick.cli.commands.checking import check, diff
 from tallystick.cli.commands.checkout import checkout
 from tallystick.cli.commands.explaining import explain
@@ -33,7 +34,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, init, key],
     "Execute": [run, due, recover, worker, resolve],
     "Look": [show, may, history, tail, verify],
-    "Count": [report],
+    "Count": [report, board],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
     "Machines": [machines, diagram, check, explain, diff, schema],

@@ -101,7 +101,7 @@ class Asked:
         query = f"SELECT {', '.join([*keys, *sums])} FROM ({self._source}) t GROUP BY {numbers} ORDER BY {numbers}"
         return reading.select(query)
 
-    def _things(self, reading: Reading, where: Row | None = None) -> list[tuple[object, ...]]:
+    def _things(self, reading: Reading, where: Row | None = None, most: int | None = None) -> list[tuple[object, ...]]:
         kept = self.kept
         shown = [f't."{each}_minor"' if each in kept.amounts else f't."{each}"' for each in kept.columns]
         terms, values = [], []
@@ -115,7 +115,10 @@ class Asked:
             terms.append(f"t.at >= '{self.period.first}'")
         only = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = ", ".join(f't."{each}"' for each in kept.order.split(", "))
-        return reading.select(f"SELECT {', '.join(shown)} FROM ({self._source}) t {only} ORDER BY {order}", values)
+        limit = f" LIMIT {most:d}" if most is not None else ""
+        return reading.select(
+            f"SELECT {', '.join(shown)} FROM ({self._source}) t {only} ORDER BY {order}{limit}", values
+        )
 
     # What is made of it
 
@@ -132,13 +135,14 @@ class Asked:
             for currency in sorted(by_currency)
         )
 
-    def _opener(self, single: tuple[Row, ...]) -> Callable[[Row], Report]:
-        def opened(row: Row) -> Report:
+    def _opener(self, single: tuple[Row, ...]) -> Callable[[Row, int | None], Report]:
+        def opened(row: Row, most: int | None) -> Report:
             if row in single:
                 raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
             with self.engine.store.reading() as reading:
-                found = rows_from(_columns_of(self.kept), self._things(reading, row))
-            return self._opened(row, found)
+                found = rows_from(_columns_of(self.kept), self._things(reading, row, most))
+            opened = self._opened(row, found)
+            return opened if len(found) != most else attrs.evolve(opened, totals=())
 
         return opened
 

@@ -148,7 +148,7 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
                     f"sum(CASE WHEN {IN_PERIOD} AND t.figure = '{each}' THEN t.amount_minor ELSE 0 END)", quiet=True)
                 for each in figures),
               Sum("closing", "what was owed at the end", "sum(t.amount_minor)")),
-             aged="created", by=("kind", "card_set", "machine"), period=True, order="at, seq"),
+             aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="at, seq"),
         Kept("holds", "Holds in force", "SELECT * FROM v_hold",
              ("payment", "order", "card", "number", "kind", "card_set", "state", "since", "currency", "held"),
              ("held",),

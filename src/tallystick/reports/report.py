@@ -54,10 +54,10 @@ class Report:
     start: datetime | None = None  # the beginning of the period
     by: tuple[str, ...] = ()
     totalled: tuple[Column, ...] = ()  # columns that only the totals have
-    opens: Callable[[Row], Report] | None = attrs.field(default=None, eq=False, repr=False)
+    opens: Callable[[Row, int | None], Report] | None = attrs.field(default=None, eq=False, repr=False)
 
-    def rows_of(self, row: Row) -> Report:
-        """The rows that a row or a total of this report is made of.
+    def rows_of(self, row: Row, most: int | None = None) -> Report:
+        """The rows that a row or a total of this report is made of; `most`: only so many, and then without a total.
 
         Raises:
             Invalid: it is no row of this report, or a single thing already.
@@ -66,7 +66,7 @@ class Report:
             raise Invalid(f"this is no row of the report {self.name}; give one of its rows or totals, as it is")
         if self.opens is None:
             raise Invalid(f"a row of {self.title} is one thing already, and opens into nothing")
-        return self.opens(row)
+        return self.opens(row, most)
 
     def money(self, row: Row, column: str) -> Money:
         """An amount of a row. Raises MoneyError if it is beyond what one amount may be."""

@@ -1,0 +1,202 @@
+"""Every page of a board, asked without a browser: what is said, what is never said, and what happens to bad books."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+import tallystick
+from board_world import NUMBER, ODD, SCRIPT, board, fill, get
+from postgres_books import postgres_url
+from tallystick.board.board import PAGES, Board
+from tallystick.engine.sealing import new_key
+from tallystick.store.open import open_store
+
+ASKED = {
+    "life": {"of": "payment", "id": "o-1/1"}, "state": {"of": "payment", "state": "authorized"},
+    "machine": {"name": "gift_card"}, "search": {"q": "o-1"}, "day": {"day": "2026-01-01"},
+    "rows": {"report": "liability", "by": "kind", "value": "gift", "currency": "BRL"},
+}  # fmt: skip
+LINK = re.compile(r'(?:href|action)="([^"]*)"')
+TEXT = re.compile(r"<[^>]*>")
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    file = f"sqlite:///{tmp_path_factory.mktemp('pages')}/books.db"
+    with nullcontext(file) if request.param == "sqlite" else postgres_url() as url:
+        fill(url)
+        found = board(url)
+        yield found
+        found.books.close()
+
+
+class Tags(HTMLParser):
+    """The tags of a page as a browser reads them, with the names of their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, [name for name, _ in attrs]))
+
+    @classmethod
+    def of(cls, text: str) -> list[tuple[str, list[str]]]:
+        tags = cls()
+        tags.feed(text)
+        return tags.found
+
+
+def every(ours: Board) -> dict[str, str]:
+    """The text of each page that can be reached from the first one, by its address."""
+    found: dict[str, str] = {}
+    waiting = ["/"]
+    while waiting:
+        at = waiting.pop()
+        if at in found or at.startswith("/static/"):
+            continue
+        split = urlsplit(at)
+        answer = get(ours, split.path, **dict(parse_qsl(split.query, keep_blank_values=True)))
+        assert answer.status == 200, at
+        found[at] = answer.text
+        waiting += [unescape(link) for link in LINK.findall(answer.text) if link.startswith("/")]
+    return found
+
+
+def test_every_link_leads_to_a_page_and_each_is_safe_to_show(ours: Board) -> None:
+    pages = every(ours)
+    assert {urlsplit(at).path.strip("/") or "overview" for at in pages} == set(PAGES)
+    assert len(pages) > 60
+    for at, text in pages.items():
+        assert NUMBER not in unescape(at + text), at
+        assert "6006499999990001" not in unescape(at + text), at
+        tags = Tags.of(text)
+        assert "script" not in {tag for tag, _ in tags}, at
+        assert not [name for _, given in tags for name in given if name == "style" or name.startswith("on")], at
+        assert not [link for link in LINK.findall(text) if not link.startswith(("/", "#"))], at
+
+
+def test_odd_names_are_shown_as_they_are_and_found_again(ours: Board) -> None:
+    for name in ODD:
+        answer = get(ours, "/life", of="payment", id=name)
+        assert answer.status == 200
+        assert f"payment {name}" in unescape(TEXT.sub("", answer.text))
+        assert name in unescape(TEXT.sub("", get(ours, "/search", q=name).text))
+
+
+def test_a_reason_is_shown_without_the_number_that_somebody_has_written_into_it(ours: Board) -> None:
+    text = unescape(TEXT.sub("", get(ours, "/life", of="gift_card", id="c-2").text))
+    assert SCRIPT in unescape(get(ours, "/life", of="gift_card", id="c-2").text)
+    assert "lost card …" in text
+
+
+def test_an_id_with_a_card_number_in_it_has_an_address_without_it(ours: Board) -> None:
+    listed = get(ours, "/state", of="payment", state="authorized").text
+    (address,) = {unescape(each) for each in LINK.findall(listed) if "%E2%80%A6" in each}
+    assert "7890" in address
+    asked = dict(parse_qsl(urlsplit(address).query))
+    found = get(ours, "/life", **asked)
+    assert found.status == 200
+    assert "payment o-…7890/1" in TEXT.sub("", found.text)
+    assert get(ours, "/life", **{**asked, "id": asked["id"][:-1] + "x"}).status == 404
+
+
+@pytest.mark.parametrize(
+    "asked", [NUMBER, f" {NUMBER} ", "6006 4912 3456 7890", "6006-4912-3456-7890", "…7890", "7890", "****7890"]
+)
+def test_a_card_is_found_by_its_number_or_its_end_and_the_address_has_the_end_only(ours: Board, asked: str) -> None:
+    answer = get(ours, "/search", q=asked)
+    if answer.status == 302:
+        assert answer.headers["location"] == "/search?q=%E2%80%A67890"
+        answer = get(ours, "/search", q="…7890")
+    assert "c-1" in TEXT.sub(" ", answer.text)
+    assert asked == "7890" or NUMBER not in answer.text.replace(" ", "").replace("-", "")
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgres"])
+def test_empty_books_have_every_page(url: str, tmp_path: Path) -> None:
+    with nullcontext(f"sqlite:///{tmp_path}/books.db") if url == "sqlite" else postgres_url() as at:
+        tallystick.open(at).close()
+        with tallystick.open(at, read_only=True) as books:
+            for name in PAGES:
+                if name not in ASKED or name in ("machine", "state", "search"):
+                    assert get(Board(books), f"/{name}", **ASKED.get(name, {})).status == 200, name
+
+
+def test_books_that_are_written_meanwhile_are_read(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    fill(url, odd=False)
+    with tallystick.open(url, read_only=True) as books, closing(sqlite3.connect(tmp_path / "books.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE gift_card SET available = 1")
+        assert "500.00" not in get(Board(books), "/liability").text
+        other.rollback()
+    with tallystick.open(url, read_only=True) as books, tallystick.open(url) as writing:
+        ours = Board(books)
+        before = get(ours, "/life", of="payment", id="o-9/1")
+        writing.authorize("o-9/1", "c-1", "1.00", order="o-9", key="k9")
+        assert (before.status, get(ours, "/life", of="payment", id="o-9/1").status) == (404, 200)
+
+
+def test_books_that_break_say_so_and_nothing_else_does(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    fill(url, odd=False)
+    with tallystick.open(url, read_only=True) as books:
+        ours = Board(books)
+        assert get(ours).status == 200
+        books.close()
+        whole = (tmp_path / "books.db").read_bytes()
+        (tmp_path / "books.db").write_bytes(b"gone" * (len(whole) // 4))
+        answer = get(ours)
+        assert (answer.status, "cannot be read" in answer.text) == (503, True)
+        assert "Traceback" not in answer.text
+
+
+def test_a_fault_of_ours_is_not_told_to_who_reads(ours: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ZeroDivisionError(f"secret {NUMBER}")
+
+    monkeypatch.setitem(PAGES, "stuck", fails)  # type: ignore[arg-type]
+    answer = get(ours, "/stuck")
+    assert answer.status == 500
+    assert "secret" not in answer.text
+
+
+def test_sealed_books_are_shown_without_their_key(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    with tallystick.open(url, seal_key=new_key()) as books:
+        books.recognize("c-1", NUMBER, currency="BRL", balance="500.00", key="k1")
+        books.authorize(f"o-{NUMBER}/1", "c-1", "5.00", order=NUMBER, key="k5")
+    with tallystick.open(url, read_only=True) as books:
+        pages = every(Board(books))
+    assert not [at for at, text in pages.items() if "sealed:" in at + text or NUMBER in at + text]
+    assert any("…7890" in text for text in pages.values())
+
+
+def test_a_large_state_is_read_page_by_page(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    with tallystick.open(url) as books:
+        for number in range(120):
+            books.engine.execute("gift_card", f"c-{number:03}", "create", {"form": "physical", "currency": "BRL"},
+                                 key=f"k{number}")  # fmt: skip
+    store = open_store(url, read_only=True)
+    store.close()
+    ours = board(url)
+    seen: list[str] = []
+    at: str | None = "/state?of=gift_card&state=inventory"
+    while at is not None:
+        split = urlsplit(at)
+        text = get(ours, split.path, **dict(parse_qsl(split.query))).text
+        seen += re.findall(r"c-\d{3}(?=</a>)", text)
+        at = next((unescape(each) for each in LINK.findall(text) if "after=" in each), None)
+    assert seen == [f"c-{number:03}" for number in range(120)]
+    ours.books.close()
