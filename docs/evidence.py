@@ -91,8 +91,8 @@ RUNS = [
         "-m tallystick.testing.faults postgres --trips 70 --json",
         "-m tallystick.testing.faults postgres --trips 2000 --json"),
     Run("failover", "Failed over",
-        "Three PostgreSQL under Patroni. Four writers work while the leader is switched over, the next one's server is "
-        "killed, and the machine of the one after it. What was acknowledged is there, once.",
+        "Three PostgreSQL under Patroni. Four writers work while leaders are switched over, killed, and hang until "
+        "another one leads. What was acknowledged is there, once.",
         "", "examples/high_availability/drill.py --json", alone=True),
     Run("recoverers", "Recovered by two, and run while the clock jumps",
         "Two processes recover the same books at once; and the clock is set forward and back by up to ten years.",

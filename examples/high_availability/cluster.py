@@ -88,12 +88,31 @@ class Node:
 
     def kill_server(self) -> None:
         """PostgreSQL and all its processes are gone at once, and Patroni sees it. Only on Linux."""
-        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        postmaster, *children = self._server()
         os.kill(postmaster, signal.SIGSTOP)  # it would restart what it loses
-        for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+        for process in (*children, postmaster):
             with suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
-        os.kill(postmaster, signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
+
+    def hang(self) -> None:
+        """Patroni and PostgreSQL do nothing any more, and do not know it. Their lines stay open."""
+        self._tell(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """They go on where they were, and think that no time has passed."""
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        for process in (self.process.pid, *self._server()):
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    def _server(self) -> list[int]:
+        """PostgreSQL's processes, the one that starts the others first."""
+        postmaster = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        return [int(postmaster), *map(int, children)]
 
 
 class Cluster:

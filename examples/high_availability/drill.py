@@ -22,11 +22,15 @@ MEANWHILE = 200  # commands that are acknowledged between one event and the next
 
 
 MISSING = 77  # the exit code where something has to be installed first
-KILLS = {"server": Node.kill_server, "machine": Node.kill}
+FAILURES = {
+    "server": Node.kill_server,
+    "machine": Node.kill,
+    "hang": Node.hang,  # until another one leads; then it wakes, and thinks that it is the leader
+}
 
 
-def drill(servers: Cluster, kills: Sequence[str], say: Callable[[str], object]) -> FaultReport:
-    """A switchover, these kills, and the return of who was killed. Raises AssertionError where it does not recover."""
+def drill(servers: Cluster, failures: Sequence[str], say: Callable[[str], object]) -> FaultReport:
+    """A switchover, these failures, and the return of who failed. Raises AssertionError where it does not recover."""
     os.environ.update(servers.environment)
     with writing(servers.url) as writers:
 
@@ -41,14 +45,16 @@ def drill(servers: Cluster, kills: Sequence[str], say: Callable[[str], object]) 
         more("at work")
         servers.switch_over()
         more("after a switchover")
-        for kill in kills:
+        for failure in failures:
             wait_until(servers.synchronous, "a synchronous standby")
             leader = servers.leader()
             assert leader is not None
-            KILLS[kill](servers.nodes[leader])
+            FAILURES[failure](servers.nodes[leader])
             led_by_another(leader)
-            more(f"after the leader's {kill} was killed")
-            if kill == "machine":
+            if failure == "hang":
+                servers.nodes[leader].wake()
+            more(f"after {leader} failed ({failure})")
+            if failure == "machine":
                 servers.start_node(leader)
             wait_until(lambda name=leader: name in servers.standbys(), f"{leader} follows")  # type: ignore[misc]
         more("with three again")
@@ -59,7 +65,7 @@ def drill(servers: Cluster, kills: Sequence[str], say: Callable[[str], object]) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Drill a failover on this machine.")
-    parser.add_argument("--kill", action="append", choices=[*KILLS], help="only this")
+    parser.add_argument("--fail", action="append", choices=[*FAILURES], help="only this")
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: nothing is left behind
@@ -70,7 +76,7 @@ def main() -> int:
     try:
         with cluster() as servers:
             say(f"{date.today()}, {servers.versions()}")
-            return drill(servers, given.kill or [*KILLS], say).print(as_json=given.json)
+            return drill(servers, given.fail or [*FAILURES], say).print(as_json=given.json)
     except Missing as error:
         say(str(error))
         return MISSING

@@ -16,7 +16,7 @@ MISSING = 77
 
 
 def test_a_switchover_and_a_killed_leader_lose_nothing_and_double_nothing() -> None:
-    drill = [sys.executable, str(DRILL), "--kill", "server", "--json"]
+    drill = [sys.executable, str(DRILL), "--fail", "server", "--json"]
     done = subprocess.run(drill, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode == MISSING:
         pytest.skip(done.stderr.strip())
