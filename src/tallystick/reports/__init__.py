@@ -8,13 +8,14 @@ Keeps: two currencies are never added up; money in doubt is counted once; every 
 do not agree with what stands in the tables are an error and no report. No card number is shown whole.
 
 Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `asking`
-(one of them, asked for), `named` (each as a function), `pictures` (what a diagram shows
-of a store).
+(one of them, asked for), `named` (each as a function), `pictures` (what a diagram shows of a store), `events` with
+`export` (the journal for other tools).
 
 Knows the engine and the store's views. The command line and the board show what it says.
 """
 
 from tallystick.reports.asking import ask
+from tallystick.reports.export import export
 from tallystick.reports.named import (
     NAMES,
     activity,
@@ -39,6 +40,7 @@ __all__ = [
     "ask",
     "dormant",
     "doubt",
+    "export",
     "holds",
     "liability",
     "life",

@@ -1,7 +1,8 @@
-"""Commands for those who count: `report`."""
+"""Commands for those who count: `report`, `export`."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -51,3 +52,29 @@ def report(
     plain = {**found.plain(), **({"opened": [each.plain() for each in opened]} if rows else {})}
     below = Text("\n".join(found.below()))
     print_answer(json_out, plain, lambda: [*([found.grid()] if found.rows else []), below, *(e.grid() for e in opened)])
+
+
+@click.command("export")
+@click.option("--format", "format", type=click.Choice(["csv", "xes", "ocel2"]), default="csv", show_default=True,
+              help="CSV, or XES or OCEL 2.0 (JSON) for process mining.")  # fmt: skip
+@click.option("--case", type=click.Choice(["order", "card", "payment"]), default="order", show_default=True,
+              help="What a trace of XES is about.")  # fmt: skip
+@click.option("--out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
+@books_options
+def export_command(format: str, case: str, out: str | None, books: BooksOptions, json_out: bool) -> None:
+    """Write every entry of the journal, in its order, for other tools.
+
+    Cards are named by their ids; no card number is written. With --json the answer says how many entries there were, so
+    it needs --out.
+    """
+    if json_out and out is None:
+        raise click.UsageError("--json says how many entries were written; name a file for them with --out")
+    from tallystick.reports import export
+
+    with books.opened() as engine:
+        if out is None:
+            export(engine, format, sys.stdout, case=case)
+            return
+        with open(out, "w", encoding="utf-8", newline="") as file:
+            count = export(engine, format, file, case=case)
+    print_answer(json_out, {"file": out, "entries": count}, lambda: [f"{count} entries were written to {out}"])

@@ -269,8 +269,11 @@ def drop_views(connection: sqlite3.Connection) -> None:
 
 
 def make_views(connection: sqlite3.Connection, machines: Machines) -> None:
+    from sqlite_utils import Database
+
+    database = Database(connection)
     for view in views(machines, Dialect()):
-        connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+        database.create_view(view.name, view.sql)
 
 
 class Table:

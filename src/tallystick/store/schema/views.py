@@ -18,8 +18,8 @@ from tallystick.store.schema.view import Parts, View
 
 CARD, PAYMENT, HOLD_AGAIN = "gift_card", "payment", "hold_again"  # of the packaged pages
 VIEWS = (
-    "v_account", "v_edge", "v_card", "v_movement", "v_liability", "v_customer_activity", "v_last_customer_activity",
-    "v_activity", "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
+    "v_account", "v_edge", "v_event", "v_card", "v_movement", "v_liability", "v_customer_activity",
+    "v_last_customer_activity", "v_activity", "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
 )  # fmt: skip
 
 
@@ -30,7 +30,7 @@ def views(machines: Machines, dialect: Dialect) -> list[View]:
 
 class _Views(Parts):
     def all(self) -> Iterator[View]:
-        yield from (self._accounts(), self._edges())
+        yield from (self._accounts(), self._edges(), self._events())
         if self.ledgers:
             yield from (self._cards(), self._movement(), self._liability(), self._active(), self._last())
             yield from (self._activity(), self._set_aside(), self._doubt())
@@ -192,13 +192,7 @@ class _Views(Parts):
         })  # fmt: skip
         own = self.accounts_of(machine)
         shown = [name for name in ("available", "held") if name in own]
-        orders = [each.name for each in self.machines.values() if "order" in self.facts(each)]
-        made_by = "_key" if dialect.postgres else "entry"
-        joins = [f"LEFT JOIN {made_by} m ON m.key = coalesce(e.cause, e.key)"] + [
-            f"LEFT JOIN \"{name}\" o{at} ON m.machine = '{name}' AND o{at}.id = m.entity"
-            for at, name in enumerate(orders)
-        ]
-        known = [dialect.field("e.args", "order"), *(f'o{at}."order"' for at in range(len(orders)))]
+        joins, order = self._order()
         columns: dict[str, str] = {
             "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "type": "f.type", "verb": "f.verb",
             "result": "CASE e.phase WHEN 'done' THEN 'confirmed' ELSE e.phase END",
@@ -207,7 +201,7 @@ class _Views(Parts):
             "amount": dialect.whole(dialect.field("e.args", "amount")),
             "released": dialect.whole(dialect.field("e.args", "release")),
             **{name: dialect.whole(dialect.field("e.after", name)) for name in shown},
-            "order": f"coalesce({', '.join(known)}, NULL)", "key": "coalesce(e.key, e.cause)", "by": "e.by",
+            "order": order, "key": "coalesce(e.key, e.cause)", "by": "e.by",
             "call": "e.call", "reference": dialect.field("k.outcome", "reference"),
             "request": dialect.field("k.outcome", "request"),
         }  # fmt: skip
@@ -215,9 +209,50 @@ class _Views(Parts):
         rest = (
             f"FROM entry e JOIN {listed} f ON f.version = e.machine_version AND f.transition = e.transition\n"
             f'JOIN "{machine.name}" c ON c.id = e.entity LEFT JOIN call k ON k.id = e.call\n'
-            f"{' '.join(joins)}\nWHERE e.machine = '{machine.name}' AND e.phase <> 'asked'"
+            f"{joins}\nWHERE e.machine = '{machine.name}' AND e.phase <> 'asked'"
         )
         return self.view("v_activity", says, columns, ["amount", "released", *shown], rest)
+
+    def _order(self) -> tuple[str, str]:
+        """The joins that find the order of an entry, and its column: its own argument, or that of who gave the command.
+
+        `m` is the entity that was given the command: the entry's own, or one that drove it.
+        """
+        having = [each.name for each in self.machines.values() if "order" in self.facts(each)]
+        keys = "_key" if self.dialect.postgres else "entry"
+        joins = [f"LEFT JOIN {keys} m ON m.key = coalesce(e.cause, e.key)"] + [
+            f"LEFT JOIN \"{name}\" o{at} ON m.machine = '{name}' AND o{at}.id = m.entity"
+            for at, name in enumerate(having)
+        ]
+        known = [self.dialect.field("e.args", "order"), *(f'o{at}."order"' for at in range(len(having))), "NULL"]
+        return " ".join(joins), f"coalesce({', '.join(known)})"
+
+    def _events(self) -> View:
+        says = "An entry of the journal, with the order, the card and the payment that it is about."
+        return self.union("v_event", [self._events_of(each, says) for each in self.machines.values()])
+
+    def _events_of(self, machine: Machine, says: str) -> View:
+        dialect = self.dialect
+        joins, order = self._order()
+        facts = self.facts(machine)
+        own = 'c."order"' if "order" in facts else "NULL"
+        cards = [
+            name for version in self.machines.versions(machine.name) for name, to in version.links.items() if to == CARD
+        ]
+        card = "e.entity" if machine.name == CARD else f'c."{cards[0]}"' if cards else "CAST(NULL AS text)"
+        payment = "e.entity" if machine.name == PAYMENT else f"CASE WHEN m.machine = '{PAYMENT}' THEN m.entity END"
+        amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
+        columns = {
+            "seq": "e.seq", "at": "e.at", "machine": "e.machine", "entity": "e.entity", "revision": "e.revision",
+            "command": "e.command", "transition": "e.transition", "phase": "e.phase", "from_state": "e.from_state",
+            "to_state": "e.to_state", "order": f"coalesce({own}, {order})", "card": card, "payment": payment,
+            "currency": "e.currency",
+            "amount": f"coalesce((SELECT sum({amount}) FROM {dialect.each('e.postings', 'l')} "
+                      f"WHERE e.phase <> 'confirmed' OR {target} <> '{IN_DOUBT}'), 0)",
+            "key": "coalesce(e.key, e.cause)", "by": "e.by", "call": "e.call",
+        }  # fmt: skip
+        rest = f"FROM entry e JOIN \"{machine.name}\" c ON c.id = e.entity {joins}\nWHERE e.machine = '{machine.name}'"
+        return self.view("v_event", says, columns, ["amount"], rest)
 
     def _doubt(self) -> View:
         says = "An open call whose end is not known, and what it has set aside. A card and its payment count once."
