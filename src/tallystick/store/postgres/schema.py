@@ -61,7 +61,8 @@ class Schema:
     def is_behind(self) -> bool:
         """Whether the server has not reached the number of an entry's transaction: it was restored from a dump."""
         reached = f"(pg_snapshot_xmax(pg_current_snapshot())::text::bigint + {self.named('_shift')}())::text::xid8"
-        return bool(self._one(f"SELECT EXISTS (SELECT FROM {self.named('entry')} WHERE xid >= {reached})"))
+        newest = f"SELECT xid >= {reached} FROM {self.named('entry')} ORDER BY xid DESC, seq DESC LIMIT 1"
+        return bool(self._one(newest))
 
     def check_partitions(self) -> None:
         """Whether the journal is divided as it was asked for; nobody asks with 0. Raises StoreError."""
