@@ -202,11 +202,10 @@ def _judge(books: Books, dump: dict[str, Any], audit: list[str], found: Figures,
                 if row.entity == f"p{card}" and row.command == "settle" and row.phase in ("done", "confirmed")]  # fmt: skip
         theirs = [
             -minor
-            for entry in dump["cards"][numbers[f"c{card}"]]["history"]
+            for entry in dump["cards"][numbers[f"c{card}"]]["history"]  # the oldest first
             for minor in entry["updates"].values()
             if minor < 0
         ]
-        theirs = theirs[::-1] if theirs and theirs[0] > theirs[-1] else theirs
         if sorted(theirs) != list(range(1, each + 1)):
             say(f"card {card}: the sandbox has settled {len(theirs)}, of which {len(set(theirs))} are different")
         if sorted(ours) != [f"ship{card}/{turn:05}" for turn in range(each)]:
@@ -220,9 +219,9 @@ def _judge(books: Books, dump: dict[str, Any], audit: list[str], found: Figures,
 def _differing(ours: list[str], theirs: list[int], calls: list[CallRow]) -> list[object]:
     """What the two halves did in another order, and what is known of those calls."""
     turns = [int(key.rsplit("/", 1)[1]) + 1 for key in ours]
-    keys = [key for key, turn, other in zip(ours, turns, theirs, strict=False) if turn != other]
+    keys = {key for key, turn, other in zip(ours, turns, theirs, strict=False) if turn != other}
     told = [(row.key, row.opened, row.asked, row.closed, row.attempts, row.note) for row in calls if row.key in keys]
-    return [[turn for turn, other in zip(turns, theirs, strict=False) if turn != other], sorted(told)]
+    return [turns, theirs, *sorted(told)[:5]]
 
 
 def main() -> int:
