@@ -18,7 +18,7 @@ from fleet_world import Fleet, Remote
 from postgres_books import postgres_url
 from tallystick.engine.queue.batch import Batch
 from tallystick.engine.queue.drain import LeaseLost
-from tallystick.errors import Invalid, StoreError
+from tallystick.errors import Invalid, StoreBusy, StoreError
 from tallystick.fleet import worker as worker_module
 from tallystick.fleet.worker import Worker
 from tallystick.provider.local import LocalProvider
@@ -360,6 +360,29 @@ def test_one_groups_fault_does_not_stop_the_others(home: Fleet, monkeypatch: pyt
     assert worker.drain() == []
     home.now += timedelta(seconds=31)
     assert [each.key for each in worker.drain()] == ["ship1/0", "ship1/1"]
+
+
+@pytest.mark.parametrize("kind", ["busy", "away"])
+def test_a_database_that_is_away_is_asked_for_one_group_and_not_for_each(
+    home: Fleet, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With hundreds of groups the worker would wait for it hundreds of times. Nobody has to wait for a lease then."""
+    home.ship(1)
+    worker, tried = home.worker(), list[object]()
+
+    def fails(*_: object, **__: object) -> object:
+        tried.append(1)
+        raise StoreBusy("somebody else writes") if kind == "busy" else StoreError("nobody is there")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_executed", fails)
+        if kind == "away":
+            patch.setattr(type(home.store), "load", fails)
+        with pytest.raises(StoreError, match=r"somebody else writes|nobody is there"):
+            worker.drain(4)
+    assert worker.counts.leases == 0
+    assert len(tried) <= 3
+    assert len(home.worker("other").drain()) == 4, "at once"
 
 
 def test_a_worker_that_is_told_to_stop_ends_what_it_has_begun_and_releases_its_leases(afar: Fleet) -> None:

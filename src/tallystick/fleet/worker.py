@@ -37,7 +37,7 @@ from tallystick.engine.queue.drain import Group, LeaseLost
 from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
-from tallystick.errors import Invalid, StoreError
+from tallystick.errors import CommitUnknown, Invalid, StoreBusy, StoreError
 from tallystick.fleet.leases import LEASE, LONGEST, Claim, Leases, lost
 from tallystick.store.rows import CallRow, is_changed, stamp
 
@@ -99,6 +99,9 @@ class Worker:
         """Do what is due and nobody else is doing, up to about `limit` commands; what follows at once comes on top.
 
         `until` is asked between two commands, or two transactions of many. Once it says yes, nothing more is begun.
+
+        Raises:
+            StoreError: the database is away or busy. What was done before is done.
         """
         return self._drained(limit, self.engine.drain.due, until)
 
@@ -155,13 +158,13 @@ class Worker:
         return receipts
 
     def _together(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
+        claims = [claim for _, claim in claimed]
         try:
-            claims = [claim for _, claim in claimed]
             found = self.engine.drain.together([keys for keys, _ in claimed], partial(lost, claims))
         except Exception as error:  # noqa: BLE001  # logged; and one group's fault is no reason to leave the others
-            if len(claimed) > 1:
+            if len(claimed) > 1 and not self._is_away(error):
                 return [receipt for each in claimed for receipt in self._together([each])]
-            self._failed(claimed[0][1], error)
+            self._failed(claims, error)
             return []
         self._release(claims)
         return [receipt for receipts in found if not isinstance(receipts, LeaseLost) for receipt in receipts]
@@ -178,8 +181,9 @@ class Worker:
         except LeaseLost as lost:
             LOG.info("lease lost", extra={"why": str(lost)})
         except Exception as error:  # noqa: BLE001  # logged; the others go on
-            self._failed(claim, error)
-            return receipts
+            if not receipts or not self._is_away(error):  # with receipts, the next look says that it is away
+                self._failed([claim], error)
+                return receipts
         self._release([claim])
         return receipts
 
@@ -195,6 +199,9 @@ class Worker:
 
         A call that stays open is looked up again after as long as it is old, and at least once an hour. `until` is
         asked between two calls.
+
+        Raises:
+            StoreError: the database is away or busy. What was done before is done.
         """
         engine = self.engine
         if engine.provider.local:  # it answers at once: no call of its own is ever open
@@ -231,7 +238,7 @@ class Worker:
                     age = engine.now() - datetime.fromisoformat(row.opened)
                     hold_off[name] = min(max(age, self._grace), LONGEST_HOLD_OFF).total_seconds()
         except Exception as error:  # noqa: BLE001  # logged; the other calls go on
-            self._failed(claim, error)
+            self._failed([claim], error)
             return []
         self._release([claim], hold_off)
         LOG.info("recovered", extra={"call": row.id, "results": [each.result.value for each in receipts]})
@@ -245,12 +252,29 @@ class Worker:
         with suppress(StoreError):  # then they run out
             self._leases.release(claims, hold_off)
 
-    def _failed(self, claim: Claim, error: Exception) -> None:
-        """What nobody expected. Its leases are kept, so that nobody runs into the same at once; then they run out."""
+    def _failed(self, claims: Sequence[Claim], error: Exception) -> None:
+        """What nobody expected. Its leases are kept, so that nobody runs into the same at once; then they run out.
+
+        Raises:
+            StoreError: the database is away or busy. That is no group's fault, and its leases are released.
+        """
+        if self._is_away(error):
+            self._release(claims)
+            raise error
         with self._lock:
-            self.counts.leases -= 1
+            self.counts.leases -= len(claims)
             self.counts.errors += 1
-        LOG.error("failed", extra={"leases": list(claim.names)}, exc_info=error)
+        LOG.error("failed", extra={"leases": [name for claim in claims[:5] for name in claim.names]}, exc_info=error)
+
+    def _is_away(self, error: Exception) -> bool:
+        """Whether the database is away or busy: then no group would have fared better."""
+        if not isinstance(error, StoreError) or isinstance(error, StoreBusy | CommitUnknown):
+            return isinstance(error, StoreError)
+        try:
+            self.engine.store.load(LEASE)
+        except StoreError:
+            return True
+        return False
 
     # On and on
 
