@@ -32,6 +32,7 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_block"]
 suppress_warnings = ["myst.header"]  # finding pages begin where their folder's page left off
 
+smartquotes = False  # --store is no –store
 default_role = "code"  # docstrings say `name`
 parser.comment_re = re.compile(r"^\s*#:? ?(.*)\r?\n?$")  # type: ignore[misc]  # a field's comment is its documentation
 autodoc_member_order = "bysource"
@@ -63,6 +64,7 @@ def _for_the_site(app: Any, page: str, source: list[str]) -> None:
         return found[0] if path.startswith("docs/") else f"]({REPOSITORY}{path}{found[2]})"
 
     text = re.sub(r"\]\((?![a-z]+:)([^)#\s]+)([^)\s]*)\)", link, source[0])
+    text = re.sub(r"(?<!It prints:\n\n)<!-- prints -->\n", "It prints:\n\n", text)
     source[0] = re.sub(r"^<!-- not run: (.*?) -->\n(```.*?^```\n)", r"\2\n*Not run by our tests: \1*\n",
                        text, flags=re.DOTALL | re.MULTILINE)  # fmt: skip
 

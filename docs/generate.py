@@ -1,20 +1,22 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
 A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->`,
-`<!-- errors -->`, `<!-- machines -->`, `<!-- views -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them
-stands what the code says today. The page of each machine is made as a whole.
+`<!-- errors -->`, `<!-- machines -->`, `<!-- views -->`, `<!-- tables -->` or `<!-- clutch settings -->`, and
+`<!-- end -->`. Between them stands what the code says today. The page of each machine is made as a whole.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import clutch_settings
 import error_table
 import machine_pages
 import rooms
+import table_pages
 from tallystick import load
 from tallystick.check import TITLES
 from tallystick.definition.machine import Machines
@@ -29,8 +31,20 @@ MAP = ROOT / "docs/explanation/rooms.svg"
 MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
-TABLES = re.compile(r"(<!-- (errors|machines|views) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLES = re.compile(r"(<!-- (errors|machines|views|tables) -->\n).*?(<!-- end -->)", re.DOTALL)
 MAPPED = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+@cache
+def tables() -> dict[str, str]:
+    """What stands between markers of these names."""
+    machines = load()
+    return {
+        "errors": error_table.rows(),
+        "machines": machine_pages.index(machines.values()),
+        "views": dictionary(machines),
+        "tables": table_pages.tables(),
+    }
 
 
 def fresh(text: str) -> str:
@@ -44,9 +58,7 @@ def fresh(text: str) -> str:
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
     text = CLUTCH.sub(lambda found: f"{found[1]}{getattr(clutch_settings, found[2])()}{found[3]}", text)
-    tables = {"errors": error_table.rows(), "machines": machine_pages.index(machines.values())}
-    tables["views"] = dictionary(machines)
-    text = TABLES.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", text)
+    text = TABLES.sub(lambda found: f"{found[1]}{tables()[found[2]]}{found[3]}", text)
     text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
     return MARKED.sub(drawn, text)
 

@@ -15,6 +15,7 @@ import tallystick
 from doc_blocks import ROOT, Reader, blocks
 
 DOCS = ROOT / "docs"
+RAW = "https://raw.githubusercontent.com/tallystick/tallystick/main/"
 REPOSITORY = "https://github.com/tallystick/tallystick/blob/main/"
 
 
@@ -76,11 +77,12 @@ def test_pypi_shows_the_readme_and_its_links_lead_to_files_of_ours(shown: str) -
     html = markdown.render(shown)
     assert html is not None
     assert "<h1" in html
+    assert "mermaid" not in shown
     links = re.findall(r'(?:href|src)="([^"#]+)"', html)
     assert len(links) >= 20
     for link in links:
-        assert link.startswith(REPOSITORY), link
-        assert (ROOT / link.removeprefix(REPOSITORY)).exists(), link
+        assert link.startswith((REPOSITORY, RAW)), link
+        assert (ROOT / link.removeprefix(REPOSITORY).removeprefix(RAW)).exists(), link
 
 
 def test_the_projects_links_lead_to_files_of_ours() -> None:

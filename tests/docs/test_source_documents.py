@@ -1,4 +1,4 @@
-"""The rows of the source documents: each one that is done names tests, and these are there."""
+"""The rows of the source documents, and those about security: what is done names tests, and these are there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,18 @@ def test_the_page_has_its_rows() -> None:
         assert (tests == "–") == (mark == "not ours"), what
 
 
-@pytest.mark.parametrize("named", sorted({name for row in ROWS for name in re.findall(r"`([^`]+)`", row[3])}))
+SECURITY = (ROOT / "docs/explanation/security.md").read_text(encoding="utf-8")
+NAMED = {name for row in ROWS for name in re.findall(r"`([^`]+)`", row[3])}
+NAMED |= set(re.findall(r"`([\w/]+\.py::\w+)`", SECURITY))
+
+
+def test_what_is_said_of_security_names_its_tests() -> None:
+    rows = re.findall(r"^\| [A-Z].* \| (.*) \|$", SECURITY, re.MULTILINE)
+    assert len(rows) >= 15
+    assert all("::" in each for each in rows)
+
+
+@pytest.mark.parametrize("named", sorted(NAMED))
 def test_what_shows_a_row_is_a_test(named: str) -> None:
     file, _, name = named.partition("::")
     assert re.search(rf"^(?:async )?def test_{name}\(", (ROOT / "tests" / file).read_text("utf-8"), re.MULTILINE), named
