@@ -4,7 +4,8 @@ Keeps: what is found has values that show it, and those values can occur. What m
 given the benefit of the doubt.
 
 Read in this order: `boundary_values` (which values make a difference), `trials` (what each state answers to each
-command with them), `reachable` (which of that can occur), `witnesses` (one case for each observation). Then the checks:
+command with them), `projection` and `reachable` (which of that can occur), `witnesses` (one case for each observation).
+Then the checks:
 
     `states`        can each be reached, left, brought to an end, and does it answer every command
     `guards`        exactly one answer for every value

@@ -10,6 +10,7 @@ This is no proof (that is the third level's job), but the real guard was asked w
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator
 
@@ -20,7 +21,7 @@ from tallystick.definition.declared import Transition
 from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import Machine
 
-MOST_CASES = 20_000  # of one command in one state; if there would be more, fewer numbers are tried
+MOST_CASES = 20_000  # of one command in one state; if there would be more, fewer numbers or combinations are tried
 NUMERIC = ("money", "count")
 ValueClass = object  # "-", "0" or "+" for a number; any other value stands for itself
 
@@ -53,6 +54,17 @@ def domains(wanted: list[Variable], numbers: list[int], known_texts: list[str]) 
         if math.prod(len(each) for each in found) <= MOST_CASES:
             break
     return found
+
+
+def combinations_of(found: list[list[object]]) -> Iterator[tuple[object, ...]]:
+    """One value of each. If these are too many: the first of all and the last of all, with any two of them varied."""
+    if math.prod(map(len, found)) <= MOST_CASES:
+        yield from itertools.product(*found)
+        return
+    for base in ([each[0] for each in found], [each[-1] for each in found]):
+        for one, other in itertools.combinations(range(len(found)), 2):
+            for value, beside in itertools.product(found[one], found[other]):
+                yield tuple(value if at == one else beside if at == other else each for at, each in enumerate(base))
 
 
 def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[str]) -> list[object]:

@@ -93,10 +93,9 @@ def _why(reachable: Reachability, cells: list[Cell], name: str) -> str:
 
 
 def _missing(reachable: Reachability, state: str, start: StartClass) -> list[str]:
-    situations = [each for each in reachable.situations[state] if each.changing is None]
     found = []
     for account, bit in reachable.trials.bit.items():
-        if start.mask & bit and all(each.bits & bit != start.bits & bit for each in situations):
+        if start.mask & bit and not reachable.may_be_alone(state, account, holding=bool(start.bits & bit)):
             found.append(f"{account} {'is always empty' if start.bits & bit else 'always holds something'} there")
     for fact, wanted in start.facts:
         if wanted not in reachable.classes(state, fact):

@@ -1,39 +1,27 @@
-"""Which situations an entity can be in: for each state, which accounts may hold something and what the facts may be.
+"""What can occur in the life of a machine's entities, put together from its projections.
 
-It starts with nothing on any account and follows every transition that can fire: done in whole or in part, declined,
-and set aside while a call is open, until nothing new is found. Of an account only whether it holds something is
-kept, not how much. So everything that can occur is found, and perhaps a little more. From this follow what a state
-implies (nothing is uncovered in `authorized`), which transitions can fire at all, and where they lead.
+All patterns of accounts that may hold something would be 2 to the number of accounts. So beyond a few accounts they are
+looked at in packs: those that a command looks at together are in one. What one pack rules out does not occur. What none
+rules out might, and is given the benefit of the doubt.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-import attrs
-
-from tallystick.check.structure.boundary_values import ValueClass, class_of, classes_at_creation
-from tallystick.check.structure.trials import Cell, ClassEffect, Observed, StartClass, Trials
+from tallystick.check.structure.boundary_values import ValueClass
+from tallystick.check.structure.projection import Projection, closure, declared_ways
+from tallystick.check.structure.trials import Cell, Observed, StartClass, Trials
 from tallystick.definition.declared import IN_DOUBT
-from tallystick.definition.machine import Machine, Row
 
-FactClasses = tuple[tuple[str, ValueClass], ...]
-PendingCall = tuple[str, tuple[int, ...]]  # its transition, which will change the state; its moves in doubt
-
-
-@attrs.frozen
-class Situation:
-    """A class of ways to be in a state."""
-
-    changing: PendingCall | None
-    bits: int  # one for each account: 1 if it holds something
-    facts: FactClasses  # of those facts that transitions set
+FEW = 9  # accounts, which are one pack
+PACK = 6  # accounts of a pack, if there are more
+__all__ = ["Reachability", "closure", "declared_ways"]
 
 
 class Reachability:
-    """The situations of one machine's entities; `situations` and `can_fire` are complete once it is made."""
+    """What one machine's entities can come to."""
 
     def __init__(self, trials: Trials) -> None:
         self.trials = trials
@@ -41,62 +29,63 @@ class Reachability:
         self.cells: dict[str, list[Cell]] = defaultdict(list)  # by state
         for cell in trials.cells():
             self.cells[cell.state].append(cell)
-        self.situations: dict[str, set[Situation]] = defaultdict(set)  # by state
-        self.can_fire: set[tuple[str, str]] = set()  # state, transition
+        self._parts = [Projection(trials, self.cells, pack) for pack in self._packs()]
+        first, *others = self._parts
+        self.can_fire = first.can_fire.intersection(*(each.can_fire for each in others))  # state, transition
         self.ways: dict[str, dict[str, str]] = defaultdict(dict)  # from → to → by which transition
-        self._constant: dict[str, dict[str, set[ValueClass]]] = {}  # state → fact that nothing sets → its classes
-        sets = {name for each in self.machine.transitions.values() for name in each.sets}
-        self._set_facts, self._constants = sorted(trials.tracked & sets), sorted(trials.tracked - sets)
-        self._fresh: dict[str, set[Situation]] = defaultdict(set)
-        self._doubt = trials.bit.get(IN_DOUBT, 0)
-        self._after_yes: dict[tuple[str, str, FactClasses], set[FactClasses]] = {}
+        for source, targets in first.ways.items():
+            for target, by in targets.items():
+                if all(target in each.ways.get(source, ()) for each in others):
+                    self.ways[source][target] = by
         self._order = {name: index for index, name in enumerate(self.machine.transitions)}
-        self._staying = self._staying_calls()
-        self._begin()
-        while self._fresh:
-            state = next(iter(self._fresh))
-            self._spread(state, self._fresh.pop(state))
 
-    # What the checks ask
+    def _packs(self) -> list[int]:
+        """The accounts in packs, as bits: those that a cell looks at together, as far as they are few."""
+        bit = self.trials.bit
+        doubt, every = bit.get(IN_DOUBT, 0), sum(bit.values())
+        if len(bit) <= FEW + 1:
+            return [every]
+        masks = {start.mask & ~doubt for cells in self.cells.values() for cell in cells for start in cell.observed}
+        small = [each for each in masks if each.bit_count() <= PACK]
+        packs: list[int] = []
+        for mask in [*sorted(small, key=lambda each: (-each.bit_count(), each)), *bit.values()]:
+            at = next((at for at, pack in enumerate(packs) if (pack | mask).bit_count() <= PACK), None)
+            if not any(mask & pack == mask for pack in packs):
+                if at is None:
+                    packs.append(mask)
+                else:
+                    packs[at] |= mask
+        return [pack | doubt for pack in packs]
 
     def reached(self, state: str) -> bool:
         """Whether an entity can be in a state at all."""
-        return state in self.situations
+        return all(each.reached(state) for each in self._parts)
 
     def observed(self, cell: Cell) -> Iterator[tuple[StartClass, Observed]]:
         """What was observed in a cell, of the classes that can occur when the command is given there."""
         for start, observed in cell.observed.items():
-            if any(True for _ in self._matching(cell, start)):
+            if all(each.possible(cell, start) for each in self._parts):
                 yield start, observed
 
     def may_hold(self, state: str, account: str) -> bool:
         """Whether an account may hold something in a state."""
-        return any(each.bits & self.trials.bit[account] for each in self.situations[state])
+        return all(each.may_be(state, account, holding=True) for each in self._parts)
+
+    def may_be_alone(self, state: str, account: str, *, holding: bool) -> bool:
+        """Whether an account may hold something, or be empty, while no call of the entity changes its state."""
+        return all(each.may_be(state, account, holding=holding, alone=True) for each in self._parts)
 
     def may_occur(self, state: str, accounts: Mapping[str, int], facts: Mapping[str, object]) -> bool:
         """Whether an entity can be in a state with these values, as far as their classes tell."""
-        bits = sum(bit for name, bit in self.trials.bit.items() if accounts[name])
-        set_facts = tuple((name, class_of(facts[name])) for name in self._set_facts)
-        return (
-            all(class_of(facts[name]) in classes for name, classes in self._constant[state].items())
-            and Situation(None, bits, set_facts) in self.situations[state]
-        )
+        return all(each.may_occur(state, accounts, facts) for each in self._parts)
 
     def classes(self, state: str, fact: str) -> set[ValueClass]:
         """What a fact may be in a state."""
-        if fact in self._set_facts:
-            return {dict(each.facts)[fact] for each in self.situations[state]}
-        return self._constant[state][fact]
+        return set.intersection(*(each.classes(state, fact) for each in self._parts))
 
     def classes_when_fired(self, state: str, transition: str, fact: str) -> set[ValueClass]:
         """What a fact that transitions set may be when a transition fires in a state."""
-        return {
-            dict(situation.facts)[fact]
-            for cell in self.cells[state]
-            for start, observed in cell.observed.items()
-            if transition in observed.fires
-            for situation in self._matching(cell, start)
-        }
+        return set.intersection(*(each.classes_when_fired(state, transition, fact) for each in self._parts))
 
     def path_to(self, state: str) -> list[str]:
         """The shortest way to a state, as lines of a story."""
@@ -113,161 +102,3 @@ class Reachability:
             steps.append(f"{by}: {source} → {state}")
             state = source
         return [f"create: {self.machine.start}", *reversed(steps)]
-
-    def _matching(self, cell: Cell, start: StartClass) -> Iterator[Situation]:
-        """The situations from which a class of cases may start."""
-        if self._possible(cell.state, start):
-            for each in self.situations[cell.state]:
-                if _fits(each, start) and not self._put_off(each, cell.rows):
-                    yield each
-
-    # The search
-
-    def _staying_calls(self) -> dict[str, list[tuple[Row, tuple[int, ...]]]]:
-        """For each state the calls that may be answered there though they change no state, and their moves in doubt.
-
-        At an end these are only the calls that were made there: nothing ends while one of its calls is open.
-        """
-        machine, leads = self.machine, declared_ways(self.machine)
-        found: dict[str, list[tuple[Row, tuple[int, ...]]]] = defaultdict(list)
-        for name, moves in self.trials.in_doubt.items():
-            row = machine.rows[name]
-            for state in closure(leads, row.transition.sources) if not row.changes else ():
-                if not machine.states[state].final or state in row.transition.sources:
-                    found[state] += [(row, moved) for moved in sorted(moves) if moved]
-        return found
-
-    def _begin(self) -> None:
-        """Nothing on any account, and the facts with which an entity may be made."""
-        machine = self.machine
-        constant = {name: set(classes_at_creation(machine, name)) for name in self._constants}
-        for classes in itertools.product(*(classes_at_creation(machine, name) for name in self._set_facts)):
-            facts = tuple(zip(self._set_facts, classes, strict=True))
-            self._reach(machine.start, Situation(None, 0, facts), constant)
-
-    def _reach(self, state: str, situation: Situation, constant: Mapping[str, set[ValueClass]]) -> None:
-        known = self._constant.setdefault(state, {name: set() for name in self._constants})
-        grown = [name for name, classes in constant.items() if not classes <= known[name]]
-        for name in grown:
-            known[name] |= constant[name]
-        if situation not in self.situations[state]:
-            self.situations[state].add(situation)
-            self._fresh[state].add(situation)
-        if grown:
-            self._fresh[state] |= self.situations[state]
-
-    def _spread(self, state: str, situations: set[Situation]) -> None:
-        """Do in these situations whatever can happen there."""
-        for cell in self.cells[state]:
-            possible = [(start, each) for start, each in cell.observed.items() if self._possible(state, start)]
-            for situation in situations:
-                if self._put_off(situation, cell.rows):
-                    continue
-                for start, observed in possible:
-                    if _fits(situation, start):
-                        for effect in observed.effects:
-                            self._fire(state, situation, start, effect)
-        for situation in situations:
-            self._answer(state, situation)
-
-    def _possible(self, state: str, start: StartClass) -> bool:
-        constant = self._constant.get(state)
-        return constant is not None and all(each in constant[name] for name, each in start.facts if name in constant)
-
-    def _put_off(self, situation: Situation, rows: tuple[Row, ...]) -> bool:
-        """Whether the core refuses because of an open call, before it asks any guard."""
-        if situation.changing is None:
-            return False
-        return self.machine.rows[situation.changing[0]].ends or any(row.changes for row in rows)
-
-    def _fire(self, state: str, situation: Situation, start: StartClass, effect: ClassEffect) -> None:
-        row = self.machine.rows[effect.transition]
-        if row.ends and (situation.changing or situation.bits & self._doubt):
-            return
-        self.can_fire.add((state, row.name))
-        after = situation.bits & ~effect.mask | effect.bits
-        if effect.phase == "asked":
-            changing = (row.name, effect.moved) if row.changes else situation.changing
-            self._reach(state, Situation(changing, after | situation.bits & self._doubt, situation.facts), {})
-            return
-        target = (row.target if effect.phase == "done" else row.transition.otherwise) or state
-        known = self.ways[state].setdefault(target, row.name)
-        if self._order[row.name] < self._order[known]:
-            self.ways[state][target] = row.name
-        constant = self._constant[state] | {name: {each} for name, each in start.facts if name not in self._set_facts}
-        self._reach(target, Situation(situation.changing, after, _set(situation.facts, effect)), constant)
-
-    def _answer(self, state: str, situation: Situation) -> None:
-        """Do what the answers to open calls may do here. `_fire` has passed the constant facts on already."""
-        if situation.changing is not None:
-            name, moved = situation.changing
-            row = self.machine.rows[name]
-            free = attrs.evolve(situation, changing=None)
-            for facts in self._facts_after_yes(state, name, situation.facts):
-                self._land(row.target or state, attrs.evolve(free, facts=facts), row, moved, confirmed=True)
-            self._land(row.transition.otherwise or state, free, row, moved, confirmed=False)
-        alone = situation.changing and self.machine.rows[situation.changing[0]].ends  # no other call is open beside it
-        if situation.bits & self._doubt and not alone:
-            for row, moved in self._staying[state]:
-                for facts in self._facts_after_yes(state, row.name, situation.facts) or {situation.facts}:
-                    self._land(state, attrs.evolve(situation, facts=facts), row, moved, confirmed=True)
-                self._land(state, situation, row, moved, confirmed=False)
-
-    def _facts_after_yes(self, state: str, transition: str, facts: FactClasses) -> set[FactClasses]:
-        """What the facts may be once the call of a transition is confirmed."""
-        key = (state, transition, facts)
-        if key not in self._after_yes:
-            self._after_yes[key] = {
-                _set(facts, effect)
-                for cell in self.cells[state]
-                for start, observed in cell.observed.items()
-                if all(dict(facts).get(fact, each) == each for fact, each in start.facts)
-                for effect in observed.effects
-                if effect.transition == transition and effect.phase == "done"
-            }
-        return self._after_yes[key]
-
-    def _land(self, state: str, situation: Situation, row: Row, moved: tuple[int, ...], *, confirmed: bool) -> None:
-        """Take what is in doubt to where it goes: in whole, or with a part of it going back."""
-        sources = targets = 0
-        for index in moved:
-            source, target = row.lines[index]
-            sources |= self.trials.bit.get(source, 0)
-            targets |= self.trials.bit.get(target, 0)
-        ends = [targets if confirmed else sources]
-        if confirmed and self.trials.partial[row.name]:
-            ends.append(targets | sources)
-        for landed in ends:
-            bits = situation.bits | landed
-            self._reach(state, attrs.evolve(situation, bits=bits & ~self._doubt), {})
-            if self._staying[state]:  # other calls may still be open
-                self._reach(state, attrs.evolve(situation, bits=bits), {})
-
-
-def declared_ways(machine: Machine) -> dict[str, set[str]]:
-    """For each state those to which transitions lead from it, whether they can fire or not."""
-    leads: dict[str, set[str]] = {}
-    for each in machine.transitions.values():
-        for source in each.sources:
-            leads.setdefault(source, set()).update(state for state in (each.target, each.otherwise) if state)
-    return leads
-
-
-def closure(leads: Mapping[str, Iterable[str]], start: Iterable[str]) -> set[str]:
-    """The start, and all to which it leads by any number of steps."""
-    found = list(dict.fromkeys(start))
-    for each in found:  # which grows
-        found += [state for state in leads.get(each, ()) if state not in found]
-    return set(found)
-
-
-def _fits(situation: Situation, start: StartClass) -> bool:
-    wanted = dict(start.facts)
-    return situation.bits & start.mask == start.bits and all(
-        fact not in wanted or wanted[fact] == each for fact, each in situation.facts
-    )
-
-
-def _set(facts: FactClasses, effect: ClassEffect) -> FactClasses:
-    changed = dict(effect.sets)
-    return tuple((name, changed.get(name, each)) for name, each in facts)

@@ -22,6 +22,7 @@ from tallystick.check.structure.boundary_values import (  # fmt: skip
     ValueClass,
     Variable,
     class_of,
+    combinations_of,
     domains,
     tracked_facts,
     variables,
@@ -152,7 +153,7 @@ class Trials:
         moved |= set(self.machine.holding) if any(row.final for row in cell.rows) else set()
         wanted = variables(self.machine, cell.command, looked, moved)
         found: dict[StartClass, Observed] = {}
-        for values in itertools.product(*domains(wanted, numbers(looked), self.texts)):
+        for values in combinations_of(domains(wanted, numbers(looked), self.texts)):
             trial = _Trial(self, cell, Case(tuple(zip(wanted, values, strict=True))))
             if trial.possible():
                 trial.observe(found.setdefault(trial.start(), Observed()))
