@@ -56,6 +56,7 @@ def _profile(each: Result) -> str:
     lines = [
         f"### {each.row.name}\n",
         _said(each) + "\n",
+        *([f"{each.row.tried}\n"] if each.row.tried else []),
         f"By what: {kinds}.\n",
         "| function | share | calls |",
         "|---|--:|--:|",

@@ -23,11 +23,12 @@ BUILT_IN = (  # what a built-in's name contains → what it is counted as
     ("sqlite3", "SQLite"), ("psycopg", "PostgreSQL's driver"), ("json", "JSON"), ("c_make_encoder", "JSON"),
     ("encode_basestring", "JSON"), ("_hashlib", "hashing"), ("sha256", "hashing"), ("lock", "waiting for locks"),
     ("'acquire'", "waiting for locks"), ("sleep", "waiting"), ("poll", "waiting"), ("recv", "waiting"),
-    ("select", "waiting"),
+    ("select", "waiting"), ("marshal", "importing"), ("builtins.compile", "compiling, mostly for attrs"),
 )  # fmt: skip
 LIBRARIES = (
     ("/json/", "JSON"), ("/psycopg", "PostgreSQL's driver"), ("/httpcore", "HTTP"), ("/sqlite3/", "SQLite"),
-    ("/hashlib", "hashing"), ("/threading", "waiting for locks"), ("/selectors", "waiting"), ("/asyncio/", "asyncio"),
+    ("/attr/", "attrs"), ("importlib", "importing"), ("/hashlib", "hashing"), ("/threading", "waiting for locks"),
+    ("/selectors", "waiting"), ("/asyncio/", "asyncio"),
 )  # fmt: skip
 
 
@@ -46,7 +47,12 @@ def profiled(works: Sequence[Callable[[], object]], clock: Callable[[], float]) 
         profiler.enable()
         work()
         profiler.disable()
-    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    return profile_of(pstats.Stats(profiler))
+
+
+def profile_of(found: pstats.Stats) -> Profile:
+    """What a profiler has found, in this process or in another."""
+    stats = found.stats  # type: ignore[attr-defined]
     kinds, functions, total = Counter[str](), Counter[str](), 0.0
     calls = Counter[str]()
     for (file, line, name), (_, count, own, _, _) in stats.items():

@@ -26,6 +26,7 @@ class Row:
     limit: float | None  # the target: at least, if `faster`; else at most
     code: str  # file and function in benchmarks/timed/
     given: Mapping[str, Any]  # to that function
+    tried: str = ""  # where the target was missed before: what stands in the way, and what was tried
 
     @property
     def faster(self) -> bool:
