@@ -43,7 +43,7 @@ Functions = tuple[tuple[str, Callable[..., object]], ...]  # by the name of the 
 Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
 
 
-@attrs.define
+@attrs.define(repr=False)
 class Row:
     """A transition, ready to run. Each of its expressions becomes a function when it is first needed."""
 

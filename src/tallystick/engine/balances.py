@@ -88,7 +88,7 @@ def _post(work: UnitOfWork, provider: Provider, ref: Ref, balance: int, named: s
 # The provider is asked
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Balances:
     """Asks a remote provider for balances, outside any transaction."""
 

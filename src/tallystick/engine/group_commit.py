@@ -24,7 +24,7 @@ from tallystick.errors import CommitUnknown, Invalid, StoreBusy
 from tallystick.store.protocol import Store, Transaction
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Waiting:
     """The jobs that one thread has given to the next transaction, and their results."""
 

@@ -69,7 +69,7 @@ def check(store: Store, provider: Provider) -> None:
             _check_unnamed(provider, calls=any(True for _ in reading.all_calls()), begun=bool(reading.chronicle(1)))
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Gate:
     """Lets the transactions of a provider begin, if the books are its books."""
 

@@ -31,7 +31,7 @@ PIN = "pin"  # what pages and verbs call it
 HAS_PIN = "has_pin"  # what a page says of its card: that it was drawn with one, or without
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Pins:
     """The policy of an engine. Raises Invalid: there is no such policy."""
 

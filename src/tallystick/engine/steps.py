@@ -41,7 +41,7 @@ _SECRETS = {
 }
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Context:
     """What every transaction of an engine works with."""
 

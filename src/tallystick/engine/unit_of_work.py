@@ -23,7 +23,7 @@ Load = Callable[[Iterable[Ref], Iterable[str]], Found]
 Later = Callable[[int, bool], tuple[str, str]]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class UnitOfWork:
     machines: Machines
     books: Lookup
@@ -84,7 +84,7 @@ class UnitOfWork:
 Guard = Callable[[UnitOfWork], None]
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Job:
     """A deed inside a transaction, and what it has to lock before."""
 

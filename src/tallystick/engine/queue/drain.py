@@ -61,7 +61,7 @@ class Group(NamedTuple):
     waits: bool  # for a call that may still end by itself
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Drain:
     """Groups of commands that are due. Thread-safe; any number of processes may drain, each with leases."""
 

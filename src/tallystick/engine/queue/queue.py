@@ -54,7 +54,7 @@ class QueuedCommand:
     follows: str | None  # the key of the command that queued it; None: a caller gave it a time
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Queue:
     """Commands that wait. Thread-safe; any number of processes may run what is due."""
 
