@@ -13,6 +13,8 @@ from benchmarks import __main__ as benchmarks
 from benchmarks import large_books, rivals
 from benchmarks.measure import Result
 from benchmarks.opponents import by_hand, rules
+from benchmarks.page import page
+from benchmarks.profiling import Profile
 from benchmarks.rows import Row, rows
 
 from tallystick.engine.verify import verify
@@ -79,6 +81,13 @@ def test_check_names_what_misses_its_target(capsys: pytest.CaptureFixture[str]) 
     assert benchmarks._checked(results) == 1
     assert capsys.readouterr().err == "redeem: 0.64 × the speed; the target is ≥ 0.65 × the speed\n"
     assert benchmarks._checked([Result(slow, [0.65]), Result(small, [50.0])]) == 0
+
+
+def test_a_missed_row_says_what_was_tried() -> None:
+    slow = attrs.evolve(next(row for row in rows() if row.name == "redeem"), tried="Two spoons, in vain.")
+    missed = Result(slow, [0.1], profile=Profile([("spoons", 1.0)], [("spoon", 1.0, 2)]))
+    assert "Two spoons, in vain." in page([missed], {})
+    assert "Two spoons, in vain." not in page([attrs.evolve(missed, values=[0.9])], {})
 
 
 def test_check_fails_where_a_target_was_not_measured(capsys: pytest.CaptureFixture[str]) -> None:
