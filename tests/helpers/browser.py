@@ -66,12 +66,16 @@ class Watched:
         self.wrong: list[str] = []
         self.page.on("console", lambda said: self.wrong.append(f"console: {said.text}"))
         self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
+        self.page.on("requestfailed", lambda request: self._failed(request))
         self.page.on("request", lambda request: self._asked(request.url))
 
     def _asked(self, url: str) -> None:
-        if not url.startswith((f"{self.base}/", "file:" if self.base.startswith("file:") else f"{self.base}/")):
+        if not url.startswith(f"{self.base}/"):
             self.wrong.append(f"foreign: {url}")
+
+    def _failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left before its icon had come
+            self.wrong.append(f"failed: {request.url}")
 
     def go(self, path: str) -> Any:
         answer = self.page.goto(f"{self.base}{path}")

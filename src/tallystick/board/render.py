@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from functools import cache
+from itertools import count
 from typing import Any
 
 import attrs
@@ -45,11 +46,12 @@ class Frame:
 
 
 def html(page: Page, frame: Frame, href: Href) -> str:
+    numbers = count(1)
     return _environment().get_template("page.html").render(
         page=page, frame=frame, menu=_menu(href), link=_linker(href), cell=_celler(href), kind=_kind, href=href,
         right=_right, currency_of=_currency, bare=bare, time=_time, search=Target("search"), home=Target("overview"),
         target=Target,
-        svg=lambda of: _svg(of, href),
+        svg=lambda of: _svg(of, href, next(numbers)),
     )  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def _menu(href: Href) -> list[tuple[str, list[tuple[str, str, str]]]]:
     return found
 
 
-def _svg(of: blocks.Picture, href: Href) -> Markup:
+def _svg(of: blocks.Picture, href: Href, number: int) -> Markup:
     """The picture, with a link around each state of it. What is drawn by us has nothing in it that is not escaped."""
 
     def linked(found: re.Match[str]) -> str:
@@ -78,7 +80,8 @@ def _svg(of: blocks.Picture, href: Href) -> Markup:
         says = f"{found[1].replace('_', ' ')}: its entities"
         return found[0] if at is None else f'<a href="{escape(at)}" aria-label="{escape(says)}">{found[0]}</a>'
 
-    return Markup(_STATE.sub(linked, of.svg) if of.links else of.svg)  # noqa: S704
+    svg = of.svg.replace("ts-hatched", f"ts-hatched-{number}")  # the one id in it stands once on a page
+    return Markup(_STATE.sub(linked, svg) if of.links else svg)  # noqa: S704
 
 
 def _kind(block: object) -> str:

@@ -19,7 +19,7 @@ from tallystick.money import Money
 from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed
 
 _HEAD = re.compile(r"^[a-z_]+ .*? is [a-z_]+ and refuses [a-z_]+: ", re.DOTALL)
-_ELSE = re.compile(r" It would take: [a-z_, ]+\.$")
+_ELSE = re.compile(r" (?:It would take: [a-z_, ]+|It takes no command any more)\.$")
 LINKED = 100  # so many entities that link to one are listed
 
 
@@ -243,11 +243,7 @@ def _next(desk: Desk, entity: Entity, machine: Machine) -> Iterator[Block]:
     if rows:
         yield Heading("What it would take now", "next")
         columns = ["command", "asked with", "done?", "why not, or what would happen"]
-        yield Table(
-            "Commands that orders and people give, tried on our books alone",
-            columns,
-            rows,
-        )
+        yield Table("Commands that orders and people give, tried on our books alone", columns, rows, id="next-table")
 
 
 def _would(desk: Desk, entity: Entity, machine: Machine, name: str) -> tuple[Cell, ...] | None:

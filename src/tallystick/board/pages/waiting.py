@@ -66,7 +66,7 @@ def queue(desk: Desk, ask: Ask) -> Page:
     found = desk.books.waiting().queue
     now = desk.now
     rows = [
-        (each.due, State("due", "wait") if each.due is not None and each.due <= now else None,
+        ((each.due, State("due", "wait")) if each.due is not None and each.due <= now else each.due,
          f"{each.row.command}".replace("_", " "), desk.life(each.row.machine, each.row.entity), each.amount,
          each.row.attempts or None, desk.shown.text(each.why), Code(desk.name(each.row.key)))
         for each in found[: ROWS * 2]
@@ -74,7 +74,7 @@ def queue(desk: Desk, ask: Ask) -> Page:
     more = f": the first {ROWS * 2} of {len(found):,}" if len(found) > ROWS * 2 else ""
     table = Table(
         f"Commands that wait for their time or their next try{more}",
-        ["due, UTC", "", "command", "of", "amount", "tries", "why", "key"], rows, empty="Nothing waits.",
+        ["due, UTC", "command", "of", "amount", "tries", "why", "key"], rows, empty="Nothing waits.",
     )  # fmt: skip
     lines = [
         ("Do all that is due", "tallystick due"),
