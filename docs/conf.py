@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.pycode import parser
 
 import tallystick
@@ -30,7 +31,7 @@ exclude_patterns = ["_build"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
 myst_enable_extensions = ["attrs_block"]
-suppress_warnings = ["myst.header"]  # finding pages begin where their folder's page left off
+suppress_warnings = ["toc.empty_glob"]  # a folder may have no page beside those that are named
 
 smartquotes = False  # --store is no –store
 default_role = "code"  # docstrings say `name`
@@ -78,6 +79,14 @@ def _public(app: Any, environment: Any, node: Any, content: Any) -> Any:
     return domain.resolve_xref(environment, node["refdoc"], app.builder, "obj", f"tallystick.{name}", node, content)
 
 
+def _dashes(app: Any, doctree: nodes.document, page: str) -> None:
+    """Between an argument and what it is. Dashes are not made everywhere, because options have two of them."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
+
+
 def setup(app: Any) -> None:
+    app.connect("doctree-resolved", _dashes)
     app.connect("source-read", _for_the_site)
     app.connect("missing-reference", _public)

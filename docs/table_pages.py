@@ -94,6 +94,6 @@ def tables() -> str:
         else:
             says, known = COMMON[name]
         rows = [[code(column), kind.lower(), cell(known[column]) or "–"] for column, kind in columns.pop(name)]
-        parts.append(f"### {name}\n\n{says}\n\n{table(('column', 'type', 'what stands there'), rows)}")
+        parts.append(f"## {name}\n\n{says}\n\n{table(('column', 'type', 'what stands there'), rows)}")
     assert not columns, f"say what stands in {', '.join(columns)}"
     return "\n".join(parts)
