@@ -40,11 +40,26 @@ def books(pair: Pair) -> Iterator[Books]:
     opened.close()
 
 
+class Subscriber:
+    """Reads the feed on from its cursor."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, int]] = []
+        self._cursor: str | None = None
+
+    def hear(self, books: Books) -> None:
+        while (tail := books.tail(self._cursor)).entries:
+            self.heard += [(each.machine, each.id, each.revision) for each in tail.entries]
+            self._cursor = tail.cursor
+
+
 @pytest.mark.parametrize("stalled", [False, True], ids=["while commits run", "while commits wait for the standby"])
 def test_the_primary_dies_while_four_write(pair: Pair, stalled: bool) -> None:
     """What was acknowledged is on the new primary, once; what was not known is ended by its key."""
+    feed = Subscriber()
     with writing(pair.url) as writers:
         wait_until(lambda: writers.acknowledged() > 100, "the four have done something")
+        feed.hear(writers.books)
         if stalled:
             with pair.stalled():
                 wait_until(pair.waiting, "a COMMIT waits for the standby")
@@ -55,6 +70,9 @@ def test_the_primary_dies_while_four_write(pair: Pair, stalled: bool) -> None:
         pair.promote()
         wait_until(lambda: writers.acknowledged() > before + 100, "commands go on")
     assert writers.heard().total() > 0  # they did notice
+    feed.hear(writers.books)
+    written = [(row["machine"], row["entity"], row["revision"]) for row in rows_of(writers.books.engine.store).entries]
+    assert sorted(feed.heard) == sorted(written)  # each once, with the cursor from before
     report = writers.report()
     assert report.findings == []
     if stalled:
