@@ -3,10 +3,10 @@
 A commit waits for the disk, whatever is in it. So while one thread commits, the jobs of other threads gather. They go
 into the next transaction together, in the order in which they came, and each works on what the job before it has left.
 
-A thread that comes while nobody leads takes the lead and runs all that is waiting. Then it hands the lead to the first
-thread that came meanwhile. Only after that does it wake the threads that it has served, each by a lock of its own, so
-the next commit does not wait for them. There is no writer thread to start, stop, fork or lose, and a single caller pays
-nothing for it.
+A thread that comes while nobody leads takes the lead and does its own jobs, because nobody waits. Then it hands the
+lead to the first thread that came meanwhile, which runs all that is waiting by then, and so on. Only after that does it
+wake the threads that it has served, each by a lock of its own, so the next commit does not wait for them. There is no
+writer thread to start, stop, fork or lose, and a single caller pays nothing for it.
 """
 
 from __future__ import annotations
