@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import attrs
 
 from tallystick import money
+from tallystick.core.notebook import named, table
 from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import Machine, Row
@@ -95,6 +96,19 @@ class Refusal:
 
     def __str__(self) -> str:
         return self.why
+
+    def _repr_html_(self) -> str:
+        """For a notebook."""
+        needed = tuple(
+            f"{each.transition} needs {each.prose}"
+            + "".join(f"; {name} is {value}" for name, value in each.values.items())
+            for each in self.candidates
+        )
+        return table(
+            f"{named(self.machine, self.id)} refuses {self.command}",
+            [("why", self.why), ("state", self.state), ("code", self.code.value), ("needed", needed),
+             ("it would take", ", ".join(self.allowed)), ("in its way", self.calls)],
+        )  # fmt: skip
 
 
 UNANSWERED = "this state does not answer it"

@@ -11,6 +11,7 @@ import attrs
 
 from tallystick.core.arguments import LONGEST
 from tallystick.core.entity import Posting
+from tallystick.core.notebook import Line, named, table
 from tallystick.core.refusal import Refusal
 from tallystick.errors import Invalid, NotFound, TallystickError
 from tallystick.masks import quoted
@@ -120,6 +121,22 @@ class Receipt:
         if account not in self.after_minor or self.currency is None:
             raise NotFound("account", account, list(self.after_minor))
         return Money(self.after_minor[account], self.currency)
+
+    def _repr_html_(self) -> str:
+        """For a notebook; without the PIN."""
+        before, moved = self.before, tuple(f"{each.source} → {each.target} {each.amount}" for each in self.moves)
+        stands = tuple(
+            f"{name} {amount}" + (f", before {before[name]}" if before.get(name, amount) != amount else "")
+            for name, amount in self.after.items()
+            if amount or before.get(name)
+        )
+        lines: list[Line] = [
+            ("state", self.state), ("transition", self.transition), ("moved", moved), ("stands", stands),
+            ("why", self.why), ("call", self.call), ("key", self.key), ("follow-ups", self.follow_ups),
+        ]  # fmt: skip
+        said = f"{self.result.value}{' before' if self.replayed else ''}"
+        shown = table(f"{named(self.machine, self.id)}: {self.command} {said}", lines)
+        return shown + (self.refusal._repr_html_() if self.refusal is not None else "")
 
     @property
     def applied(self) -> bool:
