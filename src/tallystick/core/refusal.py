@@ -100,8 +100,9 @@ class Refusal:
     def _repr_html_(self) -> str:
         """For a notebook."""
         needed = tuple(
-            f"{each.transition} needs {each.prose}"
-            + "".join(f"; {name} is {value}" for name, value in each.values.items())
+            "; ".join(
+                [f"{each.transition} needs {each.prose}", *(f"{name} is {it}" for name, it in each.values.items())]
+            )
             for each in self.candidates
         )
         return table(

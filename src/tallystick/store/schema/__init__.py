@@ -33,6 +33,7 @@ MIGRATIONS: Mapping[str, Sequence[str]] = {
     "guard": ["shared"],
     "looks": [],
     "views": list(VIEWS),
+    "times": [],
 }
 GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 

@@ -99,7 +99,7 @@ class _Views(Parts):
                               sorted((*pair, figure) for pair, figure in figures.items()))  # fmt: skip
         rest = (
             f'FROM entry e JOIN "{machine.name}" c ON c.id = e.entity, {dialect.each("e.postings", "l")}, {listed} f\n'
-            f"WHERE e.machine = '{machine.name}' AND f.version = e.machine_version AND f.command = e.command "
+            f"WHERE {dialect.mostly(machine.name)} AND f.version = e.machine_version AND f.command = e.command "
             f"AND f.account IN ({source}, {dialect.item('l.value', 1)})"
         )
         return self.view("v_movement", says, columns, ["amount"], rest)
@@ -209,7 +209,7 @@ class _Views(Parts):
         rest = (
             f"FROM entry e JOIN {listed} f ON f.version = e.machine_version AND f.transition = e.transition\n"
             f'JOIN "{machine.name}" c ON c.id = e.entity LEFT JOIN call k ON k.id = e.call\n'
-            f"{joins}\nWHERE e.machine = '{machine.name}' AND e.phase <> 'asked'"
+            f"{joins}\nWHERE {dialect.mostly(machine.name)} AND e.phase <> 'asked'"
         )
         return self.view("v_activity", says, columns, ["amount", "released", *shown], rest)
 
