@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from core_world import PAGES
+from tallystick.cli.annotations import Remark, as_annotation
 from tallystick.cli.main import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -108,3 +109,47 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     ]
     told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)
     assert told["kind"] == "nothing"
+
+
+def test_a_page_is_checked_with_those_beside_it(tmp_path: Path) -> None:
+    jar, funnel = re.findall(r"```yaml\n(.*?)```", (DOCS / "findings/TS217.md").read_text("utf-8"), re.DOTALL)[2:]
+    (tmp_path / "jar.yaml").write_text(jar, encoding="utf-8")
+    (tmp_path / "funnel.yaml").write_text(funnel, encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text("", encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "--quick", str(tmp_path / "funnel.yaml")])
+    assert done.exit_code == 1, "what stands beside it is no page, so it is read without, and nothing is a jar"
+    (tmp_path / "compose.yaml").unlink()
+    done = CliRunner().invoke(main, ["check", "--quick", str(tmp_path / "funnel.yaml")])
+    assert "TS102 no way leads from open to an end" in done.stdout
+    assert "(structure: 1 machine," in done.stdout
+
+
+def test_findings_are_told_to_other_programs(tmp_path: Path) -> None:
+    file, out = tmp_path / "locker.yaml", tmp_path / "check.sarif"
+    file.write_text(page("TS105"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", "--quick", str(file), "--sarif", str(out), "--github"])
+    line = page("TS105").splitlines().index("    when: amount > 0") + 1
+    (run,) = json.loads(out.read_text(encoding="utf-8"))["runs"]
+    (result,) = run["results"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == [result["ruleId"]] == ["TS105"]
+    (place,) = result["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == str(file)
+    assert place["physicalLocation"]["region"] == {"startLine": line, "startColumn": 11}
+    assert done.stderr.startswith(f"::error file={file},line={line},col=11,title=TS105::take in free is neither")
+
+
+def test_what_keeps_a_page_from_being_read_is_told_too(tmp_path: Path) -> None:
+    file, out = tmp_path / "locker.yaml", tmp_path / "check.sarif"
+    file.write_text(page("TS105").replace("    when: amount > 0", "    when: amont > 0"), encoding="utf-8")
+    done = CliRunner().invoke(main, ["check", str(file), "--json", "--sarif", str(out)])
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert (told["clean"], [each["file"] for each in told["faults"]]) == (False, [str(file)])
+    assert "Did you mean 'amount'" in told["faults"][0]["message"]
+    (run,) = json.loads(out.read_text(encoding="utf-8"))["runs"]
+    assert run["results"][0]["message"]["text"] == told["faults"][0]["message"]
+
+
+def test_a_sign_of_github_in_a_sentence_stays_a_sign_of_the_sentence() -> None:
+    said = as_annotation(Remark("TS105", "a,b.yaml", 1, 2, "50 %\nof :all"))
+    assert said == "::error file=a%2Cb.yaml,line=1,col=2,title=TS105::50 %25%0Aof :all"

@@ -2,7 +2,7 @@
 
     `structure`   what the page itself shows: states, guards, accounts, follow-ups. Milliseconds
     `model`       the machines run together through everything they can do, with small amounts. Seconds to minutes
-    `proof`       for all amounts, by a solver (`pip install 'tallystick[prove]'`)
+    `proof`       for all amounts, by a solver (`pip install 'tallystick[check]'`)
 
 Keeps: every kind of finding has a code that never changes its meaning, and a page in `docs/findings`; what is said of a
 machine was asked of its real guards or of the core itself, never of a second reading of the page.

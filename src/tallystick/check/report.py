@@ -56,7 +56,7 @@ def check(
         if name not in machines:
             raise NotFound("machine", name, list(machines))
     if prove and find_spec("z3") is None:
-        raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[prove]'")
+        raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[check]'")
     findings, counted = inspect(machines, only=only)
     left_out = [name for name in only or machines if machines[name].reads_parts]
     deeper = [name for name in only or machines if name not in left_out]

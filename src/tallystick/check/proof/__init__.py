@@ -1,4 +1,4 @@
-"""What holds for all amounts, by a solver. Everything here needs it: `pip install 'tallystick[prove]'`.
+"""What holds for all amounts, by a solver. Everything here needs it: `pip install 'tallystick[check]'`.
 
 Keeps: a proof is about the Python that the core runs, translated term by term; what the solver does not know is a
 finding, never a proof.

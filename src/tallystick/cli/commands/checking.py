@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
+from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
 from tallystick.cli.options import json_option
-from tallystick.cli.printing import print_answer, print_picture
-from tallystick.errors import Invalid
+from tallystick.cli.pages import with_pages_beside
+from tallystick.cli.printing import print_answer, print_json, print_picture
+from tallystick.errors import Invalid, MachineError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,31 +36,53 @@ if TYPE_CHECKING:
 @click.option(
     "--depth", type=click.IntRange(1), help="The largest amount in the model (2). One more makes ten times the states."
 )
-@click.option("--prove", is_flag=True, help="Prove it for all amounts too. Needs tallystick[prove].")
+@click.option("--prove", is_flag=True, help="Prove it for all amounts too. Needs tallystick[check].")
 @click.option("--replays", type=click.Path(file_okay=False), metavar="FOLDER",
               help="Write the story of each finding of the model there, as lines for `tallystick run`.")  # fmt: skip
+@click.option("--sarif", type=click.Path(dir_okay=False), metavar="FILE",
+              help="Write the findings there as SARIF, for programs that show them at their lines.")  # fmt: skip
+@click.option("--github", is_flag=True, help="Print each finding as GitHub Actions shows it in a pull request, too.")
 @json_option
 @click.pass_context
 def check(
     ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, prove: bool, replays: str | None,
-    json_out: bool,
+    sarif: str | None, github: bool, json_out: bool,
 ) -> None:  # fmt: skip
     """Say what is wrong with machines, before production does.
 
-    FILE is a page or a folder of pages. It is checked together with the packaged pages. Without FILE, all pages are
-    checked. Each finding has a place and a code, such as TS105. The exit code is 1 if there is a finding.
+    FILE is a page or a folder of pages. It is checked together with the pages beside it and the packaged ones. Without
+    FILE, all pages are checked. Each finding has a place and a code, such as TS105. The exit code is 1 if there is a
+    finding.
     """
     from tallystick.check import check as check_machines
-    from tallystick.definition import reader
 
-    machines = reader.load(*files)
+    try:
+        machines, needed = with_pages_beside(files)
+    except MachineError as error:
+        _write_remarks([Remark(UNREAD, *attrs.astuple(each)) for each in error.faults], sarif, github=github)
+        if not json_out:
+            raise
+        print_json({"clean": False, "faults": [attrs.asdict(each) for each in error.faults]})
+        ctx.exit(1)
     with _progress() as progress:
         report = check_machines(
             machines, only=_machines_of(machines, files), depth=depth, model=not quick, prove=prove, progress=progress
         )
     written = _write_replays(report, Path(replays)) if replays is not None else {}
-    print_answer(json_out, _report_as_json(report), lambda: _report_lines(report, written, files), wrap=False)
+    remarks = [Remark(each.code, each.file, each.line, each.column, each.message) for each in report.findings]
+    print_answer(json_out, _report_as_json(report), lambda: _report_lines(report, written, needed), wrap=False)
+    _write_remarks(remarks, sarif, github=github)
     ctx.exit(0 if report.clean else 1)
+
+
+def _write_remarks(remarks: Sequence[Remark], sarif: str | None, *, github: bool) -> None:
+    """Write SARIF to a file, and annotations to stderr, where GitHub reads them too."""
+    from tallystick.check import TITLES
+
+    if sarif is not None:
+        Path(sarif).write_text(json.dumps(as_sarif(remarks, TITLES), indent=2, ensure_ascii=False), encoding="utf-8")
+    for each in remarks if github else ():
+        click.echo(as_annotation(each), err=True)
 
 
 def _machines_of(machines: Machines, files: tuple[str, ...]) -> list[str]:

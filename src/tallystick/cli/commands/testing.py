@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tallystick.cli.options import json_option, machines_option
+from tallystick.cli.pages import with_pages_beside
 from tallystick.cli.printing import print_answer, print_json, write
-from tallystick.errors import Invalid, MachineError, nearest
+from tallystick.errors import Invalid, nearest
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -111,26 +112,13 @@ def _machine_named(machine: str, folders: tuple[str, ...]) -> tuple[Machines, st
 
     path = Path(machine)
     if path.is_file():
-        machines, needed = _with_pages_beside(path, folders)
+        machines, needed = with_pages_beside([machine], folders)
         name = next(each.name for each in machines.values() if Path(each.file).resolve() == path.resolve())
         return machines, name, needed
     machines = reader.load(*folders)
     if machine not in machines:
         raise Invalid(f"{machine!r} is neither a file nor a machine.{nearest(machine, list(machines))}")
     return machines, machine, [*folders]
-
-
-def _with_pages_beside(path: Path, folders: tuple[str, ...]) -> tuple[Machines, list[str]]:
-    """A page with the pages in its folder, which it may link to. Without them, if they have faults or are no pages."""
-    from tallystick.definition import reader
-
-    beside = [*folders, str(path.parent), str(path)]
-    try:
-        return reader.load(*beside), [*folders, str(path.parent)]
-    except MachineError as error:
-        if any(Path(fault.file).resolve() == path.resolve() for fault in error.faults):
-            raise
-    return reader.load(*folders, path), [*folders, str(path)]
 
 
 LISTED = 6  # so many names of what was missed; the rest is only counted
