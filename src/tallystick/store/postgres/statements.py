@@ -105,8 +105,9 @@ class Statements:
         equal, key = among(keys)
         term = f"WHERE key {equal}".replace("%s", "%(_)s")
         counts = (f"(SELECT count(*) FROM {self.named(table)} {term})" for table in ("_key", "queue"))
-        texts = (f", (SELECT value FROM {self.named('shared')} WHERE name = %({name})s)" for name in names)
-        return f"SELECT {' + '.join(counts)}{''.join(texts)}", {"_": key, **{name: name for name in names}}
+        named = {f"_{place}": name for place, name in enumerate(names)}
+        texts = (f", (SELECT value FROM {self.named('shared')} WHERE name = %({place})s)" for place in named)
+        return f"SELECT {' + '.join(counts)}{''.join(texts)}", {"_": key, **named}
 
     def shared(self, name: str) -> Ask:
         return f"SELECT value FROM {self.named('shared')} WHERE name = %s", (name,)

@@ -236,3 +236,16 @@ class Shared:
         assert store.load("name") == "one"
         with store.reading() as look:
             assert (look.shared("name"), look.shared("nobody")) == ("one", None)
+
+    def test_a_shared_text_may_have_any_name(self, store: Store) -> None:
+        """A transaction that locks reads the texts that others have asked for, whatever they are called."""
+        odd = "50% of (a) :b, 'c'"
+        store.swap(odd, None, "one")
+        assert store.run(lambda transaction: transaction.shared(odd)) == "one"
+        store.swap(odd, "one", "two")
+
+        def job(transaction: Transaction) -> str | None:
+            transaction.lock([("gift_card", "nobody")], ["a new key"])
+            return transaction.shared(odd)
+
+        assert store.run(job) == "two"
