@@ -85,7 +85,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("browser")
     with chromium() as browser:
         books = make(f"sqlite:///{folder}/books.db")
-        with served(Board(books)) as base:
+        with served(Board(books, patience=60)) as base:
             yield Desk(folder / "books.db", base, browser, folder / "pictures")
         books.close()
 

@@ -129,7 +129,7 @@ def test_empty_books_have_every_page(url: str, tmp_path: Path) -> None:
         with tallystick.open(at, read_only=True) as books:
             for name in PAGES:
                 if name not in ASKED or name in ("machine", "state", "search"):
-                    assert get(Board(books), f"/{name}", **ASKED.get(name, {})).status == 200, name
+                    assert get(Board(books, patience=60), f"/{name}", **ASKED.get(name, {})).status == 200, name
 
 
 def test_books_that_are_written_meanwhile_are_read(tmp_path: Path) -> None:
@@ -138,10 +138,10 @@ def test_books_that_are_written_meanwhile_are_read(tmp_path: Path) -> None:
     with tallystick.open(url, read_only=True) as books, closing(sqlite3.connect(tmp_path / "books.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("UPDATE gift_card SET available = 1")
-        assert "500.00" not in get(Board(books), "/liability").text
+        assert "500.00" not in get(Board(books, patience=60), "/liability").text
         other.rollback()
     with tallystick.open(url, read_only=True) as books, tallystick.open(url) as writing:
-        ours = Board(books)
+        ours = Board(books, patience=60)
         before = get(ours, "/life", of="payment", id="o-9/1")
         writing.authorize("o-9/1", "c-1", "1.00", order="o-9", key="k9")
         assert (before.status, get(ours, "/life", of="payment", id="o-9/1").status) == (404, 200)
@@ -151,7 +151,7 @@ def test_books_that_break_say_so_and_nothing_else_does(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/books.db"
     fill(url, odd=False)
     with tallystick.open(url, read_only=True) as books:
-        ours = Board(books)
+        ours = Board(books, patience=60)
         assert get(ours).status == 200
         books.close()
         whole = (tmp_path / "books.db").read_bytes()
@@ -177,7 +177,7 @@ def test_sealed_books_are_shown_without_their_key(tmp_path: Path) -> None:
         books.recognize("c-1", NUMBER, currency="BRL", balance="500.00", key="k1")
         books.authorize(f"o-{NUMBER}/1", "c-1", "5.00", order=NUMBER, key="k5")
     with tallystick.open(url, read_only=True) as books:
-        pages = every(Board(books))
+        pages = every(Board(books, patience=60))
     assert not [at for at, text in pages.items() if "sealed:" in at + text or NUMBER in at + text]
     assert any("…7890" in text for text in pages.values())
 

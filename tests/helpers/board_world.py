@@ -48,7 +48,7 @@ def fill(url: str, *, odd: bool = True) -> None:
 
 
 def board(url: str) -> Board:
-    return Board(tallystick.open(url, read_only=True))
+    return Board(tallystick.open(url, read_only=True), patience=60)
 
 
 def get(

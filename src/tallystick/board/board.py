@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 
-from tallystick.board.counting import Counting
+from tallystick.board.counting import PATIENCE, Counting
 from tallystick.board.desk import Ask, Desk, Make
 from tallystick.board.page import Page, Text
 from tallystick.board.pages import changes, figures, life, machines, overview, reconciliation, search, waiting
@@ -38,7 +38,7 @@ PAGES: Mapping[str, Make] = {
 }
 NOWHERE = Page("There is no such page", "The link is of other books, or somebody has mistyped it.", status=404)
 COUNTED_YET = Page(
-    "It is being counted", "These books are large. The page comes by itself as soon as it is counted.", again=3,
+    "It is being counted", "This takes a while. The page comes by itself as soon as it is counted.", again=3,
     blocks=[Text("Only the first one to ask waits: then it is kept for a while, and says of which moment it is.")],
 )  # fmt: skip
 FAULT = Page("This page cannot be made", "This is a fault in tallystick itself. The terminal that serves says more.",
@@ -48,11 +48,11 @@ FAULT = Page("This page cannot be made", "This is a fault in tallystick itself. 
 class Board:
     """The pages of some books. Thread-safe."""
 
-    def __init__(self, books: Books) -> None:
-        """`books` are opened to be read only."""
+    def __init__(self, books: Books, patience: float = PATIENCE) -> None:
+        """`books` are opened to be read only. `patience`: seconds after which a page is counted beside who asks."""
         self.books = books
         self.url = books.engine.store.url
-        self._counting = Counting()
+        self._counting = Counting(patience)
 
     @property
     def now(self) -> datetime:

@@ -62,12 +62,17 @@ def _says(desk: Desk, figure: str) -> str:
     if figure in ENDS:
         return ENDS[figure]
     says = dict.fromkeys(
-        machine.outside[account]
+        machine.outside[account] if figure == account or len({*figures.values()}) == 1 else _with(figures, figure)
         for machine in desk.engine.machines.values()
         for account, figures in machine.figures.items()
         if figure in figures.values()
     )
     return " ".join(says)
+
+
+def _with(figures: Mapping[str, str], figure: str) -> str:
+    commands = [words(command) for command, counts_in in figures.items() if counts_in == figure]
+    return f"With {' or '.join(commands)}."
 
 
 def activity(desk: Desk, ask: Ask) -> Page:

@@ -6,12 +6,17 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+import attrs
+
+from tallystick import reports
 from tallystick.board.desk import CARD, ROWS, Ask, Desk, outcome
-from tallystick.board.page import Block, Cell, Code, Facts, Heading, Link, Page, State, Table, Text, target
+from tallystick.board.page import Block, Cell, Code, Facts, Heading, Link, Page, Picture, State, Table, Text, target
 from tallystick.books.history import Entry, typed
 from tallystick.core.entity import Entity
 from tallystick.core.refusal import answered
 from tallystick.definition.machine import Machine
+from tallystick.diagram import draw
+from tallystick.diagram.figures import Life
 from tallystick.engine.queue.rows import ENDED
 from tallystick.errors import Invalid
 from tallystick.masks import mask
@@ -20,6 +25,7 @@ from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed
 
 _HEAD = re.compile(r"^[a-z_]+ .*? is [a-z_]+ and refuses [a-z_]+: ", re.DOTALL)
 _ELSE = re.compile(r" (?:It would take: [a-z_, ]+|It takes no command any more)\.$")
+DRAWN = 60  # entries of a life that is drawn
 LINKED = 100  # so many entities that link to one are listed
 
 
@@ -31,6 +37,7 @@ def life(desk: Desk, ask: Ask) -> Page:
     blocks: list[Block] = [
         *_standing(desk, entity, machine),
         *_linked(desk, entity),
+        *_picture(desk, entity, machine, len(rows)),
         Heading("What has happened", "journal"),
         _journal(desk, entity, rows, ask),
         *_calls(desk, entity, rows),
@@ -124,6 +131,24 @@ def _amount(entity: Entity, account: str) -> Cell:
 
 def _spaced(names: list[str]) -> list[str]:
     return [name.replace("_", " ") for name in names]
+
+
+def _picture(desk: Desk, entity: Entity, machine: Machine, entries: int) -> Iterator[Block]:
+    """The way that was taken, what stood on the accounts, and what its card did meanwhile."""
+    if entries <= DRAWN:
+        shown = _masked(desk, reports.life(desk.books, entity.machine, entity.id))
+        svg = draw(machine, life=shown, styled=False)
+        assert isinstance(svg, str)
+        yield Picture(svg, "The way that it took, bold, and what stood on it. The table below has every step.")
+
+
+def _masked(desk: Desk, life: Life) -> Life:
+    return attrs.evolve(
+        life, id=desk.name(life.id, life.machine), others=tuple(_masked(desk, each) for each in life.others),
+        steps=tuple(
+            attrs.evolve(each, cause=None if each.cause is None else desk.name(each.cause)) for each in life.steps
+        ),
+    )  # fmt: skip
 
 
 # What has happened

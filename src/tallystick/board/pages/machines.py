@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.board.desk import ROWS, Ask, Desk
 from tallystick.board.page import Block, Cell, Heading, Link, Page, Picture, Table, Target, Text, target
+from tallystick.board.pages.blocks import readable
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machine
 from tallystick.diagram import Overlay, draw
@@ -44,7 +45,7 @@ def machine(desk: Desk, ask: Ask) -> Page:
                      standing.count if standing else 0, *sums, state.says))  # fmt: skip
     columns = ["state", "how many", *map(_spaced, used), "what it means"]
     blocks: list[Block] = [
-        Text(f"As of {figures.as_of}; {figures.verified}."),
+        Text(readable(f"As of {figures.as_of}; {figures.verified}.")),
         picture(found, figures),
         Table("States, and what stands in each", columns, rows),
     ]
