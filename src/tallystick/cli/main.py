@@ -18,7 +18,7 @@ from tallystick.cli.commands.checking import check, diff
 from tallystick.cli.commands.checkout import checkout
 from tallystick.cli.commands.explaining import explain
 from tallystick.cli.commands.feed import tail
-from tallystick.cli.commands.figures import export_command, report
+from tallystick.cli.commands.figures import datasette, export_command, report
 from tallystick.cli.commands.fleet import worker
 from tallystick.cli.commands.looking import history, may, show, verify
 from tallystick.cli.commands.machines import diagram, machines, schema
@@ -34,7 +34,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, init, key],
     "Execute": [run, due, recover, worker, resolve],
     "Look": [show, may, history, tail, verify],
-    "Count": [report, export_command, board],
+    "Count": [report, export_command, board, datasette],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
     "Machines": [machines, diagram, check, explain, diff, schema],

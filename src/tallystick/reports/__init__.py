@@ -9,7 +9,7 @@ do not agree with what stands in the tables are an error and no report. No card 
 
 Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `asking`
 (one of them, asked for), `named` (each as a function), `pictures` (what a diagram shows of a store), `events` with
-`export` (the journal for other tools).
+`export` (the journal for other tools), `datasette` (how that shows the views).
 
 Knows the engine and the store's views. The command line and the board show what it says.
 """

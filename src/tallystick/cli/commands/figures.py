@@ -1,7 +1,8 @@
-"""Commands for those who count: `report`, `export`."""
+"""Commands for those who count: `report`, `export`, `datasette`."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -78,3 +79,23 @@ def export_command(format: str, case: str, out: str | None, books: BooksOptions,
         with open(out, "w", encoding="utf-8", newline="") as file:
             count = export(engine, format, file, case=case)
     print_answer(json_out, {"file": out, "entries": count}, lambda: [f"{count} entries were written to {out}"])
+
+
+@click.command()
+@click.option("--out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
+@books_options
+def datasette(out: str | None, books: BooksOptions, json_out: bool) -> None:
+    """Write metadata for Datasette: only the views are shown, with what their columns mean.
+
+    Then: datasette books.db --metadata metadata.json
+    """
+    from tallystick.reports.datasette import datasette_metadata
+
+    with books.opened() as engine:
+        text = json.dumps(datasette_metadata(engine), ensure_ascii=False, indent=2) + "\n"
+    if out is None:
+        write(text)
+        return
+    with open(out, "w", encoding="utf-8") as file:
+        file.write(text)
+    print_answer(json_out, {"file": out}, lambda: [f"written to {out}"])
