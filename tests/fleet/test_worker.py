@@ -334,6 +334,23 @@ def test_a_call_that_stays_open_is_looked_up_less_and_less(afar: Fleet) -> None:
     assert [each.result.value for each in workers[1].recover()] == ["applied"]
 
 
+def test_a_call_that_is_opened_again_is_as_young_as_its_last_question(afar: Fleet) -> None:
+    """A command that was put off for hours opens its call anew. A look-up that comes too early must not cost hours."""
+    afar.cards = 1
+    afar.ship(1)
+    remote(afar).replies = {"c0": ["unavailable", "lost_after"]}
+    worker = afar.worker()
+    assert [each.result.value for each in worker.drain()] == ["unavailable"]
+    afar.now += timedelta(hours=3)
+    assert [each.result.value for each in worker.drain()] == ["in_doubt"]
+    remote(afar).unreadable = True
+    afar.now += timedelta(seconds=61)
+    assert [each.result.value for each in worker.recover()] == ["in_doubt"]
+    remote(afar).unreadable = False
+    afar.now += timedelta(seconds=62)
+    assert [each.result.value for each in worker.recover()] == ["applied"]
+
+
 def test_with_books_of_our_own_nothing_is_in_doubt(home: Fleet) -> None:
     home.ship(1)
     assert home.worker().recover() == []

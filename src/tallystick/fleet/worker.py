@@ -197,8 +197,8 @@ class Worker:
     def recover(self, *, until: Until = _never) -> list[Receipt]:
         """End calls that were sent more than the grace ago, as far as the provider's own record allows.
 
-        A call that stays open is looked up again after as long as it is old, and at least once an hour. `until` is
-        asked between two calls.
+        A call that stays open is looked up again after as long as it was asked for, and at least once an hour. `until`
+        is asked between two calls.
 
         Raises:
             StoreError: the database is away or busy. What was done before is done.
@@ -235,14 +235,22 @@ class Worker:
                 receipts.append(engine.recover_one(there))
                 self.counts.looked = time.monotonic()
                 if receipts[0].result in (Ended.IN_DOUBT, Ended.PENDING):
-                    age = engine.now() - datetime.fromisoformat(row.opened)
-                    hold_off[name] = min(max(age, self._grace), LONGEST_HOLD_OFF).total_seconds()
+                    hold_off[name] = self._until_next_look(there.id)
         except Exception as error:  # noqa: BLE001  # logged; the other calls go on
             self._failed([claim], error)
             return []
         self._release([claim], hold_off)
         LOG.info("recovered", extra={"call": row.id, "results": [each.result.value for each in receipts]})
         return receipts
+
+    def _until_next_look(self, id: str) -> float:
+        """Seconds: as long as the call has been asked for, and twice as long each time that it was sent again."""
+        with self.engine.store.reading() as reading:
+            row = reading.call(id)
+        assert row is not None
+        age, sent = self.engine.now() - datetime.fromisoformat(row.asked), min(row.attempts - 1, 20)
+        wait: timedelta = min(max(age, self._grace * 2**sent), LONGEST_HOLD_OFF)
+        return wait.total_seconds()
 
     # Leases
 
