@@ -32,6 +32,7 @@ _GAPS = (
     (8, 8),
     (4, 2),
     (12, 12),
+    (18, 16),
 )  # grid units between columns and between rows
 _ENOUGH = 3  # of these are tried in any case; the picture with the straightest wires is taken
 _NAME = 11  # characters; a longer name stands in two lines

@@ -38,15 +38,20 @@ def counted_way(diagram: Diagram, overlay: Overlay) -> tuple[str, ...]:
 def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
     """The sketch with the figures of an overlay."""
     nodes = {node.name: node for node in diagram.nodes}
+    inside = [each.money for each in overlay.edges.values()]
+    inside += [amounts for standing in overlay.states.values() for amounts in standing.money.values()]
+    currencies = {amount.currency for amounts in inside for amount in amounts}
+    bare = len(currencies) == 1
     most = max((_traffic(wire.steps, overlay).count for wire in sketch.wires), default=0)
-    boxes = tuple(_box(box, nodes[box.name], overlay) for box in sketch.boxes)
+    boxes = tuple(_box(box, nodes[box.name], overlay, bare=bare) for box in sketch.boxes)
     ways = {(source, target) for (source, _, target), traffic in overlay.edges.items() if traffic.count}
     steps = {step.name: step for line in diagram.lines for step in [line.step]}
-    wires = tuple(_wire(wire, overlay, most, steps) for wire in parted(sketch.wires, ways))
+    wires = tuple(_wire(wire, overlay, most, steps, bare=bare) for wire in parted(sketch.wires, ways))
     total = sum(standing.count for standing in overlay.states.values())
     source = f", {overlay.source}" if overlay.source else ""
     title = f"{sketch.title}: {total:,} in the books"
     note = f"as of {overlay.as_of}, {overlay.verified}{source}"
+    note += f"; amounts in {next(iter(currencies))}" if bare else ""
     kept = [sign for sign in sketch.legend if sign.sample not in ("usual", "stays", "flow", "holds")]
     legend = [
         Sign("usual", "wider: more went there"),
@@ -60,14 +65,14 @@ def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
     )
 
 
-def _box(box: Box, node: Node, overlay: Overlay) -> Box:
+def _box(box: Box, node: Node, overlay: Overlay, *, bare: bool) -> Box:
     standing = overlay.states.get(box.name, Standing(0))
     lines = [line for line in box.lines if line.kind == "name"]
     lines.append(Text(f"{standing.count:,}" if standing.count else "–", "count"))
     doubt = any(standing.money.get("in_doubt", ()))
     for account, amounts in standing.money.items():
         if any(amounts):
-            lines.append(Text(f"{spoken(account)} {amounts_text(amounts)}", "holds"))
+            lines.append(Text(f"{spoken(account)} {amounts_text(amounts, bare=bare)}", "holds"))
     by_command: dict[str, list[tuple[str, str, str]]] = {}
     for step in node.stays:
         name = commands_of([step])[0]
@@ -83,7 +88,7 @@ def _box(box: Box, node: Node, overlay: Overlay) -> Box:
     return attrs.evolve(box, lines=tuple(lines), tone=tone, tip="\n".join([box.tip, *told]))
 
 
-def _wire(wire: Wire, overlay: Overlay, most: int, named: Mapping[str, Step]) -> Wire:
+def _wire(wire: Wire, overlay: Overlay, most: int, named: Mapping[str, Step], *, bare: bool) -> Wire:
     traffic = _traffic(wire.steps, overlay)
     command = tuple(line for line in wire.label if line.kind == "command")
     if not traffic.count:
@@ -91,7 +96,7 @@ def _wire(wire: Wire, overlay: Overlay, most: int, named: Mapping[str, Step]) ->
     if not wire.declined:
         taken = [named[step[1]] for step in wire.steps if _traffic([step], overlay).count]
         command = (Text(listed(commands_of(taken), LABEL), "command"),)
-    label = (command[0], Text(_traffic_text(traffic), "traffic"))
+    label = (command[0], Text(_traffic_text(traffic, bare=bare), "traffic"))
     weight = 2 + (_WIDEST - 2) * math.sqrt(traffic.count / most)
     told = [
         f"{spoken(source)} {spoken(step)}: {_traffic_text(overlay.edges[source, step, target])}"
@@ -110,13 +115,13 @@ def _traffic(steps: Iterable[tuple[str, str, str]], overlay: Overlay) -> Traffic
     return Traffic(sum(each.count for each in found), tuple(totals.values()))
 
 
-def _traffic_text(traffic: Traffic) -> str:
-    return f"{traffic.count:,}" + (f" · {amounts_text(traffic.money)}" if any(traffic.money) else "")
+def _traffic_text(traffic: Traffic, *, bare: bool = False) -> str:
+    return f"{traffic.count:,}" + (f" · {amounts_text(traffic.money, bare=bare)}" if any(traffic.money) else "")
 
 
-def amounts_text(amounts: Iterable[Money]) -> str:
-    """`1,372.55 BRL`; of several currencies all, with `+` between them."""
-    return " + ".join(f"{each:,}" for each in amounts if each) or "0"
+def amounts_text(amounts: Iterable[Money], *, bare: bool = False) -> str:
+    """`1,372.55 BRL`; of several currencies all, with `+` between them. `bare`: without the currency."""
+    return " + ".join(f"{each:,n}" if bare else f"{each:,}" for each in amounts if each) or "0"
 
 
 def _cut(text: str) -> str:

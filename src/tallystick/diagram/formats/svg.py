@@ -31,7 +31,7 @@ _LIGHT = {
 _DARK = {
     "paper": "#14171c", "ink": "#e8eaed", "quiet": "#a9b1ba", "line": "#9aa3ad", "box": "#1d2229", "usual": "#6cb8ec",
     "usualbox": "#12303f", "money": "#63d6a4", "declined": "#ff8a80", "group": "#1b1f26", "end": "#262b33",
-    "never": "#737c86", "here": "#5a4300", "added": "#63d6a4", "removed": "#ff8a80", "changed": "#e8b33c",
+    "never": "#737c86", "here": "#4a3600", "added": "#63d6a4", "removed": "#ff8a80", "changed": "#e8b33c",
 }
 # fmt: on
 _RULES = """\

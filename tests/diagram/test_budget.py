@@ -1,0 +1,178 @@
+"""Every picture keeps its budget: 1,100 × 500 pixels, 11 points at least, two lines a label, nothing on top of anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import pytest
+
+from tallystick import diagram
+from tallystick.definition import reader
+from tallystick.diagram import STYLE, Overlay, Standing, Traffic
+from tallystick.diagram.formats import svg as format_svg
+from tallystick.money import Money
+
+PACKAGED = reader.load(reader.packaged_folder())
+SVG = "{http://www.w3.org/2000/svg}"
+POINT = 4 / 3  # pixels
+
+
+class Box(NamedTuple):
+    left: float
+    top: float
+    right: float
+    bottom: float
+    what: str
+
+    def meets(self, other: Box) -> bool:
+        return (
+            self.left < other.right and other.left < self.right and self.top < other.bottom and other.top < self.bottom
+        )
+
+
+def busy(name: str) -> Overlay:
+    """An overlay in which all happened, with long numbers; made up."""
+    machine = PACKAGED[name]
+    amounts = (Money(123456789, "BRL"),)
+    edges = {
+        (source, each.name, each.target or source): Traffic(12345, amounts if each.moves else ())
+        for each in machine.transitions.values()
+        for source in each.sources
+    }
+    states = {state: Standing(12345, dict.fromkeys(machine.accounts, amounts)) for state in machine.states}
+    return Overlay(states, edges, "2026-03-01 12:00 UTC", "verified")
+
+
+def drawn(
+    element: ElementTree.Element, dx: float = 0, dy: float = 0
+) -> Iterator[tuple[ElementTree.Element, float, float]]:
+    """All elements, with how far their groups are moved."""
+    moved = re.fullmatch(r"translate\((\S+) (\S+)\)", element.get("transform", ""))
+    if moved:
+        dx, dy = dx + float(moved[1]), dy + float(moved[2])
+    yield element, dx, dy
+    for each in element:
+        yield from drawn(each, dx, dy)
+
+
+def size_of(element: ElementTree.Element) -> float:
+    large = {"ts-title", "ts-count"} & set(element.get("class", "").split())
+    (size,) = re.findall(rf"\.{'|'.join(large) or 'ts text'} {{[^}}]*?font-size: ([\d.]+)px", STYLE.split("@media")[0])[
+        :1
+    ]
+    return float(size)
+
+
+def texts_of(root: ElementTree.Element) -> list[Box]:
+    found = []
+    for element, dx, dy in drawn(root):
+        if element.tag == f"{SVG}text":
+            x, y, wide = (float(element.get(name, "")) for name in ("x", "y", "textLength"))
+            size = size_of(element)
+            found.append(Box(x + dx, y + dy - size * 0.72, x + dx + wide, y + dy + size * 0.15, element.text or ""))
+    return found
+
+
+def wires_of(root: ElementTree.Element) -> list[Box]:
+    """The straight pieces of all wires."""
+    found = []
+    for element, dx, dy in drawn(root):
+        if element.tag == f"{SVG}path" and "ts-wire" in element.get("class", ""):
+            for part in element.get("d", "").split("M")[1:]:
+                points = [(float(x) + dx, float(y) + dy) for x, y in re.findall(r"([\d.]+) ([\d.]+)(?=L|Q|$)", part)]
+                for (x1, y1), (x2, y2) in pairwise(points):
+                    if x1 == x2 or y1 == y2:
+                        found.append(Box(min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1, part))
+    return found
+
+
+BRIEF = [(name, figures) for name in PACKAGED for figures in ("brief", "overlay")]
+
+
+@pytest.mark.parametrize(("name", "figures"), BRIEF)
+def test_a_picture_keeps_its_budget(name: str, figures: str) -> None:
+    text = str(diagram.draw(PACKAGED[name], overlay=busy(name) if figures == "overlay" else None))
+    root = ElementTree.fromstring(text)
+    wide, high = (float(root.get(side, "")) for side in ("width", "height"))
+    texts = texts_of(root)
+
+    if figures == "brief":
+        assert (wide <= 1100, high <= 500) == (True, True), (wide, high)
+    assert min(size_of(each) for each in root.iter(f"{SVG}text")) >= 11 * POINT
+    assert [each for each in texts if each.left < 0 or each.top < 0 or each.right > wide or each.bottom > high] == []
+    assert [(one.what, other.what) for one, other in combinations(texts, 2) if one.meets(other)] == []
+    assert [each.what for each in texts for wire in wires_of(root) if each.meets(wire)] == []
+    for edge in (each for each in root.iter(f"{SVG}g") if each.get("class") == "ts-edge"):
+        lines = {each.get("y") for each in edge.iter(f"{SVG}text")}
+        assert 1 <= len(lines) <= 2, [each.text for each in edge.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("name", list(PACKAGED))
+def test_every_edge_is_drawn_and_the_usual_way_is_straight(name: str) -> None:
+    machine = PACKAGED[name]
+    root = ElementTree.fromstring(str(diagram.draw(machine)))
+    edges = [each for each in root.iter(f"{SVG}g") if each.get("class") == "ts-edge"]
+
+    steps = {step for each in edges for step in each.get("data-steps", "").split()}
+    usual = [
+        path.get("d", "")
+        for each in edges
+        for path in each.iter(f"{SVG}path")
+        if path.get("class") == "ts-wire ts-usual"
+    ]
+
+    assert {
+        f"{source}/{each.name}/{target}"
+        for each in machine.transitions.values()
+        for source in each.sources
+        for target in (each.target, each.otherwise)
+        if target not in (None, source)
+    } == steps
+    assert len(usual) == len(machine.usual) - 1
+    assert len({y for path in usual for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path)}) == 1
+    assert not any("Q" in path for path in usual)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["_LIGHT", "_DARK"])
+def test_texts_and_lines_stand_out_in_grey_in_light_and_in_the_dark(scheme: str) -> None:
+    colours: dict[str, str] = getattr(format_svg, scheme)
+
+    for paper in ("paper", "box", "usualbox", "end", "group", "here"):
+        for text in ("ink", "quiet", "money", "declined"):
+            assert contrast(colours[text], colours[paper]) >= 4.5 or (text, paper) == ("declined", "here"), (
+                text,
+                paper,
+            )
+    for line in ("line", "usual", "declined", "never", "added", "removed", "changed"):
+        assert contrast(colours[line], colours["paper"]) >= 3, line
+
+
+@pytest.mark.parametrize("name", list(PACKAGED))
+def test_what_has_a_meaning_has_two_signs(name: str) -> None:
+    """Without any colour: a declined edge is dashed and says ✕, an end has two lines, a question to the provider ↗."""
+    machine = PACKAGED[name]
+    root = ElementTree.fromstring(str(diagram.draw(machine)))
+    for state in (each for each in root.iter(f"{SVG}g") if each.get("class") == "ts-state"):
+        rectangles = list(state.iter(f"{SVG}rect"))
+        assert len(rectangles) == 1 + machine.states[state.get("data-state", "")].final
+    for edge in (each for each in root.iter(f"{SVG}g") if each.get("class") == "ts-edge"):
+        declined = [each for each in edge.iter(f"{SVG}path") if "ts-wire ts-declined" in each.get("class", "")]
+        signs = [each for each in edge.iter(f"{SVG}path") if "ts-sign" in each.get("class", "")]
+        asks = "asks " in (edge.findtext(f"{SVG}title") or "") or "drives card" in (edge.findtext(f"{SVG}title") or "")
+        assert not (declined or asks) or signs or name == "replacement"
+    assert "stroke-dasharray: 6 4" in STYLE.split(".ts-wire.ts-declined")[1].split("}")[0]
