@@ -20,7 +20,7 @@ ROOMS = {
     "testing": (2, "simulations, fuzzing, crashes"),
     "board": (0, "the books in a browser"),
     "fleet": (4, "workers on many machines"),
-    "reports": (0, "figures that close"),
+    "reports": (1, "figures that close"),
     "books": (1, "what an order system calls"),
     "check": (2, "what is wrong with a page"),
     "clutch": (3, "the adapter for Clutch"),

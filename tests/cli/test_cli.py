@@ -511,6 +511,33 @@ def test_diagrams_are_text(tallystick: Tallystick, form: str, first: str) -> Non
     assert plain(tallystick("diagram", "payment", "--format", form, "--json"))["text"] == text
 
 
+def test_a_diagram_has_the_figures_of_books_or_of_one_life(sold: Tallystick, tmp_path: Path) -> None:
+    counted = sold("diagram", "payment", "--store", f"sqlite:///{tmp_path / 'books.db'}", "--format", "svg").stdout
+    payments = plain(sold("history", "--json", "--last", "500"))
+    id = next(each["id"] for each in payments if each["machine"] == "payment")
+    lived = sold(
+        "diagram", "--store", f"sqlite:///{tmp_path / 'books.db'}", "--entity", f"payment/{id}", "--format", "svg"
+    )
+
+    assert "in the books" in counted
+    assert "as of" in counted
+    assert f"payment {id}" in lived.stdout
+    assert "what stood where" in lived.stdout
+    assert "give --store, too" in sold("diagram", "--entity", id, code=1).stderr
+
+
+def test_a_change_of_a_page_is_drawn(tallystick: Tallystick, tmp_path: Path) -> None:
+    old = reader.packaged_folder() / "payment.yaml"
+    new = tmp_path / "payment.yaml"
+    new.write_text(
+        old.read_text().replace("when: 0 < amount == held and uncovered == 0 and not last", "when: 0 < amount == held")
+    )
+
+    assert "≠ settle" in tallystick("diff", str(old), str(new), "--format", "mermaid").stdout
+    tallystick("diff", str(old), str(new), "--format", "png", "--output", str(tmp_path / "change.png"))
+    assert (tmp_path / "change.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_schema_is_one_that_the_pages_fit(tallystick: Tallystick) -> None:
     from ruamel.yaml import YAML
 

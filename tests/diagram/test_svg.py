@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tallystick import diagram
+from tallystick.books.views import Card, Payment
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
 from tallystick.diagram import Life, LifeStep, May, Overlay, Standing, Traffic
@@ -283,3 +284,19 @@ def test_xstate_loads_it(tmp_path: Path) -> None:
     done = subprocess.run(["node", "load.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
 
     assert (done.stdout.strip(), done.stderr) == ("reversed", "")
+
+
+# Notebooks
+
+
+def test_a_notebook_shows_a_machine_a_card_and_a_payment() -> None:
+    machine = PACKAGED["payment"]
+    zero, some = Money.zero("BRL"), Money(2550, "BRL")
+    payment = Payment("o-1/1", "authorized", "BRL", "o-1", "c-1", some, zero, zero, zero)
+    card = Card("c-1", "issued", "BRL", some, zero, zero, "electronic", "gift", number="6006491234567890")
+
+    assert machine._repr_svg_() == diagram.draw(machine)
+    assert {"payment o-1/1: authorized", "held 25.50", "where it is"} <= set(said(payment._repr_svg_() or ""))
+    assert {"gift card c-1: issued", "available 25.50"} <= set(said(card._repr_svg_() or ""))
+    assert "6006491234567890" not in (card._repr_svg_() or "")
+    assert Payment("o", "elsewhere", "BRL", "o", "c", some, zero, zero, zero)._repr_svg_() is None

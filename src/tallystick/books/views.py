@@ -33,6 +33,10 @@ class Card:
     replaces: tuple[str, ...] = ()  # the lost cards whose value this one carries
     number: str | None = attrs.field(default=None, repr=False)  # whole; None if it has none yet. Do not log it
 
+    def _repr_svg_(self) -> str | None:
+        """Where it stands in the picture of its machine, for notebooks."""
+        return _picture("gift_card", self, available=self.available, held=self.held, in_doubt=self.in_doubt)
+
     @property
     def masked(self) -> str:
         """The number as people may see it."""
@@ -55,6 +59,11 @@ class Payment:
     requested: Money | None = None  # what the order asked this card for, if that was said
     tender: str | None = None  # the tender that it is a part of
 
+    def _repr_svg_(self) -> str | None:
+        """Where it stands in the picture of its machine, for notebooks."""
+        amounts = {"held": self.held, "uncovered": self.uncovered, "redeemed": self.redeemed, "in_doubt": self.in_doubt}
+        return _picture("payment", self, **amounts)
+
     @property
     def approved(self) -> Money:
         """What the card gives to the order: held, redeemed, or waiting to be held again."""
@@ -64,6 +73,17 @@ class Payment:
     def remaining(self) -> Money | None:
         """What the order asked this card for and does not have from it; None if it was not said what was asked."""
         return None if self.requested is None else max(self.requested - self.approved, Money.zero(self.currency))
+
+
+def _picture(name: str, shown: Card | Payment, **accounts: Money) -> str | None:
+    """The picture of one card or payment; None if its own page has other states than the packaged one."""
+    from tallystick.definition import reader
+    from tallystick.diagram import Life, draw
+
+    machine = reader.load()[name]
+    if shown.state not in machine.states:
+        return None
+    return str(draw(machine, life=Life(name, shown.id, shown.state, (), accounts=accounts)))
 
 
 @attrs.frozen

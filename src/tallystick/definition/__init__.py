@@ -9,7 +9,8 @@ Read in this order: `expression` (guards and amounts, and their types), `declare
 `first_pass` (facts, accounts, states, commands), then the second pass: `scope` (what it looks up),
 `calls` (how `drive`, `ask` and `then` are written), `transitions`, `rules` (refusals and invariants). `places`
 remembers where each part of a page stands, `passes` does all of it, `reader` for a folder, `compiled` keeps what came
-of it (`files` says where), and `behaviour` says whether two versions of a page do the same.
+of it (`files` says where), `notebook` how a notebook shows a machine, and `behaviour` whether two versions of a page do
+the same.
 
 Knows errors, money, and the verbs that a provider understands. Everybody above may ask it, most for a `Machine` alone;
 what needs a search through states and amounts is the business of `check`.

@@ -34,6 +34,7 @@ from tallystick.definition.declared import (
     Transition,
 )
 from tallystick.definition.expression import Expression, function
+from tallystick.definition.notebook import Shown
 
 if TYPE_CHECKING:
     import transitions
@@ -106,7 +107,7 @@ class Row:
 
 
 @attrs.frozen(eq=False)
-class Machine:
+class Machine(Shown):
     """A declared lifecycle: what its page says, and the table that runs."""
 
     name: str  # as the key `machine` says

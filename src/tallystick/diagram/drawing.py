@@ -142,9 +142,9 @@ def _lived(sketch: Sketch, life: Life, format: str, *, styled: bool) -> str | by
     """The picture of one life; in SVG and PNG with what stood where, what may come next and who told whom below it."""
     if format not in ("svg", "png"):
         return written(sketch, format)
-    inner, wide, high = picture(sketch, least=_LIFE)
+    inner, wide, high = picture(sketch, least=_LIFE if life.steps else 0)
     parts = [inner]
-    for part in (chart, next_steps, *([sequence] if life.others else [])):
+    for part in (*([chart] if life.steps else []), next_steps, *([sequence] if life.others else [])):
         drawn, needs = part(life, wide)
         parts.append(f'<g transform="translate(0 {high})">{drawn}</g>')
         high += needs

@@ -77,3 +77,4 @@ class Life:
     may: tuple[May, ...] = ()
     as_of: str = ""
     others: tuple[Life, ...] = ()  # those that it drove or that drove it, such as the card of a payment
+    accounts: Mapping[str, Money] = attrs.field(factory=dict)  # what stands on it now, if no steps are given

@@ -20,7 +20,8 @@ def with_life(sketch: Sketch, life: Life) -> Sketch:
     boxes = tuple(_box(box, life, visited, doubt=doubt) for box in sketch.boxes)
     commands = {(step.source or "", step.transition or "", step.target): step.command for step in life.steps}
     wires = tuple(_wire(wire, taken, commands) for wire in parted(sketch.wires, ways))
-    signs = [Sign("usual", "the way it took"), Sign("here", "where it is")]
+    signs = [Sign("usual", "the way it took")] if life.steps else []
+    signs += [Sign("here", "where it is")]
     signs += [Sign("doubt", f"{DOUBT} where it is, with something in doubt")] if doubt else []
     signs = [sign for sign in signs if not (doubt and sign.sample == "here")]
     kept = [sign for sign in sketch.legend if sign.sample not in ("usual", "stays")]
@@ -30,8 +31,9 @@ def with_life(sketch: Sketch, life: Life) -> Sketch:
 
 
 def in_doubt(life: Life) -> bool:
-    """Whether a call of it is not answered, or money on it is in doubt."""
-    return bool(life.steps) and any(life.steps[-1].accounts.get(each) for each in ("in_doubt",))
+    """Whether money on it is in doubt."""
+    now = life.steps[-1].accounts if life.steps else life.accounts
+    return bool(now.get("in_doubt"))
 
 
 def _went(phase: str) -> bool:
@@ -42,7 +44,7 @@ def _box(box: Box, life: Life, visited: set[str], *, doubt: bool) -> Box:
     here = box.name == life.state
     lines = [line for line in box.lines if line.kind == "name"]
     if here:
-        now = life.steps[-1].accounts if life.steps else {}
+        now = life.steps[-1].accounts if life.steps else life.accounts
         lines += [Text(f"{spoken(account)} {amount:,n}", "holds") for account, amount in now.items() if amount]
     tone = ("doubt" if doubt else "here") if here else "" if box.name in visited else "faint"
     return attrs.evolve(box, lines=tuple(lines), tone=tone, usual=box.name in visited)

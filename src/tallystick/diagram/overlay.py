@@ -56,8 +56,9 @@ def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay) -> Sketch:
     legend = [
         Sign("usual", "wider: more went there"),
         Sign("traffic", "how many, how much"),
-        Sign("never", "never taken"),
     ]
+    if any(wire.tone == "never" for wire in wires):
+        legend.append(Sign("never", "never taken"))
     if any(box.tone == "doubt" for box in boxes):
         legend.append(Sign("doubt", f"{DOUBT} money in doubt"))
     return attrs.evolve(
