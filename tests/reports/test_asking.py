@@ -270,3 +270,19 @@ def test_a_role_may_read_the_views_and_nothing_else() -> None:
             finally:
                 owner.execute("RESET ROLE")
                 owner.execute("DROP OWNED BY analyst_of_views; DROP ROLE analyst_of_views")
+
+
+class PlacedProvider(ScriptedProvider):
+    place = ("it's 5% here?", "till 7")
+
+
+def test_activity_says_where_the_provider_is_told_that_it_was(url: str) -> None:
+    with tallystick.open(url, provider=PlacedProvider()) as books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="sale", key="k1")
+        books.authorize("p-1", "c-1", "20.00", order="o-1", key="k2")
+        rows = reports.activity(books, start="2026-01-01").rows
+        assert {(row["location"], row["terminal"]) for row in rows} == {PlacedProvider.place}
+        assert rows[-1]["order"] == "o-1"
+    with tallystick.open("memory:") as local:
+        local.sell_electronic("c-1", "50.00", "BRL", order="sale", key="k1")
+        assert {row["location"] for row in reports.activity(local).rows} == {None}

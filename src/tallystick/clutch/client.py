@@ -83,6 +83,11 @@ class ClutchProvider:
         return f"{urlsplit(self.settings.base_url).hostname}, brand {self.settings.brand}"
 
     @property
+    def place(self) -> tuple[str, str]:
+        """The location and the terminal that its calls name."""
+        return self.settings.location, self.settings.terminal
+
+    @property
     def abilities(self) -> Collection[str]:
         return ("keeps_remainder",) if self.settings.keeps_remainder else ()
 

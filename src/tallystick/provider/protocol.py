@@ -233,6 +233,15 @@ class Able(Protocol):
 
 
 @runtime_checkable
+class Placed(Protocol):
+    """A provider that is told where a call comes from."""
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The location and the terminal that its calls name."""
+
+
+@runtime_checkable
 class Clocked(Protocol):
     """A provider with a clock of its own, such as a rehearsal's: the books that are opened with it go by it."""
 

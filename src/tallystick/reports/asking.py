@@ -14,13 +14,14 @@ from tallystick.engine.engine import Engine
 from tallystick.engine.verify.checkpoint import in_books
 from tallystick.errors import Invalid, StoreError, nearest
 from tallystick.money import to_text
+from tallystick.provider.protocol import Placed
 from tallystick.reports.catalogue import DORMANT, Kept, catalogue, column
 from tallystick.reports.period import Period, When, period
 from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import stamp
 from tallystick.store.schema.dialect import Dialect
-from tallystick.store.schema.view import Parts, ledgers
+from tallystick.store.schema.view import Parts, ledgers, literal
 
 DAYS = (7, 30, 90, 180, 365, 730)  # where an age begins and ends
 AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 to 365 days", "1 to 2 years",
@@ -78,9 +79,14 @@ class Asked:
         return (*keys, *(Column(each.name, each.kind, each.says, each.quiet) for each in self.kept.sums))
 
     def _filled(self, sql: str) -> str:
-        """With the moments, which are texts of our own making."""
+        """With the moments, and where the provider is told that calls come from."""
         cut = self.period.as_of - timedelta(days=DORMANT)
-        return sql.format(bound=f"'{self.period.bound}'", first=f"'{self.period.first}'", dormant=f"'{stamp(cut)}'")
+        placed = self.engine.provider.place if isinstance(self.engine.provider, Placed) else ("", "")
+        location, terminal = (f"nullif({literal(each)}, '')" for each in placed)
+        return sql.format(
+            bound=literal(self.period.bound), first=literal(self.period.first), dormant=literal(stamp(cut)),
+            location=location, terminal=terminal,
+        )  # fmt: skip
 
     @property
     def _source(self) -> str:

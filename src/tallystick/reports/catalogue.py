@@ -125,6 +125,11 @@ def dormant_then(accounts: tuple[str, ...]) -> str:
     return f"SELECT * FROM ({stood}) d WHERE last < {{dormant}}"
 
 
+ACTIVITY = (
+    "SELECT v.*, CASE WHEN v.call IS NOT NULL THEN {location} END AS location, "
+    "CASE WHEN v.call IS NOT NULL THEN {terminal} END AS terminal "
+    "FROM v_activity v WHERE v.at >= {first} AND v.at < {bound}"
+)
 BEGIN = "sum(CASE WHEN t.at < {first} THEN t.amount_minor ELSE 0 END)"
 IN_PERIOD = "t.at >= {first}"
 CONFIRMED = "coalesce(sum(CASE WHEN t.result = 'confirmed' THEN t.amount_minor END), 0)"
@@ -166,9 +171,9 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              ("total",), (CARDS, amount("total", SAYS["total"])),
              then=dormant_then(accounts), aged="last", listed=True,
              by=("kind", "card_set", "state"), order="last, entity"),
-        Kept("activity", "What was done with cards", "SELECT * FROM v_activity WHERE at >= {first} AND at < {bound}",
-             ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "order", "currency", "amount",
-              "released", "available", "held", "reference", "request", "by"),
+        Kept("activity", "What was done with cards", ACTIVITY,
+             ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location", "terminal", "order",
+              "currency", "amount", "released", "available", "held", "reference", "request", "by"),
              ("amount", "released", "available", "held"),
              (Sum("transactions", "how many", "count(*)", "count"),
               Sum("amount", "of those that were confirmed", CONFIRMED, total=False)),

@@ -25,6 +25,7 @@ from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, Ke
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
 
 AT_ONCE = 500  # rows that a long look fetches in one trip: what it holds in memory, however large the books are
+_MARK = re.compile(r"'(?:[^']|'')*'|\?")  # a text in SQL, or the mark for a value
 Cursor = psycopg.Cursor[TupleRow]
 
 
@@ -333,7 +334,7 @@ class PostgresReading:
 
     def select(self, query: str, values: Sequence[object] = ()) -> list[TupleRow]:
         path = f'SET LOCAL search_path TO "{self._statements.schema}"'
-        asked = query.replace("%", "%%").replace("?", "%s")
+        asked = _MARK.sub(lambda found: "%s" if found[0] == "?" else found[0], query.replace("%", "%%"))
         return self._trip((path, ()), (asked, values))[1].fetchall()
 
     def pages(self) -> list[KeptPage]:

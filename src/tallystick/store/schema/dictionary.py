@@ -49,6 +49,8 @@ SAYS: Mapping[str, str] = {
     "payment": "id of the payment",
     "order": "id of the order, where one is known",
     "card": "id of the card",
+    "location": "that the provider is told, as it is set now",
+    "terminal": "that the provider is told, as it is set now",
     "hold": "the provider's id of the hold",
     "since": "when the hold was put in force",
     "opened": "when the call was opened",
