@@ -79,6 +79,7 @@ class _Exploration:
     states: int = 0
     steps: int = 0
     deepest: int = 0
+    most: int = 0  # the largest amount that was tried, for what is missing
     _known: set[tuple[str, ...]] = attrs.field(factory=set)
 
     def search(self, these: Iterable[World], budget: int) -> None:
@@ -163,6 +164,7 @@ class _Exploration:
     def search_wider(self, depth: int) -> None:
         """Look for what is missing by what is rare, and with more money, where a machine misses something."""
         for most in range(depth, depth + WIDER + 1):
+            self.most = most
             names = tuple(dict.fromkeys(each.machine for each in self._gaps()))
             for world in worlds(self.machines, names, most) if names else ():
                 self._search(world, BUDGET, wander=True)
@@ -171,8 +173,10 @@ class _Exploration:
         return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
 
     def report_gaps(self) -> None:
-        states = f"{self.states:,} states were looked at"
-        looked = f"all {states}" if self.complete == self.worlds else f"{states}, but not all; a larger depth sees more"
+        every = "all" if self.complete == self.worlds else "some of the"
+        looked = (
+            f"within this bound: amounts up to {amount(self.most)}, {every} {self.states:,} states of the small worlds"
+        )
         for each in self._gaps():
             self._find(each.code, self.machines[each.machine], f"{each.message} ({looked})", each.place, None, None)
 
