@@ -171,6 +171,13 @@ def test_a_single_thing_opens_into_nothing_and_a_foreign_row_is_refused(books: B
         holds.rows_of({"currency": "BRL"})
 
 
+def test_a_total_that_the_books_have_left_behind_says_so(books: Books) -> None:
+    owed = reports.liability(books)
+    assert owed.rows_of(owed.totals[0]).notes == ()
+    books.reload("c-1", "1.00", key="more")
+    assert "moved on" in owed.rows_of(owed.totals[0]).notes[0]
+
+
 def test_ages_count_from_what_they_say(books: Books) -> None:
     def ages(report: reports.Report) -> set[object]:
         return {row["age"] for row in report.rows}

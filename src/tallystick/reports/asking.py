@@ -28,6 +28,7 @@ AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 
         "over 2 years")  # fmt: skip
 
 
+MOVED_ON = "the books have moved on since the total was added up; ask for the report again"
 AGE = Column("age", "text", "how old, when this was asked")
 
 
@@ -156,9 +157,10 @@ class Asked:
         kept = self.kept
         total = {"currency": row["currency"], **{name: _sum(found, name) for name in kept.added}}
         which = ", ".join(f"{value or NOTHING}" for name, value in row.items() if name in kept.groups)
+        moved = any(name in row and row[name] != total[name] for name in kept.added)
         return Report(
             kept.name, f"{kept.title}: {which}", _columns_of(kept), found, (total,), self.period.as_of, None,
-            start=self.period.start, by=self.by,
+            (MOVED_ON,) if moved else (), start=self.period.start, by=self.by,
         )  # fmt: skip
 
     def _notes(self, reading: Reading, totals: tuple[Row, ...]) -> Iterable[str]:
