@@ -32,6 +32,10 @@ evidence *args:
 site:
     {{python}} -m sphinx -W --keep-going -q -b html docs site
 
+# Draw the machines with other libraries too, before a release; its head says what that needs
+pictures:
+    {{python}} docs/compare_pictures.py
+
 # Write anew what is generated in README and docs
 docs:
     {{python}} docs/generate.py

@@ -176,3 +176,25 @@ def test_what_has_a_meaning_has_two_signs(name: str) -> None:
         asks = "asks " in (edge.findtext(f"{SVG}title") or "") or "drives card" in (edge.findtext(f"{SVG}title") or "")
         assert not (declined or asks) or signs or name == "replacement"
     assert "stroke-dasharray: 6 4" in STYLE.split(".ts-wire.ts-declined")[1].split("}")[0]
+
+
+def test_a_machine_that_does_not_fit_is_drawn_in_its_groups() -> None:
+    """Twenty states in four groups, each of which leads to the next; made up."""
+    names = [f"step_{number:02}" for number in range(20)]
+    groups = {f"part {'abcd'[at]}": names[5 * at : 5 * at + 5] for at in range(4)}
+    page = "\n".join([
+        "machine: long", "version: 1", "summary: A long way.",
+        f"usual: [{', '.join(names)}]",
+        f"groups: {{{', '.join(f'{heading}: [{chr(44).join(states)}]' for heading, states in groups.items())}}}",
+        "states:", "  step_00: {start: true, says: First.}",
+        *(f"  {name}: {{says: On the way.}}" for name in names[1:-1]), "  step_19: {final: true, says: Last.}",
+        "commands: {go_on: {}}", "transitions:",
+        *(f"  go_{at}: {{command: go_on, from: {one}, to: {other}}}" for at, (one, other) in enumerate(pairwise(names))),
+        "refuse: [{says: It is over., in: [step_19], commands: [go_on]}]",
+    ])  # fmt: skip
+    root = ElementTree.fromstring(str(diagram.draw(reader.read({"long.yaml": page})["long"])))
+    boxes = [each.get("data-state") for each in root.iter(f"{SVG}g") if each.get("class") == "ts-state"]
+
+    assert boxes == list(groups)
+    assert (float(root.get("width", "")) <= 1100, float(root.get("height", "")) <= 500) == (True, True)
+    assert {"part a", "· step 07", "long, version 1, in its groups"} <= {each.what for each in texts_of(root)}

@@ -5,8 +5,8 @@ way is declared or counted, never guessed.
 
 Read in this order: `drawing` (`draw`, the one way in), `model` (what a machine's page says, as a picture needs it),
 `figures` (what a caller may add from a store), `sketch` (a picture before it has a format), `brief`, `neighbourhood`,
-`overlay`, `life`, `change` and `several` (which make one), `text_width`, `layout` and `routing` (where everything
-stands), then `formats/`, with a file for each.
+`overlay`, `life`, `change`, `grouped` and `several` (which make one), `text_width`, `layout` and `routing` (where
+everything stands), then `formats/`, with a file for each.
 
 Knows the definition and money. Figures arrive as values; no store is read here. The command line, the documentation and
 the board ask for pictures.

@@ -16,7 +16,8 @@ from tallystick.diagram.formats.sequence import sequence
 from tallystick.diagram.formats.statechart import to_scxml, to_xstate
 from tallystick.diagram.formats.svg import document, picture, to_svg
 from tallystick.diagram.formats.table import to_markdown, to_table
-from tallystick.diagram.layout import HIGH, fits
+from tallystick.diagram.grouped import in_groups
+from tallystick.diagram.layout import HIGH, WIDE, fits
 from tallystick.diagram.life import with_life
 from tallystick.diagram.model import Diagram, diagram_of
 from tallystick.diagram.neighbourhood import MOST, neighbourhood
@@ -75,6 +76,8 @@ def draw(
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
     sketch = brief(diagram)
+    if format in ("svg", "png") and overlay is None and life is None:
+        sketch = _fitting(sketch)
     if life is not None:
         return _lived(with_life(sketch, life), life, format, styled=styled)
     return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
@@ -127,6 +130,14 @@ def _chart(diagram: Diagram, format: str, level: str, figures: object) -> str:
         "An end takes no commands, or is marked. declined.COMMAND: the provider declined. Words say guards and moves."
     )
     return (to_scxml if format == "scxml" else to_xstate)(diagram, says)
+
+
+def _fitting(sketch: Sketch) -> Sketch:
+    """The sketch; if it is too large for the budget, in its groups. Without groups it is drawn as large as it is."""
+    if len({box.group for box in sketch.boxes if box.group}) < 2:
+        return sketch
+    _, wide, high = picture(sketch)
+    return sketch if wide <= WIDE and high <= HIGH else in_groups(sketch)
 
 
 def _around(diagram: Diagram, state: str) -> Sketch:

@@ -1,0 +1,55 @@
+"""A machine that is too large for one picture, drawn in its groups: a box for each heading of its page.
+
+A state without a heading keeps its own box. What happens inside a group is not drawn: `neighbourhood` draws it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from tallystick.diagram.brief import LABEL, legend
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire, listed, spoken
+
+
+def in_groups(sketch: Sketch) -> Sketch:
+    """The sketch with one box for each group."""
+    home = {box.name: box.group or box.name for box in sketch.boxes}
+    boxes = tuple(_box(group, [box for box in sketch.boxes if home[box.name] == group])
+                  for group in dict.fromkeys(home.values()))  # fmt: skip
+    usual = tuple(dict.fromkeys(home[state] for state in sketch.usual))
+    title = f"{sketch.title}, in its groups"
+    drawn = attrs.evolve(sketch, title=title, boxes=boxes, wires=tuple(_wires(sketch, home)), usual=usual)
+    return attrs.evolve(drawn, legend=legend(drawn))
+
+
+def _box(group: str, inside: list[Box]) -> Box:
+    if [box.name for box in inside] == [group]:
+        return inside[0]
+    names = tuple(Text(f"· {spoken(box.name)}", "note") for box in inside)
+    start, usual = any(box.start for box in inside), any(box.usual for box in inside)
+    final = all(box.final for box in inside)
+    tip = "\n".join(box.tip for box in inside)
+    return Box(group, (Text(group, "name"), *names), start, final, usual, tip=tip)
+
+
+def _wires(sketch: Sketch, home: dict[str, str]) -> Iterator[Wire]:
+    """One wire for all that leads from one group to another."""
+    between: dict[tuple[str, str, bool], list[Wire]] = {}
+    for wire in sketch.wires:
+        for source in wire.sources:
+            pair = (home[source], home[wire.target])
+            if pair[0] != pair[1]:
+                between.setdefault((*pair, wire.declined), []).append(wire)
+    for (source, target, declined), wires in between.items():
+        commands = [text for wire in wires for line in wire.label if line.kind == "command"
+                    for text in line.text.split(", ")]  # fmt: skip
+        money = [line for wire in wires for line in wire.label if line.kind == "money"][:1]
+        label = (Text(listed(commands, LABEL), "command"), *money)
+        tip = "\n".join(dict.fromkeys(wire.tip for wire in wires))
+        steps = tuple(
+            step for wire in wires for step in wire.steps if (home[step[0]], home[step[2]]) == (source, target)
+        )
+        usual = any(wire.usual for wire in wires)
+        yield Wire((source,), target, label, declined, usual, tip=tip, steps=steps)
