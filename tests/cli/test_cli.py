@@ -538,6 +538,25 @@ def test_a_change_of_a_page_is_drawn(tallystick: Tallystick, tmp_path: Path) -> 
     assert (tmp_path / "change.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_change_says_how_many_of_some_books_are_concerned(sold: Tallystick, tmp_path: Path) -> None:
+    old, new, url = (
+        reader.packaged_folder() / "gift_card.yaml",
+        tmp_path / "gift_card.yaml",
+        f"sqlite:///{tmp_path}/books.db",
+    )
+    new.write_text(
+        old.read_text().replace("  reload:\n    from: issued\n", "  reload:\n    from: issued\n    to: suspended\n")
+    )
+    cards = [each for each in plain(sold("history", "--json", "--last", "500")) if each["machine"] == "gift_card"]
+
+    drawn = sold("diff", str(old), str(new), "--format", "svg", "--store", url).stdout
+
+    assert cards
+    assert "stand where something changes" in drawn
+    assert "0 stand where something changes" not in drawn
+    assert "give --format, too" in sold("diff", str(old), str(new), "--store", url, code=1).stderr
+
+
 def test_the_schema_is_one_that_the_pages_fit(tallystick: Tallystick) -> None:
     from ruamel.yaml import YAML
 

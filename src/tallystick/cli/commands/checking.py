@@ -16,7 +16,7 @@ import attrs
 import click
 
 from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
-from tallystick.cli.options import json_option
+from tallystick.cli.options import BooksOptions, json_option
 from tallystick.cli.pages import with_pages_beside
 from tallystick.cli.printing import print_answer, print_json, print_picture
 from tallystick.errors import Invalid, MachineError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tallystick.check import Finding, Report
     from tallystick.check.difference import Difference
     from tallystick.definition.machine import Machine, Machines
+    from tallystick.diagram import Overlay
 
 
 @click.command()
@@ -172,9 +173,10 @@ def _finding_line(finding: Finding) -> Text:
 @click.argument("old", type=click.Path(exists=True, dir_okay=False))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False))
 @click.option("--format", "form", metavar="FORMAT", help="Draw it: svg, png, mermaid, dot or markdown.")
+@click.option("--store", "url", metavar="URL", help="With --format: how many of these books' entities are concerned.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write the picture to this file.")
 @json_option
-def diff(old: str, new: str, form: str | None, output: str | None, json_out: bool) -> None:
+def diff(old: str, new: str, form: str | None, url: str | None, output: str | None, json_out: bool) -> None:
     """Say what a new version of a page changes, and for whom; or draw it.
 
     It changes wording only, adds something, or behaves otherwise. OLD and NEW are files. The answer also says what the
@@ -187,10 +189,38 @@ def diff(old: str, new: str, form: str | None, output: str | None, json_out: boo
     known = reader.load()
     before, after = (_only(reader.replaced(known, file), file) for file in (old, new))
     if form is not None:
-        print_picture(draw_change(before, after, format=form), output)
+        standing = _standing(BooksOptions(url), before) if url is not None else None
+        print_picture(draw_change(before, after, format=form, overlay=standing), output)
         return
+    if url is not None:
+        raise Invalid("--store is for a picture: give --format, too")
     found = difference(before, after)
     print_answer(json_out, attrs.asdict(found), lambda: _difference_lines(found), wrap=False)
+
+
+def _standing(books: BooksOptions, machine: Machine) -> Overlay:
+    """How many entities of this version stand in each state of some books, with how much."""
+    from tallystick import reports
+    from tallystick.diagram import Standing
+    from tallystick.money import Money
+
+    with books.opened() as engine:
+        figures = reports.overlay(engine, machine.name)
+        counts: dict[str, int] = {}
+        sums: dict[str, dict[str, dict[str, int]]] = {}
+        with engine.store.reading() as reading:
+            for each in reading.all(machine.name):
+                if each.machine_version == machine.version:
+                    counts[each.state] = counts.get(each.state, 0) + 1
+                    for account, minor in each.accounts.items():
+                        found = sums.setdefault(each.state, {}).setdefault(account, {})
+                        found[each.currency] = found.get(each.currency, 0) + minor
+    states = {
+        state: Standing(count, {account: tuple(Money(minor, currency) for currency, minor in totals.items())
+                                for account, totals in sums.get(state, {}).items()})
+        for state, count in counts.items()
+    }  # fmt: skip
+    return attrs.evolve(figures, states=states)
 
 
 def _only(machines: Machines, file: str) -> Machine:
