@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_it_is_written_again_into_its_own_folder_and_into_no_other(url: str, tmp
 def test_the_command_writes_it_and_makes_no_books(url: str, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["board", "--store", url, "--export", str(tmp_path / "board"), "--most", "25"])
     assert (done.exit_code, "25 pages are in" in done.output) == (0, True), done.output
+    done = CliRunner().invoke(
+        main, ["board", "--store", url, "--export", str(tmp_path / "again"), "--most", "25", "--json"]
+    )
+    assert json.loads(done.output) == {
+        "folder": str(tmp_path / "again"), "pages": 25, "begin": str(tmp_path / "again" / "index.html"),
+    }  # fmt: skip
     done = CliRunner().invoke(
         main, ["board", "--store", f"sqlite:///{tmp_path}/none.db", "--export", str(tmp_path / "x")]
     )

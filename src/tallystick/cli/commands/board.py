@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
-from tallystick.cli.options import store_option
+from tallystick.cli.options import json_option, store_option
 
 
 @click.command()
@@ -28,9 +30,11 @@ from tallystick.cli.options import store_option
     "--export", "folder", metavar="FOLDER", type=click.Path(file_okay=False), help="Write it as files instead."
 )
 @click.option("--most", type=click.IntRange(1), default=2000, show_default=True, help="Pages that --export writes.")
+@json_option
 def board(
-    url: str, host: str, port: int, token: str | None, names: tuple[str, ...], folder: str | None, most: int
-) -> None:
+    url: str, host: str, port: int, token: str | None, names: tuple[str, ...], folder: str | None, most: int,
+    json_out: bool,
+) -> None:  # fmt: skip
     """Show the books in a browser, or write them as files with --export.
 
     Nothing can be changed there. It listens on this machine alone, until you stop it; others need a token, which they
@@ -49,12 +53,17 @@ def board(
             from tallystick.board.export import export
 
             written = export(Board(books), folder, most)
-            click.echo(f"{written} pages are in {folder}; begin with {folder}/index.html")
+            begin = f"{folder}/index.html"
+            said = json.dumps({"folder": folder, "pages": written, "begin": begin})
+            click.echo(said if json_out else f"{written} pages are in {folder}; begin with {begin}")
             return
         from tallystick.board.guard import Door
         from tallystick.board.serve import address, listening, serve
 
         door = Door(host, names, token)
         bound = listening(host, port)
-        click.echo(f"the board of {books.engine.store.url} is at {address(bound)}; stop it with Ctrl-C", err=True)
+        if json_out:  # for whoever starts it in a program, and has to know where it is
+            click.echo(json.dumps({"url": address(bound), "store": books.engine.store.url}))
+        else:
+            click.echo(f"the board of {books.engine.store.url} is at {address(bound)}; stop it with Ctrl-C", err=True)
         serve(Board(books), door, bound)
