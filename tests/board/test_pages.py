@@ -29,7 +29,7 @@ LINK = re.compile(r'(?:href|action)="([^"]*)"')
 TEXT = re.compile(r"<[^>]*>")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def ours(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     file = f"sqlite:///{tmp_path_factory.mktemp('pages')}/books.db"
     with nullcontext(file) if request.param == "sqlite" else postgres_url() as url:

@@ -79,7 +79,10 @@ def planted(page: str, old: str, new: str) -> tuple[dict[str, str], str]:
     return pages, page.removesuffix(".yaml")
 
 
-@pytest.mark.parametrize("fault", SEEN_ON_THE_PAGE)
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param(each, marks=[pytest.mark.slow] if at % 6 else []) for at, each in enumerate(SEEN_ON_THE_PAGE)],
+)
 def test_it_is_seen_on_the_page(fault: str) -> None:
     *edit, code = SEEN_ON_THE_PAGE[fault]
     pages, name = planted(*edit)

@@ -53,5 +53,5 @@ def test_a_machine_that_is_not_there_cannot_be_looked_at() -> None:
 
 def test_without_a_solver_it_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "z3", None)
-    with pytest.raises(Invalid, match=r"pip install 'tallystick\[prove\]'"):
+    with pytest.raises(Invalid, match=r"pip install 'tallystick\[check\]'"):
         check(MACHINES, model=False, prove=True)

@@ -362,6 +362,7 @@ def _hides_numbers(books: Path, printed: str) -> None:
     assert all(len(number) == 16 and number not in printed for number in numbers)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_and_repeated_it_ends_in_the_same_books(run: Run, tmp_path: Path) -> None:
     part = _beginning(run, tmp_path)
     expected = _story(part.books)

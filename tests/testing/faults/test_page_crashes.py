@@ -58,7 +58,7 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
         # How much is found is a matter of luck: with the seeds 0 to 39 it is 3 to 21 that are missing
         pytest.param(MACHINES, "payment", 24, 8, marks=pytest.mark.slow),
         pytest.param(MACHINES, "gift_card", 44, 10, marks=pytest.mark.slow),
-        (MACHINES, "replacement", 24, 7),
+        pytest.param(MACHINES, "replacement", 24, 7, marks=pytest.mark.slow),
         (MACHINES, "fulfilment", 1, 2),  # what is only passed through: follow-ups are done before anything else is said
         (reader.read({"door.yaml": DOOR}), "door", 0, 0),
     ],

@@ -11,7 +11,11 @@ from tallystick.testing.fuzzing import conformance_walk
 MACHINES = reader.load(reader.packaged_folder())
 
 
-@pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param(each, marks=[pytest.mark.slow] if each.name == "tender" else []) for each in MACHINES.values()],
+    ids=lambda machine: machine.name,
+)
 def test_they_agree_and_the_walk_goes_everywhere(machine: Machine) -> None:
     assert conformance_walk.side_by_side(machine, steps=1200) is None
 

@@ -228,7 +228,7 @@ def test_an_invariant_of_the_user_is_a_function() -> None:
 def test_hypothesis_runs_the_machine_as_a_test_of_its_own() -> None:
     made = state_machine(page(), ["travel_voucher"], invariants=[never_much])
     few = settings(
-        max_examples=30, stateful_step_count=20, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=200, stateful_step_count=20, deadline=None, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     with pytest.raises(AssertionError, match="never_much"):
