@@ -13,6 +13,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine
 from tallystick.engine.verify.checkpoint import in_books
 from tallystick.errors import Invalid, StoreError, nearest
+from tallystick.masks import redacted
 from tallystick.money import to_text
 from tallystick.provider.protocol import Placed
 from tallystick.reports.catalogue import DORMANT, Kept, catalogue, column
@@ -21,7 +22,7 @@ from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import stamp
 from tallystick.store.schema.dialect import Dialect
-from tallystick.store.schema.view import Parts, ledgers, literal
+from tallystick.store.schema.view import Parts, literal
 
 DAYS = (7, 30, 90, 180, 365, 730)  # where an age begins and ends
 AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 to 365 days", "1 to 2 years",
@@ -29,6 +30,7 @@ AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 
 
 
 MOVED_ON = "the books have moved on since the total was added up; ask for the report again"
+TEXTS = ("by", "reason")  # that people write
 AGE = Column("age", "text", "how old, when this was asked")
 
 
@@ -56,10 +58,10 @@ class Asked:
         kept = self.kept
         listed = kept.listed and not self.by
         columns = _columns_of(kept) if listed else self._grouped(self._groups)
-        rows = rows_from(columns, self._things(reading) if listed else self._sums(reading, self._groups))
-        rows = tuple(_with_ages(rows))
+        found = self._things(reading) if listed else self._sums(reading, self._groups)
+        rows = tuple((_without_numbers if listed else _with_ages)(rows_from(columns, found)))
         totals = self._totals(reading, rows, listed)
-        notes = [*([self.period.note] if self.period.note else []), *self._notes(reading, totals)]
+        notes = [*([self.period.note] if self.period.note else []), *self._notes(reading, rows, totals)]
         names = {each.name for each in columns}
         more = [each for each in self._grouped(("currency",)) if each.name not in names and each.name in _names(totals)]
         return Report(
@@ -74,9 +76,7 @@ class Asked:
         return (*dict.fromkeys((*self.kept.group, *(each for each in self.by if each != "currency"))), "currency")
 
     def _grouped(self, groups: Sequence[str]) -> tuple[Column, ...]:
-        keys = [
-            Column("age", "text", "how old, when this was asked") if each == "age" else column(each) for each in groups
-        ]
+        keys = [AGE if each == "age" else column(each) for each in groups]
         return (*keys, *(Column(each.name, each.kind, each.says, each.quiet) for each in self.kept.sums))
 
     def _filled(self, sql: str) -> str:
@@ -147,7 +147,7 @@ class Asked:
             if row in single:
                 raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
             with self.engine.store.reading() as reading:
-                found = rows_from(_columns_of(self.kept), self._things(reading, row, most))
+                found = tuple(_without_numbers(rows_from(_columns_of(self.kept), self._things(reading, row, most))))
             opened = self._opened(row, found)
             return opened if len(found) != most else attrs.evolve(opened, totals=())
 
@@ -163,34 +163,53 @@ class Asked:
             (MOVED_ON,) if moved else (), start=self.period.start, by=self.by,
         )  # fmt: skip
 
-    def _notes(self, reading: Reading, totals: tuple[Row, ...]) -> Iterable[str]:
+    def _notes(self, reading: Reading, rows: Sequence[Row], totals: tuple[Row, ...]) -> Iterable[str]:
         first = reading.select("SELECT at FROM entry ORDER BY seq LIMIT 1")
         if not first:
             yield "these books are empty"
         elif self.period.before is not None and self.period.bound <= first[0][0]:
             yield f"the books began later: their first entry is of {first[0][0]}"
-        if self.kept.name == "rollforward" and self.period.before is None:
-            self._tied(reading, totals)
-            yield "the closing is what stands on the cards now, to the cent"
+        if self.kept.name == "rollforward":
+            self._closes((*rows, *totals))
+            twice = self._tied(reading, totals)
+            if self.period.before is None:
+                yield "the closing is what stands on the cards now, to the cent"
+            if told := ", ".join(f"{to_text(minor, currency)} {currency}" for currency, minor in sorted(twice.items())):
+                yield f"{told} of the closing are on two cards: a replacement is in doubt; liability counts it once"
         if self.kept.name == "trial_balance" and any(row["closing"] for row in totals):
             raise StoreError("the accounts do not add up to nothing; `tallystick verify` says what was changed")
 
-    def _tied(self, reading: Reading, totals: tuple[Row, ...]) -> None:
-        """Raise StoreError if the movements do not add up to what stands in the tables."""
-        owed = "SELECT currency, sum(total_minor) FROM v_liability GROUP BY currency"
-        twice = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 GROUP BY currency"
-        found: Counter[str] = Counter()
-        for query in (owed, twice):
-            found.update({currency: int(minor) for currency, minor in reading.select(query)})
+    def _closes(self, rows: Iterable[Row]) -> None:
+        """Raise StoreError if opening and figures are not the closing."""
+        figures = [each.name for each in self.kept.sums if each.name not in ("opening", "closing")]
+        for row in rows:
+            rest = int(str(row["closing"])) - sum(int(str(row[name])) for name in ("opening", *figures))
+            if rest:
+                raise StoreError(
+                    f"{to_text(rest, str(row['currency']))} {row['currency']} count in no figure of the machines that "
+                    "are open here; open the books with their newest pages"
+                )
+
+    def _tied(self, reading: Reading, totals: tuple[Row, ...]) -> Counter[str]:
+        """What stands on two cards. Raises StoreError if the movements do not add up to what stands on the cards."""
+        liability = attrs.evolve(self, kept=of(self.engine.machines)["liability"], by=())
+        owed = {row["currency"]: row["total"] for row in rows_from(
+            liability._grouped(("currency",)), liability._sums(reading, ("currency",)))}  # fmt: skip
+        query = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 AND at < ? GROUP BY currency"
+        twice = +Counter({each: int(minor) for each, minor in reading.select(query, (self.period.bound,))})
+        found = Counter({str(each): int(str(minor)) for each, minor in owed.items()})
+        found.update(twice)
         closing = {str(row["currency"]): int(str(row["closing"])) for row in totals}
         wrong = [each for each in {**found, **closing} if found[each] != closing.get(each, 0)]
         if wrong:
+            stood = "stand" if self.period.before is None else "stood"
             told = "; ".join(
                 f"the movements add up to {to_text(closing.get(each, 0), each)} {each}, but "
-                f"{to_text(found[each], each)} {each} stand on the cards"
+                f"{to_text(found[each], each)} {each} {stood} on the cards"
                 for each in wrong
             )
             raise StoreError(f"{told}; `tallystick verify` says what was changed")
+        return twice
 
 
 def ask(
@@ -215,10 +234,7 @@ def ask(
 def of(machines: Machines) -> dict[str, Kept]:
     """The reports that books with these machines have."""
     parts = Parts(machines, Dialect())
-    figures = dict.fromkeys(
-        figure for machine in ledgers(machines) for figures in machine.figures.values() for figure in figures.values()
-    )
-    every = catalogue(tuple(parts.ledger_accounts()), tuple(figures))
+    every = catalogue(tuple(parts.ledger_accounts()), tuple(parts.figures()))
     missing = {"holds", "advanced_holds"} if "payment" not in machines else set()
     missing |= {*every} - {"trial_balance"} if not parts.ledgers else set()
     return {name: kept for name, kept in every.items() if name not in missing}
@@ -239,6 +255,12 @@ def _sum(rows: Iterable[Row], name: str) -> int:
 def _with_ages(rows: Iterable[Row]) -> Iterable[Row]:
     for row in rows:
         yield {**row, "age": AGES[int(str(row["age"]))]} if "age" in row else row
+
+
+def _without_numbers(rows: Iterable[Row]) -> Iterable[Row]:
+    """What people wrote, without a card number that stands there."""
+    for row in rows:
+        yield {**row, **{name: redacted(value) for name in TEXTS if isinstance(value := row.get(name), str)}}
 
 
 def verified(reading: Reading) -> str | None:

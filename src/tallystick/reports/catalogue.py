@@ -103,7 +103,8 @@ def standing_then(accounts: tuple[str, ...]) -> str:
     return (
         f"SELECT {ABOUT}, {shown}, s.total - coalesce(w.amount, 0) AS total_minor FROM {stood} s "
         f"JOIN v_card c ON c.machine = s.machine AND c.entity = s.entity "
-        f"LEFT JOIN {TWICE_THEN} w ON w.machine = s.machine AND w.entity = s.entity WHERE s.total > 0"
+        f"LEFT JOIN {TWICE_THEN} w ON w.machine = s.machine AND w.entity = s.entity "
+        "WHERE s.total <> coalesce(w.amount, 0)"
     )
 
 
@@ -152,7 +153,8 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
               *(Sum(each, f"{each.replace('_', ' ')}; below zero if it left",
                     f"sum(CASE WHEN {IN_PERIOD} AND t.figure = '{each}' THEN t.amount_minor ELSE 0 END)", quiet=True)
                 for each in figures),
-              Sum("closing", "what was owed at the end", "sum(t.amount_minor)")),
+              Sum("closing", "what was owed at the end; what stands on two cards in doubt counts on both",
+                  "sum(t.amount_minor)")),
              aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="at, seq"),
         Kept("holds", "Holds in force", "SELECT * FROM v_hold",
              ("payment", "order", "card", "number", "kind", "card_set", "state", "since", "currency", "held"),

@@ -18,6 +18,7 @@ from tallystick.store.rows import stamp
 
 When = datetime | date | str
 STEP = timedelta(milliseconds=1)  # the journal's clock
+YEARS = (1900, 9000)  # that can be asked for: ages count back from there, and the books may be ahead
 
 
 @attrs.frozen
@@ -47,16 +48,17 @@ def period(now: datetime, as_of: When | None = None, start: When | None = None, 
     before = _moment("to", end, end=True) if end is not None else _moment("as_of", as_of, end=True)
     if before is not None and as_of is not None and _is_moment(as_of):
         before += STEP
-    if first is not None and first > (now if before is None else before):
-        until = f"to {stamp(before - STEP)}" if before is not None else "until now"
-        raise Invalid(f"the period ends before it begins: from {stamp(first)} {until}")
+    if first is not None and before is not None and (first > before or (first == before and not _is_moment(end))):
+        raise Invalid(f"the period ends before it begins: from {stamp(first)} to {stamp(before - STEP)}")
+    if first is not None and first > now:
+        raise Invalid(f"the period begins later than now: from {stamp(first)}, and now it is {stamp(now)}")
     if before is None or before > now:
         coming = None if before is None else "the end is still to come: this is how it is now"
         return Period(first, None, now, coming)
     return Period(first, before, before - STEP)
 
 
-def _is_moment(when: When) -> bool:
+def _is_moment(when: When | None) -> bool:
     return isinstance(when, datetime) or (isinstance(when, str) and not _DAY.fullmatch(when))
 
 
@@ -69,15 +71,13 @@ def _moment(what: str, when: When | None, *, end: bool) -> datetime | None:
         return None
     if isinstance(when, str):
         when = _read(what, when)
-    if isinstance(when, datetime):
-        return datetime.fromisoformat(stamp(when))  # in the journal's steps; refuses what has no time zone
     if not isinstance(when, date):
         raise Invalid(f"{what} is a datetime, a date, or its text, not {when!r:.60}")
-    try:
-        day = when + timedelta(days=1) if end else when
-    except OverflowError:
-        raise Invalid(f"{what} {when} lies outside the years that can be kept") from None
-    return datetime.combine(day, time(), timezone.utc)
+    if not YEARS[0] <= when.year <= YEARS[1]:
+        raise Invalid(f"{what} {when} lies outside the years {YEARS[0]} to {YEARS[1]}")
+    if isinstance(when, datetime):
+        return datetime.fromisoformat(stamp(when))  # in the journal's steps; refuses what has no time zone
+    return datetime.combine(when + timedelta(days=1) if end else when, time(), timezone.utc)
 
 
 def _read(what: str, text: str) -> datetime | date:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from tallystick.errors import Invalid
+from tallystick.masks import masked
 from tallystick.money import Money, to_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "time", "count", "money"]
 Row = Mapping[str, object]  # by column: text or None, ISO 8601 in UTC, a whole number; of money, minor units
 NOTHING = "—"
+NAMES = ("entity", "card", "payment", "key")  # masked where they are written, if they are the number of a card
 
 
 @attrs.frozen
@@ -46,7 +48,7 @@ class Report:
     name: str  # such as "liability"
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...] = attrs.field(repr=lambda rows: f"<{len(rows)}>")  # ids are whole in them
     totals: tuple[Row, ...]  # one for each currency, with the columns that can be added up
     as_of: datetime  # up to when, in UTC
     verified: str | None  # up to which entry the books were found clean the last time; None: they never were
@@ -77,7 +79,9 @@ class Report:
         value = row.get(column)
         if value is None:
             return ""
-        return to_text(int(str(value)), str(row["currency"])) if self._kinds[column] == "money" else str(value)
+        if self._kinds[column] == "money":
+            return to_text(int(str(value)), str(row["currency"]))
+        return _written(column, str(value))
 
     @property
     def _kinds(self) -> Mapping[str, Kind]:
@@ -111,7 +115,7 @@ class Report:
     def _plain(self, row: Row) -> dict[str, object]:
         kinds = self._kinds
         return {
-            name: self.text(row, name) if kinds[name] == "money" and value is not None else value
+            name: self.text(row, name) if value is not None and kinds[name] not in ("count", "time") else value
             for name, value in row.items()
         }
 
@@ -186,13 +190,17 @@ class Report:
         return f'<{tag} style="text-align:{align}">{html.escape(self.text(row, column.name))}</{tag}>'
 
 
+def _written(column: str, text: str) -> str:
+    return masked(text) if column in NAMES else text
+
+
 def harmless(text: str) -> str:
     """A text that no spreadsheet takes for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def moment(when: datetime) -> str:
-    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def rows_from(columns: Sequence[Column], found: Sequence[Sequence[object]]) -> tuple[Row, ...]:

@@ -89,6 +89,27 @@ class Parts:
         found.pop(IN_DOUBT, None)
         return [*found, IN_DOUBT]
 
+    def figures_of(self, machine: Machine) -> dict[tuple[int, str, str], str]:
+        """In which figure a movement counts, by version, command and outside account.
+
+        The newest page says it, else the page that it was made with; else it counts in a figure named as the account.
+        """
+        found: dict[tuple[int, str, str], str] = {}
+        for version in self.machines.versions(machine.name):
+            for transition in version.transitions.values():
+                ends = {account for move in transition.moves for account in (move.source, move.target)}
+                for account in sorted(ends & {*version.outside}):
+                    said = {**version.figures.get(account, {}), **machine.figures.get(account, {})}
+                    found |= {(version.version, each, account): said.get(each, account) for each in transition.commands}
+        return found
+
+    def figures(self) -> list[str]:
+        """All figures of the ledgers: first those that their newest pages name, as they stand there."""
+        named = [name for each in self.ledgers for by in each.figures.values() for name in by.values()]
+        return list(
+            dict.fromkeys([*named, *(name for each in self.ledgers for name in self.figures_of(each).values())])
+        )
+
     def twice(self) -> str:
         """What open calls have set aside on other entities than the one they ask about: it is counted there."""
         dialect = self.dialect

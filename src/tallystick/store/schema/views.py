@@ -2,8 +2,9 @@
 
 They are made from the pages. An outside account that says in which figures it counts (`by: {issue: issued}`) makes its
 machine a *ledger*: what stands on its entities is owed. Each amount stands twice: `…_minor` in minor units, to be added
-up, and as a decimal with exactly the digits of its currency (text in SQLite, numeric in PostgreSQL). Card numbers are
-masked. Of a command's arguments only amounts are shown, and a PIN is in no table at all.
+up, and as a decimal with exactly the digits of its currency (text in SQLite, numeric in PostgreSQL). The column
+`number` is masked; names and texts stand as they were given. Of a command's arguments only amounts are shown, and a
+PIN is in no table at all.
 """
 
 from __future__ import annotations
@@ -77,15 +78,7 @@ class _Views(Parts):
         return self.union("v_movement", [self._movement_of(each, says) for each in self.ledgers])
 
     def _movement_of(self, machine: Machine, says: str) -> View:
-        dialect = self.dialect
-        figures = {
-            (version.version, command, account): machine.figures.get(account, {}).get(command, account)
-            for version in self.machines.versions(machine.name)
-            for transition in version.transitions.values()
-            for move in transition.moves
-            for account in {move.source, move.target} & {*version.outside}
-            for command in transition.commands
-        }
+        dialect, figures = self.dialect, self.figures_of(machine)
         amount, source = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 0)
         signed = f"CASE WHEN {source} = f.account THEN {amount} ELSE -{amount} END"
         columns = {
@@ -137,7 +130,8 @@ class _Views(Parts):
         """From the entities of a ledger on which value stands, beside what is counted on another one."""
         return (
             f'FROM "{machine.name}" c LEFT JOIN {self.twice()} twice '
-            f"ON twice.machine = '{machine.name}' AND twice.id = c.id WHERE {self._all(machine)} > 0"
+            f"ON twice.machine = '{machine.name}' AND twice.id = c.id "
+            f"WHERE {self._all(machine)} <> coalesce(twice.amount, 0)"
         )
 
     def _set_aside(self) -> View:
