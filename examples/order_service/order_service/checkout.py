@@ -220,7 +220,7 @@ def _state(shop: Shop, checkout: str) -> str:
 
 
 def forgotten(shop: Shop) -> list[str]:
-    """Give back what a process held that was too slow, and died before it could. The payments' ids. Raises: NotYet, No.
+    """Give back what a process held that was too slow, and died before it could. The payments' ids.
 
     The books are read first. If an order's tries have ended by then, its rows name all that it still needs.
     """
@@ -234,8 +234,11 @@ def forgotten(shop: Shop) -> list[str]:
                 or any(each.payment == hold.payment for each in order.transactions)
             )
         if not known:
-            paying.let_go(shop.books, [(hold.payment, hold.amount.minor)])
-            found.append(hold.payment)
+            try:
+                paying.let_go(shop.books, [(hold.payment, hold.amount.minor)])
+                found.append(hold.payment)
+            except (NotYet, No):  # the next round tries it again; it is no reason to leave the others
+                continue
     return found
 
 

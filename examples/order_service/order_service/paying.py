@@ -94,18 +94,33 @@ def hold(books: Books, checkout: Checkout, pins: Mapping[str, str]) -> list[Held
 def look(books: Books, checkout: Checkout) -> list[Held] | None:
     """What the cards of a checkout hold, or have paid, as things stand now; None if that is not its whole plan.
 
+    Only what was asked for under its own key counts: an earlier try of the order may hold the same of the same card,
+    and will give it back.
+
     Raises: NotYet, if some of it is in doubt.
     """
     found: list[Held] = []
     there = books.payments(checkout.order_id)
     if any(each.in_doubt.minor for each in there):
         raise NotYet("the answer for a card is not known yet")
+    if checkout.one_step:
+        own = {each.id for each in there if _was_asked(books, "payment", each.id, f"{checkout.id}/redeem")}
+    else:
+        tenders = [
+            each for each in books.tenders(checkout.order_id) if _was_asked(books, "tender", each.id, checkout.id)
+        ]
+        own = {part.id for each in tenders for part in each.parts}
     for card, minor in checkout.plan:
         matching = [each for each in there if each.card == card and (each.held + each.redeemed).minor == minor]
+        matching = [each for each in matching if each.id in own]
         if not matching:
             return None
         found.append((matching[0].id, minor))
     return found
+
+
+def _was_asked(books: Books, machine: str, id: str, key: str) -> bool:
+    return any(entry.key == key for entry in books.history(machine, id))
 
 
 def give_back(books: Books, order: str, undoing: Callable[[], bool]) -> None:
@@ -134,8 +149,12 @@ def give_back(books: Books, order: str, undoing: Callable[[], bool]) -> None:
 
 def let_go(books: Books, held: list[Held]) -> None:
     """Give back what this process holds on the cards, and nothing else. Raises: NotYet, No."""
-    for tender in {books.payment(payment).tender for payment, _ in held}:
-        _undo(books, str(tender))
+    for payment, _ in held:
+        tender = books.payment(payment).tender
+        if tender is not None:
+            _undo(books, tender)
+        else:  # somebody held it by hand
+            say(books, lambda: books.cancel(payment, key=f"{payment}/undo", reason=UNPAID))  # noqa: B023
 
 
 def _undo(books: Books, tender: str) -> None:

@@ -145,6 +145,41 @@ def test_what_a_dead_process_held_too_late_is_given_back(
     assert (available(shop, "g1", "g2"), state(shop, "o")) == ([5000, 3000], "unpaid")
 
 
+def test_a_try_is_not_paid_by_what_an_earlier_one_holds_too_late(
+    shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first try was given up; the second one's process dies before it asks the cards; then the first one asks."""
+    hold, asked = paying.hold, []
+
+    def slowly(books: Books, begun: Checkout, pins: Mapping[str, str]) -> list[paying.Held]:
+        asked.append(begun.id)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        checkout.advance(shop, "o/pay-1")
+        with pytest.raises(KeyboardInterrupt):
+            checkout.pay(shop, "o", wallet, number=2)
+        held = hold(books, begun, pins)
+        checkout.advance(shop, "o/pay-2")  # a worker looks what the second one holds: nothing
+        return held
+
+    monkeypatch.setattr(paying, "hold", slowly)
+    assert checkout.place(shop, "o", "ann", [2000], wallet) == "unpaid"
+    assert asked == ["o/pay-1", "o/pay-2"]
+    assert available(shop, "g1", "g2") == [5000, 3000]
+    agree(shop)
+
+
+def test_a_hold_that_somebody_placed_by_hand_is_in_nobodys_way(shop: Shop, wallet: list[Typed]) -> None:
+    with shop.write() as session:
+        session.add(checkout.new_order("o", "ann", [1000], None))
+    with shop.write() as session:
+        session.get_one(Order, "o").state = "unpaid"
+    shop.books.authorize("by-hand", "g1", "5.00", order="o", key="by-hand")
+    shop.books.authorize("by-hand-2", "g2", "5.00", order="o", key="by-hand-2")
+    assert checkout.forgotten(shop) == ["by-hand", "by-hand-2"]
+    assert available(shop, "g1", "g2") == [5000, 3000]
+
+
 @pytest.mark.parametrize(("late", "price", "left"), [("hold", 2000, [3000, 3000]), ("give_back", 9000, [0, 3000])])
 def test_who_was_too_slow_leaves_alone_what_the_next_try_holds(
     shop: Shop, wallet: list[Typed], monkeypatch: pytest.MonkeyPatch, late: str, price: int, left: list[int]
