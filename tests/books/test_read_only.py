@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -131,3 +133,47 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     folder.chmod(0o500)
     with tallystick.open(url, read_only=True) as books:
         assert books.verify().clean
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be two users in turn")
+def test_a_reader_leaves_no_files_that_keep_the_owner_from_writing(tmp_path: Path) -> None:
+    shared = Path(tempfile.mkdtemp(dir="/tmp"))  # where each user may look
+    owner, analyst, group, url = 12345, 23456, 12000, f"sqlite:///{shared}/books.db"
+    os.chown(shared, owner, group)
+    shared.chmod(0o775)
+
+    def sell(card: str) -> None:
+        with tallystick.open(url) as books:
+            books.sell_electronic(card, "5.00", "USD", order="o", key=card)
+
+    def look() -> None:
+        with tallystick.open(url, read_only=True) as books:
+            assert str(books.card("c1").available) == "5.00 USD"
+
+    def by(user: int, deed: Callable[[], None]) -> str:
+        """What a process of this user says in the end: nothing, or its error."""
+        told, tell = os.pipe()
+        if not os.fork():
+            said = ""
+            try:
+                os.setgroups([])
+                os.setresgid(group, group, group)
+                os.setresuid(user, user, user)
+                deed()
+            except BaseException as error:
+                said = str(error)
+            os.write(tell, said.encode())
+            os._exit(0)
+        os.close(tell)
+        os.wait()
+        with os.fdopen(told) as pipe:
+            return pipe.read()
+
+    try:
+        assert by(owner, lambda: sell("c1")) == ""
+        (shared / "books.db").chmod(0o640)
+        assert "belongs to another user and nobody has it open" in by(analyst, look)
+        assert by(owner, lambda: sell("c2")) == ""
+        assert by(owner, look) == ""
+    finally:
+        shutil.rmtree(shared)

@@ -68,6 +68,8 @@ class Connections:
         if self._read_only:
             from pathlib import Path  # who writes goes without it, to open sooner
 
+            _check_left_alone(self.path)
+
             where = f"{Path(self.path).as_uri()}?mode=ro"
         connection = None
         try:
@@ -144,6 +146,20 @@ def code_of(error: sqlite3.Error) -> int | None:
 def _close_all(process: int, idle: list[sqlite3.Connection]) -> None:
     while idle and process == os.getpid():
         idle.pop().close()
+
+
+def _check_left_alone(path: str) -> None:
+    """SQLite makes two files beside books that nobody has open, for a reader too, and they stay.
+
+    If they are not their owner's, he cannot write any more. (To root's files SQLite itself gives the right owner.)
+    """
+    if not hasattr(os, "geteuid") or os.path.exists(f"{path}-shm") or not os.path.exists(path):
+        return
+    if os.geteuid() not in (0, os.stat(path).st_uid):
+        raise StoreError(
+            f"{path} belongs to another user and nobody has it open: to read it now would leave files beside it that"
+            " keep its owner from writing. Read it while its owner has it open, as its owner, or read a copy"
+        )
 
 
 def _create_private(path: str) -> None:

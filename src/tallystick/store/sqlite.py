@@ -154,11 +154,14 @@ class SqliteStore:
     def exists(self) -> bool:
         if not os.path.isfile(self.path):
             return False
-        with closing(sqlite3.connect(self.path)) as connection:  # no WAL for what may be somebody else's
+        # No WAL for what may be somebody else's
+        with self._connections.one() if self._read_only else closing(sqlite3.connect(self.path)) as connection:
             try:
                 return schema.is_made(connection)
             except sqlite3.DatabaseError as error:
-                raise StoreError(f"there is no store at {self.url}: {error}") from error
+                none = code_of(error) == sqlite3.SQLITE_NOTADB
+                what = f"there is no store at {self.url}" if none else f"the store at {self.url} cannot be read"
+                raise StoreError(f"{what}: {error}") from error
 
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions and make their tables. Gives all versions, also those that are only kept here.
