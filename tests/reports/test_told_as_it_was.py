@@ -8,10 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import tallystick
 from tallystick import StoreError, reports
 from tallystick.books.books import Books
+from tallystick.cli.main import main
 from tallystick.provider.scripted import Reply, ScriptedProvider
 
 NUMBER = "6006491234567890"
@@ -151,3 +153,148 @@ def test_a_number_in_a_name_or_a_reason_is_not_written() -> None:
         last = moved.rows_of(moved.totals[0]).rows[-1]
         assert (last["entity"], last["by"], last["reason"]) == (NUMBER, "…", "from the card …")
         assert moved.rows_of(moved.totals[0]).text(last, "entity") == "…7890"
+
+
+# What was done
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_what_is_taken_off_a_card_is_below_zero_in_the_activity(scripted: bool) -> None:
+    with tallystick.open("memory:", provider=ScriptedProvider() if scripted else "local") as books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="o", key="k1")
+        books.adjust("c-1", "-2.00", key="k2", by="ann", reason="wrong")
+        books.suspend("c-1", key="k3", reason="lost")
+        books.replace("c-1", "c-2", key="k4")
+        amounts = [row["amount"] for row in reports.activity(books).rows if row["verb"] == "adjust"]
+        assert amounts == [-200, -4800]
+        (summed,) = (row for row in reports.activity(books, by=("kind",)).rows if row["verb"] == "adjust")
+        assert summed["amount"] == -5000
+
+
+def test_a_part_that_was_confirmed_and_what_was_released_are_told_as_they_were() -> None:
+    books, provider = opened()
+    with books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="o", key="k1")
+        provider.reply_with([Reply("confirmed", "30.00")])
+        books.authorize("p-1", "c-1", "40.00", order="o", key="k2", allow_partial=True)
+        books.settle("p-1", "10.00", key="k3", last=True)
+        rows = {row["verb"]: row for row in reports.activity(books).rows}
+        assert (rows["hold"]["amount"], rows["redeem_hold"]["amount"], rows["redeem_hold"]["released"]) == (
+            3000, 1000, 2000,
+        )  # fmt: skip
+
+
+def test_a_request_that_was_turned_away_has_no_reference_of_a_later_one() -> None:
+    books, provider = opened()
+    with books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="o", key="k1")
+        provider.reply_with([Reply("unavailable")])
+        with pytest.raises(tallystick.TallystickError):
+            books.reload("c-1", "5.00", key="k2")
+        provider.wait(86_400)
+        books.reload("c-1", "5.00", key="k2")
+        turned, done = reports.activity(books).rows[-2:]
+        assert (turned["result"], turned["reference"], turned["request"]) == ("unavailable", None, None)
+        assert (done["result"], bool(done["reference"])) == ("confirmed", True)
+        assert all(row["reference"] for row in reports.activity(books).rows if row["result"] == "confirmed")
+
+
+def test_doubt_is_as_old_as_the_try_that_is_in_doubt() -> None:
+    books, provider = opened()
+    with books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="o", key="k1")
+        provider.reply_with([Reply("unavailable"), Reply("lost_after")])
+        with pytest.raises(tallystick.TallystickError):
+            books.reload("c-1", "5.00", key="k2")
+        provider.wait(20 * 86_400)
+        with pytest.raises(tallystick.InDoubt):
+            books.reload("c-1", "5.00", key="k2")
+        at = books.engine.now()
+        for doubt in (reports.doubt(books, by=("age",)), reports.doubt(books, as_of=at, by=("age",))):
+            assert [(row["age"], row["in_doubt"]) for row in doubt.rows] == [("up to 7 days", 500)]
+
+
+# Holds that were put in force again
+
+
+def again(books: Books) -> list[tuple[object, ...]]:
+    return [
+        tuple(row[name] for name in ("result", "wanted", "got", "short")) for row in reports.advanced_holds(books).rows
+    ]
+
+
+def refused(books: Books) -> None:
+    """A part of 30.00 has shipped, and the card was suspended meanwhile."""
+    books.sell_electronic("c-1", "30.00", "BRL", order="sale", key="k1")
+    books.authorize("p-1", "c-1", "30.00", order="o", key="k2")
+    books.suspend("c-1", key="k3", reason="lost")
+    books.settle("p-1", "10.00", key="k4", keep_hold=False)
+
+
+def test_what_was_short_stays_so_when_it_was_covered_elsewhere_or_laid_aside() -> None:
+    books, _ = opened()
+    with books:
+        refused(books)
+        assert again(books) == [("refused", 2000, 0, 2000)]
+        books.cover_elsewhere("p-1", "20.00", key="k5")
+        assert again(books) == [("refused", 2000, 0, 2000)]
+        books.cancel("p-1", key="k6")
+        assert again(books) == [("refused", 2000, 0, 2000)]
+        books.queue.dismiss("k4>hold_again", by="ann", reason="paid by card")
+        assert again(books) == [("dismissed", 2000, 0, 2000)]
+
+
+def test_each_refusal_tells_what_was_wanted_then() -> None:
+    books, provider = opened()
+    with books:
+        refused(books)
+        books.reinstate("c-1", key="k5")
+        provider.reply_with([Reply("confirmed", "5.00")])
+        books.hold_again("p-1", "20.00", key="k6")
+        books.suspend("c-1", key="k7", reason="lost again")
+        books.settle("p-1", "5.00", key="k8", keep_hold=False)
+        assert sorted(again(books)) == [
+            ("confirmed", 2000, 500, 1500), ("refused", 1500, 0, 1500), ("refused", 2000, 0, 2000),
+        ]  # fmt: skip
+
+
+def test_a_part_that_was_asked_for_and_came_in_full_is_not_short() -> None:
+    books, _ = opened()
+    with books:
+        books.sell_electronic("c-1", "30.00", "BRL", order="sale", key="k1")
+        books.authorize("p-1", "c-1", "30.00", order="o", key="k2")
+        books.mark_hold_lost("p-1", key="k3", by="ann", reason="gone")
+        books.hold_again("p-1", "10.00", key="k4")
+        assert again(books) == [("confirmed", 1000, 1000, 0)]
+        assert reports.advanced_holds(books).totals[0]["came_short"] == 0
+
+
+def test_a_hold_that_was_declined_and_laid_aside_is_told_once() -> None:
+    books, provider = opened()
+    with books:
+        books.sell_electronic("c-1", "30.00", "BRL", order="sale", key="k1")
+        books.authorize("p-1", "c-1", "30.00", order="o", key="k2")
+        provider.reply_with([Reply("confirmed"), Reply("declined")])
+        books.settle("p-1", "10.00", key="k3", keep_hold=False)
+        books.queue.dismiss("k3>hold_again", by="ann", reason="paid by card")
+        assert again(books) == [("declined", 2000, 0, 2000)]
+
+
+# Written out
+
+
+@pytest.mark.parametrize("format", ["csv", "xes", "ocel2"])
+def test_an_export_is_utf_8_and_whole_on_any_terminal(format: str, tmp_path: Path) -> None:
+    with tallystick.open(f"{tmp_path}/books.db") as books:
+        books.sell_electronic("c-1", "50.00", "BRL", order="订单-1", key="k1", by="Zoë")
+    arguments = ["export", "--format", format, "--store", f"{tmp_path}/books.db"]
+    done = CliRunner(charset="latin-1").invoke(main, arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    text = done.stdout_bytes.decode("utf-8")
+    assert "订单-1" in text
+    assert text == _to_file(arguments, tmp_path / "out")
+
+
+def _to_file(arguments: list[str], path: Path) -> str:
+    assert CliRunner().invoke(main, [*arguments, "--out", str(path)]).exit_code == 0
+    return path.read_bytes().decode("utf-8")

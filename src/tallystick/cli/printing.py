@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tallystick.errors import Invalid
 
@@ -45,6 +46,16 @@ def write(text: str) -> None:
     """Write to stdout as UTF-8, whatever the terminal's encoding; half of a character pair as JSON writes it."""
     sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def stdout_as_utf8() -> Iterator[TextIO]:
+    """Stdout for a long text, likewise."""
+    out = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace", newline="")
+    try:
+        yield out
+    finally:
+        out.detach()
 
 
 def print_picture(picture: str | bytes, output: str | None) -> None:

@@ -82,10 +82,10 @@ TWICE_THEN = (
     "(SELECT machine, entity, sum(amount_minor) AS amount FROM v_set_aside "
     "WHERE counted = 0 AND at < {bound} GROUP BY machine, entity)"
 )
-DOUBT_OF = "call, verb, machine, entity, number, kind, card_set, opened, currency"
+DOUBT_OF = "call, verb, machine, entity, number, kind, card_set, currency"
 DOUBT_THEN = (
-    f"SELECT {DOUBT_OF}, sum(amount_minor) AS in_doubt_minor FROM v_set_aside "
-    f"WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) > 0"
+    f"SELECT {DOUBT_OF}, sum(amount_minor) AS in_doubt_minor, max(CASE WHEN sent > 0 THEN at END) AS opened "
+    f"FROM v_set_aside WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) > 0"
 )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from tallystick.cli.options import books_options
-from tallystick.cli.printing import print_answer, write
+from tallystick.cli.printing import print_answer, stdout_as_utf8, write
 
 if TYPE_CHECKING:
     from tallystick.cli.options import BooksOptions
@@ -74,9 +73,10 @@ def export_command(format: str, case: str, out: str | None, books: BooksOptions,
 
     with books.opened() as engine:
         if out is None:
-            export(engine, format, sys.stdout, case=case)
+            with stdout_as_utf8() as stdout:
+                export(engine, format, stdout, case=case)
             return
-        with open(out, "w", encoding="utf-8", newline="") as file:
+        with open(out, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             count = export(engine, format, file, case=case)
     print_answer(json_out, {"file": out, "entries": count}, lambda: [f"{count} entries were written to {out}"])
 

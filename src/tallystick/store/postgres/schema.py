@@ -27,7 +27,7 @@ from tallystick.store.protocol import KeptPage
 from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.views import VIEWS, views
 
-MIGRATIONS = ("journal", "views", "feed", "times")  # files beside this one, in the order in which they are applied
+MIGRATIONS = ("journal", "views", "feed", "times", "exact")  # files beside this one, in the order of their use
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
 TYPES = {"money": "bigint", "count": "bigint", "flag": "boolean"}  # of a fact; all others are text
 RESTORED = (

@@ -34,6 +34,7 @@ MIGRATIONS: Mapping[str, Sequence[str]] = {
     "looks": [],
     "views": list(VIEWS),
     "times": [],
+    "exact": [],
 }
 GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 

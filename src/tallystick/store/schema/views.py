@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.declared import IN_DOUBT, Ask
 from tallystick.definition.machine import Machine, Machines
 from tallystick.provider.verbs import ACTIVITY
 from tallystick.store.schema.dialect import Dialect
@@ -147,7 +147,7 @@ class _Views(Parts):
             "seq": "e.seq", "at": "e.at", "call": "k.id", "verb": "k.verb", "machine": "e.machine",
             "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
             "counted": "CASE WHEN k.machine = e.machine AND k.entity <> e.entity THEN 0 ELSE 1 END",
-            "sent": "CASE e.phase WHEN 'asked' THEN 1 ELSE -1 END", "opened": "k.opened", "currency": "e.currency",
+            "sent": "CASE e.phase WHEN 'asked' THEN 1 ELSE -1 END", "currency": "e.currency",
             "amount": f"coalesce((SELECT sum({signed}) FROM {dialect.each('e.postings', 'l')}), 0)",
         }  # fmt: skip
         rest = (
@@ -180,26 +180,30 @@ class _Views(Parts):
     def _activity_of(self, machine: Machine, says: str) -> View:
         dialect = self.dialect
         asks = sorted({
-            (version.version, transition.name, transition.ask.verb, ACTIVITY[transition.ask.verb])
+            (version.version, transition.name, ask.verb, ACTIVITY[ask.verb], _sign(ask))
             for version in self.machines.versions(machine.name)
-            for transition in version.transitions.values() if transition.ask is not None
+            for transition in version.transitions.values() if (ask := transition.ask) is not None
         })  # fmt: skip
         own = self.accounts_of(machine)
         shown = [name for name in ("available", "held") if name in own]
         joins, order = self._order()
+        own_args, asked = dialect.field("e.args", "amount"), dialect.field("k.args", "amount")
+        told = f"coalesce({dialect.field('k.outcome', 'amount')}, {asked})"
+        ended = "CASE WHEN k.state = e.phase AND k.closed = e.at THEN {} END"  # the outcome is that of the last try
         columns: dict[str, str] = {
             "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "type": "f.type", "verb": "f.verb",
             "result": "CASE e.phase WHEN 'done' THEN 'confirmed' ELSE e.phase END",
             "machine": "e.machine", "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
             "currency": "e.currency",
-            "amount": dialect.whole(dialect.field("e.args", "amount")),
-            "released": dialect.whole(dialect.field("e.args", "release")),
+            "amount": f"CASE f.sign WHEN 0 THEN {dialect.whole(told)} ELSE f.sign * {dialect.whole(own_args)} END",
+            "released": dialect.whole(f"coalesce({dialect.field('k.args', 'release')}, "
+                                      f"{dialect.field('e.args', 'release')})"),
             **{name: dialect.whole(dialect.field("e.after", name)) for name in shown},
             "order": order, "key": "coalesce(e.key, e.cause)", "by": "e.by",
-            "call": "e.call", "reference": dialect.field("k.outcome", "reference"),
-            "request": dialect.field("k.outcome", "request"),
+            "call": "e.call", "reference": ended.format(dialect.field("k.outcome", "reference")),
+            "request": ended.format(dialect.field("k.outcome", "request")),
         }  # fmt: skip
-        listed = self.values(("version", "transition", "verb", "type"), asks)
+        listed = self.values(("version", "transition", "verb", "type", "sign"), asks)
         rest = (
             f"FROM entry e JOIN {listed} f ON f.version = e.machine_version AND f.transition = e.transition\n"
             f'JOIN "{machine.name}" c ON c.id = e.entity LEFT JOIN call k ON k.id = e.call\n'
@@ -259,10 +263,14 @@ class _Views(Parts):
             f"coalesce((SELECT sum({dialect.whole(self.plain('a'))}) FROM {dialect.each('e.steps', 's')}, "
             f"{dialect.each(dialect.inner('s.value', 5), 'a')} WHERE {step}), 0)"
         )
+        opened = (
+            f"(SELECT max(a.at) FROM entry a WHERE a.machine = '{machine.name}' AND a.entity = e.entity "
+            f"AND a.call = e.id AND a.phase = 'asked')"
+        )
         columns = {
             "call": "e.id", "verb": "e.verb", "machine": "e.machine", "entity": "e.entity",
             **self.card(machine, "number", "kind", "card_set"), "currency": "e.currency", IN_DOUBT: aside,
-            "opened": "e.opened", "asked": "e.asked", "attempts": "e.attempts",
+            "opened": f"coalesce({opened}, e.opened)", "asked": "e.asked", "attempts": "e.attempts",
             "unclear": "CAST(e.unclear AS INTEGER)", "note": "e.note", "key": "e.key",
         }  # fmt: skip
         rest = (
@@ -302,21 +310,25 @@ class _Views(Parts):
         amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
         lines = dialect.each("a.postings", "l")
         got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} = 'held'), 0)"
+        asked = ", ".join(dialect.whole(dialect.field(f"{each}.args", "amount")) for each in "qka")
+        of_hold = f"machine = '{PAYMENT}' AND {{0}}.command = '{HOLD_AGAIN}'"
+        ended = f"a.{of_hold.format('a')} AND a.phase IN ('done', 'confirmed', 'declined')"
         tried = (
             f"SELECT a.seq, a.at, a.entity, a.currency, CASE a.phase WHEN 'done' THEN 'confirmed' ELSE a.phase END "
-            f"AS result, {got} AS got, {dialect.whole(dialect.field('a.after', 'uncovered'))} AS short FROM entry a "
-            f"WHERE a.machine = '{PAYMENT}' AND a.command = '{HOLD_AGAIN}' "
-            f"AND a.phase IN ('done', 'confirmed', 'declined')"
+            f"AS result, {got} AS got, coalesce({asked}) AS wanted FROM entry a LEFT JOIN call k ON k.id = a.call "
+            f"LEFT JOIN queue q ON q.key = coalesce(a.cause, a.key) AND q.entity = a.entity "
+            f"AND q.{of_hold.format('q')} WHERE {ended}"
         )
         refused = (
-            f"SELECT CAST(NULL AS INTEGER), q.due, q.entity, p.currency, q.state, 0, p.uncovered FROM queue q "
-            f"JOIN \"{PAYMENT}\" p ON p.id = q.entity WHERE q.machine = '{PAYMENT}' "
-            f"AND q.command = '{HOLD_AGAIN}' AND q.state IN ('refused', 'parked')"
+            f"SELECT CAST(NULL AS INTEGER), q.due, q.entity, p.currency, q.state, 0, "
+            f'{dialect.whole(dialect.field("q.args", "amount"))} FROM queue q JOIN "{PAYMENT}" p ON p.id = q.entity '
+            f"WHERE q.{of_hold.format('q')} AND q.state IN ('refused', 'parked', 'dismissed') AND NOT EXISTS "
+            f"(SELECT 1 FROM entry a WHERE a.entity = q.entity AND coalesce(a.cause, a.key) = q.key AND {ended})"
         )
         columns = {
             "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "payment": "e.entity", "order": 'p."order"',
             "card": "p.card", **self.card(card, "number", "kind", "card_set"), "result": "e.result",
-            "currency": "e.currency", "wanted": "(e.got + e.short)", "got": "e.got", "short": "e.short",
+            "currency": "e.currency", "wanted": "e.wanted", "got": "e.got", "short": "(e.wanted - e.got)",
         }  # fmt: skip
         rest = (
             f'FROM ({tried} UNION ALL {refused}) e JOIN "{PAYMENT}" p ON p.id = e.entity '
@@ -324,6 +336,12 @@ class _Views(Parts):
         )
         says = "The rest of a hold that was held again after a part had shipped, and what came of it."
         return self.view("v_advanced_hold", says, columns, ["wanted", "got", "short"], rest)
+
+
+def _sign(ask: Ask) -> int:
+    """With which the entry's own amount is asked for at the provider's; 0: it is asked for something else."""
+    argument = ask.arguments.get("amount")
+    return {"amount": 1, "-amount": -1}.get(argument.source.replace(" ", ""), 0) if argument is not None else 0
 
 
 def _by_customer(machine: Machine) -> str:

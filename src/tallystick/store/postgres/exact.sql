@@ -1,0 +1,1 @@
+-- Views say more exactly what happened; where books have older ones, they are made anew.
