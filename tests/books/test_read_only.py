@@ -122,6 +122,8 @@ def test_sealed_books_need_no_key(tmp_path: Path) -> None:
     with tallystick.open(url, read_only=True) as books:
         assert books.card("c-1").masked == "…7890"
         assert books.verify().clean
+        with pytest.raises(Invalid, match="finds no card by its whole number"):
+            books.find(NUMBER)
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

@@ -14,7 +14,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine, utc_now
 from tallystick.engine.owner import check
 from tallystick.engine.pin_policy import PinPolicy
-from tallystick.engine.sealing import KEY, MASKED, numbers_under
+from tallystick.engine.sealing import KEY, MaskedNumbers, numbers_under
 from tallystick.errors import Invalid, NotFound, StoreError, TallystickError
 from tallystick.masks import redacted
 from tallystick.provider.local import LocalProvider
@@ -92,7 +92,7 @@ def _looking(store: Store) -> Engine:
     """An engine that can only be asked."""
     if not store.exists():
         raise StoreError(f"there is no store at {store.url}: no books were made there. `tallystick init` makes them")
-    return Engine(Machines([]), store, LocalProvider(), numbers=MASKED)
+    return Engine(Machines([]), store, LocalProvider(), numbers=MaskedNumbers())
 
 
 def connected(

@@ -98,16 +98,24 @@ READABLE = Numbers()
 
 
 class MaskedNumbers(Numbers):
-    """Numbers of any books, for somebody who only looks: nobody sees a whole one."""
+    """Numbers of any books, for somebody who only looks: nobody sees a whole one, and no key is needed."""
+
+    _sealed_there = False
 
     def bind(self, store: Store, machines: Machines) -> None:
-        """Books that are only read need no key."""
+        """Remember whether the books are sealed."""
+        self._sealed_there = store.load(MARK) is not None
+
+    def seal(self, number: str) -> str:
+        """Raises Invalid: a number cannot be looked up in sealed books without their key."""
+        if self._sealed_there:
+            raise Invalid(
+                "these books are sealed: who only reads them has no key, and finds no card by its whole number"
+            )
+        return super().seal(number)
 
     def opened(self, text: str) -> str:
         return mask(text)
-
-
-MASKED = MaskedNumbers()
 
 
 class SealedNumbers(Numbers):
