@@ -5,7 +5,7 @@ again: psycopg remembers statements as prepared that the server has skipped. A p
 
 Read in this order: `url` (what a URL may say), `store` (transactions, looks, definitions), `reading` and `transaction`
 (what they send), `statements` (the SQL of rows that every store has), `schema` with `journal.sql` and `feed.sql`
-(the tables), `connections`, `failures` (what an error of the database means).
+(the tables), `views` (when a view is made), `connections`, `failures` (what an error of the database means).
 
 A command needs two trips to the server: BEGIN, locks and reads in one pipeline; all writes and COMMIT in another.
 It needs psycopg 3, which is loaded only where a URL names PostgreSQL: `pip install 'tallystick[postgres]'`.

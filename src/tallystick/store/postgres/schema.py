@@ -14,7 +14,6 @@ from typing import Any
 
 import attrs
 import psycopg
-import psycopg.sql
 
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.declared import Fact
@@ -23,9 +22,9 @@ from tallystick.errors import StoreError
 from tallystick.store import schema
 from tallystick.store.postgres.statements import Rows, Statements
 from tallystick.store.postgres.url import LONGEST, check_name
+from tallystick.store.postgres.views import Views
 from tallystick.store.protocol import KeptPage
-from tallystick.store.schema.dialect import Dialect
-from tallystick.store.schema.views import VIEWS, views
+from tallystick.store.schema.views import VIEWS
 
 MIGRATIONS = ("journal", "views", "feed", "times", "exact")  # files beside this one, in the order of their use
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
@@ -43,7 +42,7 @@ class Schema:
 
     def __init__(self, connection: psycopg.Connection[Any], name: str, partitions: int = 0) -> None:
         self._connection, self.name, self._partitions = connection, name, partitions
-        self._readers: dict[str, list[str]] = {}  # of views that were dropped, to be made again
+        self.views = Views(connection, name)
 
     def named(self, table: str) -> str:
         return f'"{self.name}"."{table}"'
@@ -53,10 +52,29 @@ class Schema:
         return row[0] if row else None
 
     def exists(self) -> bool:
-        """Whether somebody has made it, and nothing is missing."""
-        if self._one("SELECT to_regclass(%s)", self.named("_migration")) is None:
-            return False
-        return self._one(f"SELECT count(*) FROM {self.named('_migration')}") == len(MIGRATIONS)
+        """Whether somebody has made it, with any version."""
+        return self._one("SELECT to_regclass(%s)", self.named("_migration")) is not None
+
+    def is_complete(self) -> bool:
+        """Whether nothing is missing. A later version may have added more."""
+        return self.exists() and self._applied() >= set(MIGRATIONS)
+
+    def _applied(self) -> set[str]:
+        return {name for (name,) in self._connection.execute(f"SELECT name FROM {self.named('_migration')}")}
+
+    def lacks(self, machines: Machines) -> bool:
+        """Whether there is something to make, for these machines and for this role. Usually there is not."""
+        if not self.is_complete() or self.is_behind():
+            return True
+        pages = self.pages()
+        if not schema.are_kept(pages, machines):
+            return True
+        return bool(self._ours and self.views.stale(schema.with_pages(pages, machines)))
+
+    @property
+    def _ours(self) -> bool:
+        """Whether the views are of this version; those of a later one stay as they are."""
+        return self._applied() <= set(MIGRATIONS)
 
     def is_behind(self) -> bool:
         """Whether the server has not reached the number of an entry's transaction: it was restored from a dump."""
@@ -82,41 +100,14 @@ class Schema:
     def make(self, machines: Machines) -> None:
         """Make what is missing, and keep the definitions. Inside the caller's transaction."""
         self._connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"tallystick {self.name}",))
-        if not self.exists():
+        if not self.is_complete():
             self._migrate()
         if self.is_behind():
             self._shift()
         if not schema.are_kept(self.pages(), machines):
             self._keep(machines)
-        self._make_views(schema.with_pages(self.pages(), machines))
-
-    # Views
-
-    def _make_views(self, machines: Machines) -> None:
-        """Replace the views. One whose columns have changed is made anew, for the same readers."""
-        self._connection.execute(f'SET LOCAL search_path TO "{self.name}"')
-        for view in views(machines, Dialect(postgres=True)):
-            try:
-                with self._connection.transaction():
-                    self._connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS\n{view.sql}")
-            except psycopg.errors.InvalidTableDefinition:
-                self._drop_view(view.name)
-                self._connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
-            for reader in self._readers.get(view.name, ()):
-                self._connection.execute(psycopg.sql.SQL("GRANT SELECT ON {} TO {}").format(
-                    psycopg.sql.Identifier(view.name), psycopg.sql.Identifier(reader)))  # fmt: skip
-            says = view.says.replace("'", "''")
-            self._connection.execute(f"COMMENT ON VIEW {view.name} IS '{says}'")
-
-    def _drop_view(self, name: str) -> None:
-        """Drop a view, and remember who may read it."""
-        query = (
-            "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = %s AND table_name = %s "
-            "AND privilege_type = 'SELECT' AND grantee <> current_user"
-        )
-        readers = self._connection.execute(query, (self.name, name)).fetchall()
-        self._readers.setdefault(name, []).extend(reader for (reader,) in readers)
-        self._connection.execute(f"DROP VIEW IF EXISTS {self.named(name)}")
+        if self._ours:
+            self.views.make(schema.with_pages(self.pages(), machines))
 
     def _shift(self) -> None:
         """Let the numbers of this server's transactions come after all that are there. Nobody writes meanwhile."""
@@ -136,13 +127,13 @@ class Schema:
     def _migrate(self) -> None:
         if self._one("SELECT to_regnamespace(%s)", f'"{self.name}"') is None:
             self._connection.execute(f'CREATE SCHEMA "{self.name}"')
-        if self._one("SELECT to_regclass(%s)", self.named("_migration")) is None:
+        if not self.exists():
             self.check_unused(MADE)
             self._connection.execute(
                 f"CREATE TABLE {self.named('_migration')} (name text PRIMARY KEY, "
                 "at timestamptz NOT NULL DEFAULT now(), store uuid NOT NULL DEFAULT gen_random_uuid())"
             )
-        applied = {name for (name,) in self._connection.execute(f"SELECT name FROM {self.named('_migration')}")}
+        applied = self._applied()
         for name in MIGRATIONS:
             if name in applied:
                 continue
@@ -246,8 +237,7 @@ class Schema:
             if column not in have:
                 self._connection.execute(f'ALTER TABLE {table} ADD COLUMN "{column}" {line}')
             elif have[column] != type_:  # PostgreSQL refuses what cannot be carried over
-                for view in VIEWS:
-                    self._drop_view(view)
+                self.views.drop_all()
                 using = f'"{column}"::text::{type_}'
                 self._connection.execute(f'ALTER TABLE {table} ALTER COLUMN "{column}" TYPE {type_} USING {using}')
 

@@ -149,10 +149,10 @@ class PostgresStore:
             there = Schema(connection, self._address.schema, self._partitions)
             try:
                 if self._read_only:
-                    if not there.exists():
+                    if not there.is_complete():
                         raise older_error(self.url)
                     machines = Machines([])  # what is not kept here has no table
-                elif not there.exists() or there.is_behind() or not schema.are_kept(there.pages(), machines):
+                elif there.lacks(machines):
                     with connection.transaction():
                         connection.execute(settings(self._timeout, local=True))
                         there.make(machines)

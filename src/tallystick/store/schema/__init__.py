@@ -10,6 +10,7 @@ Beside the tables stand views for whoever reads them: `views` makes them from th
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -271,11 +272,18 @@ def drop_views(connection: sqlite3.Connection) -> None:
 
 
 def make_views(connection: sqlite3.Connection, machines: Machines) -> None:
-    from sqlite_utils import Database
-
-    database = Database(connection)
+    """Make the views. One that cannot be read, because a page does not fit, is left out, and a warning says so."""
     for view in views(machines, Dialect()):
-        database.create_view(view.name, view.sql)
+        connection.execute("SAVEPOINT view")
+        try:
+            connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+            connection.execute(f"SELECT * FROM {view.name} LIMIT 0")
+        except sqlite3.OperationalError as error:
+            if code_of(error) != sqlite3.SQLITE_ERROR:  # not for its text
+                raise
+            connection.execute("ROLLBACK TO view")
+            logging.getLogger("tallystick.books").warning("the view %s was not made: %s", view.name, error)
+        connection.execute("RELEASE view")
 
 
 class Table:

@@ -33,6 +33,10 @@ class Dialect:
     def whole(self, value: str) -> str:
         return f"CAST({value} AS BIGINT)" if self.postgres else f"CAST({value} AS INTEGER)"
 
+    def text(self, value: str) -> str:
+        """As text, also where the JSON has a number. PostgreSQL gives nothing else."""
+        return value if self.postgres else f"CAST({value} AS TEXT)"
+
     def big(self, minor: str) -> str:
         """A sum in minor units. PostgreSQL adds up to a numeric."""
         return f"CAST({minor} AS BIGINT)" if self.postgres else minor

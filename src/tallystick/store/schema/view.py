@@ -29,6 +29,10 @@ def ledgers(machines: Machines) -> list[Machine]:
     return [machine for machine in machines.values() if machine.figures]
 
 
+NOT_TEXT = frozenset(["money", "count", "flag"])  # kinds of facts whose columns are numbers, or true and false
+COUNTED = {"version": "INTEGER", "sign": "INTEGER"}  # columns of listed tables that are numbers
+
+
 class Parts:
     """Parts of the SQL of views, over these machines. A view names the row that it is about `e`, and its card `c`."""
 
@@ -56,16 +60,32 @@ class Parts:
         """A table that stands in the query."""
         lines = ", ".join("(" + ", ".join(literal(each) for each in row) + ")" for row in rows)
         if not rows:
-            nothing = ", ".join(f"CAST(NULL AS text) AS {each}" for each in columns)
+            nothing = ", ".join(f"CAST(NULL AS {COUNTED.get(each, 'text')}) AS {each}" for each in columns)
             return f"(SELECT {nothing} WHERE 1 = 0)"
         named = ", ".join(f"column{at} AS {each}" for at, each in enumerate(columns, 1))
         return f"(SELECT {named} FROM (VALUES {lines}) AS listed)"
 
     def of(self, machine: Machine, fact: str, table: str = "c") -> str:
-        return f'{table}."{fact}"' if fact in self.facts(machine) else "CAST(NULL AS text)"
+        """A fact as text, whatever the page says that it is. NULL where it has no such fact."""
+        kind = self.facts(machine).get(fact)
+        if kind is None:
+            return "CAST(NULL AS text)"
+        column = f'{table}."{fact}"'
+        return f"CAST({column} AS text)" if kind in NOT_TEXT else column
 
-    def facts(self, machine: Machine) -> set[str]:
-        return {name for version in self.machines.versions(machine.name) for name in version.facts}
+    def amount_of(self, machine: Machine, name: str, table: str = "c") -> str:
+        """What stands on an account; 0 where it has no such account."""
+        return f'{table}."{name}"' if name in self.accounts_of(machine) else "0"
+
+    def facts(self, machine: Machine) -> dict[str, str]:
+        """The facts of any version, each with its kind. The newest version says it."""
+        versions = self.machines.versions(machine.name)
+        return {name: fact.type.kind for version in versions for name, fact in version.facts.items()}
+
+    def link(self, machine: Machine, to: str) -> str | None:
+        """By which fact it is linked to another machine, if it is."""
+        versions = self.machines.versions(machine.name)
+        return next((name for each in versions for name, other in each.links.items() if other == to), None)
 
     def number(self, machine: Machine, table: str = "c") -> str:
         """The card number, masked; of a sealed one the last four characters are readable, too."""

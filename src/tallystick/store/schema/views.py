@@ -36,7 +36,7 @@ class _Views(Parts):
             yield from (self._cards(), self._movement(), self._liability(), self._active(), self._last())
             yield from (self._activity(), self._set_aside(), self._doubt())
         payment = self.machines.get(PAYMENT)
-        if payment is not None and CARD in self.machines and {"held", "uncovered"} <= {*payment.accounts}:
+        if payment is not None and CARD in self.machines and self.link(payment, CARD):
             yield from (self._payments(), self._hold(), self._advanced())
 
     def _accounts(self) -> View:
@@ -184,8 +184,8 @@ class _Views(Parts):
             for version in self.machines.versions(machine.name)
             for transition in version.transitions.values() if (ask := transition.ask) is not None
         })  # fmt: skip
-        own = self.accounts_of(machine)
-        shown = [name for name in ("available", "held") if name in own]
+        own, every = self.accounts_of(machine), self.ledger_accounts()
+        shown = [name for name in ("available", "held") if name in every]
         joins, order = self._order()
         own_args, asked = dialect.field("e.args", "amount"), dialect.field("k.args", "amount")
         told = f"coalesce({dialect.field('k.outcome', 'amount')}, {asked})"
@@ -198,7 +198,7 @@ class _Views(Parts):
             "amount": f"CASE f.sign WHEN 0 THEN {dialect.whole(told)} ELSE f.sign * {dialect.whole(own_args)} END",
             "released": dialect.whole(f"coalesce({dialect.field('k.args', 'release')}, "
                                       f"{dialect.field('e.args', 'release')})"),
-            **{name: dialect.whole(dialect.field("e.after", name)) for name in shown},
+            **{name: dialect.whole(dialect.field("e.after", name) if name in own else "NULL") for name in shown},
             "order": order, "key": "coalesce(e.key, e.cause)", "by": "e.by",
             "call": "e.call", "reference": ended.format(dialect.field("k.outcome", "reference")),
             "request": ended.format(dialect.field("k.outcome", "request")),
@@ -216,13 +216,14 @@ class _Views(Parts):
 
         `m` is the entity that was given the command: the entry's own, or one that drove it.
         """
-        having = [each.name for each in self.machines.values() if "order" in self.facts(each)]
+        having = [each for each in self.machines.values() if "order" in self.facts(each)]
         keys = "_key" if self.dialect.postgres else "entry"
         joins = [f"LEFT JOIN {keys} m ON m.key = coalesce(e.cause, e.key)"] + [
-            f"LEFT JOIN \"{name}\" o{at} ON m.machine = '{name}' AND o{at}.id = m.entity"
-            for at, name in enumerate(having)
+            f"LEFT JOIN \"{each.name}\" o{at} ON m.machine = '{each.name}' AND o{at}.id = m.entity"
+            for at, each in enumerate(having)
         ]
-        known = [self.dialect.field("e.args", "order"), *(f'o{at}."order"' for at in range(len(having))), "NULL"]
+        found = [self.of(each, "order", f"o{at}") for at, each in enumerate(having)]
+        known = [self.dialect.text(self.dialect.field("e.args", "order")), *found, "NULL"]
         return " ".join(joins), f"coalesce({', '.join(known)})"
 
     def _events(self) -> View:
@@ -232,19 +233,15 @@ class _Views(Parts):
     def _events_of(self, machine: Machine, says: str) -> View:
         dialect = self.dialect
         joins, order = self._order()
-        facts = self.facts(machine)
-        own = 'c."order"' if "order" in facts else "NULL"
-        cards = [
-            name for version in self.machines.versions(machine.name) for name, to in version.links.items() if to == CARD
-        ]
-        card = "e.entity" if machine.name == CARD else f'c."{cards[0]}"' if cards else "CAST(NULL AS text)"
+        link = self.link(machine, CARD)
+        card = "e.entity" if machine.name == CARD else f'c."{link}"' if link else "CAST(NULL AS text)"
         payment = "e.entity" if machine.name == PAYMENT else f"CASE WHEN m.machine = '{PAYMENT}' THEN m.entity END"
         amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
         columns = {
             "seq": "e.seq", "at": "e.at", "machine": "e.machine", "entity": "e.entity", "revision": "e.revision",
             "command": "e.command", "transition": "e.transition", "phase": "e.phase", "from_state": "e.from_state",
-            "to_state": "e.to_state", "order": f"coalesce({own}, {order})", "card": card, "payment": payment,
-            "currency": "e.currency",
+            "to_state": "e.to_state", "order": f"coalesce({self.of(machine, 'order')}, {order})", "card": card,
+            "payment": payment, "currency": "e.currency",
             "amount": f"coalesce((SELECT sum({amount}) FROM {dialect.each('e.postings', 'l')} "
                       f"WHERE e.phase <> 'confirmed' OR {target} <> '{IN_DOUBT}'), 0)",
             "key": "coalesce(e.key, e.cause)", "by": "e.by", "call": "e.call",
@@ -280,33 +277,40 @@ class _Views(Parts):
         return self.view("v_doubt", says, columns, [IN_DOUBT], rest)
 
     def _payments(self) -> View:
-        card, amounts = self.machines[CARD], ["held", "uncovered", "redeemed", IN_DOUBT]
-        asked = {"requested": 'e."requested"'} if "requested" in self.facts(self.machines[PAYMENT]) else {}
+        card, payment = self.machines[CARD], self.machines[PAYMENT]
+        amounts = ["held", "uncovered", "redeemed", IN_DOUBT]
+        asked = {"requested": 'e."requested"'} if self.facts(payment).get("requested") in ("money", "count") else {}
         columns = {
-            "payment": "e.id", "order": 'e."order"', "card": "e.card",
+            "payment": "e.id", "order": self.of(payment, "order", "e"), "card": self._link,
             **self.card(card, "number", "kind", "card_set"), "state": "e.state", "created": "e.created",
-            "currency": "e.currency", **asked, **{name: f"e.{name}" for name in amounts},
+            "currency": "e.currency", **asked, **{name: self.amount_of(payment, name, "e") for name in amounts},
         }  # fmt: skip
-        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = e.card'
+        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = {self._link}'
         return self.view("v_payment", "A payment as it is now.", columns, [*asked, *amounts], rest)
 
+    @property
+    def _link(self) -> str:
+        return f'e."{self.link(self.machines[PAYMENT], CARD)}"'
+
     def _hold(self) -> View:
-        dialect, card = self.dialect, self.machines[CARD]
+        dialect, card, payment = self.dialect, self.machines[CARD], self.machines[PAYMENT]
+        held = self.amount_of(payment, "held", "e")
         into = f"EXISTS (SELECT 1 FROM {dialect.each('a.postings', 'l')} WHERE {dialect.item('l.value', 1)} = 'held')"
         since = (
             f"(SELECT a.at FROM entry a WHERE a.machine = '{PAYMENT}' AND a.entity = e.id "
             f"AND a.phase IN ('done', 'confirmed') AND {into} ORDER BY a.revision DESC LIMIT 1)"
         )
         columns = {
-            "payment": "e.id", "order": 'e."order"', "card": "e.card",
+            "payment": "e.id", "order": self.of(payment, "order", "e"), "card": self._link,
             **self.card(card, "number", "kind", "card_set"), "state": "e.state", "currency": "e.currency",
-            "held": "e.held", "hold": "e.hold_id", "since": f"coalesce({since}, e.updated)",
+            "held": held, "hold": self.of(payment, "hold_id", "e"), "since": f"coalesce({since}, e.updated)",
         }  # fmt: skip
-        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = e.card WHERE e.held > 0'
+        rest = f'FROM "{PAYMENT}" e JOIN "{CARD}" c ON c.id = {self._link} WHERE {held} > 0'
         return self.view("v_hold", "A payment's hold that is in force.", columns, ["held"], rest)
 
     def _advanced(self) -> View:
-        dialect, card = self.dialect, self.machines[CARD]
+        dialect, card, payment = self.dialect, self.machines[CARD], self.machines[PAYMENT]
+        link = f'p."{self.link(payment, CARD)}"'
         amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
         lines = dialect.each("a.postings", "l")
         got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} = 'held'), 0)"
@@ -326,13 +330,14 @@ class _Views(Parts):
             f"(SELECT 1 FROM entry a WHERE a.entity = q.entity AND coalesce(a.cause, a.key) = q.key AND {ended})"
         )
         columns = {
-            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "payment": "e.entity", "order": 'p."order"',
-            "card": "p.card", **self.card(card, "number", "kind", "card_set"), "result": "e.result",
-            "currency": "e.currency", "wanted": "e.wanted", "got": "e.got", "short": "(e.wanted - e.got)",
+            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "payment": "e.entity",
+            "order": self.of(payment, "order", "p"), "card": link, **self.card(card, "number", "kind", "card_set"),
+            "result": "e.result", "currency": "e.currency", "wanted": "e.wanted", "got": "e.got",
+            "short": "(e.wanted - e.got)",
         }  # fmt: skip
         rest = (
             f'FROM ({tried} UNION ALL {refused}) e JOIN "{PAYMENT}" p ON p.id = e.entity '
-            f'JOIN "{CARD}" c ON c.id = p.card'
+            f'JOIN "{CARD}" c ON c.id = {link}'
         )
         says = "The rest of a hold that was held again after a part had shipped, and what came of it."
         return self.view("v_advanced_hold", says, columns, ["wanted", "got", "short"], rest)
