@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 LONG_NUMBER = 9  # digits of a number that is taken for a card's, wherever a provider's text has it
 
@@ -22,6 +22,11 @@ def mask(number: str) -> str:
 def masked(name: str) -> str:
     """A name as it was given; only the last four digits, if it is a card number that somebody took for a name."""
     return "…" + "".join(filter(str.isdigit, name))[-4:] if like_a_number(name) else name
+
+
+def masked_parts(name: str, shown: Callable[[str], str] = masked) -> str:
+    """A name that others are a part of, such as the key of a follow-up, k-1/card>issue: each part as `shown`."""
+    return re.sub(r"[^/>]+", lambda part: shown(part[0]), name)
 
 
 def quoted(name: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -141,18 +142,35 @@ def test_a_report_can_be_asked_for_again_as_of_what_it_prints() -> None:
 def test_a_number_in_a_name_or_a_reason_is_not_written() -> None:
     books, _ = opened()
     with books:
-        books.recognize(NUMBER, NUMBER, currency="BRL", balance="9.00", key="k1")
+        books.recognize(NUMBER, NUMBER, currency="BRL", balance="9.00", key=NUMBER[::-1])
+        books.sell_electronic("c-1", "3.00", "BRL", order="o", key=f"{NUMBER[:-1]}5")
         books.authorize(f"{NUMBER[:4]} {NUMBER[4:]}", NUMBER, "1.00", order="o", key="k2")
         books.adjust(NUMBER, "1.00", key=NUMBER, by=NUMBER, reason=f"from the card {NUMBER[:4]} {NUMBER[4:]}")
+        numbers = (NUMBER, NUMBER[::-1], f"{NUMBER[:-1]}5")
         for name in reports.NAMES:
             found = reports.ask(books, name, None, None, None, ())
             for each in (found, *(found.rows_of(total) for total in found.totals)):
                 written = " ".join([each.csv(), each.json(), each.table(), each._repr_html_(), repr(each)])
-                assert NUMBER not in written.replace(" ", "")
+                assert not [number for number in numbers if number in written.replace(" ", "")]
         moved = reports.rollforward(books)
         last = moved.rows_of(moved.totals[0]).rows[-1]
         assert (last["entity"], last["by"], last["reason"]) == (NUMBER, "…", "from the card …")
         assert moved.rows_of(moved.totals[0]).text(last, "entity") == "…7890"
+
+
+def test_cards_whose_ids_are_numbers_stay_apart_in_an_export_without_them() -> None:
+    other = f"5{NUMBER[1:]}"
+    books, _ = opened()
+    with books:
+        for number in (NUMBER, other):
+            books.recognize(number, number, currency="BRL", balance="9.00", key=number)
+        for format in ("csv", "xes", "ocel2"):
+            out = io.StringIO()
+            reports.export(books, format, out, case="card")
+            assert NUMBER not in out.getvalue()
+            assert other not in out.getvalue()
+            assert "…7890 (1)" in out.getvalue()
+            assert "…7890 (2)" in out.getvalue()
 
 
 # What was done

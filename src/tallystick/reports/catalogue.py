@@ -85,7 +85,7 @@ TWICE_THEN = (
 DOUBT_OF = "call, verb, machine, entity, number, kind, card_set, currency"
 DOUBT_THEN = (
     f"SELECT {DOUBT_OF}, sum(amount_minor) AS in_doubt_minor, max(CASE WHEN sent > 0 THEN at END) AS opened "
-    f"FROM v_set_aside WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) > 0"
+    f"FROM v_set_aside WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) <> 0"
 )
 
 
@@ -113,7 +113,7 @@ HOLDS_THEN = (
     "coalesce(s.since, p.created) AS since FROM (SELECT a.entity, sum(a.amount_minor) AS held, "
     "max(CASE WHEN a.amount_minor > 0 AND a.phase IN ('done', 'confirmed') THEN a.at END) AS since "
     "FROM v_account a WHERE a.machine = 'payment' AND a.account = 'held' AND a.at < {bound} GROUP BY a.entity) s "
-    "JOIN v_payment p ON p.payment = s.entity WHERE s.held > 0"
+    "JOIN v_payment p ON p.payment = s.entity WHERE s.held <> 0"
 )
 
 

@@ -7,11 +7,12 @@ was declined is aborted, and what nobody was there for is withdrawn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import attrs
 
 from tallystick.errors import Invalid, nearest
-from tallystick.masks import redacted
+from tallystick.masks import like_a_number, masked, masked_parts, redacted
 from tallystick.money import to_text
 from tallystick.store.protocol import Reading
 
@@ -23,12 +24,13 @@ COLUMNS = (
     "card", "payment", "currency", "amount_minor", "key", "by", "call",
 )  # fmt: skip
 OBJECTS = ("order", "card", "payment")  # what an event may be about
+NAMES = ("entity", "card", "payment", "key")  # somebody may have named them by a card's number
 AT_ONCE = 5000  # events in one question
 
 
 @attrs.frozen
 class Event:
-    """An entry of the journal. `by` shows no long number; the card is named by its id."""
+    """An entry of the journal. `by` shows no long number; the card is named by its id, unless that is a card number."""
 
     seq: int
     at: str
@@ -69,13 +71,22 @@ class Event:
 
 def events(reading: Reading) -> Iterator[Event]:
     """Every entry, by its number. Some thousand at once are in memory, however large the books are."""
-    last = 0
+    last, numbers = 0, dict[str, str]()
+
+    def named(id: str) -> str:
+        """An id; one that is a card number is masked, and still another one than those that end alike."""
+        return numbers.setdefault(id, f"{masked(id)} ({len(numbers) + 1})") if like_a_number(id) else id
+
     listed = ", ".join(f'"{each}"' for each in COLUMNS)
     while True:
         rows = reading.select(f"SELECT {listed} FROM v_event WHERE seq > ? ORDER BY seq LIMIT {AT_ONCE}", (last,))
         for row in rows:
             event = Event(*row)
-            yield attrs.evolve(event, amount_minor=int(event.amount_minor), by=redacted(event.by) if event.by else None)
+            masks: dict[str, Any] = {
+                name: masked_parts(id, named) for name in NAMES if (id := getattr(event, name)) is not None
+            }
+            masks["by"] = redacted(event.by) if event.by else None
+            yield attrs.evolve(event, amount_minor=int(event.amount_minor), **masks)
         if len(rows) < AT_ONCE:
             return
         last = rows[-1][0]

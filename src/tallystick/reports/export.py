@@ -5,7 +5,7 @@
     ocel2  an object for each order, card and payment; an event names all that it is about
 
 XES knows one case for an event, so a card's sale and its orders are different traces there. OCEL has all of it at once.
-Card numbers are in none of them: cards are named by their ids.
+Card numbers are in none of them: cards are named by their ids, and an id that is a number is masked.
 """
 
 from __future__ import annotations

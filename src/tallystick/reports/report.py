@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from tallystick.errors import Invalid
-from tallystick.masks import masked
+from tallystick.masks import masked_parts
 from tallystick.money import Money, to_text
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Report:
 
 
 def _written(column: str, text: str) -> str:
-    return masked(text) if column in NAMES else text
+    return masked_parts(text) if column in NAMES else text
 
 
 def harmless(text: str) -> str:

@@ -64,8 +64,8 @@ def report(
 def export_command(format: str, case: str, out: str | None, books: BooksOptions, json_out: bool) -> None:
     """Write every entry of the journal, in its order, for other tools.
 
-    Cards are named by their ids; no card number is written. With --json the answer says how many entries there were, so
-    it needs --out.
+    Cards are named by their ids; one that is a card number is masked. With --json the answer says how many entries
+    there were, so it needs --out.
     """
     if json_out and out is None:
         raise click.UsageError("--json says how many entries were written; name a file for them with --out")
