@@ -135,6 +135,12 @@ class StoreBusy(StoreError):
     Nothing was written, and the same key may be sent again. HTTP 503.
     """
 
+    whole: bool  # the whole database was held, and not only a card or a key
+
+    def __init__(self, why: str = "", *, whole: bool = False) -> None:
+        self.whole = whole
+        super().__init__(why)
+
 
 class Conflict(StoreError):
     """Two writers were in each other's way. A store tries again by itself before it says so.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
-from fleet_world import Fleet
+from fleet_world import Fleet, newer
 from postgres_books import postgres_url
+from tallystick.books.books import Books
 from tallystick.engine import steps
+from tallystick.engine.queue import parts
 from tallystick.engine.queue import queue as queue_module
 from tallystick.engine.queue.batch import Batch
+from tallystick.engine.queue.parts import in_parts
 from tallystick.engine.receipt import Command, Ended, Receipt
-from tallystick.errors import StoreBusy
+from tallystick.errors import CommitUnknown, StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
 
 
@@ -92,6 +95,94 @@ def test_one_at_fault_does_not_undo_what_comes_before_it(fleet: Fleet, monkeypat
         assert fleet.redeemed() == ["1.00 BRL", "1.00 BRL", "0.00 BRL"]
     monkeypatch.undo()
     assert [each.key for each in fleet.books.run_due()] == keys[2:]
+
+
+@pytest.mark.parametrize("locked", ["ship1/0", "ship2/1"])
+def test_a_busy_card_stays_due_and_the_others_are_done(
+    fleet: Fleet, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, executed = fleet.ship(2), Batch._executed
+    mine = [key for key in keys if key[:5] == locked[:5]]
+
+    def busy(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        if locked in keys:
+            raise StoreBusy("somebody else has this card")
+        return executed(self, work, keys, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_executed", busy)
+        receipts = fleet.books.run_due()
+        assert sorted(each.key for each in receipts if each.applied) == sorted(set(keys) - set(mine))
+        said = {each.key: each.why for each in receipts if not each.applied}
+        assert sorted(said) == mine
+        assert all(each.endswith("somebody else has this card") for each in said.values())
+        with pytest.raises(StoreBusy, match="somebody else has this card"):
+            fleet.books.run_due()  # nothing else is due
+    assert [each.key for each in fleet.books.run_due()] == mine
+    assert fleet.redeemed() == ["3.00 BRL"] * 3
+
+
+def test_how_often_busy_cards_are_waited_for_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MOST_BUSY", 2)
+    tried = list[float | None]()
+
+    def busy(some: Sequence[int], patience: float | None) -> list[int]:
+        tried.append(patience)
+        raise StoreBusy("all of them")
+
+    failed = list(in_parts(range(500), busy, lambda error: False))
+    assert sorted(each for some, _ in failed for each in some) == list(range(500))
+    assert len(tried) == 3
+    assert tried[1:] == [parts.BRIEFLY] * 2, "only all of them wait as long as the store does"
+
+
+@pytest.mark.parametrize("fleet", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_page_that_another_process_has_brought_stops_nothing_else(fleet: Fleet, workers: int) -> None:
+    newer(fleet)
+    keys = fleet.ship(2)
+    receipts = fleet.books.run_due(workers=workers)
+    assert sorted(each.key for each in receipts if each.applied) == sorted(keys)
+    left = {each.key: each.why for each in receipts if not each.applied}
+    assert sorted(left) == ["later", "newship"]
+    assert all("which another process has brought; open the books anew" in each for each in left.values())
+    fleet.books.close()
+    fleet.books = Books(fleet.engine())
+
+
+def test_a_row_at_fault_in_the_database_is_left_and_the_others_are_done(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, executed = fleet.ship(1), Batch._executed
+
+    def fails(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        if "ship1/0" in keys:
+            raise StoreError("the database does not take it")
+        return executed(self, work, keys, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_executed", fails)
+        results = {each.key: each.result for each in fleet.books.run_due()}
+    assert results == dict.fromkeys(keys, Ended.APPLIED) | {"ship1/0": Ended.REFUSED}
+    assert [each.key for each in fleet.books.run_due()] == ["ship1/0"], "it stays due"
+
+
+@pytest.mark.parametrize("error", [CommitUnknown("nobody knows"), StoreBusy("it writes", whole=True)])
+def test_after_what_is_no_rows_fault_nothing_more_is_tried(
+    fleet: Fleet, error: StoreError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, tried = fleet.ship(1), list[object]()
+
+    def fails(*_: object, **__: object) -> object:
+        tried.append(1)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_executed", fails)
+        with pytest.raises(type(error)):
+            fleet.books.run_due()
+    assert len(tried) == 1
+    assert [each.key for each in fleet.books.run_due()] == keys
 
 
 def at_fault(key: str, monkeypatch: pytest.MonkeyPatch) -> None:

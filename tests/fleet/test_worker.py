@@ -14,11 +14,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from fleet_world import Fleet, Remote
+from fleet_world import Fleet, Remote, newer
 from postgres_books import postgres_url
+from tallystick.books.books import Books
+from tallystick.engine.queue import parts
 from tallystick.engine.queue.batch import Batch
 from tallystick.engine.queue.drain import LeaseLost
-from tallystick.errors import Invalid, StoreBusy, StoreError
+from tallystick.errors import CommitUnknown, Invalid, StoreBusy, StoreError
 from tallystick.fleet import worker as worker_module
 from tallystick.fleet.worker import Worker
 from tallystick.provider.local import LocalProvider
@@ -389,7 +391,7 @@ def test_a_database_that_is_away_is_asked_for_one_group_and_not_for_each(
 
     def fails(*_: object, **__: object) -> object:
         tried.append(1)
-        raise StoreBusy("somebody else writes") if kind == "busy" else StoreError("nobody is there")
+        raise StoreBusy("somebody else writes", whole=True) if kind == "busy" else StoreError("nobody is there")
 
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "_executed", fails)
@@ -400,6 +402,78 @@ def test_a_database_that_is_away_is_asked_for_one_group_and_not_for_each(
     assert worker.counts.leases == 0
     assert len(tried) <= 3
     assert len(home.worker("other").drain()) == 4, "at once"
+
+
+def test_a_card_that_somebody_has_locked_holds_up_no_other(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.ship(2)
+    worker, executed, tried = home.worker(lease=30), Batch._executed, list[object]()
+
+    def busy(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        tried.append(1)
+        if any(key.startswith("ship1") for key in keys):
+            raise StoreBusy("somebody else has c1")
+        return executed(self, work, keys, most)
+
+    monkeypatch.setattr(Batch, "_executed", busy)
+    assert sorted({each.id for each in worker.drain()}) == ["p0", "p2", "p3"]
+    assert (worker.counts.leases, worker.counts.errors) == (0, 0)
+    monkeypatch.undo()
+    assert worker.drain() == [], "not at once: it would be waited for again and again"
+    home.now += timedelta(seconds=11)
+    assert [each.key for each in home.worker("other").drain()] == ["ship1/0", "ship1/1"]
+
+
+def test_a_row_that_is_locked_in_postgresql_is_waited_for_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(parts, "BRIEFLY", 0.05)
+    with postgres_url() as url:
+        fleet = Fleet(url, LocalProvider())
+        fleet.ship(1)
+        with psycopg.connect(url) as other:
+            other.execute("SELECT 1 FROM tallystick.gift_card WHERE id = 'c1' FOR UPDATE")
+            assert sorted(each.id for each in fleet.worker().drain()) == ["p0", "p2", "p3"]
+        fleet.now += timedelta(seconds=11)
+        assert [each.key for each in fleet.worker().drain()] == ["ship1/0"]
+        closed(fleet)
+
+
+@pytest.mark.parametrize("lost", ["away", "unknown"])
+def test_where_the_database_goes_away_between_two_parts_what_was_done_counts_and_no_lease_is_left(
+    home: Fleet, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.ship(1)
+    worker, executed, tried = home.worker(), Batch._executed, list[object]()
+
+    def goes(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        tried.append(1)
+        if len(tried) == 3:
+            raise CommitUnknown("nobody knows") if lost == "unknown" else StoreError("nobody is there")
+        if len(tried) == 1:
+            raise StoreBusy("somebody has one of them")
+        return executed(self, work, keys, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Batch, "_executed", goes)
+        patch.setattr(worker_module, "is_away", lambda _, error: not isinstance(error, StoreBusy))
+        done = worker.drain(2, until=lambda: len(tried) > 2)
+    assert (worker.counts.leases, worker.counts.commands.total()) == (0, len(done))
+    assert len(done) == len(journal(home)) == 1
+    assert len(home.worker("other").drain()) == 3, "at once"
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+def test_a_page_that_another_process_has_brought_stops_no_older_worker(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = fleet.worker()
+    newer(fleet)
+    keys = fleet.ship(1)
+    assert sorted(each.key for each in worker.drain()) == keys
+    assert worker.drain() == []
+    said = [vars(each) for each in caplog.records if each.message == "command left alone"]
+    why = "gift_card 'new' runs on version 3, which another process has brought; open the books anew"
+    assert sorted((each["key"], each["why"]) for each in said) == [("later", why), ("newship", why)], "said once"
+    fleet.books = Books(fleet.engine())  # opened anew
 
 
 def test_a_worker_that_is_told_to_stop_ends_what_it_has_begun_and_releases_its_leases(afar: Fleet) -> None:

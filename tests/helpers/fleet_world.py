@@ -73,6 +73,20 @@ class Remote:
         return [amount for verb, id, amount in self.done.values() if id == card and verb == "redeem_hold"]
 
 
+def newer(fleet: Fleet) -> None:
+    """Another process with a newer page of gift cards sells one; two commands about it are due a day later."""
+    pages = {path.name: path.read_text() for path in reader.packaged_folder().glob("*.yaml")}
+    pages["gift_card.yaml"] = pages["gift_card.yaml"].replace("version: 2", "version: 3", 1)
+    engine = Engine(reader.read(pages), open_store(fleet.store.url), fleet.provider, clock=lambda: fleet.now)
+    books = Books(engine)
+    books.sell_electronic("new", "90.00", "BRL", order="o", key="new")
+    day = NOON + timedelta(days=1)
+    engine.execute("gift_card", "new", "suspend", key="later", by="anna", reason="a test", due=day)
+    books.authorize("pnew", "new", "80.00", order="o", key="newhold")
+    books.settle("pnew", "1.00", key="newship", keep_hold=True, due=day)
+    books.close()
+
+
 class Fleet:
     """Books, and workers on them by one clock."""
 

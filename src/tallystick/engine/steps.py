@@ -81,6 +81,9 @@ def transact(context: Context, jobs: Sequence[Job], transaction: Transaction) ->
         if row is not None:
             refs |= dict.fromkeys(row.refs)
             keys[row.key] = None
+    patience = [job.patience for job in jobs if job.patience is not None]
+    if patience and len(patience) == len(jobs):
+        transaction.wait_at_most(max(patience))
     work.lock(refs, keys)
     context.gate.admit(transaction)
     work.at = stamp(context.clock())  # only now: whoever had the lock before has written an earlier time

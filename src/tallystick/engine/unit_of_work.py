@@ -92,6 +92,7 @@ class Job:
     refs: Iterable[Ref] = ()
     keys: Iterable[str] = ()
     call: str | None = None  # with its card, everybody who takes part in it, and its key
+    patience: float | None = None  # seconds to wait for a lock; None: as long as the store waits
 
 
 def guarded(job: Job, guard: Guard) -> Job:

@@ -34,16 +34,19 @@ from tallystick.engine import owner
 from tallystick.engine.engine import BATCH, GRACE, Engine
 from tallystick.engine.queue.batch import ONE_TRANSACTION
 from tallystick.engine.queue.drain import Group, LeaseLost
+from tallystick.engine.queue.parts import in_parts, is_away
 from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
-from tallystick.errors import CommitUnknown, Invalid, StoreBusy, StoreError
+from tallystick.errors import Invalid, StoreBusy, StoreError
 from tallystick.fleet.leases import LEASE, LONGEST, Claim, Leases, lost
 from tallystick.store.rows import CallRow, is_changed, stamp
 
 LOG = logging.getLogger("tallystick.fleet")
 
 SECONDS = 60.0  # of a lease: longer than a provider takes to answer, so that a long call does not lose it
+PATIENCE = 1.0  # seconds that hundreds of groups wait for a lock: they keep all that they have locked meanwhile
+BUSY_HOLD_OFF = 10.0  # seconds after which a card is tried again that somebody else had locked
 PAUSE = 1.0  # seconds between two looks when nothing is to be done
 PAGE = 1000  # due commands in a first look; it doubles while all of their cards are being worked on
 LONGEST_LOOK = 64_000  # due commands: beyond that the first ones come first
@@ -158,16 +161,35 @@ class Worker:
         return receipts
 
     def _together(self, claimed: Sequence[tuple[Sequence[str], Claim]]) -> list[Receipt]:
-        claims = [claim for _, claim in claimed]
+        """In one transaction; in smaller parts, where a card is busy or a group is at fault."""
+        receipts: list[Receipt] = []
+        left = {claim.holder: claim for _, claim in claimed}
         try:
-            found = self.engine.drain.together([keys for keys, _ in claimed], partial(lost, claims))
-        except Exception as error:  # noqa: BLE001  # logged; and one group's fault is no reason to leave the others
-            if len(claimed) > 1 and not self._is_away(error):
-                return [receipt for each in claimed for receipt in self._together([each])]
-            self._failed(claims, error)
-            return []
-        self._release(claims)
-        return [receipt for receipts in found if not isinstance(receipts, LeaseLost) for receipt in receipts]
+            for part, found in in_parts(claimed, self._part, self._is_away, PATIENCE):
+                claims = [left.pop(claim.holder) for _, claim in part]
+                if isinstance(found, Exception):
+                    self._failed(claims, found)
+                else:
+                    self._release(claims)
+                    receipts += [each for group in found if not isinstance(group, LeaseLost) for each in group]
+        except StoreError as error:
+            self._release([*left.values()])
+            if not receipts:
+                raise
+            LOG.warning("away", extra={"why": str(error)})  # what was done is counted; the next look says it again
+        return receipts
+
+    def _part(
+        self, part: Sequence[tuple[Sequence[str], Claim]], patience: float | None
+    ) -> list[list[Receipt] | LeaseLost]:
+        claims = [claim for _, claim in part]
+        return self.engine.drain.together([keys for keys, _ in part], partial(lost, claims), patience)
+
+    def _busy(self, claims: Sequence[Claim], error: StoreBusy) -> None:
+        """Somebody else has locked what these want. A single one is tried again after a while, the others at once."""
+        names = [name for claim in claims for name in claim.names]
+        self._release(claims, dict.fromkeys(names, BUSY_HOLD_OFF) if len(claims) == 1 else None)
+        LOG.warning("busy", extra={"leases": names[:5], "why": str(error)})
 
     def _one_by_one(self, keys: Sequence[str], claim: Claim, until: Until) -> list[Receipt]:
         receipts: list[Receipt] = []
@@ -263,26 +285,25 @@ class Worker:
     def _failed(self, claims: Sequence[Claim], error: Exception) -> None:
         """What nobody expected. Its leases are kept, so that nobody runs into the same at once; then they run out.
 
+        A card that is busy is no fault: see `_busy`.
+
         Raises:
-            StoreError: the database is away or busy. That is no group's fault, and its leases are released.
+            StoreError: the database is away. That is no group's fault, and its leases are released.
         """
         if self._is_away(error):
             self._release(claims)
             raise error
+        if isinstance(error, StoreBusy):
+            self._busy(claims, error)
+            return
         with self._lock:
             self.counts.leases -= len(claims)
             self.counts.errors += 1
         LOG.error("failed", extra={"leases": [name for claim in claims[:5] for name in claim.names]}, exc_info=error)
 
     def _is_away(self, error: Exception) -> bool:
-        """Whether the database is away or busy: then no group would have fared better."""
-        if not isinstance(error, StoreError) or isinstance(error, StoreBusy | CommitUnknown):
-            return isinstance(error, StoreError)
-        try:
-            self.engine.store.load(LEASE)
-        except StoreError:
-            return True
-        return False
+        """Whether the database does not answer: then no group would have fared better."""
+        return is_away(self.engine.store, error)
 
     # On and on
 

@@ -123,6 +123,8 @@ class MemoryStore:
 
     lock = look  # the whole store is locked
 
+    def wait_at_most(self, seconds: float) -> None: ...
+
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]:
         return {ref: self._entities[ref] for ref in refs if ref in self._entities}
 

@@ -187,6 +187,9 @@ class Transaction(Lookup, Protocol):
     def peek_call(self, id: str) -> CallRow | None:
         """A call as it is now, without a lock. It says whom to lock, and is read again after that."""
 
+    def wait_at_most(self, seconds: float) -> None:
+        """How long to wait for each lock from now on. Nothing, where the whole database is locked already."""
+
     def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
         """Keep all others away from these entities and from all they link to, until commit; then read.
 

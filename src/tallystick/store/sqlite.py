@@ -244,7 +244,7 @@ def _begin(connection: sqlite3.Connection) -> None:
     except sqlite3.OperationalError as error:
         if code_of(error) not in BUSY:
             raise
-        raise StoreBusy(f"another process is writing and did not end in time: {error}") from error
+        raise StoreBusy(f"another process is writing and did not end in time: {error}", whole=True) from error
 
 
 def _open(connection: sqlite3.Connection) -> bool:

@@ -254,6 +254,8 @@ class SqliteTransaction(SqliteReading):
         self._read |= {each.ref: each for each in found}
         return found
 
+    def wait_at_most(self, seconds: float) -> None: ...
+
     lock = SqliteReading.look
     peek_call = SqliteReading.call
 

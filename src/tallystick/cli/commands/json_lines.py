@@ -89,7 +89,9 @@ def run_lines(
 
 
 def _run_due(engine: Engine, summary: Summary) -> None:
-    while receipts := engine.run_due():
+    seen: set[str] = set()
+    while receipts := [each for each in engine.run_due() if each.key not in seen]:
+        seen.update(each.key for each in receipts)  # what is left alone comes again each time
         summary.follow_ups.update(receipt.result.value for receipt in receipts)
         if len(receipts) < BATCH:
             return

@@ -82,8 +82,10 @@ def due(ctx: click.Context, workers: int, pins: str | None, books: BooksOptions,
     receipts: list[Receipt] = []
     with books.opened() as engine:
         engine.on_pin = write_pins_to(pins)
-        while ran := engine.run_due(workers=workers):
+        seen: set[str] = set()
+        while ran := [each for each in engine.run_due(workers=workers) if each.key not in seen]:
             receipts += ran
+            seen.update(each.key for each in ran)  # what is left alone comes again each time
             if len(ran) < BATCH:
                 break
         with engine.store.reading() as reading:

@@ -12,6 +12,7 @@ order at the provider too, and no look-up has to tell two of them apart. A call 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.batch import Batch, is_ready, refused
 from tallystick.engine.queue.declared_order import in_declared_order
+from tallystick.engine.queue.parts import readable
 from tallystick.engine.queue.roots import Root, grouped_by_root, roots
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.unit_of_work import Guard, Job, UnitOfWork, guarded
@@ -34,6 +36,8 @@ from tallystick.errors import Invalid
 from tallystick.masks import quoted
 from tallystick.store.protocol import Lookup, Reading, Store
 from tallystick.store.rows import CallRow, QueueRow, is_changed, stamp
+
+LOG = logging.getLogger("tallystick.fleet")
 
 
 class LeaseLost(Invalid):
@@ -71,6 +75,7 @@ class Drain:
     _batch: Batch  # for a local provider
     _execute: Callable[[Command, Guard], Receipt]
     _clock: Callable[[], datetime]
+    _said: set[str] = attrs.field(factory=set, init=False)  # keys of those that could not be read at the last look
 
     # What is due
 
@@ -104,14 +109,22 @@ class Drain:
         return list(found)
 
     def _groups(self, reading: Reading, rows: Sequence[QueueRow]) -> list[Group]:
-        """What somebody has changed in the database is left alone."""
+        """What somebody has changed in the database is left alone, and what this process cannot read."""
+        entities, why = readable(reading, self._machines, [row for row in rows if not is_changed(row)])
+        self._say(why)
+        rows = [row for row in rows if row.key not in why]
         causes = reading.keyed({row.cause for row in rows if row.cause is not None})
         due = [row for row in in_declared_order(self._machines, causes, rows) if not is_changed(row)]
-        entities = reading.look({(row.machine, row.entity) for row in due}).entities
         roots_of = roots(entities, self._machines)
         waits = self._roots_with_open_calls(reading, entities, roots_of)
         groups = grouped_by_root((row.key, roots_of[row.machine, row.entity]) for row in due)
         return [Group(tuple(keys), tuple(found), not waits.isdisjoint(found)) for keys, found in groups]
+
+    def _say(self, left_alone: Mapping[str, str]) -> None:
+        for key in left_alone.keys() - self._said:
+            LOG.warning("command left alone", extra={"key": key, "why": left_alone[key]})
+        self._said.clear()
+        self._said.update(left_alone)
 
     def _roots_with_open_calls(
         self, reading: Reading, entities: Mapping[Ref, Entity], roots_of: Mapping[Ref, Sequence[Root]]
@@ -141,17 +154,19 @@ class Drain:
             left.extendleft(reversed(receipt.follow_ups))
 
     def together(
-        self, groups: Sequence[Sequence[str]], lost: Callable[[Lookup], Container[int]]
+        self, groups: Sequence[Sequence[str]], lost: Callable[[Lookup], Container[int]], patience: float | None = None
     ) -> list[list[Receipt] | LeaseLost]:
         """Execute groups in one transaction, each with what follows at once. For a local provider.
 
-        `lost`: which of the groups others have taken over; asked once, after all entities were locked.
+        `lost`: which of the groups others have taken over; asked once, after all entities were locked. `patience`:
+        seconds to wait for a lock; None: as long as the store waits.
         """
         with self._store.reading() as reading:
             rows = reading.queued([key for keys in groups for key in keys])
         asked = _AskedOnce(lost)
         return self._commits.submit([
-            guarded(self._batch.job(rows, keys), partial(asked.guard, number)) for number, keys in enumerate(groups)
+            attrs.evolve(guarded(self._batch.job(rows, keys), partial(asked.guard, number)), patience=patience)
+            for number, keys in enumerate(groups)
         ])  # fmt: skip
 
     def _execute_one(self, row: QueueRow, check_lease: LeaseCheck) -> Receipt:

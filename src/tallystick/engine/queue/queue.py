@@ -24,11 +24,12 @@ from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.batch import ONE_TRANSACTION, Batch
 from tallystick.engine.queue.declared_order import in_declared_order
+from tallystick.engine.queue.parts import BRIEFLY, in_parts, is_away, readable
 from tallystick.engine.queue.roots import grouped
 from tallystick.engine.queue.threads import run_in_threads
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
 from tallystick.engine.unit_of_work import Job
-from tallystick.errors import Invalid, NotFound, StoreError
+from tallystick.errors import Invalid, NotFound, StoreBusy, StoreError
 from tallystick.masks import quoted
 from tallystick.store.protocol import Store
 from tallystick.store.rows import QueueRow, is_changed, stamp
@@ -71,37 +72,85 @@ class Queue:
 
         With a local provider, hundreds of them are one transaction: after a crash none of these is done, or all. With
         several `workers` commands of different cards run side by side; those of one card keep their order. What
-        somebody has changed in the database is left alone, and its receipt says so.
+        somebody has changed in the database is left alone, and so is what this process cannot read, or what somebody
+        else keeps locked. Its receipt says so.
 
         Raises:
             Invalid: `workers` is no sensible number.
+            StoreBusy: all of it is locked by somebody else.   StoreError: the database is away.
         """
         receipts: list[Receipt] = []
         left_alone: dict[str, Receipt] = {}
+        busy: list[StoreBusy] = []
         while len(receipts) < limit:
             with self._store.reading() as reading:
                 due = reading.due(stamp(self._clock()), limit - len(receipts) + len(left_alone))
-                causes = reading.keyed({row.cause for row in due if row.cause is not None})
-                rows = in_declared_order(self._machines, causes, (row for row in due if row.key not in left_alone))
-                left_alone |= {row.key: _changed(row) for row in rows if is_changed(row)}
-                about = [(row.key, [(row.machine, row.entity)]) for row in rows if row.key not in left_alone]
+                new = [row for row in due if row.key not in left_alone]
+                left_alone |= {row.key: _changed(row) for row in new if is_changed(row)}
+                whole = [row for row in new if row.key not in left_alone]
+                _, why = readable(reading, self._machines, whole)
+                left_alone |= {row.key: _not_done(row, why[row.key]) for row in whole if row.key in why}
+                whole = [row for row in whole if row.key not in why]
+                causes = reading.keyed({row.cause for row in whole if row.cause is not None})
+                rows = in_declared_order(self._machines, causes, whole)
+                about = [(row.key, [(row.machine, row.entity)]) for row in rows]
                 groups = grouped(reading, self._machines, about, workers)
-            if not rows:
+            if not new:
                 break
+            if not rows:
+                continue
             left = limit - len(receipts)
-            together = self._together([row for row in rows if row.key not in left_alone], left) if self._local else []
-            receipts += together or run_in_threads([self._run_all(keys) for keys in groups], workers, left)
+            together, failed = self._together(rows, left) if self._local else ([], {})
+            busy += [each for each in failed.values() if isinstance(each, StoreBusy)]
+            left_alone |= {row.key: _not_done(row, str(failed[row.key])) for row in rows if row.key in failed}
+            if not together and not failed:
+                together = run_in_threads([self._run_all(keys) for keys in groups], workers, left)
+            receipts += together
+        if busy and not receipts:
+            raise busy[0]
         return [*receipts, *left_alone.values()]
 
-    def _together(self, rows: Sequence[QueueRow], limit: int) -> list[Receipt]:
-        """Execute the first of these in one transaction; none, if one of them is at fault, or somebody was faster."""
+    def _together(self, rows: Sequence[QueueRow], limit: int) -> tuple[list[Receipt], dict[str, StoreError]]:
+        """Execute the first of these in one transaction; and by key, why some are left alone.
+
+        If one of them is busy or at fault in the database, the others are done in smaller parts, and what is about one
+        card stays together. Nothing is done if the program fails, or somebody was faster.
+        """
         part = {row.key: row for row in rows[:ONE_TRANSACTION]}
         try:
-            receipts: list[Receipt] = self._commits.one(self._batch.job(part, list(part), limit))
-        except StoreError:
-            raise
+            return self._executed(part, list(part), limit), {}
+        except StoreError as error:
+            if is_away(self._store, error):
+                raise
+            failure = error
         except Exception:  # noqa: BLE001  # one by one it is found which; those before it are done
-            return []
+            return [], {}
+        with self._store.reading() as reading:
+            groups = grouped(
+                reading, self._machines, [(key, [(row.machine, row.entity)]) for key, row in part.items()], 2
+            )
+        if len(groups) == 1:
+            return [], dict.fromkeys(part, failure)
+        receipts: list[Receipt] = []
+
+        def do(some: Sequence[list[str]], patience: float | None) -> list[Receipt]:
+            wanted = {key for keys in some for key in keys}
+            most = limit - len(receipts)
+            return self._executed(part, [key for key in part if key in wanted], most, patience) if most else []
+
+        failed: dict[str, StoreError] = {}
+        for some, done in in_parts(groups, do, partial(_ends, self._store), BRIEFLY):
+            if isinstance(done, StoreError):
+                failed |= dict.fromkeys([key for keys in some for key in keys], done)
+            elif isinstance(done, list):
+                receipts += done
+        return receipts, failed
+
+    def _executed(
+        self, rows: dict[str, QueueRow], keys: Sequence[str], most: int, patience: float | None = None
+    ) -> list[Receipt]:
+        job = attrs.evolve(self._batch.job(rows, keys, most), patience=patience)
+        receipts: list[Receipt] = self._commits.one(job)
         return receipts
 
     def follow(self, receipt: Receipt, secrets: Secrets | None = None) -> Receipt:
@@ -231,6 +280,10 @@ def next_try(clock: Callable[[], datetime], random: Random, attempts: int, patie
     return "parked" if attempts >= most else "waiting", stamp(clock() + wait)
 
 
+def _ends(store: Store, error: Exception) -> bool:
+    return not isinstance(error, StoreError) or is_away(store, error)
+
+
 def _about(row: QueueRow, do: Callable[..., object]) -> Job:
     """A job about a queued command: its entity is locked. Of one that somebody has changed, nobody knows the entity."""
     return Job(do, [] if is_changed(row) else [(row.machine, row.entity)], [row.key])
@@ -238,5 +291,10 @@ def _about(row: QueueRow, do: Callable[..., object]) -> Job:
 
 def _changed(row: QueueRow) -> Receipt:
     """The receipt of a command whose row somebody has changed in the database. Nothing is done with it."""
-    why = f"{row.command} with the key {quoted(row.key)}: {queue_rows.CHANGED}"
+    return _not_done(row, queue_rows.CHANGED)
+
+
+def _not_done(row: QueueRow, why: str) -> Receipt:
+    """The receipt of a command that is left alone, and waits as before."""
+    why = f"{row.command} with the key {quoted(row.key)}: {why}"
     return Receipt(Ended.REFUSED, row.key, row.machine, row.entity, row.command, why=why)

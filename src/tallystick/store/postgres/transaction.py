@@ -42,6 +42,10 @@ class PostgresTransaction(PostgresReading):
         self._unsent = []
         return before
 
+    def wait_at_most(self, seconds: float) -> None:
+        milliseconds = max(1, round(seconds * 1000))  # 0 would wait for ever
+        self._unsent.append(("SELECT set_config('lock_timeout', %s, true)", (str(milliseconds),)))
+
     def lock(self, refs: Iterable[Ref], keys: Iterable[str] = ()) -> Found:
         found = self.look(refs, keys)
         self._read |= found.entities
