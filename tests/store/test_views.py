@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
+import tallystick
 from postgres_books import postgres_url, template
+from tallystick.cli.main import main
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
+from tallystick.errors import StoreError
 from tallystick.store.open import open_store
 from tallystick.store.postgres.store import PostgresStore
 from tallystick.store.schema.views import VIEWS, _Views
@@ -164,6 +170,11 @@ def opens(url: str, machines: Machines = MACHINES, **more: Any) -> None:
         store.close()
 
 
+def run(*words: str) -> None:
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+
+
 def comment(raw: psycopg.Connection[Any], view: str = "v_card") -> str:
     return str(raw.execute("SELECT obj_description(%s::regclass)", (view,)).fetchone())
 
@@ -218,6 +229,58 @@ def test_views_of_a_later_version_stay(url: str, shop: str, raw: psycopg.Connect
     opens(shop)
     opens(url, read_only=True)
     assert raw.execute("SELECT * FROM v_card").fetchall() == [(1,)]
+
+
+def test_views_of_a_later_version_stay_in_a_file(tmp_path: Path) -> None:
+    url, path = f"sqlite:///{tmp_path}/books.db", tmp_path / "books.db"
+    store = open_store(url)
+    store.machines(MACHINES)
+    with closing(sqlite3.connect(path)) as raw, raw:
+        raw.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('tallystick', 'later', 'now')"
+        )
+        raw.execute("DROP VIEW v_card")
+        raw.execute("CREATE VIEW v_card AS SELECT 1 AS of_the_later_version")
+    store.machines(pages(gift_card=second))
+    with store.reading() as reading:
+        assert reading.select("SELECT * FROM v_card") == [(1,)]
+        assert reading.select("SELECT * FROM v_liability") == []
+    store.close()
+
+
+def older(raw: psycopg.Connection[Any]) -> None:
+    """Let the books be as a version before this one left them."""
+    raw.execute("DELETE FROM _migration WHERE name = 'times'")
+    raw.execute("DROP INDEX entry_at")
+
+
+def test_books_of_an_earlier_version_are_told_from_none_and_brought_up_to_date(
+    url: str, shop: str, raw: psycopg.Connection[Any]
+) -> None:
+    older(raw)
+    with pytest.raises(StoreError, match=r"made by another version .*`tallystick init` brings them up to date"):
+        tallystick.open(url, read_only=True)
+    with pytest.raises(StoreError, match=r"must be owner of table entry.*`tallystick init` brings them up to date"):
+        opens(shop)
+    run("init", "--store", url)
+    tallystick.open(url, read_only=True).close()
+    opens(shop)
+    older(raw)
+    run("verify", "--store", url)
+    assert raw.execute("SELECT to_regclass('entry_at')").fetchone() != (None,)
+
+
+def test_a_role_needs_no_right_that_is_not_named() -> None:
+    template(0)
+    with new_database() as fresh, psycopg.connect(fresh, autocommit=True) as raw:
+        if "postgres@" not in fresh:
+            pytest.skip("another login")
+        raw.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC")
+        opens(fresh)
+        raw.execute("DROP ROLE IF EXISTS shop_of_defaults; CREATE ROLE shop_of_defaults LOGIN")
+        raw.execute(RIGHTS.format(role="shop_of_defaults"))
+        opens(fresh.replace("postgres@", "shop_of_defaults@"), reworded())
+        raw.execute("DROP OWNED BY shop_of_defaults; DROP ROLE shop_of_defaults")
 
 
 def test_the_next_version_keeps_the_readers(url: str, raw: psycopg.Connection[Any]) -> None:

@@ -76,10 +76,13 @@ def read_only_error(url: str) -> StoreError:
     return StoreError(f"the books at {url} were opened to be read only; nothing was written")
 
 
+UP_TO_DATE = "`tallystick init` brings them up to date, with a role that may make tables"
+
+
 def older_error(url: str) -> StoreError:
     """Of a store that lacks tables of this version, and may not make them."""
     why = "were made by another version of tallystick, and they are only read here"
-    return StoreError(f"the books at {url} {why}; `tallystick verify` with this version brings them up to date")
+    return StoreError(f"the books at {url} {why}; {UP_TO_DATE}")
 
 
 class Store(Protocol):
@@ -106,7 +109,7 @@ class Store(Protocol):
         """One consistent look at everything."""
 
     def exists(self) -> bool:
-        """Whether there are books here. To ask makes none. Raises StoreError: it cannot be opened."""
+        """Whether there are books here, of any version. To ask makes none. Raises StoreError: it cannot be opened."""
 
     def machines(self, machines: Machines) -> Machines:
         """Keep the definitions and make their tables. Gives them back with all earlier versions that are kept here."""

@@ -212,10 +212,10 @@ class SqliteStore:
 
     def _keep(self, connection: sqlite3.Connection, machines: Machines) -> None:
         schema.migrate(connection)
-        schema.drop_views(connection)
+        later = schema.drop_views(connection)
         if not self._known(connection, machines):  # another process may have come first
             self._keep_pages(connection, machines)
-        schema.make_views(connection, schema.with_kept(connection, machines))
+        schema.make_views(connection, schema.with_kept(connection, machines), later)
 
     def _keep_pages(self, connection: sqlite3.Connection, machines: Machines) -> None:
         kept = {name for (name,) in connection.execute("SELECT DISTINCT name FROM machine")}

@@ -53,7 +53,8 @@ class Schema:
 
     def exists(self) -> bool:
         """Whether somebody has made it, with any version."""
-        return self._one("SELECT to_regclass(%s)", self.named("_migration")) is not None
+        names = [self.named(name) for name in ("_migration", "machine", "entry")]
+        return bool(self._one("SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest(%s::text[]) name", names))
 
     def is_complete(self) -> bool:
         """Whether nothing is missing. A later version may have added more."""
@@ -128,7 +129,7 @@ class Schema:
         if self._one("SELECT to_regnamespace(%s)", f'"{self.name}"') is None:
             self._connection.execute(f'CREATE SCHEMA "{self.name}"')
         if not self.exists():
-            self.check_unused(MADE)
+            self.check_unused(["_migration", *MADE])
             self._connection.execute(
                 f"CREATE TABLE {self.named('_migration')} (name text PRIMARY KEY, "
                 "at timestamptz NOT NULL DEFAULT now(), store uuid NOT NULL DEFAULT gen_random_uuid())"

@@ -21,7 +21,7 @@ from tallystick.store.postgres.schema import Schema
 from tallystick.store.postgres.statements import Statements
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.store.postgres.url import address
-from tallystick.store.protocol import BUSY_TIMEOUT, Done, older_error, read_only_error, retried
+from tallystick.store.protocol import BUSY_TIMEOUT, UP_TO_DATE, Done, older_error, read_only_error, retried
 
 UNKNOWN = "whether it was written is not known; say it again with the same key"
 
@@ -160,7 +160,10 @@ class PostgresStore:
                 every = schema.with_pages(there.pages(), machines)
             except psycopg.Error as error:
                 connection.close()
-                raise failure(error, f"{self.url} cannot take these machines") from error
+                why = f"{self.url} cannot take these machines"
+                if isinstance(error, psycopg.errors.InsufficientPrivilege):
+                    why = f"{why}; {UP_TO_DATE}"
+                raise failure(error, why) from error
         self._known = known(self._statements, every)
         return every
 

@@ -265,18 +265,24 @@ def make_table(connection: sqlite3.Connection, versions: Sequence[Machine]) -> N
         connection.execute(statement)
 
 
-def drop_views(connection: sqlite3.Connection) -> None:
-    """A table that is remade may stand in no view meanwhile."""
-    for name in VIEWS:
-        connection.execute(f"DROP VIEW IF EXISTS {name}")
+def drop_views(connection: sqlite3.Connection) -> dict[str, str]:
+    """A table that is remade may stand in no view meanwhile. Gives those of a later version, with their SQL."""
+    there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'").fetchall())
+    found = {name: there[name] for name in VIEWS if name in there}
+    for name in found:
+        connection.execute(f"DROP VIEW {name}")
+    return found if _applied(connection) > set(MIGRATIONS) else {}
 
 
-def make_views(connection: sqlite3.Connection, machines: Machines) -> None:
-    """Make the views. One that cannot be read, because a page does not fit, is left out, and a warning says so."""
+def make_views(connection: sqlite3.Connection, machines: Machines, later: Mapping[str, str] | None = None) -> None:
+    """Make the views; those of a later version as they were.
+
+    One that cannot be read, because a page does not fit, is left out, and a warning says so.
+    """
     for view in views(machines, Dialect()):
         connection.execute("SAVEPOINT view")
         try:
-            connection.execute(f"CREATE VIEW {view.name} AS\n{view.sql}")
+            connection.execute((later or {}).get(view.name, f"CREATE VIEW {view.name} AS\n{view.sql}"))
             connection.execute(f"SELECT * FROM {view.name} LIMIT 0")
         except sqlite3.OperationalError as error:
             if code_of(error) != sqlite3.SQLITE_ERROR:  # not for its text
