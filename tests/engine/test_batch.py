@@ -150,21 +150,27 @@ def test_a_page_that_another_process_has_brought_stops_nothing_else(fleet: Fleet
     fleet.books = Books(fleet.engine())
 
 
+@pytest.mark.parametrize("count", [1, 3])
 def test_a_row_at_fault_in_the_database_is_left_and_the_others_are_done(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    fleet: Fleet, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys, executed = fleet.ship(1), Batch._executed
+    """Of its own card, those that come before it: the order of a card is kept."""
+    keys, executed = fleet.ship(count), Batch._executed
+    fault = f"ship1/{count // 2}"
+    left = [f"ship1/{number}" for number in range(count // 2, count)]
 
     def fails(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
-        if "ship1/0" in keys:
+        if fault in keys:
             raise StoreError("the database does not take it")
         return executed(self, work, keys, most)
 
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "_executed", fails)
         results = {each.key: each.result for each in fleet.books.run_due()}
-    assert results == dict.fromkeys(keys, Ended.APPLIED) | {"ship1/0": Ended.REFUSED}
-    assert [each.key for each in fleet.books.run_due()] == ["ship1/0"], "it stays due"
+        assert results == dict.fromkeys(keys, Ended.APPLIED) | dict.fromkeys(left, Ended.REFUSED)
+        with pytest.raises(StoreError, match="does not take it"):
+            fleet.books.run_due()  # nothing else is due
+    assert [each.key for each in fleet.books.run_due()] == left
 
 
 @pytest.mark.parametrize("error", [CommitUnknown("nobody knows"), StoreBusy("it writes", whole=True)])

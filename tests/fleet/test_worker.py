@@ -404,6 +404,25 @@ def test_a_database_that_is_away_is_asked_for_one_group_and_not_for_each(
     assert len(home.worker("other").drain()) == 4, "at once"
 
 
+def test_what_comes_before_a_fault_of_the_same_card_is_done(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    home.ship(3)
+    worker, executed = home.worker(lease=30), Batch._executed
+
+    def breaks(self: Batch, work: Any, keys: list[str], most: int | None) -> object:
+        if "ship1/1" in keys:
+            raise StoreError("the database does not take it")
+        return executed(self, work, keys, most)
+
+    monkeypatch.setattr(Batch, "_executed", breaks)
+    done = [each.key for each in worker.drain()]
+    assert [key for key in done if key.startswith("ship1")] == ["ship1/0"]
+    assert (len(done), worker.counts.leases, worker.counts.errors) == (10, 0, 1)
+    monkeypatch.undo()
+    home.now += timedelta(seconds=31)
+    assert [each.key for each in worker.drain()] == ["ship1/1", "ship1/2"]
+    assert in_order(journal(home), 4)
+
+
 def test_a_card_that_somebody_has_locked_holds_up_no_other(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     home.ship(2)
     worker, executed, tried = home.worker(lease=30), Batch._executed, list[object]()

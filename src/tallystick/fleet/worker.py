@@ -34,7 +34,7 @@ from tallystick.engine import owner
 from tallystick.engine.engine import BATCH, GRACE, Engine
 from tallystick.engine.queue.batch import ONE_TRANSACTION
 from tallystick.engine.queue.drain import Group, LeaseLost
-from tallystick.engine.queue.parts import in_parts, is_away
+from tallystick.engine.queue.parts import BRIEFLY, in_parts, in_turn, is_away
 from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
@@ -166,12 +166,14 @@ class Worker:
         left = {claim.holder: claim for _, claim in claimed}
         try:
             for part, found in in_parts(claimed, self._part, self._is_away, PATIENCE):
+                if isinstance(found, Exception) and not isinstance(found, StoreBusy):  # it is alone
+                    found = self._up_to_the_fault(*part[0], receipts)
                 claims = [left.pop(claim.holder) for _, claim in part]
                 if isinstance(found, Exception):
                     self._failed(claims, found)
                 else:
                     self._release(claims)
-                    receipts += [each for group in found if not isinstance(group, LeaseLost) for each in group]
+                    receipts += _flat(found)
         except StoreError as error:
             self._release([*left.values()])
             if not receipts:
@@ -184,6 +186,15 @@ class Worker:
     ) -> list[list[Receipt] | LeaseLost]:
         claims = [claim for _, claim in part]
         return self.engine.drain.together([keys for keys, _ in part], partial(lost, claims), patience)
+
+    def _up_to_the_fault(
+        self, keys: Sequence[str], claim: Claim, receipts: list[Receipt]
+    ) -> Exception | list[list[Receipt] | LeaseLost]:
+        """Do what comes before the command at fault; gives the fault, if it is there still."""
+        _, error = in_turn(
+            keys, lambda key: receipts.extend(_flat(self._part([([key], claim)], BRIEFLY))), self._is_away
+        )
+        return [] if error is None else error
 
     def _busy(self, claims: Sequence[Claim], error: StoreBusy) -> None:
         """Somebody else has locked what these want. A single one is tried again after a while, the others at once."""
@@ -356,6 +367,10 @@ def _cut(claimed: Iterable[tuple[Sequence[str], Claim]], limit: int) -> Iterator
     for keys, claim in claimed:
         yield keys[:limit], claim
         limit -= min(limit, len(keys))
+
+
+def _flat(found: Iterable[list[Receipt] | LeaseLost]) -> Iterator[Receipt]:
+    return (each for group in found if not isinstance(group, LeaseLost) for each in group)
 
 
 def _names(roots: Iterable[Root]) -> set[str]:

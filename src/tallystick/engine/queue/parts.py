@@ -51,6 +51,23 @@ def in_parts(
         yield part, done
 
 
+def in_turn(
+    items: Sequence[Item], do: Callable[[Item], object], ends: Callable[[Exception], bool]
+) -> tuple[Sequence[Item], Exception | None]:
+    """Do these one after the other, up to the first that is at fault. What is left then, and why.
+
+    `ends`: as for `in_parts`.
+    """
+    for number, item in enumerate(items):
+        try:
+            do(item)
+        except Exception as error:
+            if ends(error):
+                raise
+            return items[number:], error
+    return [], None
+
+
 def is_away(store: Store, error: Exception) -> bool:
     """Whether no other command would fare better: the store does not answer, or a commit's answer was lost."""
     if not isinstance(error, StoreError) or isinstance(error, CommitUnknown):

@@ -24,7 +24,7 @@ from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.batch import ONE_TRANSACTION, Batch
 from tallystick.engine.queue.declared_order import in_declared_order
-from tallystick.engine.queue.parts import BRIEFLY, in_parts, is_away, readable
+from tallystick.engine.queue.parts import BRIEFLY, in_parts, in_turn, is_away, readable
 from tallystick.engine.queue.roots import grouped
 from tallystick.engine.queue.threads import run_in_threads
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
@@ -77,12 +77,12 @@ class Queue:
 
         Raises:
             Invalid: `workers` is no sensible number.
-            StoreBusy: all of it is locked by somebody else.   StoreError: the database is away.
+            StoreError: the database is away; or it takes none of them, such as StoreBusy: all are locked.
         """
         receipts: list[Receipt] = []
         left_alone: dict[str, Receipt] = {}
-        busy: list[StoreBusy] = []
-        while len(receipts) < limit:
+        failures: list[StoreError] = []
+        while len(receipts) < limit and len(failures) < limit:
             with self._store.reading() as reading:
                 due = reading.due(stamp(self._clock()), limit - len(receipts) + len(left_alone))
                 new = [row for row in due if row.key not in left_alone]
@@ -101,13 +101,13 @@ class Queue:
                 continue
             left = limit - len(receipts)
             together, failed = self._together(rows, left) if self._local else ([], {})
-            busy += [each for each in failed.values() if isinstance(each, StoreBusy)]
+            failures += failed.values()
             left_alone |= {row.key: _not_done(row, str(failed[row.key])) for row in rows if row.key in failed}
             if not together and not failed:
                 together = run_in_threads([self._run_all(keys) for keys in groups], workers, left)
             receipts += together
-        if busy and not receipts:
-            raise busy[0]
+        if failures and not receipts:
+            raise failures[0]
         return [*receipts, *left_alone.values()]
 
     def _together(self, rows: Sequence[QueueRow], limit: int) -> tuple[list[Receipt], dict[str, StoreError]]:
@@ -122,15 +122,12 @@ class Queue:
         except StoreError as error:
             if is_away(self._store, error):
                 raise
-            failure = error
         except Exception:  # noqa: BLE001  # one by one it is found which; those before it are done
             return [], {}
         with self._store.reading() as reading:
             groups = grouped(
                 reading, self._machines, [(key, [(row.machine, row.entity)]) for key, row in part.items()], 2
             )
-        if len(groups) == 1:
-            return [], dict.fromkeys(part, failure)
         receipts: list[Receipt] = []
 
         def do(some: Sequence[list[str]], patience: float | None) -> list[Receipt]:
@@ -139,11 +136,17 @@ class Queue:
             return self._executed(part, [key for key in part if key in wanted], most, patience) if most else []
 
         failed: dict[str, StoreError] = {}
-        for some, done in in_parts(groups, do, partial(_ends, self._store), BRIEFLY):
-            if isinstance(done, StoreError):
-                failed |= dict.fromkeys([key for keys in some for key in keys], done)
-            elif isinstance(done, list):
-                receipts += done
+        ends = partial(_ends, self._store)
+        for some, done in in_parts(groups, do, ends, BRIEFLY):
+            if isinstance(done, list):
+                receipts.extend(done)
+                continue
+            left: Sequence[str] = [key for keys in some for key in keys]
+            why: Exception | None = done
+            if not isinstance(done, StoreBusy):  # what comes before the fault can be done
+                left, why = in_turn(left, lambda key: receipts.extend(do([[key]], BRIEFLY)), ends)
+            if isinstance(why, StoreError):
+                failed |= dict.fromkeys(left, why)
         return receipts, failed
 
     def _executed(
