@@ -19,6 +19,7 @@ from tallystick.cli.main import main
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.errors import StoreError
+from tallystick.reports import activity
 from tallystick.store.open import open_store
 from tallystick.store.postgres.store import PostgresStore
 from tallystick.store.schema.views import VIEWS, _Views
@@ -125,6 +126,17 @@ def test_a_view_that_cannot_be_made_is_left_out_and_said(
         for view in set(VIEWS) - {"v_activity", "v_event"}:
             assert reading.select(f"SELECT * FROM {view}") == []
     store.close()
+
+
+def test_a_report_says_which_view_it_has_not_and_init_makes_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    with tallystick.open(url) as books:
+        with closing(sqlite3.connect(tmp_path / "books.db")) as raw, raw:
+            raw.execute("DROP VIEW v_activity")
+        with pytest.raises(StoreError, match="v_activity, which this report reads, cannot be read; `tallystick init`"):
+            activity(books)
+        run("init", "--store", url)
+        assert activity(books).rows == ()
 
 
 # On a server, with its rights and its other sessions

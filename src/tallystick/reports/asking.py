@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -31,6 +32,7 @@ AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 
 
 MOVED_ON = "the books have moved on since the total was added up; ask for the report again"
 TEXTS = ("by", "reason")  # that people write
+NO_VIEW = "cannot be read; `tallystick init` makes it, with a role that may make tables, or warns why it cannot be made"
 AGE = Column("age", "text", "how old, when this was asked")
 
 
@@ -51,8 +53,18 @@ class Asked:
     by: tuple[str, ...]
 
     def report(self) -> Report:
-        with self.engine.store.reading() as reading:
-            return self._report(reading)
+        store = self.engine.store
+        try:
+            with store.reading() as reading:
+                return self._report(reading)
+        except StoreError as error:
+            for view in sorted({*re.findall(r"\bv_[a-z_]+", self._source)}):
+                try:
+                    with store.reading() as reading:
+                        reading.select(f"SELECT 1 FROM {view} LIMIT 0")
+                except StoreError:
+                    raise StoreError(f"{view}, which this report reads, {NO_VIEW}") from error
+            raise
 
     def _report(self, reading: Reading) -> Report:
         kept = self.kept

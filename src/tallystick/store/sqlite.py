@@ -7,6 +7,7 @@ waiting is polling and unfair. Processes wait on SQLite's. `connections.py` says
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -177,6 +178,8 @@ class SqliteStore:
                     machines = Machines([])  # what is not kept here has no table
                 elif not (self._known(connection, machines) and schema.complete(connection)):
                     self._prepare(connection, machines)
+                elif schema.views_differ(connection, schema.with_kept(connection, machines)):
+                    self._make_views(connection, machines)
                 every = schema.with_kept(connection, machines)
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path} cannot take these machines: {error}") from error
@@ -209,6 +212,13 @@ class SqliteStore:
             if _open(connection):
                 connection.execute("ROLLBACK")
             connection.execute("PRAGMA foreign_keys = ON")
+
+    def _make_views(self, connection: sqlite3.Connection, machines: Machines) -> None:
+        """They are for readers: nobody waits for them in vain."""
+        try:
+            self._prepare(connection, machines)
+        except (StoreBusy, sqlite3.OperationalError) as error:
+            logging.getLogger("tallystick.books").warning("the views were not made: %s", error)
 
     def _keep(self, connection: sqlite3.Connection, machines: Machines) -> None:
         schema.migrate(connection)

@@ -26,6 +26,7 @@ from tallystick.errors import MachineChanged, StoreError
 from tallystick.store.connections import code_of
 from tallystick.store.protocol import DeclaredStep, KeptPage
 from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.view import View
 from tallystick.store.schema.views import VIEWS, views
 
 # Files beside this one in the order they are applied, and what each makes.
@@ -274,6 +275,18 @@ def drop_views(connection: sqlite3.Connection) -> dict[str, str]:
     return found if _applied(connection) > set(MIGRATIONS) else {}
 
 
+def views_differ(connection: sqlite3.Connection, machines: Machines) -> bool:
+    """Whether a view is not as this version makes it. Those of a later version are as they should be."""
+    there = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'view'").fetchall())
+    if _applied(connection) > set(MIGRATIONS):
+        return False
+    return any(there.get(each.name) != _create(each) for each in views(machines, Dialect()))
+
+
+def _create(view: View) -> str:
+    return f"CREATE VIEW {view.name} AS\n{view.sql}"
+
+
 def make_views(connection: sqlite3.Connection, machines: Machines, later: Mapping[str, str] | None = None) -> None:
     """Make the views; those of a later version as they were.
 
@@ -282,7 +295,7 @@ def make_views(connection: sqlite3.Connection, machines: Machines, later: Mappin
     for view in views(machines, Dialect()):
         connection.execute("SAVEPOINT view")
         try:
-            connection.execute((later or {}).get(view.name, f"CREATE VIEW {view.name} AS\n{view.sql}"))
+            connection.execute((later or {}).get(view.name, _create(view)))
             connection.execute(f"SELECT * FROM {view.name} LIMIT 0")
         except sqlite3.OperationalError as error:
             if code_of(error) != sqlite3.SQLITE_ERROR:  # not for its text
