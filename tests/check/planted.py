@@ -103,7 +103,7 @@ PLANTED = [
     Planted("a follow-up of nothing", P, "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keep_hold", "    set: {hold_id: none}\n    then: hold_again(amount=held)\n\n  settle_keep_hold", "TS110"),
 
     # What only running them together shows
-    Planted("put on the card that was lost", R, "drive: [new.receive(amount=moving), ", "drive: [old.receive(amount=moving), ", "TS209"),
+    Planted("put on the card that was lost", R, "drive: [new.receive(amount=moving), ", "drive: [old.receive(amount=moving), ", "TS217"),
     Planted("the wrong amount is put on the card", F, "drive: card.issue(amount=amount)", "drive: card.issue(amount=amount - amount)", "TS212"),
 
     # Both halves
