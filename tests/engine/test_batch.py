@@ -8,19 +8,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
-from fleet_world import Fleet, newer
+from fleet_world import MACHINES, Fleet, newer
 from postgres_books import postgres_url
 from tallystick.books.books import Books
+from tallystick.definition.machine import Machines
 from tallystick.engine import steps
 from tallystick.engine.queue import parts
 from tallystick.engine.queue import queue as queue_module
 from tallystick.engine.queue.batch import Batch
-from tallystick.engine.queue.parts import in_parts
+from tallystick.engine.queue.parts import in_parts, readable
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.errors import CommitUnknown, StoreBusy, StoreError
 from tallystick.provider.local import LocalProvider
+from tallystick.store.rows import stamp
 
 
 @pytest.fixture(params=["memory:", "sqlite", "postgres"])
@@ -148,6 +151,23 @@ def test_a_page_that_another_process_has_brought_stops_nothing_else(fleet: Fleet
     assert all("which another process has brought; open the books anew" in each for each in left.values())
     fleet.books.close()
     fleet.books = Books(fleet.engine())
+
+
+@pytest.mark.parametrize("fleet", ["memory:", "sqlite", "postgres"], indirect=True)
+def test_what_follows_a_command_of_a_page_that_is_not_known_cannot_be_taken_up(fleet: Fleet) -> None:
+    """Its page says in which order it is done. And of a machine that is not known, nothing is."""
+    fleet.ship(1)
+    cards, payments = MACHINES["gift_card"], attrs.evolve(MACHINES["payment"], version=3)
+    with fleet.store.reading() as reading:
+        rows = reading.due(stamp(fleet.now), 10)
+        follows = attrs.evolve(rows[0], cause="hold0")
+        assert readable(reading, MACHINES, [follows, rows[1]])[1] == {}
+        _, why = readable(reading, Machines([cards, payments]), [follows, rows[1]])
+        assert why == {
+            "ship0/0": "it follows a command of payment on version 2, which another process has brought; open the books anew"
+        }
+        _, why = readable(reading, Machines([cards]), [rows[1]])
+        assert why == {"ship1/0": "it is about a payment, which another process has brought; open the books anew"}
 
 
 @pytest.mark.parametrize("count", [1, 3])

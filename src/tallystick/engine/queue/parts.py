@@ -12,7 +12,6 @@ from typing import TypeVar
 from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import CommitUnknown, StoreBusy, StoreError
-from tallystick.masks import quoted
 from tallystick.store.protocol import Reading, Store
 from tallystick.store.rows import QueueRow
 
@@ -94,9 +93,11 @@ def readable(
     for row in rows:
         cause = causes.get(row.cause or "")
         if row.machine not in machines:
-            found[row.key] = _brought(row.machine)
+            found[row.key] = f"it is about {_brought(f'a {row.machine}')}"
         elif cause is not None and (cause.machine, cause.machine_version) not in known:
-            found[row.key] = f"it follows a command of {_brought(f'{cause.machine} version {cause.machine_version}')}"
+            found[row.key] = (
+                f"it follows a command of {_brought(f'{cause.machine} on version {cause.machine_version}')}"
+            )
     parts = [[row for row in rows if row.key not in found]]
     while parts:
         part = parts.pop()
@@ -111,4 +112,4 @@ def readable(
 
 
 def _brought(what: str) -> str:
-    return f"{quoted(what)}, which another process has brought; open the books anew"
+    return f"{what}, which another process has brought; open the books anew"
