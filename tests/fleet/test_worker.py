@@ -404,6 +404,22 @@ def test_a_database_that_is_away_is_asked_for_one_group_and_not_for_each(
     assert len(home.worker("other").drain()) == 4, "at once"
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+def test_a_call_about_a_newer_page_stops_no_older_worker(afar: Fleet, caplog: pytest.LogCaptureFixture) -> None:
+    worker = afar.worker()
+    newer(afar, lost=True)
+    afar.ship(1)
+    remote(afar).replies = {f"c{card}": ["lost_after"] for card in range(4)}
+    assert len(worker.drain()) == 4
+    afar.now += timedelta(seconds=61)
+    assert [each.result.value for each in worker.recover()] == ["applied"] * 4
+    assert worker.recover() == []
+    assert (worker.counts.errors, worker.counts.leases) == (0, 0)
+    assert [each.message for each in caplog.records].count("call left alone") == 1
+    afar.books = Books(afar.engine())  # opened anew
+    assert [each.key for each in afar.worker().recover()] == ["newship"]
+
+
 def test_what_comes_before_a_fault_of_the_same_card_is_done(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     home.ship(3)
     worker, executed = home.worker(lease=30), Batch._executed

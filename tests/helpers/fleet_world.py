@@ -73,8 +73,11 @@ class Remote:
         return [amount for verb, id, amount in self.done.values() if id == card and verb == "redeem_hold"]
 
 
-def newer(fleet: Fleet) -> None:
-    """Another process with a newer page of gift cards sells one; two commands about it are due a day later."""
+def newer(fleet: Fleet, *, lost: bool = False) -> None:
+    """Another process with a newer page of gift cards sells one; two commands about it are due a day later.
+
+    `lost`: it executes one of them, and loses the answer of a remote provider.
+    """
     pages = {path.name: path.read_text() for path in reader.packaged_folder().glob("*.yaml")}
     pages["gift_card.yaml"] = pages["gift_card.yaml"].replace("version: 2", "version: 3", 1)
     engine = Engine(reader.read(pages), open_store(fleet.store.url), fleet.provider, clock=lambda: fleet.now)
@@ -84,6 +87,9 @@ def newer(fleet: Fleet) -> None:
     engine.execute("gift_card", "new", "suspend", key="later", by="anna", reason="a test", due=day)
     books.authorize("pnew", "new", "80.00", order="o", key="newhold")
     books.settle("pnew", "1.00", key="newship", keep_hold=True, due=day)
+    if lost and isinstance(fleet.provider, Remote):
+        fleet.provider.replies = {"new": ["lost_after"]}
+        assert books.queue.run("newship").result.value == "in_doubt"
     books.close()
 
 

@@ -95,6 +95,7 @@ class Worker:
         self._random = random or Random()  # noqa: S311  # it only spreads workers over cards
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._forgot = time.monotonic()
+        self._said: set[str] = set()  # calls that this process cannot read
 
     # What is due
 
@@ -251,8 +252,16 @@ class Worker:
 
     def _recovered(self, row: CallRow, before: str) -> list[Receipt]:
         engine, name = self.engine, f"{LEASE}call/{row.id}"
-        with engine.store.reading() as reading:
-            found = roots(reading.look(row.refs).entities, engine.machines)
+        try:
+            with engine.store.reading() as reading:
+                found = roots(reading.look(row.refs).entities, engine.machines)
+        except StoreError as error:  # of a newer page: another worker knows it
+            if self._is_away(error):
+                raise
+            if row.id not in self._said:
+                LOG.warning("call left alone", extra={"call": row.id, "why": str(error)})
+                self._said.add(row.id)
+            return []
         names = {*_names(root for ref in row.refs for root in found[ref]), name}
         claim = self._leases.take([(names, 1)], 1).get(0)
         if claim is None:
