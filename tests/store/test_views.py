@@ -295,6 +295,17 @@ def test_a_role_needs_no_right_that_is_not_named() -> None:
         raw.execute("DROP OWNED BY shop_of_defaults; DROP ROLE shop_of_defaults")
 
 
+def test_a_view_of_somebody_else_is_left_alone(
+    url: str, raw: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    raw.execute("DROP VIEW v_event; CREATE VIEW v_event AS SELECT 1 AS theirs")
+    raw.execute("DELETE FROM _migration WHERE name = 'views'; DROP INDEX IF EXISTS queue_given_up")
+    with caplog.at_level(logging.WARNING):
+        opens(url)
+    assert caplog.messages == ["the view v_event was not made: somebody else has made one of its name"]
+    assert raw.execute("SELECT * FROM v_event").fetchall() == [(1,)]
+
+
 def test_the_next_version_keeps_the_readers(url: str, raw: psycopg.Connection[Any]) -> None:
     raw.execute("DROP ROLE IF EXISTS analyst_of_views; CREATE ROLE analyst_of_views")
     raw.execute(

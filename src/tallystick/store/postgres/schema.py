@@ -24,7 +24,6 @@ from tallystick.store.postgres.statements import Rows, Statements
 from tallystick.store.postgres.url import LONGEST, check_name
 from tallystick.store.postgres.views import Views
 from tallystick.store.protocol import KeptPage
-from tallystick.store.schema.views import VIEWS
 
 MIGRATIONS = ("journal", "views", "feed", "times", "exact")  # files beside this one, in the order of their use
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
@@ -138,8 +137,6 @@ class Schema:
         for name in MIGRATIONS:
             if name in applied:
                 continue
-            if name == "views":
-                self.check_unused(VIEWS)
             text = (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
             partitioned = "PARTITION BY HASH (entity)" if self._partitions else ""
             text = text.replace(":schema", f'"{self.name}"').replace(":partitioned", partitioned)

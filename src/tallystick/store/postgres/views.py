@@ -26,7 +26,7 @@ MARK = 16  # characters
 MAY_MAKE = "SELECT has_schema_privilege(current_user, oid, 'CREATE') FROM pg_namespace WHERE nspname = %s"
 COMMENTS = (
     "SELECT c.relname, obj_description(c.oid, 'pg_class') FROM pg_class c "
-    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'v'"
+    "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = ANY(%s)"
 )
 READERS = (
     "SELECT r.rolname, a.is_grantable FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, "
@@ -52,8 +52,12 @@ class Views:
         may = self._connection.execute(MAY_MAKE, (self._schema,)).fetchone()
         if may is None or not may[0]:
             return []
-        there = dict(self._connection.execute(COMMENTS, (self._schema,)).fetchall())
+        there = self._there()
         return [each for each in views(machines, Dialect(postgres=True)) if there.get(each.name) != _comment(each)]
+
+    def _there(self) -> dict[str, str | None]:
+        """What has the name of a view, with its comment. Ours have had one in every version."""
+        return dict(self._connection.execute(COMMENTS, (self._schema, list(VIEWS))).fetchall())
 
     def make(self, machines: Machines) -> None:
         """Make those that are not as they should be. Inside the caller's transaction."""
@@ -62,7 +66,11 @@ class Views:
             return
         self._connection.execute(f'SET LOCAL search_path TO "{self._schema}"')
         self._connection.execute(BRIEFLY)
+        others = {name for name, comment in self._there().items() if comment is None}
         for view in stale:
+            if view.name in others:
+                LOG.warning("the view %s was not made: somebody else has made one of its name", view.name)
+                continue
             try:
                 with self._connection.transaction():
                     self._make(view)
@@ -109,8 +117,9 @@ class Views:
             self._readers[name] = readers
 
     def drop_all(self) -> None:
-        for name in VIEWS:
-            self.drop(name)
+        for name, comment in self._there().items():
+            if comment is not None:
+                self.drop(name)
 
 
 def _comment(view: View) -> str:
