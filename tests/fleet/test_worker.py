@@ -420,6 +420,22 @@ def test_a_call_about_a_newer_page_stops_no_older_worker(afar: Fleet, caplog: py
     assert [each.key for each in afar.worker().recover()] == ["newship"]
 
 
+@pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nor_does_it_stop_an_older_recover(afar: Fleet, workers: int) -> None:
+    newer(afar, lost=True)
+    afar.ship(1)
+    remote(afar).replies = {f"c{card}": ["lost_after"] for card in range(4)}
+    afar.books.run_due()
+    afar.now += timedelta(seconds=61)
+    *ended, left = afar.books.recover(workers=workers)
+    assert [each.result.value for each in ended] == ["applied"] * 4
+    assert (left.key, left.result.value) == ("newship", "in_doubt")
+    assert left.why.endswith("which another process has brought; open the books anew")
+    afar.books = Books(afar.engine())  # opened anew
+    assert [each.result.value for each in afar.books.recover()] == ["applied"]
+
+
 def test_what_comes_before_a_fault_of_the_same_card_is_done(home: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     home.ship(3)
     worker, executed = home.worker(lease=30), Batch._executed

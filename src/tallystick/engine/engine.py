@@ -309,10 +309,8 @@ class Engine:
             raise Invalid(f"grace is a timedelta, such as timedelta(minutes=1), not {grace!r:.60}") from None
         owner.check(self.store, self.provider)
         with self.store.reading() as reading:
-            rows = reading.calls(asked_before=asked_before)
-            left_alone = [changed.told(row) for row in rows if is_changed(row)]
-            about = [(row, row.refs) for row in rows if not is_changed(row)]
-            groups = grouped(reading, self.machines, about, workers)
+            rows, left_alone = changed.left_alone(reading, reading.calls(asked_before=asked_before))
+            groups = grouped(reading, self.machines, [(row, row.refs) for row in rows], workers)
         ended = run_in_threads([map(self.recover_one, group) for group in groups], thread_count(workers, self.provider))
         return [*ended, *left_alone]
 

@@ -5,18 +5,37 @@ It is neither sent nor looked up. A person may end it, as long as it would still
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import Job, UnitOfWork
-from tallystick.errors import Invalid
-from tallystick.store.rows import CallRow, EntryRow
+from tallystick.errors import Invalid, StoreError
+from tallystick.store.protocol import Reading
+from tallystick.store.rows import CallRow, EntryRow, is_changed
 
 
 def told(row: CallRow) -> Receipt:
     """The receipt of such a call. Its row is not read for more than its names."""
     why = f"call {row.id} was changed in the database; nothing is sent or looked up, and verify says what was changed"
     return Receipt(Ended.IN_DOUBT, row.key, row.machine, row.entity, row.verb, call=row.id, why=why)
+
+
+def left_alone(reading: Reading, rows: Sequence[CallRow]) -> tuple[list[CallRow], list[Receipt]]:
+    """The calls that can be taken up; and what is told of those that were changed, or are about a newer page."""
+    taken, receipts = list[CallRow](), list[Receipt]()
+    for row in rows:
+        if is_changed(row):
+            receipts.append(told(row))
+            continue
+        try:
+            reading.look(row.refs)
+        except StoreError as error:  # of an entity; what the database itself says comes as its own error
+            why = f"call {row.id}: {error}"
+            receipts.append(Receipt(Ended.IN_DOUBT, row.key, row.machine, row.entity, row.verb, call=row.id, why=why))
+        else:
+            taken.append(row)
+    return taken, receipts
 
 
 def checking(row: CallRow) -> Job:
