@@ -34,6 +34,7 @@ CURRENT: list[Databases] = []
 # Tests that are about a file, and why: its bytes are read, other processes open it, or its SQL is SQLite's own
 OF_A_FILE = frozenset({
     "test_crash.py", "test_hammer.py",  # other processes open the file: `test_postgres_processes.py` has its own
+    "test_read_only.py",  # it asks both databases itself
     "test_sqlalchemy_is_taken_as_it_is", "test_sqlalchemy_has_begun_though_nothing_was_written_yet",
     "test_connections_that_cannot_be_joined", "test_what_the_database_refuses_leaves_nothing_in_the_callers_transaction",
     "test_a_follow_up_that_cannot_be_queued_undoes_all", "test_what_the_database_refuses_it_refuses_alone",
