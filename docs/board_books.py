@@ -28,7 +28,7 @@ from tallystick.clutch.settings import ClutchSettings
 from tallystick.clutch.transport import Answer, InProcess
 from tallystick.definition import reader
 from tallystick.definition.machine import Machines
-from tallystick.engine.sealing import MASKED
+from tallystick.engine.sealing import MaskedNumbers
 from tallystick.money import to_text
 from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
@@ -109,7 +109,7 @@ def make(url: str, orders: Path = EXAMPLE / "sample") -> Books:
 def look(url: str) -> Books:
     """The books as they stand at noon of 5 May 2026, to be read only."""
     store = open_store(url, read_only=True)
-    return Books(Engine(Machines([]), store, LocalProvider(), clock=lambda: NOW, numbers=MASKED))
+    return Books(Engine(Machines([]), store, LocalProvider(), clock=lambda: NOW, numbers=MaskedNumbers()))
 
 
 def say(engine: Engine, line: str | Mapping[str, object]) -> str:

@@ -262,7 +262,8 @@ def test_views_that_say_less_are_made_anew(store: str, tmp_path: Path) -> None:
             books.authorize("p-1", "c-1", "20.00", order="o", key="k2")
         raw = sqlite3.connect(url) if store == "sqlite" else psycopg.connect(url, options="-csearch_path=tallystick")
         with closing(raw), raw:
-            for sql in ("DROP VIEW v_hold", "CREATE VIEW v_hold AS SELECT id AS payment FROM payment",
+            ours = () if store == "sqlite" else ("COMMENT ON VIEW v_hold IS 'A hold, as it was told once.'",)
+            for sql in ("DROP VIEW v_hold", "CREATE VIEW v_hold AS SELECT id AS payment FROM payment", *ours,
                         f"DELETE FROM {'_sqlite_migrations' if store == 'sqlite' else '_migration'} "
                         "WHERE name = 'exact'"):  # fmt: skip
                 raw.execute(sql)
