@@ -105,7 +105,7 @@ def by_python_statemachine(machine: Machine) -> bytes:
     for command, source, target in dict.fromkeys(ways(machine)):
         if not machine.states[source].final:
             way = states[source].to(states[target], internal=source == target)
-            events[command] = events[command] | way if command in events else way  # type: ignore[operator]
+            events[command] = events[command] | way if command in events else way
     found = type(machine.name, (StateMachine,), {**{f"s_{name}": state for name, state in states.items()}, **events})
     return bytes(DotGraphMachine(found)().create_png())
 

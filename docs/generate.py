@@ -52,7 +52,7 @@ def fresh(text: str) -> str:
     machines = load()
 
     def drawn(found: re.Match[str]) -> str:
-        picture = draw(machines[found[2]], format="mermaid")
+        picture = str(draw(machines[found[2]], format="mermaid"))
         return f"{found[1]}```mermaid\n{picture}```\n{found[3]}"
 
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))

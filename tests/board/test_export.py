@@ -47,6 +47,7 @@ def test_every_link_leads_to_a_file_of_the_folder(url: str, tmp_path: Path) -> N
     ours.books.close()
 
 
+@pytest.mark.slow
 def test_each_entity_has_its_page_whatever_its_name(url: str, tmp_path: Path) -> None:
     ours = board(url)
     export(ours, tmp_path / "board")

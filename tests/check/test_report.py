@@ -33,6 +33,7 @@ def test_a_finding_needs_a_known_code() -> None:
         finding("TS999", MACHINES["payment"], "x")
 
 
+@pytest.mark.slow
 def test_only_the_named_machines_are_looked_at() -> None:
     pages = changed(
         "payment.yaml", "commands: [hold_again, cover_elsewhere, close, refund, refund_to]", "commands: [close]"

@@ -27,6 +27,7 @@ def page(code: str) -> str:
     return re.findall(r"```yaml\n(.*?)```", (DOCS / f"findings/{code}.md").read_text(encoding="utf-8"), re.DOTALL)[0]
 
 
+@pytest.mark.slow
 def test_the_packaged_machines_are_clean() -> None:
     done = CliRunner().invoke(main, ["check", "--quick"])
     assert done.exit_code == 0

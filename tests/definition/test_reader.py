@@ -1145,6 +1145,7 @@ def test_the_digest_knows_refusals_by_a_guard_and_no_places() -> None:
     assert digest_of(small(guarded)["card"]) == digest_of(small(reworded)["card"])
 
 
+@pytest.mark.slow
 def test_the_digest_changes_with_the_behaviour() -> None:
     digests = {digest_of(MACHINES["payment"]), digest_of(MACHINES["gift_card"])}
     for file, old, new in OTHER_BEHAVIOUR:

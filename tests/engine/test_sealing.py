@@ -456,6 +456,7 @@ def lines() -> str:
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_seals_by_the_environment(tallystick_: Callable[..., Result], file: Path) -> None:
     ran = tallystick_("run", "-", input=lines())
     answers = [json.loads(each)["result"] for each in ran.stdout.splitlines()]

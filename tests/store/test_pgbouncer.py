@@ -21,6 +21,7 @@ from tallystick.testing.postgres_server import shared_server
 
 PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(PGBOUNCER is None, reason="no pgbouncer here; your system's package has it"),
     pytest.mark.skipif("TALLYSTICK_TEST_PG" in os.environ, reason="PgBouncer is set up for a server of our own"),
 ]

@@ -115,6 +115,7 @@ def test_a_conftest_adds_invariants_to_all_that_looks_at_entities_and_a_store(pr
     assert "stores: True" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_conftest_of_the_docs_is_one(project: Path) -> None:
     text = (ROOT / "docs/how-to/testing.md").read_text(encoding="utf-8")
     (conftest,) = re.findall(r"```python\n(from tallystick.store.*?)```", text, re.DOTALL)

@@ -176,7 +176,8 @@ def test_a_hold_that_somebody_placed_by_hand_is_in_nobodys_way(shop: Shop, walle
         session.get_one(Order, "o").state = "unpaid"
     shop.books.authorize("by-hand", "g1", "5.00", order="o", key="by-hand")
     shop.books.authorize("by-hand-2", "g2", "5.00", order="o", key="by-hand-2")
-    assert checkout.forgotten(shop) == ["by-hand", "by-hand-2"]
+    found = checkout.forgotten(shop) + checkout.forgotten(shop)  # what is not a millisecond old is found by the second
+    assert found == ["by-hand", "by-hand-2"]
     assert available(shop, "g1", "g2") == [5000, 3000]
 
 

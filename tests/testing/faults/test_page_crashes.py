@@ -132,6 +132,7 @@ def test_an_invariant_is_asked_of_what_a_crash_has_left() -> None:
     assert all("killed at point" in finding for finding in told)
 
 
+@pytest.mark.slow
 def test_an_invariant_that_does_not_hold_anyway_is_told_with_its_story() -> None:
     def nobody_flies(view: Any) -> bool:
         return all(each.state != "booked" for each in view.entities("travel_voucher"))
