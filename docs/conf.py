@@ -35,7 +35,7 @@ suppress_warnings = ["toc.empty_glob"]  # a folder may have no page beside those
 
 smartquotes = False  # --store is no –store
 default_role = "code"  # docstrings say `name`
-parser.comment_re = re.compile(r"^\s*#:? ?(.*)\r?\n?$")  # type: ignore[misc]  # a field's comment is its documentation
+parser.comment_re = re.compile(r"^\s*#:? ?(.*)\r?\n?$")  # a field's comment is its documentation
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 add_module_names = False
