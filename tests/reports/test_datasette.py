@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import tallystick
+from other_python import python_with
 from tallystick import Invalid
 from tallystick.cli.main import main
 from tallystick.reports.datasette import datasette_metadata
@@ -58,18 +57,7 @@ def test_other_stores_are_refused() -> None:
 
 @pytest.fixture(scope="session")
 def datasette() -> str:
-    """A Python that has Datasette: that of DATASETTE_PYTHON, or an environment that is made now."""
-    if given := os.environ.get("DATASETTE_PYTHON"):
-        return given
-    from tempfile import mkdtemp
-
-    folder = mkdtemp(prefix="datasette-")
-    python = f"{folder}/bin/python"
-    for command in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "-q", "datasette"]):
-        done = subprocess.run(command, capture_output=True, encoding="utf-8")
-        if done.returncode:
-            pytest.skip(f"Datasette cannot be installed here: {done.stderr.strip().splitlines()[-1]:.200}")
-    return python
+    return python_with("datasette")
 
 
 @pytest.mark.slow

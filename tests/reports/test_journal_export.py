@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 import tallystick
+from other_python import python_with
 from postgres_books import postgres_url
 from report_world import tell
 from tallystick import Invalid
@@ -130,18 +129,7 @@ print(bool(net) and bool(dfg))
 
 @pytest.fixture(scope="session")
 def pm4py() -> str:
-    """A Python that has pm4py: that of PM4PY_PYTHON, or an environment that is made now."""
-    if given := os.environ.get("PM4PY_PYTHON"):
-        return given
-    from tempfile import mkdtemp
-
-    folder = mkdtemp(prefix="pm4py-")
-    python = f"{folder}/bin/python"
-    for command in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "-q", "pm4py"]):
-        done = subprocess.run(command, capture_output=True, encoding="utf-8")
-        if done.returncode:
-            pytest.skip(f"pm4py cannot be installed here: {done.stderr.strip().splitlines()[-1]:.200}")
-    return python
+    return python_with("pm4py")
 
 
 @pytest.mark.slow
