@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -122,6 +123,8 @@ def life(books: Books, id: str, chance: Random) -> Iterator[Step]:
                 yield lambda: books.void(payment, key=f"{key}/void")  # noqa: B023
             continue
         yield lambda: books.authorize(payment, card, part, order=key, key=f"{key}/hold", pin=pin, allow_partial=True)  # noqa: B023
+        if not _there(books, payment):  # refused: others have spent all of the card
+            continue
         for shipment in range(chance.randint(0, 2)):
             held = books.payment(payment).held.minor
             if held > 1:
@@ -134,6 +137,14 @@ def life(books: Books, id: str, chance: Random) -> Iterator[Step]:
                 yield lambda: books.refund(payment, "0.50", key=f"{key}/refund")  # noqa: B023
         else:
             yield lambda: books.cancel(payment, key=f"{key}/cancel")  # noqa: B023
+
+
+def _there(books: Books, payment: str) -> bool:
+    try:
+        books.payment(payment)
+    except NotFound:
+        return False
+    return True
 
 
 def money(minor: int) -> str:
@@ -212,9 +223,13 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
         breaker_failures=100, card_sets={"gift": "GIFT"},
     )  # fmt: skip
     transport = Counting(HttpTransport(settings))
-    provider = ClutchProvider(settings, transport)
-    store = open_store(f"sqlite:///{folder / 'books.db'}")
-    books = Books(Engine(reader.load(), store, provider))
+    with closing(ClutchProvider(settings, transport)) as provider:
+        store = open_store(f"sqlite:///{folder / 'books.db'}")
+        with closing(Books(Engine(reader.load(), store, provider))) as books:
+            return _told(books, theirs, transport, requests, workers, seed)
+
+
+def _told(books: Books, theirs: Path, transport: Counting, requests: int, workers: int, seed: int) -> Measured:
     ended, memory, failed = Counter[str](), [], list[BaseException]()
 
     def more() -> bool:
@@ -244,8 +259,6 @@ def _soaked(folder: Path, theirs: Path, known: Mapping[str, str], requests: int,
     wrong, calls, recovered, doubled, cards = compared(books, theirs)
     report = books.verify()
     wrong += [str(each) for each in report.findings]
-    books.close()
-    provider.close()
     return Measured(sent, calls, seconds, ended, recovered, persons, doubled, cards, report.entries,
                     tuple(memory), tuple(wrong))  # fmt: skip
 
