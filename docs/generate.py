@@ -1,8 +1,8 @@
 """Write anew what is generated in README and docs: `python docs/generate.py`, or `--check` to only compare.
 
-A page with generated parts has pairs of markers: `<!-- diagram NAME -->`, `<!-- findings -->`, `<!-- rooms -->`,
-`<!-- errors -->`, `<!-- machines -->`, `<!-- views -->`, `<!-- tables -->` or `<!-- clutch settings -->`, and
-`<!-- end -->`. Between them stands what the code says today. The page of each machine is made as a whole.
+A page with generated parts has pairs of markers: `<!-- findings -->`, `<!-- rooms -->`, `<!-- errors -->`,
+`<!-- machines -->`, `<!-- views -->`, `<!-- tables -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them
+stands what the code says today. The page of each machine and its pictures are made as a whole.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from tallystick.store.schema.views import views
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MAP = ROOT / "docs/explanation/rooms.svg"
-MARKED = re.compile(r"(<!-- diagram (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLES = re.compile(r"(<!-- (errors|machines|views|tables) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -49,18 +48,11 @@ def tables() -> dict[str, str]:
 
 def fresh(text: str) -> str:
     """The text with every marked part written anew."""
-    machines = load()
-
-    def drawn(found: re.Match[str]) -> str:
-        picture = str(draw(machines[found[2]], format="mermaid"))
-        return f"{found[1]}```mermaid\n{picture}```\n{found[3]}"
-
     rows = "".join(f"| [{code}]({code}.md) | {title} |\n" for code, title in sorted(TITLES.items()))
     text = LISTED.sub(lambda found: f"{found[1]}| code | what |\n|---|---|\n{rows}{found[2]}", text)
     text = CLUTCH.sub(lambda found: f"{found[1]}{getattr(clutch_settings, found[2])()}{found[3]}", text)
     text = TABLES.sub(lambda found: f"{found[1]}{tables()[found[2]]}{found[3]}", text)
-    text = MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
-    return MARKED.sub(drawn, text)
+    return MAPPED.sub(lambda found: f"{found[1]}![{rooms.words()}](rooms.svg)\n{found[2]}", text)
 
 
 def dictionary(machines: Machines) -> str:
@@ -79,6 +71,8 @@ def main() -> int:
     made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
     made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine) for name, machine in load().items()}
     made |= {ROOT / f"docs/machines/{name}.svg": machine_pages.picture(machine) for name, machine in load().items()}
+    made |= {ROOT / f"docs/machines/{name}.mmd": str(draw(machine, format="mermaid"))
+             for name, machine in load().items()}  # fmt: skip
     stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
         if check:

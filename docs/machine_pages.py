@@ -34,6 +34,7 @@ def page(machine: Machine) -> str:
         f"Version {machine.version}. This page is made from [`machines/{name}.yaml`](../../machines/{name}.yaml), "
         f"which is what runs. `tallystick machines {name}` prints the same on a terminal.",
         f"![{_words(machine)}]({name}.svg)",
+        f"[How to read it](../explanation/pictures.md#how-to-read-it); [as Mermaid]({name}.mmd).",
         "## States",
         table(
             ("state", "", "what it means"),

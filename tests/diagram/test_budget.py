@@ -12,6 +12,7 @@ import pytest
 
 from tallystick import diagram
 from tallystick.definition import reader
+from tallystick.definition.machine import Machine
 from tallystick.diagram import STYLE, Overlay, Standing, Traffic
 from tallystick.diagram.formats import svg as format_svg
 from tallystick.money import Money
@@ -135,6 +136,65 @@ def test_every_edge_is_drawn_and_the_usual_way_is_straight(name: str) -> None:
     assert len(usual) == len(machine.usual) - 1
     assert len({y for path in usual for y in re.findall(r"[ML][\d.]+ ([\d.]+)", path)}) == 1
     assert not any("Q" in path for path in usual)
+
+
+def longer_payment() -> Machine:
+    """The payment with what another shop may add to it; made up."""
+    page = (reader.packaged_folder() / "payment.yaml").read_text(encoding="utf-8")
+    states = [*PACKAGED["payment"].states, "expired"]
+    own = {"lower": ["authorized"], "run_out": ["authorized", "advanced_hold"], "reopen": ["partially_settled"]}
+    page = page.replace(
+        "\n  declined: {final", "\n  expired: {final: true, says: The hold ended by its date.}\n  declined: {final"
+    )
+    page = page.replace(
+        "\ncommands:\n",
+        """
+  lower: {from: authorized, when: 0 < amount < held, move: {held -> card: amount}}
+  run_out:
+    from: [authorized, advanced_hold]
+    to: expired
+    drive: card.release_hold(amount=held, hold=hold_id)
+    move: {held -> card: held, uncovered -> card: uncovered}
+  reopen:
+    from: partially_settled
+    to: authorized
+    when: amount > 0
+    drive: card.hold(amount=amount)
+    move: {card -> held: amount}
+
+commands:
+  lower: {amount: money}
+  run_out: {}
+  reopen: {amount: money}
+""",
+    )
+    for command, sources in own.items():
+        rest = [state for state in states if state not in (*sources, "expired")]
+        page += f"  - {{in: [{', '.join(rest)}], commands: [{command}], says: Never here.}}\n"
+    page += "  - {in: [authorized], commands: [lower], when: amount <= 0 or amount >= held, says: Not so much.}\n"
+    page += "  - {in: [partially_settled], commands: [reopen], when: amount <= 0, says: Not so little.}\n"
+    commands = ", ".join([*PACKAGED["payment"].commands, *own])
+    page += f"  - {{in: [expired], commands: [{commands}], says: It has ended.}}\n"
+    others = {each.name: each.read_text(encoding="utf-8") for each in reader.packaged_folder().glob("*.yaml")}
+    return reader.read({**others, "payment.yaml": page})["payment"]
+
+
+def test_a_page_that_grows_by_three_commands_and_a_state_keeps_the_budget() -> None:
+    root = ElementTree.fromstring(str(diagram.draw(longer_payment())))
+    texts = [each.what for each in texts_of(root)]
+
+    assert (float(root.get("width", "")) <= 1100, float(root.get("height", "")) <= 500) == (True, True)
+    assert {"reopen", "run out", "expired"} <= set(texts)
+    assert not any("in its groups" in each for each in texts)
+
+
+def test_commands_that_move_other_money_have_a_line_each_and_words_are_explained() -> None:
+    texts = [each.what for each in texts_of(ElementTree.fromstring(str(diagram.draw(PACKAGED["payment"]))))]
+
+    assert "mark hold lost" in texts  # and not "settle or mark hold lost", with the money of both below
+    assert "cancel or close" in texts
+    assert {"held:", "uncovered:", "redeemed:", "card:", PACKAGED["payment"].accounts["held"].says} <= set(texts)
+    assert not any(re.search(r"\+\d", each) for each in texts)
 
 
 def luminance(colour: str) -> float:

@@ -204,7 +204,7 @@ def test_several_machines_are_drawn_with_the_commands_that_they_give() -> None:
     svg = str(diagram.draw(machines))
     tips = [each.text or "" for each in ElementTree.fromstring(svg).iter(f"{SVG}title")]
 
-    assert {"tender", "payment", "gift card", "allocate, activate +10"} <= set(said(svg))
+    assert {"tender", "payment", "gift card", "allocate, 11 more"} <= set(said(svg))
     assert any("hold: from authorize, hold again" in tip for tip in tips)  # payment gives gift_card
     assert any("settle: from settle" in tip for tip in tips)  # tender queues for each payment
     with pytest.raises(Invalid, match="several machines"):

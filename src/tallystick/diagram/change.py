@@ -15,7 +15,7 @@ import attrs
 
 from tallystick.definition.behaviour import behaviour
 from tallystick.definition.machine import Machine
-from tallystick.diagram.brief import brief, buses, legend, wire_of
+from tallystick.diagram.brief import LABELS, brief, buses, legend, wire_of
 from tallystick.diagram.figures import Overlay, Standing
 from tallystick.diagram.model import Arrow, Diagram, Node, diagram_of
 from tallystick.diagram.overlay import amounts_text
@@ -37,7 +37,7 @@ def changed(old: Machine, new: Machine, overlay: Overlay | None = None) -> Sketc
     wires, touched = [], set()
     for key, arrow in _arrows(both).items():
         tone = _tone(told_before.get(key), told_after.get(key), differs)
-        wire = wire_of(arrow, holds)
+        wire = wire_of(arrow, holds, LABELS[-1])
         wires.append(attrs.evolve(wire, tone=tone, label=_signed(wire.label, tone)))
         touched |= {arrow.source} if tone in ("removed", "changed") else set()
     boxes = []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from tallystick.definition.machine import Machine
-from tallystick.diagram.brief import brief
+from tallystick.diagram.brief import LABELS, brief
 from tallystick.diagram.change import changed
 from tallystick.diagram.figures import Life, Overlay
 from tallystick.diagram.formats.chart import chart, next_steps
@@ -14,10 +16,10 @@ from tallystick.diagram.formats.mermaid import to_mermaid
 from tallystick.diagram.formats.png import to_png
 from tallystick.diagram.formats.sequence import sequence
 from tallystick.diagram.formats.statechart import to_scxml, to_xstate
-from tallystick.diagram.formats.svg import document, picture, to_svg
+from tallystick.diagram.formats.svg import document, keeps_budget, picture, to_svg
 from tallystick.diagram.formats.table import to_markdown, to_table
 from tallystick.diagram.grouped import in_groups
-from tallystick.diagram.layout import HIGH, WIDE, fits
+from tallystick.diagram.layout import HIGH, fits
 from tallystick.diagram.life import with_life
 from tallystick.diagram.model import Diagram, diagram_of
 from tallystick.diagram.neighbourhood import MOST, neighbourhood
@@ -75,9 +77,8 @@ def draw(
         return written(_around(diagram, state), format, styled=styled)
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
-    sketch = brief(diagram)
-    if format in ("svg", "png") and overlay is None and life is None:
-        sketch = _fitting(sketch)
+    drawn = format in ("svg", "png") and overlay is None and life is None
+    sketch = _fitting(diagram) if drawn else brief(diagram)
     if life is not None:
         return _lived(with_life(sketch, life), life, format, styled=styled)
     return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
@@ -132,12 +133,16 @@ def _chart(diagram: Diagram, format: str, level: str, figures: object) -> str:
     return (to_scxml if format == "scxml" else to_xstate)(diagram, says)
 
 
-def _fitting(sketch: Sketch) -> Sketch:
-    """The sketch; if it is too large for the budget, in its groups. Without groups it is drawn as large as it is."""
-    if len({box.group for box in sketch.boxes if box.group}) < 2:
-        return sketch
-    _, wide, high = picture(sketch)
-    return sketch if wide <= WIDE and high <= HIGH else in_groups(sketch)
+def _fitting(diagram: Diagram) -> Sketch:
+    """The brief picture, with as much as fits the budget; if nothing does, in its groups or as large as it is."""
+    for needed in (True, False):
+        for label in LABELS:
+            sketch = brief(diagram, label)
+            if not needed:
+                sketch = attrs.evolve(sketch, words=tuple(attrs.evolve(each, needed=False) for each in sketch.words))
+            if keeps_budget(sketch):
+                return sketch
+    return in_groups(sketch) if any(box.group for box in sketch.boxes) else sketch
 
 
 def _around(diagram: Diagram, state: str) -> Sketch:

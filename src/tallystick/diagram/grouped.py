@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import attrs
 
-from tallystick.diagram.brief import LABEL, legend
-from tallystick.diagram.sketch import Box, Sketch, Text, Wire, listed, spoken
+from tallystick.diagram.brief import LABELS, legend
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire, either, spoken
 
 
 def in_groups(sketch: Sketch) -> Sketch:
@@ -43,13 +43,14 @@ def _wires(sketch: Sketch, home: dict[str, str]) -> Iterator[Wire]:
             if pair[0] != pair[1]:
                 between.setdefault((*pair, wire.declined), []).append(wire)
     for (source, target, declined), wires in between.items():
-        commands = [text for wire in wires for line in wire.label if line.kind == "command"
-                    for text in line.text.split(", ")]  # fmt: skip
-        money = [line for wire in wires for line in wire.label if line.kind == "money"][:1]
-        label = (Text(listed(commands, LABEL), "command"), *money)
+        commands = tuple(command for wire in wires for command in wire.commands)
+        money = [Text(line.money or line.text, "money") for wire in wires for line in wire.label
+                 if line.kind == "money" or line.money][:1]  # fmt: skip
+        said = wires[0].label[0].text if declined else either(commands, LABELS[-1])
+        label = (Text(said, "command"), *money)
         tip = "\n".join(dict.fromkeys(wire.tip for wire in wires))
         steps = tuple(
             step for wire in wires for step in wire.steps if (home[step[0]], home[step[2]]) == (source, target)
         )
         usual = any(wire.usual for wire in wires)
-        yield Wire((source,), target, label, declined, usual, tip=tip, steps=steps)
+        yield Wire((source,), target, label, declined, usual, tip=tip, steps=steps, commands=commands)

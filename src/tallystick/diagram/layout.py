@@ -48,6 +48,7 @@ class Placed:
     groups: tuple[tuple[str, Rect], ...]  # headings over states that stand together, with room for the heading
     width: int
     height: int
+    top: int  # the first row that is used
     spine: int
     price: float  # how long and crooked its wires are
 
@@ -55,9 +56,13 @@ class Placed:
 def fits(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> bool:
     """Whether a sketch can be placed within so many pixels, with every wire and label."""
     placed = place(sketch, wide, high)
-    lost = [wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
-            for at, wire in enumerate(placed.wires)]  # fmt: skip
-    return not any(lost) and placed.width * UNIT <= wide and placed.height * UNIT <= high
+    return not lost(sketch, placed) and placed.width * UNIT <= wide and placed.height * UNIT <= high
+
+
+def lost(sketch: Sketch, placed: Placed) -> int:
+    """How many wires and labels have found no place."""
+    return sum(wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
+               for at, wire in enumerate(placed.wires))  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -70,13 +75,12 @@ def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     fit = False
     for index, (across, down) in enumerate(_GAPS):
         placed = _try(sketch, lines, columns, rows, across, down)
-        lost = sum(wire is None or (wire.label is None and len(sketch.wires[at].label) > 0)
-                   for at, wire in enumerate(placed.wires))  # fmt: skip
+        missing = lost(sketch, placed)
         over = max(placed.width * UNIT - wide, 0) + max(placed.height * UNIT - high, 0)
-        price = 10_000 * lost + 10 * over + placed.price
+        price = 10_000 * missing + 10 * over + placed.price
         if best is None or price < best[0]:
             best = (price, placed)
-        fit = fit or (not lost and not over)
+        fit = fit or (not missing and not over)
         if fit and index + 1 >= _ENOUGH:
             break
     assert best is not None
@@ -125,7 +129,9 @@ def _try(
     labels = [each.label for each in placed if each and each.label]
     far = max([box.right for box in boxes.values()] + [x for x, _ in points] + [label.right for label in labels])
     low = max([box.bottom for box in boxes.values()] + [y for _, y in points] + [label.bottom for label in labels])
-    return Placed(boxes, lines, placed, groups, far + 1, low + 1, board.spine, _price(board, placed))
+    high = min([at.top for _, at in groups] + [box.top for box in boxes.values()] + [y for _, y in points]
+               + [label.top for label in labels])  # fmt: skip
+    return Placed(boxes, lines, placed, groups, far + 1, low + 1, high, board.spine, _price(board, placed))
 
 
 def _price(board: Board, wires: Sequence[Routed | None]) -> float:
@@ -174,7 +180,8 @@ def line_width(line: Text) -> float:
     """Pixels that a line takes, with the sign before it."""
     sign = 14 if line.kind in ("holds", "flow", "more") else 0
     size = LARGE if line.kind in ("count", "title") else SIZE
-    return text_width(line.text, size, bold=line.kind in BOLD) + sign
+    money = text_width(f"  {line.money}", SIZE) if line.money else 0
+    return text_width(line.text, size, bold=line.kind in BOLD) + money + sign
 
 
 def label_size(label: Sequence[Text]) -> tuple[int, int]:

@@ -59,8 +59,7 @@ def _wire(
     first, *money = wire.label
     if not wire.declined:
         names = dict.fromkeys(spoken(commands[step]) for step in wire.steps if step in commands)
-        said = first.text.split(", ")
-        first = attrs.evolve(first, text=", ".join(f"{name} {ASKS}" if f"{name} {ASKS}" in said else name
+        first = attrs.evolve(first, text=", ".join(f"{name} {ASKS}" if f"{name} {ASKS}" in wire.commands else name
                                                    for name in names))  # fmt: skip
     if times > 1:
         first = attrs.evolve(first, text=f"{first.text} ×{times}")

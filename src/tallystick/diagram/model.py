@@ -109,6 +109,8 @@ class Diagram:
     nodes: tuple[Node, ...]
     arrows: tuple[Arrow, ...]
     lines: tuple[Line, ...]
+    accounts: Mapping[str, str]  # account, outside ones too → what it means
+    outside: tuple[str, ...]
 
 
 def diagram_of(machine: Machine, usual: tuple[str, ...] | None = None) -> Diagram:
@@ -138,7 +140,8 @@ def diagram_of(machine: Machine, usual: tuple[str, ...] | None = None) -> Diagra
     ]
     lines = [Line(steps[each.name], each.sources, each.target, each.otherwise) for each in machine.transitions.values()]
     head = (machine.name, machine.version, machine.summary, way)
-    return Diagram(*head, tuple(nodes), tuple(arrows), tuple(lines))
+    accounts = {**{name: each.says for name, each in machine.accounts.items()}, **machine.outside}
+    return Diagram(*head, tuple(nodes), tuple(arrows), tuple(lines), accounts, tuple(machine.outside))
 
 
 def _edges(machine: Machine) -> Iterator[tuple[str, str, str, bool]]:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.diagram.brief import INSIDE, LABEL, commands_of
+from tallystick.diagram.brief import INSIDE, LABELS, commands_of
 from tallystick.diagram.figures import Overlay, Standing, Traffic
 from tallystick.diagram.model import Diagram, Node, Step
-from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, listed, parted, spoken
+from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wire, either, parted, spoken
 from tallystick.money import Money
 
 _WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
@@ -96,7 +96,7 @@ def _wire(wire: Wire, overlay: Overlay, most: int, named: Mapping[str, Step], *,
         return attrs.evolve(wire, label=command, tone="never", usual=False)
     if not wire.declined:
         taken = [named[step[1]] for step in wire.steps if _traffic([step], overlay).count]
-        command = (Text(listed(commands_of(taken), LABEL), "command"),)
+        command = (Text(either(commands_of(taken), LABELS[-1]), "command"),)
     label = (command[0], Text(_traffic_text(traffic, bare=bare), "traffic"))
     weight = 2 + (_WIDEST - 2) * math.sqrt(traffic.count / most)
     told = [

@@ -16,7 +16,7 @@ from tallystick.diagram.model import diagram_of
 from tallystick.diagram.sketch import ASKS, Box, Sign, Sketch, Text, Wire, listed, spoken
 
 PROVIDER = "provider"
-_INSIDE = 26
+_INSIDE = 22
 
 
 def several(machines: Sequence[Machine]) -> Sketch:
@@ -39,7 +39,7 @@ def several(machines: Sequence[Machine]) -> Sketch:
     if asking:
         boxes.append(Box(PROVIDER, (Text("the provider", "name"),), final=False, tip="Whoever keeps the balances."))
         wires += [
-            Wire((name,), PROVIDER, (Text(f"{listed(dict.fromkeys(verbs), 24)} {ASKS}", "command"),),
+            Wire((name,), PROVIDER, (Text(f"{listed(dict.fromkeys(verbs), 20)} {ASKS}", "command"),),
                  tip=", ".join(dict.fromkeys(verbs)))
             for name, verbs in asking.items()
         ]  # fmt: skip
@@ -66,4 +66,4 @@ def _box(machine: Machine) -> Box:
 def _wire(pair: tuple[str, str], commands: dict[str, list[str]]) -> Wire:
     names = [spoken(name) for name in commands]
     tip = "\n".join(f"{spoken(name)}: from {', '.join(map(spoken, made))}" for name, made in commands.items())
-    return Wire((pair[0],), pair[1], (Text(listed(names, 24), "command"),), tip=tip)
+    return Wire((pair[0],), pair[1], (Text(listed(names, 20), "command"),), tip=tip)

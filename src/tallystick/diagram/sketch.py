@@ -24,6 +24,7 @@ class Text:
 
     text: str
     kind: str
+    money: str = ""  # that the commands of this line move, if the others of their edge move other money
 
 
 @attrs.frozen
@@ -40,6 +41,7 @@ class Box:
     tone: str = ""  # faint, here, doubt, added, removed, changed
     lost: bool = False  # where a declined call leads
     column: int | None = None  # where it stands, if the layout has no choice
+    states: tuple[str, ...] = ()  # of a group that is drawn as one box: its states
 
 
 @attrs.frozen
@@ -56,6 +58,7 @@ class Wire:
     tone: str = ""  # faint, never, taken, doubt, added, removed, changed
     weight: float = 1.0  # how wide it is drawn; 1 is thin
     steps: tuple[tuple[str, str, str], ...] = ()  # (source, transition, target) of all that is gathered in it
+    commands: tuple[str, ...] = ()  # that lead there, with ↗ if they ask; the label may have room for some of them
 
 
 @attrs.frozen
@@ -64,6 +67,15 @@ class Sign:
 
     sample: str  # a tone, or usual, declined, final, asks, flow, holds, stays
     says: str
+
+
+@attrs.frozen
+class Word:
+    """A word of the picture and what it means."""
+
+    word: str
+    says: str
+    needed: bool  # or only shown where there is room
 
 
 @attrs.frozen
@@ -78,6 +90,13 @@ class Sketch:
     usual: tuple[str, ...]
     legend: tuple[Sign, ...]
     notes: tuple[str, ...] = ()  # sentences below it: as of when, from which books
+    words: tuple[Word, ...] = ()  # what its words mean, the most needed first
+
+    @property
+    def lines(self) -> list[Text]:
+        """All that is written in boxes and on wires."""
+        written = [*(box.lines for box in self.boxes), *(wire.label for wire in self.wires)]
+        return [line for lines in written for line in lines]
 
 
 def spoken(name: str) -> str:
@@ -106,11 +125,20 @@ def parted(wires: Iterable[Wire], ways: Collection[tuple[str, str]]) -> list[Wir
 
 
 def listed(words: Iterable[str], width: int) -> str:
-    """Words in one line of `width` characters; those that do not fit are counted: "hold, settle +3"."""
+    """Words in one line of `width` characters; those that do not fit are counted: "hold, settle, 3 more"."""
+    return _in_a_line(words, width, ", ")
+
+
+def either(words: Iterable[str], width: int) -> str:
+    """The same of words of which one is meant: "settle, cancel or close"."""
+    return _in_a_line(words, width, " or ")
+
+
+def _in_a_line(words: Iterable[str], width: int, last: str) -> str:
     every = list(dict.fromkeys(words))
     for shown in range(len(every), 0, -1):
-        rest = f" +{len(every) - shown}" if shown < len(every) else ""
-        text = ", ".join(every[:shown]) + rest
+        told = [*every[:shown], *([f"{len(every) - shown} more"] if shown < len(every) else [])]
+        text = last.join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
         if len(text) <= width:
             return text
     return f"{every[0][: max(width - 1, 1)]}…" if every else ""

@@ -2,7 +2,8 @@
 
 Keeps: everything that has a meaning has two signs, so that it reads in grey; title and legend are in every format.
 
-`svg` (without a program of the system; `chart` and `sequence` stand below the picture of a life), `png` (the SVG, by
+`svg` (without a program of the system; `legend` stands below each picture, `chart` and `sequence` below that of a life;
+`signs` are what they share), `png` (the SVG, by
 resvg), `mermaid`, `dot`, `table` (Markdown), and `statechart` (SCXML and XState, for other tools).
 
 Only `drawing` calls them.

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from tallystick.diagram.figures import Life, LifeStep
-from tallystick.diagram.formats.svg import text_at
+from tallystick.diagram.formats.signs import text_at
 from tallystick.diagram.layout import SIZE
 from tallystick.diagram.sketch import spoken
 from tallystick.diagram.text_width import text_width

@@ -88,7 +88,8 @@ def _edges(wire: Wire) -> Iterator[str]:
 def _said(line: Text) -> str:
     text = _html(line.text)
     if line.kind in ("name", "command", "count"):
-        return f"<B>{text}</B>"
+        money = _said(Text(line.money, "money")) if line.money else ""
+        return f"<B>{text}</B> {money}".rstrip()
     if line.kind in ("money", "flow", "holds"):
         sign = "● " if line.kind == "holds" else ""
         return f'<FONT COLOR="#0a6245"><I>{sign}{text}</I></FONT>'

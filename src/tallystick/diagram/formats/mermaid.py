@@ -36,7 +36,7 @@ _LINKS = {
     "changed": "stroke:#c08a1e,stroke-width:3px,stroke-dasharray:9 3",
 }
 LEGEND = {
-    "usual": "wide blue", "declined": "✕ dashed red", "final": "double line", "asks": "↗", "flow": "a ▸ b",
+    "usual": "wide blue", "declined": "✕ dashed red", "final": "double line", "asks": "↗", "flow": "a ▸ b, c",
     "holds": "●", "stays": "↻", "never": "dotted", "traffic": "9 · 5.00", "doubt": "?", "here": "filled",
     "added": "wide green", "removed": "dotted red", "changed": "wide dashed",
 }  # fmt: skip
@@ -104,6 +104,7 @@ def _link(wire: Wire, lines: Sequence[Text]) -> str:
 
 def _said(line: Text) -> str:
     text = _escaped(line.text)
+    text += f" <i>{_escaped(line.money)}</i>" if line.money else ""
     return f"● <i>{text}</i>" if line.kind == "holds" else f"<i>{text}</i>" if line.kind in ("money", "flow") else text
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from tallystick.diagram.figures import Life, LifeStep
-from tallystick.diagram.formats.svg import text_at
+from tallystick.diagram.formats.signs import text_at
 from tallystick.diagram.layout import SIZE
 from tallystick.diagram.sketch import ASKS, DOUBT, MOVES, NO, spoken
 from tallystick.diagram.text_width import text_width

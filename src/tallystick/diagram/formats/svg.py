@@ -8,19 +8,20 @@ bytes, and several may stand in one HTML page.
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
-from tallystick.diagram.layout import BOLD, HIGH, LARGE, LINE, PAD, SIZE, WIDE, Placed, line_width, place
-from tallystick.diagram.routing import UNIT, Point, Rect, Routed, corners
-from tallystick.diagram.sketch import ASKS, MOVES, NO, STAYS, Box, Sign, Sketch, Text, Wire
-from tallystick.diagram.text_width import text_width
+import attrs
 
-_HEAD, _ROW = 23, 21  # pixels of a line above the picture, and of a line of the legend
-_PIECES = re.compile(f"[{ASKS}{STAYS}{NO}{MOVES}]|[^{ASKS}{STAYS}{NO}{MOVES}]+")
-_ROUND, _TIP = 7.0, 9.0  # radius of a bend, length of an arrow's head
+from tallystick.diagram.formats.legend import foot, least_width
+from tallystick.diagram.formats.signs import TIP, head_at, text_at, width_of
+from tallystick.diagram.layout import HIGH, LINE, PAD, WIDE, Placed, line_width, lost, place
+from tallystick.diagram.routing import UNIT, Point, Rect, Routed, corners
+from tallystick.diagram.sketch import Box, Sketch, Text, Wire
+
+_HEAD = 23  # pixels of a line above the picture
+_ROUND = 7.0  # radius of a bend, in pixels
 
 # fmt: off
 _LIGHT = {
@@ -109,16 +110,30 @@ def picture(sketch: Sketch, least: int = 0) -> tuple[str, int, int]:
     """The inside of an SVG, with title and legend, and how wide and high it is; at least so wide."""
     head = _head(sketch)
     top = _HEAD * len(head) + 6
-    placed = place(sketch, high=HIGH - top - _legend(sketch, WIDE)[1])
+    placed = _placed(sketch)
+    top -= max(placed.top - 1, 0) * UNIT
+    bottom = top + placed.height * UNIT
     wide = max(placed.width * UNIT, _least_width(sketch), least)
-    if top + placed.height * UNIT + _legend(sketch, wide)[1] > HIGH:
+    if bottom + foot(sketch, wide)[1] > HIGH:
         wide = max(wide, WIDE)
-    legend, legend_high = _legend(sketch, wide)
+    legend, legend_high = foot(sketch, wide, HIGH - bottom)
     body = "\n".join(_body(sketch, placed))
-    titles = "".join(text_at(text, 12, _HEAD * (index + 1) - 4, kind) for index, (text, kind) in enumerate(head))
-    foot = f'<g transform="translate(0 {top + placed.height * UNIT})">{legend}</g>'
-    inner = f'{titles}<g transform="translate(0 {top})">\n{body}\n</g>{foot}'
-    return inner, wide, top + placed.height * UNIT + legend_high
+    titles = "".join(
+        text_at(text, x, _HEAD * (index + 1) - 4, kind) for index, line in enumerate(head) for text, kind, x in line
+    )
+    inner = f'{titles}<g transform="translate(0 {top})">\n{body}\n</g><g transform="translate(0 {bottom})">{legend}</g>'
+    return inner, wide, bottom + legend_high
+
+
+def _placed(sketch: Sketch) -> Placed:
+    around = _HEAD * len(_head(sketch)) + 6 + foot(sketch, WIDE)[1]
+    return place(sketch, high=HIGH - around + UNIT)
+
+
+def keeps_budget(sketch: Sketch) -> bool:
+    """Whether its picture has the size that a picture may have, and all of its wires and labels."""
+    _, wide, high = picture(sketch)
+    return wide <= WIDE and high <= HIGH and not lost(sketch, _placed(sketch))
 
 
 def document(title: str, says: str, wide: int, high: int, inner: str, *, styled: bool) -> str:
@@ -134,14 +149,18 @@ def document(title: str, says: str, wide: int, high: int, inner: str, *, styled:
 
 def _least_width(sketch: Sketch) -> int:
     """What the title and a legend of two lines need."""
-    signs = sum(_sign_width(sign) for sign in sketch.legend)
-    texts = [(sketch.title, LARGE), *((line, SIZE) for line, _ in _head(sketch)[1:])]
-    return min(WIDE, int(max(signs / 2 + 160, *(text_width(text, size, bold=True) + 24 for text, size in texts))))
+    heads = [x + width_of(text, kind) + 12 for line in _head(sketch) for text, kind, x in line]
+    return min(WIDE, int(max(least_width(sketch), *heads)))
 
 
-def _head(sketch: Sketch) -> list[tuple[str, str]]:
-    lines = textwrap.wrap(sketch.says, 120)[:2]
-    return [(sketch.title, "title"), *((line, "quiet") for line in lines), *((note, "quiet") for note in sketch.notes)]
+def _head(sketch: Sketch) -> list[list[tuple[str, str, float]]]:
+    """The lines above the picture: (text, kind, x) of their pieces. What it is about stands behind the title."""
+    title = (sketch.title, "title", 12.0)
+    behind = 12 + width_of(sketch.title, "title") + 18
+    notes = [[(note, "quiet", 12.0)] for note in sketch.notes]
+    if behind + width_of(sketch.says, "quiet") + 12 <= WIDE:
+        return [[title, (sketch.says, "quiet", behind)], *notes]
+    return [[title], *([(line, "quiet", 12.0)] for line in textwrap.wrap(sketch.says, 120)[:2]), *notes]
 
 
 def _body(sketch: Sketch, placed: Placed) -> Iterator[str]:
@@ -180,7 +199,7 @@ def _box(box: Box, at: Rect, lines: Sequence[Text], spine: int) -> str:
         level = (spine if at.has((at.left, spine)) else at.top + 2) * UNIT
         parts.append(f'<circle class="ts-start" cx="{x - 16}" cy="{level}" r="5"/>')
         parts.append(f'<path class="ts-wire" stroke-width="1.5" d="M{x - 11} {level}H{x - 8}"/>')
-        parts.append(_head_at((x, level), "E", "ts-head"))
+        parts.append(head_at((x, level), "E", "ts-head"))
     if box.tone == "doubt":
         parts.append(f'<rect fill="url(#ts-hatched)" x="{x}" y="{y}" width="{wide}" height="{high}" rx="8"/>')
     offset = (high - LINE * len(lines)) / 2 + LINE - 5
@@ -206,42 +225,6 @@ def _line(line: Text, middle: float, y: float, left: float, *, again: bool) -> s
     return text_at(line.text, x, y, line.kind)
 
 
-# Signs are drawn, because not every font has them: at (x, base line), about 12 pixels wide.
-_SIGNS = {
-    ASKS: ("ts-sign", "M{0} {3}L{2} {1}M{4} {1}H{2}V{5}"),
-    STAYS: ("ts-sign", "M{2} {6}A4.5 4.5 0 1 1 {7} {1}M{7} {8}V{1}H{9}"),
-    NO: ("ts-sign", "M{0} {3}L{2} {1}M{0} {1}L{2} {3}"),
-    MOVES: ("ts-triangle", "M{0} {1}L{10} {6}L{0} {3}Z"),
-}
-
-
-def _sign(sign: str, x: float, y: float, look: str) -> str:
-    kind, path = _SIGNS[sign]
-    places = (x + 2, y - 9, x + 11, y, x + 5, y - 3, y - 4.5, x + 9, y - 12, x + 5.5, x + 10)
-    drawn = path.format(*(f"{each:g}" for each in places))
-    return f'<path class="{kind} {look}" d="{drawn}"/>'
-
-
-def text_at(text: str, x: float, y: float, kind: str, look: str = "") -> str:
-    """A line of text from x on, its signs drawn. Each piece has the width that it was given, whatever the font."""
-    bold, size = kind in BOLD, LARGE if kind in ("title", "count") else SIZE
-    looks = f"ts-{kind} {look}".strip()
-    parts = []
-    for piece in _PIECES.findall(text):
-        wide = text_width(piece, size, bold=bold)
-        if piece in _SIGNS:
-            parts.append(_sign(piece, x, y, looks))
-        elif piece.strip():
-            skipped = text_width(" " * (len(piece) - len(piece.lstrip())), size, bold=bold)
-            shown = text_width(piece.strip(), size, bold=bold)
-            parts.append(
-                f'<text class="{looks}" x="{x + skipped:.1f}" y="{y:g}" textLength="{shown:.1f}" '
-                f'lengthAdjust="spacingAndGlyphs">{escape(piece.strip())}</text>'
-            )
-        x += wide
-    return "".join(parts)
-
-
 # Wires
 
 
@@ -256,15 +239,17 @@ def _wire(wire: Wire, routed: Routed) -> str:
     width = wire.weight if wire.weight != 1 else 4 if wire.usual else 3 if changed else 1.5
     lines, heads = [], []
     for index, path in enumerate(routed.paths):
-        bends = [(x * UNIT, y * UNIT) for x, y in corners(path)]
+        bends: list[tuple[float, float]] = [(x * UNIT, y * UNIT) for x, y in corners(path)]
         ends_here = index == 0
-        lines.append(_drawn(bends, start=_TIP if wire.both else 0, end=_TIP if ends_here else 0))
+        if not (ends_here or wire.both):  # it joins as rails do, so that it shows which way it goes on
+            bends.append(_onward(routed.paths[:index], path[-1]))
+        lines.append(_drawn(bends, start=TIP if wire.both else 0, end=TIP if ends_here else 0))
         if ends_here:
-            heads.append(_head_at(bends[-1], _heading(path[-2], path[-1]), f"ts-head {look}"))
-        else:
+            heads.append(head_at(bends[-1], _heading(path[-2], path[-1]), f"ts-head {look}"))
+        elif wire.both:
             heads.append(f'<circle class="ts-head {look}" cx="{bends[-1][0]}" cy="{bends[-1][1]}" r="3.5"/>')
         if wire.both:
-            heads.append(_head_at(bends[0], _heading(path[1], path[0]), f"ts-head {look}"))
+            heads.append(head_at(bends[0], _heading(path[1], path[0]), f"ts-head {look}"))
     drawn = "".join(lines)
     label = "".join(_label(wire, routed, look)) if routed.label else ""
     steps = " ".join("/".join(step) for step in wire.steps)
@@ -273,6 +258,13 @@ def _wire(wire: Wire, routed: Routed) -> str:
         f'<path class="ts-gap" stroke-width="{width + 5:g}" d="{drawn}"/>'
         f'<path class="ts-wire {look}" stroke-width="{width:g}" d="{drawn}"/>{"".join(heads)}{label}</g>'
     )
+
+
+def _onward(paths: Sequence[Sequence[Point]], joint: Point) -> tuple[float, float]:
+    """A few pixels further than a joint, along the path that is joined there."""
+    path = next(path for path in paths if joint in path)
+    (x, y), after = joint, path[path.index(joint) + 1]
+    return x * UNIT + (after[0] - x) * _ROUND, y * UNIT + (after[1] - y) * _ROUND
 
 
 def _label(wire: Wire, routed: Routed, look: str) -> Iterator[str]:
@@ -288,21 +280,14 @@ def _label(wire: Wire, routed: Routed, look: str) -> Iterator[str]:
         else:  # the first above the line, the second below
             y = (at.top + 2) * UNIT + (-6 if index == 0 else 17)
         yield text_at(line.text, x, y, line.kind, f"ts-said {look}")
+        if line.money:
+            yield text_at(line.money, x + line_width(attrs.evolve(line, money="  ")), y, "money", f"ts-said {look}")
 
 
 def _heading(before: Point, after: Point) -> str:
     if before[0] == after[0]:
         return "S" if after[1] > before[1] else "N"
     return "E" if after[0] > before[0] else "W"
-
-
-def _head_at(tip: tuple[int, int], heading: str, look: str) -> str:
-    x, y = tip
-    dx, dy = {"E": (1, 0), "W": (-1, 0), "S": (0, 1), "N": (0, -1)}[heading]
-    back = (x - dx * _TIP, y - dy * _TIP)
-    wide = 5
-    points = f"{x},{y} {back[0] + dy * wide:g},{back[1] + dx * wide:g} {back[0] - dy * wide:g},{back[1] - dx * wide:g}"
-    return f'<polygon class="{look}" points="{points}"/>'
 
 
 def _drawn(bends: Sequence[tuple[float, float]], *, start: float, end: float) -> str:
@@ -326,53 +311,3 @@ def _towards(point: tuple[float, float], other: tuple[float, float], by: float) 
     """A point, moved towards another one that stands level or upright with it."""
     far = _far(point, other) or 1
     return point[0] + (other[0] - point[0]) * by / far, point[1] + (other[1] - point[1]) * by / far
-
-
-# Legend
-
-
-_SAMPLE = {"asks": 18, "stays": 18, "holds": 14, "flow": 44, "traffic": 64}  # pixels of a sample; the others take 42
-
-
-def _sign_width(sign: Sign) -> float:
-    return _SAMPLE.get(sign.sample, 42) + text_width(sign.says, SIZE) + 20
-
-
-def _legend(sketch: Sketch, wide: int) -> tuple[str, int]:
-    parts: list[str] = []
-    x, y = 12.0, 16.0
-    for sign in sketch.legend:
-        needs = _sign_width(sign)
-        if x + needs > wide and x > 12:
-            x, y = 12.0, y + _ROW
-        parts.append(_sample(sign, x, y) + text_at(sign.says, x + _SAMPLE.get(sign.sample, 42), y, "quiet"))
-        x += needs
-    return "".join(parts), int(y + 14)
-
-
-def _sample(sign: Sign, x: float, y: float) -> str:
-    middle = y - 5
-    signs = {
-        "asks": (ASKS, "command", 0),
-        "flow": (f"a {MOVES} b", "money", 0),
-        "stays": (STAYS, "stays", 0),
-        "traffic": ("9 · 5.00", "plain", 0),
-    }
-    if sign.sample in signs:
-        text, kind, indent = signs[sign.sample]
-        return text_at(text, x + indent, y, kind)
-    if sign.sample == "holds":
-        return f'<circle class="ts-coin" cx="{x + 5:g}" cy="{middle:g}" r="4"/>'
-    if sign.sample == "final":
-        return (
-            f'<rect class="ts-box ts-end" x="{x + 4:g}" y="{middle - 8:g}" width="32" height="16" rx="4"/>'
-            f'<rect class="ts-inner" x="{x + 7:g}" y="{middle - 5:g}" width="26" height="10" rx="2"/>'
-        )
-    if sign.sample in ("doubt", "here"):
-        fill = 'fill="url(#ts-hatched)"' if sign.sample == "doubt" else 'class="ts-here"'
-        plain = f'<rect class="ts-box" x="{x + 4:g}" y="{middle - 8:g}" width="32" height="16" rx="4"/>'
-        return f'{plain}<rect {fill} x="{x + 4:g}" y="{middle - 8:g}" width="32" height="16" rx="4"/>'
-    look = f"ts-{sign.sample}"
-    head = _head_at((int(x) + 38, int(middle)), "E", f"ts-head {look}")
-    width = 4 if sign.sample in ("usual", "taken") else 1.5
-    return f'<path class="ts-wire {look}" stroke-width="{width}" d="M{x + 2:g} {int(middle)}H{int(x) + 30}"/>{head}'
