@@ -1019,7 +1019,7 @@ def test_the_schema_and_the_reader_refuse_alike(path: str, value: Any) -> None:
 SAME_BEHAVIOUR = [
     ("    goes_on: uncovered > 0 and held == 0\n", ""),  # what is claimed for `check` runs nothing
     ("usual: [requested, authorized, closed]\n", ""),  # so for pictures
-    ("groups: {shipped in part: [partially_settled, advanced_hold]}\n", ""),
+    ("groups: {\"shipped in part, or hold lost\": [partially_settled, advanced_hold]}\n", ""),
     ("by: [refund_to]", "by: [refund]"),
     ("machine: payment\n",                          "# a comment\nmachine: payment  # and another\n"),
     ("summary: What one gift card pays",               "summary: One voucher"),
@@ -1027,7 +1027,7 @@ SAME_BEHAVIOUR = [
     ("earned.\", indexed: true}",                    "earned.\"}"),
     ("says: The card that pays.",                   "says: A card."),
     ("card: The card that pays.",                   "card: A card."),
-    ("says: Nothing is held any more.",  "says: Over."),
+    ("says: Nothing is held any more;",  "says: Over;"),
     ("says: Nothing was authorized yet.",           "says: Not yet."),
     ("when: 0 < amount < held and not last and not keep_hold", "when: '(0 < amount < held)  and (not last) and not keep_hold'"),
     ("card.redeem(amount=amount, pin=pin, allow_partial=allow_partial)",  "card.redeem(allow_partial=allow_partial, pin=pin, amount=amount)"),
