@@ -69,7 +69,7 @@ def dictionary(machines: Machines) -> str:
 def main() -> int:
     check = "--check" in sys.argv
     made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
-    made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine) for name, machine in load().items()}
+    made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine, load()) for name, machine in load().items()}
     made |= {ROOT / f"docs/machines/{name}.svg": machine_pages.picture(machine) for name, machine in load().items()}
     made |= {ROOT / f"docs/machines/{name}.mmd": str(draw(machine, format="mermaid"))
              for name, machine in load().items()}  # fmt: skip

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from tallystick import Machine
-from tallystick.definition.declared import Transition
+from tallystick.check.examples import lived
+from tallystick.check.wording import amount
+from tallystick.definition.declared import Example, Transition
+from tallystick.definition.machine import Machines
 from tallystick.diagram import draw
 
 
@@ -25,8 +28,8 @@ def picture(machine: Machine) -> str:
     return str(draw(machine))
 
 
-def page(machine: Machine) -> str:
-    """The whole page."""
+def page(machine: Machine, machines: Machines) -> str:
+    """The whole page. The examples are lived for it, among all machines."""
     name = machine.name
     parts = [
         f"# {name}",
@@ -70,6 +73,7 @@ def page(machine: Machine) -> str:
                 for each in machine.refuse
             ),
         ),
+        *_examples(machine, machines),
         "## Invariants",
         *_invariants(machine),
         "## What shows it",
@@ -146,6 +150,46 @@ def _money(machine: Machine) -> list[str]:
         "Outside, where value comes from and goes to:",
         table(("account", "what it is", "moved only by"), outside),
     ]
+
+
+def _examples(machine: Machine, machines: Machines) -> list[str]:
+    """Each example as a table of its steps, with what stood where after each."""
+    if not machine.examples:
+        return []
+    parts = [
+        "## Examples",
+        "Short lives from the page, as `tallystick check` lives them. After each step: the state, and what stands on "
+        "the accounts; an empty one is a dash.",
+    ]
+    for example in machine.examples.values():
+        moments = lived(machines, machine, example)
+        shown = [name for name in machine.columns if any(each.accounts[name] for each in moments)]
+        begins = [code(f"{name}: {given}") for name, given in _beginning(example)]
+        parts += [
+            f"**{cell(example.name)}**" + (f" ({', '.join(begins)})" if begins else ""),
+            table(
+                ("step", "", "state", *shown),
+                (
+                    [
+                        code(each.said),
+                        "" if each.result == "done" else cell(each.result.partition(":")[0]),
+                        code(each.state),
+                        *(amount(each.accounts[name]) if each.accounts[name] else "–" for name in shown),
+                    ]
+                    for each in moments
+                ),
+            ),
+        ]
+    return parts
+
+
+def _beginning(example: Example) -> list[tuple[str, str]]:
+    """What an example says of who is there when it begins."""
+    found = [("after", example.own.after)] if example.own.after else []
+    for name, given in example.others.items():
+        facts = ", ".join(f"{fact} {value}" for fact, value in given.facts.items())
+        found.append((name, ", ".join(filter(None, [given.after, facts])) or given.machine))
+    return found + [(name, str(value)) for name, value in example.own.facts.items() if name not in example.others]
 
 
 def _invariants(machine: Machine) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 
 import rooms
 import tallystick
+from tallystick.check.examples import check_examples
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -51,7 +52,9 @@ def test_the_machine_in_the_docs_is_a_machine(tmp_path: Path) -> None:
         r"```yaml\n(.*?)```", (ROOT / "docs/reference/definition.md").read_text(encoding="utf-8"), re.DOTALL
     )
     (tmp_path / "locker.yaml").write_text(page, encoding="utf-8")
-    machine = tallystick.load(tmp_path)["locker"]
+    machines = tallystick.load(tmp_path)
+    machine = machines["locker"]
+    assert check_examples(machines, ["locker"]) == ([], {"lives": 2, "steps": 5})
     assert all(
         ((state, command) in machine.table) != ((state, command) in machine.on_purpose)
         for state in machine.states

@@ -1,7 +1,8 @@
 """A finding: one thing that is wrong with a machine, where it stands, and how to get there.
 
 Every kind has a stable code, whatever its sentence says: TS1xx is found by looking at the page (structure), TS2xx by
-running machines through all they can do (model), TS3xx by proof for all amounts. `docs/findings/` has a page for each.
+running machines through all they can do (model), TS3xx by proof for all amounts, TS4xx by living the examples of the
+page. `docs/findings/` has a page for each.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ TITLES: Mapping[str, str] = {
     "TS308": "amounts with which no end can be reached",
     "TS309": "value that is still held at the end",
     "TS310": "what the solver could not decide",
+    # What the author says
+    "TS401": "an example that comes out otherwise",
 }
 
 

@@ -1,4 +1,4 @@
-"""`check`: what is wrong with machines, as one report of all its levels."""
+"""`check`: what is wrong with machines, as one report of all its levels. A level is imported when it is needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check(
     progress: Callable[[str], None] | None = None,
     invariants: Sequence[UserInvariant] = (),
 ) -> Report:
-    """Find what is wrong with the machines. The structure is always looked at; a level is imported when it is needed.
+    """Find what is wrong with the machines. The structure is always looked at, and the pages' examples are lived.
 
     `only` names the machines to look at; the others still run beside them. `depth` is the largest amount in the model,
     in minor units: 2 if not given, and each one more searches about ten times as many states. `progress` gets a line
@@ -61,6 +61,11 @@ def check(
     left_out = [name for name in only or machines if machines[name].reads_parts]
     deeper = [name for name in only or machines if name not in left_out]
     figures: dict[str, Mapping[str, int]] = {"structure": counted}
+    if any(machines[name].examples for name in only or machines):
+        from tallystick.check.examples import check_examples
+
+        found, figures["examples"] = check_examples(machines, only)
+        findings += found
     if model and deeper:
         from tallystick.check.model.explore import explore
 

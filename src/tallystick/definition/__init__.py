@@ -7,10 +7,10 @@ trust a `Machine` that it is given.
 Read in this order: `expression` (guards and amounts, and their types), `declared` (what a page declares, as values),
 `machine` (the table that runs), `format` (what may stand where on a page), `cache` (pages parsed before),
 `first_pass` (facts, accounts, states, commands), then the second pass: `scope` (what it looks up),
-`calls` (how `drive`, `ask` and `then` are written), `transitions`, `rules` (refusals and invariants). `places`
-remembers where each part of a page stands, `passes` does all of it, `reader` for a folder, `compiled` keeps what came
-of it (`files` says where), `notebook` how a notebook shows a machine, and `behaviour` whether two versions of a page do
-the same.
+`calls` (how `drive`, `ask` and `then` are written), `transitions`, `rules` (refusals and invariants), `examples` (short
+lives that `check` lives). `places` remembers where each part of a page stands, `passes` does all of it, `reader` for a
+folder, `compiled` keeps what came of it (`files` says where), `notebook` how a notebook shows a machine, and
+`behaviour` whether two versions of a page do the same.
 
 Knows errors, money, and the verbs that a provider understands. Everybody above may ask it, most for a `Machine` alone;
 what needs a search through states and amounts is the business of `check`.

@@ -204,3 +204,33 @@ class Invariant(NamedTuple):
     says: str
     sums: Mapping[str, Sum]  # by the names that `always` uses
     always: Expression
+
+
+class Given(NamedTuple):
+    """Who is there when an example begins: its own entity, or another one."""
+
+    machine: str
+    after: str  # an example of its page, which it has lived through; "": it is new
+    facts: Mapping[str, object]  # as a caller would give them; an entity by its name in the example
+
+
+class ExampleStep(NamedTuple):
+    """One step of an example: a command, or `wait` or `recover`."""
+
+    written: str
+    whose: str  # a path to who is given the command: `card`, `p1.card`; "": the example's own entity
+    command: str
+    args: Mapping[str, object]  # as a caller would give them; an entity by its name in the example
+    replies: tuple[tuple[str, str], ...]  # what the provider does with the calls, and the amount, if it is another one
+    refused: str | None  # why the machine refuses it; "": for any reason; None: it does not
+    seconds: int = 0  # of `wait`
+
+
+class Example(NamedTuple):
+    """A short life, and what has become of it: an author's sentence that `check` lives and compares."""
+
+    name: str
+    own: Given
+    others: Mapping[str, Given]  # who else is there, by name
+    steps: tuple[ExampleStep, ...]
+    ends: Mapping[str, str]  # path → state, amount, or fact; `none` and `some` are facts too

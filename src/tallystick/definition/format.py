@@ -302,6 +302,15 @@ TRANSITION = Record({
     "alike":   Key(FLAG, "given to every entity with the same unique fact too; the provider is asked once"),
     "then":    Key(_CALL, "command(s) queued in the same commit: command(…), each part.command(…); … when a guard"),
 })
+EXAMPLE = Record({
+    "after": Key(Text(), "another example of this page, which is lived first"),
+    "given": Key(MapOf(NAME, Either(single=Text(), mapping=MapOf(NAME, Text()))),
+                 "facts, and who else is there: a link as an example of its page, or {is: machine, fact: value}"),
+    "do":    Key(ListOf(Either(single=Text(), mapping=MapOf(Text(), OneOrMore(Text())))),
+                 "the steps, such as settle 15.00, or {settle 15.00: declined}: what comes of it", required=True),
+    "ends":  Key(MapOf(Text(), Text()), "state, accounts and facts at the end; an account left out is empty",
+                 required=True),
+})
 DEFINITION = Record({
     "machine":     Key(NAME, "its name", required=True),
     "version":     Key(WHOLE, "counts up whenever the behaviour changes", required=True),
@@ -347,6 +356,7 @@ DEFINITION = Record({
                            "sum":    Key(MapOf(NAME, Text()), "name: machine.fact.account, over what links here"),
                            "always": Key(Text(), "what is true between any two commands", required=True)})),
                        "what is true across machines"),
+    "examples":    Key(MapOf(Text(), EXAMPLE), "short lives, by name, that `check` lives and compares"),
 })
 # fmt: on
 

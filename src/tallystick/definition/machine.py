@@ -26,6 +26,7 @@ from tallystick.definition.declared import (
     Account,
     Command,
     Drive,
+    Example,
     Fact,
     Invariant,
     RefusedOnPurpose,
@@ -127,6 +128,7 @@ class Machine(Shown):
     moved_by: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)  # outside account → commands; for `check`
     usual: tuple[str, ...] = ()  # the states of the usual way, in order; for pictures
     figures: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # of those, command → figure; for reports
+    examples: Mapping[str, Example] = attrs.field(factory=dict)  # by name; for `check`
     # What follows from it:
     start: str = attrs.field(init=False)  # the state in which an entity begins
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row
@@ -272,11 +274,8 @@ def _readers(machines: Machines, name: str) -> Iterator[Reader]:
         if name in reader.parts and name in reads:
             yield Reader(reader.name, reader.parts[name], True, frozenset(machines[name].states))
         for fact in {fact for each in patient.values() for _, fact, target, _ in each.linked if target == name}:
-            drives = {
-                drive.command
-                for each in reader.transitions.values() if set(each.commands) & set(patient)
-                for drive in each.drives if drive.link == fact
-            }  # fmt: skip
+            given = [each for each in reader.transitions.values() if set(each.commands) & set(patient)]
+            drives = {drive.command for each in given for drive in each.drives if drive.link == fact}
             states = [state for state, command in machines[name].table if command in drives or not drives]
             yield Reader(reader.name, fact, False, frozenset(states))
 
@@ -341,8 +340,7 @@ class _Effect:
     row: Row
 
     def __call__(self, event: Any) -> None:
-        model = event.model
-        args = dict(event.kwargs)
+        model, args = event.model, dict(event.kwargs)
         if self.row.cut is not None and self.row.transition.partial is not None:
             most: Any = self.row.cut(model.accounts, model.facts, args, event.state.name, None)
             args[self.row.transition.partial] = min(args[self.row.transition.partial], most)

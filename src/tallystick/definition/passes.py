@@ -13,6 +13,7 @@ import attrs
 
 from tallystick.definition.cache import parse
 from tallystick.definition.declared import Command, RefusedOnPurpose, State, Transition, read_names
+from tallystick.definition.examples import read_examples
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
@@ -61,6 +62,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
     invariants = read_invariants(scope, machines)
     usual = read_usual(scope, transitions.values())
     states = _states(scope)
+    examples = read_examples(page, machines)
     if page.faults.found:
         return None
     return Machine(
@@ -81,6 +83,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         moved_by=page.moved_by,
         usual=usual,
         figures=page.figures,
+        examples=examples,
     )
 
 

@@ -39,6 +39,11 @@ def places(file: str, text: str) -> Places:
         found["refuse", str(index)] = _place(at)
         if "when" in at.value:
             found["refuse", str(index), "when"] = _place(at.value["when"])
+    for name, at in page["examples"].value if "examples" in page else ():
+        found["example", name.value] = _place(name)
+        for number, step in enumerate(at.value["do"].value):
+            found["example", name.value, "do", str(number)] = _place(step)
+        found |= {("example", name.value, "ends", key.value): _place(key) for key, _ in at.value["ends"].value}
     return found
 
 
