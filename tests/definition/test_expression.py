@@ -62,6 +62,13 @@ REFUSED: list[tuple[str, str, str]] = [
     # units
     ("amount > note",                "note is text; an amount is needed here",                       "note"),
     ("note + amount > 0",            "note is text; an amount is needed here",                       "note"),
+    ("now < until",                  "until may be missing; ask 'until == none or …' first",          "until"),
+    ("now < amount",                 "now is time, amount is money: a time is compared with a time", "now"),
+    ("note < now",                   "note is text; an amount is needed here",                       "note"),
+    ("now == note",                  "now is time, note is text: they are never equal",              "now"),
+    ("now == 0",                     "now is time, 0 is zero: they are never equal",                 "now"),
+    ("now + 1",                      "now is time; an amount is needed here",                        "now"),
+    ("now == none",                  "now can never be none: it is time",                            "now"),
     ("amount == note",               "amount is money, note is text: they are never equal",          "amount"),
     ("amount > 5",                   "added to the bare number 5; only 0 has no unit",                   "5"),
     ("5 < amount",                   "added to the bare number 5; only 0 has no unit",                   "5"),

@@ -452,6 +452,10 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("then: earn(amount=held)", "then: ¦earn()",                 "earn needs the argument 'amount', which is money"),
         ("then: earn(amount=held)", "then: earn(amount=¦tries)",     "'tries' is count, but argument 'amount' of earn has to be money"),
         ("then: earn(amount=held)", "then: [earn(amount=held), ¦5]", "'5' is not a call"),
+        ("then: earn(amount=held)", "then: earn(amount=held) at ¦held", "'held' is money, but a time has to be time, if any"),
+        ("then: earn(amount=held)", "then: earn(amount=held) at ¦later", "'later' is not declared."),
+        ("then: earn(amount=held)", "then: earn(amount=held) after ¦a month", "'a month' is no delay: write 30 days, 12 hours or 10 minutes"),
+        ("then: earn(amount=held)", "then: earn(amount=held) after ¦0 days when held > 0", "'0 days' is no delay"),
     ],
     "secrets": [
         ("  hold: {is: text?, later: true}", "  hold: {is: ¦secret?, later: true}", "'hold' would store a secret; a secret may only be passed on"),

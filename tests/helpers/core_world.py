@@ -107,6 +107,7 @@ class World:
         self.entries: list[Entry] = []
         self.open: dict[str, tuple[list[InFlight], int | None]] = {}
         self.calls = 0
+        self.now = "2026-01-01T12:00:00.000Z"
 
     def __str__(self) -> str:
         return " | ".join(line(each) for each in self.entities.values())
@@ -118,7 +119,7 @@ class World:
         """A world that goes its own way from here. Entities are never changed, only replaced."""
         other = World(machines=self.machines, currency=self.currency)
         other.entities, other.entries = dict(self.entities), list(self.entries)
-        other.open, other.calls = dict(self.open), self.calls
+        other.open, other.calls, other.now = dict(self.open), self.calls, self.now
         return other
 
     def create(self, machine: str, id: str, **facts: object) -> Plan:
@@ -135,12 +136,14 @@ class World:
         given = arguments.in_minor_units(args)
         typed = arguments.typed(machine, machine.commands[command], given, self.currency)
         typed |= self.read(name, id, command, typed)
-        return decide(self.machines, Request(name, id, command, typed), self.entities)
+        return decide(self.machines, Request(name, id, command, typed, self.now), self.entities)
 
     def read(self, name: str, id: str, command: str, args: Mapping[str, object]) -> dict[str, object]:
         """What a command reads of parts and shares, found here in another way than the engine finds it."""
         found: dict[str, object] = {}
         for each in self.machines[name].commands[command].reads:
+            if each == "now":
+                continue
             owner, field = each.split(".")
             if owner == "shares":
                 found[each] = sum(amount for _, amount in args["shares"])  # type: ignore[attr-defined]

@@ -33,6 +33,8 @@ SCOPE = scope_of(
         "seen": Type("flag", optional=True),
         "card": Type("link", machine="gift_card"),
         "other": Type("link", machine="payment"),
+        "ends": Type("time"),
+        "until": Type("time", optional=True),
     },
     arguments={"amount": MONEY, "last": FLAG, "keep": FLAG, "pin": Type("secret", optional=True)},
     states=("open", "shut"),
@@ -43,9 +45,10 @@ V = {"held": 100, "spare": 0}
 F = {
     "limit": None, "floor": 30, "tries": 3, "most": None, "kind": "gift", "was": None, "note": "fragile", "memo": "x",
     "number": "6006490281", "seen": None, "card": "c", "other": "p",
+    "ends": "2026-03-01T00:00:00.000Z", "until": None,
 }  # fmt: skip
 
-A = {"amount": 40, "last": False, "keep": True, "pin": "1234"}
+A = {"amount": 40, "last": False, "keep": True, "pin": "1234", "now": "2026-02-01T00:00:00.000Z"}
 
 # fmt: off
 # expression · type · its value above · in words
@@ -79,6 +82,13 @@ ACCEPTED: list[tuple[str, str, object, str]] = [
     ("tries <= 3",                          "flag",  True,  "tries is at most 3"),
     ("limit == amount",                     "flag",  False, "limit is equal to amount"),    # a missing one equals nothing
     ("tries < 1000000000000000",            "flag",  True,  "tries is less than 1000000000000000"),
+    # times
+    ("now",                                 "time",  "2026-02-01T00:00:00.000Z", "now"),
+    ("now < ends",                          "flag",  True,  "now is before ends"),
+    ("now >= ends",                         "flag",  False, "now is not before ends"),
+    ("ends <= now",                         "flag",  False, "ends is not after now"),
+    ("ends > now",                          "flag",  True,  "ends is after now"),
+    ("ends == now",                         "flag",  False, "ends is equal to now"),
     # choices, texts, links, the state
     ('kind == "gift"',                      "flag",  True,  "kind is gift"),
     ('"gift" == kind',                      "flag",  True,  "gift is equal to kind"),
@@ -122,6 +132,7 @@ ACCEPTED: list[tuple[str, str, object, str]] = [
 # An optional amount may be used where it is surely there.
 NARROWED: list[tuple[str, object]] = [
     ("limit == none or amount <= limit",                                   True),
+    ("until == none or now < until",                                       True),
     ("limit == none or amount <= limit and limit > 0",                     True),
     ("limit == none or last or amount <= limit",                           True),
     ("floor != none and amount >= floor",                                  True),

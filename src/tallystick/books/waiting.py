@@ -26,7 +26,7 @@ from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.provider.protocol import Result
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, stamp
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, is_later, stamp
 
 CARD, PAYMENT = "gift_card", "payment"
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
@@ -237,7 +237,7 @@ def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
         uncovered = [
             Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
             for each in reading.standing(PAYMENT, "uncovered")
-            if not _is_followed(reading, each)
+            if not _is_followed(reading, each, stamp(now or engine.now()))
         ]
         late = tuple(_late_answers(reading))
     return Stuck(tuple(calls), tuple(queue), tuple(uncovered), late)
@@ -271,9 +271,10 @@ def _late_answers(reading: Reading) -> Iterator[LateAnswer]:
         yield LateAnswer(row, row.note or "", said.result, amount, said.reference)
 
 
-def _is_followed(reading: Reading, entity: Entity) -> bool:
-    """Whether something follows that will still be done to it."""
-    return any(row.cause is not None and not is_changed(row) for row in reading.waiting(*entity.ref))
+def _is_followed(reading: Reading, entity: Entity, now: str) -> bool:
+    """Whether something follows that will still be done to it, and is not put off to a later time by its page."""
+    rows = reading.waiting(*entity.ref)
+    return any(row.cause is not None and not is_changed(row) and not is_later(row, now) for row in rows)
 
 
 def waiting(engine: Engine, *, now: datetime | None = None) -> Waiting:

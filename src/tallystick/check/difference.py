@@ -19,8 +19,7 @@ import attrs
 
 from tallystick.check.wording import joined
 from tallystick.definition.behaviour import behaviour
-from tallystick.definition.declared import Command, Transition
-from tallystick.definition.expression import Expression
+from tallystick.definition.declared import Command, Then, Transition
 from tallystick.definition.machine import Machine
 from tallystick.errors import Invalid
 
@@ -201,9 +200,9 @@ def _written(transition: Transition, key: str) -> str:
         case "when":
             return f"'{transition.guard.source}'" if transition.guard else "always"
         case "drive":
-            return _calls([(f"{each.link}.{each.command}", each.arguments, None) for each in transition.drives])
+            return _calls([(f"{each.link}.{each.command}", each.arguments, "") for each in transition.drives])
         case "ask":
-            return _calls([(transition.ask.verb, transition.ask.arguments, None)] if transition.ask else [])
+            return _calls([(transition.ask.verb, transition.ask.arguments, "")] if transition.ask else [])
         case "partial":
             least = " and ".join(each.source for each in transition.upto)
             return f"{transition.partial or 'nothing'}{f' up to {least}' if least else ''}"
@@ -214,14 +213,20 @@ def _written(transition: Transition, key: str) -> str:
             return "whoever has the same unique fact" if transition.alike else "nobody else"
         case "set":
             return joined([f"{name} to {value.source}" for name, value in transition.sets.items()] or ["nothing"])
-    return _calls([(each.name, each.arguments, each.when) for each in transition.then])
+    return _calls([(each.name, each.arguments, _conditions(each)) for each in transition.then])
 
 
-def _calls(calls: list[tuple[str, Mapping[str, Any], Expression | None]]) -> str:
+def _conditions(then: Then) -> str:
+    """When a follow-up is due, and its guard."""
+    due = f" {then.due_in_words}" if then.later else ""
+    return f"{due} when {then.when.source}" if then.when is not None else due
+
+
+def _calls(calls: list[tuple[str, Mapping[str, Any], str]]) -> str:
     told = []
-    for name, given, when in calls:
+    for name, given, conditions in calls:
         arguments = ", ".join(f"{key}={each.source}" for key, each in given.items())
-        told.append(f"{name}({arguments}){f' when {when.source}' if when is not None else ''}")
+        told.append(f"{name}({arguments}){conditions}")
     return joined(told or ["nothing"])
 
 

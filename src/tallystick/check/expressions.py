@@ -23,6 +23,7 @@ def expressions(transition: Transition, *, with_call: bool = True) -> Iterator[E
     arguments = [each.arguments for each in transition.drives] + [each.arguments for each in transition.then]
     yield from (part for each in arguments for part in each.values())
     yield from (each.when for each in transition.then if each.when is not None)
+    yield from (each.at for each in transition.then if each.at is not None)
     if with_call and transition.ask:
         yield from transition.ask.arguments.values()
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from tallystick import money
+from tallystick.core.moment import moment_of
 from tallystick.definition.declared import Command
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine
@@ -112,13 +114,11 @@ def created(machine: Machine, given: Mapping[str, object], seal: Seal = str) -> 
 def value(where: str, type_: Type, given: object, currency: str, seal: Seal = str) -> object:
     """One value of the wanted type. Amounts become minor units, card numbers what stands for them in the books."""
     if given is None:
-        if type_.kind == "flag":
-            return False
-        if type_.optional:
-            return None
-        raise Invalid(f"{where} is missing; it is {type_}")
+        return _left_out(where, type_)
     if type_.kind in ("money", "shares"):
         return (minor if type_.kind == "money" else _shares)(where, given, currency)
+    if type_.kind == "time" and isinstance(given, datetime | str):
+        return moment_of(where, given)
     match type_.kind:
         case "flag" if isinstance(given, bool):
             return given
@@ -137,6 +137,14 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
             return _text(where, given, secret=type_.kind == "secret")
     said = type(given).__name__ if type_.kind in ("secret", "number") else repr(given)[:60]
     raise Invalid(f"{where} is {type_}, not {said}")
+
+
+def _left_out(where: str, type_: Type) -> object:
+    if type_.kind == "flag":
+        return False
+    if type_.optional:
+        return None
+    raise Invalid(f"{where} is missing; it is {type_}")
 
 
 def _shares(where: str, given: object, currency: str) -> tuple[tuple[str, int], ...]:

@@ -1,5 +1,8 @@
 """The core: what a command would do, as values. It knows no clock, no randomness and no I/O.
 
+A guard that asks for the time gets the moment that came with the request. It stands in the entry like an argument, so
+what was decided then can be decided again.
+
 A command takes at most three pure steps. Each step takes entities as they are. It gives new ones, and the entries that
 say what happened. The engine writes both in one transaction.
 
@@ -30,14 +33,14 @@ from tallystick.core import refusal
 from tallystick.core.entity import Asked, Entity, Intent, Ref, Request, Step
 from tallystick.core.fast_path import fast_path
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.expression import MONEY
+from tallystick.definition.expression import MONEY, NOW
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
 
 
 def decide(machines: Machines, request: Request, world: Mapping[Ref, Entity]) -> Intent | Refusal:
     """Which transitions `request` would fire. `world` has the entity and all that it links to."""
-    intent = Intent([])
+    intent = Intent([], now=request.now)
     answer = _step(machines, request.machine, request.id, request.command, request.args, world, intent, None)
     return answer if isinstance(answer, Refusal) else intent
 
@@ -56,7 +59,7 @@ def _step(
     if entity is None:
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
-    args = with_linked(machine, entity, command, args, world)
+    args = with_read(machine, entity, command, args, world, intent.now)
     path = machine.fast_paths.get((entity.state, command)) or fast_path(machine, entity.state, command)
     step = path(entity, args, intent, driver)
     if step is not None:
@@ -75,14 +78,18 @@ def _step(
     return _unsound(machine, step, intent) or step
 
 
-def with_linked(
-    machine: Machine, entity: Entity, command: str, args: Mapping[str, object], world: Mapping[Ref, Entity]
+def with_read(
+    machine: Machine, entity: Entity, command: str, args: Mapping[str, object], world: Mapping[Ref, Entity], now: str
 ) -> Mapping[str, object]:
-    """The arguments with what the command reads of the entities that its own links to: `old.available`."""
+    """The arguments with what the command reads of the clock, and of those to which its entity links."""
     declared = machine.commands.get(command)
-    if declared is None or not declared.linked:
+    if declared is None or not (declared.linked or declared.timed):
         return args
     found = dict(args)
+    if declared.timed:
+        found[NOW] = now or args.get(NOW)
+        if not found[NOW]:
+            raise ValueError(f"{machine.name}.{command} asks for the time; whoever has it decided has to say it")
     for name, fact, linked, account in declared.linked:
         other = world.get((linked, str(entity.facts[fact])))
         found[name] = other.accounts[account] if other is not None else args.get(name, 0)  # alone: what somebody says

@@ -99,6 +99,7 @@ class Asked:
 class Intent:
     steps: list[Step]
     asked: Asked | None = None
+    now: str = ""
 
     @property
     def partial(self) -> bool:
@@ -119,6 +120,9 @@ class Request:
     id: str
     command: str
     args: Mapping[str, object] = attrs.field(repr=False)
+    now: str = ""  # the moment in which it is decided, as the books keep moments; nobody asks for it: ""
+    due: str | None = None  # of a follow-up: when, if its page says that; None: at once
+    after: int = 0  # of a follow-up: in so many seconds
 
 
 @attrs.define

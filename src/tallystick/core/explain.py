@@ -15,13 +15,14 @@ from tallystick.core.decide import decide
 from tallystick.core.entity import Entity, Ref, Request
 from tallystick.core.refusal import Code, Refusal, answered
 from tallystick.definition.declared import Command
-from tallystick.definition.expression import Type
+from tallystick.definition.expression import NOW, Type
 from tallystick.definition.machine import Machine, Machines
 
 OpenCall = tuple[str, str]  # the id of a call that is not answered yet, and its verb
 Read = Callable[[Entity, Command], Mapping[str, object]]  # what a command reads of the parts of its entity
 SOMEBODY = "\0"  # an entity that nobody has: whichever the caller would name
 Taken = Callable[[Request], bool]  # whether the parts of its entity, which the core does not know, take it too
+LONG_AGO, FAR_AWAY = "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"
 MOST = 4000  # arguments tried of one command
 MOST_ASKED = 50  # of them, those that the parts are asked about
 
@@ -33,16 +34,17 @@ def explained(
     calls_of: Callable[[Entity], Sequence[OpenCall]],
     read: Read = lambda entity, command: {},
     taken: Taken = lambda request: True,
+    now: str = "",
 ) -> Refusal:
     """The refusal with what its entity would take now, and the open calls that are in its way; its causes likewise."""
-    cause = explained(refusal.cause, machines, world, calls_of, read, taken) if refusal.cause is not None else None
+    cause = explained(refusal.cause, machines, world, calls_of, read, taken, now) if refusal.cause is not None else None
     why = refusal.why
     if cause is not None and refusal.cause is not None and why.endswith(refusal.cause.why):
         why = why.removesuffix(refusal.cause.why) + cause.why
     entity = world.get((refusal.machine, refusal.id))
     if entity is None:
         return attrs.evolve(refusal, why=why, cause=cause)
-    would = allowed(machines, entity, world, read, taken)
+    would = allowed(machines, entity, world, read, taken, now)
     in_doubt = refusal.code is Code.IN_DOUBT or (refusal.code is Code.NOT_NOW and entity.changing is not None)
     calls: Sequence[OpenCall] = ()
     if entity.calls and cause is None and (in_doubt or refusal.doubts):
@@ -71,11 +73,12 @@ def allowed(
     world: Mapping[Ref, Entity],
     read: Read = lambda entity, command: {},
     taken: Taken = lambda request: True,
+    now: str = "",
 ) -> tuple[str, ...]:
     """The commands that a caller could give to the entity now, with some arguments, in the order of the page."""
     machine = machines.at(entity.machine, entity.machine_version)
     found = answered(machine, entity.state)
-    return tuple(name for name in found if _taken(machines, machine, entity, name, world, read, taken))
+    return tuple(name for name in found if _taken(machines, machine, entity, name, world, read, taken, now))
 
 
 def _taken(
@@ -86,12 +89,13 @@ def _taken(
     world: Mapping[Ref, Entity],
     read: Read,
     taken: Taken,
+    now: str,
 ) -> bool:
     command = machine.commands[name]
     seen = read(entity, command) if command.reads else {}
     asked = 0
     for args in islice(_arguments(command, entity, world, seen), MOST):
-        request = Request(entity.machine, entity.id, name, args)
+        request = Request(entity.machine, entity.id, name, args, now)
         answer = decide(machines, request, world)
         if isinstance(answer, Refusal) and _first_cause(answer).id != SOMEBODY:
             continue
@@ -110,8 +114,8 @@ def _first_cause(refusal: Refusal) -> Refusal:
 def _arguments(
     command: Command, entity: Entity, world: Mapping[Ref, Entity], seen: Mapping[str, object]
 ) -> Iterator[dict[str, object]]:
-    linked = {name for name, *_ in command.linked}
-    wanted = {name: type_ for name, type_ in command.seen.items() if name not in seen and name not in linked}
+    elsewhere = {NOW, *seen, *(name for name, *_ in command.linked)}
+    wanted = {name: type_ for name, type_ in command.seen.items() if name not in elsewhere}
     amounts = list(dict.fromkeys([*_amounts(entity, world), *(each for each in seen.values() if type(each) is int)]))
     for values in product(*(_values(type_, amounts) for type_ in wanted.values())):
         yield {**seen, **dict(zip(wanted, values, strict=True))}
@@ -131,6 +135,8 @@ def _values(type_: Type, amounts: list[int]) -> list[object]:
             return [SOMEBODY, *none]
         case "shares":
             return [()]
+        case "time":
+            return [*none, LONG_AGO, FAR_AWAY]
     return ["x", *none]
 
 

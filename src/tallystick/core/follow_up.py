@@ -22,12 +22,15 @@ def follow_ups(
     args: Mapping[str, object], state: str, outcome: Outcome | None,
 ) -> Iterator[tuple[Then, Request]]:  # fmt: skip
     """The follow-ups of a transition that has fired, in the order of its page; and the place there."""
-    for then, when, parameters in row.then:
+    for then, when, at, parameters in row.then:
         if when is not None and not when(accounts, facts, args, state, outcome):
             continue
         for part, given in _about(id, then, args):
+            due = at(accounts, facts, given, state, outcome) if at is not None else None
+            if at is not None and due is None:
+                continue
             arguments = {name: value(accounts, facts, given, state, outcome) for name, value in parameters}
-            yield then, Request(then.each or machine, part, then.command, arguments)
+            yield then, Request(then.each or machine, part, then.command, arguments, due=due, after=then.after)
 
 
 def _about(id: str, then: Then, args: Mapping[str, object]) -> Iterator[tuple[str, Mapping[str, object]]]:

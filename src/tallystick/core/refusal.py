@@ -128,6 +128,8 @@ def shown(value: object, type_: Type, currency: str) -> str:
             return mask(str(value))
         case "flag":
             return "yes" if value else "no"
+        case "time":
+            return str(value).removesuffix("Z").removesuffix(".000").replace("T", " ") + " UTC"
     return str(value)
 
 

@@ -80,5 +80,8 @@ def _transition(transition: Transition) -> dict[str, Any]:
         "move": [[move.source, move.target, move.amount.code] for move in transition.moves],
         "set": code(transition.sets),
         "alike": transition.alike,
-        "then": [[then.command, code(then.arguments)] for then in transition.then],
+        "then": [
+            [then.command, code(then.arguments), *([then.at and then.at.code, then.after] if then.later else [])]
+            for then in transition.then
+        ],
     }

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from tallystick.definition.declared import Drive, Transition
+from tallystick.definition.declared import DELAYS, Drive, Transition
 from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults, Located
@@ -59,22 +59,43 @@ def parse_call(text: Located, faults: FileFaults) -> ParsedCall | None:
     return ParsedCall(text, link, name, arguments, bare=call is None)
 
 
+_TIMED = re.compile(r"(.*[)\w]) (at|after) (.+)", re.DOTALL)
+_DELAY = re.compile(r"([1-9][0-9]{0,4}) (minute|hour|day)s?")
+
+
 @attrs.frozen
 class WrittenFollowUp:
     """What stands in `then:`, taken apart at its words."""
 
     each: bool  # `each` stands before it
     call: Located
+    at: Located | None  # what stands behind `at`
+    after: Located | None  # what stands behind `after`
     when: Located | None  # what stands behind `when`
 
 
 def follow_up(text: Located) -> WrittenFollowUp:
-    """Take `each part.command(…) when guard` apart."""
+    """Take `each part.command(…) at time when guard` apart, or the same with `after 30 days`."""
     called, word, _ = text.value.partition(" when ")
     when = _from(text, len(called) + len(word)) if word else None
+    at = after = None
+    timed = _TIMED.fullmatch(called)
+    if timed is not None:
+        called = timed[1]
+        written = _from(attrs.evolve(text, value=timed[0]), timed.start(3))
+        at, after = (written, None) if timed[2] == "at" else (None, written)
     call = attrs.evolve(text, value=called)
     each = called.startswith("each ")
-    return WrittenFollowUp(each, _from(call, len("each ")) if each else call, when)
+    return WrittenFollowUp(each, _from(call, len("each ")) if each else call, at, after, when)
+
+
+def seconds(text: Located, faults: FileFaults) -> int:
+    """A delay, such as `30 days` or `1 hour`, in seconds; one that is none is reported."""
+    found = _DELAY.fullmatch(text.value.strip())
+    if found is None:
+        faults.add(text, f"'{text.value}' is no delay: write 30 days, 12 hours or 10 minutes")
+        return 1
+    return int(found[1]) * dict(DELAYS)[found[2]]
 
 
 def _from(text: Located, at: int) -> Located:

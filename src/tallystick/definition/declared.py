@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import attrs
 
-from tallystick.definition.expression import Expression, Type
+from tallystick.definition.expression import NOW, TIME, Expression, Type
 
 IN_DOUBT = "in_doubt"
 # What may be read of an entity's parts, beside the sums of their accounts: `payment.busy`
@@ -16,6 +16,7 @@ BUSY = "busy"  # how many have a call that is not answered, or a follow-up that 
 COUNT = "count"  # how many there are
 EACH = "each"  # ids of those that have not ended, in order; only follow-ups use it
 TOTAL = "total"  # of shares: their sum
+DELAYS = (("day", 86400), ("hour", 3600), ("minute", 60))  # in which a delay is written, in seconds
 SHARE = "share"  # in `each part.command(amount=share)`: what the shares give to that part
 
 
@@ -65,7 +66,7 @@ class Command:
     once: bool = False  # as a follow-up it is tried once: refused, or nobody there, it is dropped
     owed: bool = False  # as a follow-up it is never dropped: if its entity ends before, a person hears of it
     customer: bool = False  # the customer is behind it: reports count from the last of these
-    reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links: `payment.held`, `old.available`
+    reads: tuple[str, ...] = ()  # what its transitions read of parts, shares and links, `payment.held`; and `now`
     linked: tuple[tuple[str, str, str, str], ...] = ()  # those of links: as read, the fact, its machine, the account
 
     @cached_property
@@ -92,7 +93,18 @@ class Command:
         """What its transitions see: the arguments, and what they read of other entities and of shares."""
         counts = (BUSY, COUNT)
         read = {name: Type("count" if name.rpartition(".")[2] in counts else "money") for name in self.reads}
+        read |= {NOW: TIME} if self.timed else {}
         return {**self.arguments, **{name: type_ for name, type_ in read.items() if not name.endswith(f".{EACH}")}}
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether its transitions ask what time it is."""
+        return NOW in self.reads
+
+    @cached_property
+    def reads_parts(self) -> bool:
+        """Whether its transitions read of parts, or of shares."""
+        return len(self.reads) > len(self.linked) + self.timed
 
 
 class Move(NamedTuple):
@@ -122,13 +134,32 @@ class Ask(NamedTuple):
 
 
 class Then(NamedTuple):
-    """A follow-up: a command that a transition queues in its commit, for its own entity or for each of its parts."""
+    """A follow-up: a command that a transition queues in its commit, for its own entity or for each of its parts.
+
+    It is due at once, unless the page gives it a time.
+    """
 
     command: str
     arguments: Mapping[str, Expression]
     when: Expression | None = None  # true of the entity after the transition; None: always
     each: str | None = None  # the machine of the parts; None: the entity itself
     shares: str | None = None  # the argument that says which parts, with how much for each; None: all that go on
+    at: Expression | None = None  # when it is due; if that is none, nothing is queued
+    after: int = 0  # seconds until it is due
+
+    @property
+    def later(self) -> bool:
+        """Whether it is due at a time that the page gives."""
+        return self.at is not None or self.after > 0
+
+    @property
+    def due_in_words(self) -> str:
+        """`at expires`, `after 30 days`; nothing, if it is due at once."""
+        if self.at is not None:
+            return f"at {self.at.prose}"
+        unit, length = next((each for each in DELAYS if self.after and self.after % each[1] == 0), ("", 1))
+        number = self.after // length
+        return f"after {number} {unit}{'' if number == 1 else 's'}" if unit else ""
 
     @property
     def name(self) -> str:
@@ -163,14 +194,14 @@ class Transition:
         for drive in self.drives:
             written += drive.arguments.values()
         for then in self.then:
-            written += [then.when, *then.arguments.values()]
+            written += [then.when, then.at, *then.arguments.values()]
         found = [name for each in written if each is not None for name in read_names(each)]
         return found + [f"{then.each}.{EACH}" for then in self.then if then.each is not None and then.shares is None]
 
 
 def read_names(expression: Expression) -> list[str]:
-    """The names in an expression that are read of parts, shares and links."""
-    return [name for name in expression.names if "." in name and not name.startswith("outcome.")]
+    """The names in an expression that are read of parts, shares and links; and `now`, which is read of the clock."""
+    return [name for name in expression.names if name == NOW or ("." in name and not name.startswith("outcome."))]
 
 
 @attrs.frozen

@@ -5,11 +5,12 @@ numbers, declared choices in quotes, `true`, `false` and `none`, and join all th
 too), `and or not in`. There are no calls, subscripts or floats, so an expression can only look.
 
 An expression that was read has a type, Python source, and a text for people. Units are types: money goes with money and
-with 0, never with a bare number, a text or a flag. Ask first about a value that may be missing (`limit: money?`):
-`limit == none or amount <= limit`. The Python source finds values in five places:
+with 0, never with a bare number, a text or a flag; a time is only compared with a time, such as `now`. Ask first about
+a value that may be missing (`limit: money?`): `limit == none or amount <= limit`. The Python source finds values in
+five places:
 
     v   accounts of the entity, minor units        f   its facts
-    a   arguments of the command                   s   its state
+    a   arguments of the command, and `now`        s   its state
     o   the provider's outcome (only in `set:`)
 """
 
@@ -20,12 +21,13 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from tallystick.definition.prose import in_words, shown
 from tallystick.errors import nearest
 from tallystick.money import LIMIT
 
 MAX_CHARACTERS = 500  # nobody reads a longer guard, and a parser has to end
 MAX_DEPTH = 20  # levels of a tree: far more than a person follows, far less than a compiler takes
-KINDS = ("money", "count", "text", "flag", "secret", "number", "shares")
+KINDS = ("money", "count", "text", "flag", "secret", "number", "shares", "time")
 UNKNOWN = "unknown"  # the kind of a type that does not exist: reported once, where it is declared
 
 
@@ -69,7 +71,8 @@ class Type(NamedTuple):
         return self.kind == other.kind
 
 
-FLAG, MONEY, NONE = Type("flag"), Type("money"), Type("none")
+FLAG, MONEY, NONE, TIME = Type("flag"), Type("money"), Type("none"), Type("time")
+NOW = "now"  # the moment in which a command is decided
 ZERO, WHOLE = Type("zero"), Type("whole")
 
 
@@ -117,7 +120,7 @@ def scope_of(
     accounts: Mapping[str, object], facts: Mapping[str, Type], arguments: Mapping[str, Type], states: tuple[str, ...]
 ) -> dict[str, Name]:
     """The names that a guard may use. An argument with the name of the fact that it sets hides that fact."""
-    scope = {"state": Name("s", Type("choice", choices=states))}
+    scope = {"state": Name("s", Type("choice", choices=states)), NOW: Name(f"a[{NOW!r}]", TIME)}
     scope |= {name: Name(f"v[{name!r}]", MONEY) for name in accounts}
     scope |= {name: Name(f"f[{name!r}]", type_) for name, type_ in facts.items()}
     scope |= {name: Name(f"a[{name!r}]", type_._replace(ability="")) for name, type_ in arguments.items()}
@@ -158,9 +161,9 @@ def _whole(tree: ast.expr, source: str, scope: Mapping[str, Name]) -> Expression
         text = ast.get_source_segment(source, part) or ast.unparse(part)
         inner = _Reader(scope)
         part_type, part_code = inner.visit(part, known)
-        parts.append(Expression(text, part_code, part_type, frozenset(inner.names), _prose(part)))
+        parts.append(Expression(text, part_code, part_type, frozenset(inner.names), in_words(part)))
         known |= _present(part, when=True)
-    return Expression(source, code, type_, frozenset(reader.names), _prose(tree), tuple(parts))
+    return Expression(source, code, type_, frozenset(reader.names), in_words(tree), tuple(parts))
 
 
 _CONSTANTS = {"true": True, "false": False, "none": None}
@@ -176,7 +179,7 @@ def _constant(value: object, node: ast.expr) -> tuple[Type, str]:
             return (ZERO if value == 0 else WHOLE), repr(value)
         case str():
             return Type("literal", choices=(value,)), repr(value)
-    raise ExpressionError(f"{_shown(node)} is not allowed in an expression", node.col_offset)
+    raise ExpressionError(f"{shown(node)} is not allowed in an expression", node.col_offset)
 
 
 class _Reader:
@@ -208,7 +211,7 @@ class _Reader:
                 return self._sum(left, op, right, known)
             case ast.Compare(left, ops, comparators):
                 return self._compare(left, ops, comparators, known)
-        raise ExpressionError(f"{_shown(node)} is not allowed in an expression", node.col_offset)
+        raise ExpressionError(f"{shown(node)} is not allowed in an expression", node.col_offset)
 
     def _name(self, name: str, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
         found = self.scope.get(name)
@@ -222,16 +225,17 @@ class _Reader:
     def _flag(self, node: ast.expr, known: frozenset[str]) -> str:
         type_, code = self.visit(node, known)
         if type_ != FLAG:
-            raise ExpressionError(f"{_shown(node)} is {type_}; true or false is needed here", node.col_offset)
+            raise ExpressionError(f"{shown(node)} is {type_}; true or false is needed here", node.col_offset)
         return code
 
-    def _amount(self, node: ast.expr, known: frozenset[str]) -> tuple[Type, str]:
+    def _amount(self, node: ast.expr, known: frozenset[str], *more: str) -> tuple[Type, str]:
+        """`more`: kinds that are taken beside amounts."""
         type_, code = self.visit(node, known)
         if type_.optional:
-            raise ExpressionError(f"{_shown(node)} may be missing; ask '{_shown(node)} == none or …' first",
+            raise ExpressionError(f"{shown(node)} may be missing; ask '{shown(node)} == none or …' first",
                                   node.col_offset)  # fmt: skip
-        if type_.kind not in ("money", "count", "zero", "whole"):
-            raise ExpressionError(f"{_shown(node)} is {type_}; an amount is needed here", node.col_offset)
+        if type_.kind not in ("money", "count", "zero", "whole", *more):
+            raise ExpressionError(f"{shown(node)} is {type_}; an amount is needed here", node.col_offset)
         return type_, code
 
     def _and_or(self, op: ast.boolop, values: list[ast.expr], known: frozenset[str]) -> tuple[Type, str]:
@@ -269,8 +273,11 @@ class _Reader:
         return FLAG, f"({code})"
 
     def _ordered(self, left: ast.expr, right: ast.expr, known: frozenset[str]) -> tuple[str, str]:
-        left_type, left_code = self._amount(left, known)
-        right_type, right_code = self._amount(right, known)
+        left_type, left_code = self._amount(left, known, "time")
+        right_type, right_code = self._amount(right, known, "time")
+        if (left_type.kind == "time") != (right_type.kind == "time"):
+            why = f"{shown(left)} is {left_type}, {shown(right)} is {right_type}: a time is compared with a time"
+            raise ExpressionError(why, left.col_offset)
         _same_unit(left, left_type, right, right_type)
         return left_code, right_code
 
@@ -279,9 +286,9 @@ class _Reader:
         right_type, right_code = self.visit(right, known)
         for node, type_, other in ((left, left_type, right_type), (right, right_type, left_type)):
             if type_.kind == "secret":
-                raise ExpressionError(f"{_shown(node)} is a secret: it may only be passed on", node.col_offset)
+                raise ExpressionError(f"{shown(node)} is a secret: it may only be passed on", node.col_offset)
             if other.kind == "none" and not type_.optional and type_.kind != "none":
-                raise ExpressionError(f"{_shown(node)} can never be none: it is {type_}", node.col_offset)
+                raise ExpressionError(f"{shown(node)} can never be none: it is {type_}", node.col_offset)
             if type_.kind == "literal" and other.kind == "choice" and type_.choices[0] not in other.choices:
                 raise ExpressionError(f"{type_.choices[0]!r} is not one of its choices."
                                       f"{nearest(type_.choices[0], other.choices)}", node.col_offset)  # fmt: skip
@@ -291,7 +298,7 @@ class _Reader:
 
     def _member(self, left: ast.expr, right: ast.expr, known: frozenset[str]) -> tuple[str, str]:
         if not isinstance(right, ast.List | ast.Tuple):
-            raise ExpressionError(f"'in' needs a list of choices, not {_shown(right)}", right.col_offset)
+            raise ExpressionError(f"'in' needs a list of choices, not {shown(right)}", right.col_offset)
         codes = [self._equal(left, element, known) for element in right.elts]
         if not codes:
             raise ExpressionError("'in' needs at least one choice", right.col_offset)
@@ -308,11 +315,11 @@ def _same_unit(left: ast.expr, left_type: Type, right: ast.expr, right_type: Typ
     kinds = {left_type.kind, right_type.kind}
     if kinds == {"money", "whole"}:
         number = left if left_type.kind == "whole" else right
-        why = f"money cannot be compared with or added to the bare number {_shown(number)}; only 0 has no unit"
+        why = f"money cannot be compared with or added to the bare number {shown(number)}; only 0 has no unit"
         raise ExpressionError(why, number.col_offset)
     if kinds == {"money", "count"}:
         raise ExpressionError(
-            f"{_shown(left)} is {left_type}, and {_shown(right)} is {right_type}: their units differ", left.col_offset
+            f"{shown(left)} is {left_type}, and {shown(right)} is {right_type}: their units differ", left.col_offset
         )
 
 
@@ -322,7 +329,7 @@ def _comparable(left: ast.expr, left_type: Type, right: ast.expr, right_type: Ty
         return _same_unit(left, left_type, right, right_type)
     loose_left, loose_right = (type_._replace(optional=True) for type_ in (left_type, right_type))
     if not (loose_left.accepts(loose_right) or loose_right.accepts(loose_left)):
-        raise ExpressionError(f"{_shown(left)} is {left_type}, {_shown(right)} is {right_type}: they are never equal",
+        raise ExpressionError(f"{shown(left)} is {left_type}, {shown(right)} is {right_type}: they are never equal",
                               left.col_offset)  # fmt: skip
     return None
 
@@ -344,52 +351,3 @@ def _depth(tree: ast.AST) -> int:
     while level:
         level, depth = [child for node in level for child in ast.iter_child_nodes(node)], depth + 1
     return depth
-
-
-def _shown(node: ast.expr) -> str:
-    return ast.unparse(node)
-
-
-_WORDS: Mapping[type[ast.cmpop], str] = {
-    ast.Lt: "less than", ast.LtE: "at most", ast.Gt: "more than", ast.GtE: "at least", ast.Eq: "", ast.NotEq: "not",
-}  # fmt: skip
-_TURNED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
-
-
-def _prose(node: ast.expr) -> str:
-    """In words. `0 < amount < held and not last`: amount is more than 0 and less than held, and not last."""
-    match node:
-        case ast.BoolOp(op, values):
-            joined = ", and " if isinstance(op, ast.And) else ", or "
-            return joined.join(_inside(value, ast.BoolOp) for value in values)
-        case ast.UnaryOp(ast.Not(), operand):
-            return f"not {_inside(operand, ast.BoolOp, ast.Compare)}"
-        case ast.UnaryOp(ast.USub(), operand):
-            return f"−{_inside(operand, ast.BinOp)}"
-        case ast.Compare(left, [ast.In() | ast.NotIn() as op], [ast.List(elements) | ast.Tuple(elements)]):
-            listed = " or ".join(_prose(element) for element in elements)
-            return f"{_prose(left)} is {'' if isinstance(op, ast.In) else 'not '}{listed}"
-        case ast.Compare(left, [op], [ast.Name("none")]):
-            return f"{_prose(left)} is {'not ' if isinstance(op, ast.Eq) else ''}given"
-        case ast.Compare(left, [op1, op2], [middle, right]):
-            first = _TURNED.get(type(op1), type(op1))
-            return f"{_prose(middle)} is {_relation(first, left)} and {_relation(type(op2), right)}"
-        case ast.Compare(left, ops, comparators):
-            pairs = zip([left, *comparators[:-1]], ops, comparators, strict=True)
-            return " and ".join(f"{_prose(a)} is {_relation(type(op), b)}" for a, op, b in pairs)
-        case ast.BinOp(left, op, right):
-            return f"{_prose(left)} {'+' if isinstance(op, ast.Add) else '−'} {_inside(right, ast.BinOp)}"
-        case ast.Constant(value):
-            return str(value)
-    return _shown(node)
-
-
-def _inside(node: ast.expr, *kinds: type[ast.expr]) -> str:
-    """The words of a part; in parentheses if it would be misread without them."""
-    return f"({_prose(node)})" if isinstance(node, kinds) else _prose(node)
-
-
-def _relation(op: type[ast.cmpop], right: ast.expr) -> str:
-    if op is ast.Eq and isinstance(right, ast.Name):
-        return f"equal to {_prose(right)}"
-    return f"{_WORDS[op]} {_prose(right)}".strip()

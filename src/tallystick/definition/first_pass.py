@@ -17,7 +17,7 @@ from tallystick.provider.verbs import ABILITIES
 # fmt: off
 RESERVED = frozenset([
     "id", "state", "version", "machine_version", "currency", "calls", "changing", "hash", "created", "updated",
-    "outcome", "true", "false", "none", "and", "or", "not", "in", "if", "else",
+    "outcome", "now", "true", "false", "none", "and", "or", "not", "in", "if", "else",
 ])
 # Tables of every store, and types: no machine may have these names.
 TABLES = frozenset(["machine", "transition", "entry", "posting", "call", "queue", "shared", *KINDS])

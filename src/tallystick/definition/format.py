@@ -273,7 +273,7 @@ _CALL = OneOrMore(Text())
 
 # fmt: off
 FACT = Record({
-    "is":       Key(_TYPE, "its type: money, count, text, flag, number, [choices], or a machine", required=True),
+    "is":       Key(_TYPE, "its type: money, count, text, flag, number, time, [choices], or a machine", required=True),
     "optional": Key(FLAG, "may be missing, as `?` behind a type says"),
     "default":  Key(Text(), "what it is if it is not given"),
     "later":    Key(FLAG, "not given at creation: a transition sets it"),
@@ -300,7 +300,8 @@ TRANSITION = Record({
     "move":    Key(MapOf(Text(), Text()), "what moves: source -> target: amount"),
     "set":     Key(MapOf(NAME, Text()), "facts that change: fact: value, or outcome.reference"),
     "alike":   Key(FLAG, "given to every entity with the same unique fact too; the provider is asked once"),
-    "then":    Key(_CALL, "command(s) queued in the same commit: command(…), each part.command(…); … when a guard"),
+    "then":    Key(_CALL, "command(s) queued in the same commit: command(…), each part.command(…); with `at expires` or"
+                          " `after 30 days` behind it, it is due later; at last `when` and a guard"),
 })
 EXAMPLE = Record({
     "after": Key(Text(), "another example of this page, which is lived first"),

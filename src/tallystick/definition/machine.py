@@ -94,9 +94,9 @@ class Row:
         return (ask.verb, _functions(ask.arguments)) if ask else None
 
     @cached_property
-    def then(self) -> tuple[tuple[Then, Callable[..., object] | None, Functions], ...]:
+    def then(self) -> tuple[tuple[Then, Callable[..., Any] | None, Callable[..., Any] | None, Functions], ...]:
         return tuple(
-            (then, then.when.compiled() if then.when else None, _functions(then.arguments))
+            (then, then.when and then.when.compiled(), then.at and then.at.compiled(), _functions(then.arguments))
             for then in self.transition.then
         )
 
@@ -176,7 +176,7 @@ class Machine(Shown):
     @property
     def reads_parts(self) -> bool:
         """Whether it decides by what its parts are: those that link to it."""
-        return any(len(command.reads) > len(command.linked) for command in self.commands.values())
+        return any(command.reads_parts for command in self.commands.values())
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import attrs
 from tallystick.definition.cache import parse
 from tallystick.definition.declared import Command, RefusedOnPurpose, State, Transition, read_names
 from tallystick.definition.examples import read_examples
+from tallystick.definition.expression import NOW
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
@@ -102,7 +103,7 @@ def _commands(
     found = {}
     for name, command in page.commands.items():
         read = tuple(sorted(reads[name]))
-        pairs = [(one, *one.split(".")) for one in read]
+        pairs = [(one, *one.split(".")) for one in read if one != NOW]
         linked = tuple((one, fact, links[fact], account) for one, fact, account in pairs if fact in links)
         found[name] = attrs.evolve(command, reads=read, linked=linked)
     return found
@@ -114,6 +115,8 @@ def _states(scope: Scope) -> dict[str, State]:
     states = {name: state._replace(group=groups.get(name, "")) for name, state in scope.page.states.items()}
     for key, body in scope.page.pairs("states"):
         if "goes_on" in body.value:
-            goes_on = scope.guard(body.value["goes_on"], scope.names({}, (key.value,)))
+            names = scope.names({}, (key.value,))
+            del names[NOW]  # it says what a state is, at any time
+            goes_on = scope.guard(body.value["goes_on"], names)
             states[key.value] = states[key.value]._replace(goes_on=goes_on)
     return states

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tallystick.definition import expression
 from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
-from tallystick.definition.expression import UNKNOWN, Expression, Type
+from tallystick.definition.expression import NOW, UNKNOWN, Expression, Type
 from tallystick.definition.first_pass import Declarations, flag
 from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
@@ -72,6 +72,7 @@ def read_invariants(scope: Scope, machines: Mapping[str, Declarations]) -> dict[
                 sums[name.value] = total
         accounts = dict.fromkeys([*page.accounts, IN_DOUBT, *page.outside, *(name.value for name, _ in written)])
         names = expression.scope_of(accounts, {}, {}, tuple(page.states))
+        del names[NOW]  # what is always so does not change with the clock
         always = scope.expression(record["always"], names, Type("flag"), "a statement")
         if always is not None:
             invariants[key.value] = Invariant(key.value, record["says"].value, sums, always)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, may_ask, parse_call
+from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, may_ask, parse_call, seconds
 from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
 from tallystick.definition.first_pass import Declarations, flag
@@ -208,7 +208,9 @@ class TransitionReader:
             if wanted[name].kind == "secret":
                 self.faults.add(text, f"{call.name}({name}=…) would store a secret in the queue")
         when = self.scope.guard(written.when, names) if written.when is not None else None
-        return Then(call.name, arguments, when, each, shares if uses else None)
+        at = self.scope.expression(written.at, names, Type("time", optional=True), "a time") if written.at else None
+        after = seconds(written.after, self.faults) if written.after else 0
+        return Then(call.name, arguments, when, each, shares if uses else None, at, after)
 
     # What moves and changes
 

@@ -22,6 +22,8 @@ from tallystick.definition.declared import Then, Transition
 from tallystick.definition.expression import Expression
 from tallystick.definition.machine import Machine
 
+CLOCK = "◷"  # stands before the time of a follow-up that is due later
+
 
 @attrs.frozen
 class Call:
@@ -217,6 +219,8 @@ def _call_text(name: str, arguments: str) -> str:
 
 def _follow_up_text(then: Then) -> str:
     called = _call_text(then.name, _arguments_text(then.arguments))
+    if then.later:
+        called = f"{called} {CLOCK} {then.due_in_words}"
     return f"{called} when {then.when.prose}" if then.when is not None else called
 
 

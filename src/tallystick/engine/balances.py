@@ -61,7 +61,7 @@ def _differs(work: UnitOfWork, ref: Ref, balance: int) -> bool:
     entity = work.world[ref]
     if entity.calls or not _can_observe(work.machines.at(entity.machine, entity.machine_version)):
         return False
-    intent = decide(work.machines, Request(*ref, OBSERVE, {BALANCE: balance}), work.world)
+    intent = decide(work.machines, Request(*ref, OBSERVE, {BALANCE: balance}, work.at), work.world)
     return not isinstance(intent, Refusal) and any(intent.steps[0].amounts)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from tallystick.core import resolve
-from tallystick.core.entity import Entity, Plan, Ref
+from tallystick.core.entity import Entity, Plan, Ref, Request
+from tallystick.core.moment import later
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, Stamp, encode, entry_row, is_changed, moved_on
+from tallystick.store.rows import QueueRow, Stamp, encode, entry_row, is_changed, is_later, moved_on
 
 
 def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tuple[str, ...]:
-    """Entries, entities and follow-ups; the keys of these. `first`: the first entry carries the command's key."""
+    """Entries, entities and follow-ups; the keys of those that are due. `first`: the first entry carries the key."""
     changes, machines = work.changes, work.machines
     for entry, entity in zip(plan.entries, plan.entities, strict=True):
         kept = entry_row(entry, entity, stamp, first=first)
@@ -37,10 +38,16 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
         machine = work.machines.at(request.machine, work.world[request.machine, request.id].machine_version)
         work.queue[key] = work.changes.queue[key] = QueueRow(
             key, request.machine, request.id, request.command,
-            encode(resolve.kept(machine, request.command, request.args)), work.at,
+            encode(resolve.kept(machine, request.command, request.args)), _due(work, request),
             by=stamp.by, reason=stamp.reason, cause=stamp.key,
         )  # fmt: skip
-    return tuple(keys)
+    return tuple(key for key in keys if not is_later(work.queue[key], work.at))
+
+
+def _due(work: UnitOfWork, request: Request) -> str:
+    """When a follow-up is due: at the time that its page gives, never before now."""
+    due = max(request.due or work.at, work.at)
+    return later(due, request.after) if request.after else due
 
 
 def _withdraw_waiting(work: UnitOfWork, entity: Entity, key: str) -> None:

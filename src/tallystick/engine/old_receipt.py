@@ -10,7 +10,7 @@ from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Outcome
-from tallystick.store.rows import CallRow, EntryRow
+from tallystick.store.rows import CallRow, EntryRow, is_later
 
 _ENDED = {
     "open": Ended.IN_DOUBT,
@@ -34,6 +34,7 @@ def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receip
     caused = [*work.books.caused(key), *(each for each in work.changes.entries if each.cause == key)]
     queued = {each.key: each for each in work.books.following(key)}
     queued |= {each.key: each for each in work.changes.queue.values() if each.cause == key}
+    now_or_before = [each for each in queued.values() if not is_later(each, work.at)]
     mine = [seen, *(each for each in caused if (each.machine, each.entity) == (seen.machine, seen.entity))]
     entries, outcome = [seen], None
     if row is not None:
@@ -49,7 +50,7 @@ def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receip
         _before(first), json.loads(last.after),
         tuple(Posting(*posting) for each in entries for posting in json.loads(each.postings)), last.transition, outcome,
         call=row.id if row else None, why=_why(row, outcome), replayed=True,
-        follow_ups=tuple(row.key for row in in_declared_order(work.machines, {key: seen}, queued.values())),
+        follow_ups=tuple(row.key for row in in_declared_order(work.machines, {key: seen}, now_or_before)),
     )  # fmt: skip
 
 

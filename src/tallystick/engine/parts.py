@@ -26,7 +26,7 @@ Decided = Callable[[UnitOfWork, Request], Intent | Refusal]
 def read(work: UnitOfWork, machine: Machine, entity: Entity, request: Request) -> Request | Refusal:
     """The request with all that its command reads; or the refusal of a share for something that is no part of it."""
     declared = machine.commands[request.command]
-    if len(declared.reads) == len(declared.linked) and not declared.shares:
+    if not declared.reads_parts and not declared.shares:
         return request
     totals = {
         f"{name}.{TOTAL}": sum(amount for _, amount in cast(Shares, request.args[name])) for name in declared.shares
@@ -85,7 +85,7 @@ def _ended(work: UnitOfWork, entity: Entity) -> bool:
 def unwilling(work: UnitOfWork, plan: Plan, request: Request, decided: Decided) -> Refusal | None:
     """The refusal of a command because one of its parts would refuse what follows for it."""
     for each in plan.then:
-        if (each.machine, each.id) == (request.machine, request.id):
+        if (each.machine, each.id) == (request.machine, request.id) or (each.due or "") > work.at or each.after:
             continue
         refused = decided(work, each)
         if isinstance(refused, Refusal):

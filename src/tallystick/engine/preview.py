@@ -69,6 +69,8 @@ def _followed(work: UnitOfWork, plan: Plan, command: Command) -> Refusal | None:
     """
     work.world |= {each.ref: each for each in plan.entities}
     for request in plan.then:
+        if (request.due or "") > work.at or request.after:
+            continue
         following = _decided(work, request, command)
         refused = _followed(work, following, command) if isinstance(following, Plan) else following
         if refused is not None and not _patient(work, request):

@@ -156,6 +156,8 @@ def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets
     if declared is not None and len(request.args) < len(declared.arguments):  # what follows a command leaves some out
         given = {name: value for name, value in secrets.get(request.id, {}).items() if name in declared.arguments}
         request = attrs.evolve(request, args={**declared.left_out(), **request.args, **given})
+    if not request.now:  # what follows a command
+        request = attrs.evolve(request, now=work.at)
     read = parts.read(work, machine, entity, request) if declared is not None else request
     intent = read if isinstance(read, Refusal) else decide(work.machines, read, work.world)
     if isinstance(intent, Refusal):
@@ -189,7 +191,7 @@ def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]
     args = arguments.typed(machine, declared, given, entity.currency, work.numbers.seal)
     kept = resolve.kept(machine, command.command, args)
     mark = fingerprint(command.machine, command.id, command.command, kept)
-    return Request(command.machine, command.id, command.command, args), mark
+    return Request(command.machine, command.id, command.command, args, work.at), mark
 
 
 def _by_provider(work: UnitOfWork, command: Command, flags: Mapping[str, str]) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.pin_policy import Pins
 from tallystick.engine.sealing import Numbers
 from tallystick.store.protocol import Found, Lookup
-from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
+from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow, is_later
 
 # `Transaction.lock`, or `Reading.look` if nothing is written
 Load = Callable[[Iterable[Ref], Iterable[str]], Found]
@@ -51,9 +51,10 @@ class UnitOfWork:
         self.queue |= found.queued
 
     def follows(self, machine: str, id: str) -> list[str]:
-        """Keys of follow-ups that wait for an entity."""
+        """Keys of follow-ups that an entity waits for; what its page has put off to a later time is none of them."""
         rows = {row.key: row for row in self.books.waiting(machine, id)} | self.changes.queue
         found = [row for row in rows.values() if row.state == "waiting" and row.cause is not None]
+        found = [row for row in found if not is_later(row, self.at)]
         return [row.key for row in found if (row.machine, row.entity) == (machine, id)]
 
     def having(self, machine: str, value: str) -> list[Entity]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timezone
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 import attrs
 
 from tallystick.core.entity import Entity, Entry, InFlight, Posting, Ref
+from tallystick.core.moment import stamp as stamp
 from tallystick.definition.machine import Machines
-from tallystick.errors import Invalid
 from tallystick.provider.protocol import Outcome, Reason, Result
 
 
@@ -178,23 +177,6 @@ def encode_outcome(outcome: Outcome) -> str:
     return encode(fields)
 
 
-def stamp(moment: datetime) -> str:
-    """A moment as it is kept: UTC to the millisecond, so that text sorts as time does.
-
-    Raises:
-        Invalid: it is no datetime, has no time zone, or lies outside the years 1 to 9999 of UTC.
-    """
-    if not isinstance(moment, datetime):
-        raise Invalid(f"a moment is a datetime with a time zone, not {moment!r:.60}")
-    if moment.tzinfo is None:
-        raise Invalid(f"{moment} has no time zone; give one, such as timezone.utc")
-    try:
-        moment = moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
-    except OverflowError:
-        raise Invalid(f"{moment} lies outside the years that can be kept") from None
-    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
-
-
 @attrs.frozen
 class QueueRow:
     """A command waiting for its time."""
@@ -227,6 +209,11 @@ def row_hash(row: CallRow | QueueRow) -> str:
 def is_changed(row: CallRow | QueueRow) -> bool:
     """Whether somebody has changed a row in the database. Nothing is done then with what it says."""
     return row.hash is not None and row_hash(row) != row.hash
+
+
+def is_later(row: QueueRow, now: str) -> bool:
+    """Whether it follows a command, at a time that its page gives and that has not come: nobody waits for it."""
+    return row.cause is not None and row.due > now and not row.attempts
 
 
 def moved_on(row: OfRow, **changes: object) -> OfRow:

@@ -20,12 +20,12 @@ from typing import Any
 import attrs
 
 from tallystick.check.model.halves import NO_HALF, Booked, Halves, KeptHalf, OpenCall
-from tallystick.check.model.inputs import link_arguments, own_text
+from tallystick.check.model.inputs import BEFORE, link_arguments, moments, own_text
 from tallystick.check.model.monitor import Monitor
 from tallystick.check.model.worlds import Member, World
 from tallystick.check.wording import CURRENCY
 from tallystick.core.arguments import in_minor_units, typed
-from tallystick.core.decide import decide, with_linked
+from tallystick.core.decide import decide, with_read
 from tallystick.core.entity import Entity, InFlight, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
 from tallystick.core.resolve import complete, create, meant, resolve, set_aside
@@ -46,6 +46,7 @@ class Effect:
     call: int = -1  # that is opened
     then: tuple[tuple[int, int], ...] = ()  # slot, follow-up that is queued
     label: Any = None  # the command, the outcome, or the number of the follow-up
+    now: str = BEFORE  # when a follow-up is done
 
 
 @attrs.define
@@ -133,8 +134,9 @@ class CoreCache:
             if role.machine.commands[request.command].linked:
                 others.append(request)
                 continue
-            rows = self._asked(role, entity, request.command, request.args)
-            if not any(row.fires(entity.accounts, entity.facts, request.args, entity.state) for row in rows):
+            read = with_read(role.machine, entity, request.command, request.args, {}, request.now)
+            rows = self._asked(role, entity, request.command, read)
+            if not any(row.fires(entity.accounts, entity.facts, read, entity.state) for row in rows):
                 continue  # the core would refuse it, and write a sentence that nobody reads
             around.looked.clear()
             answer = decide(self.machines, request, around)
@@ -166,7 +168,7 @@ class CoreCache:
         around = _Looked(self._entities(role, snapshots, range(len(role.reach))))
         if role.machine.commands[request.command].linked:
             entity = role.snapshots[snapshots[0]]
-            read = with_linked(role.machine, entity, request.command, request.args, around)
+            read = with_read(role.machine, entity, request.command, request.args, around, request.now)
             self._asked(role, entity, request.command, read)
         answer = decide(self.machines, request, around)
         slots = tuple(sorted(role.slots[ref] for ref in around.looked))
@@ -283,7 +285,7 @@ class CoreCache:
         """The number of a queued command, its arguments as they come out of the queue."""
         machine = self.machines[request.machine]
         args = typed(machine, machine.commands[request.command], in_minor_units(request.args), CURRENCY)
-        request = attrs.evolve(request, args=args)
+        request = attrs.evolve(request, args=args, due=None, after=0)
         mark = (request.machine, request.id, request.command, tuple(request.args.items()))
         number = self._follow_up_numbers.get(mark)
         if number is None:
@@ -294,14 +296,19 @@ class CoreCache:
     def followed(self, role: Role, number: int, snapshots: Snapshots) -> list[Effect]:
         """What a queued command does when its time has come. If it is refused it waits, or is gone for good."""
         request = self.follow_ups[number]
+        times = moments(self.machines, request.machine, request.command)
+        return [each for now in times for each in self._followed(role, number, snapshots, now)]
+
+    def _followed(self, role: Role, number: int, snapshots: Snapshots, now: str) -> list[Effect]:
+        request = attrs.evolve(self.follow_ups[number], now=now)
         answer = decide(self.machines, request, self._entities(role, snapshots, range(len(role.reach))))
         if isinstance(answer, Refusal):
             patient = role.machine.commands[request.command].patient
             waits = answer.waits or (patient and answer.by_amounts)
             self._monitor.followed(request, "waits" if waits else "refused")
-            return [] if waits else [Effect((), label=number)]
+            return [] if waits else [Effect((), label=number, now=now)]
         self._monitor.followed(request, "taken")
-        return self._effects(role, snapshots, request, answer, number)
+        return [attrs.evolve(each, now=now) for each in self._effects(role, snapshots, request, answer, number)]
 
 
 def _outcomes(asked: int | None, *, partial: bool, text: str) -> Iterable[tuple[Outcome, str]]:

@@ -14,9 +14,11 @@ from itertools import product
 from tallystick.check.expressions import expressions, numbers, texts
 from tallystick.definition.declared import Command, Transition
 from tallystick.definition.expression import Type
-from tallystick.definition.machine import Machine
+from tallystick.definition.machine import Machine, Machines
 
 TEXT = "x"  # begins every text
+# The clock stands before and on the one time that facts and arguments have; it may be set back between two commands
+BEFORE, ON = "2026-01-01T00:00:01.000Z", "2026-04-11T00:00:00.000Z"
 MOST_WAYS = 24  # to create one entity with every combination of facts; if there are more, each fact is varied alone
 Facts = Mapping[str, object]
 Ids = Mapping[str, list[str]]  # machine → the entities that a link may name
@@ -68,6 +70,17 @@ def arguments(
         yield dict(zip(command.arguments, way, strict=True))
 
 
+def moments(machines: Machines, machine: str, command: str) -> tuple[str, ...]:
+    """When a command is decided: at either time, if it or what it drives asks for the time."""
+    return (BEFORE, ON) if _asks_time(machines, machine, command) else (BEFORE,)
+
+
+def _asks_time(machines: Machines, machine: str, command: str) -> bool:
+    drives = [each for row in machines[machine].transitions.values() if command in row.commands for each in row.drives]
+    declared = machines[machine].commands[command]
+    return declared.timed or any(_asks_time(machines, each.machine, each.command) for each in drives)
+
+
 def link_arguments(machine: Machine) -> list[str]:
     """The machines that arguments of commands can name."""
     types = [type_ for each in machine.commands.values() for type_ in each.arguments.values()]
@@ -107,6 +120,8 @@ def _values(
             some = list(type_.choices)
         case "link":
             some = list(ids.get(type_.machine, []))
+        case "time":
+            some = [ON]
         case "secret":
             return [None if type_.optional else TEXT]  # no guard may ask for it
         case "text" if read:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from tallystick.check.model.core_cache import Effect
+from tallystick.check.model.inputs import ON
 from tallystick.check.model.search import CALLS, MASK, Search
 from tallystick.check.wording import CURRENCY, amount
 from tallystick.core.decide import decide
@@ -21,6 +22,7 @@ from tallystick.core.resolve import complete, create, resolve, set_aside
 from tallystick.definition.expression import MONEY, Type
 from tallystick.provider.protocol import Outcome, Result
 
+PASSES = 100 * 86400  # seconds from the beginning of a rehearsal to that time
 FOLLOWS = ">"  # in the key of a follow-up, between the key of its cause and its command
 Origin = tuple[int, str]  # a follow-up in the queue, and its key
 
@@ -123,6 +125,7 @@ class _Teller:
         self._open: list[_OpenCall] = []
         self._queue: list[Origin] = []
         self._count = 0
+        self._late = False  # the clock has come to the time that facts and arguments have
         self.lines: list[str] = []
         self.replay: list[Mapping[str, object]] = []
         self.entities: dict[Ref, Entity] = {}
@@ -230,7 +233,7 @@ class _Teller:
         if step.kind == "follow":
             origin = next(each for each in self._queue if each[0] == step.item)
             self._queue.remove(origin)
-            return origin[1], attrs.evolve(self._search.follow_up(step.item), id=id), origin
+            return origin[1], attrs.evolve(self._search.follow_up(step.item), id=id, now=step.effect.now), origin
         self._count += 1
         return f"step {self._count}", attrs.evolve(step.effect.label, id=id), None
 
@@ -275,6 +278,9 @@ class _Teller:
 
     def _line(self, key: str, request: Request, origin: Origin | None, reply: object = None) -> None:
         more: dict[str, object] = {"provider": reply} if reply is not None else {}
+        if request.now == ON and not self._late:
+            self._late = True
+            self.replay.append({"do": "wait", "seconds": PASSES})
         if origin is not None:
             self.replay.append({"do": "follow", "key": key, **more})
             return

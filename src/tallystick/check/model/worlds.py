@@ -21,7 +21,15 @@ from itertools import combinations, product
 
 import attrs
 
-from tallystick.check.model.inputs import Facts, arguments, creation_facts, link_arguments, linked_facts, own_text
+from tallystick.check.model.inputs import (
+    Facts,
+    arguments,
+    creation_facts,
+    link_arguments,
+    linked_facts,
+    moments,
+    own_text,
+)
 from tallystick.core.entity import Request
 from tallystick.definition.declared import Invariant
 from tallystick.definition.machine import Machine, Machines
@@ -74,7 +82,8 @@ class World:
                 continue
             transitions = [row.transition for row in rows]
             for args in arguments(machine, command, transitions, self.most, ids, own_text(member.id)):
-                yield Request(machine.name, member.id, command.name, args)
+                for now in moments(self.machines, machine.name, command.name):
+                    yield Request(machine.name, member.id, command.name, args, now)
 
 
 def worlds(machines: Machines, only: tuple[str, ...], most: int) -> Iterator[World]:

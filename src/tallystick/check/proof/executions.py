@@ -184,4 +184,4 @@ def driven_arguments(machines: Machines, entity: Entity, drive: Drive, args: Map
     for name, type_ in machines[drive.machine].commands[drive.command].arguments.items():
         if name not in given:
             given[name] = Value(terms.NO) if type_.kind == "flag" else terms.NONE
-    return given | terms.read_of_links(machines[drive.machine], drive.command, f"{entity.name}{drive.link}.")
+    return given | terms.read_elsewhere(machines[drive.machine], drive.command, f"{entity.name}{drive.link}.")

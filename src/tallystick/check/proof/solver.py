@@ -110,6 +110,8 @@ def _value_in_words(model: Term, value: Value, type_: Type) -> str:
             return amount(found.as_long())
         case "count":
             return str(found.as_long())
+        case "time":
+            return f"time {found.as_long()}"
         case "secret":
             return "•••"
     return terms.text_of(found.as_long()) or "given"

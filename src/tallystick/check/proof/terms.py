@@ -1,9 +1,10 @@
 """Expressions of a page as terms of the solver, and the values they are about.
 
 What is translated is the Python that the core runs (`Expression.code`). So a proof is about the guard that fires, and
-not about a second reading of the page. Every value is a pair: whether it is there, and what it is. Amounts and counts
-are integers without a bound, flags are Booleans. A text, a number or a link is an integer that stands for it, and a
-choice is one of the integers that stand for its names: an expression can only ask of a text whether it equals another.
+not about a second reading of the page. Every value is a pair: whether it is there, and what it is. Amounts, counts
+and times are integers without a bound, flags are Booleans. A text, a number or a link is an integer that stands for it,
+and a choice is one of the integers that stand for its names: an expression can only ask of a text whether it equals
+another.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import attrs
 import z3
 
-from tallystick.definition.expression import MONEY, Expression, Type
+from tallystick.definition.expression import MONEY, NOW, Expression, Type
 from tallystick.definition.machine import Machine
 
 Term = Any  # z3's own classes have no types
@@ -157,15 +158,20 @@ def entity(machine: Machine, state: str, name: str = "") -> Entity:
 
 def arguments(machine: Machine, command: str, name: str = "") -> tuple[dict[str, Value], Term]:
     """Any arguments of a command, and that they are of their types."""
-    types, linked = machine.commands[command].arguments, read_of_links(machine, command, name)
+    types, linked = machine.commands[command].arguments, read_elsewhere(machine, command, name)
     args = {each: fresh(f"{name}{command}({each})", type_) for each, type_ in types.items()}
     known = [typed(args[each], type_) for each, type_ in types.items()]
     return args | linked, z3.And([YES, *known, *(each.term >= 0 for each in linked.values())])
 
 
-def read_of_links(machine: Machine, command: str, name: str) -> dict[str, Value]:
-    """What a command reads of those that its entity links to: any amount, for these go on by themselves."""
-    return {each: fresh(f"{name}{command}({each})", MONEY) for each, *_ in machine.commands[command].linked}
+def read_elsewhere(machine: Machine, command: str, name: str) -> dict[str, Value]:
+    """What a command reads of those that its entity links to: any amount, for these go on by themselves; and `now`.
+
+    There is one `now` for a command and all that it drives.
+    """
+    declared = machine.commands[command]
+    found = {each: fresh(f"{name}{command}({each})", MONEY) for each, *_ in declared.linked}
+    return found | ({NOW: Value(z3.Int(NOW))} if declared.timed else {})
 
 
 def outcome(name: str) -> dict[str, Value]:

@@ -2,8 +2,9 @@
 
 A guard compares sums of whole numbers with each other and with numbers written in it, and asks for choices, flags and
 what may be missing. It can only change from true to false where two sides meet. Amounts are never compared with a
-written number other than 0, so a few small amounts are enough. Counts also need the written numbers, their sums and
-differences, and the neighbours of all these. Every choice, both flags and `none` are tried.
+written number other than 0, so a few small amounts are enough; of times, as many as are compared. Counts also need the
+written numbers, their sums and differences, and the neighbours of all these. Every choice, both flags and `none` are
+tried.
 
 This is no proof (that is the third level's job), but the real guard was asked with each of these values.
 """
@@ -23,6 +24,7 @@ from tallystick.definition.machine import Machine
 
 MOST_CASES = 20_000  # of one command in one state; if there would be more, fewer numbers or combinations are tried
 NUMERIC = ("money", "count")
+SOME_TIMES = ("2001-01-01T00:00:00.000Z", "2002-02-02T00:00:00.000Z", "2003-03-03T00:00:00.000Z")
 ValueClass = object  # "-", "0" or "+" for a number; any other value stands for itself
 
 
@@ -49,8 +51,9 @@ def variables(
 def domains(wanted: list[Variable], numbers: list[int], known_texts: list[str]) -> list[list[object]]:
     """The values to try for each variable: as many numbers as keep the combinations below `MOST_CASES`."""
     numeric = sum(each.type.kind in NUMERIC for each in wanted)
+    times = sum(each.type.kind == "time" for each in wanted)
     for top in (4, 3, 2, 1) if numeric > 3 else (3, 2, 1):
-        found = [_domain(each, top, numbers, known_texts) for each in wanted]
+        found = [_domain(each, top, numbers, known_texts, times) for each in wanted]
         if math.prod(len(each) for each in found) <= MOST_CASES:
             break
     return found
@@ -67,7 +70,8 @@ def combinations_of(found: list[list[object]]) -> Iterator[tuple[object, ...]]:
                 yield tuple(value if at == one else beside if at == other else each for at, each in enumerate(base))
 
 
-def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[str]) -> list[object]:
+def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[str], times: int = 2) -> list[object]:
+    """`times`: as many moments are compared with each other."""
     type_ = variable.type
     none: list[object] = [None] if type_.optional else []
     match type_.kind:
@@ -81,6 +85,8 @@ def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[
             return [False, True]
         case "choice":
             return [*none, *type_.choices]
+        case "time":
+            return [*none, *SOME_TIMES[:times]]
     return [*none, "a", "b", *known_texts]
 
 

@@ -15,13 +15,13 @@ import attrs
 
 from tallystick.check.expressions import deciding, numbers
 from tallystick.check.finding import Finding, finding
-from tallystick.check.structure.boundary_values import Variable, domains, variables
+from tallystick.check.structure.boundary_values import SOME_TIMES, Variable, domains, variables
 from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.trials import CONFIRMED, Case
 from tallystick.check.structure.witnesses import values_in_words
 from tallystick.check.wording import joined
 from tallystick.definition.declared import IN_DOUBT
-from tallystick.definition.expression import Expression
+from tallystick.definition.expression import NOW, Expression
 from tallystick.definition.machine import Machine, Row
 
 LONGEST = 40  # follow-ups of follow-ups; with amounts as small as these, nothing sensible goes on that long
@@ -155,17 +155,22 @@ def _next(machine: Machine, firing: Firing) -> Iterator[tuple[str, str, list[Fir
     if after is None:
         return
     state, v, f = after
-    for then, when, given in firing.row.then:
-        if then.each is not None or (when is not None and not when(v, f, firing.args, state, CONFIRMED[1])):
+    for then, when, _, given in firing.row.then:
+        if (
+            then.later
+            or then.each is not None
+            or (when is not None and not when(v, f, firing.args, state, CONFIRMED[1]))
+        ):
             continue  # what a part does with it is asked of its own machine
         command = then.command
         declared = machine.commands[command]
-        if len(declared.reads) > len(declared.linked):  # what the parts are by then is not known: any may take it
-            any_: dict[str, Any] = dict.fromkeys(declared.seen, 0)
+        if declared.reads_parts:  # what the parts are by then is not known: any may take it
+            any_: dict[str, Any] = dict.fromkeys(declared.seen, 0) | {NOW: firing.args.get(NOW, SOME_TIMES[0])}
             yield state, command, [Firing(state, v, f, any_, row) for row in machine.table.get((state, command), ())]
             continue
         # Nothing stands on what it links to: who puts more there each time is searched by the model
         a: dict[str, Any] = {**declared.left_out(), **{name: 0 for name, *_ in declared.linked}}
+        a |= {NOW: firing.args.get(NOW, SOME_TIMES[0])} if declared.timed else {}
         a |= {name: value(v, f, firing.args, state, CONFIRMED[1]) for name, value in given}
         refused = any(each.fires(v, f, a, state, None) for each in machine.refused.get((state, command), ()))
         rows = () if refused else machine.table.get((state, command), ())

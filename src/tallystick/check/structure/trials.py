@@ -19,6 +19,7 @@ from tallystick.check.callers import may_call, partial_argument
 from tallystick.check.expressions import deciding, numbers, texts
 from tallystick.check.structure.boundary_values import (  # fmt: skip
     NUMERIC,
+    SOME_TIMES,
     ValueClass,
     Variable,
     class_of,
@@ -28,7 +29,7 @@ from tallystick.check.structure.boundary_values import (  # fmt: skip
     variables,
 )
 from tallystick.definition.declared import IN_DOUBT, RefusedOnPurpose
-from tallystick.definition.expression import Expression
+from tallystick.definition.expression import NOW, Expression
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.provider.protocol import Outcome, Result
 
@@ -58,6 +59,7 @@ class Case:
         args: dict[str, Any] = {
             name: 0 if type_.kind in NUMERIC and not type_.optional else None for name, type_ in seen.items()
         }
+        args |= {NOW: SOME_TIMES[0]} if NOW in seen else {}
         for variable, value in self.values:
             {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
         return accounts, facts, args

@@ -15,7 +15,7 @@ from tallystick.check.structure.reachable import Reachability
 from tallystick.definition.declared import RefusedOnPurpose, Transition
 from tallystick.definition.machine import Machine, Machines
 
-FOR_PEOPLE = ("text", "number")
+FOR_PEOPLE = ("text", "number", "time")
 
 
 def check_unused(reachable: Reachability) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
         if fact.later and name not in set_later:
             yield finding("TS111", machine, f"{name} is declared `later`, but no transition sets it", "fact", name)
         elif name not in used and fact.type.kind not in FOR_PEOPLE:
-            why = f"nothing uses {name}: no guard, amount, drive or call, and it is not a text for people"
+            why = f"nothing uses {name}: no guard, amount, drive or call, and it is no text or time for people"
             yield finding("TS111", machine, why, "fact", name)
 
 

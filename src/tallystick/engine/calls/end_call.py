@@ -189,7 +189,7 @@ def _refused_by_now(work: UnitOfWork, row: CallRow) -> str:
     first = steps[0]
     version = world[first.machine, first.id].machine_version
     left_out = work.machines.at(first.machine, version).commands[first.command].left_out()
-    request = Request(first.machine, first.id, first.command, {**left_out, **first.args})
+    request = Request(first.machine, first.id, first.command, {**left_out, **first.args}, work.at)
     now = decide(work.machines, request, world)
     if isinstance(now, Refusal):
         return now.why

@@ -16,7 +16,7 @@ def explained(work: UnitOfWork, refusal: Refusal, decided: parts.Decided) -> Ref
     """The refusal with what would be taken now, and with the calls that are in its way."""
     return explained_with(
         refusal, work.machines, work.world, lambda entity: open_calls(work, entity), partial(parts.values, work),
-        partial(parts.taken, work, decided=decided),
+        partial(parts.taken, work, decided=decided), work.at,
     )  # fmt: skip
 
 

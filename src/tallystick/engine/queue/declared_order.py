@@ -1,5 +1,7 @@
 """In which order the follow-ups of one command are done: that of its page, and for parts that of the shares.
 
+What a page puts off to a later time is done in the order of these times.
+
 Keys say what follows what, and no order: `x>settle10` comes before `x>settle2`, and `x>close` before both.
 """
 
@@ -25,15 +27,22 @@ def in_declared_order(machines: Machines, causes: Mapping[str, EntryRow], rows: 
         number, row = numbered
         if row.cause is None or counted[row.cause] == 1 or row.cause not in causes:
             return number, 0, 0
-        return first[row.cause], *_rank(machines, causes[row.cause], row)
+        rank = _rank(machines, causes[row.cause], row)
+        return (first[row.cause], *rank) if rank is not None else (number, 0, 0)
 
     return [row for _, row in sorted(enumerate(listed), key=place)]
 
 
-def _rank(machines: Machines, cause: EntryRow, row: QueueRow) -> tuple[int, int]:
-    """Where a follow-up stands on the page of its cause, and which one it is of those that stand there."""
+def _rank(machines: Machines, cause: EntryRow, row: QueueRow) -> tuple[int, int] | None:
+    """Where a follow-up stands on the page of its cause, and which one it is of those that stand there.
+
+    None: it has a time of its own.
+    """
     transition = machines.at(cause.machine, cause.machine_version).transitions[cause.transition]
     queued = [(then.each or cause.machine, then.command) for then in transition.then]
     pair = (row.machine, row.command)
+    place = queued.index(pair) if pair in queued else len(queued)
+    if place < len(queued) and transition.then[place].later:
+        return None
     number = row.key.removeprefix(f"{row.cause}{FOLLOWS}{row.command}")
-    return queued.index(pair) if pair in queued else len(queued), int(number) if number.isdecimal() else 1
+    return place, int(number) if number.isdecimal() else 1

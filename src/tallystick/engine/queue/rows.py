@@ -12,7 +12,7 @@ from tallystick.engine.sealing import from_books
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid, KeyReused
 from tallystick.masks import quoted
-from tallystick.store.rows import QueueRow, encode, is_changed, moved_on, stamp
+from tallystick.store.rows import QueueRow, encode, is_changed, is_later, moved_on, stamp
 
 GIVEN_UP = ("refused", "parked")  # nobody tries it any more
 AGAIN = (*GIVEN_UP, "dismissed", "withdrawn")  # its key may be given a new time
@@ -74,6 +74,8 @@ def put_off(work: UnitOfWork, key: str, receipt: Receipt) -> None:
     """
     queued = work.queue.get(key)
     if queued is None or queued.state != "waiting":
+        return
+    if is_later(queued, work.at):  # somebody has tried it, or has set the clock back: its time comes yet
         return
     attempts = queued.attempts + 1
     state, due = "refused", queued.due

@@ -12,6 +12,7 @@ from tallystick.core.entity import CREATE, Entity, Posting
 from tallystick.core.follow_up import follow_ups
 from tallystick.core.resolve import kept, post
 from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.expression import NOW
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
 from tallystick.engine.verify.scratch import Scratch
@@ -89,6 +90,8 @@ class Replay:
         args = _arguments(machine, entry) if row is not None else {}
         if entry.call is not None:
             self._hear_of_call(entry, row, args, so_far)
+        if args.get(NOW) is not None and entry.phase in ("done", "asked") and args[NOW] != entry.at:
+            yield "time", f"it was decided as if it were {args[NOW]}, and written at {entry.at}"
         if row is not None and so_far.revision + 1 == entry.revision:
             yield from _amounts(row, entry, args, so_far)
         if entry.transition == CREATE:

@@ -19,6 +19,7 @@ from pathlib import Path
 import attrs
 
 from tallystick.core.entity import Entity, Ref
+from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.receipt import Command
 from tallystick.errors import Invalid
@@ -98,7 +99,7 @@ class _Composer:
             if goal is None or not patience or (goal.state, goal.transition) not in self.missing:
                 goal, patience = self._nearest(world, dice), PATIENCE
             patience -= 1
-            wanted = self._guide.step(world, goal, dice) if goal else None
+            wanted = self._guide.step(world, goal, dice, now=stamp(run.engine.now())) if goal else None
             if wanted is None:
                 goal = None
                 continue

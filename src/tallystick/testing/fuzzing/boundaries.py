@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
 from functools import lru_cache
 from itertools import pairwise
 from types import CodeType
 
 from tallystick.core.entity import Entity, Ref
+from tallystick.core.moment import stamp
 from tallystick.definition.expression import Expression, Type
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
+from tallystick.provider.scripted import BEGINS
 
 Values = Mapping[str, object]
 World = Mapping[Ref, Entity]
@@ -27,6 +30,7 @@ ALWAYS = (0, 1, -1, 2, 100, 5000, LIMIT)
 DEEPEST = 3  # drives in a row
 TEXTS = ("x", "y")
 NUMBER = "6006000000000001"
+SOON = (timedelta(minutes=1), timedelta(minutes=30), timedelta(days=30))  # from the beginning of a walk
 
 
 def amounts(
@@ -66,6 +70,8 @@ def choices(type_: Type, ids: Callable[[str], list[str]], fresh: int = 2) -> lis
             found = [*ids(type_.machine)]
         case "secret":
             found = ["1234"]
+        case "time":
+            found = [stamp(BEGINS + each) for each in SOON]
         case "shares":
             found = [(("x", 1),), (("x", 1), ("y", 2))]
         case _:

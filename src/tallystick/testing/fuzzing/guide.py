@@ -24,7 +24,7 @@ from tallystick.core.entity import CREATE, Entity, Intent, Ref, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.core.resolve import complete
 from tallystick.definition.declared import TOTAL, Drive
-from tallystick.definition.expression import Type
+from tallystick.definition.expression import NOW, Type
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
 from tallystick.testing.fuzzing import boundaries
@@ -69,15 +69,17 @@ class Guide:
 
     def step(
         self, world: Mapping[Ref, Entity], goal: Goal, dice: Dice, *, fresh: bool = False, by: Ref | None = None,
-        waiting: Collection[Ref] = (),
+        waiting: Collection[Ref] = (), now: str,
     ) -> WantedCommand | None:  # fmt: skip
         """A command that leads to the goal or reaches it. `fresh`: for a new entity; `by`: for this one, if it can.
 
-        `waiting`: the entities for which a follow-up is queued.
+        `waiting`: the entities for which a follow-up is queued; `now`: the time.
         """
-        return _Plan(self, world, dice, Parts(self.machines, world, waiting)).towards(goal, fresh, by)
+        return _Plan(self, world, dice, Parts(self.machines, world, waiting, now)).towards(goal, fresh, by)
 
-    def any_command(self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice) -> WantedCommand | None:
+    def any_command(
+        self, world: Mapping[Ref, Entity], names: Sequence[str], dice: Dice, now: str
+    ) -> WantedCommand | None:
         """Any command of any entity, sensible or not."""
         refs = [ref for ref in world if ref[0] in names]
         if not refs:
@@ -85,7 +87,7 @@ class Guide:
         entity = world[pick(dice, refs)]
         machine = self.machines.at(entity.machine, entity.machine_version)
         command = pick(dice, list(machine.commands))
-        plan = _Plan(self, world, dice, Parts(self.machines, world))
+        plan = _Plan(self, world, dice, Parts(self.machines, world, now=now))
         args = next(plan.arguments(machine, entity, command, {}), None)
         if args is None:
             return None
@@ -265,7 +267,7 @@ class _Plan:
                 break
             if not row.fires(entity.accounts, entity.facts, args, entity.state):
                 continue
-            intent = decide(self.guide.machines, Request(*entity.ref, command, args), self.world)
+            intent = decide(self.guide.machines, Request(*entity.ref, command, args, self.parts.now), self.world)
             if isinstance(intent, Refusal):
                 if faulty(intent):  # the checks have to see this
                     return _given(machine, command, args)
@@ -282,7 +284,7 @@ class _Plan:
         for request in complete(self.guide.machines, intent).then:
             if request.machine != intent.steps[0].entity.machine:
                 left_out = self.guide.machines[request.machine].commands[request.command].left_out()
-                asked = attrs.evolve(request, args={**left_out, **request.args})
+                asked = attrs.evolve(request, args={**left_out, **request.args}, now=self.parts.now)
                 if isinstance(decide(self.guide.machines, asked, self.world), Refusal):
                     return False
         return True
@@ -352,21 +354,22 @@ class _Plan:
         hidden = {
             name for command in (row.transition.commands if row else ()) for name in machine.commands[command].arguments
         }
-        known_facts = machine.facts.keys() - hidden
+        known_facts = (machine.facts.keys() | {NOW}) - hidden
         asked = [test for part, test in conjuncts if part.names and part.names <= known_facts]
         chosen: dict[str, object] = {}
         for _ in range(8):
             chosen = {name: given[name] if name in given else self._fact(machine.facts[name].type)
                       for name, fact in machine.facts.items() if not fact.later}  # fmt: skip
             known = dict.fromkeys(machine.facts) | chosen
-            if all(test({}, known, {}, machine.start, None) for test in asked):
+            if all(test({}, known, {NOW: self.parts.now}, machine.start, None) for test in asked):
                 break
         return WantedCommand(machine.name, None, CREATE, {**chosen, "currency": CURRENCY})
 
     def _fact(self, type_: Type) -> object:
         if type_.kind in ("money", "count"):
             return pick(self.dice, [1, 2, 3, 10, 100, 5000, *([None, None] if type_.optional else [])])
-        return pick(self.dice, boundaries.choices(type_, self._ids, self.fresh) or [None])
+        found = boundaries.choices(type_, self._ids, self.fresh) or [None]
+        return None if type_.kind == "time" and None in found and rarely(self.dice, 2) else pick(self.dice, found)
 
 
 def _given(machine: Machine, command: str, args: Mapping[str, object]) -> dict[str, object]:

@@ -11,19 +11,23 @@ import attrs
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.follow_up import Shares
+from tallystick.core.moment import stamp
 from tallystick.definition.declared import BUSY, COUNT, EACH, Command
+from tallystick.definition.expression import NOW
 from tallystick.definition.machine import Machine, Machines
+from tallystick.provider.scripted import BEGINS
 
 Below = Callable[[int], int]  # a whole number from 0 up, less than the one given
 
 
 @attrs.frozen
 class Parts:
-    """`waiting`: the entities for which a follow-up is queued."""
+    """`waiting`: the entities for which a follow-up is queued; `now`: the time by the world's clock."""
 
     machines: Machines
     world: Mapping[Ref, Entity]
     waiting: Collection[Ref] = ()
+    now: str = stamp(BEGINS)
 
     def of(self, entity: Entity, part: str) -> list[Entity]:
         """The parts of an entity, in their order."""
@@ -33,7 +37,7 @@ class Parts:
 
     def read(self, entity: Entity, command: Command) -> dict[str, object]:
         """What a command reads, by name; not the totals of shares, which come with its arguments."""
-        found = dict[str, object]()
+        found: dict[str, object] = {NOW: self.now} if command.timed else {}
         for name, fact, machine, account in command.linked:
             found[name] = self.world[machine, str(entity.facts[fact])].accounts[account]
         for name in command.reads:

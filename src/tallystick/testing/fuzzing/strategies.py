@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.follow_up import Shares
 from tallystick.definition.declared import EACH, IN_DOUBT, Command
-from tallystick.definition.expression import Type
+from tallystick.definition.expression import NOW, TIME, Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.money import LIMIT, Money
 from tallystick.testing.fuzzing import boundaries
@@ -53,6 +53,8 @@ def values(type_: Type, ids: Mapping[str, Sequence[str]] = IDS) -> st.SearchStra
             inner = st.sampled_from(type_.choices)
         case "link":
             inner = st.sampled_from(list(ids.get(type_.machine, ())) or ["nobody"])
+        case "time":
+            inner = st.sampled_from(boundaries.choices(TIME, lambda _: []))
         case "number":
             inner = st.from_regex(r"6006[0-9]{12}", fullmatch=True)
         case "secret":
@@ -97,6 +99,8 @@ def shares(ids: Sequence[str]) -> st.SearchStrategy[object]:
 
 
 def _anything_read(name: str) -> st.SearchStrategy[object]:
+    if name == NOW:
+        return values(TIME)
     if name.endswith(f".{EACH}"):
         return st.just(("x", "y"))
     return st.one_of(st.sampled_from([0, 0, 1, 100, LIMIT]), st.integers(0, LIMIT))

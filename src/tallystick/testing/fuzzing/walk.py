@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tallystick.core.entity import Ref
+from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machines
 from tallystick.engine.rehearsal import Deed
 from tallystick.provider.protocol import Call
 from tallystick.provider.scripted import Reply
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
+from tallystick.store.rows import is_later
 from tallystick.testing.fuzzing.coverage import DONE, SHORT, WHOLE, Coverage, Goal
 from tallystick.testing.fuzzing.dice import Dice, pick, rarely
 from tallystick.testing.fuzzing.guide import Guide, WantedCommand
@@ -58,9 +60,14 @@ class Walk:
             fresh, self._by = rarely(dice, 3), None
             self.goal, self._patience = pick(dice, self.goals), PATIENCE
         self._patience -= 1
-        waiting = {(row.machine, row.entity) for row in self.world.waiting() if row.cause is not None}
+        now = stamp(self.world.provider.clock())
+        waiting = {
+            (row.machine, row.entity)
+            for row in self.world.waiting()
+            if row.cause is not None and not is_later(row, now)
+        }
         wanted = self.guide.step(
-            self.world.everything(), self.goal, dice, fresh=fresh, by=self._by, waiting=waiting
+            self.world.everything(), self.goal, dice, fresh=fresh, by=self._by, waiting=waiting, now=now
         )  # fmt: skip
         if wanted is None:
             self._patience, self._by = 0, None
@@ -78,7 +85,7 @@ class Walk:
     def stray(self, dice: Dice) -> None:
         """Any command with any arguments."""
         self.dice = dice
-        wanted = self.guide.any_command(self.world.everything(), self.focus, dice)
+        wanted = self.guide.any_command(self.world.everything(), self.focus, dice, stamp(self.world.provider.clock()))
         if wanted is not None:
             self._give(wanted)
 
@@ -103,7 +110,7 @@ class Walk:
         self.dice = dice
         if self.world.waiting():
             if rarely(dice, 3):
-                self.world.perform(Deed("wait", seconds=3600))
+                self.world.wait(whole=rarely(dice, 3))
             self.checks.after_step(self.world.perform(Deed("due")))
 
     def end(self) -> None:

@@ -7,12 +7,15 @@ the same store, as a new process would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from tallystick.core.entity import CREATE, Entity, Ref
+from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import rehearsal
 from tallystick.engine.engine import BATCH, Engine
@@ -23,7 +26,7 @@ from tallystick.money import to_text
 from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.store.memory import MemoryStore
 from tallystick.store.protocol import Store
-from tallystick.store.rows import CallRow, EntryRow, QueueRow
+from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_later
 from tallystick.testing.fuzzing.invariants import EntityView, everything_in
 from tallystick.testing.referee import Acknowledged
 
@@ -112,6 +115,15 @@ class World(EntityView):
             self._tell(each)
         return ended
 
+    def wait(self, *, whole: bool) -> None:
+        """An hour passes; with `whole`, as long as until everything is due that a page puts off to a later time."""
+        now = self.provider.clock()
+        later = (
+            [datetime.fromisoformat(row.due) for row in self.waiting() if is_later(row, stamp(now))] if whole else []
+        )
+        last = max([now + timedelta(hours=1), *later])
+        self.perform(Deed("wait", seconds=math.ceil((last - now).total_seconds())))
+
     def resolution_of(self, row: CallRow) -> Deed:
         """What a person would say of a call who sees both books."""
         return Deed("resolve", row.key, "confirmed" if row.id in self.provider.done else "declined")
@@ -165,7 +177,7 @@ class World(EntityView):
                 for row in self.open_calls():
                     self.perform(self.resolution_of(row))
             if self.waiting():
-                self.perform(Deed("wait", seconds=3600))
+                self.wait(whole=True)
                 self.perform(Deed("due"))
             elif not self.open_calls():
                 return

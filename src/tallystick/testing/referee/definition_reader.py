@@ -20,6 +20,7 @@ from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, ev
 
 Pair = tuple[str, str]
 
+_TIMED = re.compile(r"(.*[)\w]) (at|after) (.+)", re.DOTALL)
 _SHARE = re.compile(r"\bshare\b")
 _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 
@@ -68,10 +69,14 @@ class FollowUp:
     shared: bool  # only for the parts that the shares name
     when: Evaluator | None
     args: Mapping[str, Evaluator] | None  # None: the provider gives some of them
+    at: Evaluator | None  # when it is due; if that is none, nothing is queued
+    later: bool  # it is due at a time of its page's
 
     def about(self, id: str, values: Values, shares: str) -> list[tuple[str, Values]]:
         """Whom it is queued for, and the values that its arguments are made of. `shares`: the argument with these."""
         if self.when is not None and not self.when(values):
+            return []
+        if self.at is not None and self.at(values) is None:
             return []
         if not self.each:
             return [(id, values)]
@@ -141,7 +146,7 @@ def read_definition(text: str) -> Definition:
     facts: dict[str, Any] = read.get("facts") or {}
     kept = {name for name, each in accounts.items() if isinstance(each, dict) and each.get("kept")}
     types = {name: _kind(each) for name, each in facts.items()}
-    plain = ("money", "count", "text", "flag", "number", "secret", "shares")
+    plain = ("money", "count", "text", "flag", "number", "secret", "shares", "time")
     return Definition(
         name=read["machine"],
         start=next(name for name, each in states.items() if isinstance(each, dict) and each.get("start")),
@@ -192,13 +197,16 @@ def _invariant(name: str, read: Mapping[str, Any]) -> Invariant:
 
 
 def _follow_up(text: str) -> FollowUp:
-    """`each part.command(argument=value) when guard`."""
+    """`each part.command(argument=value) at time when guard`."""
     called, _, guard = text.partition(" when ")
+    timed = _TIMED.fullmatch(called)
+    called = timed[1] if timed else called
     each, command, args = _named(called.removeprefix("each "))
     shared = any(_SHARE.search(value) for value in args.values())
     told = any("outcome." in value for value in args.values())
     made = None if told else {name: evaluator(value) for name, value in args.items()}
-    return FollowUp(command, each, shared, evaluator(guard) if guard else None, made)
+    at = evaluator(timed[3]) if timed and timed[2] == "at" else None
+    return FollowUp(command, each, shared, evaluator(guard) if guard else None, made, at, later=timed is not None)
 
 
 def _kind(type_: object) -> str:

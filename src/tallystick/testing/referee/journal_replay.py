@@ -113,7 +113,8 @@ class JournalReplay:
                 what = key, each.each or entry["machine"], id, each.command
                 self.followed[what] += 1
                 self.given.setdefault(what, []).append(each.given(about))
-                self.in_order.setdefault((key, each.each or entry["machine"], id), []).append(each.command)
+                if not each.later:
+                    self.in_order.setdefault((key, each.each or entry["machine"], id), []).append(each.command)
 
     def _entry(self, replayed: ReplayedEntity, entry: Row) -> Iterator[str]:
         if entry["revision"] != replayed.revision + 1:

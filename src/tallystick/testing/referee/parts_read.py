@@ -6,6 +6,7 @@
     part.busy       how many had a call in flight or a follow-up waiting
     fact.account    what stood on an account of the one entity that the fact links to
     shares.total    the sum of the shares; each names a part that was there
+    now             the clock: the time of the entry itself
 
 When a follow-up was given up stands in no journal. So of `busy` the least and the most is known; mostly they are one.
 """
@@ -84,11 +85,14 @@ class _Then:
         key = entry["key"] or entry["cause"]
         if entry["phase"] in ("done", "confirmed", *ENDED):
             self._follow_up_moved(ref, key, entry["phase"])
+        transition = definition.transitions.get(entry["transition"])
+        later = {each.command for each in transition.then if each.later} if transition is not None else set()
         if entry["phase"] in ("done", "confirmed") and part is self._entities.get(ref):
             for row in self._caused.get(key, ()):
                 done = row["key"] in self._journaled and row["state"] in ("done", "declined")
+                done, may_wait = (False, False) if row["command"] in later else (done, row["state"] == "waiting")
                 waits = self._waiting.setdefault((row["machine"], row["entity"]), Counter())
-                waits[row["key"]] = int(done or row["state"] == "waiting")
+                waits[row["key"]] = int(done or may_wait)
 
     def _follow_up_moved(self, ref: Ref, key: str, phase: str) -> None:
         waits = self._waiting.get(ref, Counter())
@@ -105,6 +109,8 @@ class _Then:
         shared = [name for name, kind in definition.commands.get(entry["command"], {}).items() if kind == "shares"]
         for name, said in args.items():
             owner, dot, field = name.partition(".")
+            if name == "now" and said != entry["at"]:
+                yield f"was decided as if it were {said}; it was written at {entry['at']}"
             if not dot:
                 continue
             if owner in shared:
