@@ -133,7 +133,7 @@ def test_a_time_is_kept_in_utc_however_it_is_given(desk: Desk) -> None:
         ("2026-01-01", "has no time zone"),
         (datetime(2026, 1, 1), "has no time zone"),
         ("tomorrow", "is no date and time"),
-        (12, "is time, if any, not 12"),
+        (12, "a moment is a datetime with a time zone, not 12"),
         ("9999-12-31T23:59:59-03:00", "lies outside the years"),
     ],
 )

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import datetime
 
 from tallystick import money
-from tallystick.core.moment import moment_of
 from tallystick.definition.declared import Command
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine
 from tallystick.errors import Invalid, MoneyError, nearest
+from tallystick.moment import moment_of
 from tallystick.money import Money
 
 Seal = Callable[[str], str]  # what makes of a card number the text that stands for it in the books
@@ -117,7 +116,7 @@ def value(where: str, type_: Type, given: object, currency: str, seal: Seal = st
         return _left_out(where, type_)
     if type_.kind in ("money", "shares"):
         return (minor if type_.kind == "money" else _shares)(where, given, currency)
-    if type_.kind == "time" and isinstance(given, datetime | str):
+    if type_.kind == "time":
         return moment_of(where, given)
     match type_.kind:
         case "flag" if isinstance(given, bool):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from tallystick.core import resolve
 from tallystick.core.entity import Entity, Plan, Ref, Request
-from tallystick.core.moment import later
 from tallystick.engine.receipt import FOLLOWS
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.masks import quoted
+from tallystick.moment import later
 from tallystick.store.rows import QueueRow, Stamp, encode, entry_row, is_changed, is_later, moved_on
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, TypeVar
 import attrs
 
 from tallystick.core.entity import Entity, Entry, InFlight, Posting, Ref
-from tallystick.core.moment import stamp as stamp
 from tallystick.definition.machine import Machines
+from tallystick.moment import stamp as stamp
 from tallystick.provider.protocol import Outcome, Reason, Result
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import attrs
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.receipt import Command
 from tallystick.errors import Invalid
+from tallystick.moment import stamp
 from tallystick.store.sqlite import SqliteStore
 from tallystick.testing.faults.file_provider import PARTLY, RandomFileProvider
 from tallystick.testing.faults.story import BOOKS, OTHER_BOOKS, Story, StoryRun

@@ -16,9 +16,9 @@ from itertools import pairwise
 from types import CodeType
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.core.moment import stamp
 from tallystick.definition.expression import Expression, Type
 from tallystick.definition.machine import Machine, Machines, Row
+from tallystick.moment import stamp
 from tallystick.money import LIMIT
 from tallystick.provider.scripted import BEGINS
 

@@ -11,10 +11,10 @@ import attrs
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.follow_up import Shares
-from tallystick.core.moment import stamp
 from tallystick.definition.declared import BUSY, COUNT, EACH, Command
 from tallystick.definition.expression import NOW
 from tallystick.definition.machine import Machine, Machines
+from tallystick.moment import stamp
 from tallystick.provider.scripted import BEGINS
 
 Below = Callable[[int], int]  # a whole number from 0 up, less than the one given

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tallystick.core.entity import Ref
-from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machines
 from tallystick.engine.rehearsal import Deed
+from tallystick.moment import stamp
 from tallystick.provider.protocol import Call
 from tallystick.provider.scripted import Reply
 from tallystick.store.memory import MemoryStore

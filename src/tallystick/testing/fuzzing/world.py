@@ -15,13 +15,13 @@ from random import Random
 from typing import Any
 
 from tallystick.core.entity import CREATE, Entity, Ref
-from tallystick.core.moment import stamp
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import rehearsal
 from tallystick.engine.engine import BATCH, Engine
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.rehearsal import Deed
 from tallystick.errors import Invalid
+from tallystick.moment import stamp
 from tallystick.money import to_text
 from tallystick.provider.scripted import Crash, ScriptedProvider
 from tallystick.store.memory import MemoryStore
