@@ -31,6 +31,7 @@ ROOMS = {
     "definition": (1, "the language of machines"),
     "provider": (1, "who performs calls"),
     "money": (1, "exact amounts"),
+    "moment": (2, "times, in UTC"),
     "errors": (1, "what can go wrong"),
     "masks": (1, "card numbers, masked"),
 }
