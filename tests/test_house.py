@@ -212,7 +212,7 @@ def test_no_imports_of_files_make_a_circle() -> None:
 
 def test_the_package_has_rooms_and_few_files_beside_them() -> None:
     files = {path.name for path in PACKAGE.iterdir() if path.is_file()}
-    assert files == {"__init__.py", "__main__.py", "py.typed", "errors.py", "masks.py", "money.py"}
+    assert files == {"__init__.py", "__main__.py", "py.typed", "errors.py", "masks.py", "money.py", "moment.py"}
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"} <= rooms.ROOMS.keys()
 
 
