@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -17,6 +19,13 @@ from tallystick.definition.expression import Expression, read
 VARIABLES = {name: terms.fresh(name, each.type) for name, each in SCOPE.items()}
 PLACES = dict.fromkeys("vfa", VARIABLES) | {"s": VARIABLES["state"]}
 
+TIME = re.compile(r"\d{4}-\d\d-\d\dT.*Z")
+
+
+def moment(text: str) -> int:
+    """A time as a number, larger the later it is."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
 
 def constant(value: object) -> tuple[Any, bool]:
     match value:
@@ -24,6 +33,8 @@ def constant(value: object) -> tuple[Any, bool]:
             return z3.BoolVal(value), True
         case int():
             return z3.IntVal(value), True
+        case str() if TIME.fullmatch(value):
+            return z3.IntVal(moment(value)), True
         case str():
             return terms.text(value).term, True
     return z3.IntVal(0), False
@@ -51,6 +62,8 @@ def agrees(value: Value, python: object) -> bool:
             return z3.is_true(value.term) is python and z3.is_false(value.term) is not python
         case int():
             return bool(value.term.as_long() == python)
+        case str() if TIME.fullmatch(python):
+            return bool(value.term.as_long() == moment(python))
     return terms.text_of(value.term.as_long()) == python
 
 
