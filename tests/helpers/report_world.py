@@ -21,8 +21,8 @@ REPLIES = [*[None] * 8, "declined", "lost_after", "lost_before", "unavailable", 
 CARDS = {"c0": ("gift", "BRL"), "c1": ("gift", "JPY"), "c2": ("promo", "BRL"), "c3": ("merchandise_credit", "KWD")}
 
 
-def tell(books: Books, provider: ScriptedProvider, numbers: Iterable[int]) -> None:
-    """Each number is one deed. What is refused, declined or in doubt is a part of the story."""
+def tell(books: Books, provider: ScriptedProvider, numbers: Iterable[int], name: str = "k") -> None:
+    """Each number is one deed. What is refused, declined or in doubt is a part of the story. `name`: of its keys."""
     for card, (kind, currency) in CARDS.items():
         limits = {"cash_out_limit": "3"} if kind == "gift" else None
         books.sell_electronic(card, "9", currency, order=f"sale-{card}", key=card, kind=kind, card_set=f"set-{kind}",
@@ -36,10 +36,10 @@ def tell(books: Books, provider: ScriptedProvider, numbers: Iterable[int]) -> No
             provider.script.append(Reply.read(said))
         amount = str(choose.randrange(1, 10))
         with suppress(TallystickError):
-            deed(books, cards[card], choose.choice(payments[-4:]), amount, f"k{at}")
+            deed(books, cards[card], choose.choice(payments[-4:]), amount, f"{name}{at}")
         provider.script.clear()
-        payments += [f"k{at}"] if deed in DEEDS[:NEW] else []
-        cards[card] = f"{cards[card]}-k{at}" if deed is _replace and choose.random() < 0.8 else cards[card]
+        payments += [f"{name}{at}"] if deed in DEEDS[:NEW] else []
+        cards[card] = f"{cards[card]}-{name}{at}" if deed is _replace and choose.random() < 0.8 else cards[card]
 
 
 def _replace(books: Books, card: str, payment: str, amount: str, key: str) -> None:

@@ -258,10 +258,13 @@ class BaseBooks:
         Raises:
             Invalid: `since` is no checkpoint.
         """
+        from tallystick.engine.sums import keep_up
         from tallystick.engine.verify import keep, verify
 
         report = verify(self.engine.machines, self.engine.store, since=since, progress=progress)
         keep(self.engine.store, report)
+        if report.clean:
+            keep_up(self.engine.store, self.engine.machines)
         return report
 
     def balance(

@@ -38,6 +38,7 @@ from tallystick.engine.queue.parts import BRIEFLY, in_parts, in_turn, is_away
 from tallystick.engine.queue.roots import Root, roots
 from tallystick.engine.queue.threads import thread_count
 from tallystick.engine.receipt import Ended, Receipt
+from tallystick.engine.sums import keep_up
 from tallystick.errors import Invalid, StoreBusy, StoreError
 from tallystick.fleet.leases import LEASE, LONGEST, Claim, Leases, lost
 from tallystick.store.rows import CallRow, is_changed, stamp
@@ -363,12 +364,13 @@ class Worker:
                 self._stop.wait(wait * (0.5 + self._random.random()))
 
     def _forget(self) -> None:
-        """Drop texts whose time is over, such as leases that nobody has taken again."""
+        """Drop texts whose time is over, such as leases that nobody has taken again; keep up the sums of reports."""
         with self._lock:
             due, now = time.monotonic() - self._forgot > FORGET_EVERY, time.monotonic()
             self._forgot = now if due else self._forgot
         if due:
             self.engine.store.forget(self.engine.now().timestamp())
+            keep_up(self.engine.store, self.engine.machines, until=self._stop.is_set)
 
 
 def _cut(claimed: Iterable[tuple[Sequence[str], Claim]], limit: int) -> Iterator[tuple[Sequence[str], Claim]]:

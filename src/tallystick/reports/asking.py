@@ -5,25 +5,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Protocol
 
 import attrs
 
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine
+from tallystick.engine.sums import Sums
 from tallystick.engine.verify.checkpoint import in_books
 from tallystick.errors import Invalid, StoreError, nearest
 from tallystick.masks import redacted
 from tallystick.money import to_text
 from tallystick.provider.protocol import Placed
-from tallystick.reports.catalogue import DORMANT, Kept, catalogue, column
+from tallystick.reports.catalogue import DORMANT, SET_ASIDE, STANDS, STOOD, Kept, catalogue, column
 from tallystick.reports.period import Period, When, period
 from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
+from tallystick.reports.summed import Tables, can_sum, day_within, standing_once, with_sums
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import stamp
 from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.view import Parts, literal
+from tallystick.store.sums import Standing
 
 DAYS = (7, 30, 90, 180, 365, 730)  # where an age begins and ends
 AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 to 365 days", "1 to 2 years",
@@ -51,10 +54,13 @@ class Asked:
     kept: Kept
     period: Period
     by: tuple[str, ...]
+    tables: Tables | None = None  # kept sums that it is made of; None: it is made of the views
 
     def report(self) -> Report:
         store = self.engine.store
         try:
+            if self._can_sum:
+                return with_sums(self.engine, self._summed, day_within(self._cuts))
             with store.reading() as reading:
                 return self._report(reading)
         except StoreError as error:
@@ -65,6 +71,35 @@ class Asked:
                 except StoreError:
                     raise StoreError(f"{view}, which this report reads, {NO_VIEW}") from error
             raise
+
+    def _summed(self, reading: Reading, sums: Sums | None) -> Report:
+        if sums is None:
+            return self._report(reading)
+        beside: dict[Standing, list[int]] = {}
+        if not self.kept.period:
+            assert self.kept.aged is not None
+            standing_once(self.engine, reading, sums, self.kept.aged, self._cuts, beside)
+        tables = Tables(self._parts, sums, beside, tuple(each[:10] for each in self._cuts))
+        return attrs.evolve(self, tables=tables)._report(reading)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(self.engine.machines, Dialect())
+
+    @property
+    def _can_sum(self) -> bool:
+        """Whether the kept sums can tell it: of whole days, and what stands only as it is now."""
+        kept, period = self.kept, self.period
+        if kept.summed is None or (kept.listed and not self.by) or {*self.by} & {*kept.never}:
+            return False
+        days = all(each is None or each.time() == time() for each in (period.start, period.before))
+        return days and (kept.period or period.before is None) and can_sum(self._parts)
+
+    @property
+    def _cuts(self) -> tuple[str, ...]:
+        """The moments at which what stands is told apart."""
+        days = {*(DAYS if "age" in self.by else ()), *([DORMANT] if self.kept.name == "dormant" else ())}
+        return tuple(sorted(stamp(self.period.as_of - timedelta(days=each)) for each in days))
 
     def _report(self, reading: Reading) -> Report:
         kept = self.kept
@@ -96,9 +131,11 @@ class Asked:
         cut = self.period.as_of - timedelta(days=DORMANT)
         placed = self.engine.provider.place if isinstance(self.engine.provider, Placed) else ("", "")
         location, terminal = (f"nullif({literal(each)}, '')" for each in placed)
+        ends = (self.period.bound, self.period.first)
+        bound, first = (literal(each if self.tables is None else each[:10]) for each in ends)
         return sql.format(
-            bound=literal(self.period.bound), first=literal(self.period.first), dormant=literal(stamp(cut)),
-            location=location, terminal=terminal,
+            bound=bound, first=first, dormant=literal(stamp(cut)), location=location, terminal=terminal,
+            **(self.tables.filled() if self.tables is not None else {}),
         )  # fmt: skip
 
     @property
@@ -115,10 +152,15 @@ class Asked:
 
     def _sums(self, reading: Reading, groups: Sequence[str]) -> list[tuple[object, ...]]:
         keys = [self._expression(each) for each in groups]
-        sums = [self._filled(each.sql) for each in self.kept.sums]
         numbers = ", ".join(str(at) for at in range(1, len(keys) + 1))
-        query = f"SELECT {', '.join([*keys, *sums])} FROM ({self._source}) t GROUP BY {numbers} ORDER BY {numbers}"
-        return reading.select(query)
+        if self.tables is None:
+            source, having = self._source, ""
+            sums = [each.sql for each in self.kept.sums]
+        else:
+            source, having = self._filled(self.kept.summed or ""), "HAVING sum(t.things) <> 0"
+            sums = [each.summed or each.sql for each in self.kept.sums]
+        shown = ", ".join([*keys, *map(self._filled, sums)])
+        return reading.select(f"SELECT {shown} FROM ({source}) t GROUP BY {numbers} {having} ORDER BY {numbers}")
 
     def _things(self, reading: Reading, where: Row | None = None, most: int | None = None) -> list[tuple[object, ...]]:
         kept = self.kept
@@ -158,8 +200,9 @@ class Asked:
         def opened(row: Row, most: int | None) -> Report:
             if row in single:
                 raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
+            of_views = attrs.evolve(self, tables=None)
             with self.engine.store.reading() as reading:
-                found = tuple(_without_numbers(rows_from(_columns_of(self.kept), self._things(reading, row, most))))
+                found = tuple(_without_numbers(rows_from(_columns_of(self.kept), of_views._things(reading, row, most))))
             opened = self._opened(row, found)
             return opened if len(found) != most else attrs.evolve(opened, totals=())
 
@@ -204,13 +247,7 @@ class Asked:
 
     def _tied(self, reading: Reading, totals: tuple[Row, ...]) -> Counter[str]:
         """What stands on two cards. Raises StoreError if the movements do not add up to what stands on the cards."""
-        liability = attrs.evolve(self, kept=of(self.engine.machines)["liability"], by=())
-        owed = {row["currency"]: row["total"] for row in rows_from(
-            liability._grouped(("currency",)), liability._sums(reading, ("currency",)))}  # fmt: skip
-        query = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 AND at < ? GROUP BY currency"
-        twice = +Counter({each: int(minor) for each, minor in reading.select(query, (self.period.bound,))})
-        found = Counter({str(each): int(str(minor)) for each, minor in owed.items()})
-        found.update(twice)
+        found, twice = self._stood(reading) if self.tables is None else self._stood_by_sums(reading)
         closing = {str(row["currency"]): int(str(row["closing"])) for row in totals}
         wrong = [each for each in {**found, **closing} if found[each] != closing.get(each, 0)]
         if wrong:
@@ -222,6 +259,26 @@ class Asked:
             )
             raise StoreError(f"{told}; `tallystick verify` says what was changed")
         return twice
+
+    def _stood(self, reading: Reading) -> tuple[Counter[str], Counter[str]]:
+        """What stood on cards at the end, and how much of it on a second one."""
+        liability = attrs.evolve(self, kept=of(self.engine.machines)["liability"], by=())
+        owed = {row["currency"]: row["total"] for row in rows_from(
+            liability._grouped(("currency",)), liability._sums(reading, ("currency",)))}  # fmt: skip
+        query = "SELECT currency, sum(amount_minor) FROM v_set_aside WHERE counted = 0 AND at < ? GROUP BY currency"
+        twice = +Counter({each: int(minor) for each, minor in reading.select(query, (self.period.bound,))})
+        found = Counter({str(each): int(str(minor)) for each, minor in owed.items()})
+        found.update(twice)
+        return found, twice
+
+    def _stood_by_sums(self, reading: Reading) -> tuple[Counter[str], Counter[str]]:
+        """The same. What stands now is counted by entity, and apart from what has moved."""
+        stood = STANDS if self.period.before is None else STOOD
+        found, aside = (
+            Counter({currency: int(minor) for currency, minor in reading.select(self._filled(query))})
+            for query in (stood, SET_ASIDE)
+        )
+        return found, +aside
 
 
 def ask(

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.reports.report import Column, Kind
 from tallystick.store.schema.dictionary import SAYS
 
@@ -30,6 +31,7 @@ class Sum:
     adds: bool = True  # the total is the sum of the rows
     total: bool = True  # it has a total at all
     quiet: bool = False  # nobody has to see it where it is 0 throughout
+    summed: str | None = None  # the same over kept sums; None: `sql`
 
 
 @attrs.frozen
@@ -50,6 +52,8 @@ class Kept:
     period: bool = False  # from … to; else as of a moment
     order: str = "entity"
     adding: tuple[str, ...] | None = None  # amounts that can be added up over single things; None: all
+    summed: str | None = None  # SELECT … of the kept sums, with how many `things` each row is of
+    never: tuple[str, ...] = ()  # by what the kept sums cannot tell it
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -76,7 +80,8 @@ def column(name: str, amounts: tuple[str, ...] = ()) -> Column:
     return Column(name, kind, SAYS[name])
 
 
-CARDS = Sum("cards", "how many cards", "count(*)", "count")
+THINGS = "sum(t.things)"
+CARDS = Sum("cards", "how many cards", "count(*)", "count", summed=THINGS)
 ABOUT = "c.machine, c.entity, c.number, c.state, c.kind, c.card_set, c.created, c.currency"
 TWICE_THEN = (
     "(SELECT machine, entity, sum(amount_minor) AS amount FROM v_set_aside "
@@ -131,6 +136,53 @@ ACTIVITY = (
     "CASE WHEN v.call IS NOT NULL THEN {terminal} END AS terminal "
     "FROM v_activity v WHERE v.at >= {first} AND v.at < {bound}"
 )
+# Of the kept sums: `{flow}` and `{standing}` are their tables with what came after them, and a day is its moment
+ALIKE = ", ".join(f"CASE WHEN k.{each} = '' THEN NULL ELSE substr(k.{each}, 2) END AS {each}" for each in
+                  ("kind", "card_set"))  # fmt: skip
+MOVEMENTS = (
+    f"SELECT k.day AS at, k.machine, {ALIKE}, f.figure, k.currency, k.entries AS things, "
+    "CASE WHEN k.source = f.account THEN k.amount ELSE -k.amount END AS amount_minor FROM {flow} k JOIN {figures} f "
+    "ON f.machine = k.machine AND f.version = k.version AND f.command = k.command "
+    "AND f.account IN (k.source, k.target) WHERE k.day < {bound}"
+)
+ACCOUNTS = (
+    "SELECT k.at, k.machine, k.account, k.currency, k.things, k.amount_minor, "
+    "CASE WHEN i.account IS NULL THEN 'outside' ELSE 'inside' END AS stands FROM (SELECT day AS at, machine, "
+    "target AS account, currency, entries AS things, amount AS amount_minor FROM {flow} c WHERE target <> '' UNION ALL "
+    "SELECT day, machine, source, currency, entries, -amount FROM {flow} l WHERE source <> '') k "
+    "LEFT JOIN {inside} i ON i.machine = k.machine AND i.account = k.account WHERE k.at < {bound}"
+)
+TRANSACTIONS = (
+    f"SELECT k.day AS at, k.day, f.type, f.verb, CASE k.phase WHEN 'done' THEN 'confirmed' ELSE k.phase END AS result, "
+    f"{ALIKE}, k.currency, k.entries AS things, CASE f.sign WHEN 0 THEN k.told ELSE f.sign * k.own END AS amount_minor "
+    "FROM {flow} k JOIN {asks} f ON f.machine = k.machine AND f.version = k.version AND f.transition = k.transition "
+    "WHERE k.source = '' AND k.target = '' AND k.phase <> 'asked' AND k.day >= {first} AND k.day < {bound}"
+)
+
+
+def stands(since: str, accounts: tuple[str, ...]) -> str:
+    """What stands on cards, by the day since when."""
+    own = "".join(f"CASE k.account WHEN '{each}' THEN k.amount ELSE 0 END AS \"{each}_minor\", " for each in accounts)
+    return (
+        f"SELECT k.machine, k.state, {ALIKE}, k.day AS {since}, k.currency, k.valued AS things, {own}"
+        f"k.amount AS total_minor FROM {{standing}} k WHERE k.since = '{since}' AND k.machine IN ({{ledgers}})"
+    )
+
+
+STANDS = (
+    "SELECT currency, sum(amount) FROM {standing} k WHERE since = 'created' AND machine IN ({ledgers}) "
+    "GROUP BY currency"
+)
+STOOD = (
+    f"SELECT currency, sum(amount_minor) FROM ({ACCOUNTS}) k WHERE stands = 'inside' AND machine IN ({{ledgers}}) "
+    "GROUP BY currency"
+)
+SET_ASIDE = (
+    f"SELECT currency, sum(CASE WHEN target = '{IN_DOUBT}' THEN amount WHEN source = '{IN_DOUBT}' THEN -amount "
+    "ELSE 0 END) FROM {flow} k WHERE elsewhere = 1 AND machine IN ({ledgers}) AND day < {bound} GROUP BY currency"
+)
+
+
 BEGIN = "sum(CASE WHEN t.at < {first} THEN t.amount_minor ELSE 0 END)"
 IN_PERIOD = "t.at >= {first}"
 CONFIRMED = "coalesce(sum(CASE WHEN t.result = 'confirmed' THEN t.amount_minor END), 0)"
@@ -144,7 +196,8 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
         Kept("liability", "What is owed to customers", "SELECT * FROM v_liability",
              (*about, *standing), standing,
              (CARDS, *(amount(each, SAYS.get(each, each)) for each in standing)),
-             then=standing_then(accounts), aged="created", by=("kind", "card_set", "machine", "state")),
+             then=standing_then(accounts), aged="created", by=("kind", "card_set", "machine", "state"),
+             summed=stands("created", accounts)),
         Kept("rollforward", "How what is owed has changed",
              "SELECT * FROM v_movement WHERE at < {bound}",
              ("seq", "at", "machine", "entity", "number", "kind", "card_set", "figure", "command", "currency", "amount",
@@ -155,7 +208,8 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
                 for each in figures),
               Sum("closing", "what was owed at the end; what stands on two cards in doubt counts on both",
                   "sum(t.amount_minor)")),
-             aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="at, seq"),
+             aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="at, seq",
+             summed=MOVEMENTS, never=("age",)),
         Kept("holds", "Holds in force", "SELECT * FROM v_hold",
              ("payment", "order", "card", "number", "kind", "card_set", "state", "since", "currency", "held"),
              ("held",),
@@ -172,15 +226,17 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              ("machine", "entity", "number", "state", "kind", "card_set", "created", "last", "currency", "total"),
              ("total",), (CARDS, amount("total", SAYS["total"])),
              then=dormant_then(accounts), aged="last", listed=True,
-             by=("kind", "card_set", "state"), order="last, entity"),
+             by=("kind", "card_set", "state"), order="last, entity",
+             summed=f"SELECT * FROM ({stands('last', ())}) s WHERE last < {{dormant}}"),
         Kept("activity", "What was done with cards", ACTIVITY,
              ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location", "terminal", "order",
               "currency", "amount", "released", "available", "held", "reference", "request", "by"),
              ("amount", "released", "available", "held"),
-             (Sum("transactions", "how many", "count(*)", "count"),
+             (Sum("transactions", "how many", "count(*)", "count", summed=THINGS),
               Sum("amount", "of those that were confirmed", CONFIRMED, total=False)),
              adding=(), group=("type", "verb"), listed=True,
-             by=("kind", "card_set", "day", "result"), period=True, order="at, seq"),
+             by=("kind", "card_set", "day", "result"), period=True, order="at, seq",
+             summed=TRANSACTIONS),
         Kept("advanced_holds", "Holds that were put in force again",
              "SELECT * FROM v_advanced_hold WHERE at >= {first} AND at < {bound}",
              ("at", "payment", "order", "card", "number", "kind", "card_set", "result", "currency", "wanted", "got",
@@ -201,6 +257,6 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
               Sum("went", "left it in the period",
                   f"sum(CASE WHEN {IN_PERIOD} AND t.amount_minor < 0 THEN t.amount_minor ELSE 0 END)"),
               Sum("closing", "at the end", "sum(t.amount_minor)")),
-             group=("machine", "stands", "account"), by=(), period=True, order="at, seq"),
+             group=("machine", "stands", "account"), by=(), period=True, order="at, seq", summed=ACCOUNTS),
     ]  # fmt: skip
     return {each.name: each for each in reports}

@@ -10,19 +10,24 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from tallystick.core.entity import CREATE, Entity
 from tallystick.core.refusal import answered
 from tallystick.definition.machine import Machine
 from tallystick.diagram.figures import Life, LifeStep, May, Overlay, Standing, Traffic
 from tallystick.engine.engine import Engine
+from tallystick.engine.sums import Sums
 from tallystick.errors import NotFound
 from tallystick.masks import redacted
 from tallystick.money import Money
 from tallystick.reports.asking import HasEngine, verified
 from tallystick.reports.report import moment
+from tallystick.reports.summed import Tables, day_within, with_sums
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, EntryRow
+from tallystick.store.schema.dialect import Dialect
+from tallystick.store.schema.view import Parts
 
 TAKEN = "(phase IN ('done', 'confirmed') OR phase = 'declined' AND from_state <> to_state)"
 Edge = tuple[str, str, str]
@@ -36,9 +41,17 @@ def overlay(books: HasEngine | Engine, machine: str) -> Overlay:
     """
     engine = books if isinstance(books, Engine) else books.engine
     page = _page(engine, machine)
-    with engine.store.reading() as reading:
-        states, edges = _states(reading, page), _edges(reading, page)
+
+    def counted(
+        reading: Reading, sums: Sums | None
+    ) -> tuple[Mapping[str, Standing], Mapping[Edge, Traffic], str | None]:
         until = verified(reading)
+        if sums is None:
+            return _states(reading, page), _edges(reading, page), until
+        tables = Tables(Parts(engine.machines, Dialect()), sums)
+        return _states_of(reading, page, tables), _edges_of(reading, page, tables), until
+
+    states, edges, until = with_sums(engine, counted, day_within(()))
     said = f"verified up to {until}" if until else "not verified"
     return Overlay(states, edges, moment(engine.now()), said, engine.store.url)
 
@@ -66,26 +79,63 @@ def _states(reading: Reading, page: Machine) -> Mapping[str, Standing]:
     return {state: Standing(count, money[state]) for state, count in counts.items()}
 
 
+def _states_of(reading: Reading, page: Machine, tables: Tables) -> Mapping[str, Standing]:
+    """The same, of kept sums."""
+    counts: Counter[str] = Counter()
+    money: dict[str, dict[str, tuple[Money, ...]]] = {}
+    query = (
+        f"SELECT state, account, currency, sum(entities), sum(amount) FROM {tables.standing} k "
+        "WHERE since = 'created' AND machine = ? GROUP BY state, account, currency ORDER BY state, account, currency"
+    )
+    for state, account, currency, count, minor in reading.select(query, (page.name,)):
+        if not account:
+            counts[state] += int(count)
+        elif minor:
+            inside = money.setdefault(state, {})
+            inside[account] = (*inside.get(account, ()), Money(int(minor), currency))
+    return {state: Standing(count, money.get(state, {})) for state, count in counts.items() if count}
+
+
+def _edges_of(reading: Reading, page: Machine, tables: Tables) -> Mapping[Edge, Traffic]:
+    """The same, of kept sums."""
+    steps = f"SELECT from_state, transition, to_state, {{}} FROM {tables.flow} k WHERE machine = ?"
+    alike = "GROUP BY from_state, transition, to_state"
+    counts = reading.select(
+        f"{steps.format('sum(entries)')} AND target = '' AND {TAKEN} AND transition <> ? {alike}", (page.name, CREATE)
+    )
+    moved = reading.select(
+        f"{steps.format('target, currency, sum(amount)')} AND target <> '' AND phase IN ('done', 'confirmed') {alike}, "
+        "target, currency",
+        (page.name,),
+    )
+    return _traffic([row for row in counts if row[-1]], _moved(page, moved))
+
+
 def _edges(reading: Reading, page: Machine) -> Mapping[Edge, Traffic]:
     counts = reading.select(
         f"SELECT from_state, transition, to_state, count(*) FROM entry WHERE machine = ? AND {TAKEN} "
         "AND transition <> ? GROUP BY from_state, transition, to_state",
         (page.name, CREATE),
     )
-    money = _moved(reading, page)
+    moved = reading.select(
+        "SELECT from_state, transition, to_state, account, currency, sum(amount_minor) FROM v_edge "
+        "WHERE machine = ? GROUP BY from_state, transition, to_state, account, currency",
+        (page.name,),
+    )
+    return _traffic(counts, _moved(page, moved))
+
+
+def _traffic(counts: Iterable[tuple[Any, ...]], money: Mapping[Edge, Mapping[str, int]]) -> Mapping[Edge, Traffic]:
     return {
-        (source, transition, target): Traffic(count, tuple(Money(minor, each) for each, minor in sorted(found.items())))
+        (source, transition, target): Traffic(
+            int(count), tuple(Money(minor, each) for each, minor in sorted(found.items()))
+        )
         for source, transition, target, count in counts
         for found in [money.get((source, transition, target), {})]
     }
 
 
-def _moved(reading: Reading, page: Machine) -> Mapping[Edge, Mapping[str, int]]:
-    rows = reading.select(
-        "SELECT from_state, transition, to_state, account, currency, sum(amount_minor) FROM v_edge "
-        "WHERE machine = ? GROUP BY from_state, transition, to_state, account, currency",
-        (page.name,),
-    )
+def _moved(page: Machine, rows: Iterable[tuple[Any, ...]]) -> Mapping[Edge, Mapping[str, int]]:
     found: dict[Edge, Counter[str]] = {}
     for source, transition, target, account, currency, minor in rows:
         declared = page.transitions.get(transition)

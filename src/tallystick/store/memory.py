@@ -276,7 +276,7 @@ class MemoryStore:
     def chronicle(self, last: int) -> list[EntryRow]:
         return self._entries[-last:] if last > 0 else []
 
-    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+    def tail(self, after: str | None, limit: int, *, settled: bool = True) -> tuple[list[EntryRow], str]:
         seq = seq_of(after, len(self._entries))
         rows = self._entries[seq : seq + limit]
         return rows, str(seq + len(rows))

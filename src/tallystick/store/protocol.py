@@ -234,11 +234,12 @@ class Reading(Lookup, Protocol):
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
         """Entries by machine, entity and revision; of one machine or one entity if named."""
 
-    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+    def tail(self, after: str | None, limit: int, *, settled: bool = True) -> tuple[list[EntryRow], str]:
         """Up to `limit` entries after a cursor, and the cursor after them. None: from the first entry on.
 
         A cursor is a text of the store's own. An entry that is committed later always comes after every cursor that was
-        given before. So who reads on from the last cursor misses nothing and gets nothing twice.
+        given before. So who reads on from the last cursor misses nothing and gets nothing twice. Without `settled`,
+        entries come too that can be seen already, but before which others may still come; their cursor says nothing.
 
         Raises:
             Invalid: `after` is no cursor of this store.

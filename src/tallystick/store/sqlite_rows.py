@@ -15,6 +15,7 @@ from tallystick.store import schema
 from tallystick.store.cursor import seq_of
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage, Swap
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
+from tallystick.store.sums import REPLACING, SUMS, Counted, Seen, adding
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
 
@@ -136,7 +137,7 @@ class SqliteReading:
         rows = self._cursor.execute(f"{_ENTRIES} ORDER BY seq DESC LIMIT ?", (last,)).fetchall()
         return [EntryRow._make(row) for row in reversed(rows)]
 
-    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+    def tail(self, after: str | None, limit: int, *, settled: bool = True) -> tuple[list[EntryRow], str]:
         """The only writer gives each entry the next number, so numbers are in the order of the commits."""
         (newest,) = self._cursor.execute("SELECT coalesce(max(seq), 0) FROM entry").fetchone()
         seq = seq_of(after, newest)
@@ -233,6 +234,10 @@ class SqliteReading:
         return {name: text for name in names if (text := self.shared(name)) is not None}
 
 
+def _into(table: str, columns: Sequence[str]) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+
+
 class SqliteTransaction(SqliteReading):
     """The only writer until commit, so nobody else has to be locked out.
 
@@ -294,6 +299,14 @@ class SqliteTransaction(SqliteReading):
         if not self._cursor.execute(f"UPDATE {table} SET {changes} WHERE {same}", values).rowcount:
             marks = ", ".join(f":{name}" for name in values)
             self._cursor.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})", values)
+
+    def count(self, counted: Counted, *, anew: bool) -> None:
+        if anew:
+            for table in (*SUMS, "_seen"):
+                self._cursor.execute(f"DELETE FROM {table}")
+        for table, rows in counted.sums.items():
+            self._cursor.executemany(f"{_into(table, SUMS[table][0])} {adding(table, table)}", rows)
+        self._cursor.executemany(f"{_into('_seen', Seen._fields)} {REPLACING}", counted.seen)
 
     def swap(self, name: str, old: str | None, new: str, until: float | None = None) -> bool:
         if old is None:

@@ -93,12 +93,13 @@ def history(id: str | None, last: int, books: BooksOptions, json_out: bool) -> N
 @click.command()
 @click.option("--since", metavar="CHECKPOINT", help="As an earlier verify printed it, kept where nobody writes books.")
 @click.option("--new-checkpoint", is_flag=True, help="In place of one that the books do not fit, for a known reason.")
+@click.option("--sums-again", is_flag=True, help="Add up anew what reports of large books are made of.")
 @by_and_reason("new_checkpoint")
 @books_options
 @click.pass_context
 def verify(
-    ctx: click.Context, since: str | None, new_checkpoint: bool, by: str, reason: str, books: BooksOptions,
-    json_out: bool,
+    ctx: click.Context, since: str | None, new_checkpoint: bool, sums_again: bool, by: str, reason: str,
+    books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """Replay the journal, and compare the books with it.
 
@@ -110,16 +111,22 @@ def verify(
     one there. Who did it and why stays in the books.
     """
     from tallystick.cli import as_json, as_tables
+    from tallystick.engine.sums import bring, forget, keep_up
     from tallystick.engine.verify import keep, replace
     from tallystick.engine.verify import verify as verify_books
     from tallystick.store.rows import stamp
 
     with books.opened() as engine, progress_bar("Replaying") as progress:
+        if sums_again:
+            forget(engine.store)
+            bring(engine.store, engine.machines)
         found = verify_books(engine.machines, engine.store, since=since, progress=progress)
         keep(engine.store, found)
         if new_checkpoint:
             replace(engine.store, found, by=by, reason=reason, at=stamp(engine.now()))
             found = verify_books(engine.machines, engine.store, since=since, progress=progress)
+        if found.clean:
+            keep_up(engine.store, engine.machines)
     report = as_json.verify_report(found)
     print_answer(json_out, report, lambda: [as_tables.verify_table(report), as_tables.removals_text(report)])
     ctx.exit(0 if report["clean"] else 1)

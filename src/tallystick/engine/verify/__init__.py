@@ -7,7 +7,8 @@ where it is, and what is wrong.
 Read in this order: `report` (what is found), `replay` (an entity as its journal makes it), `calls` (calls beside the
 entries that opened and ended them), `queue` (queued commands beside the entries that queued and executed them),
 `definitions` (kept pages beside the table of declared steps), `checkpoint` (what shows that entries were removed),
-`scratch` (what has to be sorted first), `verifier` (all of it, and the invariants).
+`sums` (kept sums beside the journal), `scratch` (what has to be sorted first), `verifier` (all of it, and the
+invariants).
 
 The books and the command line call it, and the fuzz kit at the end of every walk. It calls the store and the core.
 """

@@ -25,6 +25,7 @@ from tallystick.engine.verify.queue import queue_against_journal
 from tallystick.engine.verify.replay import Replay, Replayed, differences
 from tallystick.engine.verify.report import UNREADABLE, Checkpoint, Finding, Report, findings, name_of, shown_in
 from tallystick.engine.verify.scratch import Ascending, Scratch, beside
+from tallystick.engine.verify.sums import SumsCheck
 from tallystick.store.protocol import Reading, Store
 from tallystick.store.rows import EntryRow
 
@@ -57,6 +58,7 @@ class _Verifier:
         declared, wrong = declared_steps(reading)
         self._findings: list[Finding] = wrong
         self._replay = Replay(machines, declared, scratch)
+        self._kept_sums = SumsCheck(machines, reading, scratch)
         self._in_doubt: Counter[Ref] = Counter()  # what open calls have set aside, by entity
         self._calls: Counter[Ref] = Counter()
         self._entities = self._entries = self._still_open = 0
@@ -79,6 +81,7 @@ class _Verifier:
         self._findings += calls_against_journal(self._machines, self._reading.all_calls(), self._scratch)
         queued = self._reading.all_queued()
         self._findings += queue_against_journal(queued, self._reading.keyed, self._scratch, fingerprint)
+        self._findings += self._kept_sums.findings()
         return Report(
             tuple(self._findings), self._entities, self._entries, self._still_open,
             {name: dict(sums) for name, sums in self._money.items()}, self._sealed,
@@ -102,7 +105,7 @@ class _Verifier:
 
     def _entity(self, ref: Ref, rows: Iterator[EntryRow] | None, entity: Entity | None) -> None:
         so_far, count = Replayed(), 0
-        for count, row in enumerate(rows or (), 1):  # noqa: B007  # it is how many there were
+        for count, row in enumerate(self._kept_sums.through(ref, rows or iter(())), 1):  # noqa: B007  # it is how many there were
             where = f"entry {row.seq}, {name_of(ref)} revision {row.revision}"
             self._findings += findings(where, self._replay.entry(row, so_far))
             self._entries += 1

@@ -230,7 +230,7 @@ class PostgresReading:
     def chronicle(self, last: int) -> list[EntryRow]:
         return self._entries("ORDER BY seq DESC LIMIT %s", last)[::-1]
 
-    def tail(self, after: str | None, limit: int) -> tuple[list[EntryRow], str]:
+    def tail(self, after: str | None, limit: int, *, settled: bool = True) -> tuple[list[EntryRow], str]:
         """By transaction, and of those only that began before every one that is still at work.
 
         A transaction takes its number before its entries, and may commit after one with a greater number. So what is
@@ -240,7 +240,7 @@ class PostgresReading:
         entry, shift = self._statements.entry.table, f"{self._statements.named('_shift')}()"
         finished, begun = (f"(pg_snapshot_{which}(pg_current_snapshot())::text::bigint + {shift})::text::xid8"
                            for which in ("xmin", "xmax"))  # fmt: skip
-        where = f"WHERE (xid, seq) > (%s::text::xid8, %s) AND xid < {finished}"
+        where = f"WHERE (xid, seq) > (%s::text::xid8, %s){f' AND xid < {finished}' if settled else ''}"
         # Below, `xid` alone would name the first column that is read, and no index has that.
         newest, rows = self._trip(
             (

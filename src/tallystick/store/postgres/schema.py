@@ -25,8 +25,9 @@ from tallystick.store.postgres.url import LONGEST, check_name
 from tallystick.store.postgres.views import Views
 from tallystick.store.protocol import KeptPage
 
-MIGRATIONS = ("journal", "views", "feed", "times", "exact")  # files beside this one, in the order of their use
-MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq")
+MIGRATIONS = ("journal", "views", "feed", "times", "exact", "sums")  # files beside this one, in the order of their use
+MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq",
+        "_flow", "_standing", "_seen")  # fmt: skip
 TYPES = {"money": "bigint", "count": "bigint", "flag": "boolean"}  # of a fact; all others are text
 RESTORED = (
     "these books were restored on another server, which counts transactions anew; run `tallystick init` with a role "

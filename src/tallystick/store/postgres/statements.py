@@ -10,6 +10,7 @@ import attrs
 
 from tallystick.store.protocol import Swap
 from tallystick.store.rows import CallRow, EntryRow, QueueRow, encode
+from tallystick.store.sums import FLOW, REPLACING, STANDING, SUMS, Seen, adding
 
 Ask = tuple[str, Sequence[Any] | Mapping[str, Any]]  # a statement and its values
 
@@ -91,6 +92,11 @@ class Statements:
         self.entry = Rows(self.named("entry"), entry, types)
         self.call = Rows(self.named("call"), call, types, replaces("id", call))
         self.queue = Rows(self.named("queue"), queue, types, replaces("key", queue))
+        whole = dict.fromkeys(("version", "elsewhere", "revision", "used", "valued", *FLOW, *STANDING), "bigint")
+        self.sums = {
+            table: Rows(f"{self.named(table)} AS here", columns, whole, adding(table, "here"))
+            for table, (columns, _) in SUMS.items()
+        } | {"_seen": Rows(self.named("_seen"), Seen._fields, whole, REPLACING)}
         self.entries = Rows(self.named("entry"), EntryRow._fields, types).select
         self.numbered = self.entries.replace(" FROM ", ", xid::text AS transaction FROM ")
         keys = f"SELECT machine, entity, revision FROM {self.named('_key')} WHERE key = ANY(%s)"

@@ -21,6 +21,7 @@ from tallystick.store.postgres.schema import PostgresTable
 from tallystick.store.postgres.statements import Ask
 from tallystick.store.protocol import Found, Swap
 from tallystick.store.rows import Changes
+from tallystick.store.sums import SUMS, Counted
 
 
 class PostgresTransaction(PostgresReading):
@@ -125,6 +126,12 @@ class PostgresTransaction(PostgresReading):
             yield table.rows.update(table.moves, moved)
         if changed:
             yield table.rows.update(table.changes, changed)
+
+    def count(self, counted: Counted, *, anew: bool) -> None:
+        if anew:
+            self._unsent += [(f"DELETE FROM {self._statements.named(table)}", ()) for table in (*SUMS, "_seen")]
+        every = {**counted.sums, "_seen": counted.seen}
+        self._unsent += [self._statements.sums[table].insert(rows) for table, rows in every.items() if rows]
 
     def flush(self) -> None:
         """Send what is written. Its errors come here."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.declared import IN_DOUBT, Ask
 from tallystick.definition.machine import Machine, Machines
+from tallystick.provider.verbs import ACTIVITY
 from tallystick.store.schema.dialect import Dialect
 
 
@@ -123,6 +124,14 @@ class Parts:
                     found |= {(version.version, each, account): said.get(each, account) for each in transition.commands}
         return found
 
+    def asks_of(self, machine: Machine) -> list[tuple[int, str, str, str, int]]:
+        """What a transition asks the provider: version, transition, verb, in what kind of activity, with which sign."""
+        return sorted({
+            (version.version, transition.name, ask.verb, ACTIVITY[ask.verb], _sign(ask))
+            for version in self.machines.versions(machine.name)
+            for transition in version.transitions.values() if (ask := transition.ask) is not None
+        })  # fmt: skip
+
     def figures(self) -> list[str]:
         """All figures of the ledgers: first those that their newest pages name, as they stand there."""
         named = [name for each in self.ledgers for by in each.figures.values() for name in by.values()]
@@ -143,6 +152,12 @@ class Parts:
     def plain(self, alias: str) -> str:
         """The value of an item that is no list."""
         return f"({alias}.value #>> '{{}}')" if self.dialect.postgres else f"{alias}.value"
+
+
+def _sign(ask: Ask) -> int:
+    """With which the entry's own amount is asked for at the provider's; 0: it is asked for something else."""
+    argument = ask.arguments.get("amount")
+    return {"amount": 1, "-amount": -1}.get(argument.source.replace(" ", ""), 0) if argument is not None else 0
 
 
 def literal(value: object) -> str:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.definition.declared import IN_DOUBT, Ask
+from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.machine import Machine, Machines
-from tallystick.provider.verbs import ACTIVITY
 from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.view import Parts, View
 
@@ -179,11 +178,6 @@ class _Views(Parts):
 
     def _activity_of(self, machine: Machine, says: str) -> View:
         dialect = self.dialect
-        asks = sorted({
-            (version.version, transition.name, ask.verb, ACTIVITY[ask.verb], _sign(ask))
-            for version in self.machines.versions(machine.name)
-            for transition in version.transitions.values() if (ask := transition.ask) is not None
-        })  # fmt: skip
         own, every = self.accounts_of(machine), self.ledger_accounts()
         shown = [name for name in ("available", "held") if name in every]
         joins, order = self._order()
@@ -203,7 +197,7 @@ class _Views(Parts):
             "call": "e.call", "reference": ended.format(dialect.field("k.outcome", "reference")),
             "request": ended.format(dialect.field("k.outcome", "request")),
         }  # fmt: skip
-        listed = self.values(("version", "transition", "verb", "type", "sign"), asks)
+        listed = self.values(("version", "transition", "verb", "type", "sign"), self.asks_of(machine))
         rest = (
             f"FROM entry e JOIN {listed} f ON f.version = e.machine_version AND f.transition = e.transition\n"
             f'JOIN "{machine.name}" c ON c.id = e.entity LEFT JOIN call k ON k.id = e.call\n'
@@ -341,12 +335,6 @@ class _Views(Parts):
         )
         says = "The rest of a hold that was held again after a part had shipped, and what came of it."
         return self.view("v_advanced_hold", says, columns, ["wanted", "got", "short"], rest)
-
-
-def _sign(ask: Ask) -> int:
-    """With which the entry's own amount is asked for at the provider's; 0: it is asked for something else."""
-    argument = ask.arguments.get("amount")
-    return {"amount": 1, "-amount": -1}.get(argument.source.replace(" ", ""), 0) if argument is not None else 0
 
 
 def _by_customer(machine: Machine) -> str:
