@@ -5,11 +5,13 @@
     reports.rollforward(books, start="2026-11-01", end="2026-11-30").csv()
 
 Keeps: two currencies are never added up; money in doubt is counted once; every total opens into its rows; figures that
-do not agree with what stands in the tables are an error and no report. No card number is shown whole.
+do not agree with what stands in the tables are an error and no report; where sums are kept, with what these have of
+every entity. No card number is shown whole.
 
-Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `asking`
-(one of them, asked for), `named` (each as a function), `pictures` (what a diagram shows of a store), `events` with
-`export` (the journal for other tools), `datasette` (how that shows the views).
+Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `summed`
+(the sums that large books keep, as tables of a query), `asking` (one of them, asked for), `named` (each as a function),
+`pictures` (what a diagram shows of a store), `events` with `export` (the journal for other tools), `datasette` (how
+that shows the views).
 
 Knows the engine and the store's views. The command line and the board show what it says.
 """
