@@ -216,6 +216,7 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
     assert told["state"] == "advanced_hold"
     assert {each["command"] for each in told["commands"]} == {
         "settle",
+        "reduce",
         "mark_hold_lost",
         "cover_elsewhere",
         "cancel",

@@ -165,6 +165,29 @@ class Books(Selling, Tenders, Limited):
         """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
         return self._do("payment", payment, "hold_again", {"amount": amount}, key, by, connection=connection)
 
+    def reduce(
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        release_part: bool | None = None,
+        by: str | None = None,
+        reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """The order wants this much less of the card. What is uncovered goes first, and the rest stays held.
+
+        `release_part`: whether the provider lets go of a part of a hold. Left out, it says so itself: `local` does. If
+        not, all is released and the rest is held again at once; `receipt.followed` has the receipt of that. Between the
+        two another checkout may be faster. So of a suspended card, which can hold nothing again, that is refused.
+
+        Raises:
+            Refused: no more than is held or uncovered can be taken off, and for all of it there is `cancel`.
+        """
+        args = {"amount": amount, "release_part": release_part}
+        return self._do("payment", payment, "reduce", args, key, by, reason, connection=connection)
+
     def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
         """A person has seen that a payment's hold is gone at the provider, which would decline every settlement.
 

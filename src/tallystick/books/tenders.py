@@ -148,7 +148,7 @@ class Tenders(Holding):
             Unfinished: not every part is done: it waits for the provider, or for a person.
         """
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
-        return self._share(tender, "settle", "held", amount, how, args, key, by, due=due, connection=connection)
+        return self._share(tender, "settle", ("held",), amount, how, args, key, by, due=due, connection=connection)
 
     def refund_all(
         self, tender: str, amount: Amount, *, key: str, how: How = "last", by: str | None = None,
@@ -156,7 +156,20 @@ class Tenders(Holding):
     ) -> Receipt:  # fmt: skip
         """Give an amount that was earned back to the cards that paid; `how` as for `settle_all`."""
         args = {"amount": amount}
-        return self._share(tender, "refund", "redeemed", amount, how, args, key, by, reason, connection=connection)
+        return self._share(tender, "refund", ("redeemed",), amount, how, args, key, by, reason, connection=connection)
+
+    def reduce_all(
+        self, tender: str, amount: Amount, *, key: str, how: How = "last", release_part: bool | None = None,
+        by: str | None = None, reason: str | None = None, connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """The order wants this much less of its cards, before or after a shipment. What stays wanted stays held.
+
+        What is uncovered on any card goes first; then `how`, as for `settle_all`. `release_part` as for `reduce`. More
+        is one more part: `authorize(…, tender=…)`.
+        """
+        args = {"amount": amount, "release_part": release_part}
+        return self._share(tender, "reduce", ("uncovered", "held"), amount, how, args, key, by, reason,
+                           connection=connection)  # fmt: skip
 
     def cancel_all(
         self, tender: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
@@ -258,8 +271,9 @@ class Tenders(Holding):
         return attrs.evolve(receipt, result=Ended.REFUSED, state=found.state, why=why, replayed=True)
 
     def _share(
-        self, tender: str, command: str, account: str, amount: Amount, how: How, args: Mapping[str, object], key: str,
-        by: str | None, reason: str | None = None, due: datetime | None = None, connection: Any = None,
+        self, tender: str, command: str, accounts: tuple[str, ...], amount: Amount, how: How,
+        args: Mapping[str, object], key: str, by: str | None, reason: str | None = None, due: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give a command with shares: those that the key named before, or what the parts have now."""
         found = self.tender(tender)
@@ -269,7 +283,11 @@ class Tenders(Holding):
         begun = self.engine.seen(key) or {}
         shares = begun.get("shares")
         if shares is None:
-            shares = shared(wanted, {part.id: getattr(part, account) for part in found.parts}, how)
+            shares = dict[str, Money]()
+            for account in accounts:  # of the first as much as there is, then of the next
+                left = wanted - sum(shares.values(), Money.zero(wanted.currency))
+                for id, share in shared(left, {part.id: getattr(part, account) for part in found.parts}, how).items():
+                    shares[id] = shares[id] + share if id in shares else share
             shares = _whole(shares, wanted, found)
         args = {**args, "amount": wanted, "shares": shares}
         return self._over(tender, command, args, key, by, reason, due, connection)

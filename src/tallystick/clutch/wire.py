@@ -130,6 +130,8 @@ def _redeem_hold(call: Call, settings: ClutchSettings) -> Request | Outcome:
 def _release_hold(call: Call, settings: ClutchSettings) -> Request | Outcome:
     if not (hold := call.args.get("hold")):
         return _cannot("no hold is named")
+    if call.args.get("rest"):
+        return _cannot("nobody knows how a part of a hold would be released at Clutch; nothing was sent")
     return _update(call, settings, "redeem", amount=0, hold=str(hold), release=True)
 
 

@@ -51,9 +51,8 @@ class Half:
             elif wanted > left:
                 odd = f"{verb} takes {wanted} of {named or 'the card'}, which is good for {left} (minor units)"
             else:
-                whole = (
-                    bool(named) and effect.whole is not None and (effect.whole == "" or bool(args.get(effect.whole)))
-                )
+                whole = effect.whole is not None and (effect.whole == "" or bool(args.get(effect.whole)))
+                whole = whole and bool(named) and not args.get(effect.leaves)
                 rest = left - wanted if whole else 0
                 available, held = available + rest, held - (rest if effect.held else 0)
                 self._take(of, wanted + rest)

@@ -20,7 +20,7 @@ VERBS: Mapping[str, Mapping[str, str]] = {
     "hold":         {"amount": "money", "pin": "secret?", "has_pin": "flag?", "allow_partial": "flag"},
     "redeem":       {"amount": "money", "pin": "secret?", "has_pin": "flag?", "allow_partial": "flag"},
     "redeem_hold":  {"amount": "money", "release": "money", "hold": "text?", "held": "money?"},
-    "release_hold": {"amount": "money", "hold": "text?"},
+    "release_hold": {"amount": "money", "hold": "text?", "rest": "money?"},
     "void":         {"amount": "money", "transaction": "text?"},
     "adjust":       {"amount": "money"},
     "suspend":      {},
@@ -55,6 +55,7 @@ class Effect:
     opens: str = ""  # "hold" or "transaction": its reference names one, which holds or can give back its amount
     names: str = ""  # the argument that names the one that it uses: a hold, or a transaction
     whole: str | None = None  # all that is left of the one named goes back: "" always, or if this argument is not 0
+    leaves: str = ""  # unless this argument is given and not 0: that much of it stays
     tells: tuple[str, ...] = ()  # what the outcome tells, and only once
     told: tuple[str, ...] = ()  # the arguments that it has to be told, if the command has them
 
@@ -79,7 +80,7 @@ EFFECTS: Mapping[str, Effect] = {
     "redeem_hold": Effect(
         available={"release": 1}, held={"amount": -1, "release": -1}, names="hold", whole="release", opens="transaction"
     ),
-    "release_hold": Effect(available=MORE, held=LESS, names="hold", whole=""),
+    "release_hold": Effect(available=MORE, held=LESS, names="hold", whole="", leaves="rest"),
     "void": Effect(available=MORE, names="transaction", whole=""),
     "adjust": Effect(available=MORE),
     "suspend": Effect(),
@@ -93,4 +94,5 @@ REPEATABLE = frozenset(["allocate", "activate", "suspend", "reinstate", "update_
 # What a provider may be able to do. A page decides by it what a flag is that is left out.
 ABILITIES: Mapping[str, str] = {
     "keeps_remainder": "A hold of which a part is redeemed goes on holding the rest.",
+    "releases_part": "A part of a hold can be released, and the rest stays held.",
 }

@@ -96,6 +96,17 @@ class Promises:
         assert played.perform("release_hold", card, amount=5000, hold=hold.reference).result is Result.CONFIRMED
         assert played.perform("redeem", card, amount=5000).result is Result.CONFIRMED
 
+    def test_a_part_of_a_hold_is_let_go_if_it_says_that_it_can(self, played: Played) -> None:
+        if "releases_part" not in getattr(played.provider, "abilities", ()):
+            pytest.skip("it says that it cannot")
+        card = played.card(5000)
+        hold = played.perform("hold", card, amount=5000)
+        part = played.perform("release_hold", card, amount=2000, hold=hold.reference, rest=3000)
+        assert part.result is Result.CONFIRMED
+        spent = played.perform("redeem_hold", card, amount=3000, release=0, hold=hold.reference, held=3000)
+        assert spent.result is Result.CONFIRMED, "what was not let go is still held"
+        assert played.perform("redeem", card, amount=2000).result is Result.CONFIRMED
+
     @pytest.mark.parametrize("amount", [1, 10**15])
     @pytest.mark.parametrize("verb", ["issue", "redeem", "hold"])
     def test_any_amount_ends_in_an_outcome(self, played: Played, verb: str, amount: int) -> None:

@@ -116,6 +116,10 @@ def _with_the_order(command: Command) -> Step:
     return step
 
 
+def _reduce(payment: str, amount: str, number: int, **how: bool) -> Step:
+    return lambda books: books.reduce(payment, amount, key=f"reduce/{payment}/{number}", **how)
+
+
 def _due(payment: str, amount: str, after: timedelta) -> Step:
     return lambda books: books.settle(payment, amount, key=f"due/{payment}", due=START + after)
 
@@ -142,6 +146,28 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _authorize("p2", "c1", "20.00"),
         _settle("p2", "8.99", 1),  # the other 11.01 are declined
         _do("payment", "p2", "close"),
+    ),
+    "wanted less": (
+        _sell("c1", "80.00"),
+        _sell("c2", "10.00"),
+        _authorize("p1", "c1", "40.00"),
+        _reduce("p1", "5.00", 1),
+        _reduce("p1", "5.04", 2),  # turned away
+        _settle("p1", "10.00", 1),
+        _reduce("p1", "4.00", 3),
+        _settle("p1", "5.00", 2, keep_hold=True),
+        _reduce("p1", "5.00", 4, release_part=True),
+        _cancel("p1"),
+        _authorize("p2", "c1", "9.00"),
+        _reduce("p2", "2.00", 1, release_part=True),
+        _cancel("p2"),
+        _authorize("p3", "c1", "20.20"),
+        _settle("p3", "10.08", 1),  # the other 10.12 are held again by 5.00
+        _reduce("p3", "3.00", 1),
+        _settle("p3", "2.00", 2, last=True),
+        _together("o-2", {"c1": "20.00", "c2": "10.00"}),
+        lambda books: books.reduce_all("o-2", "14.00", key="less/o-2"),
+        lambda books: books.settle_all("o-2", "16.00", key="settle/o-2"),
     ),
     "settled, or called off": (
         _ship("plastic-1", "50.00"),
@@ -320,6 +346,6 @@ def stories() -> list[Story]:
         Story(
             f"{name}, own books", STEPS[name], machines, lambda path: LocalProvider(), provider_books=lambda path: None
         )
-        for name in ("shipped in parts", "replaced")
+        for name in ("shipped in parts", "wanted less", "replaced")
     ]
     return [*usual, *own]

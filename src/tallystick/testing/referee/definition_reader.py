@@ -29,7 +29,7 @@ _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 _TAKES = {
     "activate": ("number",), "issue": ("amount", "return_related"), "hold": ("amount", "has_pin", "allow_partial"),
     "redeem": ("amount", "has_pin", "allow_partial"), "redeem_hold": ("amount", "release", "hold", "held"),
-    "release_hold": ("amount", "hold"), "void": ("amount", "transaction"), "adjust": ("amount",),
+    "release_hold": ("amount", "hold", "rest"), "void": ("amount", "transaction"), "adjust": ("amount",),
     "update_account": ("alternate", "giver", "enrolls"),
 }  # fmt: skip
 

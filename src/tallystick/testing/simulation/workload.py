@@ -197,7 +197,10 @@ class Workload:
                 self._refund(payment)
 
     def _leave(self, payment: Entity, roll: float) -> None:
-        uncovered = payment.accounts["uncovered"]
+        uncovered, there = payment.accounts["uncovered"], payment.accounts["held"] + payment.accounts["uncovered"]
+        if there > 1 and self._chance.random() < 0.2:
+            self._give("payment", payment.id, "reduce", amount=self._chance.randint(1, there - 1))
+            return
         if uncovered and roll < 0.82:
             self._give("payment", payment.id, "hold_again", amount=self._chance.randint(1, uncovered))
         elif uncovered and roll < 0.9:
