@@ -29,6 +29,7 @@ from tallystick.definition import reader
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
+from tallystick.provider import verbs
 from tallystick.provider.local import LocalProvider
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
@@ -709,13 +710,17 @@ def test_an_expression_is_made_of_few_things(source: str) -> None:
         evaluator(source)
 
 
-def test_it_imports_nothing_of_the_library_but_itself() -> None:
+def imported(file: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    found = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    return {each for each in found if each.startswith("tallystick")}
+
+
+def test_it_imports_nothing_of_the_library_but_itself_and_the_protocols_verbs() -> None:
     folder = Path(referee.__file__).parent
     files = sorted(folder.glob("*.py"))
     assert len(files) >= 7
+    own = {f"tallystick.testing.referee.{each.stem}" for each in files}
     for file in files:
-        nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-        assert {each for each in imported if each.startswith("tallystick")} <= {
-            f"tallystick.testing.referee.{each.stem}" for each in files
-        }
+        assert imported(file) <= own | {verbs.__name__}
+    assert imported(Path(str(verbs.__file__))) == set()

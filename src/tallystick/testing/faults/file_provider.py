@@ -25,6 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tallystick.provider.half import Half
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Reason, Result
 from tallystick.testing.referee import ProviderBooks, ProviderLine
 
@@ -76,7 +77,7 @@ class FileProvider:
         """Another channel moves value on a card, once under this name."""
         if not self._lines("elsewhere", name):
             line = {"what": "elsewhere", "call": name, "verb": "issue" if amount > 0 else "redeem", "number": number,
-                    "currency": currency, "amount": amount, "change": amount}  # fmt: skip
+                    "currency": currency, "amount": amount}  # fmt: skip
             self._append(line)
 
     def release_by_hand(self, hold: str) -> None:
@@ -84,7 +85,7 @@ class FileProvider:
         placed = next(each for each in self._all() if each.get("id") == hold)
         if not self._lines("elsewhere", f"release {hold}"):
             line = {"what": "elsewhere", "call": f"release {hold}", "id": f"x-{hold}", "verb": "release", "hold": hold,
-                    "ends": placed["amount"], "amount": 0, "change": 0}  # fmt: skip
+                    "amount": 0}  # fmt: skip
             self._append({**placed, **line})
 
     # The books
@@ -94,37 +95,35 @@ class FileProvider:
         return Counter(each["call"] for each in self._all() if each["what"] == "done")
 
     def provider_books(self) -> ProviderBooks:
-        """As the referee reads them."""
+        """As the referee reads them. What a verb does is as the protocol declares it (`provider.EFFECTS`)."""
         lines: list[ProviderLine] = []
-        worth: Counter[tuple[str, str]] = Counter()
-        holds: dict[tuple[str, str], Counter[str]] = {}
+        halves: dict[tuple[str, str], Half] = {}
         for each in self._all():
             if each["what"] not in ("done", "elsewhere"):
                 continue
-            card = each["number"], each["currency"]
-            open_ = holds.setdefault(card, Counter())
-            if each["verb"] == "hold":
-                open_[each["id"]] = each["amount"]
-            if each.get("hold") in open_:
-                open_[each["hold"]] -= each["ends"]
-            worth[card] += each["change"]
+            card, id = (each["number"], each["currency"]), each.get("id") or each["call"]
+            half = halves.setdefault(card, Half())
+            before, amount = half.available + half.held, each["amount"]
+            if each["what"] == "done":
+                half.perform(each["verb"], each["args"], amount, id)
+            elif each["verb"] == "release":
+                half.lose(each["hold"])
+            else:
+                half.available += amount
+            change = half.available + half.held - before
+            amount = amount if id in half.holds else change
             whose = each["call"] if each["what"] == "done" else None
-            id = each.get("id") or each["call"]
-            lines.append(ProviderLine(id, whose, each["verb"], *card, each["amount"], each["change"]))
-        available = {card: amount - holds[card].total() for card, amount in worth.items()}
-        return ProviderBooks(lines, available, {card: +open_ for card, open_ in holds.items()})
+            lines.append(ProviderLine(id, whose, each["verb"], *card, amount, change))
+        holds = {card: {id: half.worth[id] for id in half.holds if half.worth[id]} for card, half in halves.items()}
+        return ProviderBooks(lines, {card: half.available for card, half in halves.items()}, holds)
 
     def _write(self, what: str, call: Call) -> None:
-        digit = self._digit(call)
-        amount, release = (int(str(call.args.get(name) or 0)) for name in ("amount", "release"))
-        if call.verb in self.partly and digit == 2:
+        amount = int(str(call.args.get("amount") or 0))
+        if call.verb in self.partly and self._digit(call) == 2:
             amount = amount // 20 * 10 or amount
         self._append({
             "what": what, "call": call.id, "id": f"r-{call.id}", "verb": call.verb, "card": call.card.id,
-            "number": _number(call), "currency": call.card.currency, "hold": call.args.get("hold"),
-            "ends": amount + release,
-            "amount": {"redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
-            "change": {"hold": 0, "redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call.verb, amount),
+            "number": _number(call), "currency": call.card.currency, "args": dict(call.args), "amount": amount,
         })  # fmt: skip
 
     def _append(self, line: dict[str, Any]) -> None:
@@ -146,7 +145,7 @@ class FileProvider:
             return Outcome(Result.DECLINED, reason=Reason.OTHER, text="no")
         for each in self._lines("done", call.id):
             number = each["number"] if call.verb == "allocate" else None
-            part = each["amount"] if call.verb == "hold" else -each["amount"] if call.verb == "redeem" else None
+            part = each["amount"] if call.verb in PARTLY else None
             return Outcome(Result.CONFIRMED, reference=each["id"], amount=part, number=number)
         return None
 

@@ -1,6 +1,7 @@
 """Judges a finished run by its rows alone, with code of its own.
 
-Keeps: the referee imports nothing of the library, so that a mistake in the library cannot hide itself. An import
+Keeps: the referee imports nothing of the library, so that a mistake in the library cannot hide itself. Only what each
+verb does at the provider's it takes from the protocol (`provider.verbs`), which is data and imports nothing. An import
 contract and a test hold that. It needs no store: `store_rows`, outside this room, reads the rows of any store, and
 `Rows.of_sqlite` those in a file.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.provider.verbs import VERBS
 from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, evaluator_of_all, source_of
 
 Pair = tuple[str, str]
@@ -27,11 +28,8 @@ _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 
 # What each verb takes, without secrets, which are kept nowhere.
 _TAKES = {
-    "activate": ("number",), "issue": ("amount", "return_related"), "hold": ("amount", "has_pin", "allow_partial"),
-    "redeem": ("amount", "has_pin", "allow_partial"), "redeem_hold": ("amount", "release", "hold", "held"),
-    "release_hold": ("amount", "hold", "rest"), "void": ("amount", "transaction"), "adjust": ("amount",),
-    "update_account": ("alternate", "giver", "enrolls"),
-}  # fmt: skip
+    verb: [name for name, type_ in takes.items() if type_.rstrip("?") != "secret"] for verb, takes in VERBS.items()
+}
 
 
 @attrs.frozen

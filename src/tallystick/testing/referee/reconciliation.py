@@ -4,7 +4,9 @@ The provider knows our calls by the id we sent. The library's own look-up cannot
 What was done under it must be what our books say of that call: once, of that verb, of that amount. Of two calls that
 are alike, each may have been given the other's line; nobody loses by that.
 
-What others did to a card moves its balance, and is no mistake: it is subtracted before balances are compared.
+What a verb does at the provider's is the protocol (`provider.EFFECTS`): the one thing that the referee takes from the
+library as it is. What others did to a card moves its balance, and is no mistake: it is subtracted before balances are
+compared.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import attrs
 
+from tallystick.provider.verbs import EFFECTS
 from tallystick.testing.referee.evidence import ProviderBooks, ProviderLine, Row
 
-NO_VALUE = ("allocate", "activate", "suspend", "reinstate", "update_account")
+NO_VALUE = tuple(verb for verb, effect in EFFECTS.items() if not effect.moves)
 _ALIKE = frozenset(["redeem", "redeem_hold"])  # a history shows no difference between these two
 
 
@@ -166,6 +169,8 @@ def _is(line: ProviderLine, call: Row) -> bool:
     """Whether a line is what a call asked for, or the part of it that was confirmed."""
     asked, confirmed = json.loads(call["args"]).get("amount", 0), json.loads(call["outcome"]).get("amount")
     amount = asked if confirmed is None else confirmed
-    wanted = {"redeem": -amount, "redeem_hold": -amount, "release_hold": 0}.get(call["verb"], amount)
+    given, effect = {**json.loads(call["args"]), "amount": amount}, EFFECTS[call["verb"]]
+    change = sum(by * (given.get(name) or 0) for sums in (effect.available, effect.held) for name, by in sums.items())
+    wanted = amount if effect.opens == "hold" else change
     same = line.verb == call["verb"] or {line.verb, call["verb"]} <= _ALIKE
     return same and line.amount == wanted
