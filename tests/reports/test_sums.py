@@ -95,6 +95,7 @@ TAMPER = {
 }
 
 
+@pytest.mark.slow
 @BOTH
 def test_verify_finds_a_wrong_sum_and_they_are_made_anew(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
