@@ -13,8 +13,9 @@ import pytest
 from tallystick import diagram
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
-from tallystick.diagram import STYLE, Overlay, Standing, Traffic
+from tallystick.diagram import STYLE, Life, May, Overlay, Standing, Traffic
 from tallystick.diagram.formats import svg as format_svg
+from tallystick.diagram.model import diagram_of
 from tallystick.money import Money
 
 PACKAGED = reader.load(reader.packaged_folder())
@@ -35,16 +36,15 @@ class Box(NamedTuple):
         )
 
 
-def busy(name: str) -> Overlay:
+def busy(machine: Machine, minor: int, count: int) -> Overlay:
     """An overlay in which all happened, with long numbers; made up."""
-    machine = PACKAGED[name]
-    amounts = (Money(123456789, "BRL"),)
+    amounts = (Money(minor, "BRL"),)
     edges = {
-        (source, each.name, each.target or source): Traffic(12345, amounts if each.moves else ())
+        (source, each.name, each.target or source): Traffic(count, amounts if each.moves else ())
         for each in machine.transitions.values()
         for source in each.sources
     }
-    states = {state: Standing(12345, dict.fromkeys(machine.accounts, amounts)) for state in machine.states}
+    states = {node.name: Standing(count, dict.fromkeys(node.holds, amounts)) for node in diagram_of(machine).nodes}
     return Overlay(states, edges, "2026-03-01 12:00 UTC", "verified")
 
 
@@ -91,18 +91,20 @@ def wires_of(root: ElementTree.Element) -> list[Box]:
     return found
 
 
-BRIEF = [(name, figures) for name in PACKAGED for figures in ("brief", "overlay")]
+# Minor units and how many: an amount of seven digits, and all that a currency may have
+FIGURES = {"brief": None, "millions": (123456789, 98_765), "most": (10**13, 10**9)}
 
 
-@pytest.mark.parametrize(("name", "figures"), BRIEF)
+@pytest.mark.parametrize("name", list(PACKAGED))
+@pytest.mark.parametrize("figures", ["brief", "millions", pytest.param("most", marks=pytest.mark.slow)])
 def test_a_picture_keeps_its_budget(name: str, figures: str) -> None:
-    text = str(diagram.draw(PACKAGED[name], overlay=busy(name) if figures == "overlay" else None))
+    long = FIGURES[figures]
+    text = str(diagram.draw(PACKAGED[name], overlay=busy(PACKAGED[name], *long) if long else None))
     root = ElementTree.fromstring(text)
     wide, high = (float(root.get(side, "")) for side in ("width", "height"))
     texts = texts_of(root)
 
-    if figures == "brief":
-        assert (wide <= 1100, high <= 500) == (True, True), (wide, high)
+    assert (wide <= 1100, high <= 500) == (True, True), (wide, high)
     assert min(size_of(each) for each in root.iter(f"{SVG}text")) >= 11 * POINT
     assert [each for each in texts if each.left < 0 or each.top < 0 or each.right > wide or each.bottom > high] == []
     assert [(one.what, other.what) for one, other in combinations(texts, 2) if one.meets(other)] == []
@@ -238,6 +240,21 @@ def test_what_has_a_meaning_has_two_signs(name: str) -> None:
     assert "stroke-dasharray: 6 4" in STYLE.split(".ts-wire.ts-declined")[1].split("}")[0]
 
 
+def test_long_figures_are_rounded_only_where_they_do_not_fit_and_are_exact_in_the_tooltips() -> None:
+    payment = PACKAGED["payment"]
+    short = str(diagram.draw(payment, overlay=busy(payment, 12345, 678)))
+    long = str(diagram.draw(payment, overlay=busy(payment, 123456789, 98_765)))
+
+    texts = [each.what for each in texts_of(ElementTree.fromstring(long))]
+    assert "678 · 123.45" in short
+    assert "rounded" not in short
+    assert any("long figures are rounded, and exact in the tooltips" in each for each in texts)
+    assert "held 1.23 M" in texts
+    assert "98,765 · 1.23 M" in texts
+    assert "held 1,234,567.89 BRL" in long
+    assert "98,765 · 1,234,567.89 BRL" in long
+
+
 def test_a_machine_that_does_not_fit_is_drawn_in_its_groups() -> None:
     """Twenty states in four groups, each of which leads to the next; made up."""
     names = [f"step_{number:02}" for number in range(20)]
@@ -252,9 +269,18 @@ def test_a_machine_that_does_not_fit_is_drawn_in_its_groups() -> None:
         *(f"  go_{at}: {{command: go_on, from: {one}, to: {other}}}" for at, (one, other) in enumerate(pairwise(names))),
         "refuse: [{says: It is over., in: [step_19], commands: [go_on]}]",
     ])  # fmt: skip
-    root = ElementTree.fromstring(str(diagram.draw(reader.read({"long.yaml": page})["long"])))
-    boxes = [each.get("data-state") for each in root.iter(f"{SVG}g") if each.get("class") == "ts-state"]
-
-    assert boxes == list(groups)
-    assert (float(root.get("width", "")) <= 1100, float(root.get("height", "")) <= 500) == (True, True)
-    assert {"part a", "· step 07", "long, version 1, in its groups"} <= {each.what for each in texts_of(root)}
+    long = reader.read({"long.yaml": page})["long"]
+    newer = reader.read({"long.yaml": page.replace("step_07: {says: On the way.}", "step_07: {says: Nearly.}")
+                         .replace("go_7:", "gone_7:").replace("version: 1", "version: 2")})["long"]  # fmt: skip
+    life = Life("long", "1", "step_07", (), (May("go_on", allowed=True),))
+    for drawn in (diagram.draw(long), diagram.draw(long, life=life), diagram.draw_change(long, newer),
+                  diagram.draw(long, overlay=busy(long, 100, 7))):  # fmt: skip
+        root = ElementTree.fromstring(str(drawn))
+        texts = {each.what for each in texts_of(root)}
+        boxes = [each.get("data-state") for each in root.iter(f"{SVG}g") if each.get("class") == "ts-state"]
+        assert boxes == list(groups)
+        assert (float(root.get("width", "")) <= 1100, float(root.get("height", "")) <= 500) == (True, True)
+        assert texts & {"· step 07", "· step 07 7"}
+    assert "long, version 1, in its groups" in {
+        each.what for each in texts_of(ElementTree.fromstring(str(diagram.draw(long))))
+    }

@@ -216,7 +216,7 @@ def _pairs(wires: Sequence[Wire]) -> list[Wire]:
         tip = f"{wire.tip}\n{other_way.tip}"
         found.append(Wire(wire.sources, wire.target, (wire.label[0], *back_label), both=True, tip=tip,
                           steps=wire.steps + other_way.steps,
-                          commands=wire.commands + other_way.commands))  # fmt: skip
+                          commands=wire.commands, back=other_way.commands))  # fmt: skip
     return found
 
 
@@ -240,7 +240,8 @@ def _bus(wires: Sequence[Wire]) -> Wire:
     tip = "\n".join(dict.fromkeys(line for wire in wires for line in wire.tip.splitlines()))
     steps = tuple(step for wire in wires for step in wire.steps)
     commands = tuple(dict.fromkeys(command for wire in wires for command in wire.commands))
-    return Wire(sources, first.target, label, first.declined, both=first.both, tip=tip, steps=steps, commands=commands)
+    return Wire(sources, first.target, label, first.declined, both=first.both, tip=tip, steps=steps, commands=commands,
+                back=first.back)  # fmt: skip
 
 
 def _much(label: Sequence[Text]) -> tuple[int, int]:

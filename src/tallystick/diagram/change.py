@@ -19,10 +19,9 @@ from tallystick.diagram.brief import LABELS, brief, buses, legend, wire_of
 from tallystick.diagram.figures import Overlay, Standing
 from tallystick.diagram.model import Arrow, Diagram, Node, diagram_of
 from tallystick.diagram.overlay import amounts_text
-from tallystick.diagram.sketch import Box, Sign, Sketch, Text, Wire, spoken
+from tallystick.diagram.sketch import CHANGES, Box, Sign, Sketch, Text, Wire, spoken
 from tallystick.money import Money
 
-_SIGNS = {"added": "+", "removed": "−", "changed": "≠"}
 Key = tuple[str, str, bool]  # source, target, declined
 
 
@@ -51,14 +50,14 @@ def changed(old: Machine, new: Machine, overlay: Overlay | None = None) -> Sketc
     notes = (_concerned(touched, overlay),) if overlay is not None else ()
     sketch = Sketch(new.name, title, new.summary, tuple(boxes), tuple(_bundled(wires)), after.usual, (), notes)
     tones = {box.tone for box in sketch.boxes} | {wire.tone for wire in sketch.wires}
-    signs = [Sign(tone, f"{sign} {tone}") for tone, sign in _SIGNS.items() if tone in tones]
+    signs = [Sign(tone, f"{sign} {tone}") for tone, sign in CHANGES.items() if tone in tones]
     return attrs.evolve(sketch, legend=(*signs, *legend(sketch)))
 
 
 def _signed(lines: tuple[Text, ...], tone: str) -> tuple[Text, ...]:
     """With the sign of the tone before it: it is told by more than a colour."""
     first, *rest = lines
-    return (attrs.evolve(first, text=f"{_SIGNS[tone]} {first.text}"), *rest) if tone else lines
+    return (attrs.evolve(first, text=f"{CHANGES[tone]} {first.text}"), *rest) if tone else lines
 
 
 def _both(before: Diagram, after: Diagram) -> Diagram:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -16,20 +16,21 @@ from tallystick.diagram.formats.mermaid import to_mermaid
 from tallystick.diagram.formats.png import to_png
 from tallystick.diagram.formats.sequence import sequence
 from tallystick.diagram.formats.statechart import to_scxml, to_xstate
-from tallystick.diagram.formats.svg import document, keeps_budget, picture, to_svg
+from tallystick.diagram.formats.svg import beyond_budget, document, picture, to_svg
 from tallystick.diagram.formats.table import to_markdown, to_table
 from tallystick.diagram.grouped import in_groups
 from tallystick.diagram.layout import HIGH, fits
 from tallystick.diagram.life import with_life
 from tallystick.diagram.model import Diagram, diagram_of
 from tallystick.diagram.neighbourhood import MOST, neighbourhood
-from tallystick.diagram.overlay import counted_way, with_overlay
+from tallystick.diagram.overlay import SPARED, counted_way, with_overlay
 from tallystick.diagram.several import several
 from tallystick.diagram.sketch import Sketch
 from tallystick.errors import Invalid, nearest
 
 FORMATS = ("svg", "png", "mermaid", "dot", "markdown", "scxml", "xstate")
 _LIFE = 900  # pixels: how wide the picture of a life is at least
+_SIZED = ("svg", "png")
 _CHARTS = ("scxml", "xstate")
 LEVELS = ("brief", "neighbourhood", "table")
 
@@ -77,11 +78,9 @@ def draw(
         return written(_around(diagram, state), format, styled=styled)
     if overlay is not None:
         diagram = diagram_of(machine, counted_way(diagram, overlay))
-    drawn = format in ("svg", "png") and overlay is None and life is None
-    sketch = _fitting(diagram) if drawn else brief(diagram)
-    if life is not None:
-        return _lived(with_life(sketch, life), life, format, styled=styled)
-    return written(sketch if overlay is None else with_overlay(sketch, diagram, overlay), format, styled=styled)
+    tries = _lives(diagram, life) if life else _counted(diagram, overlay) if overlay else _briefs(diagram)
+    sketch = _fitting(tries) if format in _SIZED else next(tries)
+    return written(sketch, format, styled=styled) if life is None else _lived(sketch, life, format, styled=styled)
 
 
 def draw_change(
@@ -99,7 +98,9 @@ def draw_change(
         raise Invalid(f"there is no picture of format {format!r}.{nearest(format, list(FORMATS))}")
     if old.name != new.name:
         raise Invalid(f"{old.name} and {new.name} are two machines; a change is drawn of two versions of one")
-    return written(changed(old, new, overlay), format, styled=styled)
+    sketch = changed(old, new, overlay)
+    sketch = _fitting(iter([sketch, *_grouped(sketch)])) if format in _SIZED else sketch
+    return written(sketch, format, styled=styled)
 
 
 def _check(machine: Machine, level: str, state: str | None, overlay: Overlay | None, life: Life | None) -> None:
@@ -133,16 +134,47 @@ def _chart(diagram: Diagram, format: str, level: str, figures: object) -> str:
     return (to_scxml if format == "scxml" else to_xstate)(diagram, says)
 
 
-def _fitting(diagram: Diagram) -> Sketch:
-    """The brief picture, with as much as fits the budget; if nothing does, in its groups or as large as it is."""
-    for needed in (True, False):
-        for label in LABELS:
+# What is tried until a picture keeps its budget, with less in it each time
+
+
+def _fitting(tries: Iterator[Sketch]) -> Sketch:
+    """The first that keeps the budget; if none does, the one that is nearest to it."""
+    found: list[tuple[int, Sketch]] = []
+    for sketch in tries:
+        found.append((beyond_budget(sketch), sketch))
+        if not found[-1][0]:
+            break
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _briefs(diagram: Diagram) -> Iterator[Sketch]:
+    for words in (True, False):
+        for label in LABELS if words else LABELS[1:]:
             sketch = brief(diagram, label)
-            if not needed:
-                sketch = attrs.evolve(sketch, words=tuple(attrs.evolve(each, needed=False) for each in sketch.words))
-            if keeps_budget(sketch):
-                return sketch
-    return in_groups(sketch) if any(box.group for box in sketch.boxes) else sketch
+            kept = tuple(attrs.evolve(each, needed=words and each.needed) for each in sketch.words)
+            yield attrs.evolve(sketch, words=kept)
+    yield from _grouped(attrs.evolve(sketch, words=kept))
+
+
+def _counted(diagram: Diagram, overlay: Overlay) -> Iterator[Sketch]:
+    sketch = brief(diagram)
+    for each in (sketch, *_grouped(sketch)):
+        for spared in SPARED:
+            yield with_overlay(each, diagram, overlay, spared)
+
+
+def _lives(diagram: Diagram, life: Life) -> Iterator[Sketch]:
+    sketch = brief(diagram)
+    yield with_life(sketch, life)
+    for each in _grouped(sketch):
+        yield with_life(each, life)
+
+
+def _grouped(sketch: Sketch) -> Iterator[Sketch]:
+    """The sketch in its groups, if it has any."""
+    drawn = in_groups(sketch)
+    if len(drawn.boxes) < len(sketch.boxes):
+        yield drawn
 
 
 def _around(diagram: Diagram, state: str) -> Sketch:

@@ -71,26 +71,38 @@ def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     lines = {box.name: _lines(box) for box in sketch.boxes}
     columns = _columns(sketch)
     rows = _rows(sketch, columns)
-    best: tuple[float, Placed] | None = None
-    fit = False
-    for index, (across, down) in enumerate(_GAPS):
-        placed = _try(sketch, lines, columns, rows, across, down)
-        missing = lost(sketch, placed)
+    best: tuple[tuple[int, int, float], Placed] | None = None
+    for index, gaps in enumerate(_GAPS):
+        if best and best[0][0] == 0 and _beyond(_boxes(sketch, lines, columns, rows, *gaps)[0], wide, high):
+            continue  # all has a place already, and more room between the boxes is of no use
+        placed = _try(sketch, lines, columns, rows, *gaps)
         over = max(placed.width * UNIT - wide, 0) + max(placed.height * UNIT - high, 0)
-        price = 10_000 * missing + 10 * over + placed.price
+        price = (lost(sketch, placed), over, placed.price)
         if best is None or price < best[0]:
             best = (price, placed)
-        fit = fit or (not missing and not over)
-        if fit and index + 1 >= _ENOUGH:
+        if best[0][:2] == (0, 0) and index + 1 >= _ENOUGH:
             break
     assert best is not None
     return best[1]
 
 
-def _try(
+def beyond(sketch: Sketch, wide: int, high: int) -> int:
+    """By how many pixels its boxes alone are too large, with little room between them; no wire is laid for it."""
+    lines = {box.name: _lines(box) for box in sketch.boxes}
+    columns = _columns(sketch)
+    return _beyond(_boxes(sketch, lines, columns, _rows(sketch, columns), *min(_GAPS))[0], wide, high)
+
+
+def _beyond(boxes: Mapping[str, Rect], wide: int, high: int) -> int:
+    right, bottom = max(box.right for box in boxes.values()), max(box.bottom for box in boxes.values())
+    return max(right * UNIT - wide, 0) + max(bottom * UNIT - high, 0)
+
+
+def _boxes(
     sketch: Sketch, lines: Mapping[str, tuple[Text, ...]], columns: Mapping[str, int], rows: Mapping[str, int],
     across: int, down: int,
-) -> Placed:  # fmt: skip
+) -> tuple[dict[str, Rect], int]:  # fmt: skip
+    """Where the boxes stand, and the top of the first row."""
     sizes = {name: box_size(each) for name, each in lines.items()}
     gaps = _gaps(sketch, columns, rows, across)
     lefts, x = {}, 2
@@ -100,7 +112,7 @@ def _try(
     headed = {box.name for box in sketch.boxes if box.group}
     cards = {box.name for box in sketch.boxes if box.tone == "card"}
     first = [name for name in rows if rows[name] == 0]
-    spine = 2 + 2 * any(name in headed for name in first)  # the top of the first row
+    spine = 2 + 2 * any(name in headed for name in first)
     under: dict[int, int] = {}  # column → where its next box below the first row may begin
     for name in first:
         under[columns[name]] = spine + sizes[name][1] + (1 if name in cards else down)
@@ -115,6 +127,14 @@ def _try(
             top = under.get(column, spine + 4 + down) + 2 * (box.name in headed)
             under[column] = top + high + (1 if box.name in cards else down - 1)
         boxes[box.name] = Rect(lefts[column] + (widest[column] - wide) // 2, top, wide, high)
+    return boxes, spine
+
+
+def _try(
+    sketch: Sketch, lines: Mapping[str, tuple[Text, ...]], columns: Mapping[str, int], rows: Mapping[str, int],
+    across: int, down: int,
+) -> Placed:  # fmt: skip
+    boxes, spine = _boxes(sketch, lines, columns, rows, across, down)
     right = max(box.right for box in boxes.values()) + 2
     board = Board(right, max(box.bottom for box in boxes.values()) + 5, boxes, spine=spine + 2)
     groups = _groups(sketch, boxes)
@@ -163,6 +183,8 @@ def _turn(wire: Wire, boxes: Mapping[str, Rect], columns: Mapping[str, int]) -> 
 def _lines(box: Box) -> tuple[Text, ...]:
     name, *rest = box.lines
     words = name.text.split()
+    if len(words) > 1 and len(words[0]) == 1:  # the sign of a change stays with its word
+        words[:2] = [" ".join(words[:2])]
     if len(name.text) <= _NAME or len(words) == 1 or name.kind != "name":
         return box.lines
     cut = min(range(1, len(words)), key=lambda at: abs(len(" ".join(words[:at])) - len(" ".join(words[at:]))))

@@ -16,6 +16,7 @@ ASKS = "↗"  # the provider is asked
 STAYS = "↻"  # the state stays
 DOUBT = "?"
 NO = "✕"  # declined
+CHANGES = {"added": "+", "removed": "−", "changed": "≠"}  # the tones of what a new version changes, and their signs
 
 
 @attrs.frozen
@@ -59,6 +60,7 @@ class Wire:
     weight: float = 1.0  # how wide it is drawn; 1 is thin
     steps: tuple[tuple[str, str, str], ...] = ()  # (source, transition, target) of all that is gathered in it
     commands: tuple[str, ...] = ()  # that lead there, with ↗ if they ask; the label may have room for some of them
+    back: tuple[str, ...] = ()  # with `both`, those that lead back
 
 
 @attrs.frozen
@@ -107,10 +109,13 @@ def spoken(name: str) -> str:
 def parted(wires: Iterable[Wire], ways: Collection[tuple[str, str]]) -> list[Wire]:
     """The wires; one that stands for more than `ways` is parted, so that nothing looks taken that is not.
 
-    `ways`: (source, target).
+    `ways`: (source, target). One between groups of states stays whole.
     """
     found = []
     for wire in wires:
+        if not {*wire.sources, wire.target} <= {name for source, _, target in wire.steps for name in (source, target)}:
+            found.append(wire)
+            continue
         for kept in (True, False):
             steps = tuple(step for step in wire.steps if ((step[0], step[2]) in ways) is kept)
             here = {(source, target) for source, _, target in steps}

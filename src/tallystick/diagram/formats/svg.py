@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.diagram.formats.legend import foot, least_width
 from tallystick.diagram.formats.signs import TIP, head_at, text_at, width_of
-from tallystick.diagram.layout import HIGH, LINE, PAD, WIDE, Placed, line_width, lost, place
+from tallystick.diagram.layout import HIGH, LINE, PAD, WIDE, Placed, beyond, line_width, lost, place
 from tallystick.diagram.routing import UNIT, Point, Rect, Routed, corners
 from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 
@@ -126,14 +126,21 @@ def picture(sketch: Sketch, least: int = 0) -> tuple[str, int, int]:
 
 
 def _placed(sketch: Sketch) -> Placed:
-    around = _HEAD * len(_head(sketch)) + 6 + foot(sketch, WIDE)[1]
-    return place(sketch, high=HIGH - around + UNIT)
+    return place(sketch, high=_room(sketch))
 
 
-def keeps_budget(sketch: Sketch) -> bool:
-    """Whether its picture has the size that a picture may have, and all of its wires and labels."""
+def _room(sketch: Sketch) -> int:
+    """How high its boxes and wires may be: the rest is the head and the foot."""
+    return HIGH - _HEAD * len(_head(sketch)) - 6 - foot(sketch, WIDE)[1] + UNIT
+
+
+def beyond_budget(sketch: Sketch) -> int:
+    """0, if its picture has the size that a picture may have and all wires and labels; else how far it is from that."""
+    over = beyond(sketch, WIDE, _room(sketch))
+    if over:
+        return over
     _, wide, high = picture(sketch)
-    return wide <= WIDE and high <= HIGH and not lost(sketch, _placed(sketch))
+    return max(wide - WIDE, 0) + max(high - HIGH, 0) + 1_000 * lost(sketch, _placed(sketch))
 
 
 def document(title: str, says: str, wide: int, high: int, inner: str, *, styled: bool) -> str:
@@ -205,7 +212,8 @@ def _box(box: Box, at: Rect, lines: Sequence[Text], spine: int) -> str:
     offset = (high - LINE * len(lines)) / 2 + LINE - 5
     middle = x + wide / 2
     for index, line in enumerate(lines):
-        again = index > 0 and line.kind == lines[index - 1].kind == "holds" and lines[index - 1].text.endswith(",")
+        before = lines[index - 1] if index else line
+        again = before.text.endswith((",", ":")) and line.kind == before.kind == "holds"
         parts.append(_line(line, middle, y + offset + index * LINE, x + PAD, again=again))
     return f'<g class="ts-state" data-state={quoteattr(box.name)}><title>{escape(box.tip)}</title>{"".join(parts)}</g>'
 
