@@ -275,7 +275,7 @@ def _cut(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     whole_parts = text[:width].rpartition(";")[0]
-    return f"{whole_parts}; …" if whole_parts else f"{text[: width - 1].rstrip(' ,')}…"
+    return f"{whole_parts}; more" if whole_parts else f"{text[: width - 1].rstrip(' ,')}…"
 
 
 def whole(step: Step) -> str:
