@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from core_world import PAGES
+from tallystick.check.finding import Finding
+from tallystick.check.model import explore
+from tallystick.check.structure import inspect
 from tallystick.cli.annotations import Remark, as_annotation
+from tallystick.cli.commands import checking
 from tallystick.cli.main import main
+from tallystick.definition.machine import Machine, Machines
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -154,3 +164,119 @@ def test_what_keeps_a_page_from_being_read_is_told_too(tmp_path: Path) -> None:
 def test_a_sign_of_github_in_a_sentence_stays_a_sign_of_the_sentence() -> None:
     said = as_annotation(Remark("TS105", "a,b.yaml", 1, 2, "50 %\nof :all"))
     assert said == "::error file=a%2Cb.yaml,line=1,col=2,title=TS105::50 %25%0Aof :all"
+
+
+# How it ends
+
+
+PUNCH_CARD = """
+machine: punch_card
+version: 1
+summary: So many coffees, and one is free.
+facts: {stamps: {is: count, later: true, default: 0}}
+states:
+  open: {start: true, says: It is stamped.}
+  done: {final: true, says: The free one was had.}
+commands: {stamp: {}, free: {}, lose: {}}
+transitions:
+  stamp: {from: open, when: stamps < 30, set: {stamps: stamps + 1}}
+  free: {from: open, to: done, when: stamps == 30}
+  lose: {from: open, to: done}
+refuse:
+  - {says: Full., in: [open], commands: [stamp], when: stamps >= 30}
+  - {says: Not yet., in: [open], commands: [free], when: stamps != 30}
+  - {says: Over., in: [done], commands: [stamp, free, lose]}
+"""
+
+
+def test_what_is_only_not_decided_has_an_exit_code_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, sarif = tmp_path / "punch_card.yaml", tmp_path / "found.sarif"
+    file.write_text(PUNCH_CARD, encoding="utf-8")
+    assert CliRunner().invoke(main, ["check", str(file)]).exit_code == 0
+    monkeypatch.setattr(explore, "BUDGET", 20)
+    done = CliRunner().invoke(main, ["check", str(file), "--sarif", str(sarif), "--github"])
+    assert done.exit_code == 3, done.output
+    assert "TS209 free did not happen within this bound: amounts up to 0.04, some of the " in done.stdout
+    assert re.match(r"\d not decided \(", done.stdout.splitlines()[-1])
+    levels = {each["level"] for each in json.loads(sarif.read_text(encoding="utf-8"))["runs"][0]["results"]}
+    assert levels == {"warning"}
+    assert done.stderr.startswith("::warning file=")
+
+
+@pytest.mark.parametrize("how", ["--json", "--quick"])
+def test_stopped_it_tells_what_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """As Ctrl-C does it, in the second page: what is wrong with the first one is told."""
+    for name in ("a_locker", "b_locker"):
+        text = page("TS105").replace("machine: locker", f"machine: {name}")
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    original = inspect.inspect_machine
+
+    def stopped(machines: Machines, machine: Machine) -> Iterator[Finding]:
+        if machine.name == "b_locker":
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return original(machines, machine)
+
+    monkeypatch.setattr(inspect, "inspect_machine", stopped)
+    done = CliRunner().invoke(main, ["check", str(tmp_path), how])
+    assert done.exit_code == 4, done.output
+    if how == "--json":
+        told = json.loads(done.stdout)
+        assert (told["clean"], told["stopped"]) == (False, "structure")
+        assert [each["code"] for each in told["findings"]] == ["TS105"]
+    else:
+        assert "TS105 take in free is neither" in done.stdout
+        assert "1 finding, stopped in structure, so this is not all" in done.stdout
+
+
+def test_a_long_check_tells_on_stderr_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locker.yaml").write_text(page("TS105"), encoding="utf-8")
+    monkeypatch.setattr(checking, "EVERY", 0.0)
+    done = CliRunner().invoke(main, ["check", "--json", str(tmp_path)])
+    assert done.stderr.splitlines()[:2] == ["checking locker: looking at the page", "checking locker: running it"]
+    assert json.loads(done.stdout)["clean"] is False
+
+
+# What has changed
+
+
+def git(folder: Path, *words: str) -> None:
+    told = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", folder, *told, *words], check=True, capture_output=True)
+
+
+def checked(tmp_path: Path, *words: str) -> list[str]:
+    done = CliRunner().invoke(main, ["check", "--quick", "--json", str(tmp_path), *words])
+    if not done.stdout:
+        return [done.output]
+    found = json.loads(done.stdout)
+    return [found["figures"].get("structure", {}).get("machines", 0), *(each["machine"] for each in found["findings"])]
+
+
+def test_only_what_has_changed_and_what_reads_it_is_checked(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    for name in ("locker", "shelf"):
+        text = page("TS105").replace("machine: locker", f"machine: {name}")
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    user = (
+        page("TS105")
+        .replace("machine: locker", "machine: user\n")
+        .replace("accounts:", "facts: {of: shelf}\naccounts:")
+    )
+    (tmp_path / "user.yaml").write_text(user, encoding="utf-8")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "Three pages.")
+    assert checked(tmp_path, "--changed", "HEAD") == [0]
+    shelf = tmp_path / "shelf.yaml"
+    shelf.write_text(shelf.read_text(encoding="utf-8").replace("amount > 0", "amount >= 0"), encoding="utf-8")
+    assert checked(tmp_path, "--changed", "HEAD")[0] == 2
+    (tmp_path / "new.yaml").write_text(page("TS105").replace("machine: locker", "machine: new"), encoding="utf-8")
+    assert checked(tmp_path, "--changed", "HEAD")[0] == 3
+    assert "git knows no commit '--output=x'" in checked(tmp_path, "--changed", "--output=x")[0]
+    assert not (tmp_path / "x").exists()
+
+
+def test_pages_in_no_repository_cannot_have_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "locker.yaml").write_text(page("TS105"), encoding="utf-8")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert "in no git repository" in checked(tmp_path, "--changed", "HEAD")[0]

@@ -52,10 +52,10 @@ TITLES: Mapping[str, str] = {
     "TS206": "two guards are true at once, in a state that is reached",
     "TS207": "a guard that lets through more than there is",
     "TS208": "a call for nothing",
-    "TS209": "a transition that never happens",
-    "TS210": "an outcome of a call that never happens",
-    "TS211": "a comparison that always comes out the same",
-    "TS212": "a follow-up that is always refused",
+    "TS209": "a transition that was not seen to happen",
+    "TS210": "an outcome of a call that was not seen",
+    "TS211": "a comparison that came out the same every time",
+    "TS212": "a follow-up that was refused every time",
     "TS213": "a follow-up that waits for ever",
     "TS214": "an invariant of yours that does not hold",
     "TS215": "the provider's half is not what is booked",
@@ -97,6 +97,7 @@ class Finding:
     message: str  # one sentence, with the states and amounts it is about
     story: tuple[str, ...] = ()  # the shortest way there, one line a step, amounts as people read them
     replay: tuple[Mapping[str, object], ...] = ()  # the same as lines that `tallystick run` takes
+    decided: bool = True  # False: neither found to be wrong nor shown to be right, within a bound that the message says
 
     @property
     def order(self) -> tuple[str, int, int, str]:
@@ -107,6 +108,14 @@ class Finding:
         return f"{self.file}:{self.line}:{self.column}: {self.code} {self.message}"
 
 
+class Stopped(KeyboardInterrupt):
+    """A level was interrupted. It gives what it knew by then."""
+
+    def __init__(self, findings: Sequence[Finding], figures: Mapping[str, int]) -> None:
+        super().__init__("stopped")
+        self.findings, self.figures = findings, figures
+
+
 def finding(
     code: str,
     machine: Machine,
@@ -114,6 +123,7 @@ def finding(
     *place: str,
     story: Sequence[str] = (),
     replay: Sequence[Mapping[str, object]] = (),
+    decided: bool = True,
 ) -> Finding:
     """A finding at a place of the machine's page: `finding("TS104", machine, "…", "transition", "settle", "when")`.
 
@@ -124,4 +134,4 @@ def finding(
         raise KeyError(f"{code} has no title")
     around = [place[:length] for length in range(len(place), 0, -1)]
     line, column = next((machine.places[each] for each in (*around, ("machine",)) if each in machine.places), (1, 1))
-    return Finding(code, machine.name, machine.file, line, column, message, tuple(story), tuple(replay))
+    return Finding(code, machine.name, machine.file, line, column, message, tuple(story), tuple(replay), decided)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from tallystick.check.finding import Finding
+from tallystick.check.finding import Finding, Stopped
 from tallystick.check.structure.inspect import inspect
 from tallystick.definition.machine import Machines
 from tallystick.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from tallystick.check.model.invariants import UserInvariant
+
+Found = tuple[list[Finding], Mapping[str, int]]
+Progress = Callable[[str], None] | None
 
 
 @attrs.frozen
@@ -24,11 +27,17 @@ class Report:
     findings: tuple[Finding, ...]
     figures: Mapping[str, Mapping[str, int]]  # level (structure, model, proof) → what is counted → how many
     left_out: tuple[str, ...] = ()  # machines that read their parts: only their structure was looked at
+    stopped: str | None = None  # the level in which the check was interrupted; what it knew by then is here
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
+        """Whether everything was looked at, and nothing was found."""
+        return not self.findings and self.stopped is None
+
+    @property
+    def wrong(self) -> tuple[Finding, ...]:
+        """What is wrong, without what is only not decided."""
+        return tuple(each for each in self.findings if each.decided)
 
 
 def check(
@@ -38,15 +47,15 @@ def check(
     depth: int | None = None,
     model: bool = True,
     prove: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = None,
     invariants: Sequence[UserInvariant] = (),
 ) -> Report:
     """Find what is wrong with the machines. The structure is always looked at, and the pages' examples are lived.
 
     `only` names the machines to look at; the others still run beside them. `depth` is the largest amount in the model,
     in minor units: 2 if not given, and each one more searches about ten times as many states. `progress` gets a line
-    now and then while the model is searched. `invariants` are functions of yours. Each gets the entities of a state of
-    the model, by machine and id, and returns what is wrong with them, or None.
+    now and then. `invariants` are functions of yours. Each gets the entities of a state of the model, by machine and
+    id, and returns what is wrong with them, or None. Interrupted (`KeyboardInterrupt`), it gives what it knows by then.
 
     Raises:
         NotFound: `only` names a machine that does not exist.
@@ -57,23 +66,51 @@ def check(
             raise NotFound("machine", name, list(machines))
     if prove and find_spec("z3") is None:
         raise Invalid("proofs need a solver, which is not installed: pip install 'tallystick[check]'")
-    findings, counted = inspect(machines, only=only)
     left_out = [name for name in only or machines if machines[name].reads_parts]
     deeper = [name for name in only or machines if name not in left_out]
-    figures: dict[str, Mapping[str, int]] = {"structure": counted}
+    levels: dict[str, Callable[[], Found]] = {"structure": lambda: inspect(machines, only=only, progress=progress)}
     if any(machines[name].examples for name in only or machines):
-        from tallystick.check.examples import check_examples
-
-        found, figures["examples"] = check_examples(machines, only)
-        findings += found
+        levels["examples"] = lambda: _examples(machines, only)
     if model and deeper:
-        from tallystick.check.model.explore import explore
-
-        found, figures["model"] = explore(machines, only=deeper, depth=depth, progress=progress, invariants=invariants)
-        findings += found
+        levels["model"] = lambda: _model(machines, deeper, depth, progress, invariants)
     if prove and deeper:
-        from tallystick.check.proof.prove import prove as prove_all
-
-        found, figures["proof"] = prove_all(machines, only=deeper)
+        levels["proof"] = lambda: _proof(machines, deeper, progress)
+    findings: list[Finding] = []
+    figures: dict[str, Mapping[str, int]] = {}
+    for level, look in levels.items():
+        try:
+            found, figures[level] = look()
+        except KeyboardInterrupt as stop:
+            if isinstance(stop, Stopped):
+                figures[level] = stop.figures
+                findings += stop.findings
+            return Report(tuple(findings), figures, stopped=level)
         findings += found
     return Report(tuple(findings), figures, tuple(left_out) if model or prove else ())
+
+
+# Levels, each imported when it is needed
+
+
+def _examples(machines: Machines, only: Collection[str]) -> Found:
+    from tallystick.check.examples import check_examples
+
+    return check_examples(machines, only)
+
+
+def _model(
+    machines: Machines,
+    only: Collection[str],
+    depth: int | None,
+    progress: Progress,
+    invariants: Sequence[UserInvariant],
+) -> Found:
+    from tallystick.check.model.explore import explore
+
+    return explore(machines, only=only, depth=depth, progress=progress, invariants=invariants)
+
+
+def _proof(machines: Machines, only: Collection[str], progress: Progress) -> Found:
+    from tallystick.check.proof.prove import prove
+
+    return prove(machines, only=only, progress=progress)

@@ -17,6 +17,7 @@ class Remark(NamedTuple):
     line: int
     column: int
     text: str
+    decided: bool = True  # False: it is not known to be wrong
 
 
 def as_sarif(remarks: Iterable[Remark], titles: Mapping[str, str]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def as_sarif(remarks: Iterable[Remark], titles: Mapping[str, str]) -> dict[str, 
     results = [
         {
             "ruleId": each.code,
-            "level": "error",
+            "level": "error" if each.decided else "warning",
             "message": {"text": each.text},
             "locations": [
                 {
@@ -48,7 +49,7 @@ def as_sarif(remarks: Iterable[Remark], titles: Mapping[str, str]) -> dict[str, 
 def as_annotation(remark: Remark) -> str:
     """One line that GitHub Actions shows at the line of the page. Its signs are written as GitHub wants them."""
     place = f"file={_property(remark.file)},line={remark.line},col={remark.column},title={_property(remark.code)}"
-    return f"::error {place}::{_message(remark.text)}"
+    return f"::{'error' if remark.decided else 'warning'} {place}::{_message(remark.text)}"
 
 
 def _message(text: str) -> str:

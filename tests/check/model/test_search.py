@@ -127,7 +127,7 @@ def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     explore(JAR, progress=told.append)
 
-    assert told == ["jar: 2 states looked at, 1 waiting"]
+    assert told == ["jar: running it", "jar: 2 states looked at, 1 waiting"]
 
 
 def test_the_bounds_of_a_world_hold() -> None:

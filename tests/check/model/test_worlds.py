@@ -125,3 +125,71 @@ def test_a_link_that_may_be_none_is_none_too() -> None:
     assert [each.code for each in found(purchase("", ""), ["purchase"])] == ["TS203"]
     guest = "  guest: {command: reward, from: begun, to: done, when: account == none}"
     assert found(purchase(", when: account != none", guest), ["purchase"]) == []
+
+
+# Three together
+
+FUNDS = """
+machine: {name}
+version: 1
+summary: Somebody's money.
+accounts: {{has: Here.}}
+outside: {{world: There.}}
+states:
+  open: {{start: true, says: In use.}}
+  done: {{final: true, says: Over.}}
+commands: {{load: {{amount: money}}, take: {{amount: money}}, end: {{}}}}
+driven: [take]
+transitions:
+  load: {{from: open, when: amount > 0, move: {{world -> has: amount}}}}
+  take: {{from: open, when: 0 < amount <= has, move: {{has -> world: amount}}}}
+  end: {{from: open, to: done, move: {{has -> world: has}}}}
+refuse:
+  - {{says: More than nothing., in: [open], commands: [load], when: amount <= 0}}
+  - {{says: It is not there., in: [open], commands: [take], when: amount <= 0 or amount > has}}
+  - {{says: Over., in: [done], commands: [load, take, end]}}
+"""
+TRIP = """
+machine: trip
+version: 1
+summary: Paid by two.
+facts: {one: purse, other: wallet}
+accounts: {paid: Together.}
+outside: {one: One., other: The other., agency: Who earns it.}
+states:
+  asked: {start: true, says: Nothing is paid.}
+  booked: {says: Paid.}
+  over: {final: true, says: Over.}
+commands: {book: {amount: money}, travel: {}, leave: {}}
+transitions:
+  book:
+    from: asked
+    to: booked
+    when: amount > 0
+    drive: [one.take(amount=amount), other.take(amount=amount)]
+    move: {one -> paid: amount, other -> paid: amount}
+  travel: {from: booked, to: over, move: {paid -> agency: paid}}
+  leave: {from: asked, to: over}
+refuse:
+  - {says: No., in: [asked], commands: [book], when: amount <= 0}
+  - {says: Not yet., in: [asked], commands: [travel]}
+  - {says: It is booked., in: [booked], commands: [book, leave]}
+  - {says: Over., in: [over], commands: [book, travel, leave]}
+"""
+
+
+def trip(page: str = TRIP) -> dict[str, str]:
+    funds = {f"{name}.yaml": FUNDS.format(name=name) for name in ("purse", "wallet")}
+    return {**funds, "trip.yaml": page}
+
+
+def test_what_two_others_have_to_be_filled_for_happens() -> None:
+    """Nobody can book before both are loaded, which changes no state of theirs: kept quiet, they never would be."""
+    assert found(trip(), ["trip"]) == []
+
+
+def test_what_does_not_happen_among_three_is_told_with_its_bound() -> None:
+    findings = found(trip(TRIP.replace("when: amount > 0", "when: amount > 0 and paid > 0")), ["trip"])
+    bound = "did not happen within this bound: amounts up to 0.04, all 291 states of the small worlds"
+    assert [each.message for each in findings] == [f"book {bound}", f"travel {bound}"]
+    assert not any(each.decided for each in findings)

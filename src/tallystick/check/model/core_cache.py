@@ -212,14 +212,19 @@ class CoreCache:
         for entity, entry in zip(plan.entities, plan.entries, strict=True):
             slot = role.slots[entity.ref]
             its, number = self._role_at(role, slot), snapshots[slot]
-            outside = list(its.outside[number])
-            for index, name in enumerate(self.tracked[its.number]):
-                outside[index] += sum(each.amount for each in entry.postings if each.target == name)
-                outside[index] -= sum(each.amount for each in entry.postings if each.source == name)
+            outside, tracked = its.outside[number], self.tracked[its.number]
+            if tracked and entry.postings:
+                now = dict(zip(tracked, outside, strict=True))
+                for source, target, amount in entry.postings:
+                    if source in now:
+                        now[source] -= amount
+                    if target in now:
+                        now[target] += amount
+                outside = tuple(now.values())
             if sum(entity.accounts.values()) > self.world.most or any(abs(x) > self.world.most for x in outside):
                 return []
             self._monitor.stepped(its.machine, its.snapshots[number], entity, entry, label)
-            changes.append((slot, self.snapshot(its, entity, tuple(outside), halves[len(changes)])))
+            changes.append((slot, self.snapshot(its, entity, outside, halves[len(changes)])))
         self._monitor.happened(plan, how)
         then = tuple((role.slots[each.machine, each.id], self.follow_up(each)) for each in plan.then)
         return [Effect(tuple(changes), call, then, label)]

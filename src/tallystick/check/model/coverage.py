@@ -12,10 +12,10 @@ from tallystick.definition.machine import Machine
 
 HAPPENED = ("done", "confirmed", "in_part")
 ENDS_OF_CALLS = {
-    "confirmed": "is never confirmed",
-    "in_part": "is never confirmed for less than asked",
-    "declined": "is never declined",
-    "unavailable": "never meets a provider that is unavailable",
+    "confirmed": "was not confirmed",
+    "in_part": "was not confirmed for less than asked",
+    "declined": "was not declined",
+    "unavailable": "did not meet a provider that is unavailable",
 }
 
 
@@ -39,7 +39,7 @@ def _gaps_of(machine: Machine, transition: Transition, monitor: Monitor) -> Iter
     name, at = transition.name, ("transition", transition.name)
     seen = {how for how in (*HAPPENED, *ENDS_OF_CALLS) if monitor.fired[machine.name, name, how]}
     if not seen:
-        yield Gap("TS209", machine.name, f"{name} never happens", at)
+        yield Gap("TS209", machine.name, f"{name} did not happen", at)
         return
     if (machine.name, name) in monitor.calling:
         partial = (machine.name, name) in monitor.partial
@@ -48,10 +48,10 @@ def _gaps_of(machine: Machine, transition: Transition, monitor: Monitor) -> Iter
                 yield Gap("TS210", machine.name, f"the call of {name} {says}", (*at, "ask"))
     for each in monitor.guards[machine.name].comparisons.get(name, ()):
         if len(each.results) < 2:
-            always = f"always {'true' if True in each.results else 'false'}" if each.results else "never asked"
-            yield Gap("TS211", machine.name, f"in the guard of {name}, '{each.text}' is {always}", (*at, "when"))
+            always = f"{'true' if True in each.results else 'false'} every time" if each.results else "not asked"
+            yield Gap("TS211", machine.name, f"in the guard of {name}, '{each.text}' was {always}", (*at, "when"))
     for then in transition.then:
         counts = {how: monitor.follow_ups[machine.name, then.command, how] for how in ("taken", "refused")}
         if not counts["taken"] and counts["refused"]:
-            message = f"{then.command}, which {name} queues, is refused every time"
+            message = f"{then.command}, which {name} queues, was refused every time"
             yield Gap("TS212", machine.name, message, (*at, "then"))

@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 import attrs
 
-from tallystick.check.finding import Finding, finding
+from tallystick.check.finding import Finding, Stopped, finding
 from tallystick.check.model.coverage import Gap, gaps
 from tallystick.check.model.halves import naming
 from tallystick.check.model.invariants import NO_NAME, Invariants, UserInvariant
@@ -56,11 +57,14 @@ def explore(
     run = _Exploration(machines, chosen, progress, invariants, Monitor(machines))
     began = clock()
     deep = depth or DEPTH
-    run.search(worlds(machines, run.only, deep), BUDGET * 10 ** max(0, deep - DEPTH))
-    if not run.findings:  # else what is missing is missing because of them
-        run.search_wider(deep)
-    if not run.findings:
-        run.report_gaps()
+    try:
+        run.search(worlds(machines, run.only, deep), BUDGET * 10 ** max(0, deep - DEPTH))
+        if not run.findings:  # else what is missing is missing because of them
+            run.search_wider(deep)
+        if not run.findings:
+            run.report_gaps()
+    except KeyboardInterrupt:
+        raise Stopped(run.findings, run.figures()) from None
     took = clock() - began
     return run.findings, {**run.figures(), "states_per_second": round(run.states / took) if took else 0}
 
@@ -93,11 +97,17 @@ class _Exploration:
             if len(self.findings) > before:
                 faulty.add(world.about)
 
-    def _search(self, world: World, budget: int, *, wander: bool = False) -> None:
+    def _search(
+        self, world: World, budget: int, *, wander: bool = False, enough: Callable[[], bool] = lambda: False
+    ) -> None:
         self.monitor.by_hand = world.by_hand
         invariants = Invariants(() if world.by_hand else self.invariants)
         search = Search(world, self.monitor, invariants.look)
-        graph = (search.wander if wander else search.run)(budget, self._progress(world))
+        graph, say, stop = search.graph, self._progress(world), None
+        try:
+            search.wander(budget, say, enough) if wander else search.run(budget, say)
+        except KeyboardInterrupt as stopped:
+            stop = stopped  # what it has seen by now is told
         self.wandered += wander
         self.worlds += not wander
         self.complete += graph.complete
@@ -116,6 +126,8 @@ class _Exploration:
         for each, number, member in graph.violations:
             story = tell(search, number, each.step if isinstance(each.step, Request) else None, member)
             self._find(each.code, self.machines[each.machine], each.message, each.place, story, world)
+        if stop is not None:
+            raise stop
         if not world.by_hand and not wander:
             for stuck in stuck_states(search):
                 self._find_stuck(search, stuck)
@@ -124,13 +136,15 @@ class _Exploration:
         say = self.progress
         if say is None:
             return None
+        say(f"{world.name}: running it")
         return lambda done, known: say(f"{world.name}: {done:,} states looked at, {known - done:,} waiting")
 
     # Findings
 
     def _find(
-        self, code: str, machine: Machine, message: str, place: Sequence[str], story: Story | None, world: World | None
-    ) -> None:
+        self, code: str, machine: Machine, message: str, place: Sequence[str], story: Story | None,
+        world: World | None, *, decided: bool = True,
+    ) -> None:  # fmt: skip
         """Keep each finding once, as the smallest world shows it."""
         mark = (code, machine.name, *place)
         if mark in self._known:
@@ -138,7 +152,8 @@ class _Exploration:
         self._known.add(mark)
         own = self.machines[machine.name]  # with places, also where a world has changed it
         replay = story.replay if story and not (world and world.by_hand) else ()
-        self.findings.append(finding(code, own, message, *place, story=story.lines if story else (), replay=replay))
+        lines = story.lines if story else ()
+        self.findings.append(finding(code, own, message, *place, story=lines, replay=replay, decided=decided))
 
     def _find_stuck(self, search: Search, stuck: Stuck) -> None:
         story = tell(search, stuck.state)
@@ -146,9 +161,11 @@ class _Exploration:
             items = search.waiting(search.graph.states[stuck.state], story.ids)
             names = ", ".join(f"{one.id} {one.command}" for one in items)
             machine = self.machines[items[0].machine]
-            unsure = "" if stuck.surely else " (not all ways were looked at)"
-            message = f"queued commands wait for ever: {names}{unsure}"
-            return self._find("TS213", machine, message, ("command", items[0].command), story, search.world)
+            message = f"queued commands wait for ever: {names}"
+            if not stuck.surely:
+                message = f"queued commands wait, and nothing found in {STATES_WITH_MORE:,} states takes them: {names}"
+            place = ("command", items[0].command)
+            return self._find("TS213", machine, message, place, story, search.world, decided=stuck.surely)
         machine, id = search.role(stuck.member).machine, story.ids[stuck.member]
         entity = story.entities[machine.name, id]
         looked = f"nothing found in {STATES_WITH_MORE:,} states with more money"
@@ -157,17 +174,26 @@ class _Exploration:
         if stuck.goal != ENDED:
             held = ", ".join(f"{name} {amount(value)}" for name, value in entity.accounts.items() if value)
             code, message = "TS202", f"{id} is {entity.state} with {held}, and {nothing} takes all of it out"
-        return self._find(code, machine, message, ("state", entity.state), story, search.world)
+        place = ("state", entity.state)
+        return self._find(code, machine, message, place, story, search.world, decided=stuck.surely)
 
     # What never happened
 
     def search_wider(self, depth: int) -> None:
         """Look for what is missing by what is rare, and with more money, where a machine misses something."""
         for most in range(depth, depth + WIDER + 1):
-            self.most = most
             names = tuple(dict.fromkeys(each.machine for each in self._gaps()))
-            for world in worlds(self.machines, names, most) if names else ():
-                self._search(world, BUDGET, wander=True)
+            if not names:
+                return
+            self.most = most
+            for world in worlds(self.machines, names, most):
+                here = {each.machine for each in world.members}
+                if not self._seen_all(here):
+                    everything = attrs.evolve(world, crowd=False)
+                    self._search(everything, BUDGET, wander=True, enough=partial(self._seen_all, here))
+
+    def _seen_all(self, names: Collection[str]) -> bool:
+        return not any(each.machine in names for each in self._gaps())
 
     def _gaps(self) -> list[Gap]:
         return [each for name in self.only for each in gaps(self.machines[name], self.monitor)]
@@ -178,7 +204,8 @@ class _Exploration:
             f"within this bound: amounts up to {amount(self.most)}, {every} {self.states:,} states of the small worlds"
         )
         for each in self._gaps():
-            self._find(each.code, self.machines[each.machine], f"{each.message} ({looked})", each.place, None, None)
+            machine, message = self.machines[each.machine], f"{each.message} {looked}"
+            self._find(each.code, machine, message, each.place, None, None, decided=False)
 
     def figures(self) -> dict[str, int]:
         monitor, own = self.monitor, set(self.only)

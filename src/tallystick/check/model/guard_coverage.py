@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
 
 from tallystick.definition.declared import Transition
-from tallystick.definition.expression import Expression
 from tallystick.definition.machine import Machine
 
 
@@ -33,7 +33,10 @@ class GuardCoverage:
 
     def __init__(self, machine: Machine) -> None:
         self.comparisons = {
-            name: [Comparison(text, compare) for text, compare in _comparisons(each.guard, _links(machine, each))]
+            name: [
+                Comparison(text, compare)
+                for text, compare in _comparisons(each.guard.source, each.guard.code, _links(machine, each))
+            ]
             for name, each in machine.transitions.items()
             if each.guard is not None
         }  # by transition
@@ -59,14 +62,16 @@ def _links(machine: Machine, transition: Transition) -> frozenset[str]:
     return frozenset(name for name, type_ in types.items() if type_.kind == "link")
 
 
-def _comparisons(guard: Expression, links: frozenset[str]) -> Iterator[tuple[str, Any]]:
+@lru_cache(1024)
+def _comparisons(source: str, code: str, links: frozenset[str]) -> list[tuple[str, Any]]:
     """Text and function of each. The code was made from the source, so both trees have the same shape."""
-    source, code = (ast.parse(text.strip(), mode="eval").body for text in (guard.source, guard.code))
-    for text, each in zip(_atoms(source), _atoms(code), strict=True):
+    found = []
+    for text, each in zip(*(_atoms(ast.parse(side.strip(), mode="eval").body) for side in (source, code)), strict=True):
         if isinstance(text, ast.Compare) and {ast.unparse(side) for side in (text.left, *text.comparators)} <= links:
             continue
         function = eval(f"lambda v, f, a, s: {ast.unparse(each)}", {"__builtins__": {}})
-        yield ast.unparse(text), function
+        found.append((ast.unparse(text), function))
+    return found
 
 
 def _atoms(node: ast.expr) -> Iterator[ast.expr]:

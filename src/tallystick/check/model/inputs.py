@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 
 from tallystick.check.expressions import expressions, numbers, texts
@@ -133,6 +134,7 @@ def _values(
     return some
 
 
+@lru_cache(64)
 def _written(machine: Machine) -> Written:
     """The numbers and texts with which a page compares."""
     return [*numbers(each.guard for each in machine.transitions.values() if each.guard), *texts(machine)]
@@ -145,10 +147,15 @@ def _read_by(transitions: Iterable[Transition]) -> frozenset[str]:
 
 def _negated(transitions: Iterable[Transition]) -> frozenset[str]:
     """The names that stand with a minus before them somewhere: they are meant to be below zero, too."""
-    parts = [part for each in transitions for part in expressions(each, with_call=False)]
-    nodes = [node for part in parts for node in ast.walk(ast.parse(part.source.strip(), mode="eval"))]
     return frozenset(
-        node.operand.id
-        for node in nodes
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name)
+        name for each in transitions for part in expressions(each, with_call=False) for name in _minus(part.source)
     )
+
+
+@lru_cache(1024)
+def _minus(source: str) -> list[str]:
+    return [
+        node.operand.id
+        for node in ast.walk(ast.parse(source.strip(), mode="eval"))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Name)
+    ]

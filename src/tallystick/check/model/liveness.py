@@ -6,8 +6,8 @@ nothing, for that path may never be taken. A state is stuck if no continuation a
 
 This is computed backwards over the whole graph: each goal is a bit, and a state has the bits of its successors. A state
 that the search has not looked at any more gets the benefit of the doubt, so a search that was cut off never raises a
-false alarm. A state that is stuck because a small world lacks money is tried again with more. If that finds no way out
-and has not seen everything either, the finding says so.
+false alarm. A state that is stuck because a small world lacks money, or because what is linked is kept quiet in a
+crowd, is tried again with both. If that finds no way out and has not seen everything either, the finding says so.
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ def stuck_states(search: Search) -> list[Stuck]:
     reaching = _reached_at_once(search, goals)
     _spread_backwards(search, reaching, full)
     found: list[Stuck] = []
+    world = attrs.evolve(search.world, most=2 * search.world.most + 1, crowd=False)
+    larger = Search(world, Monitor(world.machines), lambda *_: None)
     for bit, (goal, member) in enumerate(goals):
         worst: Stuck | None = None
         for _ in range(TRIES):
             state = next((number for number, bits in enumerate(reaching) if not bits >> bit & 1), None)
             if state is None:
                 break
-            saved = _saved_by_money(search, search.graph.states[state], goal, member)
+            saved = _saved_by_money(search, larger, search.graph.states[state], goal, member)
             if saved is False:
                 worst = Stuck(goal, member, state)
                 break
@@ -66,10 +68,11 @@ def stuck_states(search: Search) -> list[Stuck]:
     return found
 
 
-def _saved_by_money(search: Search, state: int, goal: str, member: int) -> bool | None:
-    """Whether the goal can be reached with more money than this world has. None: `STATES_WITH_MORE` do not tell."""
-    world = attrs.evolve(search.world, most=2 * search.world.most + 1)
-    larger = Search(world, Monitor(world.machines), lambda *_: None)
+def _saved_by_money(search: Search, larger: Search, state: int, goal: str, member: int) -> bool | None:
+    """Whether the goal can be reached in a larger world: with more money, and all that the linked entities can do.
+
+    None: `STATES_WITH_MORE` do not tell.
+    """
     begin = larger.adopted(search, state)
     met, waiting, at = {begin}, [begin], 0
     while at < len(waiting) and at < STATES_WITH_MORE:

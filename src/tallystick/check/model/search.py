@@ -30,6 +30,7 @@ FIELD = 20  # bits of an entity's snapshot, of the calls, of the queue: a millio
 MASK = (1 << FIELD) - 1
 CALLS, ENTITIES = FIELD, 2 * FIELD  # where the fields begin; the queue is the lowest
 EVERY = 20_000  # states between two lines of progress
+SOME = 500  # states between two looks at whether what is missing was seen
 Progress = Callable[[int, int], None]  # how many states were looked at, how many are known
 Opening = tuple[int, int, tuple[int, ...]]  # a difference that also opens a call (or -1) and queues follow-ups
 Steps = tuple[list[int], list[Opening]]  # plain differences, and others
@@ -105,11 +106,14 @@ class Search:
                 progress(at, len(graph.states))
         return graph
 
-    def wander(self, budget: int, progress: Progress | None = None) -> Graph:
+    def wander(
+        self, budget: int, progress: Progress | None = None, enough: Callable[[], bool] = lambda: False
+    ) -> Graph:
         """Look at up to `budget` states, first those of a sort that was least often looked at, to see what is rare.
 
-        The sort of a state is which states its entities are in, whether their accounts have nothing, one unit or
-        more, and whether a call is in flight. The ways are not the shortest then, and no edges are kept.
+        It ends when it has seen `enough`, which is asked now and then. The sort of a state is which states its entities
+        are in, whether their accounts have nothing, one unit or more, and whether a call is in flight. The ways are not
+        the shortest then, and no edges are kept.
         """
         graph, waiting = self.graph, RarestFirst()
         for root in self._roots():
@@ -125,6 +129,8 @@ class Search:
             done += 1
             if progress is not None and not done % EVERY:
                 progress(done, len(graph.states))
+            if not done % SOME and enough():
+                break
         return graph
 
     def _meet(self, state: int, parent: int) -> int:

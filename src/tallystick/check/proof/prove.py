@@ -6,9 +6,9 @@ the proofs rest on is found by the solver too: what holds in each state (`state_
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from tallystick.check.finding import Finding
+from tallystick.check.finding import Finding, Stopped
 from tallystick.check.proof.accounts import prove_accounts
 from tallystick.check.proof.ends import prove_ends
 from tallystick.check.proof.guards import prove_guards
@@ -20,19 +20,25 @@ from tallystick.check.proof.transfers import prove_transfers
 from tallystick.definition.machine import Machine, Machines
 
 
-def prove(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Finding], dict[str, int]]:
+def prove(
+    machines: Machines, *, only: Collection[str] = (), progress: Callable[[str], None] | None = None
+) -> tuple[list[Finding], dict[str, int]]:
     """Findings about the machines, or about those named in `only`; and how many proofs of each kind there were.
 
-    Nothing is proved of a machine that reads its parts.
+    Nothing is proved of a machine that reads its parts. `progress` gets a line for each.
     """
     proof = Proof(machines)
     for name in only or machines:
         if machines[name].reads_parts:
             continue
+        if progress is not None:
+            progress(f"{name}: proving")
         try:
             proof.of(machines[name])
         except Undecided:
             proof.prover.report_undecided("statements about states", machines[name], ("machine",))
+        except KeyboardInterrupt:
+            raise Stopped(proof.prover.findings, dict(proof.prover.figures)) from None
     return sorted(proof.prover.findings, key=lambda each: each.order), dict(proof.prover.figures)
 
 

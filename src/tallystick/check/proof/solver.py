@@ -34,15 +34,15 @@ class Prover:
     findings: list[Finding] = attrs.field(factory=list)
     figures: Counter[str] = attrs.field(factory=Counter)  # kind of proof → how many claims
 
-    def report(self, code: str, machine: Machine, message: str, *place: str) -> None:
+    def report(self, code: str, machine: Machine, message: str, *place: str, decided: bool = True) -> None:
         """Keep a finding, once."""
-        found = finding(code, machine, message, *place)
+        found = finding(code, machine, message, *place, decided=decided)
         if found not in self.findings:
             self.findings.append(found)
 
     def report_undecided(self, kind: str, machine: Machine, place: tuple[str, ...]) -> None:
         where = " ".join(place[1:2]) or "the machine"
-        self.report("TS310", machine, f"the solver could not decide: {kind} of {where}", *place)
+        self.report("TS310", machine, f"the solver could not decide: {kind} of {where}", *place, decided=False)
 
     def counterexample(
         self, kind: str, machine: Machine, place: tuple[str, ...], given: Sequence[Term], claims: Sequence[Term]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from tallystick.check.finding import Finding
+from tallystick.check.finding import Finding, Stopped
 from tallystick.check.structure.accounts import check_accounts
 from tallystick.check.structure.call_results import check_call_results
 from tallystick.check.structure.follow_ups import check_follow_ups
@@ -19,10 +19,22 @@ from tallystick.check.structure.unused import check_unused
 from tallystick.definition.machine import Machine, Machines
 
 
-def inspect(machines: Machines, *, only: Collection[str] = ()) -> tuple[list[Finding], dict[str, int]]:
-    """Findings about the machines, or about those named in `only`; and how much was looked at."""
+def inspect(
+    machines: Machines, *, only: Collection[str] = (), progress: Callable[[str], None] | None = None
+) -> tuple[list[Finding], dict[str, int]]:
+    """Findings about the machines, or about those named in `only`; and how much was looked at.
+
+    `progress` gets a line for each.
+    """
     chosen = [machine for name, machine in machines.items() if name in (only or machines)]
-    found = [each for machine in chosen for each in inspect_machine(machines, machine)]
+    found: list[Finding] = []
+    for number, machine in enumerate(chosen):
+        if progress is not None:
+            progress(f"{machine.name}: looking at the page")
+        try:
+            found += inspect_machine(machines, machine)
+        except KeyboardInterrupt:
+            raise Stopped(found, {"machines": number}) from None
     return sorted(found, key=lambda each: each.order), {
         "machines": len(chosen),
         "states": sum(len(each.states) for each in chosen),

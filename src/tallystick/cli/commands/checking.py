@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ import click
 
 from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
 from tallystick.cli.options import BooksOptions, json_option
-from tallystick.cli.pages import with_pages_beside
+from tallystick.cli.pages import changed_since, reading, with_pages_beside
 from tallystick.cli.printing import print_answer, print_json, print_picture
 from tallystick.errors import Invalid, MachineError
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from tallystick.definition.machine import Machine, Machines
     from tallystick.diagram import Overlay
 
+UNDECIDED, STOPPED = 3, 4  # exit codes of `check`, beside 0 and 1
+EVERY = 5.0  # seconds between two lines of progress where stderr is no terminal
+
 
 @click.command()
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True))
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--depth", type=click.IntRange(1), help="The largest amount in the model (2). One more makes ten times the states."
 )
+@click.option("--changed", metavar="REF", help="Only pages that differ from this git commit, and those that read them.")
 @click.option("--prove", is_flag=True, help="Prove it for all amounts too. Needs tallystick[check].")
 @click.option("--replays", type=click.Path(file_okay=False), metavar="FOLDER",
               help="Write the story of each finding of the model there, as lines for `tallystick run`.")  # fmt: skip
@@ -46,15 +53,17 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def check(
-    ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, prove: bool, replays: str | None,
-    sarif: str | None, github: bool, json_out: bool,
+    ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, changed: str | None, prove: bool,
+    replays: str | None, sarif: str | None, github: bool, json_out: bool,
 ) -> None:  # fmt: skip
     """Say what is wrong with machines, before production does.
 
     FILE is a page or a folder of pages. It is checked together with the pages beside it and the packaged ones. Without
-    FILE, all pages are checked. Each finding has a place and a code, such as TS105. The exit code is 1 if there is a
-    finding.
+    FILE, all pages are checked. Each finding has a place and a code, such as TS105. The exit code is 1 if something is
+    wrong, 3 if nothing is but something could not be decided, and 4 if the check was stopped (Ctrl-C or SIGTERM) and
+    tells what it knew by then.
     """
+    from tallystick.check import Report
     from tallystick.check import check as check_machines
 
     try:
@@ -65,15 +74,21 @@ def check(
             raise
         print_json({"clean": False, "faults": [attrs.asdict(each) for each in error.faults]})
         ctx.exit(1)
-    with _progress() as progress:
-        report = check_machines(
-            machines, only=_machines_of(machines, files), depth=depth, model=not quick, prove=prove, progress=progress
-        )
+    only = _machines_of(machines, files)
+    if changed is not None:
+        only = reading(machines, changed_since(changed, machines, only or list(machines)))
+        if not only:
+            print_answer(json_out, _report_as_json(Report((), {})), lambda: [f"no page differs from {changed}"])
+            return
+    with _progress() as progress, _stop_on_sigterm():
+        report = check_machines(machines, only=only, depth=depth, model=not quick, prove=prove, progress=progress)
     written = _write_replays(report, Path(replays)) if replays is not None else {}
-    remarks = [Remark(each.code, each.file, each.line, each.column, each.message) for each in report.findings]
+    remarks = [
+        Remark(each.code, each.file, each.line, each.column, each.message, each.decided) for each in report.findings
+    ]
     print_answer(json_out, _report_as_json(report), lambda: _report_lines(report, written, needed), wrap=False)
     _write_remarks(remarks, sarif, github=github)
-    ctx.exit(0 if report.clean else 1)
+    ctx.exit(STOPPED if report.stopped else 1 if report.wrong else UNDECIDED if report.findings else 0)
 
 
 def _write_remarks(remarks: Sequence[Remark], sarif: str | None, *, github: bool) -> None:
@@ -101,16 +116,41 @@ def _machines_of(machines: Machines, files: tuple[str, ...]) -> list[str]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
-    """A line on a terminal that says how far the check is; nothing where stderr is no terminal."""
+    """Says on stderr how far the check is: a line that changes on a terminal, elsewhere one every few seconds."""
     from tallystick.cli.as_tables import console
 
-    with console(stderr=True).status("reading pages") as status:
-        yield lambda text: status.update(text)
+    stderr, said = console(stderr=True), time.monotonic()
+    if stderr.is_terminal:
+        with stderr.status("reading pages") as status:
+            yield lambda text: status.update(text)
+        return
+
+    def say(text: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= EVERY:
+            said = time.monotonic()
+            click.echo(f"checking {text}", err=True)
+
+    yield say
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """SIGTERM stops the check as Ctrl-C does; where signals cannot be caught, such as in a thread, nothing is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _report_as_json(report: Report) -> dict[str, Any]:
     return {
         "clean": report.clean,
+        "stopped": report.stopped,
         "findings": [attrs.asdict(each) for each in report.findings],
         "figures": {level: dict(counted) for level, counted in report.figures.items()},
         "left_out": list(report.left_out),
@@ -146,8 +186,11 @@ def _report_lines(report: Report, written: Mapping[int, Path], files: Sequence[s
         f"{level}: {', '.join(_counted(count, what) for what, count in counted.items())}"
         for level, counted in report.figures.items()
     )
-    many = len(report.findings)
-    head = ("clean", "bold green") if report.clean else (f"{many} finding{'s' if many > 1 else ''}", "bold red")
+    many, open_ = len(report.wrong), len(report.findings) - len(report.wrong)
+    heads = [f"{many} finding{'s' if many > 1 else ''}"] if many else []
+    heads += [f"{open_} not decided"] if open_ else []
+    heads += [f"stopped in {report.stopped}, so this is not all"] if report.stopped else []
+    head = (", ".join(heads), "bold red") if heads else ("clean", "bold green")
     lines += [
         Text(f"{name} reads its parts, which model and proof cannot do yet: only its structure was checked")
         for name in report.left_out
