@@ -13,9 +13,8 @@ import sys
 import pytest
 
 from core_world import MACHINES, PAGES, changed
-from tallystick.check import check
 from tallystick.check.finding import Finding
-from tallystick.check.structure.inspect import inspect_machine
+from tallystick.check.structure.inspect import inspect, inspect_machine
 from tallystick.definition import reader
 from tallystick.definition.machine import Machine
 
@@ -162,7 +161,7 @@ def test_a_planted_fault_is_found(name: str, old: str, new: str, codes: str) -> 
     pages = changed(f"{name}.yaml", old, new)  # without its usual way, which the reader itself looks at
     usual = next(line for line in pages[f"{name}.yaml"].splitlines() if line.startswith("usual: "))
     machines = reader.read({**pages, f"{name}.yaml": pages[f"{name}.yaml"].replace(usual, "")})
-    found = check(machines, only=[name], model=False).findings
+    found, _ = inspect(machines, only=[name])
     assert sorted({each.code for each in found}) == codes.split()
     for each in found:
         assert (each.machine, each.file) == (name, f"{name}.yaml")
