@@ -78,11 +78,11 @@ def test_a_page_is_not_different_from_itself() -> None:
 
 def test_what_is_gone_is_told_for_those_who_stand_there() -> None:
     page = PAGES["payment.yaml"].replace("hold_again", "cover_again").replace("advanced_hold", "covered")
-    page = page.replace("uncovered", "owed").replace("version: 2", "version: 3")
+    page = page.replace("uncovered", "owed").replace("version: 3", "version: 4")
     tender = PAGES["tender.yaml"].replace("payment.uncovered", "payment.owed")
     pages = {**PAGES, "payment.yaml": page, "tender.yaml": tender}
     found = difference(MACHINES["payment"], reader.read(pages)["payment"])
-    assert found.says == "payment, version 2 → 3: something runs differently"
+    assert found.says == "payment, version 3 → 4: something runs differently"
     for said in (
         "entities in advanced_hold would stand nowhere: the state is gone",
         "value on uncovered would be lost from sight: the account is gone",

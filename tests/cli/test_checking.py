@@ -108,14 +108,14 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     old.write_text(PAGES["payment.yaml"], encoding="utf-8")
     new.write_text(
         PAGES["payment.yaml"]
-        .replace("version: 2", "version: 3")
+        .replace("version: 3", "version: 4")
         .replace("cover_elsewhere: {amount: money}", "cover_elsewhere: {amount: money, by: text}"),
         encoding="utf-8",
     )
     done = CliRunner().invoke(main, ["diff", str(old), str(new)])
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
-        "changes: payment, version 2 → 3: something runs differently",
+        "changes: payment, version 3 → 4: something runs differently",
         "  command cover_elsewhere takes by too, which is text",
     ]
     told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)
