@@ -109,14 +109,14 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     new.write_text(
         PAGES["payment.yaml"]
         .replace("version: 3", "version: 4")
-        .replace("cover_elsewhere: {amount: money}", "cover_elsewhere: {amount: money, by: text}"),
+        .replace("  close: {}", "  close: {by: text}"),
         encoding="utf-8",
     )
     done = CliRunner().invoke(main, ["diff", str(old), str(new)])
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
         "changes: payment, version 3 → 4: something runs differently",
-        "  command cover_elsewhere takes by too, which is text",
+        "  command close takes by too, which is text",
     ]
     told = json.loads(CliRunner().invoke(main, ["diff", str(old), str(old), "--json"]).stdout)
     assert told["kind"] == "nothing"
