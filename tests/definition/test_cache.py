@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tallystick.definition import cache, format, reader
-from tallystick.definition.format import FileFaults
+from tallystick.definition.shapes import FileFaults
 
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in reader.packaged_folder().glob("*.yaml")}
 

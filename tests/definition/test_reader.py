@@ -20,6 +20,7 @@ from core_world import MACHINES, PACKAGED, PAGES, changed
 from tallystick.definition import format, passes, reader
 from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machine, Machines
+from tallystick.definition.shapes import FileFaults
 from tallystick.errors import Fault, Invalid, MachineError
 
 # Two small machines that have one of everything. Faults are put into them below.
@@ -159,13 +160,13 @@ MARK = "¦"  # where the fault is; taken out before the page is read
 
 
 SOUND = {*PAGES.values(), CARD, TENDER}
-sound = lru_cache(lambda text: format.parse(text, format.FileFaults("")))
+sound = lru_cache(lambda text: format.parse(text, FileFaults("")))
 
 
 def read(pages: dict[str, str]) -> Machines:
     """As `reader.read`; pages that are as they were are composed once, because that takes most of the time."""
 
-    def parse(text: str, faults: format.FileFaults) -> Any:
+    def parse(text: str, faults: FileFaults) -> Any:
         return sound(text) if text in SOUND else format.parse(text, faults)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -1011,7 +1012,7 @@ UNFIT: list[tuple[str, Any]] = [
 def test_the_schema_and_the_reader_refuse_alike(path: str, value: Any) -> None:
     data = put(plain(CARD), path, value)
     assert not VALID.is_valid(data)
-    collected = format.FileFaults("card.yaml")
+    collected = FileFaults("card.yaml")
     format.parse(written(data), collected)
     assert collected.found
 

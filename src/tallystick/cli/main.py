@@ -22,6 +22,7 @@ from tallystick.cli.commands.figures import datasette, export_command, report
 from tallystick.cli.commands.fleet import worker
 from tallystick.cli.commands.looking import history, may, show, verify
 from tallystick.cli.commands.machines import diagram, machines, schema
+from tallystick.cli.commands.migrating import migrate
 from tallystick.cli.commands.provider import adopt, balance, reconcile, sandbox
 from tallystick.cli.commands.running import due, recover, resolve, run
 from tallystick.cli.commands.starting import demo, init, key
@@ -37,7 +38,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Count": [report, export_command, board, datasette],
     "What waits": [stuck, waiting, holds],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
-    "Machines": [machines, diagram, check, explain, diff, schema],
+    "Machines": [machines, diagram, check, explain, diff, migrate, schema],
     "Test": [simulate, fuzz],
 }
 

@@ -68,7 +68,7 @@ class BooksOptions:
         machines = reader.load(*self.folders)
         store = open_store(self.url)
         if not make:
-            _require_store(store)
+            require_store(store)
         provider = provider_named(self.provider)
         try:
             engine = connected(machines, store, provider, pin_policy=self.pin_policy)
@@ -82,7 +82,7 @@ class BooksOptions:
                 close()
 
 
-def _require_store(store: Store) -> None:
+def require_store(store: Store) -> None:
     """A command that only looks must not make a store: neither a file, nor tables in somebody else's database.
 
     Raises:

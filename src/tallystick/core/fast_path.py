@@ -22,7 +22,8 @@ from types import CodeType
 from typing import Any
 
 from tallystick.core.entity import Asked, Entity, Entry, Posting, Step
-from tallystick.definition.machine import Machine, Row, least
+from tallystick.definition.declared import least
+from tallystick.definition.machine import Machine, Row
 from tallystick.money import LIMIT
 
 FastPath = Callable[..., Step | None]

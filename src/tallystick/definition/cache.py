@@ -14,7 +14,7 @@ from typing import Any
 
 from tallystick.definition import format
 from tallystick.definition.files import cache_folder, keep, read_kept
-from tallystick.definition.format import FileFaults, Located
+from tallystick.definition.shapes import FileFaults, Located
 
 READER_VERSION = 2  # counts up when the reader becomes stricter in a way that the format does not show
 

@@ -15,7 +15,7 @@ import attrs
 from tallystick.definition.declared import DELAYS, Drive, Transition
 from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
 from tallystick.definition.first_pass import Declarations
-from tallystick.definition.format import FileFaults, Located
+from tallystick.definition.shapes import FileFaults, Located
 from tallystick.errors import nearest
 
 

@@ -31,6 +31,7 @@ _KINDS: Mapping[str, type[Any]] = {
         declared.State, declared.Fact, declared.Account, declared.Command, declared.Move, declared.Drive, declared.Ask,
         declared.Then, declared.Transition, declared.RefusedOnPurpose, declared.Sum, declared.Invariant,
         declared.Given, declared.ExampleStep, declared.Example,
+        declared.Migration,
         expression.Expression, expression.Type,
     )
 }  # fmt: skip

@@ -1,4 +1,6 @@
-"""What a page declares, as plain frozen values in the order of the page. Nothing here runs."""
+"""What a page declares, as plain frozen values in the order of the page.
+
+At the end stands how what they compute is written as Python source, from checked expressions alone."""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ import attrs
 
 from tallystick.definition.expression import NOW, TIME, Expression, Type
 
+Functions = tuple[tuple[str, Callable[..., object]], ...]  # by the name of the fact or argument that gets their value
+
 IN_DOUBT = "in_doubt"
+MIGRATE = "migrate"  # the step that moves an entity to a newer version; the name of its command, too
 # What may be read of an entity's parts, beside the sums of their accounts: `payment.busy`
 BUSY = "busy"  # how many have a call that is not answered, or a follow-up that waits
 COUNT = "count"  # how many there are
@@ -228,6 +233,15 @@ class Sum(NamedTuple):
     account: str
 
 
+class Migration(NamedTuple):
+    """Where what an older version declared has its place in this one. What is not named keeps its name."""
+
+    version: int  # the older one
+    states: Mapping[str, str]  # old → new, as are the next ones; several may lead to one
+    accounts: Mapping[str, str]
+    facts: Mapping[str, str]
+
+
 class Invariant(NamedTuple):
     """What is true of an entity and of those that link to it, between any two commands."""
 
@@ -265,3 +279,26 @@ class Example(NamedTuple):
     others: Mapping[str, Given]  # who else is there, by name
     steps: tuple[ExampleStep, ...]
     ends: Mapping[str, str]  # path → state, amount, or fact; `none` and `some` are facts too
+
+
+# What a row of the table computes, as Python source, and as functions
+
+
+def least(expressions: tuple[Expression, ...]) -> str:
+    """Python source of the least of these values. One that is missing does not count."""
+    return f"min([each for each in ({''.join(each.code + ', ' for each in expressions)}) if each is not None])"
+
+
+def posted(columns: tuple[str, ...], transition: Transition) -> str:
+    """Python source of a dict display: every account of `v` with all moves `x` done at once."""
+    terms = {name: f"v[{name!r}]" for name in columns}
+    for index, move in enumerate(transition.moves):
+        if move.source in terms:
+            terms[move.source] += f" - x[{index}]"
+        if move.target in terms:
+            terms[move.target] += f" + x[{index}]"
+    return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
+
+
+def functions(expressions: Mapping[str, Expression]) -> Functions:
+    return tuple((name, expression.compiled()) for name, expression in expressions.items())

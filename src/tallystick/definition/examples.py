@@ -20,7 +20,7 @@ from tallystick import money
 from tallystick.definition.declared import IN_DOUBT, Example, ExampleStep, Given
 from tallystick.definition.expression import UNKNOWN, Type
 from tallystick.definition.first_pass import Declarations
-from tallystick.definition.format import Located
+from tallystick.definition.shapes import Located
 from tallystick.errors import MoneyError, nearest
 
 CURRENCY = "BRL"  # of all amounts in examples: two decimals. What they show holds for every currency

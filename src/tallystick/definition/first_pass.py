@@ -9,7 +9,7 @@ from typing import Any
 
 from tallystick.definition.declared import IN_DOUBT, Account, Command, Fact, State
 from tallystick.definition.expression import KINDS, UNKNOWN, Type
-from tallystick.definition.format import FileFaults, Located
+from tallystick.definition.shapes import FileFaults, Located
 from tallystick.errors import nearest
 from tallystick.provider.verbs import ABILITIES
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
+from tallystick.definition import declared
 from tallystick.definition.declared import (
     IN_DOUBT,
     Account,
@@ -28,20 +29,21 @@ from tallystick.definition.declared import (
     Drive,
     Example,
     Fact,
+    Functions,
     Invariant,
+    Migration,
     RefusedOnPurpose,
     State,
     Then,
     Transition,
 )
 from tallystick.definition.expression import Expression, function
-from tallystick.definition.notebook import Shown
+from tallystick.definition.prose import Shown
 
 if TYPE_CHECKING:
     import transitions
 
 Answers = Mapping[tuple[str, str], tuple[str, ...]]  # (state, command) → the rows of the table, by name
-Functions = tuple[tuple[str, Callable[..., object]], ...]  # by the name of the fact or argument that gets their value
 Amounts = tuple[int, ...]  # minor units, one for each move of a transition, in the order of its moves
 
 
@@ -74,29 +76,34 @@ class Row:
 
     @cached_property
     def post(self) -> Callable[[Any, Amounts], dict[str, int]]:
-        return function("v, x", _posted(self.columns, self.transition))
+        return function("v, x", declared.posted(self.columns, self.transition))
 
     @cached_property
     def cut(self) -> Callable[..., object] | None:
-        return function("v, f, a, s, o", least(self.transition.upto)) if self.transition.upto else None
+        return function("v, f, a, s, o", declared.least(self.transition.upto)) if self.transition.upto else None
 
     @cached_property
     def sets(self) -> Functions:
-        return _functions(self.transition.sets)
+        return declared.functions(self.transition.sets)
 
     @cached_property
     def drives(self) -> tuple[tuple[Drive, Functions], ...]:
-        return tuple((drive, _functions(drive.arguments)) for drive in self.transition.drives)
+        return tuple((drive, declared.functions(drive.arguments)) for drive in self.transition.drives)
 
     @cached_property
     def ask(self) -> tuple[str, Functions] | None:
         ask = self.transition.ask
-        return (ask.verb, _functions(ask.arguments)) if ask else None
+        return (ask.verb, declared.functions(ask.arguments)) if ask else None
 
     @cached_property
     def then(self) -> tuple[tuple[Then, Callable[..., Any] | None, Callable[..., Any] | None, Functions], ...]:
         return tuple(
-            (then, then.when and then.when.compiled(), then.at and then.at.compiled(), _functions(then.arguments))
+            (
+                then,
+                then.when and then.when.compiled(),
+                then.at and then.at.compiled(),
+                declared.functions(then.arguments),
+            )
             for then in self.transition.then
         )
 
@@ -129,6 +136,7 @@ class Machine(Shown):
     usual: tuple[str, ...] = ()  # the states of the usual way, in order; for pictures
     figures: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)  # of those, command → figure; for reports
     examples: Mapping[str, Example] = attrs.field(factory=dict)  # by name; for `check`
+    migrations: Mapping[int, Migration] = attrs.field(factory=dict)  # by the older version
     # What follows from it:
     start: str = attrs.field(init=False)  # the state in which an entity begins
     rows: Mapping[str, Row] = attrs.field(init=False, repr=False)  # transition → its row
@@ -160,7 +168,7 @@ class Machine(Shown):
             put(self, "table", _table(to_transitions(self)))
         else:
             put(self, "table", {pair: tuple(self.rows[name] for name in names) for pair, names in answers.items()})
-        alike = {pair for pair, rows in self.table.items() if any(row.transition.alike for row in rows)}
+        alike = [pair for pair, rows in self.table.items() if any(row.transition.alike for row in rows)]
         put(self, "alike", frozenset(alike))
         put(self, "links", {name: fact.type.machine for name, fact in self.facts.items() if fact.type.kind == "link"})
         put(self, "unique", next((name for name, fact in self.facts.items() if fact.unique), None))
@@ -172,6 +180,13 @@ class Machine(Shown):
         from tallystick.definition.places import places  # the page is read again for it: only findings ask
 
         return places(self.file, self.text)
+
+    @property
+    def migrating(self) -> list[tuple[str, str]]:
+        """From which states of older versions to which of this one an entity may be moved."""
+        found = {pair for each in self.migrations.values() for pair in each.states.items()}
+        kept = {(name, name) for each in self.migrations.values() for name in self.states if name not in each.states}
+        return sorted(found | kept)
 
     @property
     def reads_parts(self) -> bool:
@@ -376,23 +391,3 @@ def _row(machine: Machine, transition: Transition) -> Row:
         alone=not (transition.drives or transition.alike),
         local=not (transition.drives or transition.ask or transition.sets or transition.then or transition.alike),
     )
-
-
-def least(expressions: tuple[Expression, ...]) -> str:
-    """Python source of the least of these values. One that is missing does not count."""
-    return f"min([each for each in ({''.join(each.code + ', ' for each in expressions)}) if each is not None])"
-
-
-def _posted(columns: tuple[str, ...], transition: Transition) -> str:
-    """Python source of a dict display: every account of `v` with all moves `x` done at once."""
-    terms = {name: f"v[{name!r}]" for name in columns}
-    for index, move in enumerate(transition.moves):
-        if move.source in terms:
-            terms[move.source] += f" - x[{index}]"
-        if move.target in terms:
-            terms[move.target] += f" + x[{index}]"
-    return "{" + ", ".join(f"{name!r}: {term}" for name, term in terms.items()) + "}"
-
-
-def _functions(expressions: Mapping[str, Expression]) -> Functions:
-    return tuple((name, expression.compiled()) for name, expression in expressions.items())

@@ -16,10 +16,10 @@ from tallystick.definition.declared import Command, RefusedOnPurpose, State, Tra
 from tallystick.definition.examples import read_examples
 from tallystick.definition.expression import NOW
 from tallystick.definition.first_pass import Declarations
-from tallystick.definition.format import FileFaults
 from tallystick.definition.machine import Machine, Machines
-from tallystick.definition.rules import read_groups, read_invariants, read_refusals, read_usual
+from tallystick.definition.rules import read_groups, read_invariants, read_migrations, read_refusals, read_usual
 from tallystick.definition.scope import Scope, linking
+from tallystick.definition.shapes import FileFaults
 from tallystick.definition.transitions import TransitionReader
 from tallystick.errors import MachineError
 
@@ -64,6 +64,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
     usual = read_usual(scope, transitions.values())
     states = _states(scope)
     examples = read_examples(page, machines)
+    migrations = read_migrations(scope)
     if page.faults.found:
         return None
     return Machine(
@@ -85,6 +86,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         usual=usual,
         figures=page.figures,
         examples=examples,
+        migrations=migrations,
     )
 
 

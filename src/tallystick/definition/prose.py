@@ -1,9 +1,10 @@
-"""An expression in words, for people: in pictures, in tables, and in what a refusal says."""
+"""For people: an expression in words, in pictures, tables and refusals; and a machine as a picture, in a notebook."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from importlib import import_module
 
 
 def shown(node: ast.expr) -> str:
@@ -61,3 +62,12 @@ def _relation(op: type[ast.cmpop], right: ast.expr) -> str:
     if op is ast.Eq and isinstance(right, ast.Name):
         return f"equal to {in_words(right)}"
     return f"{_WORDS[op]} {in_words(right)}".strip()
+
+
+class Shown:
+    """What a notebook shows as a picture: asked for by name, as nothing in this room knows the one that draws it."""
+
+    __slots__ = ()
+
+    def _repr_svg_(self) -> str:
+        return str(import_module("tallystick.diagram").draw(self))

@@ -56,7 +56,7 @@ def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
         MachineError: with all faults of the page, and of other pages that do not fit it.
     """
     from tallystick.definition.cache import parse
-    from tallystick.definition.format import FileFaults
+    from tallystick.definition.shapes import FileFaults
 
     file, text = _relative(os.fspath(path)), _text(os.fspath(path))
     page = parse(text, FileFaults(file))

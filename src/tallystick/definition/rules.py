@@ -1,4 +1,6 @@
-"""The second pass over a page: what it refuses on purpose, what is true across machines, what pictures show."""
+"""The second pass over a page: what it refuses on purpose, what is true across machines, what pictures show.
+
+And where what an older version declared has its place; whether all of that has one, who has both versions can see."""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from tallystick.definition import expression
-from tallystick.definition.declared import IN_DOUBT, Invariant, RefusedOnPurpose, Sum, Transition
+from tallystick.definition.declared import IN_DOUBT, MIGRATE, Invariant, Migration, RefusedOnPurpose, Sum, Transition
 from tallystick.definition.expression import NOW, UNKNOWN, Expression, Type
 from tallystick.definition.first_pass import Declarations, flag
-from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
+from tallystick.definition.shapes import Located
 from tallystick.errors import nearest
+
+MIGRATED = ("states", "accounts", "facts")
 
 
 def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[RefusedOnPurpose, ...]:
@@ -124,3 +128,38 @@ def read_usual(scope: Scope, transitions: Iterable[Transition]) -> tuple[str, ..
         elif (before.value, after.value) not in steps:
             scope.faults.add(after, f"no transition leads from {before.value!r} to {after.value!r}")
     return tuple(each.value for each in written)
+
+
+def read_migrations(scope: Scope) -> dict[int, Migration]:
+    """Where the things of older versions have their place in this one, by version."""
+    page, found = scope.page, dict[int, Migration]()
+    named = [*page.commands, *(key.value for key, _ in page.pairs("transitions"))]
+    for number, body in page.pairs("from version"):
+        if not 0 < number.value < page.page["version"].value:
+            here = page.page["version"].value
+            scope.faults.add(number, f"version {number.value} is none before this one, which is {here}")
+        if MIGRATE in named:
+            scope.faults.add(number, f"{MIGRATE!r} is what this does; give the command or transition another name")
+        written = {key: record.value for key, record in body.value.items()}
+        places = {key: {old.value: new.value for old, new in written.get(key, ())} for key in MIGRATED}
+        for _, new in written.get("states", ()):
+            scope.state(new)
+        for key, there in (("accounts", page.accounts), ("facts", page.facts)):
+            _check_places(scope, key.removesuffix("s"), written.get(key, ()), there)
+        facts = list(places["facts"].values())
+        for _, new in written.get("facts", ()):
+            if facts.count(new.value) > 1:
+                scope.faults.add(new, f"two facts would become {new.value!r}, and one of them would be lost")
+        found[number.value] = Migration(number.value, **places)
+    return found
+
+
+def _check_places(scope: Scope, kind: str, pairs: Iterable[tuple[Located, Located]], there: Iterable[str]) -> None:
+    for old, new in pairs:
+        if new.value not in there:
+            outside = kind == "account" and new.value in scope.page.outside
+            hint = "is outside: value would leave by it" if outside else "is not declared."
+            scope.faults.add(new, f"{kind} {new.value!r} {hint}{'' if outside else nearest(new.value, list(there))}")
+        if kind == "account" and old.value in scope.page.outside:
+            why = "is outside here and was inside, so old entries would be read otherwise; give that another name"
+            scope.faults.add(old, f"{old.value!r} {why}")

@@ -8,7 +8,7 @@ from tallystick.definition import expression
 from tallystick.definition.declared import BUSY, COUNT, IN_DOUBT, TOTAL
 from tallystick.definition.expression import AlreadyReported, Expression, ExpressionError, Name, Type
 from tallystick.definition.first_pass import Declarations
-from tallystick.definition.format import Located
+from tallystick.definition.shapes import Located
 from tallystick.errors import nearest
 
 

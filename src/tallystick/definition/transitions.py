@@ -14,8 +14,8 @@ from tallystick.definition.calls import ParsedCall, check_calls, check_partial, 
 from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
 from tallystick.definition.first_pass import Declarations, flag
-from tallystick.definition.format import Located
 from tallystick.definition.scope import Scope
+from tallystick.definition.shapes import Located
 from tallystick.errors import nearest
 from tallystick.provider.verbs import VERBS
 

@@ -9,9 +9,9 @@ Read in this order: `engine` (the four lists of steps), `steps` (lock, decide), 
 `old_receipt` (what the caller gets), `preview` (what commands would do). Then what helps these: `unit_of_work` (what a
 transaction has read and will write), `group_commit` (one commit for all threads that wait), `uniqueness` (one card
 number, one card), `parts` (what is read of those that link to an entity), `pin_policy` (whose PIN is needed), `queue`
-(commands that wait), `owner` (whose the books are), `sealing` (card numbers under a key), `verify` (the journal is
-replayed and compared), `sums` (what reports of large books are made of), `rehearsal` (lines that say what a scripted
-provider answers).
+(commands that wait), `owner` (whose the books are), `sealing` (card numbers under a key), `migrate` (entities move to a
+newer page), `verify` (the journal is replayed and compared), `sums` (what reports of large books are made of),
+`rehearsal` (lines that say what a scripted provider answers).
 
 Knows the core, the store's protocol and the provider's. The verbs of `books`, the command line and the test kit
 call it.

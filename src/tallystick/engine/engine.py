@@ -42,6 +42,7 @@ from tallystick.engine.balances import Balances, resolving
 from tallystick.engine.calls import ask_provider, by_hand, changed, end_call, recovery
 from tallystick.engine.calls.ask_provider import OnPin
 from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.migrate import Migration
 from tallystick.engine.pin_policy import PinPolicy, Pins
 from tallystick.engine.preview import preview, preview_all
 from tallystick.engine.queue.batch import Batch
@@ -79,6 +80,7 @@ class Engine:
     queue: Queue  # commands that wait
     drain: Drain  # the same for a fleet of processes
     balances: Balances  # asks the provider what is available
+    migration: Migration  # moves entities to a newer version of their page
     on_pin: OnPin | None  # gets the id of a card and the PIN that was drawn for it
 
     def __init__(
@@ -110,6 +112,7 @@ class Engine:
         self.queue = Queue(self.machines, store, self._commits, self._execute, batch, provider.local, clock)
         self.drain = Drain(self.machines, store, self._commits, batch, self._execute, clock)
         self.balances = Balances(self.machines, store, self._commits, numbers, provider)
+        self.migration = Migration(self.machines, store, self._commits)
 
     # A command is executed
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tallystick.core import arguments, resolve
+from tallystick.core.entity import Request
 from tallystick.engine.old_receipt import old_receipt
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
@@ -18,6 +20,37 @@ from tallystick.store.rows import CallRow, EntryRow, QueueRow, encode, is_change
 def fingerprint(machine: str, id: str, command: str, args: Mapping[str, object]) -> str:
     """What a key stands for. Secrets are left out: even the digest of a PIN would give it away."""
     return hashlib.sha256(encode([machine, id, command, args]).encode()).hexdigest()
+
+
+def request_of(work: UnitOfWork, command: Command, *, as_of_now: bool = False) -> tuple[Request | None, str]:
+    """The command with typed arguments, and its fingerprint; None if the entity does not exist.
+
+    A key that was seen is read by the version of then, unless it is to be done `as_of_now`.
+    """
+    entity = work.world.get((command.machine, command.id))
+    if entity is None:
+        return None, ""
+    seen, version = work.keyed.get(command.key), entity.machine_version
+    if seen is not None and (seen.machine, seen.entity) == entity.ref and not as_of_now:
+        version = seen.machine_version
+    machine = work.machines.at(entity.machine, version)
+    declared = machine.commands.get(command.command)
+    if declared is None:
+        why = f"runs on version {machine.version}, which has no command {command.command!r}"
+        raise Invalid(f"{machine.name} {entity.id!r} {why}")
+    given = _by_provider(work, command, declared.by_provider) if declared.by_provider else command.args
+    args = arguments.typed(machine, declared, given, entity.currency, work.numbers.seal)
+    kept = resolve.kept(machine, command.command, args)
+    mark = fingerprint(command.machine, command.id, command.command, kept)
+    return Request(command.machine, command.id, command.command, args, work.at), mark
+
+
+def _by_provider(work: UnitOfWork, command: Command, flags: Mapping[str, str]) -> Mapping[str, object]:
+    """The arguments with the flags that were left out: as the provider can, or as was decided when the key was new."""
+    before = work.keyed.get(command.key) or work.queue.get(command.key)
+    decided = kept_args(before) if before is not None else {}
+    filled = {flag: decided.get(flag, ability in work.abilities) for flag, ability in flags.items()}
+    return {**filled, **{name: value for name, value in command.args.items() if value is not None}}
 
 
 def seen_before(work: UnitOfWork, seen: EntryRow, mark: str) -> tuple[Receipt, CallRow | None]:

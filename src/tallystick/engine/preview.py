@@ -14,8 +14,9 @@ from tallystick.core import arguments, refusal, resolve
 from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
 from tallystick.definition.machine import Machine
+from tallystick.engine.keys import request_of
 from tallystick.engine.receipt import Answer, Command
-from tallystick.engine.steps import Context, decided, explained, request_of, uncreatable
+from tallystick.engine.steps import Context, decided, explained, uncreatable
 from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.errors import Invalid
 from tallystick.store.protocol import Reading

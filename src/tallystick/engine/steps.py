@@ -22,7 +22,7 @@ from tallystick.engine import owner, parts, uniqueness
 from tallystick.engine.calls import in_doubt
 from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
-from tallystick.engine.keys import fingerprint, kept_args, same_as_queued, seen_before
+from tallystick.engine.keys import fingerprint, request_of, same_as_queued, seen_before
 from tallystick.engine.pin_policy import Pins
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.receipt import Command, Ended, Receipt, Secrets
@@ -134,6 +134,8 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
         receipt, again = seen_before(work, seen, mark)
         if again is None:
             return receipt, None
+        if seen.machine_version != work.world[seen.machine, seen.entity].machine_version:  # it has moved on since
+            request, _ = request_of(work, command, as_of_now=True)
     if request is None:
         return _refused(work, command, refusal.missing(command.machine, command.id, command.command)), None
     _signed(work, command)
@@ -175,31 +177,6 @@ def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets
 def explained(work: UnitOfWork, refused: Refusal) -> Refusal:
     """The refusal with what would be taken now, if somebody vouches for a card whose PIN is missing."""
     return in_doubt.explained(work, refused, partial(decided, by="somebody", secrets={}))
-
-
-def request_of(work: UnitOfWork, command: Command) -> tuple[Request | None, str]:
-    """The command with typed arguments, and its fingerprint; None if the entity does not exist."""
-    entity = work.world.get((command.machine, command.id))
-    if entity is None:
-        return None, ""
-    machine = work.machines.at(entity.machine, entity.machine_version)
-    declared = machine.commands.get(command.command)
-    if declared is None:
-        why = f"runs on version {machine.version}, which has no command {command.command!r}"
-        raise Invalid(f"{machine.name} {entity.id!r} {why}")
-    given = _by_provider(work, command, declared.by_provider) if declared.by_provider else command.args
-    args = arguments.typed(machine, declared, given, entity.currency, work.numbers.seal)
-    kept = resolve.kept(machine, command.command, args)
-    mark = fingerprint(command.machine, command.id, command.command, kept)
-    return Request(command.machine, command.id, command.command, args, work.at), mark
-
-
-def _by_provider(work: UnitOfWork, command: Command, flags: Mapping[str, str]) -> Mapping[str, object]:
-    """The arguments with the flags that were left out: as the provider can, or as was decided when the key was new."""
-    before = work.keyed.get(command.key) or work.queue.get(command.key)
-    decided = kept_args(before) if before is not None else {}
-    filled = {flag: decided.get(flag, ability in work.abilities) for flag, ability in flags.items()}
-    return {**filled, **{name: value for name, value in command.args.items() if value is not None}}
 
 
 def _signed(work: UnitOfWork, command: Command) -> None:

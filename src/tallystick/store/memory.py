@@ -28,6 +28,7 @@ from tallystick.store.rows import (
     with_linked,
 )
 from tallystick.store.schema import steps
+from tallystick.store.schema.kept import check_words
 
 
 class MemoryStore:
@@ -80,6 +81,8 @@ class MemoryStore:
             if kept is not None and kept is not machine and digest_of(kept) != digest_of(machine):
                 raise MachineChanged(f"{machine.name} version {machine.version} behaves otherwise than it did before; "
                                      "give the changed page a new version")  # fmt: skip
+            if kept is not None:
+                check_words(kept, machine)
         self._machines |= {(each.name, each.version): each for each in machines.all()}
         self._newest, self._copy = Machines(list(self._machines.values())), None
         return self._newest

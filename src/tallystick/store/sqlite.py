@@ -22,6 +22,7 @@ from tallystick.errors import CommitUnknown, NotInTransaction, StoreBusy, StoreE
 from tallystick.store import schema
 from tallystick.store.connections import BUSY, Connections, code_of, raw_connection
 from tallystick.store.protocol import BUSY_TIMEOUT, Done, KeptPage, older_error, read_only_error, retried
+from tallystick.store.schema.kept import are_kept, with_kept
 from tallystick.store.sqlite_rows import SqliteReading, SqliteTransaction
 
 # No connection may cross a fork: SQLite would take one process's locks for the other's.
@@ -178,9 +179,9 @@ class SqliteStore:
                     machines = Machines([])  # what is not kept here has no table
                 elif not (self._known(connection, machines) and schema.complete(connection)):
                     self._prepare(connection, machines)
-                elif schema.views_differ(connection, schema.with_kept(connection, machines)):
+                elif schema.views_differ(connection, with_kept(connection, machines)):
                     self._make_views(connection, machines)
-                every = schema.with_kept(connection, machines)
+                every = with_kept(connection, machines)
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path} cannot take these machines: {error}") from error
         by_name: dict[str, list[Machine]] = {}
@@ -200,7 +201,7 @@ class SqliteStore:
             if code_of(error) == sqlite3.SQLITE_NOTADB:
                 raise StoreError(f"{self.path} is no SQLite database: {error}") from error
             raise
-        return schema.are_kept([KeptPage(*row) for row in rows], machines)
+        return are_kept([KeptPage(*row) for row in rows], machines)
 
     def _prepare(self, connection: sqlite3.Connection, machines: Machines) -> None:
         connection.execute("PRAGMA foreign_keys = OFF")  # a table is remade under the links to it
@@ -225,7 +226,7 @@ class SqliteStore:
         later = schema.drop_views(connection)
         if not self._known(connection, machines):  # another process may have come first
             self._keep_pages(connection, machines)
-        schema.make_views(connection, schema.with_kept(connection, machines), later)
+        schema.make_views(connection, with_kept(connection, machines), later)
 
     def _keep_pages(self, connection: sqlite3.Connection, machines: Machines) -> None:
         kept = {name for (name,) in connection.execute("SELECT DISTINCT name FROM machine")}
@@ -241,7 +242,7 @@ class SqliteStore:
             connection.executemany(
                 "INSERT OR IGNORE INTO transition VALUES (?, ?, ?, ?, ?, ?, ?)", schema.steps(machine)
             )
-        every = schema.with_kept(connection, machines)
+        every = with_kept(connection, machines)
         connection.execute("PRAGMA legacy_alter_table = ON")  # links name the table, not the one set aside
         for name in every:
             schema.make_table(connection, every.versions(name))

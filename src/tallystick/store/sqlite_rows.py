@@ -15,6 +15,7 @@ from tallystick.store import schema
 from tallystick.store.cursor import seq_of
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage, Swap
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
+from tallystick.store.schema.kept import kept_pages
 from tallystick.store.sums import REPLACING, SUMS, Counted, Seen, adding
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
@@ -220,7 +221,7 @@ class SqliteReading:
         return self._own_cursor().execute(query, values).fetchall()
 
     def pages(self) -> list[KeptPage]:
-        return schema.kept_pages(self._cursor)
+        return kept_pages(self._cursor)
 
     def steps(self) -> set[DeclaredStep]:
         select = "SELECT machine, machine_version, name, command, phase, from_state, to_state FROM transition"

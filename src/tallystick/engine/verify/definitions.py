@@ -9,6 +9,7 @@ from tallystick.engine.verify.report import Finding
 from tallystick.errors import MachineError
 from tallystick.store import schema
 from tallystick.store.protocol import DeclaredStep, KeptPage, Reading
+from tallystick.store.schema.kept import kept_machine
 
 
 def declared_steps(reading: Reading) -> tuple[set[DeclaredStep], list[Finding]]:
@@ -18,7 +19,7 @@ def declared_steps(reading: Reading) -> tuple[set[DeclaredStep], list[Finding]]:
     unread: set[tuple[str, int]] = set()
     for page in pages:
         try:
-            machine = schema.kept_machine(pages, page)
+            machine = kept_machine(pages, page)
         except (MachineError, KeyError):
             unread.add((page.name, page.version))
             found.append(Finding("page", _where(page), "its kept page cannot be read, so it was changed"))

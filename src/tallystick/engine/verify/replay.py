@@ -10,8 +10,9 @@ import attrs
 
 from tallystick.core.entity import CREATE, Entity, Posting
 from tallystick.core.follow_up import follow_ups
+from tallystick.core.migration import move
 from tallystick.core.resolve import kept, post
-from tallystick.definition.declared import IN_DOUBT
+from tallystick.definition.declared import IN_DOUBT, MIGRATE
 from tallystick.definition.expression import NOW
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.engine.verify.report import UNREADABLE, Wrong, before, shown_in
@@ -59,6 +60,7 @@ class Replayed:
 
     state: str | None = None
     revision: int = 0
+    version: int = 0  # of the page that it runs on
     currency: str = ""
     hash: str = ""
     at: str = ""
@@ -96,6 +98,10 @@ class Replay:
             yield from _amounts(row, entry, args, so_far)
         if entry.transition == CREATE:
             so_far.facts = dict.fromkeys(machine.facts)
+        elif entry.transition == MIGRATE and declared:
+            yield from _migrated(self.machines, entry, so_far)
+        elif entry.machine_version != so_far.version:
+            yield "version", f"it is of version {entry.machine_version}, the entity runs on version {so_far.version}"
         yield from _advance(entry, so_far, [Posting(*posting) for posting in json.loads(entry.postings)])
         if row is not None and entry.phase in FIRED:
             self._hear_of_follow_ups(machine, row, entry, args, so_far)
@@ -161,11 +167,29 @@ def _amounts(row: Row, entry: EntryRow, args: Mapping[str, object], so_far: Repl
         )
 
 
+def _migrated(machines: Machines, entry: EntryRow, so_far: Replayed) -> Wrong:
+    """Move the entity again, by the words of the page that it came to."""
+    new = machines.at(entry.machine, entry.machine_version)
+    if so_far.version not in new.migrations:
+        yield "migration", f"it moves from version {so_far.version}, and its page does not say how"
+        return
+    before = Entity(
+        entry.machine, entry.entity, so_far.state or "", so_far.revision, so_far.version, so_far.currency,
+        so_far.facts, so_far.accounts,
+    )  # fmt: skip
+    (wanted,) = move(machines.at(entry.machine, so_far.version), new, before).entries
+    said = [tuple(posting) for posting in json.loads(entry.postings)], json.loads(entry.facts), entry.to_state
+    if said != ([tuple(posting) for posting in wanted.postings], wanted.facts, wanted.to_state):
+        yield "migration", f"it moves from version {so_far.version} otherwise than its page says"
+
+
 def _advance(entry: EntryRow, so_far: Replayed, postings: list[Posting]) -> Wrong:
     """Do what the entry says, and report what cannot be."""
     after = json.loads(entry.after)
     if entry.transition == CREATE:
         so_far.accounts, so_far.currency = dict.fromkeys(after, 0), entry.currency
+    if entry.transition == MIGRATE:
+        so_far.accounts = {**dict.fromkeys(after, 0), **so_far.accounts}
     if entry.currency != so_far.currency:
         yield "currency", f"it is in {entry.currency}, the entity in {so_far.currency}"
     so_far.accounts = post(so_far.accounts, postings)
@@ -179,13 +203,15 @@ def _advance(entry: EntryRow, so_far: Replayed, postings: list[Posting]) -> Wron
     for name, value in so_far.accounts.items():
         if value < 0:
             yield "negative", f"{name} falls to {shown(value)}"
-        if value != after.get(name):
+        if value != after.get(name, 0 if entry.transition == MIGRATE else None):
             yield (
                 "after",
                 f"it says {name} is {shown(after.get(name, 0))} afterwards; the postings make it {shown(value)}",
             )
+    if entry.transition == MIGRATE:  # what the newer version has not is empty: it was told above, if it is not
+        so_far.accounts = {name: so_far.accounts[name] for name in after}
     so_far.state, so_far.revision, so_far.hash = entry.to_state, entry.revision, entry.hash
-    so_far.at = entry.at
+    so_far.at, so_far.version = entry.at, entry.machine_version
     so_far.facts |= json.loads(entry.facts)
 
 
@@ -195,6 +221,8 @@ def differences(so_far: Replayed, entity: Entity) -> Wrong:
     for name in ("state", "revision", "currency", "hash"):
         if getattr(entity, name) != getattr(so_far, name):
             yield name, f"its row says {name} {getattr(entity, name)}, its journal {getattr(so_far, name)}"
+    if entity.machine_version != so_far.version:
+        yield "version", f"its row says version {entity.machine_version}, its journal {so_far.version}"
     for name, value in entity.accounts.items():
         if value != so_far.accounts.get(name, 0):
             yield "balance", f"its row says {name} {shown(value)}, its journal {shown(so_far.accounts.get(name, 0))}"

@@ -14,6 +14,7 @@ from contextlib import closing
 from itertools import groupby
 
 from tallystick.core.entity import Entity, Ref
+from tallystick.core.migration import as_newest
 from tallystick.definition.declared import IN_DOUBT, Invariant, Sum
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.keys import fingerprint
@@ -168,12 +169,14 @@ class _Verifier:
                 for kind, total in wanted:
                     linked = each.facts.get(total.fact) if total.machine == name else None
                     if linked is not None:
-                        self._scratch.note(kind, str(linked), each.accounts[total.account])
+                        standing = as_newest(self._machines, each)
+                        self._scratch.note(kind, str(linked), standing.get(total.account, 0))
 
     def _invariant(self, machine: Machine, invariant: Invariant, entity: Entity, moved: Mapping[str, int]) -> None:
         outside = {name: moved.get(name, 0) for name in machine.outside}
         sums = {name: self._sums[_kind(machine, invariant, name)].at(entity.id) or 0 for name in invariant.sums}
-        values = {**outside, **entity.accounts, **sums}
+        standing = {**dict.fromkeys(machine.columns, 0), **as_newest(self._machines, entity)}
+        values = {**outside, **standing, **sums}
         if not invariant.always.compiled()(values, {}, {}, entity.state, None):
             shown = shown_in(entity.currency)
             numbers = ", ".join(f"{name} {shown(values[name])}" for name in sorted(invariant.always.names))

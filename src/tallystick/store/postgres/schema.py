@@ -24,6 +24,7 @@ from tallystick.store.postgres.statements import Rows, Statements
 from tallystick.store.postgres.url import LONGEST, check_name
 from tallystick.store.postgres.views import Views
 from tallystick.store.protocol import KeptPage
+from tallystick.store.schema.kept import are_kept, with_pages
 
 MIGRATIONS = ("journal", "views", "feed", "times", "exact", "sums")  # files beside this one, in the order of their use
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq",
@@ -68,9 +69,9 @@ class Schema:
         if not self.is_complete() or self.is_behind():
             return True
         pages = self.pages()
-        if not schema.are_kept(pages, machines):
+        if not are_kept(pages, machines):
             return True
-        return bool(self._ours and self.views.stale(schema.with_pages(pages, machines)))
+        return bool(self._ours and self.views.stale(with_pages(pages, machines)))
 
     @property
     def _ours(self) -> bool:
@@ -105,10 +106,10 @@ class Schema:
             self._migrate()
         if self.is_behind():
             self._shift()
-        if not schema.are_kept(self.pages(), machines):
+        if not are_kept(self.pages(), machines):
             self._keep(machines)
         if self._ours:
-            self.views.make(schema.with_pages(self.pages(), machines))
+            self.views.make(with_pages(self.pages(), machines))
 
     def _shift(self) -> None:
         """Let the numbers of this server's transactions come after all that are there. Nobody writes meanwhile."""
@@ -189,7 +190,7 @@ class Schema:
                 (machine.name, machine.version, digest_of(machine), machine.text),
             )
             self._connection.execute(*steps.insert(schema.steps(machine)))
-        every = schema.with_pages(self.pages(), machines)
+        every = with_pages(self.pages(), machines)
         links = [link for name in every for link in self._make_table(every.versions(name))]
         for statement in links:  # once all tables are there
             self._connection.execute(statement)

@@ -12,7 +12,6 @@ from psycopg.rows import tuple_row
 
 from tallystick.definition.machine import Machines
 from tallystick.errors import CommitUnknown, Conflict, NotInTransaction
-from tallystick.store import schema
 from tallystick.store.connections import unwrapped
 from tallystick.store.postgres.connections import Connection, Connections, settings
 from tallystick.store.postgres.failures import NOTHING, failure, sentence
@@ -22,6 +21,7 @@ from tallystick.store.postgres.statements import Statements
 from tallystick.store.postgres.transaction import PostgresTransaction
 from tallystick.store.postgres.url import address
 from tallystick.store.protocol import BUSY_TIMEOUT, UP_TO_DATE, Done, older_error, read_only_error, retried
+from tallystick.store.schema.kept import with_pages
 
 UNKNOWN = "whether it was written is not known; say it again with the same key"
 
@@ -157,7 +157,7 @@ class PostgresStore:
                         connection.execute(settings(self._timeout, local=True))
                         there.make(machines)
                 there.check_partitions()
-                every = schema.with_pages(there.pages(), machines)
+                every = with_pages(there.pages(), machines)
             except psycopg.Error as error:
                 connection.close()
                 why = f"{self.url} cannot take these machines"

@@ -4,8 +4,9 @@ A machine's table is made from its page: a CHECK for its states and choices, a c
 account, a reference for each link. When a later version of a page adds columns or states, a new table is made for all
 versions, and the rows are carried over.
 
-Beside the tables stand views for whoever reads them: `views` makes them from the pages, of the parts in `view`, in the
-`dialect` of either database. `dictionary` says what each of their columns means.
+`kept` reads the pages again that are kept. Beside the tables stand views for whoever reads them: `views` makes them
+from the pages, of the parts in `view`, in the `dialect` of either database. `dictionary` says what each of their
+columns means.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from functools import lru_cache
 from typing import Any
 
 from tallystick.core.entity import CREATE, Entity
-from tallystick.definition import reader
-from tallystick.definition.behaviour import digest_of
-from tallystick.definition.declared import Fact
+from tallystick.definition.declared import MIGRATE, Fact
 from tallystick.definition.machine import Machine, Machines
-from tallystick.errors import MachineChanged, StoreError
+from tallystick.errors import StoreError
 from tallystick.store.connections import code_of
-from tallystick.store.protocol import DeclaredStep, KeptPage
+from tallystick.store.protocol import DeclaredStep
 from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.view import View
 from tallystick.store.schema.views import VIEWS, views
@@ -101,64 +100,6 @@ def _statements(text: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def with_kept(connection: sqlite3.Connection, machines: Machines) -> Machines:
-    """The given machines and every other version kept in the store."""
-    return with_pages(kept_pages(connection), machines)
-
-
-def with_pages(pages: Sequence[KeptPage], machines: Machines) -> Machines:
-    """The given machines and every other version that is kept, read from its own text.
-
-    Machines name each other, so a version is read beside the pages of its time.
-    """
-    found = {(each.name, each.version): each for each in machines.all()}
-    for page in pages:
-        if (page.name, page.version) not in found:
-            found[page.name, page.version] = kept_machine(pages, page)
-    return Machines(list(found.values()))
-
-
-def are_kept(pages: Sequence[KeptPage], machines: Machines) -> bool:
-    """Whether these machines are kept as they are.
-
-    Raises:
-        MachineChanged: a page behaves differently from the kept one with the same version.
-    """
-    kept = {(page.name, page.version): page for page in pages}
-    for machine in machines.all():
-        page = kept.get((machine.name, machine.version))
-        if page is not None and page.digest != digest_of(machine):
-            raise MachineChanged(
-                f"{machine.file}: {machine.name} version {machine.version} behaves otherwise than the version "
-                f"{machine.version} that these books were opened with before; give the changed page a new version"
-            )
-    found = [kept.get((each.name, each.version)) for each in machines.all()]
-    return all(page and page.text == each.text for page, each in zip(found, machines.all(), strict=True))
-
-
-def kept_pages(connection: sqlite3.Connection | sqlite3.Cursor) -> list[KeptPage]:
-    """All versions of all machines, in the order in which they were seen."""
-    select = "SELECT name, version, digest, definition, seen FROM machine ORDER BY seen, version"
-    return [KeptPage(*row) for row in connection.execute(select).fetchall()]
-
-
-def kept_machine(pages: Sequence[KeptPage], page: KeptPage) -> Machine:
-    """A kept page, read beside the pages of the other machines at its time.
-
-    Raises:
-        MachineError, KeyError: it cannot be read, or is of another machine, so it was changed.
-    """
-    texts = {each.name: each.text for each in reversed(pages)}  # the oldest, where none was there yet
-    texts |= {each.name: each.text for each in pages if each.seen <= page.seen} | {page.name: page.text}
-    return _read(tuple(sorted(texts.items())))[page.name]
-
-
-@lru_cache(maxsize=16)
-def _read(texts: tuple[tuple[str, str], ...]) -> Machines:
-    """Pages of one time are read once, for all of them and for who asks again."""
-    return reader.read(dict(texts))
 
 
 # One table per machine
@@ -386,6 +327,7 @@ def steps(machine: Machine) -> tuple[DeclaredStep, ...]:
 def _steps(machine: Machine) -> Iterator[DeclaredStep]:
     key = machine.name, machine.version
     yield (*key, CREATE, CREATE, "done", "", machine.start)
+    yield from ((*key, MIGRATE, MIGRATE, "done", *pair) for pair in machine.migrating)
     for each in machine.transitions.values():
         for command in each.commands:
             calls = bool(each.ask or each.drives or machine.commands[command].driven)
