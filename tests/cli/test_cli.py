@@ -555,7 +555,7 @@ def test_a_change_says_how_many_of_some_books_are_concerned(sold: Tallystick, tm
     assert cards
     assert "stand where something changes" in drawn
     assert "0 stand where something changes" not in drawn
-    assert "give --format, too" in sold("diff", str(old), str(new), "--store", url, code=1).stderr
+    assert "so nothing would be moved" in sold("diff", str(old), str(new), "--store", url, code=1).stderr
 
 
 def test_the_schema_is_one_that_the_pages_fit(tallystick: Tallystick) -> None:

@@ -91,7 +91,9 @@ def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
                 changed.append(f"fact {name} is new and has to be given when an entity is made")
             else:
                 added.append(f"{word} {name} is new")
-        changed += [f"{word} {name} is gone" for name in before[key] if name not in after[key]]
+        becomes = _becomes(old, new, key)
+        gone = [name for name in before[key] if name not in after[key] or name in becomes]
+        changed += [f"{word} {name} {f'becomes {becomes[name]}' if name in becomes else 'is gone'}" for name in gone]
     changed += _states_and_accounts(old, new) + _facts(old, new)
     for was, is_ in _in_both(old.commands, new.commands):
         more, other = _command(was, is_)
@@ -107,6 +109,13 @@ def _compared(old: Machine, new: Machine) -> tuple[list[str], list[str]]:
             now, once = new.invariants[name].always.source, old.invariants[name].always.source
             changed.append(f"invariant {name} states {now}, not {once}")
     return added, changed + _refusals(old, new)
+
+
+def _becomes(old: Machine, new: Machine, key: str) -> Mapping[str, str]:
+    """What the newer page says that names of the older one become."""
+    words = new.migrations.get(old.version)
+    places = {"states": words.states, "accounts": words.accounts, "facts": words.facts} if words is not None else {}
+    return places.get(key, {})
 
 
 def _in_both(old: Mapping[str, Thing], new: Mapping[str, Thing]) -> Iterator[tuple[Thing, Thing]]:
@@ -261,15 +270,17 @@ def _guarded(machine: Machine) -> dict[tuple[str, str, str], str]:
 
 def _in_flight(old: Machine, new: Machine) -> Iterator[str]:
     """What would become of an entity of the old version under the new one."""
-    for state in old.states:
+    states, accounts = _becomes(old, new, "states"), _becomes(old, new, "accounts")
+    for was in old.states:
+        state = states.get(was, was)
         if state not in new.states:
             yield f"entities in {state} would stand nowhere: the state is gone"
         elif not new.states[state].final and not any(
             state in each.sources and (each.target or each.otherwise) for each in new.transitions.values()
         ):
-            yield f"entities in {state} would have no way on"
+            yield f"entities in {was} would have no way on"
     for account in old.accounts:
-        if account not in new.accounts:
+        if accounts.get(account, account) not in new.accounts:
             yield f"value on {account} would be lost from sight: the account is gone"
     yield from _calls_in_flight(old, new)
     for name in dict.fromkeys(then.command for each in old.transitions.values() for then in each.then if not then.each):

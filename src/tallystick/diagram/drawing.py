@@ -84,11 +84,13 @@ def draw(
 
 
 def draw_change(
-    old: Machine, new: Machine, *, format: str = "svg", overlay: Overlay | None = None, styled: bool = True
-) -> str | bytes:
+    old: Machine, new: Machine, *, format: str = "svg", overlay: Overlay | None = None, styled: bool = True,
+    notes: Sequence[str] = (),
+) -> str | bytes:  # fmt: skip
     """Draw what a new version of a machine changes: what is added, removed and changed.
 
-    `overlay`: of the entities that stand in the old version; then the picture says how many are concerned.
+    `overlay`: of the entities that stand in the old version; then the picture says how many are concerned. `notes` are
+    said beside that.
 
     Raises:
         Invalid: there is no such format; they are two machines and not two versions of one; or PNG is asked for, and
@@ -99,6 +101,7 @@ def draw_change(
     if old.name != new.name:
         raise Invalid(f"{old.name} and {new.name} are two machines; a change is drawn of two versions of one")
     sketch = changed(old, new, overlay)
+    sketch = attrs.evolve(sketch, notes=(*sketch.notes, *notes))
     sketch = _fitting(iter([sketch, *_grouped(sketch)])) if format in _SIZED else sketch
     return written(sketch, format, styled=styled)
 

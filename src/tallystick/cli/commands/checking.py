@@ -19,6 +19,7 @@ import attrs
 import click
 
 from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
+from tallystick.cli.commands import migrating
 from tallystick.cli.options import BooksOptions, json_option
 from tallystick.cli.pages import changed_since, reading, with_pages_beside
 from tallystick.cli.printing import print_answer, print_json, print_picture
@@ -216,29 +217,39 @@ def _finding_line(finding: Finding) -> Text:
 @click.argument("old", type=click.Path(exists=True, dir_okay=False))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False))
 @click.option("--format", "form", metavar="FORMAT", help="Draw it: svg, png, mermaid, dot or markdown.")
-@click.option("--store", "url", metavar="URL", help="With --format: how many of these books' entities are concerned.")
+@click.option("--store", "url", metavar="URL", help="Say how many of these books' entities are concerned, too.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write the picture to this file.")
 @json_option
 def diff(old: str, new: str, form: str | None, url: str | None, output: str | None, json_out: bool) -> None:
     """Say what a new version of a page changes, and for whom; or draw it.
 
     It changes wording only, adds something, or behaves otherwise. OLD and NEW are files. The answer also says what the
-    change means for entities that were made with the old version.
+    change means for entities that were made with the old version; with --store, how many of these there are, with how
+    much money, and what would be in the way of `tallystick migrate`.
     """
+    from rich.text import Text
+
     from tallystick.check.difference import difference
     from tallystick.definition import reader
     from tallystick.diagram import draw_change
 
     known = reader.load()
     before, after = (_only(reader.replaced(known, file), file) for file in (old, new))
+    found = difference(before, after)
+    newer = url is not None and after.version > before.version
+    forecast = migrating.foretold(BooksOptions(str(url)), (new,)) if newer else None
     if form is not None:
         standing = _standing(BooksOptions(url), before) if url is not None else None
-        print_picture(draw_change(before, after, format=form, overlay=standing), output)
+        notes = [f"in the way of moving them: {each}" for each in forecast.obstacles] if forecast is not None else []
+        print_picture(draw_change(before, after, format=form, overlay=standing, notes=notes), output)
         return
-    if url is not None:
-        raise Invalid("--store is for a picture: give --format, too")
-    found = difference(before, after)
-    print_answer(json_out, attrs.asdict(found), lambda: _difference_lines(found), wrap=False)
+    answer, lines = attrs.asdict(found), _difference_lines(found)
+    if url is not None and forecast is None:
+        raise Invalid(f"{new} has no later version than {old}, so nothing would be moved; give it one")
+    if forecast is not None:
+        answer |= {"in_books": migrating.as_json(forecast)}
+        lines += [Text("in these books, if they are moved (tallystick migrate):"), *migrating.tables(forecast)]
+    print_answer(json_out, answer, lambda: lines, wrap=False)
 
 
 def _standing(books: BooksOptions, machine: Machine) -> Overlay:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from tallystick.cli.options import BooksOptions, books_options, require_store
 from tallystick.cli.printing import print_answer, progress_bar
+from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from tallystick.definition.machine import Machines
+    from tallystick.definition.machine import Machine, Machines
     from tallystick.engine.migrate import Forecast, Migrated, Obstacle
 
 
@@ -35,14 +38,17 @@ def migrate(
     """
     from tallystick.engine.migrate import InTheWay
 
-    books = BooksOptions(books.url, (*books.folders, *files), books.provider, books.pin_policy)
     if dry_run:
         forecast = foretold(books, files)
         print_answer(json_out, as_json(forecast), lambda: tables(forecast))
         ctx.exit(1 if forecast.obstacles else 0)
+    pages = meant(books, files)
+    books = attrs.evolve(books, folders=(*books.folders, *files))
     with books.opened(asks=True) as engine, progress_bar("Moving") as progress:
+        _check_newest(engine.machines, pages)
+        names = [each.name for each in pages]
         try:
-            done = engine.migration.migrate(_names(engine.machines, files), by=by, reason=reason, progress=progress)
+            done = engine.migration.migrate(names, by=by, reason=reason, progress=progress)
         except InTheWay as error:
             answer = error.forecast
             print_answer(json_out, {"moved": 0, **as_json(answer)}, lambda: tables(answer))
@@ -54,32 +60,41 @@ def migrate(
 
 def foretold(books: BooksOptions, files: tuple[str, ...]) -> Forecast:
     """What migrating would do. The books are only read, and keep no page for it."""
-    from tallystick.definition import reader
     from tallystick.definition.machine import Machines
     from tallystick.engine.migrate import foretell
     from tallystick.store.open import open_store
     from tallystick.store.schema.kept import are_kept
 
-    pages = reader.load(*books.folders)
+    pages = meant(books, files)
     store = open_store(books.url, read_only=True)
     try:
         require_store(store)
         kept = store.machines(Machines([]))
-        with store.reading() as reading:
-            are_kept(reading.pages(), pages)
-        every = {(each.name, each.version): each for each in (*kept.all(), *pages.all())}
+        _check_newest(kept, pages)
+        every = {(each.name, each.version): each for each in (*kept.all(), *pages)}
         with store.reading() as reading, progress_bar("Looking") as progress:
-            return foretell(Machines(list(every.values())), reading, _names(pages, files), progress)
+            are_kept(reading.pages(), Machines(pages))
+            return foretell(Machines(list(every.values())), reading, [each.name for each in pages], progress)
     finally:
         store.close()
 
 
-def _names(machines: Machines, files: tuple[str, ...]) -> list[str]:
-    """The machines of these pages; of none: no name, which means all."""
+def meant(books: BooksOptions, files: tuple[str, ...]) -> list[Machine]:
+    """The pages in these files; without any, all pages."""
     from pathlib import Path
 
+    from tallystick.definition import reader
+
     paths = {Path(file).resolve() for file in files}
-    return [name for name, machine in machines.items() if Path(machine.file).resolve() in paths]
+    every = reader.load(*books.folders, *files)
+    return [each for each in every.values() if not files or Path(each.file).resolve() in paths]
+
+
+def _check_newest(kept: Machines, pages: Sequence[Machine]) -> None:
+    for page in pages:
+        if page.name in kept and kept[page.name].version > page.version:
+            why = f"these books have version {kept[page.name].version} of {page.name} already"
+            raise Invalid(f"{page.file} is version {page.version}, and {why}")
 
 
 def as_json(forecast: Forecast) -> dict[str, Any]:
