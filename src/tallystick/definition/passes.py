@@ -24,8 +24,11 @@ from tallystick.definition.transitions import TransitionReader
 from tallystick.errors import MachineError
 
 
-def read_layers(layers: Iterable[Mapping[str, str]]) -> Machines:
-    """Machines of all layers. A page of a later layer replaces the one of the same `machine:` in an earlier one."""
+def read_layers(layers: Iterable[Mapping[str, str]], *, examples: bool = True) -> Machines:
+    """Machines of all layers. A page of a later layer replaces the one of the same `machine:` in an earlier one.
+
+    `examples`: read these too, which name those of other pages.
+    """
     declared: dict[str, Declarations] = {}
     collected: list[FileFaults] = []
     for pages in layers:
@@ -46,14 +49,14 @@ def read_layers(layers: Iterable[Mapping[str, str]]) -> Machines:
         declared |= own
     for one in declared.values():
         one.declare(declared)
-    machines = [_machine(one, declared) for one in declared.values()]
+    machines = [_machine(one, declared, examples) for one in declared.values()]
     found = [fault for faults in collected for fault in faults.found]
     if found:
         raise MachineError(sorted(found, key=lambda fault: (fault.file, fault.line, fault.column)))
     return Machines([machine for machine in machines if machine is not None])
 
 
-def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machine | None:
+def _machine(page: Declarations, machines: Mapping[str, Declarations], examples: bool) -> Machine | None:
     """The machine of one page: the second pass over it. None if the page has a fault."""
     scope = Scope(page, machines)
     reader = TransitionReader(scope, machines)
@@ -63,7 +66,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
     invariants = read_invariants(scope, machines)
     usual = read_usual(scope, transitions.values())
     states = _states(scope)
-    examples = read_examples(page, machines)
+    lived = read_examples(page, machines) if examples else {}
     migrations = read_migrations(scope)
     if page.faults.found:
         return None
@@ -85,7 +88,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations]) -> Machin
         moved_by=page.moved_by,
         usual=usual,
         figures=page.figures,
-        examples=examples,
+        examples=lived,
         migrations=migrations,
     )
 

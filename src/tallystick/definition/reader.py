@@ -87,12 +87,16 @@ def _relative(path: str) -> str:
     return whole.removeprefix(here) if whole.startswith(here) else path
 
 
-def read(pages: Mapping[str, str]) -> Machines:
-    """Machines from texts by file name. Raises MachineError with all faults of all pages."""
-    return _read([pages])
+def read(pages: Mapping[str, str], *, examples: bool = True) -> Machines:
+    """Machines from texts by file name. Raises MachineError with all faults of all pages.
+
+    Without `examples`, as a store reads the pages again that it keeps: nothing runs by them, and those of other pages
+    that they name may not be there yet, or any more.
+    """
+    return _read([pages], examples=examples)
 
 
-def _read(layers: Sequence[Mapping[str, str]]) -> Machines:
+def _read(layers: Sequence[Mapping[str, str]], *, examples: bool = True) -> Machines:
     from tallystick.definition.passes import read_layers  # what was kept is opened without it
 
-    return read_layers(layers)
+    return read_layers(layers, examples=examples)

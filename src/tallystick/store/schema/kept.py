@@ -85,4 +85,4 @@ def kept_machine(pages: Sequence[KeptPage], page: KeptPage) -> Machine:
 @lru_cache(maxsize=16)
 def _read(texts: tuple[tuple[str, str], ...]) -> Machines:
     """Pages of one time are read once, for all of them and for who asks again."""
-    return reader.read(dict(texts))
+    return reader.read(dict(texts), examples=False)
