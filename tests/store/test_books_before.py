@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 import tallystick
-from tallystick.provider.scripted import ScriptedProvider
+from tallystick import reports
+from tallystick.engine.migrate import InTheWay
+from tallystick.provider.scripted import Done, ScriptedProvider
 
 BEFORE = Path(__file__).parents[1] / "data" / "books_before.db.gz"
 CHECKPOINT = "414/5ef3351a440b219aa6cfe2f970beb983056f492011c24c8b28714fa6"  # as `verify` printed it then
@@ -32,6 +34,8 @@ def path(tmp_path: Path) -> Path:
 def books(path: Path) -> Iterator[tallystick.Books]:
     provider = ScriptedProvider()
     provider.wait(timedelta(days=30).total_seconds())
+    for number in range(200):  # so that what it calls its transactions comes after those of then
+        provider.done[f"before {number}"] = Done(f"before {number}", "issue", "", {}, None, f"R{number}")
     with tallystick.open(f"sqlite:///{path}", provider=provider) as books:
         yield books
 
@@ -89,3 +93,26 @@ def test_what_was_in_doubt_and_what_waits_is_done(books: tallystick.Books) -> No
     assert books.payment("p-held").redeemed.minor == 500
     assert books.card("some-day").available.minor == 2000
     assert books.verify().findings == ()
+
+
+def test_they_move_to_the_pages_of_today(books: tallystick.Books) -> None:
+    """Once nothing is in doubt. Not a cent moves, and what was written before verifies by the pages of then."""
+    with pytest.raises(InTheWay, match="a call to the provider is open"):
+        books.engine.migration.migrate()
+    books.recover()
+    owed, before = figures(books), books.verify()
+    todo = books.engine.migration.foretell()
+    assert todo.entities >= 47  # cards, payments and tenders
+    assert books.engine.migration.migrate(by="eva", reason="the pages of today").moved == todo.entities
+    assert figures(books) == owed
+    after = books.verify()
+    assert after.findings == ()
+    assert (after.entities, after.entries, after.money) == (64, before.entries + todo.entities, before.money)
+    test_orders_go_on(books)
+    assert books.engine.migration.foretell().entities == 0
+
+
+def figures(books: tallystick.Books) -> list[object]:
+    """What is owed, how it came to be, and all accounts: the totals of reports."""
+    made = [reports.liability(books), reports.rollforward(books), reports.holds(books), reports.trial_balance(books)]
+    return [[dict(row) for row in report.totals] for report in made]
