@@ -162,6 +162,8 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("p advanced_hold held=60 redeemed=40 | c issued held=60 | n activated", "refund_to amount=40 to=n",
      "p advanced_hold held=60 in_doubt=40 | c issued held=60 | n activated in_doubt=40",
      "p advanced_hold held=60 | c issued held=60 | n issued available=40"),
+    # gift_card: taken back
+    ("c suspended available=30", "take_back amount=30", "c suspended in_doubt=30", "c taken_back"),
     # gift_card: onto the shelf and into a hand
     ("c inventory", "allocate", "c inventory", "c allocated"),
     ("c allocated", "activate", "c allocated", "c activated"),
@@ -537,6 +539,7 @@ ASKED: list[tuple[str, str, str, dict[str, object], str]] = [
     ("c activated",                                   "issue amount=3",       "issue",        {"amount": 3},                           "c"),
     ("c issued available=9 cash_out_limit=9",         "cash_out amount=9",    "redeem",       {"amount": 9, "pin": None, "has_pin": None, "allow_partial": False},           "c"),
     ("c issued available=9",                          "adjust amount=-3",     "adjust",       {"amount": -3},                          "c"),
+    ("c suspended available=9",                       "take_back amount=9",   "adjust",       {"amount": -9},                          "c"),
     ("r requested | c suspended available=9",         "replace amount=4",       "adjust",       {"amount": -4},                          "c"),
     ("r following | n issued | c suspended available=4 held=5", "retire",     "adjust",       {"amount": -4},                          "c"),
     ("r emptied moving=4 | c suspended leaving=4",    "cancel",               "adjust",       {"amount": 4},                           "c"),
@@ -596,6 +599,7 @@ OUTSIDE: list[tuple[str, str, dict[str, dict[str, int]]]] = [
     ("c issued",                                                        "reload amount=9",       {"c": {"issuance": -9}}),
     ("c issued available=9",                                            "redeem amount=4",       {"c": {"spent": 4}}),
     ("c issued available=9 cash_out_limit=9",                           "cash_out amount=9",     {"c": {"cashed_out": 9}}),
+    ("c suspended available=9",                                         "take_back amount=9",    {"c": {"issuance": 9}}),
     ("c issued available=9",                                            "adjust amount=4",       {"c": {"adjusted": -4}}),
     ("c issued available=9",                                            "adjust amount=-4",      {"c": {"adjusted": 4}}),
     ("c issued available=9",                                            "observe balance=10",    {"c": {"elsewhere": -1}}),
@@ -672,7 +676,7 @@ MOST = f"{LIMIT}"
 REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p authorized held=9",                     "settle amount=9",      Code.LINKED,      ["payment 'p' is authorized and refuses settle: there is no gift_card 'c'; create it first"]),
     ("p closed redeemed=9 | c issued",          "refund_to amount=9 to=n", Code.LINKED,   ["there is no gift_card 'n'"]),
-    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value can be put on it or spent from it.", "It would take: adjust, observe, register."]),
+    ("p requested | c suspended available=9",   "authorize amount=9",   Code.LINKED,      ["gift_card 'c' is suspended and refuses hold: It is suspended; no value can be put on it or spent from it.", "It would take: adjust, take_back, observe, register."]),
     ("p requested | c issued available=8",      "authorize amount=9",   Code.LINKED,      ["refuses hold: It carries less; with allow_partial it would give what it has (here allow_partial no, amount 0.09, available 0.08)"]),
     ("p requested | c issued",                  "authorize amount=9 allow_partial", Code.LINKED,  ["allow_partial yes"]),
     ("p closed redeemed=9 | c replaced",        "refund amount=9",      Code.LINKED,      ["Another card carries its value."]),
@@ -842,7 +846,7 @@ ALLOWED = [
     ("p closed | c issued",                               ""),
     ("c issued available=9 limit=9",                      "redeem adjust observe register suspend"),
     ("c issued kind=promo",                               "credit adjust observe register suspend"),
-    ("c suspended was=issued available=9",                "adjust observe register reinstate"),
+    ("c suspended was=issued available=9",                "adjust take_back observe register reinstate"),
     ("c inventory",                                       "allocate recognize"),
     ("c inventory form=physical",                         "activate recognize"),
     ("c replaced",                                        ""),

@@ -329,6 +329,26 @@ class Books(Selling, Tenders, Limited):
         args = {"amount": amount, "pin": pin, "order": order}
         return self._do("gift_card", card, "cash_out", args, key, by, reason, connection=connection)
 
+    def take_back(
+        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Who has bought a card gives it back: what is left on it comes off, and it can never be used again.
+
+        What was spent stays spent. `receipt.before["available"]` says how much came off: pay
+        back no more. It is suspended first, so
+        nobody spends meanwhile, and its provider is told that nothing is on it.
+
+        Raises:
+            Refused: orders hold something on it, nothing is left on it, or it was not sold; nothing was changed.
+        """
+        stop, state = step_key(key, "suspend"), self._entity("gift_card", card).state
+        suspends = state not in ("suspended", "taken_back") or self.engine.seen(stop) is not None
+        steps = [self._command("gift_card", card, "suspend", {"order": order}, stop, by, reason)] if suspends else []
+        begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
+        amount = begun["amount"] if "amount" in begun else self.card(card).available
+        args = {"amount": amount, "order": order}
+        return self._give_all(*steps, self._command("gift_card", card, "take_back", args, key, by, reason))
+
     def adjust(
         self, card: str, amount: Amount, *, key: str, by: str, reason: str, order: str | None = None,
         connection: Any = None,

@@ -21,7 +21,7 @@ class Card:
     """A card as our books know it. In a currency, or in points; a card with several balances is several of these."""
 
     id: str  # the one it was made under
-    state: str  # of the page gift_card: inventory, allocated, activated, issued, suspended or replaced
+    state: str  # of the page gift_card: inventory, allocated, activated, issued, suspended, replaced or taken_back
     currency: str  # ISO 4217 code, or "points" or "punches"
     available: Money  # may be spent
     held: Money  # promised to orders, not yet earned

@@ -231,6 +231,15 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "c1", "reinstate", 3),
         _do("gift_card", "c1", "adjust", 2, amount="2.50"),
     ),
+    "taken back": (
+        _sell("c1", "40.00"),
+        lambda books: books.redeem("p1", "c1", "15.00", order="o-2", key="redeem/p1"),
+        lambda books: books.take_back("c1", key="return/c1"),
+        lambda books: books.refund_to_new("p1", "5.00", "c2", key="credit/p1", card_set="GIFT"),
+        _ship("plastic-1", "20.04"),  # turned away at first
+        _do("gift_card", "plastic-1", "suspend"),
+        lambda books: books.take_back("plastic-1", key="return/plastic-1"),
+    ),
     "moved elsewhere": (
         _blank("seen"),
         _do("gift_card", "seen", "recognize", number=NUMBERS["seen"], balance="30.00"),

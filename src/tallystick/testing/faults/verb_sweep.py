@@ -167,6 +167,9 @@ VERBS = (
          lambda books, key: _issued(books, key, 3000)),
     Verb("refund_to_new", lambda books, key: books.refund_to_new("p", "5.00", f"credit {key}", key=key),
          lambda books, key: _issued(books, f"credit {key}", 500), _earn),
+    Verb("take_back", lambda books, key: books.take_back("a", key=key),
+         lambda books, key: (books.card("a").state, books.card("a").available.minor) == ("taken_back", 0),
+         lambda books: books.redeem("once", "a", "20.00", order=ORDER, key="once")),
     Verb("replace", lambda books, key: books.replace("a", f"new {key}", key=key),
          lambda books, key: books.card("a").available.minor == 0 and _issued(books, f"new {key}", 5000)),
 )  # fmt: skip

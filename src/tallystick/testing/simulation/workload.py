@@ -141,7 +141,7 @@ class Workload:
             case "suspended" if roll < 0.4:
                 self._give("gift_card", card.id, "reinstate")
             case "suspended" if card.accounts["available"] and roll < 0.9:
-                self._new_replacement(card)
+                self._empty(card, roll)
             case "suspended":
                 self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(300))
 
@@ -240,6 +240,13 @@ class Workload:
                 self._give("fulfilment", sale.id, "activate")
             case "activated":
                 self._give("fulfilment", sale.id, "issue")
+
+    def _empty(self, card: Entity, roll: float) -> None:
+        """What is on a suspended card leaves it."""
+        if roll < 0.45:
+            self._give("gift_card", card.id, "take_back", amount=card.accounts["available"])
+        else:
+            self._new_replacement(card)
 
     def _new_replacement(self, card: Entity) -> None:
         self._count += 1
