@@ -162,8 +162,18 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("p advanced_hold held=60 redeemed=40 | c issued held=60 | n activated", "refund_to amount=40 to=n",
      "p advanced_hold held=60 in_doubt=40 | c issued held=60 | n activated in_doubt=40",
      "p advanced_hold held=60 | c issued held=60 | n issued available=40"),
+    # replacement: a part of a card in use
+    ("r requested form=in_use | n issued available=5 | c issued available=30 held=2", "move amount=9 like=gift",
+     "r requested in_doubt=9 | n issued available=5 | c issued available=21 held=2 in_doubt=9",
+     "r on_its_way moving=9 | n issued available=5 | c issued available=21 held=2 leaving=9"),
+    ("r on_its_way form=in_use moving=9 | n issued | c issued leaving=9", "put_on",
+     "r on_its_way in_doubt=9 | n issued in_doubt=9 | c issued in_doubt=9", "r moved | n issued available=9 | c issued"),
+    ("r on_its_way form=in_use moving=9 | c issued leaving=9", "cancel",
+     "r on_its_way in_doubt=9 | c issued in_doubt=9", "r cancelled | c issued available=9"),
     # gift_card: taken back
     ("c suspended available=30", "take_back amount=30", "c suspended in_doubt=30", "c taken_back"),
+    ("c suspended kind=promo available=30", "take_back amount=30", "c suspended in_doubt=30", "c taken_back"),
+    ("c suspended kind=merchandise_credit available=30", "take_back amount=30", "c suspended in_doubt=30", "c taken_back"),
     # gift_card: onto the shelf and into a hand
     ("c inventory", "allocate", "c inventory", "c allocated"),
     ("c allocated", "activate", "c allocated", "c activated"),
@@ -685,7 +695,7 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("r requested | c suspended available=1 held=8", "replace amount=0", Code.LINKED,     ["What is free on it must be moved at once (here available 0.01"]),
     ("r following | n suspended | c suspended available=1", "retire",   Code.LINKED,      ["gift_card 'n' is suspended and refuses expect: It is suspended; no value can be put on it or spent from it."]),
     ("r following | c suspended leaving=1",     "retire",               Code.LINKED,      ["What was taken off it must arrive on the other card or come back first (here available 0.00, held 0.00, leaving 0.01)"]),
-    ("r emptied moving=9 | c suspended leaving=8", "cancel",            Code.LINKED,      ["Less of it is on its way to a replacement card (here amount 0.09, leaving 0.08)"]),
+    ("r emptied moving=9 | c suspended leaving=8", "cancel",            Code.LINKED,      ["Less of it is on its way to another card (here amount 0.09, leaving 0.08)"]),
     ("r following | c suspended held=1",        "retire",               Code.LINKED,      ["what orders hold on it settled or given back (here available 0.00, held 0.01)"]),
     ("p authorized | c issued",                 "cancel",              Code.LINKED,      ["refuses release_hold: The amount must be more than zero (here amount 0.00)"]),
     ("pair:x open",                             "touch",                Code.LINKED,      ["it has no maybe to end"]),
@@ -917,7 +927,7 @@ def test_every_command_that_a_state_does_not_answer_is_refused_with_its_reason(m
         if (state, command) in machine.table:
             continue
         args = [
-            f"{name}={filled.get(type_.machine or type_.kind, 'x')}"
+            f"{name}={next(iter(type_.choices or ()), filled.get(type_.machine or type_.kind, 'x'))}"
             for name, type_ in machine.commands[command].arguments.items()
             if type_.kind != "flag"
         ]

@@ -118,7 +118,7 @@ class Story:
                 ]
             )
         money = near[line.near % len(near)] * (-1 if name == "adjust" and line.flags % 2 else 1)
-        values = {"money": money, "number": "6006490281", "flag": "true", "gift_card": "n"}
+        values = {"money": money, "number": "6006490281", "flag": "true", "gift_card": "n", "choice": "gift"}
         args, flag = [], 1
         for key, type_ in machine.commands[name].arguments.items():
             if type_.kind == "flag":
@@ -320,8 +320,8 @@ def test_to_decide_changes_nothing_and_always_says_the_same(story: list[Line], l
 
 
 def test_stories_reach_far_enough() -> None:
-    """Told at random, every transition happens but those that need another form or kind of card, a second replacement, or
-    the replacement of a card of which orders hold all."""
+    """Told at random, every transition happens but those that need another form or kind of card, a card in use that
+    takes value, or the replacement of a card of which orders hold all."""
     random, seen = Random(7), set[tuple[str, str]]()
     wanted = {
         (name, transition)
@@ -332,7 +332,12 @@ def test_stories_reach_far_enough() -> None:
         ("gift_card", "activate_physical"),
         ("gift_card", "issue_promo"),
         ("gift_card", "issue_credit"),
-        ("gift_card", "retired"),
+        ("gift_card", "take_back_promo"),
+        ("gift_card", "take_back_credit"),
+        ("gift_card", "hand_over"),
+        ("gift_card", "make_room"),
+        ("replacement", "move"),
+        ("replacement", "put_on"),
         ("replacement", "replace_physical"),
         ("replacement", "replace_in_use"),
         ("replacement", "replace_nothing"),

@@ -198,6 +198,7 @@ class AsyncBooks:
     settle_all       = _awaited(Books.settle_all)
     refund_all       = _awaited(Books.refund_all)
     take_back        = _awaited(Books.take_back)
+    move             = _awaited(Books.move)
     reduce_all       = _awaited(Books.reduce_all)
     cancel_all       = _awaited(Books.cancel_all)
     exchange         = _awaited(Books.exchange)

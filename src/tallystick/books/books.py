@@ -306,6 +306,33 @@ class Books(Selling, Tenders, Limited):
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
 
+    def move(
+        self, card: str, to: str, amount: Amount | None = None, *, key: str, order: str | None = None,
+        by: str | None = None, reason: str | None = None,
+    ) -> Receipt:  # fmt: skip
+        """Move an amount, or all that is available, to another card in use, of the same kind and currency.
+
+        Both stay in use, and what orders hold stays where it is. The value is never on both, and never lost: while it
+        is on its way, it stands on `replacement` with this key. `cancel` of that brings back what the other card did
+        not take.
+
+        Raises:
+            Refused: one of the cards says no, such as for its kind or its limit; nothing was changed.
+        """
+        made, first = step_key(key, "create"), step_key(key, "move")
+        begun = self.engine.seen(first) or {}  # said again, it is about the amount of then
+        gives = self.card(card)
+        wanted = begun.get("amount", gives.available if amount is None else amount)
+        facts = {"old": card, "new": to, "form": "in_use", "currency": gives.currency, "order": order}
+        args = {"amount": wanted, "like": gives.kind}
+        receipt = self._give_all(
+            self._command("replacement", key, "create", facts, made, by),
+            self._command("replacement", key, "move", args, first, by, reason),
+        )
+        for each in receipt.followed:
+            each.or_raise()
+        return receipt
+
     def _has_replaced(self, card: str, new: str) -> bool:
         """Whether value of the card went to this new one before, or to one that was replaced by it in turn.
 
@@ -336,10 +363,11 @@ class Books(Selling, Tenders, Limited):
 
         What was spent stays spent. `receipt.before["available"]` says how much came off: pay
         back no more. It is suspended first, so
-        nobody spends meanwhile, and its provider is told that nothing is on it.
+        nobody spends meanwhile, and its provider is told that nothing is on it. Of a promo card nothing is to be paid
+        back: nobody has paid for it.
 
         Raises:
-            Refused: orders hold something on it, nothing is left on it, or it was not sold; nothing was changed.
+            Refused: orders hold something on it, or nothing is left on it; nothing was changed.
         """
         stop, state = step_key(key, "suspend"), self._entity("gift_card", card).state
         suspends = state not in ("suspended", "taken_back") or self.engine.seen(stop) is not None

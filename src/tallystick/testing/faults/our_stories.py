@@ -231,6 +231,18 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _do("gift_card", "c1", "reinstate", 3),
         _do("gift_card", "c1", "adjust", 2, amount="2.50"),
     ),
+    "moved to a card in use": (
+        _sell("c1", "40.00"),
+        _sell("c2", "10.00"),
+        _authorize("p1", "c1", "10.00"),
+        lambda books: books.move("c1", "c2", "12.00", key="move/1"),
+        lambda books: books.move("c1", "c2", "4.04", key="move/2"),  # turned away
+        lambda books: books.move("c2", "c1", key="move/3"),
+        _moved("m1", "c1", "c2", "in_use"),
+        _do("replacement", "m1", "move", amount="5.00", like="gift"),
+        _do("replacement", "m1", "cancel"),
+        _settle("p1", "10.00", 1),
+    ),
     "taken back": (
         _sell("c1", "40.00"),
         lambda books: books.redeem("p1", "c1", "15.00", order="o-2", key="redeem/p1"),
@@ -355,6 +367,6 @@ def stories() -> list[Story]:
         Story(
             f"{name}, own books", STEPS[name], machines, lambda path: LocalProvider(), provider_books=lambda path: None
         )
-        for name in ("shipped in parts", "wanted less", "replaced")
+        for name in ("shipped in parts", "wanted less", "replaced", "moved to a card in use")
     ]
     return [*usual, *own]

@@ -170,6 +170,8 @@ VERBS = (
     Verb("take_back", lambda books, key: books.take_back("a", key=key),
          lambda books, key: (books.card("a").state, books.card("a").available.minor) == ("taken_back", 0),
          lambda books: books.redeem("once", "a", "20.00", order=ORDER, key="once")),
+    Verb("move", lambda books, key: books.move("a", "b", "20.00", key=key),
+         lambda books, key: books.card("a").available.minor <= 3000 and _carried(books, "b") >= 7000),
     Verb("replace", lambda books, key: books.replace("a", f"new {key}", key=key),
          lambda books, key: books.card("a").available.minor == 0 and _issued(books, f"new {key}", 5000)),
 )  # fmt: skip
