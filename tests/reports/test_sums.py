@@ -45,7 +45,7 @@ def every(books: Books) -> dict[tuple[str, ...], object]:
     today = books.engine.now().date()
     for name, groups in BY.items():
         ways = [(), *((each,) for each in groups), tuple(groups[:3])]
-        for by in ways if name not in ("dormant", "activity") else ways[1:]:
+        for by in ways if name != "activity" else ways[1:]:
             periods = [{}, {"start": str(today)}, {"end": str(today - timedelta(days=1))}] if name in PERIODS else [{}]
             for period in periods:
                 report = reports.ask(books, name, None, period.get("start"), period.get("end"), by)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -42,7 +43,10 @@ def renamed(path: Path) -> Path:
     page = (Path(__file__).parents[2] / "machines" / "gift_card.yaml").read_text(encoding="utf-8")
     old = "cashed_out: {says: Paid out in cash., by: {cash_out: cashed_out}}"
     new = "paid_out: {says: Paid out in cash., by: {cash_out: paid_out}}"
-    for was, now in (("version: 2", "version: 3"), (old, new), ("available -> cashed_out", "available -> paid_out")):
+    page, _, _ = page.partition("\nexamples:")  # they name accounts too
+    (version,) = re.findall(r"^version: (\d+)$", page, re.MULTILINE)
+    newer = (f"version: {version}\n", f"version: {int(version) + 1}\n")
+    for was, now in (newer, (old, new), ("available -> cashed_out", "available -> paid_out")):
         assert was in page
         page = page.replace(was, now, 1)
     path.mkdir()

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import time, timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -28,6 +28,7 @@ from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.view import Parts, literal
 from tallystick.store.sums import Standing
 
+Made = TypeVar("Made")
 DAYS = (7, 30, 90, 180, 365, 730)  # where an age begins and ends
 AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 to 365 days", "1 to 2 years",
         "over 2 years")  # fmt: skip
@@ -59,10 +60,7 @@ class Asked:
     def report(self) -> Report:
         store = self.engine.store
         try:
-            if self._can_sum:
-                return with_sums(self.engine, self._summed, day_within(self._cuts))
-            with store.reading() as reading:
-                return self._report(reading)
+            return self._looked(Asked._report, sums=self._can_sum)
         except StoreError as error:
             for view in sorted({*re.findall(r"\bv_[a-z_]+", self._source)}):
                 try:
@@ -72,15 +70,24 @@ class Asked:
                     raise StoreError(f"{view}, which this report reads, {NO_VIEW}") from error
             raise
 
-    def _summed(self, reading: Reading, sums: Sums | None) -> Report:
+    def _looked(self, make: Callable[[Asked, Reading], Made], *, sums: bool) -> Made:
+        """What is made of it in one look; with `sums`, of the kept sums if they are there."""
+        if sums:
+            return with_sums(
+                self.engine, lambda reading, found: make(self._over(reading, found), reading), day_within(self._cuts)
+            )
+        with self.engine.store.reading() as reading:
+            return make(attrs.evolve(self, tables=None), reading)
+
+    def _over(self, reading: Reading, sums: Sums | None) -> Asked:
         if sums is None:
-            return self._report(reading)
+            return attrs.evolve(self, tables=None)
         beside: dict[Standing, list[int]] = {}
         if not self.kept.period:
             assert self.kept.aged is not None
             standing_once(self.engine, reading, sums, self.kept.aged, self._cuts, beside)
         tables = Tables(self._parts, sums, beside, tuple(each[:10] for each in self._cuts))
-        return attrs.evolve(self, tables=tables)._report(reading)
+        return attrs.evolve(self, tables=tables)
 
     @property
     def _parts(self) -> Parts:
@@ -90,7 +97,7 @@ class Asked:
     def _can_sum(self) -> bool:
         """Whether the kept sums can tell it: of whole days, and what stands only as it is now."""
         kept, period = self.kept, self.period
-        if kept.summed is None or (kept.listed and not self.by) or {*self.by} & {*kept.never}:
+        if kept.summed is None or (kept.listed and not self.by and kept.seen is None) or {*self.by} & {*kept.never}:
             return False
         days = all(each is None or each.time() == time() for each in (period.start, period.before))
         return days and (kept.period or period.before is None) and can_sum(self._parts)
@@ -140,6 +147,8 @@ class Asked:
 
     @property
     def _source(self) -> str:
+        if self.tables is not None and self.kept.seen is not None:
+            return self._filled(self.kept.seen)
         past = self.period.before is not None
         return self._filled(self.kept.then if past and self.kept.then is not None else self.kept.things)
 
@@ -200,9 +209,9 @@ class Asked:
         def opened(row: Row, most: int | None) -> Report:
             if row in single:
                 raise Invalid("this is one thing already, and opens into nothing; its history has all that happened")
-            of_views = attrs.evolve(self, tables=None)
-            with self.engine.store.reading() as reading:
-                found = tuple(_without_numbers(rows_from(_columns_of(self.kept), of_views._things(reading, row, most))))
+            seen = self.kept.seen is not None and self._can_sum
+            rows = self._looked(lambda asked, reading: asked._things(reading, row, most), sums=seen)
+            found = tuple(_without_numbers(rows_from(_columns_of(self.kept), rows)))
             opened = self._opened(row, found)
             return opened if len(found) != most else attrs.evolve(opened, totals=())
 

@@ -53,6 +53,7 @@ class Kept:
     order: str = "entity"
     adding: tuple[str, ...] | None = None  # amounts that can be added up over single things; None: all
     summed: str | None = None  # SELECT … of the kept sums, with how many `things` each row is of
+    seen: str | None = None  # SELECT … of single things by the index of the kept sums
     never: tuple[str, ...] = ()  # by what the kept sums cannot tell it
 
     @property
@@ -183,6 +184,15 @@ SET_ASIDE = (
 )
 
 
+UNUSED = ["machine", "entity", "number", "state", "kind", "card_set", "created", "last", "currency", "total_minor"]
+LONGEST_UNUSED = (  # those that came after the sums are not as they were seen
+    f"SELECT {', '.join(f's.{each}' if each in ('last', 'entity') else f'c.{each}' for each in UNUSED)} FROM _seen s "
+    "JOIN v_liability c ON c.machine = s.machine AND c.entity = s.entity WHERE s.valued = 1 AND s.last < {dormant} "
+    f"AND s.entity NOT IN {{came}} UNION ALL SELECT {', '.join(UNUSED)} FROM v_last_customer_activity u "
+    "WHERE last < {dormant} AND entity IN {came}"
+)
+
+
 BEGIN = "sum(CASE WHEN t.at < {first} THEN t.amount_minor ELSE 0 END)"
 IN_PERIOD = "t.at >= {first}"
 CONFIRMED = "coalesce(sum(CASE WHEN t.result = 'confirmed' THEN t.amount_minor END), 0)"
@@ -227,7 +237,7 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              ("total",), (CARDS, amount("total", SAYS["total"])),
              then=dormant_then(accounts), aged="last", listed=True,
              by=("kind", "card_set", "state"), order="last, entity",
-             summed=f"SELECT * FROM ({stands('last', ())}) s WHERE last < {{dormant}}"),
+             summed=f"SELECT * FROM ({stands('last', ())}) s WHERE last < {{dormant}}", seen=LONGEST_UNUSED),
         Kept("activity", "What was done with cards", ACTIVITY,
              ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location", "terminal", "order",
               "currency", "amount", "released", "available", "held", "reference", "request", "by"),

@@ -109,6 +109,7 @@ class Tables:
             "figures": parts.values(("machine", "version", "command", "account", "figure"), figures),
             "asks": parts.values(("machine", "version", "transition", "verb", "type", "sign"), asks),
             "inside": parts.values(("machine", "account"), inside),
+            "came": f"({', '.join(literal(id) for _, id in self.sums.seen) or literal('')})",
             "ledgers": ", ".join(literal(each.name) for each in parts.ledgers) or "''",
         }  # fmt: skip
 
@@ -127,6 +128,7 @@ def standing_once(engine: Engine, reading: Reading, sums: Sums, since: str, cuts
                   beside: dict[Standing, list[int]]) -> None:  # fmt: skip
     """Beside what stands: what is counted twice is taken off, and the days of the cuts come from single entities."""
     day, customers = day_within(cuts), customers_of(engine.machines)
+    ledgers = ", ".join(map(literal, customers))
     aside = twice(reading)
     seen = {**seen_of(reading, aside), **sums.seen}
     for ref, amount in aside.items():
@@ -136,10 +138,11 @@ def standing_once(engine: Engine, reading: Reading, sums: Sums, since: str, cuts
                 put(beside, [(key, (0, -1, 0))])
             if key.account == IN_DOUBT:
                 put(beside, [(key, (0, 0, -amount))])
+    only = f"machine IN ({ledgers})" + (" AND valued = 1" if since == LAST else "")
     for cut in cuts:
         for *alike, count in reading.select(
             f"SELECT machine, '', 0, state, kind, card_set, min(created), min(last), 0, valued, currency, after, "
-            f"count(*) FROM _seen WHERE {'valued = 1 AND ' if since == LAST else ''}{since} >= ? AND {since} < ? "
+            f"count(*) FROM _seen WHERE {only} AND {since} >= ? AND {since} < ? "
             f"GROUP BY machine, state, kind, card_set, valued, currency, after, {since} >= '{cut}'",
             (cut[:10], f"{cut[:10]}~"),
         ):

@@ -55,5 +55,12 @@ CREATE TABLE :schema._seen (
   PRIMARY KEY (machine, entity)
 );
 
-CREATE INDEX _seen_created ON :schema._seen (created);
-CREATE INDEX _seen_last ON :schema._seen (last, entity) WHERE valued = 1;
+CREATE INDEX _seen_created ON :schema._seen (machine, created);
+CREATE INDEX _seen_last ON :schema._seen (machine, last, entity) WHERE valued = 1;
+
+-- Holds that were put in force again are few of many entries, and are listed from the beginning.
+CREATE INDEX entry_held_again ON :schema.entry (at) WHERE command = 'hold_again';
+
+-- The first rows of a report are found in the order in which they are shown, however many are of one moment.
+DROP INDEX :schema.entry_at;
+CREATE INDEX entry_at ON :schema.entry (at, seq);

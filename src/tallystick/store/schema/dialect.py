@@ -26,9 +26,9 @@ class Dialect:
     def field(self, column: str, name: str) -> str:
         return f"(({column})::json ->> '{name}')" if self.postgres else f"json_extract({column}, '$.{name}')"
 
-    def mostly(self, machine: str) -> str:
-        """Whether an entry is of this machine, as most are: the `+` keeps SQLite from looking for them by an index."""
-        return f"{'' if self.postgres else '+'}e.machine = '{machine}'"
+    def mostly(self, machine: str, alias: str = "e") -> str:
+        """Whether an entry is of this machine: with the `+`, SQLite does not look for it by an index."""
+        return f"{'' if self.postgres else '+'}{alias}.machine = '{machine}'"
 
     def whole(self, value: str) -> str:
         return f"CAST({value} AS BIGINT)" if self.postgres else f"CAST({value} AS INTEGER)"

@@ -55,5 +55,8 @@ CREATE TABLE _seen (
   PRIMARY KEY (machine, entity)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX _seen_created ON _seen (created);
-CREATE INDEX _seen_last ON _seen (last, entity) WHERE valued = 1;
+CREATE INDEX _seen_created ON _seen (machine, created);
+CREATE INDEX _seen_last ON _seen (machine, last, entity) WHERE valued = 1;
+
+-- Holds that were put in force again are few of many entries, and are listed from the beginning.
+CREATE INDEX entry_held_again ON entry (at) WHERE command = 'hold_again';

@@ -310,7 +310,8 @@ class _Views(Parts):
         got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} = 'held'), 0)"
         asked = ", ".join(dialect.whole(dialect.field(f"{each}.args", "amount")) for each in "qka")
         of_hold = f"machine = '{PAYMENT}' AND {{0}}.command = '{HOLD_AGAIN}'"
-        ended = f"a.{of_hold.format('a')} AND a.phase IN ('done', 'confirmed', 'declined')"
+        again = f"{dialect.mostly(PAYMENT, 'a')} AND a.command = '{HOLD_AGAIN}'"
+        ended = f"{again} AND a.phase IN ('done', 'confirmed', 'declined')"
         tried = (
             f"SELECT a.seq, a.at, a.entity, a.currency, CASE a.phase WHEN 'done' THEN 'confirmed' ELSE a.phase END "
             f"AS result, {got} AS got, coalesce({asked}) AS wanted FROM entry a LEFT JOIN call k ON k.id = a.call "
