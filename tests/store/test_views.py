@@ -83,7 +83,9 @@ OWN = {
     "a second ledger whose account is another": lambda: with_page(VOUCHER.replace("available", "ready")),
     "a payment without hold_id": lambda: pages(payment=lambda text: text.replace("hold_id", "hold_ref")),
     "a payment without redeemed": lambda: pages(
-        **dict.fromkeys(["payment", "tender", "gift_card"], lambda text: text.replace("redeemed", "earned_"))
+        **dict.fromkeys(
+            ["payment", "tender", "gift_card", "replacement"], lambda text: text.replace("redeemed", "earned_")
+        )
     ),
 }
 
