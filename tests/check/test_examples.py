@@ -93,7 +93,10 @@ def test_what_stands_otherwise_at_the_end() -> None:
     [
         ("do: [authorize 40.00]\n    ends: {state: authorized}", "'authorize 40.00' is refused, and not done: "),
         ("do: [{authorize 0.00: declined}]\n    ends: {state: requested}", "is refused, and not declined: "),
-        ("do: [{cancel: declined}]\n    ends: {state: reversed}", "'cancel' is done, and not declined"),
+        (
+            "do: [{cancel: declined}]\n    ends: {state: reversed}",
+            "the provider is never asked what 'cancel' has it answer with 'declined'",
+        ),
         ("do: [{cancel: refused}]\n    ends: {state: reversed}", "'cancel' is done, and not refused"),
         ("do: [{settle 1.00: Nothing is held.}]\n    ends: {state: requested}", "for another reason: payment"),
         ("do: [cancel]\n    ends: {state: requested}", "at its end state is reversed, and not requested"),
@@ -150,6 +153,37 @@ def test_its_page_shows_it(heading: str, codes: set[str]) -> None:
     page = FINDING.read_text("utf-8").split(heading)[1].split("```yaml\n")[1].split("```")[0]
     report = check(reader.read({"locker.yaml": page}))
     assert {each.code for each in report.findings} == codes
+
+
+DATED = """machine: pass
+version: 1
+summary: A day pass.
+facts:
+  until: {is: time, says: When it ends.}
+states:
+  fresh: {start: true, says: It can be used.}
+  used: {final: true, says: It was.}
+  over: {final: true, says: It ended.}
+commands:
+  use: {}
+  end: {}
+transitions:
+  use: {from: fresh, to: used, when: now < until}
+  end: {from: fresh, to: over, when: now >= until}
+refuse:
+  - {in: [fresh], commands: [use], when: now >= until, says: It has ended.}
+  - {in: [fresh], commands: [end], when: now < until, says: It can still be used.}
+  - {in: [used, over], commands: [use, end], says: It is over.}
+examples:
+  in time: {given: {until: 2026-01-03}, do: [wait 1 day, {end: refused}, use], ends: {state: used, until: 2026-01-03}}
+  too late: {given: {until: 2026-01-03}, do: [wait 2 days, {use: It has ended.}, end], ends: {state: over}}
+"""
+
+
+def test_time_passes() -> None:
+    assert check_examples(reader.read({"pass.yaml": DATED}))[0] == []
+    (one,) = check_examples(reader.read({"pass.yaml": DATED.replace("wait 1 day,", "wait 2 days,")}))[0]
+    assert "'end' is done, and not refused" in one.message
 
 
 # What is no example

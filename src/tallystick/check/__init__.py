@@ -9,8 +9,8 @@ Keeps: every kind of finding has a code that never changes its meaning, and a pa
 machine was asked of its real guards or of the core itself, never of a second reading of the page.
 
 Read in this order: `finding` (codes and places), `report` (`check` itself), then the three rooms `structure`, `model`
-and `proof`, and `examples`. They share `expressions` and `callers` (what a transition looks at, and who calls whom),
-`agreement` (how a page books what it asks the provider for) and `wording`.
+and `proof`, and `examples` (with `example_steps`). They share `expressions` and `callers` (what a transition looks at,
+and who calls whom), `agreement` (how a page books what it asks the provider for) and `wording`.
 `difference` compares two versions of a page and needs none of the rooms.
 
 Knows the definition, the core and the provider's answers. The command line and the pytest plugin call it.

@@ -15,35 +15,28 @@ from typing import Any
 
 import attrs
 
+from tallystick.check.example_steps import Unlike, as_said, sentence
 from tallystick.check.finding import Finding, finding
 from tallystick.check.wording import CURRENCY, amount, joined
-from tallystick.core.entity import CREATE, Entity, Posting, Ref
-from tallystick.definition.declared import IN_DOUBT, Example, ExampleStep, Given
-from tallystick.definition.examples import OWN, RECOVER, WAIT
+from tallystick.core.entity import CREATE, Entity, Ref
+from tallystick.definition.declared import Example, ExampleStep, Given
+from tallystick.definition.examples import OWN, PROVIDER, RECOVER, WAIT, time_of
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import rehearsal
 from tallystick.engine.engine import Engine
-from tallystick.engine.receipt import Command, Ended, Receipt
+from tallystick.engine.receipt import Command, Receipt
 from tallystick.engine.rehearsal import Deed
 from tallystick.errors import Invalid
+from tallystick.provider.half import Half
 from tallystick.provider.scripted import LOOKED_UP, Reply, ScriptedProvider
 from tallystick.store.memory import MemoryStore
 
 ROUNDS = 20  # of follow-ups after one step
-ENDS = {"confirmed": Ended.APPLIED, "declined": Ended.DECLINED, "unavailable": Ended.UNAVAILABLE}
 BY, REASON = "somebody", "as the example has it"  # where a command has to be signed
 STUCK = ("refused", "parked")  # states of a follow-up that a person has to look at
 
 Names = dict[str, Ref]  # who is who in an example
-
-
-class Unlike(Exception):
-    """What has become of an example is not what it says: a sentence, and the place of it on the page."""
-
-    def __init__(self, why: str, *place: str) -> None:
-        self.why, self.place = why, place
-        super().__init__(why)
 
 
 @attrs.frozen
@@ -198,7 +191,8 @@ class Life:
             args = {name: _with_ids(command.arguments[name], value, names) for name, value in step.args.items()}
             said = step.written.removeprefix(f"{step.whose}.")
             receipt = self._command(ref, step.command, args, said, signed=command.signed)
-            result = _as_said(step, receipt)
+            asked = len(self.provider.script) < sum(kind not in LOOKED_UP for kind, _ in step.replies)
+            result = as_said(step, receipt, asked=asked)
         for _ in range(ROUNDS):
             if not self._deed(Deed("due")):
                 break
@@ -233,7 +227,7 @@ class Life:
         if command == CREATE and not receipt.applied:
             raise Unlike(f"{ref[1]} cannot be made: {receipt.why}")
         if said:
-            self.story.append(_sentence(receipt, said))
+            self.story.append(sentence(receipt, said))
         return receipt
 
     def _deed(self, deed: Deed) -> list[Receipt]:
@@ -243,7 +237,7 @@ class Life:
             receipts = rehearsal.perform(self.engine, deed)
         if deed.name == "due" and not receipts:
             self.lines.pop()
-        self.story += [_sentence(each, each.command) for each in receipts]
+        self.story += [sentence(each, each.command) for each in receipts]
         return receipts
 
     def _as_line(self, line: dict[str, Any]) -> _Line:
@@ -255,6 +249,9 @@ class Life:
         """Whether everybody is as the example says. An account of somebody it names is empty if it does not say it."""
         wrong: dict[str, str] = {}  # by the key of `ends` that says otherwise
         for path in dict.fromkeys(["", *(key.rpartition(".")[0] for key in example.ends)]):
+            if path.rpartition(".")[2] == PROVIDER and PROVIDER not in names:
+                wrong |= self._at_the_provider(example, path, names)
+                continue
             ref = self._who(path, names)
             entity, machine = self._entity(ref), self.machines[ref[0]]
             dot = f"{path}." if path else ""
@@ -276,6 +273,17 @@ class Life:
             first = next((key for key in wrong if key in example.ends), None)
             place = ("example", example.name, "ends", *([first] if first else []))
             raise Unlike(f"at its end {joined(wrong.values())}", *place)
+
+    def _at_the_provider(self, example: Example, path: str, names: Names) -> dict[str, str]:
+        """What the provider has otherwise than the example says."""
+        _, id = self._who(path.removesuffix(PROVIDER).removesuffix("."), names)
+        half = self.provider.halves.get(id, Half())
+        there = {"available": half.available, "held": half.held}
+        wrong: dict[str, str] = {}
+        for name, minor in there.items():
+            key = f"{path}.{name}"
+            wrong |= _apart(key, amount(minor), _two_decimals(example.ends.get(key, amount(minor))))
+        return wrong
 
     def _outside(self, ref: Ref) -> Counter[str]:
         """What went to each outside account; less than zero came from there."""
@@ -310,43 +318,6 @@ class _Line:
             self.line["provider"] = said
 
 
-def _as_said(step: ExampleStep, receipt: Receipt) -> str:
-    """How a command came out. Raises Unlike if the example says otherwise."""
-    asked = [kind for kind, _ in step.replies if kind not in LOOKED_UP]
-    wanted = Ended.REFUSED if step.refused is not None else Ended.APPLIED
-    if asked:
-        wanted = ENDS.get(asked[0], Ended.IN_DOUBT)
-    why = f": {receipt.why}" if receipt.why else ""
-    if receipt.result is not wanted:
-        raise Unlike(f"{step.written!r} is {_word(receipt.result)}, and not {_word(wanted)}{why}")
-    if step.refused and step.refused.removesuffix(".") not in receipt.why:
-        raise Unlike(f"{step.written!r} is refused, but for another reason{why}")
-    return f"refused{why}" if wanted is Ended.REFUSED else _word(wanted)
-
-
-def _word(ended: Ended) -> str:
-    return {Ended.APPLIED: "done", Ended.IN_DOUBT: "in doubt"}.get(ended, ended.value)
-
-
-def _sentence(receipt: Receipt, said: str) -> str:
-    """What was done, and what has become of it."""
-    moved = ", ".join(f"{source} → {target} {amount(minor)}" for source, target, minor in _moved(receipt))
-    state = f" → {receipt.state}" if receipt.state else ""
-    result = "" if receipt.applied else f" ({_word(receipt.result)}: {receipt.why})"
-    return f"{receipt.id} {said}{state}{f': {moved}' if moved else ''}{result}"
-
-
-def _moved(receipt: Receipt) -> list[Posting]:
-    """Its postings, without the way over `in_doubt` where the provider has confirmed all of it."""
-    there = [each for each in receipt.postings if each.target == IN_DOUBT]
-    back = [each for each in receipt.postings if each.source == IN_DOUBT]
-    if [each.amount for each in there] != [each.amount for each in back]:
-        return list(receipt.postings)
-    return [Posting(one.source, other.target, one.amount) for one, other in zip(there, back, strict=True)] + [
-        each for each in receipt.postings if IN_DOUBT not in (each.source, each.target)
-    ]
-
-
 def _apart(key: str, found: str, wanted: str) -> dict[str, str]:
     return {} if found == wanted else {key: f"{key} is {found}, and not {wanted}"}
 
@@ -362,6 +333,8 @@ def _fact(type_: Type, value: object, wanted: str, names: Names) -> tuple[str, s
         return ("none", "some") if value is None else ("some", "some")
     if type_.kind == "money" and wanted != "none":
         wanted = _two_decimals(wanted)
+    if type_.kind == "time" and wanted != "none":
+        wanted = time_of(wanted)
     if type_.kind == "money" and isinstance(value, int):
         found = amount(value)
     else:

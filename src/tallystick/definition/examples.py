@@ -21,10 +21,12 @@ from tallystick.definition.declared import IN_DOUBT, Example, ExampleStep, Given
 from tallystick.definition.expression import UNKNOWN, Type
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.shapes import Located
-from tallystick.errors import MoneyError, nearest
+from tallystick.errors import Invalid, MoneyError, nearest
+from tallystick.moment import moment_of
 
 CURRENCY = "BRL"  # of all amounts in examples: two decimals. What they show holds for every currency
 OWN = "this"  # the name of an example's own entity
+PROVIDER, HALF = "provider", ("available", "held")  # in `ends`: what the provider has, such as card.provider.available
 WAIT, RECOVER, REFUSED = "wait", "recover", "refused"
 UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 # How the provider replies to a call, and to a look-up. An amount may follow those that do what is asked.
@@ -244,9 +246,11 @@ class _Reader:
                     raise ValueError
                 case "link" if self._known.get(text) != type_.machine:
                     raise ValueError
+                case "time":
+                    return time_of(text)
                 case "shares":
                     return tuple(self._share(at, each) for each in text.split("+"))
-        except (MoneyError, ValueError, KeyError):
+        except (MoneyError, ValueError, KeyError, Invalid):
             self._faults.add(at, f"{name} is {type_}, and {text!r} is not")
         return text
 
@@ -259,6 +263,10 @@ class _Reader:
 
     def _end(self, key: Located, value: Located) -> str:
         path, _, name = key.value.rpartition(".")
+        if name in HALF and path.rpartition(".")[2] == PROVIDER and PROVIDER not in self._known:
+            self._of(key, path.removesuffix(PROVIDER).removesuffix("."))
+            self._value(value, Type("money"), key.value)
+            return str(value.value)
         page = self._machines.get(self._of(key, path))
         if page is None:
             return str(value.value)
@@ -275,6 +283,11 @@ class _Reader:
             known = ["state", *page.accounts, *page.outside, *page.facts]
             self._faults.add(key, f"{page.name} has nothing called {name!r}.{nearest(name, known)}")
         return str(value.value)
+
+
+def time_of(text: str) -> str:
+    """A time of an example, as it is kept: a day is its midnight in UTC. Raises Invalid."""
+    return moment_of("a time", f"{text}T00:00:00Z" if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else text)
 
 
 # Who is named, as it is written
