@@ -36,7 +36,12 @@ PAGES: Mapping[str, Make] = {
     "holds": waiting.holds,
     "life": life.life,
 }
-NOWHERE = Page("There is no such page", "The link is of other books, or somebody has mistyped it.", status=404)
+NOWHERE = Page(
+    "There is no such page",
+    "The link is of other books, or somebody has mistyped it: an id, a name, a day such as 2026-11-30. "
+    "Nor is there one of a period that ends before it begins, or is still to come.",
+    status=404,
+)
 COUNTED_YET = Page(
     "It is being counted", "This takes a while. The page comes by itself as soon as it is counted.", again=3,
     blocks=[Text("Only the first one to ask waits: then it is kept for a while, and says of which moment it is.")],

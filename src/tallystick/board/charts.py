@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 WIDE = 960  # pixels of every chart; it shrinks with the page
 LABEL, VALUE, ROW = 250, 190, 30  # pixels for the names, for the amounts, and of a row
-STEPS = 4  # lines across
+WIDEST, DATE = 60, 70  # pixels of a column of few, and of a date below it
 
 
 def bars(rows: Sequence[tuple[str, int, str]]) -> str:
@@ -38,11 +38,11 @@ def bars(rows: Sequence[tuple[str, int, str]]) -> str:
 
 
 def columns(days: Sequence[tuple[str, int, str]], *, shown: int = 8) -> str:
-    """A column for each day: its name, its size, and the size in words. Every so many days are named."""
+    """A column for each day: its date, its size, and the size in words. Every so many days are named."""
     low, high = min([0, *(size for _, size, _ in days)]), max([1, *(size for _, size, _ in days)])
     height, left, below = 180, 8, 28
     scale = height / (high - low)
-    step = (WIDE - 2 * left) / max(len(days), 1)
+    step = min((WIDE - 2 * left) / max(len(days), 1), WIDEST)
     zero = 10 + high * scale
     every = max(1, -(-len(days) // shown))
     most = max(days, key=lambda day: day[1])[2] if days else ""
@@ -59,8 +59,9 @@ def columns(days: Sequence[tuple[str, int, str]], *, shown: int = 8) -> str:
             f'<rect class="{kind}" x="{x + step * 0.1:.1f}" y="{y:.1f}" width="{step * 0.8:.1f}" '
             f'height="{max(tall, 1 if size else 0):.1f}"/>'
         )
-        label = f'<text class="dim" x="{x + step * 0.1:.1f}" y="{height + below}">{escape(name)}</text>' * (
-            at % every == 0
+        said = name if at == 0 or name[:4] != days[at - every][0][:4] else name[5:]  # the year where it changes
+        label = f'<text class="dim" x="{x + step * 0.1:.1f}" y="{height + below}">{escape(said)}</text>' * (
+            at % every == 0 and x + DATE <= WIDE
         )
         parts.append(f"<g><title>{escape(name)}: {escape(words)}</title>{bar}{label}</g>")
     return _svg(height + below + 8, "".join(parts))

@@ -52,11 +52,16 @@ class Placed:
     spine: int
     price: float  # how long and crooked its wires are
 
+    @property
+    def wide(self) -> int:
+        """Pixels, with a small margin at the right."""
+        return self.width * UNIT - 4
+
 
 def fits(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> bool:
     """Whether a sketch can be placed within so many pixels, with every wire and label."""
     placed = place(sketch, wide, high)
-    return not lost(sketch, placed) and placed.width * UNIT <= wide and placed.height * UNIT <= high
+    return not lost(sketch, placed) and placed.wide <= wide and placed.height * UNIT <= high
 
 
 def lost(sketch: Sketch, placed: Placed) -> int:
@@ -76,7 +81,7 @@ def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
         if best and best[0][0] == 0 and _beyond(_boxes(sketch, lines, columns, rows, *gaps)[0], wide, high):
             continue  # all has a place already, and more room between the boxes is of no use
         placed = _try(sketch, lines, columns, rows, *gaps)
-        over = max(placed.width * UNIT - wide, 0) + max(placed.height * UNIT - high, 0)
+        over = max(placed.wide - wide, 0) + max(placed.height * UNIT - high, 0)
         price = (lost(sketch, placed), over, placed.price)
         if best is None or price < best[0]:
             best = (price, placed)

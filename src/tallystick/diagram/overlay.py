@@ -19,7 +19,7 @@ from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wir
 from tallystick.money import Money
 
 _WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
-SPARED = range(4)  # nothing; long figures rounded; on edges counts only, and short labels; narrow boxes
+SPARED = range(5)  # nothing; labels short; long figures rounded; on edges counts only; narrow boxes
 BUSIEST = 3  # commands that a state takes without being left, and whose number it shows
 _SHORT = 6  # characters of a figure that is not rounded: 12,345 or 999.99
 _UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
@@ -82,15 +82,15 @@ class _Figures:
 
     @property
     def rounded(self) -> bool:
-        return self.spared >= 1
-
-    @property
-    def counts_only(self) -> bool:
         return self.spared >= 2
 
     @property
-    def narrow(self) -> bool:
+    def counts_only(self) -> bool:
         return self.spared >= 3
+
+    @property
+    def narrow(self) -> bool:
+        return self.spared >= 4
 
     def of(self, steps: Iterable[tuple[str, str, str]]) -> Traffic:
         """The traffic of these steps together."""
@@ -178,7 +178,7 @@ def _wire(wire: Wire, figures: _Figures, most: int, named: Mapping[str, Step]) -
         return attrs.evolve(wire, label=command, tone="never", usual=False)
     if not wire.declined:
         taken = [named[step[1]] for step in wire.steps if figures.of([step]).count]
-        command = (Text(either(commands_of(taken), NARROW if figures.counts_only else LABELS[-1]), "command"),)
+        command = (Text(either(commands_of(taken), NARROW if figures.spared else LABELS[-1]), "command"),)
     label = (command[0], Text(figures.traffic(traffic), "traffic"))
     weight = 2 + (_WIDEST - 2) * math.sqrt(traffic.count / most)
     edges = figures.overlay.edges

@@ -22,7 +22,7 @@ from tallystick.errors import NotFound
 from tallystick.masks import redacted
 from tallystick.money import Money
 from tallystick.reports.asking import HasEngine, verified
-from tallystick.reports.report import moment
+from tallystick.reports.report import readable
 from tallystick.reports.summed import Tables, day_within, with_sums
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, EntryRow
@@ -52,8 +52,12 @@ def overlay(books: HasEngine | Engine, machine: str) -> Overlay:
         return _states_of(reading, page, tables), _edges_of(reading, page, tables), until
 
     states, edges, until = with_sums(engine, counted, day_within(()))
-    said = f"verified up to {until}" if until else "not verified"
-    return Overlay(states, edges, moment(engine.now()), said, engine.store.url)
+    said = f"verified up to {readable(until)}" if until else "not verified"
+    return Overlay(states, edges, _now(engine), said, engine.store.url)
+
+
+def _now(engine: Engine) -> str:
+    return f"{engine.now():%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _page(engine: Engine, machine: str) -> Machine:
@@ -168,7 +172,7 @@ def life(books: HasEngine | Engine, machine: str, id: str) -> Life:
             if (other := reading.entity(*ref)) is not None
         ]
         own = _life(engine, reading, entity, rows)
-    return Life(machine, id, own.state, own.steps, tuple(_may(page, entity)), moment(engine.now()), tuple(others))
+    return Life(machine, id, own.state, own.steps, tuple(_may(page, entity)), _now(engine), tuple(others))
 
 
 def _life(engine: Engine, reading: Reading, entity: Entity, rows: Iterable[EntryRow]) -> Life:

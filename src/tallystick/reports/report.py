@@ -6,6 +6,7 @@ import csv
 import html
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "time", "count", "money"]
 Row = Mapping[str, object]  # by column: text or None, ISO 8601 in UTC, a whole number; of money, minor units
 NOTHING = "—"
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 NAMES = ("entity", "card", "payment", "key")  # masked where they are written, if they are the number of a card
 
 
@@ -201,6 +203,11 @@ def harmless(text: str) -> str:
 
 def moment(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def readable(text: str) -> str:
+    """A sentence with moments of the journal in it, to the second."""
+    return _MOMENT.sub(r"\1 \2", text)
 
 
 def rows_from(columns: Sequence[Column], found: Sequence[Sequence[object]]) -> tuple[Row, ...]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, datetime, timedelta
 
 from tallystick.board import charts
@@ -12,11 +11,11 @@ from tallystick.board.page import Block, Cell, Choice, Code, Field, Form, Link, 
 from tallystick.errors import Invalid, MoneyError
 from tallystick.money import Money, to_text
 from tallystick.reports import Report, Row
+from tallystick.reports.report import readable
 
 LISTED = 4 * ROWS  # single things on one page
 SPACES = str.maketrans("_", " ")
 LINKS = {"payment": PAYMENT, "card": CARD}  # columns with an id, and of what
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 TOLD = {"machine", "currency", "kind", "card_set", "state"}  # left out where all rows have the same
 CODES = {"call", "key", "reference", "request"}
 
@@ -32,11 +31,6 @@ def head(report: Report) -> Block:
 
 def _long(day: datetime) -> str:
     return f"{day.day} {day:%B %Y}"
-
-
-def readable(text: str) -> str:
-    """A sentence with moments of the journal in it, to the second."""
-    return _MOMENT.sub(r"\1 \2", text)
 
 
 def notes(report: Report) -> Iterator[Block]:
@@ -66,10 +60,15 @@ def amount(row: Row, column: str) -> str:
 
 def tables(
     desk: Desk, report: Report, *, opened: Callable[[Row], Link | None] = lambda row: None, caption: str = "",
+    without: Collection[str] = (),
 ) -> Iterator[Block]:  # fmt: skip
-    """The rows of a report with its totals; columns in which nothing stands are left out."""
+    """The rows of a report with its totals; columns in which nothing stands are left out, and those `without`."""
     every = [*report.rows, *report.totals]
-    shown = [each for each in report.columns if any(row.get(each.name) not in (None, "", 0) for row in every)]
+    shown = [
+        each
+        for each in report.columns
+        if each.name not in without and any(row.get(each.name) not in (None, "", 0) for row in every)
+    ]
     shown = [each for each in shown if each.name not in TOLD or each.name in report.by or _tells(report, each.name)]
     listed = report.rows[:LISTED]
     rows = [[*(_cell(desk, report, row, each.name, each.kind) for each in shown), opened(row)] for row in listed]

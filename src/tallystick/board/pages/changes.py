@@ -82,10 +82,10 @@ def activity(desk: Desk, ask: Ask) -> Page:
     blocks: list[Block] = [*choice, head(daily)]
     for currency in dict.fromkeys(str(row["currency"]) for row in daily.rows):
         days = by_day([row for row in daily.rows if row["currency"] == currency])
-        drawn = [(name[5:], count, f"{count:,} transactions") for name, count in days]
+        drawn = [(name, count, f"{count:,} transactions") for name, count in days]
         blocks.append(Picture(charts.columns(drawn), f"Transactions a day, {currency} cards."))
     blocks += tables(desk, typed, caption="By type")
-    newest_first = attrs.evolve(daily, rows=daily.rows[::-1])
+    newest_first = attrs.evolve(daily, rows=tuple(sorted(daily.rows, key=lambda row: str(row["day"]), reverse=True)))
     blocks += tables(desk, newest_first, opened=_of_day, caption="By day, the newest first")
     blocks += notes(daily)
     lead = ("What was done with cards at the provider, as its accounting has it: balances, accounts, voids. For local "

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tallystick.board.desk import ROWS, Ask, Desk
 from tallystick.board.page import Block, Cell, Heading, Link, Page, Picture, Table, Target, Text, target
-from tallystick.board.pages.blocks import readable
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machine
 from tallystick.diagram import Overlay, draw
 from tallystick.errors import NotFound
 from tallystick.money import Money
+from tallystick.reports.report import readable
 
 
 def machines(desk: Desk, ask: Ask) -> Page:

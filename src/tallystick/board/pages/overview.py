@@ -8,10 +8,11 @@ from tallystick import reports
 from tallystick.board import charts
 from tallystick.board.desk import Ask, Desk
 from tallystick.board.page import Block, Cell, Heading, Link, Page, Picture, Table, Target, Text, Tile, Tiles, target
-from tallystick.board.pages.blocks import money, readable
+from tallystick.board.pages.blocks import money
 from tallystick.board.pages.changes import by_day
 from tallystick.books.books import Books
 from tallystick.reports import Report
+from tallystick.reports.report import readable
 
 RECENT = 30  # days
 YET = "being counted"
@@ -79,7 +80,7 @@ def _activity(books: Books, now: datetime) -> list[Block]:
     blocks: list[Block] = []
     for currency in dict.fromkeys(str(row["currency"]) for row in found.rows):
         days = by_day([row for row in found.rows if row["currency"] == currency])
-        drawn = [(name[5:], count, f"{count:,} transactions") for name, count in days]
+        drawn = [(name, count, f"{count:,} transactions") for name, count in days]
         blocks.append(
             Picture(charts.columns(drawn), f"Transactions a day in the last {RECENT} days, {currency} cards.")
         )

@@ -9,6 +9,7 @@ from tallystick.board.pages.blocks import LISTED, chosen, head, notes, tables
 from tallystick.board.pages.waiting import WHO
 
 ELSEWHERE = "elsewhere"  # the figure in which it counts
+LEFT_OUT = ("seq", "figure", "key", "request", "call", "reference")  # columns that say the same, or stand in its life
 
 
 def reconciliation(desk: Desk, ask: Ask) -> Page:
@@ -21,7 +22,7 @@ def reconciliation(desk: Desk, ask: Ask) -> Page:
     caption = "What moved through other channels, as the provider's balance has shown it"
     found = [row for row in report.rows if row["figure"] == ELSEWHERE]
     for row in found:
-        blocks += tables(desk, report.rows_of(row, LISTED), caption=caption)
+        blocks += tables(desk, report.rows_of(row, LISTED), caption=caption, without=LEFT_OUT)
     if not found:
         blocks.append(Text("Nothing in this period: wherever the provider told a balance, it was ours.", "good"))
     blocks.append(ToType([

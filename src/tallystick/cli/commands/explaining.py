@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from tallystick.cli.options import json_option
 from tallystick.cli.printing import print_json, write
-from tallystick.errors import NotFound, TallystickError
+from tallystick.errors import NotFound, TallystickError, nearest
+from tallystick.masks import quoted
 
 
 @click.command()
@@ -41,6 +43,14 @@ def _finding(code: str) -> dict[str, Any] | None:
     return {"name": code, "title": TITLES[code], "text": page(code)} if code in TITLES else None
 
 
+def _unknown(name: str, known: list[str]) -> NotFound:
+    """That there is none, with the names that are most like it, however little that is."""
+    plain = {each.lower(): each for each in known}
+    near = [plain[each] for each in get_close_matches(name.lower(), plain, 3, cutoff=0)]
+    said = nearest(name, known) or f" The nearest are {', '.join(near)}."
+    return NotFound("finding or error", name, known, why=f"there is no finding or error {quoted(name)}.{said}")
+
+
 def _error(name: str) -> dict[str, Any]:
     import tallystick
     from tallystick.check.finding import TITLES
@@ -49,7 +59,7 @@ def _error(name: str) -> dict[str, Any]:
     errors = {each.__name__: each for each in public if isinstance(each, type) and issubclass(each, TallystickError)}
     found = next((each for each in errors.values() if each.__name__.lower() == name.lower()), None)
     if found is None:
-        raise NotFound("finding or error", name, [*TITLES, *errors])
+        raise _unknown(name, [*TITLES, *errors])
     said = inspect.getdoc(found) or ""
     text = f"# {found.__name__}\n\n{said}\n"
     return {"name": found.__name__, "title": said.partition("\n\n")[0].replace("\n", " "), "text": text}

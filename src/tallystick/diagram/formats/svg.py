@@ -113,7 +113,7 @@ def picture(sketch: Sketch, least: int = 0) -> tuple[str, int, int]:
     placed = _placed(sketch)
     top -= max(placed.top - 1, 0) * UNIT
     bottom = top + placed.height * UNIT
-    wide = max(placed.width * UNIT, _least_width(sketch), least)
+    wide = max(placed.wide, _least_width(sketch), least)
     if bottom + foot(sketch, wide)[1] > HIGH:
         wide = max(wide, WIDE)
     legend, legend_high = foot(sketch, wide, HIGH - bottom)
@@ -164,7 +164,7 @@ def _head(sketch: Sketch) -> list[list[tuple[str, str, float]]]:
     """The lines above the picture: (text, kind, x) of their pieces. What it is about stands behind the title."""
     title = (sketch.title, "title", 12.0)
     behind = 12 + width_of(sketch.title, "title") + 18
-    notes = [[(note, "quiet", 12.0)] for note in sketch.notes]
+    notes = [[(line, "quiet", 12.0)] for note in sketch.notes for line in textwrap.wrap(note, 140)]
     if behind + width_of(sketch.says, "quiet") + 12 <= WIDE:
         return [[title, (sketch.says, "quiet", behind)], *notes]
     return [[title], *([(line, "quiet", 12.0)] for line in textwrap.wrap(sketch.says, 120)[:2]), *notes]
