@@ -1,9 +1,10 @@
 """How soon each page of the board answers, with a million cards; and how long what it counts takes.
 
-    python -m benchmarks.board_pages [--cards 1000000] [--store sqlite:///large.db]
+    python -m benchmarks.board_pages [--cards 1000000] [--store URL] [--on postgresql://postgres@db/empty]
 
-Without --store the books are made first, as `large_books` makes them. `answer`: until the browser has something.
-`counted`: until the page has all its figures; the same, where nothing had to be counted beside it.
+Without --store the books are made first, as `large_books` makes them; with --on they are copied to an empty database
+by a superuser. The sums of reports are brought up to date before, as `verify` or a worker does it. `answer`: until the
+browser has something. `counted`: until the page has all its figures; the same, where nothing was counted beside it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import time
 from pathlib import Path
 
 import tallystick
-from benchmarks.large_books import make, number
+from benchmarks.large_books import into_postgres, make, number
 from tallystick.board.app import href
 from tallystick.board.board import Board
 from tallystick.board.render import Frame, html
+from tallystick.engine.sums import bring
 
 ASKED: list[tuple[str, dict[str, str]]] = [
     ("overview", {}),
@@ -36,13 +38,25 @@ ASKED: list[tuple[str, dict[str, str]]] = [
     ("machine", {"name": "gift_card"}),
     ("rollforward", {}),
     ("activity", {}),
+    ("machines", {}),
+    ("breakage", {}),
+    ("escheat", {}),
+    ("advanced-holds", {}),
+    ("rows", {"report": "liability", "currency": "USD"}),
+    ("rows", {"report": "rollforward", "by": "figure", "value": "elsewhere", "currency": "USD"}),
 ]
 LONGEST = 300.0  # seconds that a page is waited for
 
 
 def measure(url: str) -> None:
-    with tallystick.open(url):  # brings them up to date
-        pass
+    with tallystick.open(url) as books:
+        began = time.perf_counter()
+        bring(books.engine.store, books.engine.machines)
+        print(f"sums of reports counted in {time.perf_counter() - began:.1f} s")
+    pages(url)
+
+
+def pages(url: str) -> None:
     with tallystick.open(url, read_only=True) as books:
         board = Board(books)
         print(f"{'page':<50}{'answer':>10}{'counted':>10}")
@@ -62,13 +76,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cards", type=int, default=1_000_000)
     parser.add_argument("--store")
+    parser.add_argument("--on")
     given = parser.parse_args()
     if given.store:
         measure(given.store)
         return
     with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder) / "books.db", given.cards)
-        measure(f"sqlite:///{folder}/books.db")
+        path = Path(folder) / "books.db"
+        make(path, given.cards)
+        if given.on:
+            into_postgres(path, given.on)
+        measure(given.on or f"sqlite:///{path}")
 
 
 if __name__ == "__main__":

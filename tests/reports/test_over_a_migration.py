@@ -11,6 +11,7 @@ import pytest
 import tallystick
 from postgres_books import postgres_url
 from tallystick import reports
+from tallystick.engine.sums import bring
 from tallystick.reports import Report
 
 ONE = """
@@ -99,5 +100,10 @@ def test_reports_close_over_a_migration(url: str, tmp_path: Path) -> None:
         rolled = reports.rollforward(books)
         assert sums(rolled, "opening", "issued", "taken", "given_back", "closing") == [(0, 500, 10150, -6000, 4650)]
         assert sums(reports.liability(books), "total") == [(4650,)]
-        reports.trial_balance(books)
+        balanced = reports.trial_balance(books)
         assert books.verify().findings == ()
+        assert bring(books.engine.store, books.engine.machines)
+        assert books.verify().findings == ()
+        assert reports.rollforward(books).totals == rolled.totals
+        assert sums(reports.liability(books), "hold", "spare", "held", "total") == [(0, 0, 4150, 4650)]
+        assert reports.trial_balance(books).rows == balanced.rows

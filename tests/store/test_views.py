@@ -145,7 +145,7 @@ def test_a_report_says_which_view_it_has_not_and_init_makes_it(tmp_path: Path) -
 
 RIGHTS = (
     "GRANT USAGE ON SCHEMA tallystick TO {role}; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA tallystick TO {role};"
-    "GRANT DELETE ON tallystick.shared TO {role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA tallystick TO {role}"
+    "GRANT DELETE ON tallystick.shared, tallystick._flow, tallystick._standing, tallystick._seen TO {role}; GRANT USAGE ON ALL SEQUENCES IN SCHEMA tallystick TO {role}"
 )
 
 
