@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from tallystick.cli.commands.board import board
+from tallystick.cli.commands.bulk import import_command, sell
 from tallystick.cli.commands.checking import check, diff
 from tallystick.cli.commands.checkout import checkout
 from tallystick.cli.commands.explaining import explain
@@ -33,7 +34,7 @@ from tallystick.masks import redacted
 
 SECTIONS: dict[str, list[click.Command]] = {
     "Begin": [demo, init, key],
-    "Execute": [run, due, recover, worker, resolve],
+    "Execute": [run, sell, import_command, due, recover, worker, resolve],
     "Look": [show, may, history, tail, verify],
     "Count": [report, export_command, board, datasette],
     "What waits": [stuck, waiting, holds],
