@@ -113,7 +113,9 @@ def _stays(node: Node) -> list[Text]:
         lines.append(Text(f"{STAYS} {listed(commands_of(steps), INSIDE - 2)}", "stays"))
         lines += [Text(flow, "flow")] if flow else []
     hidden = [name for steps in groups[GROUPS:] for name in commands_of(steps)]
-    return lines + ([Text(f"{STAYS} {listed(hidden, INSIDE - 2)}", "stays")] if hidden else [])
+    said = listed(hidden, INSIDE - 2)
+    said = f"{len(hidden)} more" if "…" in said else said
+    return lines + ([Text(f"{STAYS} {said}", "stays")] if hidden else [])
 
 
 def stays_lines(names: Sequence[str]) -> list[Text]:

@@ -9,9 +9,9 @@ do not agree with what stands in the tables are an error and no report; where su
 every entity. No card number is shown whole.
 
 Read in this order: `report` (the value), `period` (of when), `catalogue` (which reports there are: a table), `summed`
-(the sums that large books keep, as tables of a query), `asking` (one of them, asked for), `named` (each as a function),
-`pictures` (what a diagram shows of a store), `events` with `export` (the journal for other tools), `datasette` (how
-that shows the views).
+(the sums that large books keep, as tables of a query), `orders` (how the ids of orders are shown), `asking` (one
+report, asked for), `named` (each as a function), `pictures` (what a diagram shows of a store), `events` with `export`
+(the journal for other tools), `datasette` (how that shows the views).
 
 Knows the engine and the store's views. The command line and the board show what it says.
 """

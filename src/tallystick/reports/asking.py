@@ -19,6 +19,7 @@ from tallystick.masks import redacted
 from tallystick.money import to_text
 from tallystick.provider.protocol import Placed
 from tallystick.reports.catalogue import DORMANT, SET_ASIDE, STANDS, STOOD, Kept, catalogue, column
+from tallystick.reports.orders import order_names
 from tallystick.reports.period import Period, When, period
 from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
 from tallystick.reports.summed import Tables, can_sum, day_within, standing_once, with_sums
@@ -36,6 +37,7 @@ AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 
 
 MOVED_ON = "the books have moved on since the total was added up; ask for the report again"
 TEXTS = ("by", "reason")  # that people write
+ORDER = "order"
 NO_VIEW = "cannot be read; `tallystick init` makes it, with a role that may make tables, or warns why it cannot be made"
 AGE = Column("age", "text", "how old, when this was asked")
 
@@ -186,9 +188,18 @@ class Asked:
         only = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = ", ".join(f't."{each}"' for each in kept.order.split(", "))
         limit = f" LIMIT {most:d}" if most is not None else ""
-        return reading.select(
+        found = reading.select(
             f"SELECT {', '.join(shown)} FROM ({self._source}) t {only} ORDER BY {order}{limit}", values
         )
+        return self._masked(reading, found)
+
+    def _masked(self, reading: Reading, found: list[tuple[object, ...]]) -> list[tuple[object, ...]]:
+        """The rows, without the number of a card that somebody took for an order's id."""
+        if ORDER not in self.kept.columns:
+            return found
+        at = self.kept.columns.index(ORDER)
+        shown = order_names(reading, self.engine.machines, (str(row[at]) for row in found if row[at] is not None))
+        return [(*row[:at], shown(str(row[at])), *row[at + 1 :]) if row[at] is not None else row for row in found]
 
     # What is made of it
 

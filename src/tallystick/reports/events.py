@@ -11,9 +11,11 @@ from typing import Any
 
 import attrs
 
+from tallystick.definition.machine import Machines
 from tallystick.errors import Invalid, nearest
 from tallystick.masks import like_a_number, masked, masked_parts, redacted
 from tallystick.money import to_text
+from tallystick.reports.orders import order_names
 from tallystick.store.protocol import Reading
 
 LIFECYCLE: Mapping[str, str] = {
@@ -69,7 +71,7 @@ class Event:
         return found
 
 
-def events(reading: Reading) -> Iterator[Event]:
+def events(reading: Reading, machines: Machines) -> Iterator[Event]:
     """Every entry, by its number. Some thousand at once are in memory, however large the books are."""
     last, numbers = 0, dict[str, str]()
 
@@ -80,11 +82,14 @@ def events(reading: Reading) -> Iterator[Event]:
     listed = ", ".join(f'"{each}"' for each in COLUMNS)
     while True:
         rows = reading.select(f"SELECT {listed} FROM v_event WHERE seq > ? ORDER BY seq LIMIT {AT_ONCE}", (last,))
+        orders = order_names(reading, machines, (row[COLUMNS.index("order")] for row in rows))
         for row in rows:
             event = Event(*row)
             masks: dict[str, Any] = {
                 name: masked_parts(id, named) for name in NAMES if (id := getattr(event, name)) is not None
             }
+            if event.order and (shown := orders(event.order)) != event.order:
+                masks["order"] = numbers.setdefault(event.order, f"{shown} ({len(numbers) + 1})")
             masks["by"] = redacted(event.by) if event.by else None
             yield attrs.evolve(event, amount_minor=int(event.amount_minor), **masks)
         if len(rows) < AT_ONCE:

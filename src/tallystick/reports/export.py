@@ -45,7 +45,7 @@ def export(books: HasEngine | Engine, format: str, out: TextIO, *, case: str = "
         "csv": _csv, "xes": _xes, "ocel2": _ocel2,
     }  # fmt: skip
     with engine.store.reading() as reading:
-        return writers[format](events(reading), out, case)
+        return writers[format](events(reading, engine.machines), out, case)
 
 
 def _csv(found: Iterable[Event], out: TextIO, _: str) -> int:
