@@ -29,7 +29,8 @@ from tallystick.store.sums import SUMS, Seen, Standing
 
 Made = TypeVar("Made")
 PATIENCE = 0.5  # seconds that whoever asks for a report brings the sums up to date; others do the rest
-MOST_ROWS = 3000  # that stand in a query
+FAR = 4 * MOST  # entries behind the cursor that are still counted sooner than a large journal is read
+MOST_ROWS, MOST_NAMES = 3000, 10_000  # that stand in a query
 
 
 def with_sums(engine: Engine, make: Callable[[Reading, Sums | None], Made], day: Day) -> Made:
@@ -46,13 +47,14 @@ def with_sums(engine: Engine, make: Callable[[Reading, Sums | None], Made], day:
     with suppress(StoreError):  # such as of books that are only read
         bring(engine.store, engine.machines, until=lambda: time.monotonic() > end)
     with engine.store.reading() as reading:
-        return make(reading, _summed(engine, reading, day))
+        return make(reading, _summed(engine, reading, day, FAR))
 
 
-def _summed(engine: Engine, reading: Reading, day: Day) -> Sums | None:
-    found = summed(reading, engine.machines, day=day)
-    fits = found is not None and max(len(found.flow), len(found.standing)) <= MOST_ROWS
-    return found if fits else None
+def _summed(engine: Engine, reading: Reading, day: Day, most: int = MOST) -> Sums | None:
+    found = summed(reading, engine.machines, day=day, most=most)
+    if found is None or max(len(found.flow), len(found.standing)) > MOST_ROWS or len(found.seen) > MOST_NAMES:
+        return None
+    return found
 
 
 def can_sum(parts: Parts) -> bool:
