@@ -18,6 +18,7 @@ from board_world import NUMBER, ODD, SCRIPT, board, fill, get
 from postgres_books import postgres_url
 from tallystick.board.board import PAGES, Board
 from tallystick.engine.sealing import new_key
+from tallystick.provider.scripted import ScriptedProvider
 from tallystick.store.open import open_store
 
 ASKED = {
@@ -200,3 +201,38 @@ def test_a_large_state_is_read_page_by_page(tmp_path: Path) -> None:
         at = next((unescape(each) for each in LINK.findall(text) if "after=" in each), None)
     assert seen == [f"c-{number:03}" for number in range(120)]
     ours.books.close()
+
+
+def test_long_lists_go_on_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards that nobody uses, and holds put in force again, each on one page, also where an id is a card number."""
+    for where in ("figures", "changes", "blocks"):
+        monkeypatch.setattr(f"tallystick.board.pages.{where}.LISTED", 2)
+    provider = ScriptedProvider()
+    with tallystick.open(f"sqlite:///{tmp_path}/books.db", provider=provider) as books:
+        for at in range(4):
+            books.recognize(f"c-{at}", f"600649123456000{at}", currency="BRL", balance="50.00", key=f"k{at}")
+        books.recognize(NUMBER, NUMBER, currency="BRL", balance="50.00", key="k")
+        for at in range(5):
+            books.authorize(f"o-{at}/1", "c-0", "4.00", order=f"o-{at}", key=f"h{at}")
+            books.settle(f"o-{at}/1", "1.00", key=f"s{at}", keep_hold=False)
+            books.run_due()
+        provider.wait(370 * 86400.0)
+        seen = Board(books)
+        for path, ids in (("/escheat", [*(f"c-{at}" for at in range(4)), "7890"]),
+                          ("/advanced-holds", [f"o-{at}/1" for at in range(5)])):  # fmt: skip
+            answers, to = [], path
+            while to:
+                answer = get(seen, *_asked(to)[:1], **_asked(to)[1])
+                assert answer.status == 200
+                assert NUMBER not in answer.text
+                answers.append(answer.text)
+                found = re.search(r'href="([^"]*)"[^>]*>The next 2<', answer.text)
+                to = unescape(found[1]) if found else ""
+            assert len(answers) == 3, path
+            for id in ids:
+                assert sum(id in TEXT.sub("", text) for text in answers) == 1, id
+
+
+def _asked(address: str) -> tuple[str, dict[str, str]]:
+    parts = urlsplit(address)
+    return f"/{parts.path.lstrip('/')}", dict(parse_qsl(parts.query))

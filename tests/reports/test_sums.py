@@ -127,3 +127,39 @@ def written(books: Books, statement: str) -> None:
     else:
         with psycopg.connect(store.url, options="-c search_path=tallystick", autocommit=True) as raw:
             raw.execute(statement)
+
+
+def paged(books: Books, name: str, most: int) -> list[object]:
+    """All pages of a report, one after the other."""
+    found: list[object] = []
+    after: tuple[str, ...] | None = ()
+    while after is not None:
+        report = reports.ask(books, name, None, None, None, (), reports.Page(most, after))
+        assert len(report.rows) <= most
+        found += report.rows
+        after = report.rest
+    return found
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def test_pages_of_a_list_have_each_thing_once(store: str, tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    with books_at(store, tmp_path, provider) as books:
+        tell(books, provider, list(range(400, 460)))
+        provider.wait(370 * 86400.0)
+        assert len(reports.dormant(books).rows) > 3
+        assert len(reports.advanced_holds(books).rows) > 1
+        for kept_now in (False, True):
+            if kept_now:
+                bring(books.engine.store, books.engine.machines)
+                books.reload("c0", "1", key="later")  # it is not dormant any more, and came behind the sums
+            for name in ("dormant", "advanced_holds"):
+                whole = reports.ask(books, name, None, None, None, ())
+                for most in (1, 2, 100):
+                    assert paged(books, name, most) == list(whole.rows)
+                assert reports.ask(books, name, None, None, None, (), reports.Page(1)).totals == whole.totals
+        short = reports.ask(books, "advanced_holds", None, None, None, (), reports.Page(100, above="short"))
+        assert list(short.rows) == [row for row in reports.advanced_holds(books).rows if int(str(row["short"])) > 0]
+        for by, page in ((("kind",), reports.Page(1)), ((), reports.Page(1, ("2026-01-01",)))):
+            with pytest.raises(tallystick.Invalid, match="has no such page"):
+                reports.ask(books, "dormant", None, None, None, by, page)

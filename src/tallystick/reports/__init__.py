@@ -30,11 +30,12 @@ from tallystick.reports.named import (
     trial_balance,
 )
 from tallystick.reports.pictures import life, overlay
-from tallystick.reports.report import Column, Report, Row
+from tallystick.reports.report import Column, Page, Report, Row
 
 __all__ = [
     "NAMES",
     "Column",
+    "Page",
     "Report",
     "Row",
     "activity",

@@ -21,7 +21,7 @@ from tallystick.provider.protocol import Placed
 from tallystick.reports.catalogue import DORMANT, SET_ASIDE, STANDS, STOOD, Kept, catalogue, column
 from tallystick.reports.orders import order_names
 from tallystick.reports.period import Period, When, period
-from tallystick.reports.report import NOTHING, Column, Report, Row, rows_from
+from tallystick.reports.report import NOTHING, Column, Page, Report, Row, rows_from
 from tallystick.reports.summed import Tables, can_sum, day_within, standing_once, with_sums
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import stamp
@@ -57,6 +57,7 @@ class Asked:
     kept: Kept
     period: Period
     by: tuple[str, ...]
+    page: Page | None = None  # of what it lists; None: all of it
     tables: Tables | None = None  # kept sums that it is made of; None: it is made of the views
 
     def report(self) -> Report:
@@ -114,7 +115,10 @@ class Asked:
         kept = self.kept
         listed = kept.listed and not self.by
         columns = _columns_of(kept) if listed else self._grouped(self._groups)
-        found = self._things(reading) if listed else self._sums(reading, self._groups)
+        found = self._listed(reading) if listed else self._sums(reading, self._groups)
+        rest = None
+        if self.page is not None and len(found) > self.page.most:
+            found, rest = self._cut(found)
         rows = tuple((_without_numbers if listed else _with_ages)(rows_from(columns, found)))
         totals = self._totals(reading, rows, listed)
         notes = [*([self.period.note] if self.period.note else []), *self._notes(reading, rows, totals)]
@@ -122,7 +126,8 @@ class Asked:
         more = [each for each in self._grouped(("currency",)) if each.name not in names and each.name in _names(totals)]
         return Report(
             kept.name, kept.title, columns, rows, totals, self.period.as_of, verified(reading), tuple(notes),
-            start=self.period.start, by=self.by, totalled=tuple(more), opens=self._opener(rows if listed else ()),
+            start=self.period.start, by=self.by, totalled=tuple(more), rest=rest,
+            opens=self._opener(rows if listed else ()),
         )  # fmt: skip
 
     # SQL
@@ -173,6 +178,17 @@ class Asked:
         shown = ", ".join([*keys, *map(self._filled, sums)])
         return reading.select(f"SELECT {shown} FROM ({source}) t GROUP BY {numbers} {having} ORDER BY {numbers}")
 
+    def _listed(self, reading: Reading) -> list[tuple[object, ...]]:
+        """Of a page, one thing more, if there is one."""
+        return self._things(reading, most=self.page.most + 1 if self.page is not None else None)
+
+    def _cut(self, found: list[tuple[object, ...]]) -> tuple[list[tuple[object, ...]], tuple[str, ...]]:
+        """The things of the page, and the keys of the last of them. Those with the same keys stand on one page."""
+        places = [self.kept.columns.index(each) for each in self.kept.order.split(", ")]
+        keys = [tuple(str(row[place]) for place in places) for row in found]
+        end = max((at for at, key in enumerate(keys[:-1], 1) if key != keys[-1]), default=len(found))
+        return found[:end], keys[end - 1]
+
     def _things(self, reading: Reading, where: Row | None = None, most: int | None = None) -> list[tuple[object, ...]]:
         kept = self.kept
         shown = [f't."{each}_minor"' if each in kept.amounts else f't."{each}"' for each in kept.columns]
@@ -185,6 +201,14 @@ class Asked:
             values += [] if value is None else [value]
         if where is not None and kept.period and self.period.start is not None:
             terms.append(f"t.at >= '{self.period.first}'")
+        if where is None and self.page is not None:
+            names = [f't."{each}"' for each in kept.order.split(", ")]
+            if self.page.after:
+                marks = ", ".join("?" * len(names))
+                terms += [f"{names[0]} >= ?", f"({', '.join(names)}) > ({marks})"]  # the first by an index
+                values += [self.page.after[0], *self.page.after]
+            if self.page.above is not None:
+                terms.append(f't."{self.page.above}_minor" > 0')
         only = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = ", ".join(f't."{each}"' for each in kept.order.split(", "))
         limit = f" LIMIT {most:d}" if most is not None else ""
@@ -248,7 +272,8 @@ class Asked:
             self._closes((*rows, *totals))
             twice = self._tied(reading, totals)
             if self.period.before is None:
-                yield "the closing is what stands on the cards now, to the cent"
+                by = "" if self.tables is None else "by the journal "
+                yield f"the closing is what {by}stands on the cards now, to the cent"
             if told := ", ".join(f"{to_text(minor, currency)} {currency}" for currency, minor in sorted(twice.items())):
                 yield f"{told} of the closing are on two cards: a replacement is in doubt; liability counts it once"
         if self.kept.name == "trial_balance" and any(row["closing"] for row in totals):
@@ -302,9 +327,10 @@ class Asked:
 
 
 def ask(
-    books: HasEngine | Engine, name: str, as_of: When | None, start: When | None, end: When | None, by: Sequence[str]
-) -> Report:
-    """Raises Invalid: there is no such report, it has no such `by`, or is not of such a time."""
+    books: HasEngine | Engine, name: str, as_of: When | None, start: When | None, end: When | None, by: Sequence[str],
+    page: Page | None = None,
+) -> Report:  # fmt: skip
+    """Raises Invalid: there is no such report, it has no such `by` or pages, or is not of such a time."""
     engine = books if isinstance(books, Engine) else books.engine
     reports = of(engine.machines)
     if name not in reports:
@@ -317,7 +343,9 @@ def ask(
             raise Invalid(f"{name} cannot be told by {each!r:.60}; by {known}")
     if start is not None and not kept.period:
         raise Invalid(f"{name} is as of a moment, not of a period; give as_of")
-    return Asked(engine, kept, period(engine.now(), as_of, start, end), wanted).report()
+    if page is not None and (wanted or not kept.listed or len(page.after) not in (0, len(kept.order.split(", ")))):
+        raise Invalid(f"{name} has no such page: pages are of what a report lists, and go on after the one before")
+    return Asked(engine, kept, period(engine.now(), as_of, start, end), wanted, page).report()
 
 
 def of(machines: Machines) -> dict[str, Kept]:

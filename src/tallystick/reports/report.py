@@ -28,6 +28,15 @@ NAMES = ("entity", "card", "payment", "key")  # masked where they are written, i
 
 
 @attrs.frozen
+class Page:
+    """Some of the single things that a report lists, in their order. Its totals are still of all of them."""
+
+    most: int
+    after: tuple[str, ...] = ()  # the `rest` of the page before
+    above: str | None = None  # only those of which this amount is more than 0
+
+
+@attrs.frozen
 class Column:
     name: str
     kind: Kind
@@ -58,6 +67,7 @@ class Report:
     start: datetime | None = None  # the beginning of the period
     by: tuple[str, ...] = ()
     totalled: tuple[Column, ...] = ()  # columns that only the totals have
+    rest: tuple[str, ...] | None = None  # of a page: after what the next one goes on; None: it is the last
     opens: Callable[[Row, int | None], Report] | None = attrs.field(default=None, eq=False, repr=False)
 
     def rows_of(self, row: Row, most: int | None = None) -> Report:

@@ -60,7 +60,7 @@ def amount(row: Row, column: str) -> str:
 
 def tables(
     desk: Desk, report: Report, *, opened: Callable[[Row], Link | None] = lambda row: None, caption: str = "",
-    without: Collection[str] = (),
+    without: Collection[str] = (), more: Link | None = None,
 ) -> Iterator[Block]:  # fmt: skip
     """The rows of a report with its totals; columns in which nothing stands are left out, and those `without`."""
     every = [*report.rows, *report.totals]
@@ -80,8 +80,8 @@ def tables(
     columns = [*(each.title for each in shown), "made of"]
     if all(row[-1] is None for row in (*rows, *totals)):
         columns, rows, totals = columns[:-1], [row[:-1] for row in rows], [row[:-1] for row in totals]
-    more = f", the first {LISTED}" if len(report.rows) > LISTED else ""
-    yield Table((caption or report.title) + more, columns, rows, totals)
+    first = f", the first {LISTED}" if len(report.rows) > LISTED or (report.rest and not more) else ""
+    yield Table((caption or report.title) + first, columns, rows, totals, more=more)
 
 
 def _tells(report: Report, column: str) -> bool:

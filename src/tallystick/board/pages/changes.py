@@ -9,10 +9,10 @@ import attrs
 
 from tallystick import reports
 from tallystick.board import charts
-from tallystick.board.desk import Ask, Desk
+from tallystick.board.desk import PAYMENT, Ask, Desk
 from tallystick.board.page import Block, Choice, Heading, Link, Page, Picture, Table, Text, Tile, Tiles, target
 from tallystick.board.pages.blocks import LISTED, amount, chosen, day_asked, head, money, notes, tables, words
-from tallystick.reports import Report, Row
+from tallystick.reports import Row
 
 ENDS = {"opening": "What was owed before.", "closing": "What is owed after it."}
 MOST_DAYS = 120  # columns of one chart
@@ -124,7 +124,13 @@ def day(desk: Desk, ask: Ask) -> Page:
 
 def advanced_holds(desk: Desk, ask: Ask) -> Page:
     period, choice = chosen(desk, ask, "advanced-holds", default=5)
-    report = reports.advanced_holds(desk.books, **period)
+    start, end = period.get("start"), period.get("end")
+    after = (ask.get("at", ""), desk.unhidden(PAYMENT, ask["rest"])) if ask.get("rest") else ()
+    report = reports.ask(desk.books, "advanced_holds", None, start, end, (), reports.Page(LISTED, after))
+    more = None
+    if report.rest is not None:
+        at, id = report.rest
+        more = Link(f"The next {LISTED}", target("advanced-holds", at=at, rest=desk.asked(PAYMENT, id), **_all(period)))
     blocks: list[Block] = [*choice]
     for row in report.totals:
         currency = str(row["currency"])
@@ -137,15 +143,17 @@ def advanced_holds(desk: Desk, ask: Ask) -> Page:
             Tile("Short by", [money(int(str(row["short"])), currency)], "to be covered in another way",
                  tone="bad" if row["short"] else "good"),
         ]))  # fmt: skip
-    short = tuple(row for row in report.rows if row["short"])
-    if short:
-        blocks += tables(desk, _only(report, short), caption="Those that came back short")
-    blocks += tables(desk, report, caption="Every advanced hold")
+    only_short = reports.Page(LISTED, above="short")
+    short = reports.ask(desk.books, "advanced_holds", None, start, end, (), only_short)
+    if short.rows and not after:
+        blocks += tables(desk, attrs.evolve(short, totals=()), caption="Those that came back short")
+    blocks += tables(desk, report, caption="Every advanced hold", more=more)
     blocks += [head(report), *notes(report)]
     lead = ("A partial shipment uses up the hold. What is still to ship is held again: an advanced hold. If the card "
             "was used elsewhere meanwhile, it comes back short.")  # fmt: skip
     return Page("Advanced holds", lead, blocks, "advanced-holds")
 
 
-def _only(report: Report, rows: tuple[Row, ...]) -> Report:
-    return attrs.evolve(report, rows=rows, totals=())
+def _all(period: Mapping[str, str]) -> Mapping[str, object]:
+    """A period as it stands in an address: without a day it is the whole time."""
+    return period or {"all": 1}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from tallystick import reports
-from tallystick.board.desk import Ask, Desk
+from tallystick.board.desk import CARD, Ask, Desk
 from tallystick.board.page import Block, Choice, Link, Page, Text, target
 from tallystick.board.pages.blocks import LISTED, SPACES, as_of, bars, day_asked, head, notes, tables
 from tallystick.errors import Invalid
@@ -76,10 +76,18 @@ def breakage(desk: Desk, ask: Ask) -> Page:
 
 
 def escheat(desk: Desk, ask: Ask) -> Page:
-    report = reports.dormant(desk.books, as_of=day_asked(ask, "as_of"))
+    rest = ask.get("rest")
+    after = (ask.get("last", ""), desk.unhidden(desk.machine(ask.get("of", CARD)).name, rest)) if rest else ()
+    report = reports.ask(desk.books, "dormant", day_asked(ask, "as_of"), None, None, (), reports.Page(LISTED, after))
+    more = None
+    if report.rest is not None:
+        last, id = report.rest
+        machine = str(report.rows[-1]["machine"])
+        more = Link(f"The next {LISTED}", target("escheat", as_of=ask.get("as_of"), last=last, of=machine,
+                                                 rest=desk.asked(machine, id)))  # fmt: skip
     lead = ("The same cards one by one, those unused for longest first: what may have to be handed over as unclaimed "
             "property. Which law holds, and after how many years, is not decided here.")  # fmt: skip
-    blocks: list[Block] = [as_of("escheat", ask, None), head(report), *tables(desk, report), *notes(report)]
+    blocks: list[Block] = [as_of("escheat", ask, None), head(report), *tables(desk, report, more=more), *notes(report)]
     return Page("Escheat", lead, blocks, "escheat")
 
 
