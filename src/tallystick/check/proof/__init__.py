@@ -10,7 +10,7 @@ steps of one entity), `state_invariants` (what holds in each state). Then what i
     `accounts`     nothing below zero, no move of less than nothing, nothing left at an end
     `invariants`   every step keeps those of the pages
     `transfers`    what leaves one entity arrives in the other
-    `ends`         every life can be brought to an end
+    `ends`         every life can be brought to an end; by a `strategy`, where there is one
 
 `prove` does it all; `check.report` calls it.
 """

@@ -1,9 +1,10 @@
 """For all amounts: every life can be brought to an end.
 
-It goes backwards from the ends: a state with some amounts can end if a command with suitable arguments leads from there
-to what can end. For each state the solver gives exactly the amounts for which that is so. These are put together until
-they cover everything that the state can hold, or until nothing is added any more. The provider is taken to say yes.
-Where a machine has no end, to hold nothing is its end.
+First a strategy is looked for (`strategy`). Where there is none, it goes backwards from the ends: a state with some
+amounts can end if a command with suitable arguments leads from there to what can end. For each state the solver gives
+exactly the amounts for which that is so. These are put together until they cover everything that the state can hold, or
+until nothing is added any more. The provider is taken to say yes. Where a machine has no end, to hold nothing is its
+end.
 
 A transition that drives counts only where the linked entity takes its part: if an invariant ties the two together, it
 must do so whatever its state and amounts may be; else there must be a state and amounts with which it does.
@@ -21,11 +22,14 @@ from tallystick.check.proof.invariants import governed, tied
 from tallystick.check.proof.lifecycle import Point, subject
 from tallystick.check.proof.solver import Prover, Undecided, satisfiable, values_in_words
 from tallystick.check.proof.state_invariants import StateInvariants
+from tallystick.check.proof.strategy import Strategy, Way
 from tallystick.check.proof.terms import Entity, Term, Value
 from tallystick.definition.declared import Drive
 from tallystick.definition.machine import Row
 
-_ROUNDS = 12  # of steps backwards; whoever needs more has a life that no person follows
+_ROUNDS = 12  # of steps backwards, where no strategy is found
+_FEW = 9  # accounts; with more of them, to work out amounts takes for ever
+_WAIT = 10_000  # milliseconds, to work out the amounts of one way
 
 LookUp = Callable[[str], StateInvariants]
 
@@ -64,52 +68,56 @@ class _Search:
         self.can_end = {state: terms.YES if state in finals else terms.NO for state in self.machine.states}
         if not finals:
             self.can_end = {state: _empty(each.entity) for state, each in self.subjects.items()}
+        self._willing: dict[Firing, Term] = {}
         self._ways = [
-            (state, *self._firing(state, row, command))
+            self._way(state, row, command)
             for (state, command), rows in self.machine.table.items()
             for row in rows
             if state not in finals
         ]
-        self._ways.sort(key=lambda way: bool(way[1].row.transition.drives))  # the simple ones first
-        self._willing: dict[Firing, Term] = {}
+        self._ways.sort(key=lambda way: bool(way.firing.row.transition.drives))  # the simple ones first
 
     def run(self) -> None:
-        """Step backwards until every state can end, or until nothing is added.
+        """Look for a strategy; and step backwards in the states that have none, until nothing is added.
 
         Raises:
             Undecided: the solver cannot work out the amounts.
         """
+        found = Strategy(self.machine, self._ways, self._here, self.can_end).found
+        self.can_end |= dict.fromkeys(found, terms.YES)
+        if len(self.machine.accounts) > _FEW and len(found) < len(self.can_end):
+            raise Undecided
         fresh = {state for state, term in self.can_end.items() if not z3.is_false(term)}
         for _ in range(_ROUNDS):
-            ways = [way for way in self._ways if (way[1].row.target or way[0]) in fresh]
-            fresh = {state for state, firing, guard in ways if self._adds(state, firing, guard)}
+            ways = [way for way in self._ways if way.target in fresh and way.state not in found]
+            fresh = {way.state for way in ways if self._adds(way)}
             if not fresh:
                 return
         self.unfinished = True
 
-    def _firing(self, state: str, row: Row, command: str) -> tuple[Firing, Term]:
+    def _way(self, state: str, row: Row, command: str) -> Way:
         """A transition that is wholly confirmed, and that it answers."""
         entity = self.subjects[state].entity
         args, typed = terms.arguments(self.machine, command)
         own = capped(row, entity, args)
-        willing = [self._takes_part(entity, drive, own) for drive in row.transition.drives]
         firing = Firing(entity, row, command, own, amounts(row, entity, own), None, z3.Int("who"))
-        return firing, z3.And(typed, answered_by(entity, row, command, args), *willing)
+        answered = z3.And(typed, answered_by(entity, row, command, args))
+        return Way(state, firing, answered, lambda: self._drives_take_part(firing))
 
-    def _adds(self, state: str, firing: Firing, guard: Term) -> bool:
+    def _adds(self, way: Way) -> bool:
         """Whether a way leads to an end from values of the state from which none was found before."""
+        state, firing = way.state, way.firing
         left = [*self._here(state), z3.Not(self.can_end[state])]
-        way = z3.And(guard, self._then(firing, firing.row.target or state))
-        if not satisfiable([*left, way]):
+        leads = z3.And(way.answered, self._then(firing, way.target))
+        if not satisfiable([*left, leads]):
             return False
-        if firing.row.transition.drives:
-            way = z3.And(way, self._drives_take_part(firing))
-            if not satisfiable([*left, way]):
-                return False
+        leads = z3.And(leads, way.willing())
+        if not satisfiable([*left, leads]):
+            return False
         facts = firing.entity.facts.values()
         own = {str(each) for each in (*firing.entity.accounts.values(), *(one.term for one in facts))}
         own |= {str(each.there) for each in facts}
-        found = _eliminated(z3.Exists, [each for each in _variables(way) if str(each) not in own], way)
+        found = _eliminated(z3.Exists, [each for each in _variables(leads) if str(each) not in own], leads)
         self.can_end[state] = z3.simplify(z3.Or(self.can_end[state], found))
         return True
 
@@ -196,7 +204,7 @@ def _eliminated(quantifier: Callable[[list[Term], Term], Term], inner: list[Term
     """
     if not inner:
         return term
-    worked_out = z3.Then("simplify", "qe2", "simplify", "ctx-simplify")
+    worked_out = z3.TryFor(z3.Then("simplify", "qe2", "simplify", "ctx-simplify"), _WAIT)
     try:
         return worked_out(quantifier(inner, term)).as_expr()
     except z3.Z3Exception:

@@ -182,11 +182,16 @@ class Lifecycle:
         """The answer finds the entity at `point`, whatever has happened meanwhile."""
         now = self.subjects[point.state]
         when = [execution.when, z3.Not(now.quiet)]
-        when += [terms.equal(now.entity.facts[name], then.entity.facts[name]) for name in self._constant]
+        when += self._unchanged(now, then)
         if self.machine.accounts:
             when.append(now.entity.accounts[IN_DOUBT] >= z3.Sum([terms.ZERO, *execution.own.amounts]))
         meets = Step(point, point, now, when, now.entity.accounts, now.entity.facts, (asked, then))
         yield from self._answers(meets, execution, now)
+
+    def _unchanged(self, now: Subject, then: Subject) -> list[Term]:
+        """That the facts which nothing sets are what they were; made once for each two."""
+        facts = [(now.entity.facts[name], then.entity.facts[name]) for name in self._constant]
+        return [now.once((then, "unchanged"), lambda: z3.And([terms.YES, *(terms.equal(*each) for each in facts)]))]
 
     def _answers(self, step: Step, execution: Execution, now: Subject) -> Iterator[Step]:
         """Yes or no."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 import z3
 
+from tallystick.check.expressions import numbers
 from tallystick.check.proof import terms
 from tallystick.check.proof.executions import Accounts, Execution
 from tallystick.check.proof.lifecycle import Lifecycle, Point, Step, Subject
@@ -29,7 +30,7 @@ class Statement:
 
     about: str  # an account or a fact
     says: str  # is 0 · is more than 0 · is not below 0 · is given · is not given · is true · is false · is never CHOICE
-    most: str = ""  # or: is no more than this account
+    most: str = ""  # or: is no more than this account; is at most, or at least, this number
 
     def holds(self, accounts: Accounts, facts: Mapping[str, Value]) -> Term:
         """That it holds of an entity with these accounts and facts."""
@@ -45,6 +46,10 @@ class Statement:
                 return _if_given(value, value.term >= 0)
             case "is no more than":
                 return _if_given(value, value.term <= accounts[self.most])
+            case "is at most":
+                return _if_given(value, value.term <= int(self.most))
+            case "is at least":
+                return _if_given(value, value.term >= int(self.most))
             case "is given":
                 return value.there
             case "is not given":
@@ -161,7 +166,10 @@ class _StepTerms:
     def touches(self, statement: Statement) -> bool:
         """Whether the step changes what a statement is about."""
         name, before = statement.about, self.step.before.entity
-        if statement.most and self.step.accounts[statement.most] is not before.accounts[statement.most]:
+        if (
+            statement.most in before.accounts
+            and self.step.accounts[statement.most] is not before.accounts[statement.most]
+        ):
             return True
         if name in before.accounts:
             return self.step.accounts[name] is not before.accounts[name]
@@ -175,6 +183,8 @@ class _StepTerms:
 
 
 def _statements(machine: Machine) -> Iterator[Statement]:
+    written = numbers(row.transition.guard for row in machine.rows.values() if row.transition.guard)
+    sets = {name for row in machine.rows.values() for name in row.transition.sets}
     for name in machine.accounts:
         yield Statement(name, "is 0")
         yield Statement(name, "is more than 0")
@@ -187,6 +197,9 @@ def _statements(machine: Machine) -> Iterator[Statement]:
         yield from (Statement(name, each) for each in says)
         if type_.kind == "money":
             yield from (Statement(name, "is no more than", account) for account in machine.accounts)
+        if type_.kind == "count" and name in sets:  # a guard bounds it: before the step, or after it
+            yield from (Statement(name, "is at most", str(each + more)) for each in written for more in (0, 1))
+            yield from (Statement(name, "is at least", str(each - less)) for each in written for less in (0, 1))
 
 
 def _at_first(machine: Machine, statement: Statement) -> bool:
@@ -203,6 +216,10 @@ def _at_first(machine: Machine, statement: Statement) -> bool:
             return statement.says == f"is {str(value).lower()}"
         case int(value):  # accounts are 0
             holds = {"is 0": value == 0, "is more than 0": value > 0, "is not below 0": value >= 0}
-            return holds.get(statement.says, value <= 0 and statement.says == "is no more than")
+            holds["is no more than"] = value <= 0
+            if statement.says in ("is at most", "is at least"):
+                bound = int(statement.most)
+                holds[statement.says] = value <= bound if statement.says == "is at most" else value >= bound
+            return holds.get(statement.says, False)
         case value:
             return statement.says.startswith("is never ") and statement.says != f"is never {value}"
