@@ -8,6 +8,8 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TypeAlias
 
+import attrs
+
 from tallystick import reports
 from tallystick.board.counting import Counting
 from tallystick.board.page import Cell, Link, Page, State, target
@@ -101,7 +103,7 @@ class Desk:
 
     def overlay(self, machine: str) -> Overlay:
         """What stands in each state of a machine, and what has moved between them."""
-        return reports.overlay(self.books, machine)
+        return attrs.evolve(reports.overlay(self.books, machine), source=self.url)
 
     def machine_of(self, entity: Entity) -> Machine:
         return self.engine.machines.at(entity.machine, entity.machine_version)

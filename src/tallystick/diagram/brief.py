@@ -276,8 +276,11 @@ def flow_text(flows: Iterable[tuple[str, ...]]) -> str:
 def _cut(text: str, width: int) -> str:
     if len(text) <= width:
         return text
-    whole_parts = text[:width].rpartition(";")[0]
-    return f"{whole_parts}; more" if whole_parts else f"{text[: width - 1].rstrip(' ,')}…"
+    for sign in ";,":  # whole parts are left, if one of them fits
+        shown = text[: width - len("; more") + 1].rpartition(sign)[0]
+        if shown:
+            return f"{shown}{sign} more"
+    return f"{text[: width - 1].rstrip(' ,')}…"
 
 
 def whole(step: Step) -> str:
