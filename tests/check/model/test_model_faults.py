@@ -50,7 +50,7 @@ PLANTED = [
         "TS207", "r1 cancel is refused", id="the value does not go back when it is called off",
     ),
     pytest.param(
-        "replacement", "    from: [emptied, allocated, activated]\n", "    from: [allocated]\n",
+        "replacement", "    from: [emptied, allocated, activated, on_its_way]\n", "    from: [allocated, on_its_way]\n",
         "TS202", "r1 replace amount 0.01", id="no way back for what was taken", marks=pytest.mark.slow,
     ),
     pytest.param(
