@@ -200,3 +200,65 @@ def test_a_rule_for_no_card_is_said_at_once(limits: dict[tuple[str, str], dict[s
     with pytest.raises(Invalid) as told:
         tallystick.open("memory:", limits=limits)
     assert says in str(told.value)
+
+
+# A hard limit: nothing comes back beyond it
+
+
+@pytest.fixture
+def full(books: Books) -> Books:
+    """A card of 100.00 that may never carry more, full again after it has paid 60.00."""
+    sold(books, "c", "100.00", limits={"limit": "100.00", "hard_limit": True})
+    books.redeem("p", "c", "60.00", order="o", key="pay")
+    books.reload("c", "60.00", key="reload")
+    return books
+
+
+BEYOND: dict[str, Callable[[Books], object]] = {
+    "refund": lambda books: books.refund("p", "0.01", key="k"),
+    "void": lambda books: books.void("p", key="k"),
+    "adjust": lambda books: books.adjust("c", "0.01", key="k", by="ann", reason="goodwill"),
+    "reload": lambda books: books.reload("c", "10.00", key="k"),
+    "credit": lambda books: books.credit("c", "0.01", key="k"),
+    "refund_to": lambda books: books.refund_to("p", "0.01", "c", key="k"),
+    "move": lambda books: books.move("d", "c", "0.01", key="k"),
+}
+
+
+@pytest.mark.parametrize("verb", BEYOND)
+def test_nothing_is_put_on_a_full_card_with_a_hard_limit(full: Books, verb: str) -> None:
+    sold(full, "d", "20.00")
+    with pytest.raises(Refused, match=r"[Ll]imit"):
+        BEYOND[verb](full)
+    assert full.card("c").available == brl("100.00")
+    full.refund_to("p", "60.00", "d", key="to another card")
+    assert full.card("d").available == brl("80.00"), "what cannot come back to it goes to another card"
+
+
+def test_what_is_held_and_what_is_on_its_way_count(full: Books, provider: ScriptedProvider) -> None:
+    full.authorize("q", "c", "30.00", order="o", key="hold")
+    with pytest.raises(Refused):
+        full.refund("p", "0.01", key="while it is held")
+    full.settle("q", "30.00", key="ship")
+    full.refund("p", "30.00", key="there is room")
+    full.engine.execute("replacement", "m", "create", {"old": "c", "new": sold(full, "d", "20.00"), "form": "in_use",
+                                                       "currency": "BRL"}, key="m")  # fmt: skip
+    full.engine.execute("replacement", "m", "move", {"amount": "50.00", "like": "gift"}, key="move")
+    with pytest.raises(Refused):
+        full.credit("c", "50.00", key="it may come back")
+    full.engine.execute("replacement", "m", "cancel", {}, key="back")
+    assert full.card("c").available == brl("100.00")
+
+
+def test_of_any_other_card_refunds_may_add_to_the_limit(books: Books) -> None:
+    sold(books, "c", "100.00", limits={"limit": "100.00"})
+    books.redeem("p", "c", "60.00", order="o", key="pay")
+    books.reload("c", "60.00", key="reload")
+    books.refund("p", "60.00", key="refund")
+    assert books.card("c").available == brl("160.00")
+
+
+def test_a_hard_limit_goes_with_the_value_to_a_new_card(full: Books) -> None:
+    full.replace("c", "n", key="lost")
+    with pytest.raises(Refused, match="Nothing goes beyond its limit"):
+        full.adjust("n", "0.01", key="k", by="ann", reason="goodwill")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tallystick.books.balance import BalanceSettings
 
 CARD = "gift_card"
-LIMITS = ("smallest", "limit", "use_limit", "cash_out_limit")  # facts of a card
-Limits = Mapping[tuple[str, str], Mapping[str, Money | str]]  # (kind, form) → facts of the card
+LIMITS = ("smallest", "limit", "hard_limit", "use_limit", "cash_out_limit")  # facts of a card
+Limits = Mapping[tuple[str, str], Mapping[str, Money | str | bool]]  # (kind, form) → facts of the card
 
 
 class Limited(BaseBooks):

@@ -49,8 +49,9 @@ def open(
             breaker and its rate limit.
         machines: folders of pages, beside the packaged ones. A page replaces the packaged one of the same machine.
         limits: of new cards, by kind and form: `{("gift", "electronic"): {"smallest": "10.00", "limit": "500.00"}}`.
-            Each is a fact of the card: `smallest` and `limit` of sale and reload, `use_limit`, `cash_out_limit`. Text
-            counts in the card's currency, `Money` for cards in its own. A sale's own `limits` come before these.
+            Each is a fact of the card: `smallest` and `limit` of sale and reload, `hard_limit` (true: refunds and
+            corrections keep to the limit, too), `use_limit`, `cash_out_limit`. Text counts in the
+            card's currency, `Money` for cards in its own. A sale's own `limits` come before these.
         balances: the limits of `books.balance`.
         verify_captcha: is given the client and the captcha's answer, and says whether it is right.
         on_pin: is given the card's id and its PIN as soon as the provider draws one, in `recover` and `run_due` too.

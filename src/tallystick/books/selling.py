@@ -27,7 +27,7 @@ class Selling(BaseBooks):
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
         kind: str = "gift", review: bool = False, issue: bool = True, due: datetime | None = None,
         owner: Person | None = None, alternate: Person | None = None, giver: Person | None = None,
-        limits: Mapping[str, Amount] | None = None, by: str | None = None,
+        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
     ) -> Sale:  # fmt: skip
         """Sell an electronic card: allocate, activate, issue. A `promo` card is given away, not sold.
 
@@ -57,7 +57,7 @@ class Selling(BaseBooks):
     def ship_physical(
         self, card: str, number: str | None, amount: Amount, currency: str, *, order: str, key: str,
         kind: str = "gift", pin: str | None = None, review: bool = False,
-        limits: Mapping[str, Amount] | None = None, by: str | None = None,
+        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
     ) -> Sale:  # fmt: skip
         """Sell a physical card when it ships, with the number scanned: activate, issue. The provider checks a `pin`.
 
