@@ -8,6 +8,7 @@ import pty
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 import tallystick
 from tallystick.cli.main import main
+from tallystick.engine.sums import bring, summed
 
 
 @pytest.fixture
@@ -83,3 +85,18 @@ def test_the_bar_is_drawn_on_a_terminal_and_nowhere_else(store: str) -> None:
     silent = subprocess.run(command, capture_output=True, check=True)
     assert json.loads(silent.stdout)["clean"]
     assert silent.stderr == b""
+
+
+def test_wrong_sums_are_found_and_made_anew(store: str) -> None:
+    with tallystick.open(store) as books:
+        assert bring(books.engine.store, books.engine.machines)
+    assert json.loads(run("--store", store, "--json").stdout)["clean"]
+    with closing(sqlite3.connect(store.removeprefix("sqlite:///"))) as raw, raw:
+        raw.execute("UPDATE _standing SET amount = amount + 1 WHERE account = 'available'")
+    done = run("--store", store, "--json")
+    assert done.exit_code == 1
+    assert "`tallystick verify --sums-again` makes them anew" in done.stdout
+    again = run("--store", store, "--sums-again", "--json")
+    assert (again.exit_code, json.loads(again.stdout)["findings"]) == (0, [])
+    with tallystick.open(store) as books, books.engine.store.reading() as reading:
+        assert summed(reading, books.engine.machines) is not None

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
@@ -20,7 +21,7 @@ import tallystick
 from postgres_books import postgres_url
 from report_world import tell
 from tallystick import reports
-from tallystick.engine.sums import bring, forget, kept, summed
+from tallystick.engine.sums import bring, forget, keep_up, kept, summed
 from tallystick.errors import StoreError
 from tallystick.fleet.worker import Worker
 from tallystick.provider.scripted import BEGINS, ScriptedProvider
@@ -43,14 +44,14 @@ def lived_in(url: str, numbers: range = range(300, 330), name: str = "k") -> Non
         tell(books, provider, list(numbers), name)
 
 
-def brought(url: str) -> bool:
-    with tallystick.open(url, provider="scripted") as books:
+def brought(url: str, provider: str = "scripted") -> bool:
+    with tallystick.open(url, provider=provider) as books:
         return bring(books.engine.store, books.engine.machines)
 
 
-def right(url: str, patch: pytest.MonkeyPatch) -> None:
+def right(url: str, patch: pytest.MonkeyPatch, provider: str = "scripted") -> None:
     """They are kept, `verify` finds nothing, and reports are those of the journal."""
-    with tallystick.open(url, provider="scripted") as books:
+    with tallystick.open(url, provider=provider) as books:
         with books.engine.store.reading() as reading:
             assert summed(reading, books.engine.machines) is not None
         assert not [each for each in books.verify().findings if each.code == "sums"]
@@ -155,6 +156,53 @@ def test_after_a_dump_was_restored_they_go_on(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
+def test_a_later_entry_that_the_tail_gives_first_waits_for_the_earlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of PostgreSQL takes its number before it waits for a lock."""
+    monkeypatch.setattr(kept, "PIECE", 1)
+    with postgres_url() as url:
+        lived_in(url, range(300, 310))
+        with psycopg.connect(url, autocommit=True) as raw:
+            raw.execute("SET session_replication_role = replica")
+            number = "xid::text::bigint"  # of three that follow each other, the last comes first
+            raw.execute(f"UPDATE tallystick.entry SET xid = ({number} - {number} % 3 * 4)::text::xid8")
+        with tallystick.open(url, provider="scripted") as books, books.engine.store.reading() as reading:
+            rows, _ = reading.tail(None, 1000)
+        turned = [
+            row for at, row in enumerate(rows) for later in rows[at:] if row[:2] == later[:2] and row[2] > later[2]
+        ]
+        assert turned
+        assert brought(url)
+        right(url, monkeypatch)
+
+
+@pytest.mark.slow
+@BOTH
+def test_who_writes_meanwhile_is_counted_once(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "PIECE", 3)
+
+    def write(name: str) -> None:
+        with tallystick.open(url) as books:
+            for at in range(40):
+                books.redeem(f"{name}-{at}", f"c-{at % 2}", "0.10", order="o", key=f"{name}-{at}")
+
+    def count() -> None:
+        with tallystick.open(url) as books:
+            until = time.monotonic() + 5
+            while time.monotonic() < until:
+                bring(books.engine.store, books.engine.machines)
+                assert not [each for each in books.verify().findings if each.code == "sums"]
+
+    with url_of(store, tmp_path) as url:
+        with tallystick.open(url) as books:
+            for at in range(2):
+                books.sell_electronic(f"c-{at}", "50.00", "BRL", order="o", key=f"k{at}")
+        jobs = [count, count, lambda: write("a"), lambda: write("b")]
+        assert [wait_for_child(each) for each in [start_child(job) for job in jobs]] == ["", "", "", ""]
+        assert brought(url, "local")
+        right(url, monkeypatch, "local")
+
+
+@pytest.mark.slow
 @BOTH
 def test_books_put_back_to_an_older_copy_are_counted_anew(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -241,3 +289,29 @@ def test_a_long_report_counts_what_was_not_counted(tmp_path: Path, monkeypatch: 
         forget(books.engine.store)
         with tallystick.open(url, read_only=True) as looking:  # nobody counts: it is made of the journal
             assert reports.liability(looking, by=("state",)).rows == first.rows
+
+
+@pytest.mark.slow
+def test_a_role_that_may_not_keep_them_still_gets_its_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    with postgres_url() as url:
+        if "postgres@" not in url:
+            pytest.skip("another login")
+        lived_in(url)
+        with psycopg.connect(url, autocommit=True) as raw:
+            raw.execute("DROP ROLE IF EXISTS reader_of_sums; CREATE ROLE reader_of_sums LOGIN")
+            raw.execute("GRANT USAGE ON SCHEMA tallystick TO reader_of_sums")
+            raw.execute("GRANT SELECT ON ALL TABLES IN SCHEMA tallystick TO reader_of_sums")
+            raw.execute("GRANT SELECT, UPDATE, INSERT ON tallystick.shared TO reader_of_sums")
+            raw.execute("REVOKE TEMPORARY, CREATE ON DATABASE postgres FROM reader_of_sums")
+        try:
+            with tallystick.open(url.replace("postgres@", "reader_of_sums@"), provider="scripted") as books:
+                monkeypatch.setattr(kept, "MOST", 10)
+                monkeypatch.setattr(made_of_sums, "MOST", 10)
+                with pytest.raises(StoreError, match=r"_flow|_standing|_seen"):
+                    bring(books.engine.store, books.engine.machines)
+                keep_up(books.engine.store, books.engine.machines)
+                assert books.engine.store.load(NAME) is None, "nothing half is there"
+                assert every(books) == without_sums(books, monkeypatch)
+        finally:
+            with psycopg.connect(url, autocommit=True) as raw:
+                raw.execute("DROP OWNED BY reader_of_sums; DROP ROLE reader_of_sums")

@@ -114,16 +114,28 @@ def _piece(reading: Reading, machines: Machines) -> _Piece | None:
     mark = Mark.of(reading, machines)
     anew = not mark.ours and (mark.text is not None or bool(reading.select("SELECT 1 FROM _seen LIMIT 1")))
     try:
-        rows, cursor = reading.tail(at := None if anew else mark.cursor, PIECE)
+        rows, cursor, full = _next(reading, None if anew else mark.cursor, anew=anew)
     except Invalid:  # of entries that are gone
-        anew, at = True, None
-        rows, cursor = reading.tail(None, PIECE)
-    full = len(rows) == PIECE
+        anew = True
+        rows, cursor, full = _next(reading, None, anew=anew)
     before = {} if anew else seen_of(reading, refs_of(rows))
-    while (most := _in_a_row(rows, before)) < len(rows):
-        rows, cursor = reading.tail(at, most) if most else ([], at or "")
-    tally = _tally(reading, rows, customers_of(machines), before)
-    return _Piece(mark, anew, tally, cursor, full)
+    return _Piece(mark, anew, _tally(reading, rows, customers_of(machines), before), cursor, full)
+
+
+def _next(reading: Reading, at: str | None, *, anew: bool) -> tuple[list[EntryRow], str, bool]:
+    """What comes behind a cursor, the cursor behind that, and whether more may come."""
+    size = PIECE
+    while True:
+        rows, cursor = reading.tail(at, size)
+        full = len(rows) == size
+        before = {} if anew else seen_of(reading, refs_of(rows))
+        while 0 < (most := _in_a_row(rows, before)) < len(rows):
+            rows, cursor = reading.tail(at, most)
+        if most == len(rows):
+            return rows, cursor, full
+        if not full:
+            return [], at or "", False
+        size *= 2  # what the first of them waits for comes later
 
 
 def _in_a_row(rows: Sequence[EntryRow], before: Mapping[Ref, Seen]) -> int:
