@@ -108,3 +108,17 @@ def test_books_that_are_not_there_are_not_made(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "there is no store" in done.stderr
     assert not (tmp_path / "none.db").exists()
+
+
+def test_check_asks_whether_all_of_an_older_version_has_a_place(url: str, tmp_path: Path) -> None:
+    """Of a file, or of what some books keep; a version that the page has no words for is no finding."""
+    old = tmp_path / "old.yaml"
+    old.write_text(PAYMENT, encoding="utf-8")
+    gone = renamed("from version 2: {states: {requested: authorized, pending: authorized}}")
+    (tmp_path / "now").mkdir()
+    file = page(tmp_path / "now", gone)
+    for given in (["--store", url], ["--before", str(old)], []):
+        said = CliRunner().invoke(main, ["check", file, "--quick", *given])
+        found = "TS128 entities of version 2 cannot all be moved: state 'pending' is none of version 2" in said.stdout
+        assert found is (given[:1] == ["--store"]), said.stdout
+        assert "fault in tallystick" not in said.stderr

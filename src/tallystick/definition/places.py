@@ -39,6 +39,8 @@ def places(file: str, text: str) -> Places:
         found["refuse", str(index)] = _place(at)
         if "when" in at.value:
             found["refuse", str(index), "when"] = _place(at.value["when"])
+    for number, _ in page["from version"].value if "from version" in page else ():
+        found["from version", str(number.value)] = _place(number)
     for name, at in page["examples"].value if "examples" in page else ():
         found["example", name.value] = _place(name)
         for number, step in enumerate(at.value["do"].value):

@@ -10,15 +10,19 @@ import pytest
 from tallystick.check import TITLES, Finding
 from tallystick.check.structure.inspect import inspect
 from tallystick.definition import reader
+from tallystick.definition.machine import Machines
 
 FINDINGS = Path(__file__).resolve().parents[3] / "docs/findings"
 
 
 def found(part: str) -> list[Finding]:
-    """What is found in the machines of a part of a page."""
+    """What is found in the machines of a part of a page. Of one machine the last page counts: those before are older."""
     pages = re.findall(r"```yaml\n(.*?)```", part, re.DOTALL)
     assert pages
-    return inspect(reader.read({f"{index}.yaml": page for index, page in enumerate(pages)}))[0]
+    named = {machine.group(1): page for page in pages if (machine := re.match(r"machine: (\w+)", page))}
+    older = [reader.read({"older.yaml": page}) for page in pages if page not in named.values()]
+    every = [each for machines in (reader.read(named), *older) for each in machines.all()]
+    return inspect(Machines(every))[0]
 
 
 @pytest.mark.parametrize("code", [code for code in TITLES if code.startswith("TS1")])

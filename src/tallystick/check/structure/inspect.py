@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from tallystick.check.finding import Finding, Stopped
 from tallystick.check.structure.accounts import check_accounts
 from tallystick.check.structure.call_results import check_call_results
+from tallystick.check.structure.earlier import check_earlier
 from tallystick.check.structure.follow_ups import check_follow_ups
 from tallystick.check.structure.guards import check_guards
 from tallystick.check.structure.moves import check_moves
@@ -50,3 +51,4 @@ def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     yield from check_provider_half(reachable)
     yield from check_follow_ups(reachable)
     yield from check_shares(reachable)
+    yield from check_earlier(reachable)

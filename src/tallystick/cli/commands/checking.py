@@ -20,7 +20,7 @@ import click
 
 from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
 from tallystick.cli.commands import migrating
-from tallystick.cli.options import BooksOptions, json_option
+from tallystick.cli.options import BooksOptions, json_option, require_store
 from tallystick.cli.pages import changed_since, reading, with_pages_beside
 from tallystick.cli.printing import print_answer, print_json, print_picture
 from tallystick.errors import Invalid, MachineError
@@ -48,6 +48,9 @@ EVERY = 5.0  # seconds between two lines of progress where stderr is no terminal
 @click.option("--prove", is_flag=True, help="Prove it for all amounts too. Needs tallystick[check].")
 @click.option("--replays", type=click.Path(file_okay=False), metavar="FOLDER",
               help="Write the story of each finding of the model there, as lines for `tallystick run`.")  # fmt: skip
+@click.option("--before", type=click.Path(exists=True, dir_okay=False), metavar="FILE", multiple=True,
+              help="An older version of a page: does all of it have its place in the newer one?")  # fmt: skip
+@click.option("--store", "url", metavar="URL", help="The same of the older versions that these books keep.")
 @click.option("--sarif", type=click.Path(dir_okay=False), metavar="FILE",
               help="Write the findings there as SARIF, for programs that show them at their lines.")  # fmt: skip
 @click.option("--github", is_flag=True, help="Print each finding as GitHub Actions shows it in a pull request, too.")
@@ -55,7 +58,7 @@ EVERY = 5.0  # seconds between two lines of progress where stderr is no terminal
 @click.pass_context
 def check(
     ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, changed: str | None, prove: bool,
-    replays: str | None, sarif: str | None, github: bool, json_out: bool,
+    replays: str | None, before: tuple[str, ...], url: str | None, sarif: str | None, github: bool, json_out: bool,
 ) -> None:  # fmt: skip
     """Say what is wrong with machines, before production does.
 
@@ -81,6 +84,7 @@ def check(
         if not only:
             print_answer(json_out, _report_as_json(Report((), {})), lambda: [f"no page differs from {changed}"])
             return
+    machines = _with_older(machines, before, url)
     with _progress() as progress, _stop_on_sigterm():
         report = check_machines(machines, only=only, depth=depth, model=not quick, prove=prove, progress=progress)
     written = _write_replays(report, Path(replays)) if replays is not None else {}
@@ -90,6 +94,24 @@ def check(
     print_answer(json_out, _report_as_json(report), lambda: _report_lines(report, written, needed), wrap=False)
     _write_remarks(remarks, sarif, github=github)
     ctx.exit(STOPPED if report.stopped else 1 if report.wrong else UNDECIDED if report.findings else 0)
+
+
+def _with_older(machines: Machines, before: Sequence[str], url: str | None) -> Machines:
+    """The machines, with older versions from files and from books."""
+    from tallystick.definition import reader
+    from tallystick.definition.machine import Machines
+    from tallystick.store.open import open_store
+
+    older = [_only(reader.replaced(machines, file), file) for file in before]
+    if url is not None:
+        store = open_store(url, read_only=True)
+        try:
+            require_store(store)
+            older += store.machines(Machines([])).all()
+        finally:
+            store.close()
+    known = [each for each in older if each.name in machines and each.version < machines[each.name].version]
+    return Machines([*known, *machines.all()])
 
 
 def _write_remarks(remarks: Sequence[Remark], sarif: str | None, *, github: bool) -> None:
