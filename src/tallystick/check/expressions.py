@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tallystick.definition.declared import Transition
-from tallystick.definition.expression import Expression
+from tallystick.definition.expression import Expression, function
 from tallystick.definition.machine import Machine
 
 
@@ -32,6 +32,24 @@ def numbers(found: Iterable[Expression]) -> list[int]:
     """The numbers that are written in expressions, without 0."""
     values = {value for each in found for value in _constants(ast.parse(each.code, mode="eval").body)}
     return sorted(value for value in values if type(value) is int and value)
+
+
+def single(part: Expression) -> Iterator[tuple[frozenset[str], Callable[..., object]]]:
+    """The comparisons of a part of a guard that are true together: `0 < a < b` is two. Names and function of each."""
+    body = ast.parse(part.code.strip(), mode="eval").body
+    if not isinstance(body, ast.Compare) or len(body.ops) == 1:
+        yield part.names - {"state"}, part.compiled()
+        return
+    for left, op, right in zip([body.left, *body.comparators[:-1]], body.ops, body.comparators, strict=True):
+        code = ast.unparse(ast.Compare(left, [op], [right]))
+        names = {name for side in (left, right) for name in _constants_of_places(side)}
+        yield frozenset(names), function("v, f, a, s, o", code)
+
+
+def _constants_of_places(node: ast.AST) -> Iterator[str]:
+    for each in ast.walk(node):
+        if isinstance(each, ast.Subscript) and isinstance(each.slice, ast.Constant):
+            yield str(each.slice.value)
 
 
 def texts(machine: Machine) -> list[str]:

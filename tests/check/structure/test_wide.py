@@ -66,3 +66,39 @@ def test_what_is_wrong_is_found(fault: str, shelves: int) -> None:
         assert old in page
         page = page.replace(old, new)
     assert code in {each.code for each in found(page)}
+
+
+STEPS = """
+machine: steps
+version: 1
+summary: Where five limits stand one below the other.
+facts: {a: money, b: money, c: money, d: money, e: money}
+accounts: {has: Here.}
+outside: {world: There.}
+states:
+  open: {start: true, says: Nothing was put in.}
+  high: {says: More than all limits.}
+  done: {final: true, says: Over.}
+commands: {put: {amount: money}, end: {}}
+transitions:
+  put: {from: open, to: high, when: GUARD, move: {world -> has: amount}}
+  end: {from: [open, high], to: done, move: {has -> world: has}}
+refuse:
+  - {says: Not so., in: [open], commands: [put], when: not (GUARD)}
+  - {says: It is full., in: [high], commands: [put]}
+  - {says: Over., in: [done], commands: [put, end]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("guard", "codes"),
+    [
+        ("0 < a < b < c < d < e < amount", []),
+        ("0 < a and a < b and b < c and c < d and d + e < amount and e > d", []),
+        ("0 < a < b < c < d < e < amount < a", ["TS116", "TS101"]),
+    ],
+)
+def test_a_guard_that_needs_many_amounts_is_true_of_some(guard: str, codes: list[str]) -> None:
+    found = inspect(reader.read({"steps.yaml": STEPS.replace("GUARD", guard)}))[0]
+    assert {each.code for each in found} <= set(codes)
+    assert bool(found) == bool(codes)

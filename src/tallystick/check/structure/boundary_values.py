@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import attrs
 
@@ -23,7 +23,9 @@ from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import Machine
 
 MOST_CASES = 20_000  # of one command in one state; if there would be more, fewer numbers or combinations are tried
+SOME = 200  # solutions of a guard that no other case has made true
 NUMERIC = ("money", "count")
+Test = Callable[[Mapping[str, object]], bool]  # of values by name
 SOME_TIMES = ("2001-01-01T00:00:00.000Z", "2002-02-02T00:00:00.000Z", "2003-03-03T00:00:00.000Z")
 ValueClass = object  # "-", "0" or "+" for a number; any other value stands for itself
 
@@ -68,6 +70,38 @@ def combinations_of(found: list[list[object]]) -> Iterator[tuple[object, ...]]:
         for one, other in itertools.combinations(range(len(found)), 2):
             for value, beside in itertools.product(found[one], found[other]):
                 yield tuple(value if at == one else beside if at == other else each for at, each in enumerate(base))
+
+
+def solutions(
+    wanted: list[Variable], numbers: list[int], known_texts: list[str], parts: list[tuple[frozenset[str], Test]]
+) -> Iterator[tuple[object, ...]]:
+    """Values with which a guard is true that needs many different amounts, such as `0 < a < b < c < d < e`.
+
+    Each part of it is asked as soon as what it looks at has values. No more than `MOST_CASES` values are tried, and no
+    more than `SOME` solutions given.
+    """
+    named = {name for names, _ in parts for name in names}
+    top = 1 + 2 * sum(each.type.kind in NUMERIC and each.name in named for each in wanted)
+    found = [_domain(each, top, numbers, known_texts)[: None if each.name in named else 1] for each in wanted]
+    given: dict[str, object] = {}
+    asked = [[test for names, test in parts if each.name in names and names <= {one.name for one in wanted[: at + 1]}]
+             for at, each in enumerate(wanted)]  # fmt: skip
+    tries, solved, waiting = 0, 0, [iter(found[0])] if found else []
+    while waiting and tries < MOST_CASES and solved < SOME:
+        at = len(waiting) - 1
+        value = next(waiting[-1], waiting)
+        if value is waiting:
+            waiting.pop()
+            continue
+        tries += 1
+        given[wanted[at].name] = value
+        if not all(test(given) for test in asked[at]):
+            continue
+        if at + 1 < len(wanted):
+            waiting.append(iter(found[at + 1]))
+        else:
+            solved += 1
+            yield tuple(given[each.name] for each in wanted)
 
 
 def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[str], times: int = 2) -> list[object]:

@@ -9,22 +9,24 @@ at all is found by `reachable`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import attrs
 
 from tallystick.check.callers import may_call, partial_argument
-from tallystick.check.expressions import deciding, numbers, texts
+from tallystick.check.expressions import deciding, numbers, single, texts
 from tallystick.check.structure.boundary_values import (  # fmt: skip
     NUMERIC,
     SOME_TIMES,
+    Test,
     ValueClass,
     Variable,
     class_of,
     combinations_of,
     domains,
+    solutions,
     tracked_facts,
     variables,
 )
@@ -155,11 +157,40 @@ class Trials:
         moved |= set(self.machine.holding) if any(row.final for row in cell.rows) else set()
         wanted = variables(self.machine, cell.command, looked, moved)
         found: dict[StartClass, Observed] = {}
-        for values in combinations_of(domains(wanted, numbers(looked), self.texts)):
-            trial = _Trial(self, cell, Case(tuple(zip(wanted, values, strict=True))))
-            if trial.possible():
-                trial.observe(found.setdefault(trial.start(), Observed()))
+
+        def observe(tried: Iterable[tuple[object, ...]]) -> None:
+            for values in tried:
+                trial = _Trial(self, cell, Case(tuple(zip(wanted, values, strict=True))))
+                if trial.possible():
+                    trial.observe(found.setdefault(trial.start(), Observed()))
+
+        observe(combinations_of(domains(wanted, numbers(looked), self.texts)))
+        seen = {name for each in found.values() for names in (each.fires, *each.ambiguous) for name in names}
+        refused = {refusal for each in found.values() for refusal in each.refuses}
+        missing = [row.transition.guard for row in cell.rows if row.name not in seen]
+        missing += [each.guard for each in cell.refusals if each not in refused]
+        for guard in filter(None, missing):
+            observe(solutions(wanted, numbers(looked), self.texts, self._parts(cell, wanted, guard)))
         return found
+
+    def _parts(self, cell: Cell, wanted: list[Variable], guard: Expression) -> list[tuple[frozenset[str], Test]]:
+        """Each part of a guard: the names at which it looks, and whether it is true of values."""
+        places = {each.name: each for each in wanted}
+
+        def test(true: Any) -> Test:
+            return lambda given: bool(_true(true, self.machine, cell, places, given))
+
+        return [(names, test(true)) for part in guard.parts or (guard,) for names, true in single(part)]
+
+
+def _true(
+    true: Any, machine: Machine, cell: Cell, wanted: Mapping[str, Variable], given: Mapping[str, object]
+) -> object:
+    case = Case(tuple((wanted[name], value) for name, value in given.items()))
+    try:
+        return true(*case.places(machine, cell.command), cell.state, None)
+    except TypeError:  # something is missing that the rest of the guard asks about first
+        return False
 
 
 class _Trial:
