@@ -27,6 +27,7 @@ class Report:
     findings: tuple[Finding, ...]
     figures: Mapping[str, Mapping[str, int]]  # level (structure, model, proof) → what is counted → how many
     left_out: tuple[str, ...] = ()  # machines that read their parts: only their structure was looked at
+    searched: tuple[str, ...] = ()  # invariants that name facts, as machine.name: tried with small amounts, not proved
     stopped: str | None = None  # the level in which the check was interrupted; what it knew by then is here
 
     @property
@@ -86,7 +87,9 @@ def check(
                 findings += stop.findings
             return Report(tuple(findings), figures, stopped=level)
         findings += found
-    return Report(tuple(findings), figures, tuple(left_out) if model or prove else ())
+    searched = [f"{name}.{each.name}" for name in deeper for each in machines[name].invariants.values()
+                if each.always.names & machines[name].facts.keys()]  # fmt: skip
+    return Report(tuple(findings), figures, tuple(left_out) if model or prove else (), tuple(searched) if prove else ())
 
 
 # Levels, each imported when it is needed

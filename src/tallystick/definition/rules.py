@@ -69,13 +69,15 @@ def read_invariants(scope: Scope, machines: Mapping[str, Declarations]) -> dict[
         written = record["sum"].value if "sum" in record else []
         sums = {}
         for name, path in written:
-            if name.value in (*page.accounts, *page.outside, IN_DOUBT):
-                scope.faults.add(name, f"{name.value!r} is an account already; the sum needs another name")
+            if name.value in (*page.accounts, *page.outside, IN_DOUBT, *page.facts):
+                kind = "a fact" if name.value in page.facts else "an account"
+                scope.faults.add(name, f"{name.value!r} is {kind} already; the sum needs another name")
             total = _sum(page, path, machines)
             if total:
                 sums[name.value] = total
         accounts = dict.fromkeys([*page.accounts, IN_DOUBT, *page.outside, *(name.value for name, _ in written)])
-        names = expression.scope_of(accounts, {}, {}, tuple(page.states))
+        facts = {name: fact.type for name, fact in page.facts.items()}
+        names = expression.scope_of(accounts, facts, {}, tuple(page.states))
         del names[NOW]  # what is always so does not change with the clock
         always = scope.expression(record["always"], names, Type("flag"), "a statement")
         if always is not None:

@@ -30,6 +30,7 @@ def creation_facts(machine: Machine, links: Mapping[str, str], most: int) -> tup
     """The facts with which an entity may be created, in all combinations if these are not too many."""
     domains: dict[str, list[object]] = {}
     read, written = _read_by(machine.transitions.values()), _written(machine)
+    read |= {name for each in machine.invariants.values() for name in each.always.names}
     for name, fact in machine.facts.items():
         if name in links or fact.type.kind == "link":
             domains[name] = [links.get(name)]

@@ -11,8 +11,9 @@ import attrs
 
 from tallystick.check.model.halves import unnamed
 from tallystick.check.model.search import Search
-from tallystick.check.wording import amount
+from tallystick.check.wording import CURRENCY, amount
 from tallystick.core.entity import Entity, Ref
+from tallystick.core.refusal import shown
 from tallystick.definition.declared import Invariant
 from tallystick.definition.machine import Machine
 
@@ -103,10 +104,12 @@ class _Check:
                 for each in [search.role(other).snapshots[search.snapshot(state, other)]]
                 if each.machine == total.machine and each.facts.get(total.fact) == id
             )
-        if self.always(values, {}, {}, entity.state, None):
+        if self.always(values, entity.facts, {}, entity.state, None):
             return None
-        names = sorted(self.invariant.always.names - {"state"})
-        amounts = ", ".join(f"{name} {amount(values[name])}" for name in names)
+        facts = self.machine.facts
+        told = {name: shown(entity.facts[name], facts[name].type, CURRENCY) if name in facts else amount(values[name])
+                for name in sorted(self.invariant.always.names - {"state"})}  # fmt: skip
+        amounts = ", ".join(f"{name} {value}" for name, value in told.items())
         return f"'{self.invariant.always.source}' is not true of {id} ({amounts}). {self.invariant.says}"
 
 

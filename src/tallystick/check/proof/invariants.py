@@ -36,6 +36,11 @@ _PHASES: Mapping[str, Callable[[Firing, Accounts], Accounts]] = {
 }
 
 
+def provable(machine: Machine) -> list[Invariant]:
+    """The invariants that are proved: those that name facts are only searched and fuzzed, and `check` says so."""
+    return [each for each in machine.invariants.values() if not each.always.names & machine.facts.keys()]
+
+
 def governed(machines: Machines, machine: str, link: str, linked: str) -> bool:
     """Whether an invariant of the linked machine speaks of those that link to it so."""
     return any((total.machine, total.fact) == (machine, link) for total in _totals(machines[linked]))
@@ -46,7 +51,7 @@ def tied(machine: Machine, linked: Entity, entity: Entity, link: str) -> list[Te
     totals = {total: z3.Int(f"{linked.name}all.{total.machine}.{total.account}") for total in _totals(machine)}
     book = {**linked.accounts, **{name: z3.Int(f"{linked.name}outside.{name}") for name in machine.outside}}
     state = terms.text(linked.state)
-    known = [_always(each, _values(each, book, totals, state)) for each in machine.invariants.values()]
+    known = [_always(each, _values(each, book, totals, state)) for each in provable(machine)]
     known += [term >= 0 for term in totals.values()]
     return known + [
         term >= entity.accounts[total.account]
@@ -57,7 +62,7 @@ def tied(machine: Machine, linked: Entity, entity: Entity, link: str) -> list[Te
 
 def prove_invariants(prover: Prover, machine: Machine, known: Mapping[str, StateInvariants]) -> None:
     """TS307: every step of a machine, and of those that its invariants may see, keeps its invariants."""
-    for each in machine.invariants.values():
+    for each in provable(machine):
         zero = {name: Value(ZERO) for name in (*machine.columns, *machine.outside, *each.sums)}
         zero["state"] = terms.text(machine.start)
         place = ("invariant", each.name)
@@ -73,7 +78,7 @@ def prove_invariants(prover: Prover, machine: Machine, known: Mapping[str, State
 
 
 def _totals(machine: Machine) -> set[Sum]:
-    return {total for each in machine.invariants.values() for total in each.sums.values()}
+    return {total for each in provable(machine) for total in each.sums.values()}
 
 
 def _always(invariant: Invariant, values: Mapping[str, Value]) -> Term:
@@ -92,7 +97,7 @@ class _Machine:
     def __init__(self, machine: Machine, known: Mapping[str, StateInvariants]) -> None:
         self.machine, self.known = machine, known
         self.totals = sorted(_totals(machine), key=str)
-        self.by_state = any("state" in each.always.names for each in machine.invariants.values())
+        self.by_state = any("state" in each.always.names for each in provable(machine))
         self.relinked = {total for total in self.totals if _may_be_relinked(known[total.machine], total.fact)}
         self.alone = {total for total in self.totals if _sets_aside_alone(known[total.machine], total)}
 
@@ -244,7 +249,7 @@ class _Phase:
 
     def given(self) -> list[Term]:
         """What holds before: all invariants, value is where it came to, and nobody in a sum has more than the sum."""
-        known = [_both(each, self.values(each), self.aside) for each in self.machine.invariants.values()]
+        known = [_both(each, self.values(each), self.aside) for each in provable(self.machine)]
         for total, term in self.sums.items():
             known += [term >= 0, self.aside[total] >= 0, self.aside_after[total] >= 0]
         return [*self.known, *known]
@@ -275,7 +280,7 @@ def _both(invariant: Invariant, values: Mapping[str, Value], aside: Mapping[Sum,
 
 def _prove_kept(prover: Prover, phase: _Phase, given: list[Term]) -> None:
     own, assumed = phase.execution.own, None
-    for each in phase.machine.invariants.values():
+    for each in provable(phase.machine):
         if not phase.touches(each):
             continue
         assumed = assumed or [*given, *phase.given()]

@@ -34,6 +34,7 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
         for total in invariant.sums.values()
         if total.machine == machine.name
     }
+    used |= {name for invariant in machine.invariants.values() for name in invariant.always.names}
     used |= {other.parts[machine.name] for other in machines.values() if machine.name in other.parts}
     set_later = {name for each in transitions for name in each.sets}
     for name, fact in machine.facts.items():

@@ -177,6 +177,7 @@ def _report_as_json(report: Report) -> dict[str, Any]:
         "findings": [attrs.asdict(each) for each in report.findings],
         "figures": {level: dict(counted) for level, counted in report.figures.items()},
         "left_out": list(report.left_out),
+        "searched": list(report.searched),
     }
 
 
@@ -217,6 +218,9 @@ def _report_lines(report: Report, written: Mapping[int, Path], files: Sequence[s
     lines += [
         Text(f"{name} reads its parts, which model and proof cannot do yet: only its structure was checked")
         for name in report.left_out
+    ]
+    lines += [
+        Text(f"{name} names facts: it was tried with small amounts, and is not proved") for name in report.searched
     ]
     return [*lines, Text.assemble(head, f" ({figures})")]
 

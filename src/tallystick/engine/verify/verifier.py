@@ -177,9 +177,11 @@ class _Verifier:
         sums = {name: self._sums[_kind(machine, invariant, name)].at(entity.id) or 0 for name in invariant.sums}
         standing = {**dict.fromkeys(machine.columns, 0), **as_newest(self._machines, entity)}
         values = {**outside, **standing, **sums}
-        if not invariant.always.compiled()(values, {}, {}, entity.state, None):
+        facts = {**dict.fromkeys(machine.facts), **entity.facts}
+        if not invariant.always.compiled()(values, facts, {}, entity.state, None):
             shown = shown_in(entity.currency)
-            numbers = ", ".join(f"{name} {shown(values[name])}" for name in sorted(invariant.always.names))
+            named = [name for name in sorted(invariant.always.names) if name in values]
+            numbers = ", ".join(f"{name} {shown(values[name])}" for name in named)
             self._find(
                 invariant.name, entity.ref, f"'{invariant.always.source}' is not true ({numbers}). {invariant.says}"
             )

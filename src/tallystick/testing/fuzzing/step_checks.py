@@ -132,8 +132,10 @@ class StepChecks:
                 for name, total in invariant.sums.items()
             }
             values = {**outside, **entity.accounts, **sums}
-            if not always(values, {}, {}, entity.state, None):
-                numbers = ", ".join(f"{name} {values[name]}" for name in sorted(invariant.always.names))
+            facts = {**dict.fromkeys(machine.facts), **entity.facts}
+            if not always(values, facts, {}, entity.state, None):
+                told = {**facts, **values, "state": entity.state}
+                numbers = ", ".join(f"{name} {told[name]}" for name in sorted(invariant.always.names))
                 why = f"{machine.name} {entity.id!r}: '{invariant.always.source}' is not true ({numbers})"
                 self._fail(f"invariant:{invariant.name}", f"{why}. {invariant.says}")
 

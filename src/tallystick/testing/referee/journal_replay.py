@@ -96,7 +96,8 @@ class JournalReplay:
             self.checked["invariants"] += 1
             outside = {name: replayed.outside[name] for name in definition.outside}
             sums = {name: self._sums[path][ref[1]] for name, path in invariant.sums.items()}
-            values = {**outside, **row["accounts"], **sums, "state": row["state"]}
+            values = {**dict.fromkeys(definition.facts), **row["facts"], **outside, **row["accounts"], **sums}
+            values["state"] = row["state"]
             if not invariant.holds(values):
                 yield f"{replayed.name}: {invariant.name}, '{invariant.source}', is not so: {values}"
 
