@@ -141,13 +141,13 @@ def _chart(diagram: Diagram, format: str, level: str, figures: object) -> str:
 
 
 def _fitting(tries: Iterator[Sketch]) -> Sketch:
-    """The first that keeps the budget; if none does, the one that is nearest to it."""
-    found: list[tuple[int, Sketch]] = []
+    """The first that keeps the budget; if none does, the one that is nearest to it and says least."""
+    found: list[tuple[float, Sketch]] = []
     for sketch in tries:
         found.append((beyond_budget(sketch), sketch))
         if not found[-1][0]:
             break
-    return min(found, key=lambda each: each[0])[1]
+    return min(reversed(found), key=lambda each: each[0])[1]
 
 
 def _briefs(diagram: Diagram) -> Iterator[Sketch]:
@@ -161,9 +161,10 @@ def _briefs(diagram: Diagram) -> Iterator[Sketch]:
 
 def _counted(diagram: Diagram, overlay: Overlay) -> Iterator[Sketch]:
     sketch = brief(diagram)
-    for each in (sketch, *_grouped(sketch)):
-        for spared in SPARED:
-            yield with_overlay(each, diagram, overlay, spared)
+    for some in SPARED:
+        for each in (sketch, *_grouped(sketch)):
+            for spared in some:
+                yield with_overlay(each, diagram, overlay, spared)
 
 
 def _lives(diagram: Diagram, life: Life) -> Iterator[Sketch]:

@@ -73,34 +73,52 @@ def lost(sketch: Sketch, placed: Placed) -> int:
 @lru_cache(maxsize=256)
 def place(sketch: Sketch, wide: int = WIDE, high: int = HIGH) -> Placed:
     """Find places for everything, within so many pixels if that can be done."""
+    found = place_within(sketch, wide, high)
+    if found is not None and not lost(sketch, found):
+        return found
+    tried = _gaps_within(sketch, wide, high)
+    others = _best(sketch, wide, high, [gaps for gaps in _GAPS if gaps not in tried])
+    both = [each for each in (found, others) if each is not None]
+    return min(both, key=lambda each: _rank(sketch, each, wide, high))
+
+
+@lru_cache(maxsize=256)
+def place_within(sketch: Sketch, wide: int, high: int) -> Placed | None:
+    """The best of those whose boxes do not need more pixels than that; None if all do, which is told without a wire."""
+    return _best(sketch, wide, high, _gaps_within(sketch, wide, high))
+
+
+def _gaps_within(sketch: Sketch, wide: int, high: int) -> list[tuple[int, int]]:
+    lines = {box.name: _lines(box) for box in sketch.boxes}
+    columns = _columns(sketch)
+    rows = _rows(sketch, columns)
+    found = []
+    for gaps in _GAPS:
+        boxes = _boxes(sketch, lines, columns, rows, *gaps)[0].values()
+        if max(box.right for box in boxes) * UNIT <= wide and max(box.bottom for box in boxes) * UNIT <= high:
+            found.append(gaps)
+    return found
+
+
+def _best(sketch: Sketch, wide: int, high: int, tries: Sequence[tuple[int, int]]) -> Placed | None:
+    """The best with one of these gaps."""
     lines = {box.name: _lines(box) for box in sketch.boxes}
     columns = _columns(sketch)
     rows = _rows(sketch, columns)
     best: tuple[tuple[int, int, float], Placed] | None = None
-    for index, gaps in enumerate(_GAPS):
-        if best and best[0][0] == 0 and _beyond(_boxes(sketch, lines, columns, rows, *gaps)[0], wide, high):
-            continue  # all has a place already, and more room between the boxes is of no use
+    for index, gaps in enumerate(tries):
         placed = _try(sketch, lines, columns, rows, *gaps)
-        over = max(placed.wide - wide, 0) + max(placed.height * UNIT - high, 0)
-        price = (lost(sketch, placed), over, placed.price)
-        if best is None or price < best[0]:
-            best = (price, placed)
+        rank = _rank(sketch, placed, wide, high)
+        if best is None or rank < best[0]:
+            best = (rank, placed)
         if best[0][:2] == (0, 0) and index + 1 >= _ENOUGH:
             break
-    assert best is not None
-    return best[1]
+    return best and best[1]
 
 
-def beyond(sketch: Sketch, wide: int, high: int) -> int:
-    """By how many pixels its boxes alone are too large, with little room between them; no wire is laid for it."""
-    lines = {box.name: _lines(box) for box in sketch.boxes}
-    columns = _columns(sketch)
-    return _beyond(_boxes(sketch, lines, columns, _rows(sketch, columns), *min(_GAPS))[0], wide, high)
-
-
-def _beyond(boxes: Mapping[str, Rect], wide: int, high: int) -> int:
-    right, bottom = max(box.right for box in boxes.values()), max(box.bottom for box in boxes.values())
-    return max(right * UNIT - wide, 0) + max(bottom * UNIT - high, 0)
+def _rank(sketch: Sketch, placed: Placed, wide: int, high: int) -> tuple[int, int, float]:
+    over = max(placed.wide - wide, 0) + max(placed.height * UNIT - high, 0)
+    return lost(sketch, placed), over, placed.price
 
 
 def _boxes(

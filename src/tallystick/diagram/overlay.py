@@ -19,7 +19,7 @@ from tallystick.diagram.sketch import DOUBT, STAYS, Box, Sign, Sketch, Text, Wir
 from tallystick.money import Money
 
 _WIDEST = 8.0  # pixels of the busiest edge, beside the narrowest of 2
-SPARED = range(5)  # nothing; labels short; long figures rounded; on edges counts only; narrow boxes
+SPARED = (0, 1), (2, 3)  # nothing, labels short and long figures rounded; on edges counts only, and narrow boxes
 BUSIEST = 3  # commands that a state takes without being left, and whose number it shows
 _SHORT = 6  # characters of a figure that is not rounded: 12,345 or 999.99
 _UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
@@ -41,7 +41,7 @@ def counted_way(diagram: Diagram, overlay: Overlay) -> tuple[str, ...]:
 
 
 def with_overlay(sketch: Sketch, diagram: Diagram, overlay: Overlay, spared: int = 0) -> Sketch:
-    """The sketch with the figures of an overlay, and with less of them the more is `spared`: one of `SPARED`."""
+    """The sketch with the figures of an overlay, and with less of them the more is `spared`: 0 to 3, as in `SPARED`."""
     inside = [each.money for each in overlay.edges.values()]
     inside += [amounts for standing in overlay.states.values() for amounts in standing.money.values()]
     currencies = {amount.currency for amounts in inside for amount in amounts}
@@ -82,15 +82,15 @@ class _Figures:
 
     @property
     def rounded(self) -> bool:
-        return self.spared >= 2
+        return self.spared >= 1
 
     @property
     def counts_only(self) -> bool:
-        return self.spared >= 3
+        return self.spared >= 2
 
     @property
     def narrow(self) -> bool:
-        return self.spared >= 4
+        return self.spared >= 3
 
     def of(self, steps: Iterable[tuple[str, str, str]]) -> Traffic:
         """The traffic of these steps together."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from math import inf
 from xml.sax.saxutils import escape, quoteattr
 
 import attrs
 
 from tallystick.diagram.formats.legend import foot, least_width
 from tallystick.diagram.formats.signs import TIP, head_at, text_at, width_of
-from tallystick.diagram.layout import HIGH, LINE, PAD, WIDE, Placed, beyond, line_width, lost, place
+from tallystick.diagram.layout import HIGH, LINE, PAD, WIDE, Placed, line_width, lost, place, place_within
 from tallystick.diagram.routing import UNIT, Point, Rect, Routed, corners
 from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 
@@ -134,13 +135,13 @@ def _room(sketch: Sketch) -> int:
     return HIGH - _HEAD * len(_head(sketch)) - 6 - foot(sketch, WIDE)[1] + UNIT
 
 
-def beyond_budget(sketch: Sketch) -> int:
+def beyond_budget(sketch: Sketch) -> float:
     """0, if its picture has the size that a picture may have and all wires and labels; else how far it is from that."""
-    over = beyond(sketch, WIDE, _room(sketch))
-    if over:
-        return over
+    placed = place_within(sketch, WIDE, _room(sketch))
+    if placed is None or lost(sketch, placed):
+        return inf if placed is None else 1_000 * lost(sketch, placed)
     _, wide, high = picture(sketch)
-    return max(wide - WIDE, 0) + max(high - HIGH, 0) + 1_000 * lost(sketch, _placed(sketch))
+    return max(wide - WIDE, 0) + max(high - HIGH, 0)
 
 
 def document(title: str, says: str, wide: int, high: int, inner: str, *, styled: bool) -> str:
