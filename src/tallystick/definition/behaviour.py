@@ -56,7 +56,7 @@ def _refusals(machine: Machine) -> list[str]:
     over = {True: " over", False: ""}
     always = [f"{state} {command}{over[(state, command) in machine.over]}" for state, command in machine.on_purpose]
     sometimes = [
-        f"{state} {command}: {each.guard.code}{over[each.over]}"
+        f"{state} {command}: {each.guard.code}{over[each.over]}{' first' if each.first else ''}"
         for (state, command), refusals in machine.refused.items()
         for each in refusals
         if each.guard

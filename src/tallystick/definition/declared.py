@@ -218,6 +218,7 @@ class RefusedOnPurpose:
     commands: tuple[str, ...]
     guard: Expression | None = None  # refused when this is true; None: always
     over: bool = False  # a follow-up that is refused for this has nothing to do any more, and nobody has to look
+    first: bool = False  # it comes before all that is not; where it is true, nobody asks the others
 
     @cached_property
     def fires(self) -> Callable[..., object]:

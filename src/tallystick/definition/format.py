@@ -107,6 +107,7 @@ DEFINITION = Record({
                            "in":       Key(ListOf(NAME), "states", required=True),
                            "commands": Key(ListOf(NAME), "commands", required=True),
                            "when":     Key(Text(), "a guard: only these values are refused; without it, all"),
+                           "first":    Key(FLAG, "looked at before all others, which need not exclude it"),
                            "over":     Key(FLAG, "a follow-up that is refused so is dropped: it is done or gone")})),
                        "what is refused on purpose"),
     "invariants":  Key(MapOf(NAME, Record({

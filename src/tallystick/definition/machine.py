@@ -161,7 +161,7 @@ class Machine(Shown):
         put(self, "on_purpose", {pair: each.says for pair, each in _refusals(self) if each.guard is None})
         put(self, "over", frozenset(pair for pair, each in _refusals(self) if each.guard is None and each.over))
         refused: dict[tuple[str, str], tuple[RefusedOnPurpose, ...]] = {}
-        for pair, each in _refusals(self):
+        for pair, each in sorted(_refusals(self), key=lambda found: not found[1].first):
             refused |= {pair: (*refused.get(pair, ()), each)} if each.guard is not None else {}
         put(self, "refused", refused)
         if answers is None:

@@ -40,10 +40,10 @@ def read_refusals(scope: Scope, transitions: Iterable[Transition]) -> tuple[Refu
                 if pair in always or (pair in sometimes and "when" not in each.value):
                     scope.faults.add(state, f"{command!r} in {state.value!r} is refused already")
                 (sometimes if "when" in each.value else always).add(pair)
-        says = each.value["says"].value
-        refusals.append(
-            RefusedOnPurpose(says, tuple(state.value for state in states), commands, guard, flag(each.value, "over"))
-        )
+        if "first" in each.value and "when" not in each.value:
+            scope.faults.add(each.value["first"], "what is always refused comes before nothing; leave 'first' out")
+        named, flags = tuple(state.value for state in states), (flag(each.value, "over"), flag(each.value, "first"))
+        refusals.append(RefusedOnPurpose(each.value["says"].value, named, commands, guard, *flags))
     return tuple(refusals)
 
 

@@ -55,7 +55,16 @@ def _answers(entity: Entity, command: str, rows: tuple[Row, ...], args: Mapping[
     guards = [(row.name, row.transition.guard) for row in rows]
     guards += [(f"the refusal '{each.says}'", each.guard) for each in refusals(entity, command)]
     places = entity.places(args)
-    return [_Answer(name, terms.truth(guard, places), guard.names if guard else frozenset()) for name, guard in guards]
+    first = [terms.truth(each.guard, places) for each in refusals(entity, command) if each.first]
+    before = {
+        f"the refusal '{each.says}'": number for number, each in enumerate(refusals(entity, command)) if each.first
+    }
+    found = []
+    for name, guard in guards:
+        earlier = first[: before.get(name, len(first))]  # where one of these is true, nobody asks for more
+        true = z3.And(terms.truth(guard, places), *map(z3.Not, earlier)) if earlier else terms.truth(guard, places)
+        found.append(_Answer(name, true, guard.names if guard else frozenset()))
+    return found
 
 
 def _counterexample(

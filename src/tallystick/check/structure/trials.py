@@ -41,11 +41,14 @@ CONFIRMED = [
 ]
 
 
+Values = tuple[tuple[Variable, object], ...]
+
+
 @attrs.frozen
 class Case:
     """A value for each variable."""
 
-    values: tuple[tuple[Variable, object], ...]
+    values: Values
 
     @cached_property
     def rank(self) -> tuple[int, int]:
@@ -155,23 +158,38 @@ class Trials:
     def _try(self, cell: Cell, looked: list[Expression]) -> Mapping[StartClass, Observed]:
         moved = {name for row in cell.rows for line in row.lines for name in line if name in self.bit}
         moved |= set(self.machine.holding) if any(row.final for row in cell.rows) else set()
-        wanted = variables(self.machine, cell.command, looked, moved)
         found: dict[StartClass, Observed] = {}
+        first = [each.guard for each in cell.refusals if each.first and each.guard]
+        later = [each for each in looked if not any(each is guard for guard in first)]
+        for guard in first:  # alone: where it is true, nobody asks what else there is
+            asked = variables(self.machine, cell.command, [guard], ())
+            for case in self._cases(asked, combinations_of(domains(asked, numbers(looked), self.texts))):
+                trial = _Trial(self, cell, case)
+                if trial.possible() and trial.refused_first():
+                    trial.observe(found.setdefault(trial.start(), Observed()))
+        wanted = variables(self.machine, cell.command, later, moved)
+        only = [each for each in variables(self.machine, cell.command, first, ()) if each not in wanted]
+        beside = [each.values for each in self._cases(only, combinations_of(domains(only, [], self.texts)))]
 
         def observe(tried: Iterable[tuple[object, ...]]) -> None:
-            for values in tried:
-                trial = _Trial(self, cell, Case(tuple(zip(wanted, values, strict=True))))
-                if trial.possible():
+            for case in self._cases(wanted, tried):
+                trials = (_Trial(self, cell, case, values) for values in beside)
+                trial = next((each for each in trials if not each.refused_first()), None)
+                if trial is not None and trial.possible():
                     trial.observe(found.setdefault(trial.start(), Observed()))
 
         observe(combinations_of(domains(wanted, numbers(looked), self.texts)))
         seen = {name for each in found.values() for names in (each.fires, *each.ambiguous) for name in names}
         refused = {refusal for each in found.values() for refusal in each.refuses}
         missing = [row.transition.guard for row in cell.rows if row.name not in seen]
-        missing += [each.guard for each in cell.refusals if each not in refused]
+        missing += [each.guard for each in cell.refusals if each not in refused and not each.first]
         for guard in filter(None, missing):
             observe(solutions(wanted, numbers(looked), self.texts, self._parts(cell, wanted, guard)))
         return found
+
+    def _cases(self, wanted: list[Variable], tried: Iterable[tuple[object, ...]]) -> Iterator[Case]:
+        for values in tried:
+            yield Case(tuple(zip(wanted, values, strict=True)))
 
     def _parts(self, cell: Cell, wanted: list[Variable], guard: Expression) -> list[tuple[frozenset[str], Test]]:
         """Each part of a guard: the names at which it looks, and whether it is true of values."""
@@ -194,11 +212,16 @@ def _true(
 
 
 class _Trial:
-    """One case, tried in one cell."""
+    """One case, tried in one cell. `beside`: values at which only refusals look that come first; they tell no class."""
 
-    def __init__(self, trials: Trials, cell: Cell, case: Case) -> None:
+    def __init__(self, trials: Trials, cell: Cell, case: Case, beside: Values = ()) -> None:
         self.trials, self.cell, self.state, self.case = trials, cell, cell.state, case
-        self.v, self.f, self.a = case.places(trials.machine, cell.command)
+        self.v, self.f, self.a = Case((*case.values, *beside)).places(trials.machine, cell.command)
+
+    def refused_first(self) -> bool:
+        """Whether a refusal that comes before all others is true."""
+        first = (each for each in self.cell.refusals if each.first)
+        return any(each.fires(self.v, self.f, self.a, self.state, None) for each in first)
 
     def possible(self) -> bool:
         """Whether the machine's own invariants allow it. Whether they hold is checked by the other levels."""
@@ -220,6 +243,9 @@ class _Trial:
     def observe(self, observed: Observed) -> None:
         """Ask all guards, and carry out what fires."""
         refusing = [each for each in self.cell.refusals if each.fires(self.v, self.f, self.a, self.state, None)]
+        if refusing and refusing[0].first:
+            self._keep(observed.refuses, refusing[0])
+            return
         firing = [row for row in self.cell.rows if row.fires(self.v, self.f, self.a, self.state)]
         for each in refusing:
             self._keep(observed.refuses, each)
