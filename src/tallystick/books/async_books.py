@@ -177,6 +177,8 @@ class AsyncBooks:
     reject          = _awaited(Books.reject)
     issue           = _awaited(Books.issue)
     reload          = _awaited(Books.reload)
+    extend          = _awaited(Books.extend)
+    expiring        = _awaited(Books.expiring)
     register        = _awaited(Books.register)
     recognize       = _awaited(Books.recognize)
 
@@ -187,6 +189,7 @@ class AsyncBooks:
     settle           = _awaited(Books.settle)
     cancel           = _awaited(Books.cancel)
     hold_again       = _awaited(Books.hold_again)
+    hold_until       = _awaited(Books.hold_until)
     mark_hold_lost   = _awaited(Books.mark_hold_lost)
     cover_elsewhere  = _awaited(Books.cover_elsewhere)
     reduce           = _awaited(Books.reduce)

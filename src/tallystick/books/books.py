@@ -26,6 +26,7 @@ from datetime import datetime
 from typing import Any
 
 from tallystick.books.holding import Amount, step_key
+from tallystick.books.dates import Dates
 from tallystick.books.limits import LIMITS, Limited
 from tallystick.books.selling import Selling
 from tallystick.books.tenders import Tenders
@@ -38,7 +39,7 @@ from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
 
 
-class Books(Selling, Tenders, Limited):
+class Books(Selling, Tenders, Dates, Limited):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are looked at
@@ -140,6 +141,7 @@ class Books(Selling, Tenders, Limited):
         last: bool = False,
         keep_hold: bool | None = None,
         invoice: str | None = None,
+        until: datetime | None = None,
         due: datetime | None = None,
         by: str | None = None,
         connection: Any = None,
@@ -149,8 +151,9 @@ class Books(Selling, Tenders, Limited):
         `keep_hold`: whether the provider keeps the rest held. Left out, it says so itself: `local` does. If not, the
         rest is released and held again; `receipt.followed` has the receipt of that advanced hold, and what it could not
         cover is `payment(…).uncovered` and has to be paid in another way. With `due` it is queued for `run_due`.
+        `until`: what is still held then is given back; without it, the rest is held until it ships or is cancelled.
         """
-        args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
+        args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice, "until": until}
         return self._do("payment", payment, "settle", args, key, by, due=due, connection=connection)
 
     def cancel(
@@ -286,7 +289,7 @@ class Books(Selling, Tenders, Limited):
         if number is None and self.engine.seen(step_key(key, "card")) is None and self._has_replaced(card, new):
             form = "in_use"
         else:
-            like = in_minor_units({name: old.facts.get(name) for name in ("kind", *LIMITS)})
+            like = in_minor_units({name: old.facts.get(name) for name in ("kind", "expires", *LIMITS)})
             blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
             steps.append(self._command("gift_card", new, "create", blank, step_key(key, "card"), by))
         facts = {"old": card, "new": new, "form": form, "currency": old.currency, "order": order}

@@ -8,6 +8,7 @@ the payment's own page, in the same commit.
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import attrs
@@ -39,11 +40,13 @@ class Holding(BaseBooks):
 
     def authorize(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        allow_partial: bool = False, tender: str | None = None, by: str | None = None, connection: Any = None,
+        allow_partial: bool = False, until: datetime | None = None, tender: str | None = None, by: str | None = None,
+        connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Hold an amount on a card for an order. With `tender`, as one more part of that.
 
         `allow_partial`: if the card carries less, hold what there is; `receipt.money("held")` says how much.
+        `until`: if nothing was shipped by then, `run_due` gives it back. A shipment takes that date away.
 
         Raises:
             Refused: the card or the payment says no, or the tender: it pays for another order, or takes no more parts.
@@ -52,7 +55,9 @@ class Holding(BaseBooks):
             GivenBack: what this key held was given back since; a new key and payment hold anew.
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
-        part = self._part("authorize", payment, card, amount, order, key, pin, allow_partial, by, tender=tender)
+        part = self._part(
+            "authorize", payment, card, amount, order, key, pin, allow_partial, by, tender=tender, until=until
+        )
         return self._take(part, connection)
 
     def redeem(
@@ -84,11 +89,12 @@ class Holding(BaseBooks):
     def _part(
         self, command: str, payment: str, card: str, amount: Amount, order: str, key: str, pin: str | None,
         allow_partial: bool, by: str | None, *, create: str = "", tender: str | None = None,
+        until: datetime | None = None,
     ) -> _Part:  # fmt: skip
         currency = self._entity("gift_card", card).currency
         asked = Money(arguments.minor(f"{PAYMENT}.{command}(amount=…)", amount, currency), currency)
         facts = {"order": order, "card": card, "currency": currency, "requested": asked, "tender": tender}
-        args = {"amount": asked, "pin": pin, "allow_partial": allow_partial}
+        args = {"amount": asked, "pin": pin, "allow_partial": allow_partial, **({"until": until} if until else {})}
         return _Part(
             card, payment, asked, allow_partial,
             self._command(PAYMENT, payment, CREATE, facts, create or step_key(key, "create"), by),

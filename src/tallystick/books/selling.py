@@ -27,19 +27,19 @@ class Selling(BaseBooks):
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
         kind: str = "gift", review: bool = False, issue: bool = True, due: datetime | None = None,
         owner: Person | None = None, alternate: Person | None = None, giver: Person | None = None,
-        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
+        expires: datetime | None = None, limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
     ) -> Sale:  # fmt: skip
         """Sell an electronic card: allocate, activate, issue. A `promo` card is given away, not sold.
 
         With `owner`, `alternate` or `giver`, the provider is told these people before the value is put on. Without
         `issue`, the card has its number and no value: `issue` puts it on, such as after the capture. With `review`, the
-        sale waits for `approve`; with `due`, for its day and `run_due`.
+        sale waits for `approve`; with `due`, for its day and `run_due`. From `expires` on nothing of the card is spent.
         """
         named = {"owner": owner, "alternate": alternate, "giver": giver}
         people = {whose: person for whose, person in named.items() if person is not None}
         if people and (review or due):
             raise Invalid(f"{', '.join(people)}: names are not kept until then; register them when the card is drawn")
-        facts = {"card_set": card_set, "kind": kind, **(limits or {})}
+        facts = {"card_set": card_set, "kind": kind, "expires": expires, **(limits or {})}
         step = "review" if review else "allocate"
         first = self._command("fulfilment", key, step, {}, step_key(key, step), by, due=due)
         told = [
@@ -56,7 +56,7 @@ class Selling(BaseBooks):
 
     def ship_physical(
         self, card: str, number: str | None, amount: Amount, currency: str, *, order: str, key: str,
-        kind: str = "gift", pin: str | None = None, review: bool = False,
+        kind: str = "gift", pin: str | None = None, review: bool = False, expires: datetime | None = None,
         limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
     ) -> Sale:  # fmt: skip
         """Sell a physical card when it ships, with the number scanned: activate, issue. The provider checks a `pin`.
@@ -66,7 +66,7 @@ class Selling(BaseBooks):
         """
         if review and pin is not None:
             raise Invalid("a PIN is not kept until the review is over; give it when the card ships")
-        facts = {"kind": kind, **(limits or {})}
+        facts = {"kind": kind, "expires": expires, **(limits or {})}
         step = "review" if review else "ship" if pin is None else "ship_with_pin"
         first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, step_key(key, step), by)
         return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, False, first))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import attrs
 
@@ -29,6 +30,7 @@ class Card:
     form: str  # electronic or physical
     kind: str  # gift, promo or merchandise_credit
     use_limit: Money | None = None  # the most that one payment may hold or redeem of it at once
+    expires: datetime | None = None  # from then on nothing of it is held or spent anew; in UTC
     replaced_by: str | None = None  # the card that carries its value now, or is about to: it was lost
     replaces: tuple[str, ...] = ()  # the lost cards whose value this one carries
     number: str | None = attrs.field(default=None, repr=False)  # whole; None if it has none yet. Do not log it
@@ -137,6 +139,7 @@ def card_view(found: Entity, numbers: Numbers, reading: Reading | None = None) -
         form=str(found.facts["form"]),
         kind=str(found.facts["kind"]),
         use_limit=Money(most, found.currency) if isinstance(most := found.facts.get("use_limit"), int) else None,
+        expires=datetime.fromisoformat(expires) if isinstance(expires := found.facts.get("expires"), str) else None,
         replaced_by=replaced_by,
         replaces=replaces,
         number=numbers.opened(str(number)) if number else None,

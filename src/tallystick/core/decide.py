@@ -212,7 +212,7 @@ def _alike(
 def _filled(machines: Machines, driven: Entity | None, command: str, given: dict[str, object]) -> dict[str, object]:
     """Add the arguments that were left out, by the driven entity's own version: flags false, optionals none."""
     declared = machines.at(driven.machine, driven.machine_version).commands.get(command) if driven else None
-    if declared is None or len(given) == len(declared.arguments):
+    if declared is None or given.keys() == declared.arguments.keys():  # another version may take others
         return given
     kinds = declared.arguments.items()
     return {name: given.get(name, False if type_.kind == "flag" else None) for name, type_ in kinds}

@@ -8,14 +8,13 @@ queues nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import product
 from typing import Any
 
 import attrs
 
 from tallystick.check.expressions import deciding, numbers
 from tallystick.check.finding import Finding, finding
-from tallystick.check.structure.boundary_values import SOME_TIMES, Variable, domains, variables
+from tallystick.check.structure.boundary_values import SOME_TIMES, Variable, combinations_of, domains, variables
 from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.trials import CONFIRMED, Case
 from tallystick.check.structure.witnesses import values_in_words
@@ -128,7 +127,7 @@ def firings(reachable: Reachability, row: Row) -> Iterator[tuple[Case, Firing]]:
     v, f, a = Case(()).places(machine, command)
     places = [({"v": v, "f": f, "a": a}[variable.place], variable.name) for variable in wanted]
     sources = [state for state in row.transition.sources if (state, row.name) in reachable.can_fire]
-    for values in product(*domains(wanted, numbers(looked), reachable.trials.texts)):
+    for values in combinations_of(domains(wanted, numbers(looked), reachable.trials.texts)):
         for (place, name), value in zip(places, values, strict=True):
             place[name] = value
         for state in sources:
