@@ -41,6 +41,20 @@ LOCAL = ""  # nothing is asked of the provider
 # fmt: off
 # given · command · while the answer is out (LOCAL: none is needed) · when it is confirmed · when it is declined, if not as given
 TRANSITIONS: list[tuple[str, ...]] = [
+    # dates: what has come ends, what has not is moved
+    ("p authorized held=9 hold_id=H1 until=2026-01-01T00:00:00.000Z | c issued held=9", "lapse",
+     "p authorized in_doubt=9 | c issued in_doubt=9",
+     "p reversed | c issued available=9"),
+    ("p advanced_hold held=9 uncovered=2 hold_id=H1 until=2026-01-01T00:00:00.000Z | c issued held=9", "lapse",
+     "p advanced_hold in_doubt=11 | c issued in_doubt=9",
+     "p closed | c issued available=9"),
+    ("p authorized held=9 hold_id=H1 | c issued held=9", "hold_until until=2026-03-01T00:00:00.000Z",
+     LOCAL, "p authorized held=9 | c issued held=9"),
+    ("c suspended was=issued available=9 held=1 expires=2026-01-01T00:00:00.000Z", "expire",
+     "c suspended held=1 in_doubt=9",
+     "c suspended held=1"),
+    ("c issued available=9 expires=2026-01-01T00:00:00.000Z", "extend until=2026-03-01T00:00:00.000Z",
+     LOCAL, "c issued available=9"),
     # payment: authorize and redeem at once
     ("p requested | c issued available=150", "authorize amount=100",
      "p requested in_doubt=100 | c issued available=50 in_doubt=100",
@@ -483,12 +497,12 @@ def test_an_answer_that_cannot_be_believed_stays_in_doubt(given: str, command: s
 # fmt: off
 # given · command · answered with · facts that change, by id · what is queued
 FACTS: list[tuple[str, str, Any, dict[str, dict[str, object]], list[str]]] = [
-    ("p requested | c issued available=9",  "authorize amount=9",   confirmed(reference="H1"), {"p": {"hold_id": "H1"}, "c": {}},  []),
+    ("p requested | c issued available=9",  "authorize amount=9",   confirmed(reference="H1"), {"p": {"hold_id": "H1", "until": None}, "c": {}},  []),
     ("p requested | c issued available=9",  "redeem amount=9",  confirmed(reference="R1"), {"p": {"redemption_id": "R1"}, "c": {}}, []),
-    ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=4",      CONFIRMED, {"p": {"hold_id": None}, "c": {}}, ["p hold_again amount=5"]),
-    ("p advanced_hold held=5 uncovered=3 hold_id=H1 | c issued held=5", "settle amount=4", CONFIRMED, {"p": {"hold_id": None}, "c": {}}, ["p hold_again amount=4"]),
-    ("p advanced_hold held=5 uncovered=3 hold_id=H1 | c issued held=5", "settle amount=5", CONFIRMED, {"p": {"hold_id": None}, "c": {}}, ["p hold_again amount=3"]),
-    ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=4 keep_hold", CONFIRMED, {"p": {}, "c": {}},             []),
+    ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=4",      CONFIRMED, {"p": {"hold_id": None, "until": None}, "c": {}}, ["p hold_again amount=5"]),
+    ("p advanced_hold held=5 uncovered=3 hold_id=H1 | c issued held=5", "settle amount=4", CONFIRMED, {"p": {"hold_id": None, "until": None}, "c": {}}, ["p hold_again amount=4"]),
+    ("p advanced_hold held=5 uncovered=3 hold_id=H1 | c issued held=5", "settle amount=5", CONFIRMED, {"p": {"hold_id": None, "until": None}, "c": {}}, ["p hold_again amount=3"]),
+    ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=4 keep_hold", CONFIRMED, {"p": {"until": None}, "c": {}}, []),
     ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=9",      CONFIRMED, {"p": {"hold_id": None}, "c": {}}, []),
     ("p authorized held=9 hold_id=H1 | c issued held=9",  "settle amount=4 last", CONFIRMED, {"p": {"hold_id": None}, "c": {}}, []),
     ("p authorized held=9 hold_id=H1 | c issued held=9",  "cancel",              CONFIRMED, {"p": {"hold_id": None}, "c": {}}, []),
@@ -797,7 +811,7 @@ def refused(world: World, command: str) -> Refusal:
     before = untouched(world)
     bare = world.decide(command)
     assert isinstance(bare, Refusal), "it is taken"
-    answer = explained(bare, world.machines, world.entities, lambda _: ())
+    answer = explained(bare, world.machines, world.entities, lambda _: (), now=world.now)
     assert world.entities == before, "a refusal changes nothing"
     entity = next(iter(world.entities.values()))
     assert (answer.machine, answer.id, answer.state, answer.command) == (*entity.ref, entity.state, command.split()[0])
@@ -847,9 +861,9 @@ ALLOWED = [
     ("p requested | c issued available=9",                "authorize redeem cancel close"),
     ("p requested | c issued",                            "cancel close"),                  # the card carries nothing
     ("p requested | c suspended available=9",             "cancel close"),                  # the card refuses
-    ("p authorized held=1 | c issued held=1",             "settle reduce mark_hold_lost cancel"),  # only all of it fits
-    ("p partially_settled uncovered=9 | c issued",        "reduce cover_elsewhere cancel close"),
-    ("p partially_settled uncovered=9 | c issued available=1", "hold_again reduce cover_elsewhere cancel close"),
+    ("p authorized held=1 | c issued held=1",             "settle hold_until reduce mark_hold_lost cancel"),  # only all of it fits
+    ("p partially_settled uncovered=9 | c issued",        "hold_until reduce cover_elsewhere cancel close"),
+    ("p partially_settled uncovered=9 | c issued available=1", "hold_again hold_until reduce cover_elsewhere cancel close"),
     ("p closed redeemed=9 | c issued",                    "refund refund_to"),
     ("p closed redeemed=9 redemption_id=R | c issued",    "void refund refund_to"),
     ("p closed redeemed=9 | c replaced",                  "refund_to"),
@@ -868,7 +882,9 @@ ALLOWED = [
 @pytest.mark.parametrize(("given", "names"), ALLOWED)
 def test_allowed_is_what_would_be_taken_now(given: str, names: str) -> None:
     world = World(given)
-    assert " ".join(allowed(world.machines, next(iter(world.entities.values())), world.entities)) == names
+    assert (
+        " ".join(allowed(world.machines, next(iter(world.entities.values())), world.entities, now=world.now)) == names
+    )
 
 
 def test_a_refusal_names_the_call_that_is_in_its_way() -> None:
@@ -880,12 +896,12 @@ def test_a_refusal_names_the_call_that_is_in_its_way() -> None:
     ):
         bare = world.decide(command)
         assert isinstance(bare, Refusal)
-        answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")])
+        answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")], now=world.now)
         assert words in answer.why
         assert answer.calls == ("7",)
     bare = world.decide("redeem amount=1", of="c")
     assert isinstance(bare, Refusal)
-    answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")])
+    answer = explained(bare, world.machines, world.entities, lambda _: [("7", "redeem")], now=world.now)
     assert answer.why.endswith("in doubt 0.09). The provider has not answered redeem (call 7) yet.")
 
 
@@ -922,7 +938,7 @@ def test_a_refusal_far_down_waits_too() -> None:
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=lambda machine: machine.name)
 def test_every_command_that_a_state_does_not_answer_is_refused_with_its_reason(machine: Any) -> None:
     letter = {"gift_card": "c", "payment": "p", "fulfilment": "f", "replacement": "r", "tender": "t"}[machine.name]
-    filled = {"money": "1", "number": "6006490281", "gift_card": "n", "shares": "p:1"}
+    filled = {"money": "1", "number": "6006490281", "gift_card": "n", "shares": "p:1", "time": "2026-02-01T00:00:00Z"}
     for state, command in itertools.product(machine.states, machine.commands):
         if (state, command) in machine.table:
             continue
@@ -1056,7 +1072,7 @@ def test_a_refusal_with_a_guard_says_its_sentence_and_the_numbers(
     world = World(given, reader.read({"locker.yaml": LOCKER}))
     bare = world.decide(command)
     assert isinstance(bare, Refusal)
-    answer = explained(bare, world.machines, world.entities, lambda _: ())
+    answer = explained(bare, world.machines, world.entities, lambda _: (), now=world.now)
     assert answer.why.endswith(f" refuses {command.split()[0]}: {because}")
     assert [each.transition for each in answer.candidates] == candidates
 
@@ -1241,15 +1257,16 @@ def test_no_account_passes_the_limit_by_several_calls() -> None:
 # fmt: off
 # machine · command · arguments · what they become
 TYPED: list[tuple[str, str, dict[str, object], dict[str, object]]] = [
-    ("payment",   "authorize", {"amount": "50.00"},               {"amount": 5000, "pin": None, "allow_partial": False}),
-    ("payment",   "authorize", {"amount": "50", "pin": "1234", "allow_partial": True}, {"amount": 5000, "pin": "1234", "allow_partial": True}),
-    ("payment",   "authorize", {"amount": Money(5000, "BRL"), "allow_partial": None}, {"amount": 5000, "pin": None, "allow_partial": False}),
-    ("payment",   "authorize", {"amount": Minor(5000)},           {"amount": 5000, "pin": None, "allow_partial": False}),
-    ("payment",   "authorize", {"amount": Minor(LIMIT)},          {"amount": LIMIT, "pin": None, "allow_partial": False}),
+    ("payment",   "authorize", {"amount": "50.00"},               {"amount": 5000, "pin": None, "allow_partial": False, "until": None}),
+    ("payment",   "authorize", {"amount": "50", "pin": "1234", "allow_partial": True}, {"amount": 5000, "pin": "1234", "allow_partial": True, "until": None}),
+    ("payment",   "authorize", {"amount": Money(5000, "BRL"), "allow_partial": None}, {"amount": 5000, "pin": None, "allow_partial": False, "until": None}),
+    ("payment",   "authorize", {"amount": Minor(5000)},           {"amount": 5000, "pin": None, "allow_partial": False, "until": None}),
+    ("payment",   "authorize", {"amount": Minor(LIMIT)},          {"amount": LIMIT, "pin": None, "allow_partial": False, "until": None}),
     ("gift_card", "adjust",    {"amount": "-0.01"},               {"amount": -1, "order": None}),
     ("payment",   "refund_to", {"amount": "0.01", "to": "c2"},    {"amount": 1, "to": "c2"}),
+    ("gift_card", "extend",    {"until": "2026-02-01T00:00:00-03:00"}, {"until": "2026-02-01T03:00:00.000Z"}),
     ("payment",   "cancel",   {},                                {}),
-    ("payment",   "settle",    {"amount": "1", "invoice": "x" * 1000}, {"amount": 100, "last": False, "keep_hold": False, "invoice": "x" * 1000}),
+    ("payment",   "settle",    {"amount": "1", "invoice": "x" * 1000}, {"amount": 100, "last": False, "keep_hold": False, "invoice": "x" * 1000, "until": None}),
 ]
 
 # machine · command · arguments · what is said
@@ -1331,6 +1348,7 @@ def test_what_a_new_entity_is_not_told() -> None:
         "hard_limit": False,
         "use_limit": None,
         "cash_out_limit": None,
+        "expires": None,
         "was": None,
     }
     world = World()

@@ -107,7 +107,11 @@ def test_another_answer_would_be_seen() -> None:
     card = Entity("gift_card", "c", "issued", 1, machines["gift_card"].version, "USD",
                   dict.fromkeys(machines["gift_card"].facts), dict.fromkeys(machines["gift_card"].columns, 0) | {"available": 500})  # fmt: skip
     args = machines["gift_card"].commands["redeem"].left_out() | {"amount": 200}
-    request, world, compare = Request("gift_card", "c", "redeem", args), {card.ref: card}, Both()
+    request, world, compare = (
+        Request("gift_card", "c", "redeem", args, "2026-01-01T00:00:00.000Z"),
+        {card.ref: card},
+        Both(),
+    )
     compare(machines, request, world)
     usual = machines["gift_card"].fast_paths["issued", "redeem"]
 

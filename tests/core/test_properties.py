@@ -118,7 +118,14 @@ class Story:
                 ]
             )
         money = near[line.near % len(near)] * (-1 if name == "adjust" and line.flags % 2 else 1)
-        values = {"money": money, "number": "6006490281", "flag": "true", "gift_card": "n", "choice": "gift"}
+        values = {
+            "money": money,
+            "number": "6006490281",
+            "flag": "true",
+            "gift_card": "n",
+            "choice": "gift",
+            "time": "2026-02-01T00:00:00Z",
+        }
         args, flag = [], 1
         for key, type_ in machine.commands[name].arguments.items():
             if type_.kind == "flag":
@@ -320,8 +327,8 @@ def test_to_decide_changes_nothing_and_always_says_the_same(story: list[Line], l
 
 
 def test_stories_reach_far_enough() -> None:
-    """Told at random, every transition happens but those that need another form or kind of card, a card in use that
-    takes value, or the replacement of a card of which orders hold all."""
+    """Told at random, every transition happens but those that need another form or kind of card, a date, a card in use
+    that takes value, or the replacement of a card of which orders hold all."""
     random, seen = Random(7), set[tuple[str, str]]()
     wanted = {
         (name, transition)
@@ -344,6 +351,10 @@ def test_stories_reach_far_enough() -> None:
         ("replacement", "replace_held"),
         ("replacement", "issue_nothing"),
         ("gift_card", "move_later"),
+        ("gift_card", "expire"),
+        ("gift_card", "extend"),
+        ("payment", "lapse"),
+        ("payment", "lapse_rest"),
         ("replacement", "activate_physical"),
     }
     for _ in range(5000):
