@@ -25,8 +25,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tallystick.books.holding import Amount, step_key
 from tallystick.books.dates import Dates
+from tallystick.books.holding import Amount, step_key
 from tallystick.books.limits import LIMITS, Limited
 from tallystick.books.selling import Selling
 from tallystick.books.tenders import Tenders
