@@ -43,12 +43,12 @@ def provable(machine: Machine) -> list[Invariant]:
 
 def governed(machines: Machines, machine: str, link: str, linked: str) -> bool:
     """Whether an invariant of the linked machine speaks of those that link to it so."""
-    return any((total.machine, total.fact) == (machine, link) for total in _totals(machines[linked]))
+    return any((total.machine, total.fact) == (machine, link) for total in summed(machines[linked]))
 
 
 def tied(machine: Machine, linked: Entity, entity: Entity, link: str) -> list[Term]:
     """What the invariants of a linked entity say of one that links to it."""
-    totals = {total: z3.Int(f"{linked.name}all.{total.machine}.{total.account}") for total in _totals(machine)}
+    totals = {total: z3.Int(f"{linked.name}all.{total.machine}.{total.account}") for total in summed(machine)}
     book = {**linked.accounts, **{name: z3.Int(f"{linked.name}outside.{name}") for name in machine.outside}}
     state = terms.text(linked.state)
     known = [_always(each, _values(each, book, totals, state)) for each in provable(machine)]
@@ -77,7 +77,8 @@ def prove_invariants(prover: Prover, machine: Machine, known: Mapping[str, State
                     _prove_kept(prover, _Phase(subject_, execution, view, phase), given)
 
 
-def _totals(machine: Machine) -> set[Sum]:
+def summed(machine: Machine) -> set[Sum]:
+    """What the invariants of a machine sum up."""
     return {total for each in provable(machine) for total in each.sums.values()}
 
 
@@ -96,7 +97,7 @@ class _Machine:
 
     def __init__(self, machine: Machine, known: Mapping[str, StateInvariants]) -> None:
         self.machine, self.known = machine, known
-        self.totals = sorted(_totals(machine), key=str)
+        self.totals = sorted(summed(machine), key=str)
         self.by_state = any("state" in each.always.names for each in provable(machine))
         self.relinked = {total for total in self.totals if _may_be_relinked(known[total.machine], total.fact)}
         self.alone = {total for total in self.totals if _sets_aside_alone(known[total.machine], total)}
