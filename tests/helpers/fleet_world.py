@@ -79,7 +79,9 @@ def newer(fleet: Fleet, *, lost: bool = False) -> None:
     `lost`: it executes one of them, and loses the answer of a remote provider.
     """
     pages = {path.name: path.read_text() for path in reader.packaged_folder().glob("*.yaml")}
-    pages["gift_card.yaml"] = pages["gift_card.yaml"].replace("version: 2", "version: 3", 1)
+    version = reader.load()["gift_card"].version
+    page = pages["gift_card.yaml"].replace(f"version: {version}", f"version: {version + 1}", 1)
+    pages["gift_card.yaml"] = page
     engine = Engine(reader.read(pages), open_store(fleet.store.url), fleet.provider, clock=lambda: fleet.now)
     books = Books(engine)
     books.sell_electronic("new", "90.00", "BRL", order="o", key="new")

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -265,12 +266,17 @@ def test_a_worker_keeps_up_those_of_large_books_alone(tmp_path: Path, monkeypatc
     url = f"sqlite:///{tmp_path}/books.db"
     lived_in(url)
     with tallystick.open(url, provider="scripted") as books:
-        worker = Worker(books.engine)
-        monkeypatch.setattr("tallystick.fleet.worker.FORGET_EVERY", -1.0)
-        worker._forget()
+        keep_up(books.engine.store, books.engine.machines)
         assert books.engine.store.load(NAME) is None, "these are small"
         monkeypatch.setattr(kept, "MOST", 10)
-        worker._forget()
+        monkeypatch.setattr("tallystick.fleet.worker.SUMS_EVERY", 0.01)
+        worker = Worker(books.engine)
+        running = threading.Thread(target=worker.run)
+        running.start()
+        while books.engine.store.load(NAME) is None and running.is_alive():
+            time.sleep(0.01)
+        worker.stop()
+        running.join()
         assert books.engine.store.load(NAME) is not None
     right(url, monkeypatch)
 

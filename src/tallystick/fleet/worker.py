@@ -53,7 +53,7 @@ PAGE = 1000  # due commands in a first look; it doubles while all of their cards
 LONGEST_LOOK = 64_000  # due commands: beyond that the first ones come first
 ONE_GROUP = 100  # commands of one group in a row; then another card has a chance
 LONGEST_HOLD_OFF = timedelta(hours=1)  # between two look-ups of a call that waits for a person
-FORGET_EVERY = 60.0  # seconds
+FORGET_EVERY = SUMS_EVERY = 60.0  # seconds
 
 Until = Callable[[], bool]  # whether whoever called wants the rest left undone
 
@@ -331,6 +331,7 @@ class Worker:
     def run(self) -> None:
         """Drain and recover until `stop` is called, from a signal handler or another thread."""
         loops = [threading.Thread(target=self._loop, name=f"worker-{number}") for number in range(self._threads)]
+        loops.append(threading.Thread(target=self._keep_sums, name="worker-sums"))
         LOG.info("started", extra={"worker": self.name, "threads": self._threads})
         for each in loops:
             each.start()
@@ -363,14 +364,18 @@ class Worker:
             if wait:
                 self._stop.wait(wait * (0.5 + self._random.random()))
 
+    def _keep_sums(self) -> None:
+        """What reports of large books are made of. The first count takes minutes, and nobody waits for it."""
+        while not self._stop.wait(SUMS_EVERY * (0.5 + self._random.random())):
+            keep_up(self.engine.store, self.engine.machines, until=self._stop.is_set)
+
     def _forget(self) -> None:
-        """Drop texts whose time is over, such as leases that nobody has taken again; keep up the sums of reports."""
+        """Drop texts whose time is over, such as leases that nobody has taken again."""
         with self._lock:
             due, now = time.monotonic() - self._forgot > FORGET_EVERY, time.monotonic()
             self._forgot = now if due else self._forgot
         if due:
             self.engine.store.forget(self.engine.now().timestamp())
-            keep_up(self.engine.store, self.engine.machines, until=self._stop.is_set)
 
 
 def _cut(claimed: Iterable[tuple[Sequence[str], Claim]], limit: int) -> Iterator[tuple[Sequence[str], Claim]]:

@@ -23,6 +23,7 @@ from tallystick.engine.sums import Sums, bring, summed
 from tallystick.engine.sums.kept import MOST, customers_of, seen_of
 from tallystick.engine.sums.tally import LAST, Day, put, standing
 from tallystick.errors import StoreError
+from tallystick.masks import quoted
 from tallystick.store.protocol import Reading
 from tallystick.store.schema.view import NOT_TEXT, Parts, literal
 from tallystick.store.sums import SUMS, Seen, Standing
@@ -134,8 +135,13 @@ def standing_once(engine: Engine, reading: Reading, sums: Sums, since: str, cuts
     aside = twice(reading)
     seen = {**seen_of(reading, aside), **sums.seen}
     for ref, amount in aside.items():
-        none_left = sum(json.loads(seen[ref].after).values()) == amount
-        for key, _ in standing(seen[ref], customers, day):
+        stood = seen.get(ref)
+        if stood is None:
+            raise StoreError(
+                f"the kept sums lack {ref[0]} {quoted(ref[1])}; `tallystick verify` says what is wrong there"
+            )
+        none_left = sum(json.loads(stood.after).values()) == amount
+        for key, _ in standing(stood, customers, day):
             if key.account == "" and none_left:
                 put(beside, [(key, (0, -1, 0))])
             if key.account == IN_DOUBT:
