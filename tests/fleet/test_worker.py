@@ -17,6 +17,7 @@ import pytest
 from fleet_world import Fleet, Remote, newer
 from postgres_books import postgres_url
 from tallystick.books.books import Books
+from tallystick.definition import reader
 from tallystick.engine.queue import parts
 from tallystick.engine.queue.batch import Batch
 from tallystick.engine.queue.drain import LeaseLost
