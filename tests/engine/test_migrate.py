@@ -342,6 +342,61 @@ def test_verify_finds_a_move_that_was_changed(tmp_path: Path, statement: str, co
         assert code in {finding.code for finding in verify(engine.machines, store).findings}
 
 
+BOX = """
+machine: box
+version: {version}
+summary: A box.
+{words}
+accounts: {{{account}: Inside.}}
+outside: {{till: The till.}}
+states:
+  open: {{start: true, says: Open.}}
+  shut: {{final: true, says: Shut.}}
+commands: {{put: {{amount: money}}, shut: {{}}}}
+transitions:
+  put: {{from: open, when: amount > 0, move: {{till -> {account}: amount}}}}
+  shut: {{from: open, to: shut, move: {{{account} -> till: {account}}}}}
+"""
+TICKET = """
+machine: ticket
+version: {version}
+summary: A ticket for a box.
+facts: {{box: box}}
+states:
+  new: {{start: true, says: New.}}
+  used: {{final: true, says: Used.}}
+commands: {{use: {{}}}}
+transitions:
+  use: {{from: new, to: used, when: box.{account} > 0}}
+"""
+
+
+def boxes(*versions: tuple[int, str, str]) -> Machines:
+    found = []
+    for version, account, words in versions:
+        texts = {"box": BOX, "ticket": TICKET}
+        named = {name: text.format(version=version, account=account, words=words) for name, text in texts.items()}
+        found += reader.read(named).all()
+    return Machines(found)
+
+
+def test_what_reads_an_account_that_an_older_version_has_not_is_told_so(store: Store) -> None:
+    if "postgres" in store.url:
+        pytest.skip("the core reads it, whatever the store")
+    older = Engine(boxes((1, "coins", "")), store, LocalProvider())
+    older.execute("box", "b", "create", {"currency": "BRL"}, key="b")
+    older.execute("box", "b", "put", {"amount": "1.00"}, key="put")
+    newer = Engine(boxes((2, "money", "from version 1: {accounts: {coins: money}}")), store, LocalProvider())
+    newer.execute("ticket", "t", "create", {"currency": "BRL", "box": "b"}, key="t")
+    with pytest.raises(
+        Invalid, match="runs on version 1, which has no account 'money' to be read; `tallystick migrate`"
+    ):
+        newer.execute("ticket", "t", "use", key="use")
+    newer.migration.migrate(["box"])
+    assert newer.execute("ticket", "t", "use", key="use").applied
+    assert verify(newer.machines, store).findings == ()
+
+
 MOVER = """
 import sys
 from tallystick.definition import reader

@@ -92,7 +92,7 @@ def with_read(
             raise ValueError(f"{machine.name}.{command} asks for the time; whoever has it decided has to say it")
     for name, fact, linked, account in declared.linked:
         other = world.get((linked, str(entity.facts[fact])))
-        found[name] = other.accounts[account] if other is not None else args.get(name, 0)  # alone: what somebody says
+        found[name] = other.standing(account) if other is not None else args.get(name, 0)  # alone: what somebody says
     return found
 
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import attrs
 
 from tallystick.definition.machine import Amounts, Row
+from tallystick.errors import Invalid
+from tallystick.masks import quoted
 from tallystick.provider.protocol import Outcome, Result
 
 Ref = tuple[str, str]  # machine, id
@@ -46,6 +48,13 @@ class Entity:
     @property
     def ref(self) -> Ref:
         return self.machine, self.id
+
+    def standing(self, account: str) -> int:
+        """What stands on an account that another page reads. Raises Invalid: the version of this entity has none."""
+        if account not in self.accounts:
+            why = f"runs on version {self.machine_version}, which has no account {account!r} to be read"
+            raise Invalid(f"{self.machine} {quoted(self.id)} {why}; `tallystick migrate` moves it to one that has")
+        return self.accounts[account]
 
 
 @attrs.define

@@ -75,7 +75,7 @@ def _value(work: UnitOfWork, parts: list[Entity], field: str) -> object:
         return sum(1 for each in parts if each.calls or work.follows(*each.ref))
     if field == EACH:
         return tuple(each.id for each in parts if not _ended(work, each))
-    return sum(each.accounts[field] for each in parts)
+    return sum(each.standing(field) for each in parts)
 
 
 def _ended(work: UnitOfWork, entity: Entity) -> bool:

@@ -49,6 +49,7 @@ class MemoryStore:
         self._waiting: dict[str, QueueRow] = {}
         self._following: dict[str, dict[str, None]] = {}  # keys, likewise
         self._machines: dict[tuple[str, int], Machine] = {}
+        self._seen: dict[tuple[str, int], str] = {}
         self._newest = Machines([])
         self._having: dict[tuple[str, object], dict[Ref, None]] = {}  # by unique fact; some have had it once
         self._undo: list[Callable[[], object]] = []
@@ -83,6 +84,8 @@ class MemoryStore:
                                      "give the changed page a new version")  # fmt: skip
             if kept is not None:
                 check_words(kept, machine)
+        now = f"{len(self._seen):09}"  # sorts as the time does at which pages came
+        self._seen = {(each.name, each.version): now for each in machines.all()} | self._seen
         self._machines |= {(each.name, each.version): each for each in machines.all()}
         self._newest, self._copy = Machines(list(self._machines.values())), None
         return self._newest
@@ -348,7 +351,8 @@ class MemoryStore:
         return self._copy.execute(query, values).fetchall()
 
     def pages(self) -> list[KeptPage]:
-        return [KeptPage(each.name, each.version, digest_of(each), each.text, "") for each in self._newest.all()]
+        return [KeptPage(each.name, each.version, digest_of(each), each.text, self._seen[each.name, each.version])
+                for each in self._newest.all()]  # fmt: skip
 
     def steps(self) -> set[DeclaredStep]:
         return {step for machine in self._newest.all() for step in steps(machine)}
