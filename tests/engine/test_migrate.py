@@ -85,13 +85,14 @@ transitions:
     move: {till -> held: amount}
   keep:
     from: active
-    when: 0 < amount <= held
+    when: 0 < amount <= held and note == none
     move: {held -> fee: amount}
   give_back:
     from: active
     to: done
+    when: shop != "closed"
     move: {held -> till: held}
-commands: {take: {amount: money}, keep: {amount: money, note: text?}, give_back: {}}
+commands: {take: {amount: money}, keep: {amount: money, why: text?}, give_back: {}}
 refuse:
   - {in: [done], commands: [take, keep, give_back], says: It is over.}
 invariants:
@@ -162,7 +163,7 @@ def test_every_deposit_moves_by_the_words_of_the_page(store: Store) -> None:
     assert total(engine) == was
     clean(engine)
     assert engine.migration.migrate().moved == 0  # said again, it does nothing
-    engine.execute("deposit", "d-3", "keep", {"amount": "30.00", "note": "broken"}, key="broken")
+    engine.execute("deposit", "d-3", "keep", {"amount": "30.00", "why": "broken"}, key="broken")
     engine.execute("deposit", "d-3", "give_back", key="back-3")
     assert clean(engine).entities == 5
 

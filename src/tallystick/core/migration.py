@@ -129,7 +129,7 @@ def move(old: Machine, new: Machine, entity: Entity) -> Plan:
     changed |= {name: None for name in said.facts if name not in new.facts and entity.facts.get(name) is not None}
     moved = attrs.evolve(
         entity, state=state, revision=entity.revision + 1, machine_version=new.version, accounts=accounts,
-        facts={**entity.facts, **changed},
+        facts={**dict.fromkeys(new.facts), **entity.facts, **changed},
     )  # fmt: skip
     entry = Entry(
         new.name, entity.id, moved.revision, new.version, MIGRATE, MIGRATE, "done", entity.state, state,

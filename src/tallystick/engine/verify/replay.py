@@ -100,6 +100,7 @@ class Replay:
             so_far.facts = dict.fromkeys(machine.facts)
         elif entry.transition == MIGRATE and declared:
             yield from _migrated(self.machines, entry, so_far)
+            so_far.facts = {**dict.fromkeys(machine.facts), **so_far.facts}
         elif entry.machine_version != so_far.version:
             yield "version", f"it is of version {entry.machine_version}, the entity runs on version {so_far.version}"
         yield from _advance(entry, so_far, [Posting(*posting) for posting in json.loads(entry.postings)])
