@@ -215,3 +215,42 @@ def test_who_is_killed_in_the_middle_goes_on(url: str, command: str, tmp_path: P
         assert books.run_due() == []
         report = books.verify()
         assert (report.findings, report.money["gift_card"]) == ((), {"BRL": 125 * lines})
+
+
+def test_a_date_in_a_list_counts_until_its_end_in_the_zone_that_is_said(url: str, tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        "number,balance,currency,expires\n"
+        "6006490000001001,50.00,BRL,2099-12-31\n"
+        "6006490000001002,1.00,BRL,2099-12-31T12:00:00\n"
+        "6006490000001003,1.00,BRL,2099-12-31T12:00:00Z\n"
+        "6006490000001004,1.00,BRL,31.12.2099\n"
+        "6006490000001005,1.00,BRL,9999-12-31\n",
+    )  # fmt: skip
+    unsaid = run("import", file, "--store", url)
+    assert unsaid.exit_code == 1
+    assert "line 2 (…1001): expires is '2099-12-31', and nobody says where: say --zone" in unsaid.stderr
+    assert unsaid.stdout.startswith("1 imported with 1.00 BRL; 4 did not go")
+    said = run("import", file, "--store", url, "--zone", "America/Sao_Paulo")
+    assert said.stdout.startswith("2 imported with 51.00 BRL; 1 were there already; 2 did not go")
+    assert "line 5 (…1004): expires is '31.12.2099'; write a date like 2027-01-31" in said.stderr
+    with tallystick.open(url) as books:
+        found = [books.find(f"600649000000100{each}") for each in (1, 2, 3)]
+        assert [str(each.expires) for each in found if each is not None] == [
+            "2100-01-01 03:00:00+00:00", "2099-12-31 15:00:00+00:00", "2099-12-31 12:00:00+00:00",
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ["Moon/Tranquility", "", "America", "../etc"])
+def test_a_zone_has_a_name_that_there_is(tmp_path: Path, zone: str) -> None:
+    failed = run("import", write(tmp_path, GOOD), "--store", f"sqlite:///{tmp_path}/books.db", "--zone", zone)
+    assert (failed.exit_code, "no time zone here" in failed.stderr) == (2, True), failed.output
+
+
+def test_sold_cards_may_expire(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/books.db"
+    file = write(tmp_path, "amount,currency,expires\n10.00,BRL,2099-12-31\n10.00,BRL,2001-12-31\n")
+    done = run("sell", file, "--store", url, "--zone", "UTC")
+    assert done.stdout.startswith("1 sold with 10.00 BRL; 1 did not go"), done.output
+    with tallystick.open(url) as books:
+        assert str(books.card("cards-2").expires) == "2100-01-01 00:00:00+00:00"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from itertools import islice
 
@@ -31,6 +32,7 @@ AT_ONCE = 250  # lines whose commands are given together: with our own books alo
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 SPOILT = re.compile(r"[0-9][.,]?[0-9]*e\+?[0-9]+", re.IGNORECASE)
 PLAIN = re.compile(r"[\w /-]+")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @attrs.frozen
@@ -67,11 +69,12 @@ def import_columns(books: Books) -> tuple[list[str], list[str]]:
 
 def import_cards(
     books: Books, lines: Iterable[BulkLine], *, name: str, currency: str | None = None, form: str = "physical",
-    by: str | None = None, dry: bool = False,
+    zone: tzinfo | None = None, by: str | None = None, dry: bool = False,
 ) -> Iterator[BulkDone]:  # fmt: skip
     """Let cards in that were sold before, each with its number and what is on it; an answer for each line, in order.
 
-    `currency` and `form` are of lines that say none. `dry`: only say what would be done.
+    `currency` and `form` are of lines that say none. `zone`: where a date without a time ends, and whose clock a time
+    without a zone is read from; without it, such a line is wrong. `dry`: only say what would be done.
     """
     seen: dict[tuple[object, ...], int] = {}
     rest = iter(lines)
@@ -79,7 +82,7 @@ def import_cards(
         wanted: list[tuple[BulkLine, list[Command]] | BulkDone] = []
         for line in part:
             try:
-                commands = _recognizing(books, line, name, currency, form, by)
+                commands = _recognizing(books, line, name, currency, form, zone, by)
                 _once(seen, commands, line.number)
                 wanted.append((line, commands))
             except _Wrong as wrong:
@@ -91,7 +94,7 @@ def import_cards(
 
 
 def _recognizing(
-    books: Books, line: BulkLine, name: str, currency: str | None, form: str, by: str | None
+    books: Books, line: BulkLine, name: str, currency: str | None, form: str, zone: tzinfo | None, by: str | None
 ) -> list[Command]:
     if line.fault:
         raise _Wrong(line.fault)
@@ -108,9 +111,9 @@ def _recognizing(
     for column, text in fields.items():
         fact = page.facts.get(column)
         if fact is not None and not fact.later:
-            facts[column] = _value(column, fact.type, text)
+            facts[column] = _value(column, fact.type, text, zone)
         else:
-            args[column] = _value(column, page.commands["recognize"].arguments[column], text)
+            args[column] = _value(column, page.commands["recognize"].arguments[column], text, zone)
     try:  # before the card is made: it would keep the number
         created(page, facts)
         if typed(page, page.commands["recognize"], args, unit)["balance"] < 0:  # type: ignore[operator]  # it is money
@@ -134,7 +137,9 @@ def _number(text: str) -> str:
     return text
 
 
-def _value(column: str, type_: Type, text: str) -> object:
+def _value(column: str, type_: Type, text: str, zone: tzinfo | None) -> object:
+    if type_.kind == "time":
+        return _moment(column, text, zone)
     if type_.kind == "flag":
         if text.lower() not in WORDS:
             raise _Wrong(f"{column} is {text!r:.30}; write yes or no")
@@ -144,6 +149,21 @@ def _value(column: str, type_: Type, text: str) -> object:
             raise _Wrong(f"{column} is {text!r:.30}, and no whole number")
         return int(text)
     return text
+
+
+def _moment(column: str, text: str, zone: tzinfo | None) -> datetime:
+    """A date counts until its end: what expires on a day can be spent on that day."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if DAY.fullmatch(text):
+            moment += timedelta(days=1)
+    except (ValueError, OverflowError):
+        raise _Wrong(f"{column} is {text!r:.30}; write a date like 2027-01-31") from None
+    if moment.tzinfo is None:
+        if zone is None:
+            raise _Wrong(f"{column} is {text!r:.30}, and nobody says where: say --zone, such as America/Sao_Paulo")
+        moment = moment.replace(tzinfo=zone)
+    return moment
 
 
 def _once(seen: dict[tuple[object, ...], int], commands: Sequence[Command], line: int) -> None:
@@ -199,26 +219,28 @@ def _shown(line: BulkLine) -> str:
 
 # Cards are sold
 
-SELL_COLUMNS = ("id", "amount", "currency", "order", "kind", "card_set", "number", *LIMITS)
+SELL_COLUMNS = ("id", "amount", "currency", "order", "kind", "card_set", "number", "expires", *LIMITS)
 
 
 def sell_cards(
-    books: Books, lines: Iterable[BulkLine], *, name: str, currency: str | None = None, by: str | None = None,
-    workers: int = 1,
+    books: Books, lines: Iterable[BulkLine], *, name: str, currency: str | None = None, zone: tzinfo | None = None,
+    by: str | None = None, workers: int = 1,
 ) -> Iterator[BulkDone]:  # fmt: skip
     """Sell a card for each line: activated and issued; a physical one if the line has its number. Answers in order.
 
-    With a remote provider so many `workers` ask it side by side.
+    `zone`: as for `import_cards`. With a remote provider so many `workers` ask it side by side.
     """
     count = thread_count(workers, books.engine.provider)
     rest = iter(lines)
     while part := list(islice(rest, AT_ONCE)):
-        one: Callable[[BulkLine], BulkDone] = partial(_sold, books, name=name, currency=currency, by=by)
+        one: Callable[[BulkLine], BulkDone] = partial(_sold, books, name=name, currency=currency, zone=zone, by=by)
         groups = [map(one, part[at::count]) for at in range(count)]
         yield from sorted(run_in_threads(groups, count), key=lambda done: done.line)
 
 
-def _sold(books: Books, line: BulkLine, *, name: str, currency: str | None, by: str | None) -> BulkDone:
+def _sold(
+    books: Books, line: BulkLine, *, name: str, currency: str | None, zone: tzinfo | None, by: str | None
+) -> BulkDone:
     card, fields = line.fields.get("id", f"{name}-{line.number}"), dict(line.fields)
     key = f"{name}/{line.number}"
     try:
@@ -230,26 +252,21 @@ def _sold(books: Books, line: BulkLine, *, name: str, currency: str | None, by: 
         if "amount" not in fields:
             raise _Wrong("no amount")
         amount = Money.parse(fields["amount"], unit)
-        limits = {each: fields[each] for each in LIMITS if each in fields}
         order, kind = fields.get("order", key), fields.get("kind", "gift")
+        expires = _moment("expires", fields["expires"], zone) if "expires" in fields else None
+        limits = {each: fields[each] for each in LIMITS if each in fields}
         with books.engine.store.reading() as reading:
             before = reading.entity("fulfilment", key)
         if number is not None:
             sale = books.ship_physical(
-                card, _number(number), amount, unit, order=order, key=key, kind=kind, limits=limits, by=by
-            )
+                card, _number(number), amount, unit, order=order, key=key, kind=kind, expires=expires, limits=limits,
+                by=by,
+            )  # fmt: skip
         else:
             sale = books.sell_electronic(
-                card,
-                amount,
-                unit,
-                order=order,
-                key=key,
-                kind=kind,
-                card_set=fields.get("card_set"),
-                limits=limits,
-                by=by,
-            )
+                card, amount, unit, order=order, key=key, kind=kind, card_set=fields.get("card_set"), expires=expires,
+                limits=limits, by=by,
+            )  # fmt: skip
     except _Wrong as wrong:
         return BulkDone(line.number, "wrong", card, _shown(line), why=redacted(str(wrong)))
     except Answered as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from tallystick.engine.engine import Engine
 from tallystick.errors import Invalid, NotFound
 from tallystick.masks import quoted
 from tallystick.store.protocol import Reading
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -104,3 +108,17 @@ def _typed(name: str, text: str, kind: str | None) -> object:
     if kind == "count" and text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20:
         return int(text)
     return text
+
+
+class Zone(click.ParamType["ZoneInfo"]):
+    """A time zone by its name, such as America/Sao_Paulo."""
+
+    name = "zone"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        from zoneinfo import ZoneInfo
+
+        try:
+            return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+        except (KeyError, ValueError, OSError):  # no such name, no name at all, or a folder of names
+            self.fail(f"{quoted(str(value))} is no time zone here; names are like UTC or America/Sao_Paulo", param, ctx)

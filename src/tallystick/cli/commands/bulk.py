@@ -18,9 +18,12 @@ import attrs
 import click
 
 from tallystick.cli.options import books_options, pins_option, write_pins_to
+from tallystick.cli.parameters import Zone
 from tallystick.cli.printing import print_json
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from tallystick.books.books import Books
     from tallystick.books.bulk import BulkDone, BulkLine
     from tallystick.cli.options import BooksOptions
@@ -34,6 +37,8 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         click.argument("file", type=click.Path(exists=True, dir_okay=False)),
         click.option("--name", help="Of the list, for keys and ids: the same name goes on. Else the file's."),
         click.option("--currency", help="Of lines that name none."),
+        click.option("--zone", type=Zone(), help="Whose days the dates are, such as America/Sao_Paulo. A card that"
+                     " expires on a day can be spent on that day."),
         click.option("--encoding", default="utf-8", show_default=True, help="Of the file, such as latin-1."),
         click.option("--report", type=click.Path(dir_okay=False, writable=True), metavar="FILE",
                      help="Write the lines that did not go there, as CSV."),
@@ -51,7 +56,8 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 @books_options
 @click.pass_context
 def import_command(
-    ctx: click.Context, file: str, name: str | None, currency: str | None, encoding: str, report: str | None,
+    ctx: click.Context, file: str, name: str | None, currency: str | None, zone: ZoneInfo | None, encoding: str,
+    report: str | None,
     by: str | None, form: str, dry_run: bool, books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """Let cards into the books that another system has sold.
@@ -64,7 +70,9 @@ def import_command(
 
     def done(opened: Books, read: _Read) -> Iterator[BulkDone]:
         lines = read(*import_columns(opened))
-        return import_cards(opened, lines, name=_name(name, file), currency=currency, form=form, by=by, dry=dry_run)
+        return import_cards(
+            opened, lines, name=_name(name, file), currency=currency, form=form, zone=zone, by=by, dry=dry_run
+        )
 
     doing = "would be imported" if dry_run else "imported"
     ctx.exit(_run(file, encoding, books, done, doing, report, json_out, None))
@@ -78,20 +86,21 @@ def import_command(
 @books_options
 @click.pass_context
 def sell(
-    ctx: click.Context, file: str, name: str | None, currency: str | None, encoding: str, report: str | None,
+    ctx: click.Context, file: str, name: str | None, currency: str | None, zone: ZoneInfo | None, encoding: str,
+    report: str | None,
     by: str | None, workers: int, pins: str | None, books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """Sell a card for each line of a list: it is drawn, activated, and the amount is put on it.
 
-    FILE is CSV. Its head names the columns: amount, and if wanted currency, order, kind, card_set, id and limits. A
-    line with a number is a physical card, which is activated under that. Said again with the same list, it goes on
-    where it stopped. The exit code is 1 if a line did not go.
+    FILE is CSV. Its head names the columns: amount, and if wanted currency, order, kind, card_set, expires, id and
+    limits. A line with a number is a physical card, which is activated under that. Said again with the same list, it
+    goes on where it stopped. The exit code is 1 if a line did not go.
     """
     from tallystick.books.bulk import SELL_COLUMNS, sell_cards
 
     def done(opened: Books, read: _Read) -> Iterator[BulkDone]:
         lines = read(SELL_COLUMNS, ["amount"])
-        return sell_cards(opened, lines, name=_name(name, file), currency=currency, by=by, workers=workers)
+        return sell_cards(opened, lines, name=_name(name, file), currency=currency, zone=zone, by=by, workers=workers)
 
     ctx.exit(_run(file, encoding, books, done, "sold", report, json_out, write_pins_to(pins)))
 
