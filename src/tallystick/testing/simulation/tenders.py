@@ -67,7 +67,9 @@ class TenderWork:
                 self._share(tender, "refund", "redeemed")
             case "active" if roll < 0.75:
                 self._give("tender", tender.id, "cancel")
-            case "active" if roll < 0.8:
+            case "active" if roll < 0.78:
+                self._share(tender, "reduce", "held")
+            case "active" if roll < 0.82:
                 self._give("tender", tender.id, "change", amount=self._chance.randint(1, 5000))
             case "active" if cards:
                 self._exchange(tender, self._chance.choice(cards))

@@ -146,7 +146,9 @@ class Workload:
                 self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(300))
 
     def _care(self, card: Entity, roll: float) -> None:
-        if roll < 0.3:
+        if roll < 0.05 and card.accounts["available"]:
+            self._move(card)
+        elif roll < 0.3:
             more = "credit" if roll < 0.1 else "reload"
             self._give("gift_card", card.id, more, amount=self.amount(3000), order=f"o-{card.id}")
         elif roll < 0.5:
@@ -243,10 +245,19 @@ class Workload:
 
     def _empty(self, card: Entity, roll: float) -> None:
         """What is on a suspended card leaves it."""
-        if roll < 0.45:
+        if roll < 0.55:
             self._give("gift_card", card.id, "take_back", amount=card.accounts["available"])
         else:
             self._new_replacement(card)
+
+    def _move(self, card: Entity) -> None:
+        """Some of what is on a card in use goes to another, as often to itself."""
+        self._count += 1
+        id, to, amount = f"r{self._count}", self._chance.choice(self.cards[-5:]), card.accounts["available"]
+        self._give("replacement", id, "create", old=card.id, new=to, form="in_use", currency=card.currency)
+        self._begin("replacement", id)
+        amount = self._chance.randint(1, amount)
+        self._give("replacement", id, "move", amount=amount, like=str(card.facts["kind"]))
 
     def _new_replacement(self, card: Entity) -> None:
         self._count += 1
@@ -265,7 +276,7 @@ class Workload:
         old = self._world.entity("gift_card", str(replacement.facts["old"]))
         new = self._world.entity("gift_card", str(replacement.facts["new"]))
         match replacement.state:
-            case "requested" | "emptied" | "allocated" | "activated" if roll < 0.1:
+            case "requested" | "emptied" | "allocated" | "activated" | "on_its_way" if roll < 0.1:
                 self._give("replacement", id, "cancel")
             case "requested" if old is not None and old.accounts["available"]:
                 self._give("replacement", id, "replace", amount=old.accounts["available"])
@@ -277,6 +288,8 @@ class Workload:
                 self._give("replacement", id, "activate")
             case "activated":
                 self._give("replacement", id, "issue")
+            case "on_its_way":
+                self._give("replacement", id, "put_on")
             case "replaced":
                 self._give("replacement", id, "retire")
 
