@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tallystick.check.proof import ends
 from tallystick.check.proof.prove import prove
 from tallystick.definition import reader
 
@@ -106,3 +107,33 @@ def test_a_page_of_many_accounts_is_decided() -> None:
     page += f"  - {{in: [closed], commands: [put, close, {', '.join(f'from_{name}' for name in names)}], says: No.}}\n"
     assert codes(page) == []
     assert codes(page.replace("shelf_7 -> shelf_8", "shelf_7 -> shelf_0")) != []
+
+
+DATED = """
+machine: voucher
+version: 1
+summary: Ends at its date, and not before.
+facts: {until: time}
+accounts: {worth: On it.}
+outside: {world: There.}
+states:
+  open: {start: true, says: In use.}
+  done: {final: true, says: Its date has come.}
+commands: {load: {amount: money}, expire: {}}
+transitions:
+  load: {from: open, when: amount > 0 and now < until, move: {world -> worth: amount}}
+  expire: {from: open, to: done, when: until <= now, move: {worth -> world: worth}}
+refuse:
+  - {says: Too late or too little., in: [open], commands: [load], when: amount <= 0 or now >= until}
+  - {says: Not yet., in: [open], commands: [expire], when: until > now}
+  - {says: Over., in: [done], commands: [load, expire]}
+"""
+
+
+def test_one_waits_for_a_date_but_not_for_one_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ends, "_FEW", 0)  # without a strategy nothing is worked out
+    assert codes(DATED) == []
+    gone = DATED.replace("when: until <= now, move", "when: until > now, move")
+    gone = gone.replace("when: until > now}", "when: until <= now}")
+    assert gone.count("until > now") == gone.count("until <= now") == 1
+    assert codes(gone) == ["TS310"]

@@ -20,7 +20,7 @@ from tallystick.check.proof import terms
 from tallystick.check.proof.executions import Firing
 from tallystick.check.proof.solver import satisfiable
 from tallystick.check.proof.terms import ZERO, Entity, Term, Value
-from tallystick.definition.expression import Type
+from tallystick.definition.expression import NOW, Type
 from tallystick.definition.machine import Machine
 
 MOST_WAYS = 60  # to give the arguments of one command
@@ -133,6 +133,9 @@ def _taken(machine: Machine, way: Way) -> Iterator[Taken]:
         for name, type_ in types.items()
         for fresh in [terms.fresh(f"{firing.entity.name}{firing.command}({name})", type_)]
     ]
+    if machine.commands[firing.command].timed:  # as it is, whenever it is asked; or one waits until it is late enough
+        now = Value(z3.Int(NOW))
+        choices.insert(0, [(now, now), (now, Value(_later(firing.entity)))])
     for way_ in islice(product(*choices), MOST_WAYS):
         pairs = [(fresh.term, value.term) for fresh, value in way_]
         pairs += [(fresh.there, value.there) for fresh, value in way_ if fresh.there is not terms.YES]
@@ -168,9 +171,22 @@ def _given(machine: Machine, firing: Firing, name: str, type_: Type, *, read: bo
         case "flag":
             flags = [Value(terms.NO), Value(terms.YES)] if read else [Value(terms.NO)]
             return [*flags, *([Value(terms.NO, terms.NO)] if none else [])]
+        case "time":
+            later = _later(entity)
+            return [Value(later), Value(later + 1), *(same if read else []), *none]
         case "choice":
             return [*map(terms.text, type_.choices), *none]
     return [*none, *(same if read else []), terms.text("x")]
+
+
+def _later(entity: Entity) -> Term:
+    """A moment after all those that an entity knows."""
+    later = ZERO
+    for name, fact in entity.machine.facts.items():
+        if fact.type.kind == "time":
+            value = entity.facts[name]
+            later = z3.If(z3.And(value.there, value.term >= later), value.term + 1, later)
+    return later
 
 
 # What falls
