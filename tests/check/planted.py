@@ -79,11 +79,11 @@ PLANTED = [
     Planted("what may be voided is forgotten", P, "    set: {redemption_id: outcome.request}\n", "", "TS116"),
     Planted("both forms ship", F, '    to: shipped\n    when: form == "physical"\n', "    to: shipped\n", "TS104"),
     Planted("spent, and released too", C, "      held -> spent: amount\n      held -> available: release\n", "      held -> spent: amount\n      held -> available: held\n", "TS118"),
-    Planted("the hold's name is not written down", P, "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}\n", "    move: {card -> held: amount}\n", "TS121"),
+    Planted("the hold's name is not written down", P, "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference, until: until}\n", "    move: {card -> held: amount}\n    set: {until: until}\n", "TS121"),
     Planted("the advanced hold's name is not written down", P, "    move: {uncovered -> held: amount}\n    set: {hold_id: outcome.reference}\n", "    move: {uncovered -> held: amount}\n", "TS121"),
     Planted("the number that was drawn is forgotten", C, "    ask: allocate\n    set: {number: outcome.number, has_pin: outcome.has_pin}\n", "    ask: allocate\n    set: {has_pin: outcome.has_pin}\n", "TS122"),
-    Planted("what a part leaves uncovered is not held again", P, "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keep_hold", "    set: {hold_id: none}\n\n  settle_keep_hold", "TS119"),
-    Planted("what all of a hold leaves uncovered is not held again", P, "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n\n  settle_all", "    set: {hold_id: none}\n\n  settle_all", "TS119"),
+    Planted("what a part leaves uncovered is not held again", P, "    set: {hold_id: none, until: until}\n    then: hold_again(amount=uncovered)\n\n  settle_keep_hold", "    set: {hold_id: none, until: until}\n\n  settle_keep_hold", "TS119"),
+    Planted("what all of a hold leaves uncovered is not held again", P, "    set: {hold_id: none, until: until}\n    then: hold_again(amount=uncovered)\n\n  settle_all", "    set: {hold_id: none, until: until}\n\n  settle_all", "TS119"),
     Planted("nothing follows a review", F, "    when: form == \"electronic\"\n    then: allocate()\n", "    when: form == \"electronic\"\n", "TS119"),
     Planted("nothing follows an allocation", F, "    drive: card.allocate()\n    then: activate()\n", "    drive: card.allocate()\n", "TS119"),
     Planted("nothing follows a shipment", F, "    set: {number: number}\n    then: activate()\n", "    set: {number: number}\n", "TS119"),
@@ -100,7 +100,7 @@ PLANTED = [
     Planted("a correction was elsewhere", C, "move: {adjusted -> available: amount}", "move: {elsewhere -> available: amount}", "TS120"),
     Planted("a refund from another card", P, "move: {redeemed -> card: amount}", "move: {redeemed -> other_card: amount}", "TS120"),
     Planted("given back to the new card", R, "move: {moving -> old: moving}", "move: {moving -> new: moving}", "TS120"),
-    Planted("a follow-up of nothing", P, "    set: {hold_id: none}\n    then: hold_again(amount=uncovered)\n\n  settle_keep_hold", "    set: {hold_id: none}\n    then: hold_again(amount=held)\n\n  settle_keep_hold", "TS110"),
+    Planted("a follow-up of nothing", P, "    set: {hold_id: none, until: until}\n    then: hold_again(amount=uncovered)\n\n  settle_keep_hold", "    set: {hold_id: none, until: until}\n    then: hold_again(amount=held)\n\n  settle_keep_hold", "TS110"),
 
     # What only running them together shows
     Planted("put on the card that was lost", R, "drive: [new.receive(amount=moving), ", "drive: [old.receive(amount=moving), ", "TS217"),

@@ -16,7 +16,7 @@ OWN = (Path(__file__).parents[2] / "examples/own_machine/machines" / V).read_tex
 P, C, R, F = "payment.yaml", "gift_card.yaml", "replacement.yaml", "fulfilment.yaml"
 HOLD = "hold(amount=amount, pin=pin, has_pin=has_pin, allow_partial=allow_partial)\n    partial: amount\n    upto: [available, use_limit]\n    move: {available -> held"
 REDEEM = HOLD.replace("hold(", "redeem(").replace("-> held", "-> spent")
-KEEP = "    move: {held -> redeemed: amount}\n\n  settle_held:"
+KEEP = "    move: {held -> redeemed: amount}\n    set: {until: until}\n    then: lapse() at until\n\n  settle_held:"
 
 # fmt: off
 SEEN_ON_THE_PAGE = {
@@ -50,12 +50,12 @@ SEEN_ON_THE_PAGE = {
     "the PIN of an activation is not told": (F, "card.activate(number=number, pin=pin)", "card.activate(number=number)", "TS127"),
     "the PIN of a payment is not told": (P, "card.redeem(amount=amount, pin=pin,", "card.redeem(amount=amount,", "TS127"),
     "the PIN of a hold is not told": (C, "ask: hold(amount=amount, pin=pin,", "ask: hold(amount=amount,", "TS127"),
-    "a hold's name is not written down": (P, "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}\n", "    move: {card -> held: amount}\n", "TS121"),
+    "a hold's name is not written down": (P, "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference, until: until}\n", "    move: {card -> held: amount}\n    set: {until: until}\n", "TS121"),
     "a hold's other name is not written down": (P, "    move: {uncovered -> held: amount}\n    set: {hold_id: outcome.reference}\n", "    move: {uncovered -> held: amount}\n", "TS121"),
 }
 SEEN_IN_ITS_LIFE = {
     # The name of a hold is gone, stale, overwritten, or not told
-    "what is kept held has no name": (P, KEEP, KEEP.replace("amount}\n\n", "amount}\n    set: {hold_id: none}\n\n"), "TS216"),
+    "what is kept held has no name": (P, KEEP, KEEP.replace("set: {until", "set: {hold_id: none, until"), "TS216"),
     "the last shipment leaves a hold": (P, "settle_last:                          # the last shipment: whatever is left goes back\n    command: settle\n    from: [authorized, partially_settled, advanced_hold]\n    to: closed\n    when: 0 < amount <= held and last\n    drive: card.redeem_hold(amount=amount, release=held - amount,", "settle_last:\n    command: settle\n    from: [authorized, partially_settled, advanced_hold]\n    to: closed\n    when: 0 < amount <= held and last\n    drive: card.redeem_hold(amount=amount, release=0,", "TS216"),
     "nobody signs that a hold is lost": (P, "signed: [mark_hold_lost]\n", "", "TS216"),
     "a rest is closed without its release": (P, "    when: held > 0\n    drive: card.release_hold(amount=held, hold=hold_id)\n", "    when: held > 0\n", "TS216"),

@@ -16,7 +16,7 @@ ALL = 1 << 31
 class Expiring(NamedTuple):
     """A card with something on it that expires."""
 
-    card: str
+    card: str  # its id
     expires: datetime  # in UTC
     available: Money  # what will go then
     held: Money  # promised to orders; what they give back after that goes, too

@@ -40,8 +40,8 @@ PLANTED = [
         id="targets swapped", marks=pytest.mark.slow,
     ),
     pytest.param(
-        "payment", "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference}",
-        "    move: {card -> uncovered: amount}\n    set: {hold_id: outcome.reference}",
+        "payment", "    move: {card -> held: amount}\n    set: {hold_id: outcome.reference, until",
+        "    move: {card -> uncovered: amount}\n    set: {hold_id: outcome.reference, until",
         "TS201", "p1 authorize amount 0.01 → authorized: card → uncovered 0.01; g1 hold available → held 0.01",
         id="a move to the wrong account", marks=pytest.mark.slow,
     ),

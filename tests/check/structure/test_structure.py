@@ -21,8 +21,8 @@ from tallystick.definition.machine import Machine
 # fmt: off
 # machine · what stands there · what is written instead · the codes that are found
 FAULTS: list[tuple[str, str, str, str]] = [
-    ('payment', '    when: amount > 0\n    drive: card.hold(',
-     '    when: amount >= 0\n    drive: card.hold(',
+    ('payment', '    when: amount > 0 and (until == none or now < until)\n    drive: card.hold(',
+     '    when: amount >= 0 and (until == none or now < until)\n    drive: card.hold(',
      'TS104'),
     ('payment', 'when: 0 < amount < held and not last and not keep_hold',
      'when: 0 < amount <= held and not last and not keep_hold',
