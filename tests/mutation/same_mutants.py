@@ -11,5 +11,6 @@ SAME: Mapping[str, str] = {
     f"{_VOID}in_doubt == 0": "what can be voided has redeemed something: whatever gives it back takes the id away",
     f"{_VOID}redeemed >= 0 and (in_doubt == 0)": "likewise",
     f"{_CASH}redeem(amount=amount, pin=pin, has_pin=has_pin)": "a flag that is not named is false",
+    "tender: facts.allow_partial.default: left out": "a flag that is not given is false",
     "gift_card: move_in.ask: adjust → issue": "both put as much on the card; reports count what a page books",
 }
