@@ -195,7 +195,7 @@ def test_time_passes() -> None:
         ("do: [authorise 1.00]", "payment has no command 'authorise'. Did you mean 'authorize'?"),
         ("do: [authorize]", "'authorize' lacks amount, which is money"),
         ("do: [authorize x]", "amount is money, and 'x' is not"),
-        ("do: [authorize 1.00 1234 7]", "'authorize 1.00 1234 7': '7' is one value too many"),
+        ("do: [cover_elsewhere 1.00 7]", "'cover_elsewhere 1.00 7': '7' is one value too many"),
         ("do: [authorize amont=1.00]", "it takes no 'amont'. Did you mean 'amount'?"),
         ("do: [crd.suspend]", "nobody here is called 'crd'. Did you mean 'card'?"),
         ("do: [wait 3 moons]", "'wait 3 moons': write wait and how long, such as wait 3 days"),
