@@ -157,14 +157,15 @@ def test_a_page_that_another_process_has_brought_stops_nothing_else(fleet: Fleet
 def test_what_follows_a_command_of_a_page_that_is_not_known_cannot_be_taken_up(fleet: Fleet) -> None:
     """Its page says in which order it is done. And of a machine that is not known, nothing is."""
     fleet.ship(1)
-    cards, payments = MACHINES["gift_card"], attrs.evolve(MACHINES["payment"], version=3)
+    known = MACHINES["payment"].version
+    cards, payments = MACHINES["gift_card"], attrs.evolve(MACHINES["payment"], version=known + 1)
     with fleet.store.reading() as reading:
         rows = reading.due(stamp(fleet.now), 10)
         follows = attrs.evolve(rows[0], cause="hold0")
         assert readable(reading, MACHINES, [follows, rows[1]])[1] == {}
         _, why = readable(reading, Machines([cards, payments]), [follows, rows[1]])
         assert why == {
-            "ship0/0": "it follows a command of payment on version 2, which another process has brought; open the books anew"
+            "ship0/0": f"it follows a command of payment on version {known}, which another process has brought; open the books anew"
         }
         _, why = readable(reading, Machines([cards]), [rows[1]])
         assert why == {"ship1/0": "it is about a payment, which another process has brought; open the books anew"}

@@ -41,7 +41,7 @@ def born(
 def done(world: dict[Ref, Entity], machine: str, id: str, command: str, *, key: str, **args: object) -> Changes:
     declared = MACHINES[machine].commands[command]
     given = arguments.typed(MACHINES[machine], declared, arguments.in_minor_units(args), "BRL")
-    intent = decide(MACHINES, Request(machine, id, command, given), world)
+    intent = decide(MACHINES, Request(machine, id, command, given, AT), world)
     assert isinstance(intent, Intent), intent
     return changes(resolve.complete(MACHINES, intent), key)
 
