@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -77,6 +78,21 @@ def test_another_currency_is_refused(books: Books) -> None:
     with pytest.raises(tallystick.TallystickError, match="USD"):
         books.move("a", "usd", "5.00", key="m")
     assert on(books, "a", "usd") == ["50.00", "10.00"]
+
+
+@pytest.mark.parametrize("takes", ["never", "later"])
+def test_a_move_lets_nothing_live_longer(books: Books, takes: str) -> None:
+    """Nor shorter: both cards expire at the same time."""
+    soon = datetime.now(timezone.utc) + timedelta(days=30)
+    dates = {"soon": soon, "as soon": soon, "later": soon + timedelta(days=1), "never": None}
+    for card, expires in dates.items():
+        books.sell_electronic(card, "10.00", "BRL", order="d", key=card, expires=expires)
+    for gives, to in (("soon", takes), (takes, "soon")):
+        with pytest.raises(Refused, match="expire at the same time"):
+            books.move(gives, to, "4.00", key="m")
+    for _ in range(2):
+        books.move("soon", "as soon", "4.00", key="m")
+    assert on(books, "soon", "as soon", takes) == ["6.00", "14.00", "10.00"]
 
 
 def test_its_limit_is_respected(books: Books) -> None:

@@ -313,7 +313,7 @@ class Books(Selling, Tenders, Dates, Limited):
         self, card: str, to: str, amount: Amount | None = None, *, key: str, order: str | None = None,
         by: str | None = None, reason: str | None = None,
     ) -> Receipt:  # fmt: skip
-        """Move an amount, or all that is available, to another card in use, of the same kind and currency.
+        """Move an amount, or all that is available, to another card in use, of the same kind, currency and expiry.
 
         Both stay in use, and what orders hold stays where it is. The value is never on both, and never lost: while it
         is on its way, it stands on `replacement` with this key. `cancel` of that brings back what the other card did
@@ -327,7 +327,7 @@ class Books(Selling, Tenders, Dates, Limited):
         gives = self.card(card)
         wanted = begun.get("amount", gives.available if amount is None else amount)
         facts = {"old": card, "new": to, "form": "in_use", "currency": gives.currency, "order": order}
-        args = {"amount": wanted, "like": gives.kind}
+        args = {"amount": wanted, "like": gives.kind, "dated": begun.get("dated") if begun else gives.expires}
         receipt = self._give_all(
             self._command("replacement", key, "create", facts, made, by),
             self._command("replacement", key, "move", args, first, by, reason),
