@@ -254,3 +254,16 @@ def test_sold_cards_may_expire(tmp_path: Path) -> None:
     assert done.stdout.startswith("1 sold with 10.00 BRL; 1 did not go"), done.output
     with tallystick.open(url) as books:
         assert str(books.card("cards-2").expires) == "2100-01-01 00:00:00+00:00"
+
+
+def test_a_card_of_a_list_may_have_a_hard_limit(url: str, tmp_path: Path) -> None:
+    file = write(
+        tmp_path, "id,amount,currency,order,limit,hard_limit\nx-1,20.00,BRL,o-1,20.00,true\nx-2,20.00,BRL,o-2,20.00,\n"
+    )
+    assert plain("sell", file, "--store", url)["done"] == 2
+    with tallystick.open(url) as books:
+        with pytest.raises(tallystick.Refused, match="beyond its limit"):
+            books.adjust("x-1", "0.01", key="k1", by="ann", reason="goodwill")
+        assert books.adjust("x-2", "0.01", key="k2", by="ann", reason="goodwill").applied
+    wrong = write(tmp_path, "id,amount,currency,order,limit,hard_limit\nx-3,20.00,BRL,o-3,20.00,perhaps\n", "wrong.csv")
+    assert "hard_limit" in run("sell", wrong, "--store", url).output

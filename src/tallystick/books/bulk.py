@@ -219,6 +219,7 @@ def _shown(line: BulkLine) -> str:
 
 # Cards are sold
 
+FLAGS: Mapping[str, str | bool] = {"true": True, "false": False}  # as `hard_limit` is written
 SELL_COLUMNS = ("id", "amount", "currency", "order", "kind", "card_set", "number", "expires", *LIMITS)
 
 
@@ -254,7 +255,7 @@ def _sold(
         amount = Money.parse(fields["amount"], unit)
         order, kind = fields.get("order", key), fields.get("kind", "gift")
         expires = _moment("expires", fields["expires"], zone) if "expires" in fields else None
-        limits = {each: fields[each] for each in LIMITS if each in fields}
+        limits = {each: FLAGS.get(fields[each], fields[each]) for each in LIMITS if each in fields}
         with books.engine.store.reading() as reading:
             before = reading.entity("fulfilment", key)
         if number is not None:
