@@ -1031,7 +1031,7 @@ SAME_BEHAVIOUR = [
     ("Promised by the card, not yet earned.",       "Held."),
     ("earned.\", indexed: true}",                    "earned.\"}"),
     ("says: The card that pays.",                   "says: A card."),
-    ("card: The card that pays.",                   "card: A card."),
+    ("card: The card that pays; the",               "card: A card; the"),
     ("says: Nothing is held any more;",  "says: Over;"),
     ("says: Nothing was authorized yet.",           "says: Not yet."),
     ("when: 0 < amount < held and not last and not keep_hold", "when: '(0 < amount < held)  and (not last) and not keep_hold'"),
