@@ -31,7 +31,7 @@ from tallystick.diagram.sketch import (
     spoken,
 )
 
-LABELS = (48, 36, 26)  # characters in a line of a label; the most that fits the budget is taken
+LABELS = (48, 36, 30, 26)  # characters in a line of a label; the most that fits the budget is taken
 INSIDE, NARROW = 24, 17  # characters in a line inside a box; in one of several
 MANY = 8  # commands; a state of the usual way that takes more without being left shows what they move
 GROUPS = 3  # of commands that it shows

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import attrs
 
-from tallystick.diagram.routing import BEND, CROSSING, UNIT, Board, Rect, Routed, corners, route
+from tallystick.diagram.routing import BEND, CROSSING, SPINE, UNIT, Board, Rect, Routed, corners, route
 from tallystick.diagram.sketch import Box, Sketch, Text, Wire
 from tallystick.diagram.text_width import text_width
 
@@ -50,6 +50,7 @@ class Placed:
     height: int
     top: int  # the first row that is used
     spine: int
+    crossed: int  # how often a wire crosses the usual way
     price: float  # how long and crooked its wires are
 
     @property
@@ -118,7 +119,7 @@ def _best(sketch: Sketch, wide: int, high: int, tries: Sequence[tuple[int, int]]
 
 def _rank(sketch: Sketch, placed: Placed, wide: int, high: int) -> tuple[int, int, float]:
     over = max(placed.wide - wide, 0) + max(placed.height * UNIT - high, 0)
-    return lost(sketch, placed), over, placed.price
+    return lost(sketch, placed), over, placed.price + SPINE * placed.crossed
 
 
 def _boxes(
@@ -174,7 +175,9 @@ def _try(
     low = max([box.bottom for box in boxes.values()] + [y for _, y in points] + [label.bottom for label in labels])
     high = min([at.top for _, at in groups] + [box.top for box in boxes.values()] + [y for _, y in points]
                + [label.top for label in labels])  # fmt: skip
-    return Placed(boxes, lines, placed, groups, far + 1, low + 1, high, board.spine, _price(board, placed))
+    row = slice(board.at((0, board.spine)), board.at((board.width, board.spine)))
+    crossed = sum(1 for level, upright in zip(board.level[row], board.upright[row], strict=True) if level and upright)
+    return Placed(boxes, lines, placed, groups, far + 1, low + 1, high, board.spine, crossed, _price(board, placed))
 
 
 def _price(board: Board, wires: Sequence[Routed | None]) -> float:

@@ -136,12 +136,12 @@ def _room(sketch: Sketch) -> int:
 
 
 def beyond_budget(sketch: Sketch) -> float:
-    """0, if its picture has the size that a picture may have and all wires and labels; else how far it is from that."""
+    """How far its picture is from what it should be: small enough, with all of it, and the usual way not crossed."""
     placed = place_within(sketch, WIDE, _room(sketch))
     if placed is None or lost(sketch, placed):
         return inf if placed is None else 1_000 * lost(sketch, placed)
     _, wide, high = picture(sketch)
-    return max(wide - WIDE, 0) + max(high - HIGH, 0)
+    return max(wide - WIDE, 0) + max(high - HIGH, 0) + placed.crossed
 
 
 def document(title: str, says: str, wide: int, high: int, inner: str, *, styled: bool) -> str:
