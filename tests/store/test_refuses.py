@@ -109,7 +109,7 @@ UNDECLARED = [
     ("gift_card", "c1", {"phase": "dreamt"}),
     ("gift_card", "c1", {"transition": "suspend", "command": "suspend", "to_state": "suspended", "phase": "asked"}),
     ("gift_card", "c1", {"transition": "observe_same", "command": "observe", "phase": "asked"}),
-    ("gift_card", "c1", {"machine_version": 3}),
+    ("gift_card", "c1", {"machine_version": 99}),
     ("gift_card", "c1", {"machine": "voucher"}),
     ("payment", "p1", {"to_state": "closed"}),
     ("payment", "p1", {"transition": "close", "command": "close", "to_state": "closed"}),
