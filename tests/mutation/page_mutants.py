@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -290,10 +291,13 @@ def _calls(key: str) -> Callable[[Page], Found]:
 
 def _other_calls(key: str, text: str) -> Iterator[str]:
     """A call with one thing of it changed: its condition, its verb, one of its arguments."""
-    call, word, when = text.partition(" when ")
+    called, word, when = text.partition(" when ")
     if word:
-        yield call
-        yield from (f"{call} when {new}" for new in changed(when))
+        yield called
+        yield from (f"{called} when {new}" for new in changed(when))
+    call, when_due = next((called[: at.start()], at[0]) for at in re.finditer(r" (at|after) .*|$", called))
+    if when_due:  # at once, not later
+        yield f"{call}{word}{when}"
     each = "each " if call.startswith("each ") else ""
     node = ast.parse(call.removeprefix(each), mode="eval").body
     if key == "ask":
@@ -302,7 +306,7 @@ def _other_calls(key: str, text: str) -> Iterator[str]:
     for number in range(len(node.keywords) if isinstance(node, ast.Call) else 0):
         copy: Any = deepcopy(node)
         del copy.keywords[number]
-        yield f"{each}{ast.unparse(copy)}{word}{when}"
+        yield f"{each}{ast.unparse(copy)}{when_due}{word}{when}"
         argument = node.keywords[number]  # type: ignore[attr-defined]
         values = [*changed(ast.unparse(argument.value))]
         if argument.arg in ("amount", "release", "whole", "held"):
@@ -312,7 +316,7 @@ def _other_calls(key: str, text: str) -> Iterator[str]:
         for value in values:
             copy = deepcopy(node)
             copy.keywords[number].value = ast.parse(value, mode="eval").body
-            yield f"{each}{ast.unparse(copy)}{word}{when}"
+            yield f"{each}{ast.unparse(copy)}{when_due}{word}{when}"
 
 
 def _refusals(page: Page) -> Found:

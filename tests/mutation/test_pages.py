@@ -22,7 +22,7 @@ MEANT_OTHERWISE: dict[str, tuple[str, Change]] = {
     "the limit itself is refused": (C, alike("issue", "amount <= limit", "amount < limit")),
     "a reload is not as small as a sale": (C, alike("reload", "amount >= smallest", "amount > smallest")),
     "a reload up to the limit is refused": (C, alike("reload", "+ amount <= limit", "+ amount < limit")),
-    "a credit has no limit": (C, alike("credit", " and (limit == none or available + held + in_doubt + amount <= limit)", "")),
+    "a credit has no limit": (C, alike("credit", " and (limit == none or available + held + leaving + in_doubt + amount <= limit)", "")),
     "a promotion is paid out in cash": (C, alike("cash_out", 'kind != "promo" and ', "")),
     "cash for less than the limit only": (C, alike("cash_out", "available <= cash_out_limit", "available < cash_out_limit")),
     "any balance is paid out in cash": (C, alike("cash_out", "available <= cash_out_limit and ", "")),
