@@ -54,10 +54,10 @@ FAULTS = [
     Fault("ends_with_value", "core/decide.py", "if row.final or (row.target is None and", "if (row.target is None and", CORE),
     Fault("declined_with_value", "core/decide.py", "if row.ends and row.transition.otherwise:", "if row.ends and not row.transition.otherwise:", CORE),
     Fault("drawn_before_it_comes", "core/decide.py", "if intent.asked is not None and min(_sources(", "if intent.asked is None and min(_sources(", CORE),
-    Fault("least_is_any", "definition/machine.py", "if each is not None])", "if each is not None][:1])", (*CORE, "books/test_limits.py")),
+    Fault("least_is_any", "definition/declared.py", "if each is not None])", "if each is not None][:1])", (*CORE, "books/test_limits.py")),
     # steps: what the provider decides for a caller
-    Fault("decided_anew_each_time", "engine/steps.py", "decided.get(flag, ability in work.abilities)", "ability in work.abilities", ("books/test_keep_hold.py",)),
-    Fault("provider_overrules_the_caller", "engine/steps.py", "return {**filled, **{name: value for name, value in command.args.items() if value is not None}}", "return {**command.args, **filled}", ("books/test_keep_hold.py",)),
+    Fault("decided_anew_each_time", "engine/keys.py", "decided.get(flag, ability in work.abilities)", "ability in work.abilities", ("books/test_keep_hold.py",)),
+    Fault("provider_overrules_the_caller", "engine/keys.py", "return {**filled, **{name: value for name, value in command.args.items() if value is not None}}", "return {**command.args, **filled}", ("books/test_keep_hold.py",)),
     Fault("what_was_decided_is_not_kept", "core/resolve.py", "(value is not False or name in declared.by_provider)", "value is not False", ("books/test_keep_hold.py",)),
     # resolve: what an answer does
     Fault("part_confirmed_as_whole", "core/resolve.py", "        done = tuple(outcome.amount for _ in done)", "        done = tuple(done)", CORE + ENGINE),
