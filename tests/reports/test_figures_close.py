@@ -18,6 +18,7 @@ from postgres_books import postgres_url
 from report_world import in_doubt_twice, moved, stood, tell
 from tallystick import reports
 from tallystick.books.books import Books
+from tallystick.books.views import standing
 from tallystick.provider.scripted import ScriptedProvider
 from tallystick.reports import Report
 from tallystick.store.rows import stamp
@@ -61,7 +62,7 @@ def _payments(books: Books, account: str) -> Counter[str]:
     found: Counter[str] = Counter()
     with books.engine.store.reading() as reading:
         for each in reading.all("payment"):
-            found[each.currency] += each.accounts[account]
+            found[each.currency] += standing(each, account)
     return found
 
 

@@ -46,7 +46,7 @@ def renamed(path: Path) -> Path:
     page = page.replace(", cashed_out: 5.00}", ", paid_out: 5.00}")  # an example names it too
     (version,) = re.findall(r"^version: (\d+)$", page, re.MULTILINE)
     newer = (f"version: {version}\n", f"version: {int(version) + 1}\n")
-    for was, now in (newer, (old, new), ("available -> cashed_out", "available -> paid_out")):
+    for was, now in (newer, (old, new), ("available.rest -> cashed_out", "available.rest -> paid_out")):
         assert was in page
         page = page.replace(was, now, 1)
     path.mkdir()

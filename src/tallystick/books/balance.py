@@ -31,6 +31,7 @@ from typing import Literal, Protocol, runtime_checkable
 import attrs
 
 from tallystick.books.balance_limits import CARD, CLIENT, Limit, Tries, admitted, forgiven, over
+from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
@@ -316,11 +317,11 @@ class _Books:
 
     @property
     def available(self) -> int:
-        return self.card.accounts["available"]
+        return standing(self.card, "available")
 
     @property
     def holds(self) -> dict[str, int]:
-        return {"": self.card.accounts["held"]}
+        return {"": standing(self.card, "held")}
 
 
 def _key(engine: Engine, given: str | None) -> bytes:
