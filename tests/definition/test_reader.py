@@ -199,7 +199,7 @@ WRONG: dict[str, list[tuple[str, str, str]]] = {
         ("{start: true, says: Nothing on", "{¦begin: true, start: true, says: Nothing on", "unknown key 'begin'."),
         ("{says: Earned., kept", "{says: Earned., ¦keep: true, kept", "unknown key 'keep'. Did you mean 'kept'?"),
         ("{is: count, default",  "{is: count, ¦defalt: 0, default",  "unknown key 'defalt'. Did you mean 'default'?"),
-        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands, when, over."),
+        ("    in: [gone]\n",     "    in: [gone]\n    ¦why: so\n",   "unknown key 'why'. Known: says, in, commands, when, first, over."),
         ("    always: held",     "    ¦alway: true\n    always: held", "unknown key 'alway'. Did you mean 'always'?"),
         ("version: 3",           "version: 3\n¦version: 4",          "the key 'version' is there twice, first in line 2"),
         ("  held: Promised.\n",  "  held: Promised.\n  ¦held: x\n",  "the key 'held' is there twice, first in line 13"),

@@ -137,8 +137,8 @@ def read_migrations(scope: Scope) -> dict[int, Migration]:
     page, found = scope.page, dict[int, Migration]()
     named = [*page.commands, *(key.value for key, _ in page.pairs("transitions"))]
     for number, body in page.pairs("from version"):
-        if not 0 < number.value < page.page["version"].value:
-            here = page.page["version"].value
+        here = page.page["version"].value if "version" in page.page else number.value + 1  # without one it is told so
+        if not 0 < number.value < here:
             scope.faults.add(number, f"version {number.value} is none before this one, which is {here}")
         if MIGRATE in named:
             scope.faults.add(number, f"{MIGRATE!r} is what this does; give the command or transition another name")
