@@ -13,6 +13,7 @@ import pytest
 import tallystick
 from tallystick import Books, Command, Ended, MachineError, NotFound, Receipt, TallystickError
 from tallystick.clutch import answers  # noqa: F401  # its error is one of them
+from tallystick.engine.migrate import Forecast, InTheWay, Obstacle
 from tallystick.engine.receipt import Answered
 from tallystick.errors import Fault, KeyReused
 from tallystick.masks import masked, quoted
@@ -40,6 +41,8 @@ def made(kind: type[TallystickError]) -> TallystickError:
         return NotFound("machine", "paymint", ["gift_card", "payment"])
     if kind.__name__ == "NotRead":
         return kind(Outcome(Result.DECLINED, text="so it is"))  # type: ignore[arg-type]  # its own kind of field
+    if kind is InTheWay:
+        return InTheWay(Forecast([], [Obstacle("payment", 2, "a call is open", 1, ("p-1",))]))
     if kind is KeyReused:
         return KeyReused("k", before="settle of payment 'p'")
     return kind("a sentence")

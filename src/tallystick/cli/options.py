@@ -17,8 +17,11 @@ import attrs
 import click
 
 from tallystick.errors import StoreError
+from tallystick.masks import quoted
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from tallystick.engine.engine import Engine
     from tallystick.engine.pin_policy import PinPolicy
     from tallystick.store.protocol import Store
@@ -174,3 +177,20 @@ def by_and_reason(flag: str) -> Callable[[Callable[..., None]], Callable[..., No
         return checked
 
     return decorate
+
+
+# Whose days dates are
+
+
+class Zone(click.ParamType["ZoneInfo"]):
+    """A time zone by its name, such as America/Sao_Paulo."""
+
+    name = "zone"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        from zoneinfo import ZoneInfo
+
+        try:
+            return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+        except (KeyError, ValueError, OSError):  # no such name, no name at all, or a folder of names
+            self.fail(f"{quoted(str(value))} is no time zone here; names are like UTC or America/Sao_Paulo", param, ctx)

@@ -16,7 +16,7 @@ from tallystick.masks import quoted
 from tallystick.store.protocol import Reading
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
+    pass
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
@@ -108,17 +108,3 @@ def _typed(name: str, text: str, kind: str | None) -> object:
     if kind == "count" and text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20:
         return int(text)
     return text
-
-
-class Zone(click.ParamType["ZoneInfo"]):
-    """A time zone by its name, such as America/Sao_Paulo."""
-
-    name = "zone"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        from zoneinfo import ZoneInfo
-
-        try:
-            return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
-        except (KeyError, ValueError, OSError):  # no such name, no name at all, or a folder of names
-            self.fail(f"{quoted(str(value))} is no time zone here; names are like UTC or America/Sao_Paulo", param, ctx)

@@ -80,7 +80,7 @@ class Forecast:
 
 
 class InTheWay(Invalid):
-    """Something is in the way; no entity was moved."""
+    """Something is in the way, and nothing was moved; say it again when that is over, no key is used up. HTTP 409."""
 
     def __init__(self, forecast: Forecast) -> None:
         self.forecast = forecast

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from tallystick.cli.options import books_options, pins_option, write_pins_to
-from tallystick.cli.parameters import Zone
+from tallystick.cli.options import Zone, books_options, pins_option, write_pins_to
 from tallystick.cli.printing import print_json
 
 if TYPE_CHECKING:
