@@ -103,15 +103,17 @@ class Splitting:
         source, _, of_source = written.source.partition(".")
         target, _, of_target = written.target.partition(".")
         apart = self._place(source), self._place(target)
-        whole = REST in (of_source, of_target) or apart == (source, target)
-        split = None if whole else self._split(source, target, written.amount, turned=of_source == LAST)
+        alike = REST in (of_source, of_target) or apart == (source, target)
+        split = None if alike else self._split(source, target, written.amount, turned=of_source == LAST)
         if split is None:
             yield Move(source, target, written.amount)
             return
         self.splits.append(split)
         pieces = [(apart, split.part), ((source, target), split.rest)]
+        whole = written.amount.prose
+        words = (f"{whole}, as far as there is some", f"the rest of {whole}")  # for people: the page says the amount
         for turn, (line, amount) in enumerate(reversed(pieces) if split.last else pieces, 1):
-            yield Move(*line, amount, turn)
+            yield Move(*line, amount._replace(prose=words[turn - 1]), turn)
 
     def named(self, account: str) -> Expression:
         """What stands on an account."""
