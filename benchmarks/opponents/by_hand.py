@@ -6,7 +6,7 @@ SHA-256. The row of an entity is replaced only if nobody has replaced it meanwhi
 
 Statements are constant, so sqlite3 keeps them prepared. JSON of names and numbers is written out; one encoder makes the
 rest. Everything that makes tallystick general is left out: there is no page, no table of transitions, no currency to
-parse, no other command, no provider, and no refusal with numbers in it.
+parse, no other command, no provider, no value that was given, no date, and no refusal with numbers in it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ FROM payment p JOIN gift_card c ON c.id = p.card WHERE p.id = ?"""
 SEEN = "SELECT key, fingerprint, to_state, after FROM entry"
 ENTRY = """INSERT INTO entry (machine, entity, revision, machine_version, transition, command, phase, from_state,
   to_state, args, postings, facts, after, currency, call, key, cause, fingerprint, by, reason, at, hash)
-VALUES (?, ?, ?, 2, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, ?, ?)"""
+VALUES (?, ?, ?, 3, ?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, NULL, ?, ?, ?, NULL, NULL, ?, ?)"""
 SET_CARD = """UPDATE gift_card SET state = ?, revision = ?, available = ?, held = ?, hash = ?, updated = ?
 WHERE id = ? AND revision = ?"""
 SET_PAYMENT = """UPDATE payment SET state = ?, revision = ?, hold_id = ?, held = ?, uncovered = ?, redeemed = ?,
   hash = ?, updated = ? WHERE id = ? AND revision = ?"""
 ADD_PAYMENT = """INSERT INTO payment (id, state, revision, machine_version, currency, "order", card, hold_id,
   redemption_id, held, uncovered, redeemed, in_doubt, calls, changing, hash, created, updated)
-VALUES (?, ?, ?, 2, ?, ?, ?, ?, NULL, ?, ?, ?, 0, 0, NULL, ?, ?, ?)"""
+VALUES (?, ?, ?, 3, ?, ?, ?, ?, NULL, ?, ?, ?, 0, 0, NULL, ?, ?, ?)"""
 
 
 class Card:
@@ -61,7 +61,10 @@ class Card:
         self.hash = hash
 
     def after(self) -> str:
-        return f'{{"available":{self.available},"held":{self.held},"leaving":0,"in_doubt":{self.in_doubt}}}'
+        return (
+            f'{{"available":{self.available},"given":0,"held":{self.held},"given_held":0,"leaving":0,"given_leaving":0,'
+            f'"in_doubt":{self.in_doubt}}}'
+        )
 
     def row(self, at: str) -> tuple[object, ...]:
         return self.state, self.revision, self.available, self.held, self.hash, at, self.id, self.loaded
@@ -93,7 +96,8 @@ class Payment:
 
     def after(self) -> str:
         return (
-            f'{{"held":{self.held},"uncovered":{self.uncovered},"redeemed":{self.redeemed},"in_doubt":{self.in_doubt}}}'
+            f'{{"held":{self.held},"given_held":0,"uncovered":{self.uncovered},"redeemed":{self.redeemed},'
+            f'"given_redeemed":0,"in_doubt":{self.in_doubt}}}'
         )
 
     def row(self, at: str) -> tuple[object, ...]:
@@ -321,7 +325,7 @@ def _entry(
     entity.revision += 1
     after = entity.after()
     chained = (
-        f"{entity.hash}\n{machine}\n{entity.id}\n{entity.revision}\n2\n{transition}\n{command}\ndone\n{before or ''}\n"
+        f"{entity.hash}\n{machine}\n{entity.id}\n{entity.revision}\n3\n{transition}\n{command}\ndone\n{before or ''}\n"
         f"{entity.state}\n{args}\n{postings}\n{facts}\n{after}\n{entity.currency}\n\n{key or ''}\n{cause or ''}\n"
         f"{fingerprint or ''}\n\n\n{at}"
     )
@@ -336,7 +340,7 @@ def _redeem(card: Card, amount: int, key: str, fingerprint: str, at: str) -> tup
     if card.state != "issued" or not 0 < amount <= card.available:
         raise Refused(f"card {card.id!r} is {card.state} and refuses to redeem {amount}")
     card.available -= amount
-    args, postings = f'{{"amount":{amount}}}', f'[["available","spent",{amount}]]'
+    args, postings = f'{{"amount":{amount},"now":"{at}"}}', f'[["available","spent",{amount}]]'
     return _entry(
         "gift_card", card, "redeem", "redeem", card.state, args, postings, "{}", key, None, fingerprint, at
     )  # fmt: skip
@@ -355,11 +359,15 @@ def _authorize(
     before = payment.state
     rules.authorize(payment, card, amount)
     payment.hold_id = ids()
-    args, facts = f'{{"amount":{amount}}}', encode({"hold_id": payment.hold_id})
+    args, facts = (
+        f'{{"amount":{amount},"card.given":0,"now":"{at}"}}',
+        encode({"hold_id": payment.hold_id, "until": None}),
+    )
+    given = f'{{"amount":{amount},"of_it_given":0,"now":"{at}"}}'
     posted, held = f'[["card","held",{amount}]]', f'[["available","held",{amount}]]'
     return [
         _entry("payment", payment, "authorize", "authorize", before, args, posted, facts, key, None, fingerprint, at),
-        _entry("gift_card", card, "hold", "hold", card.state, args, held, "{}", None, key, None, at),
+        _entry("gift_card", card, "hold", "hold", card.state, given, held, "{}", None, key, None, at),
     ]
 
 
@@ -371,7 +379,7 @@ def _settle(
     payment.hold_id = None
     args, posted = encode(_args("settle", amount)), f'[["held","redeemed",{amount}]]'
     given, spent = (
-        encode({"amount": amount, "release": 0, "hold": hold, "whole": amount}),
+        encode({"amount": amount, "release": 0, "hold": hold, "whole": amount, "of_it_given": 0, "now": at}),
         f'[["held","spent",{amount}]]',
     )
     facts = '{"hold_id":null}'

@@ -80,19 +80,21 @@ class Books:
         card, on, at_card, number, available, kept, leaving, doubt, hash_card, calls, has_pin = row[8:]
         if state != "requested" or on != "issued" or not 0 < amount <= available:
             raise Refused(f"payment {payment!r} is {state}, its card {on}")
-        after = f'{{"held":{held},"uncovered":{uncovered},"redeemed":{redeemed},"in_doubt":{amount}}}'
-        mine = _entry(hash, "payment", payment, revision + 1, "asked", state, state, amount, ("card", "in_doubt"), "{}",
+        after = _after_payment(held, uncovered, redeemed, amount)
+        mine = _entry(hash, "payment", payment, revision + 1, "asked", state, state, None, amount, ("card", "in_doubt"), "{}",
                       after, currency, call, key, None, _mark(payment, amount), at)  # fmt: skip
-        after = f'{{"available":{available - amount},"held":{kept},"leaving":{leaving},"in_doubt":{doubt + amount}}}'
-        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "asked", on, on, amount, ("available", "in_doubt"),
+        after = _after_card(available - amount, kept, leaving, doubt + amount)
+        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "asked", on, on, at, amount, ("available", "in_doubt"),
                         "{}", after, currency, call, None, key, None, at)  # fmt: skip
-        step = ["redeem", "redeem", {"amount": amount, "allow_partial": False}, [amount], "amount"]
+        said = {"amount": amount, "allow_partial": False}
+        steps = [["payment", payment, "redeem", "redeem", {**said, "card.given": 0}, [0, amount], "amount"],
+                 ["gift_card", card, "redeem", "redeem", {**said, "now": at}, [0, amount], "amount"]]  # fmt: skip
         given: dict[str, Any] = {"amount": amount}
         if has_pin is not None:
             given["has_pin"] = bool(has_pin)
         fields: list[Any] = [
             call, key, "redeem", "gift_card", card, currency, encode({**given, "allow_partial": False, "order": order}),
-            encode([["payment", payment, *step], ["gift_card", card, *step]]), False, "open", 1, at, at,
+            encode(steps), False, "open", 1, at, at,
             None, None, None, None, False, None, None,
         ]  # fmt: skip
         execute(ENTRY, mine)
@@ -111,12 +113,12 @@ class Books:
         opened = list(execute("SELECT * FROM call WHERE id = ?", (call,)).fetchone())
         state, revision, currency, _, held, uncovered, redeemed, hash, *rest = execute(BOTH, (payment,)).fetchone()
         card, on, at_card, _, available, kept, leaving, doubt, hash_card, calls, _ = rest
-        after = f'{{"held":{held},"uncovered":{uncovered},"redeemed":{redeemed + amount},"in_doubt":0}}'
-        mine = _entry(hash, "payment", payment, revision + 1, "confirmed", state, "closed", amount,
+        after = _after_payment(held, uncovered, redeemed + amount, 0)
+        mine = _entry(hash, "payment", payment, revision + 1, "confirmed", state, "closed", None, amount,
                       ("in_doubt", "redeemed"), encode({"redemption_id": said["requestRef"]}), after, currency, call,
                       None, key, None, at)  # fmt: skip
-        after = f'{{"available":{available},"held":{kept},"leaving":{leaving},"in_doubt":{doubt - amount}}}'
-        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "confirmed", on, on, amount, ("in_doubt", "spent"),
+        after = _after_card(available, kept, leaving, doubt - amount)
+        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "confirmed", on, on, opened[11], amount, ("in_doubt", "spent"),
                         "{}", after, currency, call, None, key, None, at)  # fmt: skip
         outcome = encode({"result": "confirmed", "reference": reference, "request": said["requestRef"],
                           "available": available_there})  # fmt: skip
@@ -131,13 +133,28 @@ class Books:
         execute("COMMIT")
 
 
+def _after_payment(held: int, uncovered: int, redeemed: int, in_doubt: int) -> str:
+    return (
+        f'{{"held":{held},"given_held":0,"uncovered":{uncovered},"redeemed":{redeemed},"given_redeemed":0,'
+        f'"in_doubt":{in_doubt}}}'
+    )
+
+
+def _after_card(available: int, held: int, leaving: int, in_doubt: int) -> str:
+    return (
+        f'{{"available":{available},"given":0,"held":{held},"given_held":0,"leaving":{leaving},"given_leaving":0,'
+        f'"in_doubt":{in_doubt}}}'
+    )
+
+
 def _entry(
-    before: str, machine: str, id: str, revision: int, phase: str, was: str, state: str, amount: int,
+    before: str, machine: str, id: str, revision: int, phase: str, was: str, state: str, now: str | None, amount: int,
     moved: tuple[str, str], facts: str, after: str, currency: str, call: str, key: str | None, cause: str | None,
     fingerprint: str | None, at: str,
 ) -> tuple[Any, ...]:  # fmt: skip
+    more = '"card.given":0' if now is None else f'"now":"{now}"'
     fields = (
-        machine, id, revision, 2, "redeem", "redeem", phase, was, state, f'{{"amount":{amount}}}',
+        machine, id, revision, 3, "redeem", "redeem", phase, was, state, f'{{"amount":{amount},{more}}}',
         f'[["{moved[0]}","{moved[1]}",{amount}]]', facts, after, currency, call, key, cause, fingerprint, "bench",
         None, at,
     )  # fmt: skip

@@ -26,10 +26,10 @@ WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"""
 SEEN = "SELECT key FROM tallystick._key WHERE key = ANY(%s)"
 NAMES = """machine, entity, revision, machine_version, transition, command, phase, from_state, to_state, args, postings,
   facts, after, currency, key, cause, fingerprint, at, hash"""
-ONE = f"""INSERT INTO tallystick.entry ({NAMES}) VALUES (%s, %s, %s, 2, %s, %s, 'done', %s, %s, %s::json, %s::json,
+ONE = f"""INSERT INTO tallystick.entry ({NAMES}) VALUES (%s, %s, %s, 3, %s, %s, 'done', %s, %s, %s::json, %s::json,
   %s::json, %s::json, %s, %s, %s, %s, %s, %s)"""
 MANY = f"""INSERT INTO tallystick.entry ({NAMES})
-SELECT a, b, c, 2, d, e, 'done', f, g, h, i, j, k, l, m, n, o, p, q FROM unnest(%s::text[], %s::text[], %s::bigint[],
+SELECT a, b, c, 3, d, e, 'done', f, g, h, i, j, k, l, m, n, o, p, q FROM unnest(%s::text[], %s::text[], %s::bigint[],
   %s::text[], %s::text[], %s::text[], %s::text[], %s::json[], %s::json[], %s::json[], %s::json[], %s::text[],
   %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
   AS new (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)"""
@@ -44,10 +44,10 @@ DUE = """SELECT key, machine, entity, command, args::text, due, attempts FROM ta
 WHERE state = 'waiting' AND due <= %s ORDER BY due, key LIMIT %s FOR NO KEY UPDATE SKIP LOCKED"""
 DONE = """UPDATE tallystick.queue AS old SET state = 'done', attempts = new.attempts, hash = new.hash
 FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS new (key, attempts, hash) WHERE old.key = new.key"""
-TEXT = """'{"available":%%s,"held":%%s,"leaving":%%s,"in_doubt":%%s}'"""
+TEXT = """'{"available":%%s,"given":0,"held":%%s,"given_held":0,"leaving":%%s,"given_leaving":0,"in_doubt":%%s}'"""
 CTE = f"""WITH done AS (
   UPDATE tallystick.gift_card SET available = available - %(amount)s, revision = revision + 1, updated = %(at)s,
-    hash = encode(sha256(convert_to(concat_ws(E'\\n', hash, 'gift_card', id, revision + 1, 2, 'redeem', 'redeem',
+    hash = encode(sha256(convert_to(concat_ws(E'\\n', hash, 'gift_card', id, revision + 1, 3, 'redeem', 'redeem',
       'done', state, state, %(args)s::text, %(postings)s::text, '{{}}',
       format({TEXT}, available - %(amount)s, held, leaving, in_doubt), currency, '',
       %(key)s::text, '', %(fingerprint)s::text, '', '', %(at)s::text), 'UTF8')), 'hex')
@@ -55,7 +55,7 @@ CTE = f"""WITH done AS (
     AND NOT EXISTS (SELECT FROM tallystick._key WHERE key = %(key)s::text)
   RETURNING id, revision, state, currency, hash, format({TEXT}, available, held, leaving, in_doubt)::json AS after)
 INSERT INTO tallystick.entry ({NAMES})
-SELECT 'gift_card', id, revision, 2, 'redeem', 'redeem', 'done', state, state, %(args)s::json, %(postings)s::json,
+SELECT 'gift_card', id, revision, 3, 'redeem', 'redeem', 'done', state, state, %(args)s::json, %(postings)s::json,
   '{{}}', after, currency, %(key)s::text, NULL, %(fingerprint)s::text, %(at)s::text, hash FROM done RETURNING seq"""
 
 
@@ -79,7 +79,8 @@ class Books:
         return card.after()
 
     def redeem_cte(self, id: str, amount: int, key: str) -> None:
-        given = {"id": id, "amount": amount, "key": key, "at": self._at(), "args": f'{{"amount":{amount}}}',
+        at = self._at()
+        given = {"id": id, "amount": amount, "key": key, "at": at, "args": f'{{"amount":{amount},"now":"{at}"}}',
                  "postings": f'[["available","spent",{amount}]]',
                  "fingerprint": _fingerprint("gift_card", id, "redeem", {"amount": amount})}  # fmt: skip
         if self.connection.execute(CTE, given).fetchone() is None:
