@@ -81,11 +81,11 @@ class Books:
         if state != "requested" or on != "issued" or not 0 < amount <= available:
             raise Refused(f"payment {payment!r} is {state}, its card {on}")
         after = _after_payment(held, uncovered, redeemed, amount)
-        mine = _entry(hash, "payment", payment, revision + 1, "asked", state, state, None, amount, ("card", "in_doubt"), "{}",
-                      after, currency, call, key, None, _mark(payment, amount), at)  # fmt: skip
+        mine = _entry(hash, "payment", payment, revision + 1, "asked", state, state, None, amount, ("card", "in_doubt"),
+                      "{}", after, currency, call, key, None, _mark(payment, amount), at)  # fmt: skip
         after = _after_card(available - amount, kept, leaving, doubt + amount)
-        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "asked", on, on, at, amount, ("available", "in_doubt"),
-                        "{}", after, currency, call, None, key, None, at)  # fmt: skip
+        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "asked", on, on, at, amount,
+                        ("available", "in_doubt"), "{}", after, currency, call, None, key, None, at)  # fmt: skip
         said = {"amount": amount, "allow_partial": False}
         steps = [["payment", payment, "redeem", "redeem", {**said, "card.given": 0}, [0, amount], "amount"],
                  ["gift_card", card, "redeem", "redeem", {**said, "now": at}, [0, amount], "amount"]]  # fmt: skip
@@ -118,8 +118,8 @@ class Books:
                       ("in_doubt", "redeemed"), encode({"redemption_id": said["requestRef"]}), after, currency, call,
                       None, key, None, at)  # fmt: skip
         after = _after_card(available, kept, leaving, doubt - amount)
-        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "confirmed", on, on, opened[11], amount, ("in_doubt", "spent"),
-                        "{}", after, currency, call, None, key, None, at)  # fmt: skip
+        theirs = _entry(hash_card, "gift_card", card, at_card + 1, "confirmed", on, on, opened[11], amount,
+                        ("in_doubt", "spent"), "{}", after, currency, call, None, key, None, at)  # fmt: skip
         outcome = encode({"result": "confirmed", "reference": reference, "request": said["requestRef"],
                           "available": available_there})  # fmt: skip
         fields = [*opened[:8], False, "confirmed", *opened[10:13], at, outcome, None, None, False,
