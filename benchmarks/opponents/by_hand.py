@@ -6,7 +6,7 @@ SHA-256. The row of an entity is replaced only if nobody has replaced it meanwhi
 
 Statements are constant, so sqlite3 keeps them prepared. JSON of names and numbers is written out; one encoder makes the
 rest. Everything that makes tallystick general is left out: there is no page, no table of transitions, no currency to
-parse, no other command, no provider, no value that was given, no date, and no refusal with numbers in it.
+parse, no other command, no provider, no date, and no refusal with numbers in it.
 """
 
 from __future__ import annotations
@@ -61,10 +61,7 @@ class Card:
         self.hash = hash
 
     def after(self) -> str:
-        return (
-            f'{{"available":{self.available},"given":0,"held":{self.held},"given_held":0,"leaving":0,"given_leaving":0,'
-            f'"in_doubt":{self.in_doubt}}}'
-        )
+        return f'{{"available":{self.available},"held":{self.held},"leaving":0,"in_doubt":{self.in_doubt}}}'
 
     def row(self, at: str) -> tuple[object, ...]:
         return self.state, self.revision, self.available, self.held, self.hash, at, self.id, self.loaded
@@ -96,8 +93,7 @@ class Payment:
 
     def after(self) -> str:
         return (
-            f'{{"held":{self.held},"given_held":0,"uncovered":{self.uncovered},"redeemed":{self.redeemed},'
-            f'"given_redeemed":0,"in_doubt":{self.in_doubt}}}'
+            f'{{"held":{self.held},"uncovered":{self.uncovered},"redeemed":{self.redeemed},"in_doubt":{self.in_doubt}}}'
         )
 
     def row(self, at: str) -> tuple[object, ...]:
@@ -360,10 +356,10 @@ def _authorize(
     rules.authorize(payment, card, amount)
     payment.hold_id = ids()
     args, facts = (
-        f'{{"amount":{amount},"card.given":0,"now":"{at}"}}',
+        f'{{"amount":{amount},"now":"{at}"}}',
         encode({"hold_id": payment.hold_id, "until": None}),
     )
-    given = f'{{"amount":{amount},"of_it_given":0,"now":"{at}"}}'
+    given = f'{{"amount":{amount},"now":"{at}"}}'
     posted, held = f'[["card","held",{amount}]]', f'[["available","held",{amount}]]'
     return [
         _entry("payment", payment, "authorize", "authorize", before, args, posted, facts, key, None, fingerprint, at),
@@ -379,7 +375,7 @@ def _settle(
     payment.hold_id = None
     args, posted = encode(_args("settle", amount)), f'[["held","redeemed",{amount}]]'
     given, spent = (
-        encode({"amount": amount, "release": 0, "hold": hold, "whole": amount, "of_it_given": 0, "now": at}),
+        encode({"amount": amount, "release": 0, "hold": hold, "whole": amount, "now": at}),
         f'[["held","spent",{amount}]]',
     )
     facts = '{"hold_id":null}'

@@ -44,7 +44,7 @@ DUE = """SELECT key, machine, entity, command, args::text, due, attempts FROM ta
 WHERE state = 'waiting' AND due <= %s ORDER BY due, key LIMIT %s FOR NO KEY UPDATE SKIP LOCKED"""
 DONE = """UPDATE tallystick.queue AS old SET state = 'done', attempts = new.attempts, hash = new.hash
 FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS new (key, attempts, hash) WHERE old.key = new.key"""
-TEXT = """'{"available":%%s,"given":0,"held":%%s,"given_held":0,"leaving":%%s,"given_leaving":0,"in_doubt":%%s}'"""
+TEXT = """'{"available":%%s,"held":%%s,"leaving":%%s,"in_doubt":%%s}'"""
 CTE = f"""WITH done AS (
   UPDATE tallystick.gift_card SET available = available - %(amount)s, revision = revision + 1, updated = %(at)s,
     hash = encode(sha256(convert_to(concat_ws(E'\\n', hash, 'gift_card', id, revision + 1, 3, 'redeem', 'redeem',

@@ -194,11 +194,9 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("c inventory form=physical", "activate number=6006490281", "c inventory", "c activated"),
     ("c inventory", "recognize number=6006490281 balance=40", LOCAL, "c issued available=40"),
     ("c inventory", "recognize number=6006490281 balance=0",  LOCAL, "c issued"),
-    ("c inventory kind=promo", "recognize number=6006490281 balance=40", LOCAL, "c issued given=40"),
     ("c activated",           "issue amount=50", "c activated in_doubt=50", "c issued available=50"),
     ("c activated limit=50",  "issue amount=50", "c activated in_doubt=50", "c issued available=50"),
-    ("c activated kind=promo", "issue amount=50", "c activated in_doubt=50", "c issued given=50"),
-    ("c issued available=9 given=1", "give amount=5", "c issued available=9 given=1 in_doubt=5", "c issued available=9 given=6"),
+    ("c activated kind=promo", "issue amount=50", "c activated in_doubt=50", "c issued available=50"),
     ("c activated kind=merchandise_credit", "issue amount=50", "c activated in_doubt=50", "c issued available=50"),
     ("c activated limit=50",  "credit amount=50", "c activated in_doubt=50", "c issued available=50"),
     ("c issued available=9 held=1 kind=promo", "credit amount=5", "c issued available=9 held=1 in_doubt=5", "c issued available=14 held=1"),
@@ -206,11 +204,6 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("c issued available=50 held=9 limit=60", "reload amount=1", "c issued available=50 held=9 in_doubt=1", "c issued available=51 held=9"),
     # gift_card: spent, paid out, corrected
     ("c issued available=50", "redeem amount=50",       "c issued in_doubt=50",              "c issued"),
-    ("c issued available=50 given=9", "redeem amount=20",  "c issued available=39 in_doubt=20", "c issued available=39"),
-    ("c issued available=50 given=9", "redeem amount=4",   "c issued available=50 given=5 in_doubt=4", "c issued available=50 given=5"),
-    ("c issued available=50 given=9 cash_out_limit=50", "cash_out amount=50", "c issued given=9 in_doubt=50", "c issued given=9"),
-    ("c issued available=50 given=9", "adjust amount=-20", "c issued available=39 in_doubt=20", "c issued available=39"),
-    ("c issued given=9 kind=promo",   "adjust amount=7",   "c issued given=9 in_doubt=7",     "c issued given=16"),
     ("c issued available=50", "redeem amount=51 allow_partial", "c issued in_doubt=50",              "c issued"),
     ("c issued available=50 use_limit=20", "redeem amount=51 allow_partial", "c issued available=30 in_doubt=20", "c issued available=30"),
     ("c issued available=50 use_limit=60", "redeem amount=61 allow_partial", "c issued in_doubt=50",  "c issued"),
@@ -225,10 +218,6 @@ TRANSITIONS: list[tuple[str, ...]] = [
     ("c issued available=50 held=5", "observe balance=70", LOCAL, "c issued available=70 held=5"),
     ("c issued available=50 held=5", "observe balance=0",  LOCAL, "c issued held=5"),
     ("c suspended available=50",     "observe balance=50", LOCAL, "c suspended available=50"),
-    ("c issued available=50 given=9", "observe balance=55", LOCAL, "c issued available=50 given=5"),
-    ("c issued available=50 given=9", "observe balance=45", LOCAL, "c issued available=45"),
-    ("c issued available=50 given=9", "observe balance=60", LOCAL, "c issued available=51 given=9"),
-    ("c issued given=9 kind=promo",   "observe balance=12", LOCAL, "c issued given=12"),
     # gift_card: lost, stolen, under review
     ("c allocated",                     "register email=a@b.c", "c allocated", "c allocated"),
     ("c suspended available=5",         "register",  "c suspended available=5", "c suspended available=5"),
@@ -629,9 +618,6 @@ OUTSIDE: list[tuple[str, str, dict[str, dict[str, int]]]] = [
     ("p closed redeemed=9 | n activated",                               "refund_to amount=4 to=n", {"p": {"other_card": 4}, "n": {"returned": -4}}),
     ("c activated",                                                     "issue amount=9",        {"c": {"issuance": -9}}),
     ("c activated kind=promo",                                          "issue amount=9",        {"c": {"promotion": -9}}),
-    ("c issued available=9 given=2",                                    "redeem amount=5",       {"c": {"discounted": 2, "spent": 3}}),
-    ("p closed redeemed=9 given_redeemed=2 | c issued",                 "refund amount=10",      {"p": {"card": 10},      "c": {"spent": -9, "discounted": -1}}),
-    ("p closed redeemed=9 given_redeemed=2 | n activated",              "refund_to amount=10 to=n", {"p": {"other_card": 10}, "n": {"returned": -9, "promotion": -1}}),
     ("c activated kind=merchandise_credit",                             "issue amount=9",        {"c": {"returned": -9}}),
     ("c issued",                                                        "credit amount=9",       {"c": {"returned": -9}}),
     ("c issued",                                                        "reload amount=9",       {"c": {"issuance": -9}}),
@@ -741,10 +727,7 @@ REFUSALS: list[tuple[str, str, Code, list[str]]] = [
     ("p requested",                             "authorize amount=-1",  Code.GUARD,       ["(here amount -0.01)"]),
     ("p authorized held=9",                     "settle amount=10",     Code.GUARD,       ["No more than is held can be settled (here amount 0.10, held 0.09)"]),
     ("p closed redeemed=9",                     "void",                 Code.GUARD,       ["Only a one-step redemption can be voided, and only while nothing of it was given back (here", "redemption_id none"]),
-    ("c issued given=9 kind=promo",             "cash_out amount=9",    Code.GUARD,       ["What was given away is not paid out in cash", "given 0.09"]),
-    ("c suspended given=9",                     "give amount=9",        Code.NOT_NOW,     ["It is suspended"]),
-    ("c issued available=9 given=2 limit=12",   "give amount=2",        Code.GUARD,       ["may not put so much on it", "available 0.11"]),
-    ("p closed redeemed=9 given_redeemed=2 | c issued", "refund amount=12", Code.GUARD,   ["No more than was earned can be refunded (here amount 0.12, given_redeemed 0.02, redeemed 0.11)"]),
+    ("c issued available=9 kind=promo",         "cash_out amount=9",    Code.GUARD,       ["A promotional card is not paid out in cash", "kind promo"]),
     ("c issued available=9",                    "cash_out amount=9",    Code.GUARD,       ["It has no limit up to which it may be paid out in cash", "cash_out_limit none"]),
     ("c issued available=9 cash_out_limit=8",   "cash_out amount=9",    Code.GUARD,       ["It carries more than may be paid out in cash", "cash_out_limit 0.08"]),
     ("c issued available=5 held=3 limit=8",     "reload amount=1",      Code.GUARD,       ["limit 0.08"]),
@@ -886,7 +869,7 @@ ALLOWED = [
     ("p closed redeemed=9 | c replaced",                  "refund_to"),
     ("p closed | c issued",                               ""),
     ("c issued available=9 limit=9",                      "redeem adjust observe register suspend"),
-    ("c issued kind=promo",                               "give credit adjust observe register suspend"),
+    ("c issued kind=promo",                               "credit adjust observe register suspend"),
     ("c suspended was=issued available=9",                "adjust take_back observe register reinstate"),
     ("c inventory",                                       "allocate recognize"),
     ("c inventory form=physical",                         "activate recognize"),
@@ -996,9 +979,9 @@ CANDIDATES: list[tuple[str, str, dict[str, str], dict[str, str]]] = [
      {"amount": "0.01", "available": "0.05", "held": "0.00", "in_doubt": "0.00", "kind": "promo", "limit": "none",
       "smallest": "none"}),
     ("c suspended was=allocated available=5", "adjust amount=0",
-     {"adjust_up": "amount > 0", "adjust_up_promo": "amount > 0", "adjust_down": "amount < 0"},
-     {"amount": "0.00", "available": "0.05", "hard_limit": "no", "held": "0.00", "in_doubt": "0.00", "kind": "gift",
-      "leaving": "0.00", "limit": "none"}),
+     {"adjust_up": "amount > 0", "adjust_down": "amount < 0"},
+     {"amount": "0.00", "available": "0.05", "hard_limit": "no", "held": "0.00", "in_doubt": "0.00", "leaving": "0.00",
+      "limit": "none"}),
     ("c suspended", "reinstate",
      {"reinstate_allocated": 'was == "allocated"', "reinstate_activated": 'was == "activated"', "reinstate_issued": 'was == "issued"'},
      {"was": "none"}),
@@ -1024,7 +1007,7 @@ def test_a_refused_guard_names_its_candidates_and_the_numbers(
         declared = MACHINES[answer.machine].transitions[each.transition].guard
         assert declared is not None
         assert (each.guard, each.prose) == (declared.source, declared.prose)
-        assert set(each.values) == {name for name in declared.names if not name.startswith("given")}, "none was given"
+        assert set(each.values) == declared.names
         seen |= each.values
     assert seen == values
     said = [each for each in MACHINES[answer.machine].refused.get((str(answer.state), answer.command), ())

@@ -22,7 +22,7 @@ from tallystick.definition.declared import IN_DOUBT
 from tallystick.provider.protocol import Outcome
 
 GIVEN = (
-    "c issued available=23 given=7 limit=60 | c2 issued available=12 cash_out_limit=9 | c3 suspended available=8 was=issued | n inventory | "
+    "c issued available=30 limit=60 | c2 issued available=12 cash_out_limit=9 | c3 suspended available=8 was=issued | n inventory | "
     "p requested card=c | p2 requested card=c | p3 requested card=c2 | r requested old=c3 new=n"
 )
 WHO = ["p", "p2", "p3", "c", "c2", "c3", "n", "r"]
@@ -212,19 +212,13 @@ class Story:
         """What the page of gift_card promises across machines, here counted by hand and there as declared."""
         others = self.world.entities.values()
         payments = [each for each in others if each.machine == "payment" and each.facts["card"] == card.id]
-        names = ("held", "redeemed", "given_held", "given_redeemed")
-        held, earned, given_held, given_earned = (sum(each.accounts[name] for each in payments) for name in names)
-        moving, given_moving = (
-            sum(each.accounts[name] for each in others
-                if each.machine == "replacement" and each.facts["old"] == card.id)
-            for name in ("moving", "moving_given")
-        )  # fmt: skip
+        held, earned = (sum(each.accounts[name] for each in payments) for name in ("held", "redeemed"))
+        moving = sum(
+            each.accounts["moving"] for each in others if each.machine == "replacement" and each.facts["old"] == card.id
+        )
         assert card.accounts["held"] == held
         assert card.accounts["leaving"] == moving
         assert left["spent"] >= earned
-        assert card.accounts["given_held"] == given_held
-        assert card.accounts["given_leaving"] == given_moving
-        assert left["discounted"] >= given_earned
         values = {
             **dict.fromkeys(MACHINES["gift_card"].outside, 0),
             **left,
@@ -232,9 +226,6 @@ class Story:
             "promised": held,
             "earned": earned,
             "moving": moving,
-            "promised_given": given_held,
-            "earned_given": given_earned,
-            "moving_given": given_moving,
         }
         for invariant in MACHINES["gift_card"].invariants.values():
             assert invariant.always.compiled()(values, {}, {}, card.state, None), invariant.says
@@ -348,14 +339,12 @@ def test_stories_reach_far_enough() -> None:
         ("gift_card", "activate_physical"),
         ("gift_card", "issue_promo"),
         ("gift_card", "issue_credit"),
+        ("gift_card", "take_back_promo"),
         ("gift_card", "take_back_credit"),
         ("gift_card", "hand_over"),
         ("gift_card", "make_room"),
         ("replacement", "move"),
         ("replacement", "put_on"),
-        ("gift_card", "recognize_promo"),
-        ("gift_card", "adjust_up_promo"),
-        ("gift_card", "observe_more_promo"),
         ("replacement", "replace_physical"),
         ("replacement", "replace_in_use"),
         ("replacement", "replace_nothing"),
@@ -383,8 +372,8 @@ def test_stories_reach_far_enough() -> None:
 
 
 def test_every_move_has_its_amounts_from_before() -> None:
-    """All amounts are of the values before, and postings say each one."""
+    """All amounts are of the values before: the order of the moves is no matter, and postings say each one."""
     world = World("p advanced_hold held=30 uncovered=20 redeemed=50 | c issued held=30")
     plan = world.do("settle amount=10 last")
     assert isinstance(plan, Plan)
-    assert plan.entries[0].postings == (("held", "redeemed", 10), ("held", "card", 20), ("uncovered", "card", 20))
+    assert plan.entries[0].postings == (("held", "card", 20), ("held", "redeemed", 10), ("uncovered", "card", 20))

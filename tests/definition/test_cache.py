@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tallystick.definition import files, format, reader
+from tallystick.definition import cache, format, reader
 from tallystick.definition.shapes import FileFaults
 
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in reader.packaged_folder().glob("*.yaml")}
@@ -17,20 +17,20 @@ def test_a_page_from_the_cache_is_the_page(name: str, tmp_path: Path, monkeypatc
     monkeypatch.setenv("TALLYSTICK_CACHE", str(tmp_path / "cache"))
     parse = format.parse
     read = parse(TEXTS[name], FileFaults(name))
-    assert files.parse(TEXTS[name], FileFaults(name)) == read
+    assert cache.parse(TEXTS[name], FileFaults(name)) == read
     (kept,) = (tmp_path / "cache").iterdir()
     monkeypatch.setattr(format, "parse", lambda *_: pytest.fail("it was read again"))
-    assert files.parse(TEXTS[name], FileFaults(name)) == read
+    assert cache.parse(TEXTS[name], FileFaults(name)) == read
     kept.write_text("[1,2", encoding="utf-8")
     monkeypatch.setattr(format, "parse", parse)
-    assert files.parse(TEXTS[name], FileFaults(name)) == read
+    assert cache.parse(TEXTS[name], FileFaults(name)) == read
 
 
 def test_a_page_with_faults_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYSTICK_CACHE", str(tmp_path / "cache"))
     for _ in range(2):
         faults = FileFaults("x")
-        files.parse("machine: x\nstatus: 1\n", faults)
+        cache.parse("machine: x\nstatus: 1\n", faults)
         assert "unknown key 'status'" in str(faults.found[0])
     assert not (tmp_path / "cache").exists()
 

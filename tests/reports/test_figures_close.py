@@ -18,7 +18,6 @@ from postgres_books import postgres_url
 from report_world import in_doubt_twice, moved, stood, tell
 from tallystick import reports
 from tallystick.books.books import Books
-from tallystick.books.views import standing
 from tallystick.provider.scripted import ScriptedProvider
 from tallystick.reports import Report
 from tallystick.store.rows import stamp
@@ -62,7 +61,7 @@ def _payments(books: Books, account: str) -> Counter[str]:
     found: Counter[str] = Counter()
     with books.engine.store.reading() as reading:
         for each in reading.all("payment"):
-            found[each.currency] += standing(each, account)
+            found[each.currency] += each.accounts[account]
     return found
 
 

@@ -391,8 +391,7 @@ def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str
     _, new = upgraded
     new.card("c3")
     assert new.do("gift_card", "c3", "promise", amount="20.00").after_minor == {
-        "pledged": 2000, "available": 3000, "given": 0, "held": 0, "given_held": 0, "leaving": 0, "given_leaving": 0,
-        "in_doubt": 0,
+        "pledged": 2000, "available": 3000, "held": 0, "leaving": 0, "in_doubt": 0,
     }  # fmt: skip
     assert new.do("gift_card", "c3", "freeze").state == "frozen"
     with pytest.raises(Invalid, match=f"'c1' runs on version {FIRST}, which has no command 'promise'"):
@@ -406,7 +405,7 @@ def test_an_entity_runs_on_the_version_it_was_made_with(upgraded: tuple[dict[str
             "c3": FIRST + 1,
         }
         assert {each.machine_version for each in look.journal("gift_card", "c1")} == {FIRST}
-        assert look.entity("gift_card", "c1").accounts.keys() == set(MACHINES["gift_card"].columns)
+        assert look.entity("gift_card", "c1").accounts.keys() == {"available", "held", "leaving", "in_doubt"}
     assert verify(new.engine.machines, new.store).findings == ()
 
 

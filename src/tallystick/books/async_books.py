@@ -173,7 +173,6 @@ class AsyncBooks:
     ship_physical   = _awaited(Books.ship_physical)
     credit_to_new   = _awaited(Books.credit_to_new)
     credit          = _awaited(Books.credit)
-    give            = _awaited(Books.give)
     approve         = _awaited(Books.approve)
     reject          = _awaited(Books.reject)
     issue           = _awaited(Books.issue)

@@ -31,7 +31,6 @@ from typing import Literal, Protocol, runtime_checkable
 import attrs
 
 from tallystick.books.balance_limits import CARD, CLIENT, Limit, Tries, admitted, forgiven, over
-from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command
@@ -317,11 +316,11 @@ class _Books:
 
     @property
     def available(self) -> int:
-        return standing(self.card, "available")
+        return self.card.accounts["available"]
 
     @property
     def holds(self) -> dict[str, int]:
-        return {"": standing(self.card, "held")}
+        return {"": self.card.accounts["held"]}
 
 
 def _key(engine: Engine, given: str | None) -> bytes:

@@ -353,10 +353,9 @@ class Books(Selling, Tenders, Dates, Limited):
         self, card: str, *, key: str, pin: str | None = None, order: str | None = None, by: str | None = None,
         reason: str | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
-        """Pay out what is available in cash, if it is at or under the card's cash-out limit; not what was given."""
+        """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
         begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
-        there = self.card(card)
-        amount = begun["amount"] if "amount" in begun else there.available - (there.given or Money.zero(there.currency))
+        amount = begun["amount"] if "amount" in begun else self.card(card).available
         args = {"amount": amount, "pin": pin, "order": order}
         return self._do("gift_card", card, "cash_out", args, key, by, reason, connection=connection)
 

@@ -31,7 +31,6 @@ from tallystick.books.differences import (
     found,
     shown,
 )
-from tallystick.books.views import standing
 from tallystick.engine import owner
 from tallystick.engine.balances import BALANCE, HEARD, OBSERVE
 from tallystick.engine.calls.ask_provider import card_facts, observed
@@ -67,7 +66,7 @@ def our_half(engine: Engine, id: str) -> Ours:
     seen = [each for each in records if each.command in ("observe", "recognize") and each.phase == "done"]
     seen = [each for each in seen if not (each.key or "").startswith(f"{HEARD}/")]
     return Ours(
-        card_facts(card), card.revision, standing(card, "available"), holds,
+        card_facts(card), card.revision, card.accounts["available"], holds,
         tuple(_our_line(row) for row in calls if row.state == "confirmed" and row.verb not in REPEATABLE),
         blank=card.state == engine.machines.at(CARD, card.machine_version).start,
         sound=last == [(card.revision, card.hash, dict(card.accounts))],
@@ -80,9 +79,9 @@ def our_half(engine: Engine, id: str) -> Ours:
 
 def _our_holds(reading: Reading, card: str) -> Iterator[OurHold]:
     for payment in reading.linked(PAYMENT, "card", card):
-        if held := standing(payment, "held"):
+        if payment.accounts["held"]:
             hold = payment.facts.get("hold_id")
-            yield OurHold(payment.id, str(hold) if hold else None, held)
+            yield OurHold(payment.id, str(hold) if hold else None, payment.accounts["held"])
 
 
 def _our_line(row: CallRow) -> OurLine:

@@ -84,14 +84,6 @@ class Selling(BaseBooks):
             owner=owner, by=by,
         )  # fmt: skip
 
-    def give(
-        self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
-        reason: str | None = None, connection: Any = None,
-    ) -> Receipt:  # fmt: skip
-        """Give a bonus on a card in use: nobody has paid for it. It is spent first, and never paid out in cash."""
-        args = {"amount": amount, "order": order}
-        return self._do("gift_card", card, "give", args, key, by, reason, connection=connection)
-
     def credit(
         self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
         reason: str | None = None, connection: Any = None,

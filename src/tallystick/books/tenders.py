@@ -16,7 +16,7 @@ import attrs
 
 from tallystick.books.holding import PAYMENT, Amount, Holding, short_approval, short_key
 from tallystick.books.shares import How, shared
-from tallystick.books.views import Payment, Plan, Tender, payment_view, standing, tender_view
+from tallystick.books.views import Payment, Plan, Tender, payment_view, tender_view
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE, Entity
 from tallystick.core.refusal import Code
@@ -192,7 +192,7 @@ class Tenders(Holding):
             self._free_id(PAYMENT, f"{old.facts['order']}/{card}", short_key(key, "part")),
             self.engine.seen(key),
         )
-        amount = Money(int(str((begun or {}).get("amount", standing(old, "held")))), old.currency)
+        amount = Money(int(str((begun or {}).get("amount", old.accounts["held"]))), old.currency)
         part = self._part("authorize", new, card, amount, str(old.facts["order"]), key, pin, False, by,
                           create=short_key(key, "part"), tender=str(tender))  # fmt: skip
         cancel = self._command(PAYMENT, payment, "cancel", {}, short_key(key, "cancel"), by, f"in its place: {new}")

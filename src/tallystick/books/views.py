@@ -14,7 +14,6 @@ from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.protocol import Reading
 
-GIVEN = {"available": "given", "held": "given_held", "redeemed": "given_redeemed"}  # where what was given stands
 MOVED = ("activated", "following", "replaced")  # a replacement whose new card is its customer's
 
 
@@ -30,7 +29,6 @@ class Card:
     in_doubt: Money  # set aside until the provider's answer is known
     form: str  # electronic or physical
     kind: str  # gift, promo or merchandise_credit
-    given: Money | None = None  # of what is available, what was given away; spent first, and never paid out
     use_limit: Money | None = None  # the most that one payment may hold or redeem of it at once
     expires: datetime | None = None  # from then on nothing of it is held or spent anew; in UTC
     replaced_by: str | None = None  # the card that carries its value now, or is about to: it was lost
@@ -60,8 +58,6 @@ class Payment:
     uncovered: Money  # not held any more: to be held again or covered elsewhere
     redeemed: Money  # earned by shipments
     in_doubt: Money  # set aside until the provider's answer is known
-    given_held: Money | None = None  # of what is held, what the card was given
-    given_redeemed: Money | None = None  # of what is redeemed, what the card was given: a discount, and no revenue
     requested: Money | None = None  # what the order asked this card for, if that was said
     tender: str | None = None  # the tender that it is a part of
 
@@ -142,7 +138,6 @@ def card_view(found: Entity, numbers: Numbers, reading: Reading | None = None) -
         in_doubt=_money(found, "in_doubt"),
         form=str(found.facts["form"]),
         kind=str(found.facts["kind"]),
-        given=Money(found.accounts.get("given", 0), found.currency),
         use_limit=Money(most, found.currency) if isinstance(most := found.facts.get("use_limit"), int) else None,
         expires=datetime.fromisoformat(expires) if isinstance(expires := found.facts.get("expires"), str) else None,
         replaced_by=replaced_by,
@@ -174,8 +169,6 @@ def payment_view(found: Entity) -> Payment:
         uncovered=_money(found, "uncovered"),
         redeemed=_money(found, "redeemed"),
         in_doubt=_money(found, "in_doubt"),
-        given_held=Money(found.accounts.get("given_held", 0), found.currency),
-        given_redeemed=Money(found.accounts.get("given_redeemed", 0), found.currency),
         requested=Money(int(str(requested)), found.currency) if requested is not None else None,
         tender=str(found.facts["tender"]) if found.facts.get("tender") is not None else None,
     )
@@ -199,9 +192,4 @@ def tender_view(found: Entity, parts: Sequence[Entity]) -> Tender:
 
 
 def _money(entity: Entity, account: str) -> Money:
-    return Money(standing(entity, account), entity.currency)
-
-
-def standing(entity: Entity, account: str) -> int:
-    """What stands on an account with what of it was given, in minor units."""
-    return entity.accounts[account] + entity.accounts.get(GIVEN.get(account, ""), 0)
+    return Money(entity.accounts[account], entity.currency)

@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from tallystick.books.views import GIVEN, standing
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
 from tallystick.engine.queue.rows import CHANGED, ENDED
@@ -30,7 +29,6 @@ from tallystick.store.protocol import Reading
 from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, is_later, stamp
 
 CARD, PAYMENT = "gift_card", "payment"
-HELD = ("held", GIVEN["held"])  # the accounts of a hold
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
 
 
@@ -173,16 +171,13 @@ def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = N
     """
     before = (now or engine.now()) - age
     with engine.store.reading() as reading:
-        standing_ = {
-            each.id: each for name in HELD for each in reading.standing(PAYMENT, name, created_before=stamp(before))
-        }
-        holds = [_hold(reading, each) for each in standing_.values()]
+        holds = [_hold(reading, each) for each in reading.standing(PAYMENT, "held", created_before=stamp(before))]
     return sorted((hold for hold in holds if hold.since < before), key=lambda hold: (hold.since, hold.payment))
 
 
 def _hold(reading: Reading, payment: Entity) -> OldHold:
     since = _since(list(reading.journal(PAYMENT, payment.id)))
-    amount, hold = Money(standing(payment, "held"), payment.currency), payment.facts.get("hold_id")
+    amount, hold = Money(payment.accounts["held"], payment.currency), payment.facts.get("hold_id")
     return OldHold(*_named(reading, payment), amount, str(hold) if hold else None, since, payment.revision)
 
 
@@ -197,7 +192,7 @@ def _named(reading: Reading, payment: Entity) -> tuple[str, str, str, str, str]:
 def _since(rows: Sequence[EntryRow]) -> datetime:
     """When the present hold was put in force: the last time value came to be held, except by coming back."""
     done = [each for each in rows if each.phase in ("done", "confirmed")]
-    into = [each for each in done if any(target in HELD for _, target, _ in json.loads(each.postings))]
+    into = [each for each in done if any(target == "held" for _, target, _ in json.loads(each.postings))]
     return datetime.fromisoformat((into or rows)[-1].at)
 
 

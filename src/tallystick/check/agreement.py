@@ -224,10 +224,6 @@ def _linear(node: ast.expr) -> Sums:
             pass
         case ast.Subscript(_, ast.Constant(str(name))) | ast.Attribute(_, name):
             total[name] = 1
-        case ast.BoolOp(ast.Or(), [amount, ast.Constant(0)]):  # that may be left out
-            return _linear(amount)
-        case ast.Call(ast.Name("min")):  # the part that stands apart: the rest is the amount without it
-            total[ast.unparse(node)] = 1
         case ast.UnaryOp(ast.USub(), operand):
             _add(total, _linear(operand), -1)
         case ast.BinOp(left, op, right):

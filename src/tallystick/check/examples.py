@@ -19,7 +19,6 @@ from tallystick.check.example_steps import Unlike, as_said, sentence
 from tallystick.check.finding import Finding, finding
 from tallystick.check.wording import CURRENCY, amount, joined
 from tallystick.core.entity import CREATE, Entity, Ref
-from tallystick.definition.apart import meant
 from tallystick.definition.declared import Example, ExampleStep, Given
 from tallystick.definition.examples import OWN, PROVIDER, RECOVER, WAIT, time_of
 from tallystick.definition.expression import Type
@@ -99,7 +98,7 @@ class Life:
             except Unlike as unlike:
                 raise Unlike(unlike.why, *place) from None
             now = self._entity(own)
-            self.moments.append(Moment(step.written, result, now.state, dict(meant(machine, now.accounts))))
+            self.moments.append(Moment(step.written, result, now.state, dict(now.accounts)))
         self._compare(example, names)
 
     # Who is there
@@ -256,10 +255,10 @@ class Life:
             ref = self._who(path, names)
             entity, machine = self._entity(ref), self.machines[ref[0]]
             dot = f"{path}." if path else ""
-            outside, accounts = self._outside(ref), meant(machine, entity.accounts)
+            outside = self._outside(ref)
             for account in machine.columns:
                 wanted = example.ends.get(dot + account, "0.00")
-                wrong |= _apart(dot + account, amount(accounts[account]), _two_decimals(wanted))
+                wrong |= _apart(dot + account, amount(entity.accounts[account]), _two_decimals(wanted))
             for key, wanted in example.ends.items():
                 at, _, name = key.rpartition(".")
                 if at != path or name in machine.columns:

@@ -16,7 +16,6 @@ from tallystick import money
 from tallystick.books.views import replacements
 from tallystick.core.entity import Entity, Posting
 from tallystick.core.refusal import Refusal, answered
-from tallystick.definition.apart import meant
 from tallystick.definition.expression import Type
 from tallystick.definition.machine import Machine, Machines
 from tallystick.diagram.model import Diagram
@@ -145,7 +144,7 @@ def life(machines: Machines, reading: Reading, entity: Entity) -> Plain:
         **named(entity, "machine", "id", "state"),
         "says": machine.states[entity.state].says,
         **named(entity, "revision", "machine_version", "currency"),
-        "accounts": amounts(meant(machine, entity.accounts), entity.currency),
+        "accounts": amounts(entity.accounts, entity.currency),
         "facts": {
             name: fact(entity.facts.get(name), each.type, entity.currency) for name, each in machine.facts.items()
         },
@@ -211,7 +210,7 @@ def commands(machine: Machine, diagram: Diagram, entity: Entity) -> Plain:
     refused = {command: says for (state, command), says in machine.on_purpose.items() if state == entity.state}
     return {
         **named(entity, "machine", "id", "state", "currency"),
-        "accounts": amounts(meant(machine, entity.accounts), entity.currency),
+        "accounts": amounts(entity.accounts, entity.currency),
         "commands": open_commands,
         "driven": list(dict.fromkeys(driven)),
         "refused": refused,

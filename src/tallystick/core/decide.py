@@ -33,7 +33,6 @@ from tallystick.core import refusal
 from tallystick.core.entity import Asked, Entity, Intent, Ref, Request, Step
 from tallystick.core.fast_path import fast_path
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.apart import parts_apart, standing
 from tallystick.definition.expression import MONEY, NOW
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.money import LIMIT
@@ -60,7 +59,7 @@ def _step(
     if entity is None:
         return refusal.missing(name, id, command)
     machine = machines.at(name, entity.machine_version)
-    args = with_read(machines, machine, entity, command, args, world, intent.now)
+    args = with_read(machine, entity, command, args, world, intent.now)
     path = machine.fast_paths.get((entity.state, command)) or fast_path(machine, entity.state, command)
     step = path(entity, args, intent, driver)
     if step is not None:
@@ -80,9 +79,8 @@ def _step(
 
 
 def with_read(
-    machines: Machines, machine: Machine, entity: Entity, command: str, args: Mapping[str, object],
-    world: Mapping[Ref, Entity], now: str,
-) -> Mapping[str, object]:  # fmt: skip
+    machine: Machine, entity: Entity, command: str, args: Mapping[str, object], world: Mapping[Ref, Entity], now: str
+) -> Mapping[str, object]:
     """The arguments with what the command reads of the clock, and of those to which its entity links."""
     declared = machine.commands.get(command)
     if declared is None or not (declared.linked or declared.timed):
@@ -94,19 +92,8 @@ def with_read(
             raise ValueError(f"{machine.name}.{command} asks for the time; whoever has it decided has to say it")
     for name, fact, linked, account in declared.linked:
         other = world.get((linked, str(entity.facts[fact])))
-        if other is None:
-            found[name] = args.get(name, 0)  # alone: what somebody says
-        else:
-            found[name] = read_account(machines, other, account)
+        found[name] = other.standing(account) if other is not None else args.get(name, 0)  # alone: what somebody says
     return found
-
-
-def read_account(machines: Machines, other: Entity, account: str) -> int:
-    """What a page reads on an account of another entity, with what stands apart, which an older version has not."""
-    if account not in other.accounts and account in parts_apart(machines[other.machine]).values():
-        return 0
-    other.standing(account)  # raises, if it has no such account
-    return standing(machines.at(other.machine, other.machine_version), other.accounts, account)
 
 
 def _answering(

@@ -14,7 +14,6 @@ import attrs
 
 from tallystick import money
 from tallystick.core.notebook import named, table
-from tallystick.definition.apart import meant, parts_apart, standing
 from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.expression import MONEY, Expression, Type
 from tallystick.definition.machine import Machine, Row
@@ -211,9 +210,8 @@ def _beside(entity: Entity, machine: Machine, values: Mapping[str, str]) -> str:
     """What else stands on the entity, if the reason looks at one of its accounts."""
     if not any(name in values for name in machine.columns):
         return ""
-    accounts = meant(machine, entity.accounts)
-    others = [name for name in machine.columns if name not in values and accounts[name]]
-    shown_ = [f"{name.replace('_', ' ')} {shown(accounts[name], MONEY, entity.currency)}" for name in others]
+    others = [name for name in machine.columns if name not in values and entity.accounts[name]]
+    shown_ = [f"{name.replace('_', ' ')} {shown(entity.accounts[name], MONEY, entity.currency)}" for name in others]
     return f"; beside that, {', '.join(shown_)}" if others else ""
 
 
@@ -235,13 +233,8 @@ def _candidate(entity: Entity, machine: Machine, command: str, row: Row, args: M
 def _values(
     entity: Entity, machine: Machine, command: str, args: Mapping[str, object], guard: Expression
 ) -> dict[str, str]:
-    """What a guard looks at, as a person reads it: with what stands apart, and how much of it that is."""
+    """What a guard looks at, as a person reads it."""
     found = {name: _value(entity, machine, command, args, name) for name in sorted(guard.names)}
-    for name, part in parts_apart(machine).items():
-        if {name, part} <= found.keys():
-            found[name] = standing(machine, entity.accounts, name), MONEY
-            if not entity.accounts[part]:
-                del found[part]
     return {name: shown(value, type_, entity.currency) for name, (value, type_) in found.items()}
 
 

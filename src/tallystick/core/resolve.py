@@ -134,7 +134,7 @@ def _confirm(
     args, done = step.args, step.amounts
     if outcome.amount is not None and step.partial is not None:
         args = {**args, step.partial: outcome.amount}
-        done = row.transition.confirmed(done, outcome.amount)  # every move on the page is of the partial argument
+        done = tuple(outcome.amount for _ in done)  # every move is of the partial argument
     postings = [Posting(IN_DOUBT, target, part) for (_, target), part in zip(row.lines, done, strict=True) if part]
     postings += [
         Posting(IN_DOUBT, source, whole - part)

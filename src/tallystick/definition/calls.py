@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 
 from tallystick.definition.declared import DELAYS, Drive, Transition
-from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Expression, Type
+from tallystick.definition.expression import MAX_CHARACTERS, UNKNOWN, Type
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.shapes import FileFaults, Located
 from tallystick.errors import nearest
@@ -161,7 +161,7 @@ def may_ask(machines: Mapping[str, Declarations], machine: str, command: str, pa
 
 def check_partial(
     page: Declarations, machines: Mapping[str, Declarations], key: Located, record: Mapping[str, Located],
-    transition: Transition, arguments: Mapping[str, Type], amounts: Sequence[Expression],
+    transition: Transition, arguments: Mapping[str, Type],
 ) -> None:  # fmt: skip
     """If a call may be confirmed in part, every move of its entity, and of those that drive it, is of that amount."""
     if transition.upto and all(each.type.optional for each in transition.upto):
@@ -188,9 +188,9 @@ def check_partial(
         for source in sorted(holding & {move.source for move in transition.moves}):
             why = f"{key.value!r} may be confirmed in part; the rest would stay on {source!r} in a final state"
             page.faults.add(record["move"], why)
-    for amount in amounts if cut else ():
-        if amount.source.strip() != cut:
-            why = f"so every move must be of {cut!r}, not of '{amount.source}'"
+    for move in transition.moves if cut else ():
+        if move.amount.source.strip() != cut:
+            why = f"so every move must be of {cut!r}, not of '{move.amount.source}'"
             page.faults.add(record["move"], f"{key.value!r} may be confirmed in part, {why}")
 
 

@@ -42,7 +42,7 @@ _GIVEN = ("text", "file")  # of a machine: they stand in the pages themselves
 _MACHINE = tuple(each.name for each in attrs.fields(Machine) if each.init and each.name not in _GIVEN)
 _CODE = re.compile(
     r"""(?:[vfa]\[(?='[^'\\\n]*'\])|\]|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|\bo\.[a-z][a-z_]*\b|\d+"""
-    r"""|\b(?:s|and|or|not|in|min|None|True|False)\b|[-+<>=!(), ])+"""
+    r"""|\b(?:s|and|or|not|in|None|True|False)\b|[-+<>=!(), ])+"""
 )
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import attrs
 
@@ -57,8 +57,6 @@ class Account(NamedTuple):
     says: str
     kept: bool = False  # value may stay here in a final state
     indexed: bool = False  # entities on which value stands here are found by that
-    apart: str = ""  # the account where a part of it stands apart, which counts when the page speaks of this one
-    last: bool = False  # that part leaves it last, else first
 
 
 @attrs.frozen
@@ -120,9 +118,6 @@ class Move(NamedTuple):
     source: str
     target: str
     amount: Expression
-    turn: int = (
-        0  # 1 and 2: two that are one move on the page, of value that stands apart; if less is confirmed, 1 first
-    )
 
 
 class Drive(NamedTuple):
@@ -196,14 +191,6 @@ class Transition:
     then: tuple[Then, ...]
     line: int = 0  # of the page
     alike: bool = False  # whoever has the same unique fact does it too, in the same commit or not at all
-
-    def confirmed(self, whole: tuple[Any, ...], part: Any, least: Callable[[Any, Any], Any] = min) -> tuple[Any, ...]:
-        """What of each move happens if only a part of the partial argument is confirmed. `whole`: what was asked."""
-        done: list[Any] = []
-        for move, amount in zip(self.moves, whole, strict=True):
-            first = done[-1] if move.turn == 2 else None
-            done.append(part if not move.turn else least(part, amount) if first is None else part - first)
-        return tuple(done)
 
     @property
     def reads(self) -> list[str]:

@@ -93,7 +93,6 @@ class Name(NamedTuple):
 
     code: str  # Python source that finds its value
     type: Type
-    uses: tuple[str, ...] = ()  # the names that it stands for, if that is not itself
 
 
 class Expression(NamedTuple):
@@ -220,7 +219,7 @@ class _Reader:
             raise ExpressionError(f"{name!r} is not declared.{nearest(name, list(self.scope))}", node.col_offset)
         if found.type.kind == UNKNOWN:
             raise AlreadyReported(name, node.col_offset)
-        self.names.update(found.uses or (name,))
+        self.names.add(name)
         return (found.type._replace(optional=False) if name in known else found.type), found.code
 
     def _flag(self, node: ast.expr, known: frozenset[str]) -> str:

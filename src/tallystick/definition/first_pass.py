@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tallystick.definition.apart import Apart
 from tallystick.definition.declared import IN_DOUBT, Account, Command, Fact, State
 from tallystick.definition.expression import KINDS, UNKNOWN, Type
 from tallystick.definition.shapes import FileFaults, Located
@@ -44,8 +43,6 @@ class Declarations:
         self.name: str = self.page["machine"].value
         self.facts: dict[str, Fact] = {}
         self.accounts: dict[str, Account] = {}
-        self.apart: dict[str, Apart] = {}  # account, inside or outside → what of it stands apart
-        self.told: dict[str, dict[str, str]] = {}  # command → amount → the argument that says how much stands apart
         self.outside: dict[str, str] = {}
         self.moved_by: dict[str, tuple[str, ...]] = {}
         self.figures: dict[str, dict[str, str]] = {}
@@ -85,18 +82,15 @@ class Declarations:
             record = body.value if isinstance(body.value, dict) else {"says": body}
             says = record["says"].value if "says" in record else ""
             self.accounts[key.value] = Account(key.value, says, flag(record, "kept"), flag(record, "indexed"))
-            self._stands_apart(key, record)
         for key, body in self.pairs("outside"):
             record = body.value if isinstance(body.value, dict) else {"says": body}
             self.outside[key.value] = record["says"].value if "says" in record else ""
-            self._stands_apart(key, record)
             if "by" in record:
                 self.moved_by[key.value] = tuple(command.value for command, _ in moving(record["by"]))
                 figures = {command.value: figure.value for command, figure in moving(record["by"]) if figure}
                 self.figures |= {key.value: figures} if figures else {}
             if key.value in self.accounts or key.value == IN_DOUBT:
                 self.faults.add(key, f"{key.value!r} is an account inside the machine already; choose another name")
-        self._check_apart()
         for key, body in self.pairs("facts"):
             self._check_name(key)
             self.facts[key.value] = self._fact(key, body, machines)
@@ -114,32 +108,6 @@ class Declarations:
         for _, body in self.pairs("outside"):
             if isinstance(body.value, dict) and "by" in body.value:
                 yield from (command for command, _ in moving(body.value["by"]))
-
-    def _stands_apart(self, key: Located, record: Mapping[str, Located]) -> None:
-        """Remember what of an account stands apart, and in which order it leaves."""
-        for order in ("first", "last"):
-            if order in record and key.value in self.apart:
-                self.faults.add(record[order], f"{key.value!r} has one part that stands apart: it leaves first or last")
-            elif order in record:
-                self.apart[key.value] = Apart(record[order].value.strip(), order == "last")
-
-    def _check_apart(self) -> None:
-        """What stands apart has an account of its own, and nothing stands apart of that."""
-        written = {key.value: body for kind in ("accounts", "outside") for key, body in self.pairs(kind)}
-        wholes = [each.name for each in self.apart.values()]
-        for name, each in self.apart.items():
-            at = written[name].value["last" if each.last else "first"]
-            known = [other for other in (self.accounts if name in self.accounts else self.outside) if other != name]
-            if "." in each.name:  # the second pass knows the other machine
-                if each.last:
-                    self.faults.add(at, f"what {each.name!r} is of {name!r} leaves first: nothing is known of the rest")
-            elif each.name not in known:
-                kind = "account" if name in self.accounts else "outside account"
-                self.faults.add(at, f"{each.name!r} is no other {kind} of {self.name}.{nearest(each.name, known)}")
-            elif each.name in self.apart or (name in self.accounts and wholes.count(each.name) > 1):
-                self.faults.add(at, f"{each.name!r} is a part of one account, and nothing stands apart of it")
-            elif name in self.accounts:
-                self.accounts[name] = self.accounts[name]._replace(apart=each.name, last=each.last)
 
     def _check_states(self) -> None:
         starts = [state for state in self.states.values() if state.start]
@@ -231,25 +199,12 @@ class Declarations:
             ):
                 self.faults.add(name, f"argument {name.value!r} is {type_}, but the fact of that name is {fact.type}")
             arguments[name.value] = type_
-            if isinstance(written.value, dict) and "part" in written.value:
-                self.told.setdefault(key.value, {})[name.value] = written.value["part"].value
-        self._check_told(body, arguments, self.told.get(key.value, {}))
         if key.value == "create":
             self.faults.add(key, "'create' is built in: it makes an entity in its start state")
         elif key.value in RESERVED:
             self.faults.add(key, f"{key.value!r} is a reserved word; choose another name")
         kinds: Any = {kind: key.value in {each.value for each in self.listed(kind)} for kind in KINDS_OF_COMMANDS}
         return Command(key.value, arguments, **kinds)
-
-    def _check_told(self, body: Located, arguments: Mapping[str, Type], told: Mapping[str, str]) -> None:
-        """How much of an amount stands apart is an amount of its own, that may be left out."""
-        written = {name.value: each for name, each in body.value}
-        for name, part in told.items():
-            at = written[name].value["part"]
-            if arguments[name] not in (Type("money"), Type(UNKNOWN)):
-                self.faults.add(at, f"{name!r} is {arguments[name]}; only money that is always given has a part")
-            if arguments.get(part) not in (Type("money", optional=True), Type(UNKNOWN)) or part in told:
-                self.faults.add(at, f"{part!r} has to be an argument of the same command, of the type 'money?'")
 
     def _argument(self, written: Located, machines: Mapping[str, Declarations]) -> Type:
         """The type of an argument: as it is written, or with what it is if it is left out."""

@@ -38,7 +38,6 @@ FACT = Record({
 ARGUMENT = Record({
     "is":       Key(_TYPE, "its type", required=True),
     "provider": Key(NAME, "a flag that is left out is true if the provider has this ability"),
-    "part":     Key(NAME, "of an amount: the argument that says how much of it is of the sort that stands apart"),
 })
 TRANSITION = Record({
     "command": Key(OneOrMore(NAME), "the command that it answers, if that has another name; or several"),
@@ -70,10 +69,6 @@ MIGRATION = Record({
     "accounts": Key(MapOf(NAME, NAME), "old: new; what stands on the old one moves to the new one"),
     "facts":    Key(MapOf(NAME, NAME), "old: new"),
 })
-_APART = {
-    "first": Key(Text(), "the account where a part of it stands apart, which counts as well and leaves first"),
-    "last":  Key(Text(), "the same, and it leaves last"),
-}
 DEFINITION = Record({
     "machine":     Key(NAME, "its name", required=True),
     "version":     Key(WHOLE, "counts up whenever the behaviour changes", required=True),
@@ -83,14 +78,12 @@ DEFINITION = Record({
     "accounts":    Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value on it means", required=True),
                            "kept": Key(FLAG, "value may stay on it in a final state"),
-                           "indexed": Key(FLAG, "entities on which value stands here are found by that"),
-                           **_APART}))),
+                           "indexed": Key(FLAG, "entities on which value stands here are found by that")}))),
                        "where value stands inside an entity; never negative"),
     "outside":     Key(MapOf(NAME, Either(single=Text(), mapping=Record({
                            "says": Key(Text(), "what value from it or to it means", required=True),
                            "by":   Key(Either(many=ListOf(NAME), mapping=MapOf(NAME, NAME)),
-                                       "all commands that move value here; as command: figure, where it counts"),
-                           **_APART}))),
+                                       "all commands that move value here; as command: figure, where it counts")}))),
                        "where value comes from or goes to"),
     "usual":       Key(ListOf(NAME), "the states of the usual way, in order; pictures show it as a straight line"),
     "groups":      Key(MapOf(Text(), ListOf(NAME)), "headings over states that belong together, for pictures"),

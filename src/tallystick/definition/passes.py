@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from tallystick.definition.cache import parse
 from tallystick.definition.declared import Command, RefusedOnPurpose, State, Transition, read_names
 from tallystick.definition.examples import read_examples
 from tallystick.definition.expression import NOW
-from tallystick.definition.files import parse
 from tallystick.definition.first_pass import Declarations
 from tallystick.definition.machine import Machine, Machines
 from tallystick.definition.rules import read_groups, read_invariants, read_migrations, read_refusals, read_usual
@@ -62,7 +62,7 @@ def _machine(page: Declarations, machines: Mapping[str, Declarations], examples:
     reader = TransitionReader(scope, machines)
     read = {key.value: reader.read(key, body) for key, body in page.pairs("transitions")}
     transitions = {name: each for name, each in read.items() if each is not None}
-    refusals = (*read_refusals(scope, transitions.values()), *reader.unfit)
+    refusals = read_refusals(scope, transitions.values())
     invariants = read_invariants(scope, machines)
     usual = read_usual(scope, transitions.values())
     states = _states(scope)

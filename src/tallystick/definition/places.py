@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tallystick.definition.files import parse
+from tallystick.definition.cache import parse
 from tallystick.definition.shapes import FileFaults, Located
 
 Places = dict[tuple[str, ...], tuple[int, int]]

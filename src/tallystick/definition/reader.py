@@ -55,7 +55,7 @@ def replaced(machines: Machines, path: str | os.PathLike[str]) -> Machines:
     Raises:
         MachineError: with all faults of the page, and of other pages that do not fit it.
     """
-    from tallystick.definition.files import parse
+    from tallystick.definition.cache import parse
     from tallystick.definition.shapes import FileFaults
 
     file, text = _relative(os.fspath(path)), _text(os.fspath(path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tallystick.definition import expression
-from tallystick.definition.apart import total_names
 from tallystick.definition.declared import BUSY, COUNT, IN_DOUBT, TOTAL
 from tallystick.definition.expression import AlreadyReported, Expression, ExpressionError, Name, Type
 from tallystick.definition.first_pass import Declarations
@@ -35,7 +34,6 @@ class Scope:
         facts = {name: fact.type for name, fact in self.page.facts.items()}
         accounts = [*self.page.accounts, *([IN_DOUBT] if self.page.accounts else [])]
         scope = expression.scope_of(dict.fromkeys(accounts), facts, arguments, states)
-        scope |= total_names(self.page.accounts, self.page.apart)
         return scope | {name: Name(f"a[{name!r}]", type_) for name, type_ in self._read_names(arguments).items()}
 
     def _read_names(self, arguments: Mapping[str, Type]) -> dict[str, Type]:

@@ -6,14 +6,12 @@ Names, types, units, links and secrets are checked here, each with its place on 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import attrs
 
-from tallystick.definition.apart import LAST, MISFIT, REST, Splitting, WrittenMove, joined, misfit
 from tallystick.definition.calls import ParsedCall, check_calls, check_partial, follow_up, may_ask, parse_call, seconds
-from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, RefusedOnPurpose, Then, Transition
+from tallystick.definition.declared import IN_DOUBT, SHARE, Ask, Drive, Move, Then, Transition
 from tallystick.definition.expression import UNKNOWN, Expression, Name, Type
 from tallystick.definition.first_pass import Declarations, flag
 from tallystick.definition.scope import Scope
@@ -37,7 +35,6 @@ class TransitionReader:
         self.page = scope.page
         self.machines = machines
         self.faults = scope.faults
-        self.unfit: list[RefusedOnPurpose] = []  # where somebody says that another part of an amount stands apart
 
     def read(self, key: Located, body: Located) -> Transition | None:
         """The transition of this name; None if it has no `from`, which is reported already."""
@@ -51,38 +48,29 @@ class TransitionReader:
         arguments = self._arguments(key, commands)
         names = self.scope.names(arguments, sources)
         ask = self._ask(record["ask"], arguments, names) if "ask" in record else None
-        told = self.page.told.get(commands[0], {}) if commands else {}
-        splitting = Splitting(self.page.apart, names, told, cut="partial" in record)
-        written = self._written_moves(record, names)
-        moves = tuple(move for each in written for move in splitting.moves(each))
-        drives = [self._drive(each, arguments, names, splitting)
-                  for each in (record["drive"].value if "drive" in record else ())]  # fmt: skip
-        guard = self.scope.guard(record["when"], names) if "when" in record else None
+        drives = [self._drive(each, arguments, names) for each in record["drive"].value] if "drive" in record else []
         upto = [self.scope.expression(each, names, Type("money", optional=True), "an amount")
                 for each in (record["upto"].value if "upto" in record else ())]  # fmt: skip
-        fits = list(splitting.fits(written))
         transition = Transition(
             name=key.value,
             commands=commands,
             sources=sources,
             target=target,
             otherwise=otherwise,
-            guard=joined(guard, fits),
+            guard=self.scope.guard(record["when"], names) if "when" in record else None,
             drives=tuple(drive for drive in drives if drive is not None),
             ask=ask,
             partial=record["partial"].value if "partial" in record else None,
             upto=tuple(each for each in upto if each is not None),
-            moves=moves,
+            moves=self._moves(record, names),
             sets=self._sets(record, names),
             then=self._then(record, arguments, names),
             line=key.line,
             alike=flag(record, "alike"),
         )
-        unfit = misfit(guard, fits)
-        self.unfit += [RefusedOnPurpose(MISFIT, sources, commands, unfit)] if unfit is not None else []
         self._check_alike(record, transition)
         check_calls(self.page, self.machines, key, record, transition)
-        check_partial(self.page, self.machines, key, record, transition, arguments, [each.amount for each in written])
+        check_partial(self.page, self.machines, key, record, transition, arguments)
         return transition
 
     def _sources(self, record: Mapping[str, Located]) -> tuple[str, ...]:
@@ -145,9 +133,7 @@ class TransitionReader:
                 self.faults.add(call.at, f"{who} needs the argument {name!r}, which is {type_}")
         return arguments
 
-    def _drive(
-        self, text: Located, arguments: Mapping[str, Type], names: Mapping[str, Name], splitting: Splitting
-    ) -> Drive | None:
+    def _drive(self, text: Located, arguments: Mapping[str, Type], names: Mapping[str, Name]) -> Drive | None:
         call = parse_call(text, self.faults)
         if call is None:
             return None
@@ -166,24 +152,8 @@ class TransitionReader:
             return None
         wanted = target.commands[call.name].arguments
         found = self._fitting(call, wanted, names, f"{target.name}.{call.name}")
-        for amount, part in target.told.get(call.name, {}).items():
-            if amount in found and part not in call.arguments:
-                found |= self._told(call.arguments[amount], part, found[amount], splitting)
         asks = may_ask(self.machines, target.name, call.name)
         return Drive(call.link, target.name, call.link in arguments, call.name, found, asks)
-
-    def _told(self, at: Located, part: str, amount: Expression, splitting: Splitting) -> dict[str, Expression]:
-        """The argument that says how much of an amount stands apart: as the move of that amount says it."""
-        source = amount.source.strip()
-        split = next((each for each in splitting.splits if each.amount.source.strip() == source), None)
-        if split is not None:
-            return {part: split.part}
-        if source in self.page.accounts and self.page.accounts[source].apart:  # all that stands there
-            return {part: splitting.named(self.page.accounts[source].apart)}
-        if splitting.splits and source != "0":
-            why = f"no move is of '{source}', so nobody knows how much of it stands apart; say it ({part}=…)"
-            self.faults.add(at, why)
-        return {}
 
     def _ask(self, text: Located, arguments: Mapping[str, Type], names: Mapping[str, Name]) -> Ask | None:
         call = parse_call(text, self.faults)
@@ -244,46 +214,28 @@ class TransitionReader:
 
     # What moves and changes
 
-    def _written_moves(self, record: Mapping[str, Located], names: Mapping[str, Name]) -> list[WrittenMove]:
-        """The moves of the page. Those of value that stands apart are in its order, by which they take their turn.
-
-        All others happen at once, so their order says nothing. A call in flight remembers amounts in this order.
-        """
+    def _moves(self, record: Mapping[str, Located], names: Mapping[str, Name]) -> tuple[Move, ...]:
+        """All moves happen at once, so their order says nothing. A call in flight remembers amounts in this order."""
         moves = []
         for key, text in record["move"].value if "move" in record else []:
             source, arrow, target = (part.strip() for part in key.value.partition("->"))
             if not arrow or not source or not target:
                 self.faults.add(key, f"'{key.value}' is not a move: write source -> target: amount")
                 continue
-            whole = [self._account(key, name) for name in (source, target)]
-            if whole[0] == whole[1]:
+            known = [*self.page.accounts, *self.page.outside]
+            for name in (source, target):
+                if name == IN_DOUBT:
+                    self.faults.add(key, "no page moves in_doubt: value stands there only while a call is open")
+                elif name not in known:
+                    self.faults.add(key, f"account {name!r} is not declared in {self.page.name}.{nearest(name, known)}")
+            if source == target:
                 self.faults.add(key, f"'{key.value}' moves nothing: source and target are the same")
-            elif not set(whole) & set(self.page.accounts):
+            elif source not in self.page.accounts and target not in self.page.accounts:
                 self.faults.add(key, f"'{key.value}' touches no account of the machine; one side has to be inside")
             amount = self.scope.expression(text, names, Type("money"), "an amount")
             if amount is not None:
-                moves.append(WrittenMove(source, target, amount))
-        takes_turns, ends = self.page.apart.keys(), Counter(move.source.partition(".")[0] for move in moves)
-        for key, _ in record["move"].value if "move" in record else []:
-            source = key.value.partition("->")[0].strip()
-            if source.endswith(f".{LAST}") and ends[source.partition(".")[0]] > 1:
-                self.faults.add(key, f"'{source}' takes from the other end, so it has to be the only move from there")
-        return sorted(
-            moves,
-            key=lambda move: (move.source, *(() if move.source in takes_turns else (move.target, move.amount.code))),
-        )
-
-    def _account(self, key: Located, written: str) -> str:
-        """The account that a move names, without `.rest`."""
-        name, dot, rest = written.partition(".")
-        known = [*self.page.accounts, *self.page.outside]
-        if name == IN_DOUBT:
-            self.faults.add(key, "no page moves in_doubt: value stands there only while a call is open")
-        elif name not in known:
-            self.faults.add(key, f"account {name!r} is not declared in {self.page.name}.{nearest(name, known)}")
-        elif dot and (rest not in (REST, LAST) or name not in self.page.accounts or name not in self.page.apart):
-            self.faults.add(key, f"{written!r}: only .{REST} or .{LAST} may stand behind an account with a part apart")
-        return name
+                moves.append(Move(source, target, amount))
+        return tuple(sorted(moves, key=lambda move: (move.source, move.target, move.amount.code)))
 
     def _sets(self, record: Mapping[str, Located], names: Mapping[str, Name]) -> dict[str, Expression]:
         sets = {}

@@ -6,7 +6,6 @@ import json
 
 from tallystick.core import resolve
 from tallystick.core.entity import Posting
-from tallystick.definition.apart import meant
 from tallystick.engine.queue.declared_order import in_declared_order
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.engine.unit_of_work import UnitOfWork
@@ -45,11 +44,10 @@ def old_receipt(work: UnitOfWork, seen: EntryRow, row: CallRow | None) -> Receip
     if row is not None and ended is Ended.IN_DOUBT and not row.attempts:
         ended = Ended.PENDING
     first, last = entries[0], entries[-1]
-    machine = work.machines.at(last.machine, last.machine_version)
     return Receipt(
         ended,
         key, seen.machine, seen.entity, seen.command, last.to_state, seen.currency,
-        meant(machine, _before(first)), meant(machine, json.loads(last.after)),
+        _before(first), json.loads(last.after),
         tuple(Posting(*posting) for each in entries for posting in json.loads(each.postings)), last.transition, outcome,
         call=row.id if row else None, why=_why(row, outcome), replayed=True,
         follow_ups=tuple(row.key for row in in_declared_order(work.machines, {key: seen}, now_or_before)),

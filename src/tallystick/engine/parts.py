@@ -12,7 +12,6 @@ from typing import cast
 import attrs
 
 from tallystick.core import refusal
-from tallystick.core.decide import read_account
 from tallystick.core.entity import Entity, Intent, Plan, Request
 from tallystick.core.follow_up import Shares
 from tallystick.core.refusal import Code, Refusal
@@ -76,7 +75,7 @@ def _value(work: UnitOfWork, parts: list[Entity], field: str) -> object:
         return sum(1 for each in parts if each.calls or work.follows(*each.ref))
     if field == EACH:
         return tuple(each.id for each in parts if not _ended(work, each))
-    return sum(read_account(work.machines, each, field) for each in parts)
+    return sum(each.standing(field) for each in parts)
 
 
 def _ended(work: UnitOfWork, entity: Entity) -> bool:

@@ -16,7 +16,6 @@ from tallystick.core import arguments, refusal, resolve
 from tallystick.core.decide import decide
 from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
-from tallystick.definition.apart import meant
 from tallystick.definition.declared import Fact
 from tallystick.definition.machine import Machine, Machines
 from tallystick.engine import owner, parts, uniqueness
@@ -346,9 +345,15 @@ def _open(
 
 
 def _apply(
-    work: UnitOfWork, command: Command, plan: Plan, mark: str, before: Mapping[str, int], outcome: Outcome | None,
-    *, first: bool = True,
-) -> Receipt:  # fmt: skip
+    work: UnitOfWork,
+    command: Command,
+    plan: Plan,
+    mark: str,
+    before: Mapping[str, int],
+    outcome: Outcome | None,
+    *,
+    first: bool = True,
+) -> Receipt:
     """Write the plan down. Gives the receipt of its first entity."""
     keys = write_down(work, plan, Stamp(command.key, mark, work.at, command.by, command.reason), first=first)
     queued = work.queue.get(command.key)
@@ -357,11 +362,10 @@ def _apply(
             queued, state="done", attempts=queued.attempts + 1, why=None
         )
     entry, entity = plan.entries[0], plan.entities[0]
-    machine = work.machines.at(entity.machine, entity.machine_version)
     return Receipt(
         Ended.APPLIED, command.key, command.machine, command.id, command.command, entity.state, entity.currency,
-        meant(machine, before or dict.fromkeys(entity.accounts, 0)), meant(machine, entity.accounts),
-        entry.postings, entry.transition, outcome, follow_ups=keys, pin=outcome.pin if outcome else None,
+        before or dict.fromkeys(entity.accounts, 0), entity.accounts, entry.postings, entry.transition, outcome,
+        follow_ups=keys, pin=outcome.pin if outcome else None,
     )  # fmt: skip
 
 

@@ -351,7 +351,7 @@ def ask(
 def of(machines: Machines) -> dict[str, Kept]:
     """The reports that books with these machines have."""
     parts = Parts(machines, Dialect())
-    every = catalogue(parts.ledger_joined(), tuple(parts.figures()))
+    every = catalogue(tuple(parts.ledger_accounts()), tuple(parts.figures()))
     missing = {"holds", "advanced_holds"} if "payment" not in machines else set()
     missing |= {*every} - {"trial_balance"} if not parts.ledgers else set()
     return {name: kept for name, kept in every.items() if name not in missing}

@@ -81,7 +81,6 @@ def column(name: str, amounts: tuple[str, ...] = ()) -> Column:
     return Column(name, kind, SAYS[name])
 
 
-Accounts = Mapping[str, tuple[str, ...]]  # of ledgers: those that count when one is spoken of, itself and a part apart
 THINGS = "sum(t.things)"
 CARDS = Sum("cards", "how many cards", "count(*)", "count", summed=THINGS)
 ABOUT = "c.machine, c.entity, c.number, c.state, c.kind, c.card_set, c.created, c.currency"
@@ -96,15 +95,10 @@ DOUBT_THEN = (
 )
 
 
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(f"'{each}'" for each in names)
-
-
-def standing_then(accounts: Accounts) -> str:
+def standing_then(accounts: tuple[str, ...]) -> str:
     """What stood on each card, from the journal."""
     sums = ", ".join(
-        f'sum(CASE WHEN a.account IN ({_listed(joined)}) THEN a.amount_minor ELSE 0 END) AS "{name}"'
-        for name, joined in accounts.items()
+        f"sum(CASE WHEN a.account = '{each}' THEN a.amount_minor ELSE 0 END) AS \"{each}\"" for each in accounts
     )
     stood = (
         f"(SELECT a.machine, a.entity, {sums}, sum(a.amount_minor) AS total FROM v_account a "
@@ -124,13 +118,12 @@ HOLDS_THEN = (
     'SELECT p.payment, p."order", p.card, p.number, p.kind, p.card_set, p.state, p.currency, s.held AS held_minor, '
     "coalesce(s.since, p.created) AS since FROM (SELECT a.entity, sum(a.amount_minor) AS held, "
     "max(CASE WHEN a.amount_minor > 0 AND a.phase IN ('done', 'confirmed') THEN a.at END) AS since "
-    "FROM v_account a WHERE a.machine = 'payment' AND a.account IN ('held', 'given_held') AND a.at < {bound} "
-    "GROUP BY a.entity) s "
+    "FROM v_account a WHERE a.machine = 'payment' AND a.account = 'held' AND a.at < {bound} GROUP BY a.entity) s "
     "JOIN v_payment p ON p.payment = s.entity WHERE s.held <> 0"
 )
 
 
-def dormant_then(accounts: Accounts) -> str:
+def dormant_then(accounts: tuple[str, ...]) -> str:
     last = (
         "(SELECT max(u.at) FROM v_customer_activity u "
         "WHERE u.machine = s.machine AND u.entity = s.entity AND u.at < {bound})"
@@ -168,12 +161,9 @@ TRANSACTIONS = (
 )
 
 
-def stands(since: str, accounts: Accounts) -> str:
+def stands(since: str, accounts: tuple[str, ...]) -> str:
     """What stands on cards, by the day since when."""
-    own = "".join(
-        f'CASE WHEN k.account IN ({_listed(joined)}) THEN k.amount ELSE 0 END AS "{name}_minor", '
-        for name, joined in accounts.items()
-    )
+    own = "".join(f"CASE k.account WHEN '{each}' THEN k.amount ELSE 0 END AS \"{each}_minor\", " for each in accounts)
     return (
         f"SELECT k.machine, k.state, {ALIKE}, k.day AS {since}, k.currency, k.valued AS things, {own}"
         f"k.amount AS total_minor FROM {{standing}} k WHERE k.since = '{since}' AND k.machine IN ({{ledgers}})"
@@ -208,7 +198,7 @@ IN_PERIOD = "t.at >= {first}"
 CONFIRMED = "coalesce(sum(CASE WHEN t.result = 'confirmed' THEN t.amount_minor END), 0)"
 
 
-def catalogue(accounts: Accounts, figures: tuple[str, ...]) -> Mapping[str, Kept]:
+def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[str, Kept]:
     """All reports, by name, for books whose ledgers have these accounts and count in these figures."""
     about = ("machine", "entity", "number", "state", "kind", "card_set", "created", "currency")
     standing = (*accounts, "total")
@@ -247,7 +237,7 @@ def catalogue(accounts: Accounts, figures: tuple[str, ...]) -> Mapping[str, Kept
              ("total",), (CARDS, amount("total", SAYS["total"])),
              then=dormant_then(accounts), aged="last", listed=True,
              by=("kind", "card_set", "state"), order="last, entity",
-             summed=f"SELECT * FROM ({stands('last', {})}) s WHERE last < {{dormant}}", seen=LONGEST_UNUSED),
+             summed=f"SELECT * FROM ({stands('last', ())}) s WHERE last < {{dormant}}", seen=LONGEST_UNUSED),
         Kept("activity", "What was done with cards", ACTIVITY,
              ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location", "terminal", "order",
               "currency", "amount", "released", "available", "held", "reference", "request", "by"),

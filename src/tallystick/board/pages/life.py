@@ -14,7 +14,6 @@ from tallystick.board.page import Block, Cell, Code, Facts, Heading, Link, Page,
 from tallystick.books.history import Entry, typed
 from tallystick.core.entity import Entity
 from tallystick.core.refusal import answered
-from tallystick.definition.apart import meant
 from tallystick.definition.machine import Machine
 from tallystick.diagram import draw
 from tallystick.diagram.figures import Life
@@ -59,7 +58,7 @@ def _standing(desk: Desk, entity: Entity, machine: Machine) -> Iterator[Block]:
     facts: list[tuple[str, Cell]] = [("state", desk.state(entity))]
     facts += [
         (account.replace("_", " "), Money(minor, entity.currency))
-        for account, minor in meant(machine, entity.accounts).items()
+        for account, minor in entity.accounts.items()
         if minor or account != "in_doubt"
     ]
     facts += [

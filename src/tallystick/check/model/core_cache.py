@@ -134,7 +134,7 @@ class CoreCache:
             if role.machine.commands[request.command].linked:
                 others.append(request)
                 continue
-            read = with_read(self.machines, role.machine, entity, request.command, request.args, {}, request.now)
+            read = with_read(role.machine, entity, request.command, request.args, {}, request.now)
             rows = self._asked(role, entity, request.command, read)
             if not any(row.fires(entity.accounts, entity.facts, read, entity.state) for row in rows):
                 continue  # the core would refuse it, and write a sentence that nobody reads
@@ -168,7 +168,7 @@ class CoreCache:
         around = _Looked(self._entities(role, snapshots, range(len(role.reach))))
         if role.machine.commands[request.command].linked:
             entity = role.snapshots[snapshots[0]]
-            read = with_read(self.machines, role.machine, entity, request.command, request.args, around, request.now)
+            read = with_read(role.machine, entity, request.command, request.args, around, request.now)
             self._asked(role, entity, request.command, read)
         answer = decide(self.machines, request, around)
         slots = tuple(sorted(role.slots[ref] for ref in around.looked))

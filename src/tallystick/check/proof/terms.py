@@ -59,18 +59,16 @@ def truth(guard: Expression | None, places: Places) -> Term:
     return YES if guard is None else evaluated(guard.code, places).term
 
 
-def _constant(value: object) -> Value:
-    if value is None:
-        return NONE
-    if isinstance(value, str):
-        return text(value)
-    return Value(z3.BoolVal(value) if isinstance(value, bool) else z3.IntVal(value))
-
-
 def _value(node: ast.expr, places: Places) -> Value:
     match node:
-        case ast.Constant(value):
-            return _constant(value)
+        case ast.Constant(None):
+            return NONE
+        case ast.Constant(bool(value)):
+            return Value(z3.BoolVal(value))
+        case ast.Constant(int(value)):
+            return Value(z3.IntVal(value))
+        case ast.Constant(str(value)):
+            return text(value)
         case ast.Name(place):
             found: Value = places[place]
             return found
@@ -81,11 +79,6 @@ def _value(node: ast.expr, places: Places) -> Value:
             return Value(z3.Not(_value(operand, places).term))
         case ast.UnaryOp(ast.USub(), operand):
             return Value(-_value(operand, places).term)
-        case ast.Call(ast.Name("min"), [one, other]):
-            return Value(least(_value(one, places).term, _value(other, places).term))
-        case ast.BoolOp(ast.Or(), [amount, ast.Constant(0)]):  # that may be left out
-            found = _value(amount, places)
-            return Value(z3.If(found.there, found.term, ZERO))
         case ast.BoolOp(op, values):
             parts = [_value(each, places).term for each in values]
             return Value(z3.And(parts) if isinstance(op, ast.And) else z3.Or(parts))
@@ -96,11 +89,6 @@ def _value(node: ast.expr, places: Places) -> Value:
             chain = zip([left, *rights[:-1]], ops, rights, strict=True)
             return Value(z3.And([_compared(*each, places) for each in chain]))
     raise TypeError(f"no term for {ast.unparse(node)}")
-
-
-def least(one: Term, other: Term) -> Term:
-    """The lesser of two amounts."""
-    return z3.If(one < other, one, other)
 
 
 def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, places: Places) -> Term:

@@ -37,7 +37,6 @@ class Variable:
     place: str  # v: an account, f: a fact, a: an argument; as in `Expression.code`
     name: str
     type: Type
-    added: bool = False  # an account that is only looked at together with the one of which it is a part
 
 
 def variables(
@@ -45,19 +44,10 @@ def variables(
 ) -> list[Variable]:
     """What the expressions of a command look at, and the accounts that it moves, in the order of the page."""
     arguments = machine.commands[command].seen
-    expressions = list(expressions)
     names = {name for each in expressions for name in each.names} | set(moved)
-    written = [each.code for each in expressions]
-    found = [Variable("v", name, MONEY, _only_added(machine, name, written) and name not in moved)
-             for name in machine.columns if name in names]  # fmt: skip
+    found = [Variable("v", name, MONEY) for name in machine.columns if name in names]
     found += [Variable("f", n, fact.type) for n, fact in machine.facts.items() if n in names and n not in arguments]
     return found + [Variable("a", name, type_) for name, type_ in arguments.items() if name in names]
-
-
-def _only_added(machine: Machine, name: str, written: list[str]) -> bool:
-    """Whether all that these expressions ask about an account is how much it makes with the one it is a part of."""
-    both = next((f"(v[{of!r}] + v[{name!r}])" for of, each in machine.accounts.items() if each.apart == name), None)
-    return both is not None and not any(f"v[{name!r}]" in code.replace(both, "") for code in written)
 
 
 def domains(wanted: list[Variable], numbers: list[int], known_texts: list[str]) -> list[list[object]]:
@@ -119,8 +109,6 @@ def _domain(variable: Variable, top: int, numbers: list[int], known_texts: list[
     type_ = variable.type
     none: list[object] = [None] if type_.optional else []
     match type_.kind:
-        case "money" if variable.added:
-            return [0]
         case "money" | "count" if variable.place == "v" or "." in variable.name:  # a sum or a number of parts
             return list(range(top + 1))
         case "money":
@@ -185,7 +173,6 @@ def handed_on(machine: Machine, transition: Transition) -> set[str]:
     """The facts that a transition hands on to a call or a drive, and that are none until a transition sets them."""
     expressions = [each for drive in transition.drives for each in drive.arguments.values()]
     expressions += transition.ask.arguments.values() if transition.ask else ()
-    expressions = list(expressions)
     names = {name for each in expressions for name in _facts(machine, transition.commands, each)}
     return {name for name in names if machine.facts[name].later and machine.facts[name].type.optional}
 

@@ -54,6 +54,8 @@ class Projection:
         self._doubt = trials.bit.get(IN_DOUBT, 0)
         self._after_yes: dict[tuple[str, str, FactClasses], set[FactClasses]] = {}
         self._order = {name: index for index, name in enumerate(self.machine.transitions)}
+        self._alike: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._ends: dict[tuple[str, tuple[int, ...], bool], frozenset[int]] = {}
         self._staying = self._staying_calls()
         self._begin()
         while self._fresh:
@@ -114,18 +116,19 @@ class Projection:
 
     # The search
 
-    def _staying_calls(self) -> dict[str, list[tuple[Row, tuple[int, ...]]]]:
+    def _staying_calls(self) -> dict[str, dict[str, list[tuple[int, ...]]]]:
         """For each state the calls that may be answered there though they change no state, and their moves in doubt.
 
         At an end these are only the calls that were made there: nothing ends while one of its calls is open.
         """
         machine, leads = self.machine, declared_ways(self.machine)
-        found: dict[str, list[tuple[Row, tuple[int, ...]]]] = defaultdict(list)
+        found: dict[str, dict[str, list[tuple[int, ...]]]] = defaultdict(dict)
         for name, moves in self.trials.in_doubt.items():
             row = machine.rows[name]
             for state in closure(leads, row.transition.sources) if not row.changes else ():
-                if not machine.states[state].final or state in row.transition.sources:
-                    found[state] += [(row, moved) for moved in sorted(moves) if moved]
+                some = [moved for moved in sorted(moves) if moved]
+                if some and (not machine.states[state].final or state in row.transition.sources):
+                    found[state][name] = some
         return found
 
     def _begin(self) -> None:
@@ -137,27 +140,38 @@ class Projection:
             self._reach(machine.start, Situation(None, 0, facts), constant)
 
     def _reach(self, state: str, situation: Situation, constant: Mapping[str, set[ValueClass]]) -> None:
-        known = self._constant.setdefault(state, {name: set() for name in self._constants})
-        grown = [name for name, classes in constant.items() if not classes <= known[name]]
-        for name in grown:
-            known[name] |= constant[name]
+        known = self._constant.get(state)
+        if known is None:
+            known = self._constant[state] = {name: set() for name in self._constants}
         if situation not in self.situations[state]:
             self.situations[state].add(situation)
             self._fresh[state].add(situation)
+        grown = [name for name, classes in constant.items() if not classes <= known[name]] if constant else ()
         if grown:
+            for name in grown:
+                known[name] |= constant[name]
             self._fresh[state] |= self.situations[state]
 
     def _spread(self, state: str, situations: set[Situation]) -> None:
-        """Do in these situations whatever can happen there."""
+        """Do in these situations whatever can happen there, each effect once."""
+        alike: dict[FactClasses, list[Situation]] = defaultdict(list)
+        for situation in situations:
+            alike[situation.facts].append(situation)
         for cell in self.cells[state]:
             possible = [(start, each) for start, each in self._projected(cell) if self._possible(state, start)]
-            for situation in situations:
-                if self._put_off(situation, cell.rows):
-                    continue
+            for facts, group in alike.items():
+                known = dict(facts)
+                suits: dict[int, dict[int, set[tuple[FactClasses, ClassEffect]]]] = defaultdict(dict)  # mask → bits →
                 for start, effects in possible:
-                    if self._fits(situation, start):
-                        for effect in effects:
-                            self._fire(state, situation, start, effect)
+                    if all(known.get(fact, each) == each for fact, each in start.facts):
+                        constant = tuple((name, each) for name, each in start.facts if name not in known)
+                        found = suits[start.mask].setdefault(start.bits, set())
+                        found |= {(constant, effect) for effect in effects}
+                for situation in group:
+                    if not self._put_off(situation, cell.rows):
+                        wanted = [by.get(situation.bits & mask) for mask, by in suits.items()]
+                        for constant, effect in set().union(*filter(None, wanted)):
+                            self._fire(state, situation, constant, effect)
         for situation in situations:
             self._answer(state, situation)
 
@@ -167,10 +181,19 @@ class Projection:
             found: dict[StartClass, set[ClassEffect]] = defaultdict(set)
             for start, observed in cell.observed.items():
                 seen = attrs.evolve(start, mask=start.mask & self.pack, bits=start.bits & self.pack)
-                found[seen] |= {attrs.evolve(each, mask=each.mask & self.pack, bits=each.bits & self.pack)
-                                for each in observed.effects}  # fmt: skip
+                found[seen] |= {self._as_seen(each) for each in observed.effects}
             self._seen[id(cell)] = list(found.items())
         return self._seen[id(cell)]
+
+    def _as_seen(self, effect: ClassEffect) -> ClassEffect:
+        """An effect as the pack sees it. Moves in doubt that may land on the same accounts are one."""
+        name, moved = effect.transition, effect.moved
+        if effect.phase == "asked" and self.machine.rows[name].changes:
+            ends = [self._landed(name, moved, confirmed=each) for each in (True, False)]
+            moved = self._alike.setdefault((name, *ends), moved)
+        elif effect.phase == "asked":  # its answers are in `_staying`
+            moved = ()
+        return attrs.evolve(effect, mask=effect.mask & self.pack, bits=effect.bits & self.pack, moved=moved)
 
     def _fits(self, situation: Situation, start: StartClass) -> bool:
         wanted = dict(start.facts)
@@ -188,7 +211,8 @@ class Projection:
             return False
         return self.machine.rows[situation.changing[0]].ends or any(row.changes for row in rows)
 
-    def _fire(self, state: str, situation: Situation, start: StartClass, effect: ClassEffect) -> None:
+    def _fire(self, state: str, situation: Situation, facts: FactClasses, effect: ClassEffect) -> None:
+        """Have an effect. `facts`: what those that nothing sets have to be for it."""
         row = self.machine.rows[effect.transition]
         if row.ends and (situation.changing or situation.bits & self._doubt):
             return
@@ -202,7 +226,7 @@ class Projection:
         known = self.ways[state].setdefault(target, row.name)
         if self._order[row.name] < self._order[known]:
             self.ways[state][target] = row.name
-        constant = self._constant[state] | {name: {each} for name, each in start.facts if name not in self._set_facts}
+        constant = self._constant[state] | {name: {each} for name, each in facts}
         self._reach(target, Situation(situation.changing, after, _set(situation.facts, effect)), constant)
 
     def _answer(self, state: str, situation: Situation) -> None:
@@ -210,16 +234,18 @@ class Projection:
         if situation.changing is not None:
             name, moved = situation.changing
             row = self.machine.rows[name]
-            free = attrs.evolve(situation, changing=None)
             for facts in self._facts_after_yes(state, name, situation.facts):
-                self._land(row.target or state, attrs.evolve(free, facts=facts), row, moved, confirmed=True)
-            self._land(row.transition.otherwise or state, free, row, moved, confirmed=False)
+                self._land(row.target or state, situation, None, facts, self._landed(name, moved, confirmed=True))
+            declined = self._landed(name, moved, confirmed=False)
+            self._land(row.transition.otherwise or state, situation, None, situation.facts, declined)
         alone = situation.changing and self.machine.rows[situation.changing[0]].ends  # no other call is open beside it
         if situation.bits & self._doubt and not alone:
-            for row, moved in self._staying[state]:
-                for facts in self._facts_after_yes(state, row.name, situation.facts) or {situation.facts}:
-                    self._land(state, attrs.evolve(situation, facts=facts), row, moved, confirmed=True)
-                self._land(state, situation, row, moved, confirmed=False)
+            for name, moves in self._staying[state].items():
+                yes = {bits for moved in moves for bits in self._landed(name, moved, confirmed=True)}
+                for facts in self._facts_after_yes(state, name, situation.facts) or {situation.facts}:
+                    self._land(state, situation, situation.changing, facts, yes)
+                no = {bits for moved in moves for bits in self._landed(name, moved, confirmed=False)}
+                self._land(state, situation, situation.changing, situation.facts, no)
 
     def _facts_after_yes(self, state: str, transition: str, facts: FactClasses) -> set[FactClasses]:
         """What the facts may be once the call of a transition is confirmed."""
@@ -235,21 +261,29 @@ class Projection:
             }
         return self._after_yes[key]
 
-    def _land(self, state: str, situation: Situation, row: Row, moved: tuple[int, ...], *, confirmed: bool) -> None:
-        """Take what is in doubt to where it goes: in whole, or with a part of it going back."""
-        sources = targets = 0
-        for index in moved:
-            source, target = row.lines[index]
-            sources |= self.trials.bit.get(source, 0) & self.pack
-            targets |= self.trials.bit.get(target, 0) & self.pack
-        ends = [targets if confirmed else sources]
-        if confirmed and self.trials.partial[row.name]:
-            ends.append(targets | sources)
-        for landed in ends:
-            bits = situation.bits | landed
-            self._reach(state, attrs.evolve(situation, bits=bits & ~self._doubt), {})
-            if self._staying[state]:  # other calls may still be open
-                self._reach(state, attrs.evolve(situation, bits=bits), {})
+    def _landed(self, transition: str, moved: tuple[int, ...], *, confirmed: bool) -> frozenset[int]:
+        """What may be on accounts once moves in doubt have ended: in whole, or with a part going back."""
+        key = (transition, moved, confirmed)
+        if key not in self._ends:
+            sources = targets = 0
+            for index in moved:
+                source, target = self.machine.rows[transition].lines[index]
+                sources |= self.trials.bit.get(source, 0) & self.pack
+                targets |= self.trials.bit.get(target, 0) & self.pack
+            whole = targets if confirmed else sources
+            partial = confirmed and self.trials.partial[transition]
+            self._ends[key] = frozenset({whole, targets | sources} if partial else {whole})
+        return self._ends[key]
+
+    def _land(
+        self, state: str, situation: Situation, changing: PendingCall | None, facts: FactClasses, landed: Iterable[int]
+    ) -> None:
+        """Take what is in doubt to where it goes. Other calls may still be open, if there can be any in that state."""
+        for each in landed:
+            bits = situation.bits | each
+            self._reach(state, Situation(changing, bits & ~self._doubt, facts), {})
+            if self._staying[state]:
+                self._reach(state, Situation(changing, bits, facts), {})
 
 
 def declared_ways(machine: Machine) -> dict[str, set[str]]:

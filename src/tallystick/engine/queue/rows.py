@@ -6,7 +6,6 @@ import json
 
 from tallystick.core import resolve
 from tallystick.core.entity import Request
-from tallystick.definition.apart import meant
 from tallystick.definition.declared import Command as Declared
 from tallystick.engine.receipt import Command, Ended, Receipt
 from tallystick.engine.sealing import from_books
@@ -51,7 +50,7 @@ def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:
         ))  # fmt: skip
     return Receipt(
         Ended.DEFERRED, command.key, command.machine, command.id, command.command, entity.state, entity.currency,
-        meant(machine, entity.accounts), meant(machine, entity.accounts), why=f"it waits until {queued.due}",
+        entity.accounts, entity.accounts, why=f"it waits until {queued.due}",
     )  # fmt: skip
 
 

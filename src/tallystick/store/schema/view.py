@@ -66,10 +66,6 @@ class Parts:
         named = ", ".join(f"column{at} AS {each}" for at, each in enumerate(columns, 1))
         return f"(SELECT {named} FROM (VALUES {lines}) AS listed)"
 
-    def listed(self, names: Sequence[str]) -> str:
-        """Texts, for IN."""
-        return f"({', '.join(literal(each) for each in names)})"
-
     def of(self, machine: Machine, fact: str, table: str = "c") -> str:
         """A fact as text, whatever the page says that it is. NULL where it has no such fact."""
         kind = self.facts(machine).get(fact)
@@ -79,15 +75,8 @@ class Parts:
         return f"CAST({column} AS text)" if kind in NOT_TEXT else column
 
     def amount_of(self, machine: Machine, name: str, table: str = "c") -> str:
-        """What stands on an account, with what of it stands apart; 0 where it has no such account."""
-        names = [each for each in self.joined(machine, name) if each in self.accounts_of(machine)]
-        return f"({' + '.join(found)})" if (found := [f'{table}."{each}"' for each in names])[1:] else (*found, "0")[0]
-
-    def joined(self, machine: Machine, name: str) -> list[str]:
-        """The accounts that count when an account is spoken of: itself, and where a part of it stands apart."""
-        versions = self.machines.versions(machine.name)
-        apart = [each.accounts[name].apart for each in versions if name in each.accounts]
-        return list(dict.fromkeys([name, *(each for each in apart if each)]))
+        """What stands on an account; 0 where it has no such account."""
+        return f'{table}."{name}"' if name in self.accounts_of(machine) else "0"
 
     def facts(self, machine: Machine) -> dict[str, str]:
         """The facts of any version, each with its kind. The newest version says it."""
@@ -120,12 +109,6 @@ class Parts:
         found = dict.fromkeys(name for each in self.ledgers for name in self.accounts_of(each))
         found.pop(IN_DOUBT, None)
         return [*found, IN_DOUBT]
-
-    def ledger_joined(self) -> dict[str, tuple[str, ...]]:
-        """Of all ledgers, each account with those that count when it is spoken of."""
-        found = {name: [each for ledger in self.ledgers for each in self.joined(ledger, name)]
-                 for name in self.ledger_accounts()}  # fmt: skip
-        return {name: tuple(dict.fromkeys(each)) for name, each in found.items()}
 
     def figures_of(self, machine: Machine) -> dict[tuple[int, str, str], str]:
         """In which figure a movement counts, by version, command and outside account.

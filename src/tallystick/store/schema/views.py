@@ -112,7 +112,8 @@ class _Views(Parts):
         return self.union("v_liability", [self._liability_of(each, says) for each in self.ledgers])
 
     def _liability_of(self, machine: Machine, says: str) -> View:
-        amounts = {name: self.amount_of(machine, name) for name in self.ledger_accounts()}
+        own = self.accounts_of(machine)
+        amounts = {name: f'c."{name}"' if name in own else "0" for name in self.ledger_accounts()}
         amounts[IN_DOUBT] = f"(c.{IN_DOUBT} - coalesce(twice.amount, 0))"
         columns = {**self._named(machine), **amounts, "total": self._owed(machine)}
         return self.view("v_liability", says, columns, [*amounts, "total"], self._standing(machine), "c")
@@ -191,7 +192,7 @@ class _Views(Parts):
             "amount": f"CASE f.sign WHEN 0 THEN {dialect.whole(told)} ELSE f.sign * {dialect.whole(own_args)} END",
             "released": dialect.whole(f"coalesce({dialect.field('k.args', 'release')}, "
                                       f"{dialect.field('e.args', 'release')})"),
-            **{name: self._after(machine, name) if name in own else dialect.whole("NULL") for name in shown},
+            **{name: dialect.whole(dialect.field("e.after", name) if name in own else "NULL") for name in shown},
             "order": order, "key": "coalesce(e.key, e.cause)", "by": "e.by",
             "call": "e.call", "reference": ended.format(dialect.field("k.outcome", "reference")),
             "request": ended.format(dialect.field("k.outcome", "request")),
@@ -203,12 +204,6 @@ class _Views(Parts):
             f"{joins}\nWHERE {dialect.mostly(machine.name)} AND e.phase <> 'asked'"
         )
         return self.view("v_activity", says, columns, ["amount", "released", *shown], rest)
-
-    def _after(self, machine: Machine, name: str) -> str:
-        """What stands on an account after an entry, with what of it stands apart."""
-        names = self.joined(machine, name)
-        found = [self.dialect.whole(self.dialect.field("e.after", each)) for each in names]
-        return f"({' + '.join([found[0], *(f'coalesce({each}, 0)' for each in found[1:])])})"
 
     def _order(self) -> tuple[str, str]:
         """The joins that find the order of an entry, and its column: its own argument, or that of who gave the command.
@@ -277,7 +272,7 @@ class _Views(Parts):
 
     def _payments(self) -> View:
         card, payment = self.machines[CARD], self.machines[PAYMENT]
-        amounts = ["held", "given_held", "uncovered", "redeemed", "given_redeemed", IN_DOUBT]
+        amounts = ["held", "uncovered", "redeemed", IN_DOUBT]
         asked = {"requested": 'e."requested"'} if self.facts(payment).get("requested") in ("money", "count") else {}
         columns = {
             "payment": "e.id", "order": self.of(payment, "order", "e"), "card": self._link,
@@ -294,8 +289,7 @@ class _Views(Parts):
     def _hold(self) -> View:
         dialect, card, payment = self.dialect, self.machines[CARD], self.machines[PAYMENT]
         held = self.amount_of(payment, "held", "e")
-        lines, to_hold = dialect.each("a.postings", "l"), self.listed(self.joined(payment, "held"))
-        into = f"EXISTS (SELECT 1 FROM {lines} WHERE {dialect.item('l.value', 1)} IN {to_hold})"
+        into = f"EXISTS (SELECT 1 FROM {dialect.each('a.postings', 'l')} WHERE {dialect.item('l.value', 1)} = 'held')"
         since = (
             f"(SELECT a.at FROM entry a WHERE a.machine = '{PAYMENT}' AND a.entity = e.id "
             f"AND a.phase IN ('done', 'confirmed') AND {into} ORDER BY a.revision DESC LIMIT 1)"
@@ -313,8 +307,7 @@ class _Views(Parts):
         link = f'p."{self.link(payment, CARD)}"'
         amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
         lines = dialect.each("a.postings", "l")
-        to_hold = self.listed(self.joined(payment, "held"))
-        got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} IN {to_hold}), 0)"
+        got = f"coalesce((SELECT sum({amount}) FROM {lines} WHERE {target} = 'held'), 0)"
         asked = ", ".join(dialect.whole(dialect.field(f"{each}.args", "amount")) for each in "qka")
         of_hold = f"machine = '{PAYMENT}' AND {{0}}.command = '{HOLD_AGAIN}'"
         again = f"{dialect.mostly(PAYMENT, 'a')} AND a.command = '{HOLD_AGAIN}'"

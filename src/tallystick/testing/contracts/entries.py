@@ -108,7 +108,7 @@ class Entries:
             both = look.caused("c1/hold")
         assert card is not None
         assert payment is not None
-        assert {name: minor for name, minor in card.accounts.items() if minor} == {"available": 4000, "held": 1000}
+        assert card.accounts == {"available": 4000, "held": 1000, "leaving": 0, "in_doubt": 0}
         assert (card.state, card.revision, payment.state, payment.accounts["held"]) == ("issued", 5, "authorized", 1000)
         assert [each.revision for each in journal] == [1, 2, 3, 4, 5]
         assert journal[-1].hash == card.hash

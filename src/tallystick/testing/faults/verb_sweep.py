@@ -20,7 +20,7 @@ import attrs
 
 from tallystick.books.books import Books
 from tallystick.books.open import open as open_books
-from tallystick.books.views import Plan, standing
+from tallystick.books.views import Plan
 from tallystick.errors import TallystickError
 from tallystick.money import Money
 from tallystick.provider.protocol import Call, Outcome
@@ -264,7 +264,7 @@ def _at_rest(books: Books, provider: ScriptedProvider) -> Iterator[str]:
         yield from (f"{each.verb} on {each.entity} is in doubt: {each.note}" for each in reading.calls())
     for card in cards:
         theirs = _theirs(provider, card.id)
-        ours = standing(card, "available"), standing(card, "held")
+        ours = card.accounts["available"], card.accounts["held"]
         if ours != theirs:
             yield f"card {card.id!r} has (available, held) {ours}, at the provider {theirs}"
 

@@ -16,7 +16,6 @@ from itertools import pairwise
 from types import CodeType
 
 from tallystick.core.entity import Entity, Ref
-from tallystick.definition.apart import REST, meant, parts_apart
 from tallystick.definition.expression import Expression, Type
 from tallystick.definition.machine import Machine, Machines, Row
 from tallystick.moment import stamp
@@ -85,8 +84,7 @@ def _solved(
     read: Values = NOTHING,
 ) -> Iterator[int]:  # fmt: skip
     """Values of the argument at which something about this row changes."""
-    rest = {f"{name}.{REST}": entity.accounts[name] for name in parts_apart(machine)}
-    known = {**entity.facts, **meant(machine, entity.accounts), **rest, **read}
+    known = {**entity.facts, **entity.accounts, **read}
     transition = row.transition
     others = {name for command in transition.commands for name in machine.commands[command].seen} - read.keys()
     yield from _turning(transition.guard, argument, known, others)
@@ -114,7 +112,7 @@ def _turning(guard: Expression | None, argument: str, known: Values, others: Ite
 def _where(sum_: CodeType, wanted: int, argument: str, known: Values) -> Iterator[int]:
     """The argument for which a sum comes to what is wanted, if it is a whole number. A sum is linear: two values do."""
     try:
-        first, second = (eval(sum_, {"__builtins__": {}, "min": min}, {**known, argument: value}) for value in (0, 1))  # noqa: S307
+        first, second = (eval(sum_, {"__builtins__": {}}, {**known, argument: value}) for value in (0, 1))  # noqa: S307
     except (NameError, TypeError):  # it is no sum, or a value is missing
         return
     step = second - first

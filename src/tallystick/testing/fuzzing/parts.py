@@ -11,7 +11,6 @@ import attrs
 
 from tallystick.core.entity import Entity, Ref
 from tallystick.core.follow_up import Shares
-from tallystick.definition.apart import standing
 from tallystick.definition.declared import BUSY, COUNT, EACH, Command
 from tallystick.definition.expression import NOW
 from tallystick.definition.machine import Machine, Machines
@@ -40,8 +39,7 @@ class Parts:
         """What a command reads, by name; not the totals of shares, which come with its arguments."""
         found: dict[str, object] = {NOW: self.now} if command.timed else {}
         for name, fact, machine, account in command.linked:
-            other = self.world[machine, str(entity.facts[fact])]
-            found[name] = standing(self._machine(other), other.accounts, account)
+            found[name] = self.world[machine, str(entity.facts[fact])].accounts[account]
         for name in command.reads:
             part, _, field = name.partition(".")
             if name not in found and part not in command.arguments:
@@ -55,7 +53,7 @@ class Parts:
             return sum(1 for each in parts if each.calls or each.ref in self.waiting)
         if field == EACH:
             return tuple(each.id for each in parts if not self._machine(each).states[each.state].final)
-        return sum(standing(self._machine(each), each.accounts, field) for each in parts)
+        return sum(each.accounts[field] for each in parts)
 
     def _machine(self, entity: Entity) -> Machine:
         return self.machines.at(entity.machine, entity.machine_version)

@@ -125,13 +125,13 @@ class StepChecks:
             outside = dict.fromkeys(machine.outside, 0) | dict(self._outside.get(entity.ref, {}))
             sums = {
                 name: sum(
-                    each.accounts.get(total.account, 0)
+                    each.accounts[total.account]
                     for each in entities.values()
                     if each.machine == total.machine and each.facts.get(total.fact) == entity.id
                 )
                 for name, total in invariant.sums.items()
             }
-            values = {**outside, **dict.fromkeys(machine.columns, 0), **entity.accounts, **sums}
+            values = {**outside, **entity.accounts, **sums}
             facts = {**dict.fromkeys(machine.facts), **entity.facts}
             if not always(values, facts, {}, entity.state, None):
                 told = {**facts, **values, "state": entity.state}

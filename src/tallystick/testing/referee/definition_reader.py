@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import attrs
 
 from tallystick.provider.verbs import VERBS
-from tallystick.testing.referee.apart import Moves, Sorts, sorts
 from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, evaluator_of_all, source_of
 
 Pair = tuple[str, str]
@@ -57,7 +56,6 @@ class Drive:
     link: str
     command: str
     args: Mapping[str, Evaluator]
-    amounts: Mapping[str, str]  # the same, as they are written
 
 
 @attrs.frozen
@@ -95,9 +93,7 @@ class DeclaredTransition:
 
     name: str
     moves: tuple[Pair, ...]
-    turns: tuple[int, ...]  # of each, if less is confirmed: see `apart.confirmed`
     amounts: Evaluator  # of all moves, in their order
-    parts: Callable[[Values], Mapping[str, int]]  # how much of an amount stands apart, by the amount's text
     sets: Mapping[str, Evaluator | None]  # None: what the provider gave
     told: Mapping[str, str]  # facts that the provider gives: fact → reference or request
     drives: tuple[Drive, ...]
@@ -135,7 +131,6 @@ class Definition:
     commands: Mapping[str, Mapping[str, str]]  # argument → type, without its question mark
     transitions: Mapping[str, DeclaredTransition]
     invariants: tuple[Invariant, ...]
-    sorts: Sorts
 
 
 @lru_cache(maxsize=256)
@@ -149,7 +144,6 @@ def read_definition(text: str) -> Definition:
     facts: dict[str, Any] = read.get("facts") or {}
     kept = {name for name, each in accounts.items() if isinstance(each, dict) and each.get("kept")}
     types = {name: _kind(each) for name, each in facts.items()}
-    apart = sorts(read)
     plain = ("money", "count", "text", "flag", "number", "secret", "shares", "time")
     return Definition(
         name=read["machine"],
@@ -163,31 +157,24 @@ def read_definition(text: str) -> Definition:
         outside=tuple(read.get("outside") or ()),
         commands={name: {each: _kind(kind).rstrip("?") for each, kind in (args or {}).items()}
                   for name, args in read["commands"].items()},
-        transitions={name: _declared(name, each, apart) for name, each in read["transitions"].items()},
+        transitions={name: _declared(name, each) for name, each in read["transitions"].items()},
         invariants=tuple(_invariant(name, each) for name, each in (read.get("invariants") or {}).items()),
-        sorts=apart,
     )  # fmt: skip
 
 
-def _declared(name: str, read: Mapping[str, Any], apart: Sorts) -> DeclaredTransition:
-    written = [(*(end.strip() for end in str(each).split("->")), source_of(amount))
-               for each, amount in (read.get("move") or {}).items()]  # fmt: skip
-    told = apart.told.get((_listed(read.get("command")) or [name])[0], {})
-    moves = Moves(apart, [(source, target, amount) for source, target, amount in written], told, "partial" in read)
-    lines, plain = list(moves.lines()), evaluator_of_all(tuple(each[2] for each in written))
+def _declared(name: str, read: Mapping[str, Any]) -> DeclaredTransition:
+    moves = {str(each): source_of(amount) for each, amount in (read.get("move") or {}).items()}
     drives = [_named(each) for each in _listed(read.get("drive"))]
     given = [source for each in drives for source in each[2].values() if source.isidentifier()]
     return DeclaredTransition(
         name=name,
-        moves=tuple(line for line, _ in lines),
-        turns=tuple(turn for _, turn in lines),
-        amounts=moves.amounts if any(turn for _, turn in lines) else plain,
-        parts=moves.parts,
+        moves=tuple((source.strip(), target.strip()) for source, target in (each.split("->") for each in moves)),
+        amounts=evaluator_of_all(tuple(moves.values())),
         sets={fact: None if "outcome." in source_of(each) else evaluator(source_of(each))
               for fact, each in (read.get("set") or {}).items()},
         told={fact: each.removeprefix("outcome.") for fact, each in (read.get("set") or {}).items()
               if each in ("outcome.reference", "outcome.request")},
-        drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()}, args)
+        drives=tuple(Drive(link, command, {arg: evaluator(each) for arg, each in args.items()})
                      for link, command, args in drives),
         ask=_ask(str(read["ask"])) if "ask" in read else None,
         then=tuple(_follow_up(each) for each in _listed(read.get("then"))),

@@ -16,7 +16,6 @@ from typing import Any
 
 import attrs
 
-from tallystick.testing.referee.apart import confirmed as confirmed_of
 from tallystick.testing.referee.definition_reader import DeclaredTransition, Definition
 from tallystick.testing.referee.evaluate import Values
 
@@ -39,7 +38,6 @@ class DrivenEntry:
     command: str
     phase: str
     args: Values | None  # None: those of the asking
-    parts: Mapping[str, int] = attrs.field(factory=dict)  # of its amounts, how much stands apart
 
 
 @attrs.frozen
@@ -129,7 +127,7 @@ def expected_effect(definition: Definition, before: ReplayedEntity, entry: Row, 
 def _values(definition: Definition, before: ReplayedEntity, command: str, args: Values) -> dict[str, Any]:
     """All that an expression may name. An argument hides a fact of the same name; if left out, it is false or none."""
     missing = {name: False if kind == "flag" else None for name, kind in definition.commands.get(command, {}).items()}
-    return {**before.facts, **definition.sorts.meant(before.accounts), **missing, **args, "state": before.state}
+    return {**before.facts, **before.accounts, **missing, **args, "state": before.state}
 
 
 def _begun(
@@ -159,7 +157,7 @@ def _ended(
     if args != asked.args:
         if not (confirmed and _less(declared, asked, args)):
             odd = f"{name} is of {dict(args)}; what was asked is {dict(asked.args)}"
-        parts = _confirmed(declared, asked, values, args) if confirmed else parts
+        parts = declared.amounts({**values, **args}) if confirmed else parts
     moves: Moves = []
     for (_, target), part in zip(declared.moves, parts, strict=True):
         moves += [(IN_DOUBT, target, part)] if confirmed and part else []
@@ -169,17 +167,6 @@ def _ended(
     driven = tuple(attrs.evolve(each, seq=entry["seq"], phase=entry["phase"], args=None) for each in asked.driven)
     facts = _facts(declared, values) if confirmed else {}
     return Effect(name, asked, moves, facts, driven, odd)
-
-
-def _confirmed(
-    declared: DeclaredTransition, asked: PendingCall, values: Mapping[str, Any], args: Values
-) -> tuple[int, ...]:  # fmt: skip
-    """What each move is of, if less than the amount was confirmed."""
-    if not any(declared.turns):
-        amounts: tuple[int, ...] = declared.amounts({**values, **args})
-        return amounts
-    part = next(args[name] for name in args if args[name] != asked.args.get(name))
-    return confirmed_of(declared.turns, asked.amounts, part)
 
 
 def _less(declared: DeclaredTransition, asked: PendingCall, args: Values) -> bool:
@@ -199,11 +186,9 @@ def _driven(
     links = {**definition.links, **definition.commands.get(entry["command"], {})}
     for drive in declared.drives:
         args = {name: value(values) for name, value in drive.args.items()}
-        split = declared.parts(values)
-        parts = {name: split[text] for name, text in drive.amounts.items() if text in split}
         yield DrivenEntry(
             entry["seq"], drive.link, entry["key"] or entry["cause"] or "", links.get(drive.link, ""),
-            str(values[drive.link]), drive.command, entry["phase"], args, parts,
+            str(values[drive.link]), drive.command, entry["phase"], args,
         )  # fmt: skip
 
 

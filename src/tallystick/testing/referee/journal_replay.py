@@ -79,7 +79,7 @@ class JournalReplay:
         for (machine, fact, account), sums in self._sums.items():
             for each, sign in ((self._rows.get(ref), -1), (row, 1)) if machine == ref[0] else ():
                 if each is not None and each["facts"].get(fact) is not None:
-                    sums[str(each["facts"][fact])] += sign * each["accounts"].get(account, 0)
+                    sums[str(each["facts"][fact])] += sign * each["accounts"][account]
         self._rows[ref] = row
 
     def _concerned(self, touched: Iterable[Ref]) -> dict[Ref, None]:
@@ -96,8 +96,7 @@ class JournalReplay:
             self.checked["invariants"] += 1
             outside = {name: replayed.outside[name] for name in definition.outside}
             sums = {name: self._sums[path][ref[1]] for name, path in invariant.sums.items()}
-            accounts = {**dict.fromkeys(definition.accounts, 0), **row["accounts"]}  # it may be of an older page
-            values = {**dict.fromkeys(definition.facts), **row["facts"], **outside, **accounts, **sums}
+            values = {**dict.fromkeys(definition.facts), **row["facts"], **outside, **row["accounts"], **sums}
             values["state"] = row["state"]
             if not invariant.holds(values):
                 yield f"{replayed.name}: {invariant.name}, '{invariant.source}', is not so: {values}"
@@ -108,7 +107,7 @@ class JournalReplay:
             return
         kinds = definition.commands[entry["command"]]
         args = {name: False if kind == "flag" else None for name, kind in kinds.items()} | _json(entry["args"])
-        values = {**definition.sorts.meant(replayed.accounts), **replayed.facts, **args, "state": entry["to_state"]}
+        values = {**replayed.accounts, **replayed.facts, **args, "state": entry["to_state"]}
         shares = next((name for name, kind in kinds.items() if kind == "shares"), "")
         for each in transition.then:
             for id, about in each.about(entry["entity"], values, shares):

@@ -119,10 +119,8 @@ class _Judged:
 
     def _given(self, drive: DrivenEntry, row: Row) -> bool:
         """Whether an entry has the arguments that it was driven with, without those that are never kept."""
-        definition = self.definitions[row["machine"], row["machine_version"]]
-        kinds, told = definition.commands[drive.command], definition.sorts.told.get(drive.command, {})
-        parts = {told[name]: part for name, part in drive.parts.items() if name in told}
-        kept = {name: value for name, value in {**parts, **(drive.args or {})}.items()
+        kinds = self.definitions[row["machine"], row["machine_version"]].commands[drive.command]
+        kept = {name: value for name, value in (drive.args or {}).items()
                 if value is not None and value is not False and kinds.get(name) != "secret"}  # fmt: skip
         said = {name: value for name, value in json.loads(row["args"]).items() if name in kinds}  # the rest was read
         return bool(said == kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.testing.simulation.order_system import OrderSystem
 
@@ -66,7 +65,7 @@ class Liveness:
                 receipt = self._orders.workload.observe(card)
                 after = self._world.entity("gift_card", card.id)
                 there = self._double.available(str(card.facts["number"]), card.currency)
-                if receipt is None or not receipt.applied or after is None or standing(after, "available") != there:
+                if receipt is None or not receipt.applied or after is None or after.accounts["available"] != there:
                     yield f"card {card.id!r} does not take over {there}: {receipt and receipt.why}"
 
     def _all(self, machine: str) -> list[Entity]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Provider
@@ -45,7 +44,7 @@ class LocalDouble:
             return {}
         with self._world.store.reading() as reading:
             paid = reading.linked("payment", "card", card.id)
-        return {str(each.facts["hold_id"]): standing(each, "held") for each in paid}
+        return {str(each.facts["hold_id"]): each.accounts["held"] for each in paid}
 
     def release_hold(self, number: str, hold: str) -> bool:
         return False
@@ -61,7 +60,7 @@ class LocalDouble:
 
     def available(self, number: str, currency: str) -> int:
         card = self._card(number)
-        return standing(card, "available") if card is not None else 0
+        return card.accounts["available"] if card is not None else 0
 
     def _card(self, number: str) -> Entity | None:
         with self._world.store.reading() as reading:

@@ -17,7 +17,6 @@ from typing import Any
 
 import attrs
 
-from tallystick.books.views import standing
 from tallystick.core.arguments import in_minor_units
 from tallystick.definition.machine import Machines
 from tallystick.engine.engine import GRACE
@@ -159,7 +158,7 @@ class OrderSystem:
     def _release_hold(self) -> None:
         """A person releases a hold of ours at the provider's."""
         payments = [self.world.entity(*ref) for ref in self.workload.orders if ref[0] == "payment"]
-        held = [each for each in payments if each is not None and standing(each, "held") and not each.calls]
+        held = [each for each in payments if each is not None and each.accounts["held"] and not each.calls]
         if held and not self.workload.lost(held[0]):
             card = self.world.entity("gift_card", str(held[0].facts["card"]))
             assert card is not None

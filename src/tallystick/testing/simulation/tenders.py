@@ -9,7 +9,6 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 from tallystick.books.shares import shared
-from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.engine.receipt import Receipt
 from tallystick.money import Money
@@ -84,7 +83,7 @@ class TenderWork:
         self._command(tender, "authorize", shares)
 
     def _share(self, tender: Entity, command: str, account: str) -> None:
-        room = {each.id: Money(standing(each, account), tender.currency) for each in self.parts(tender.id)}
+        room = {each.id: Money(each.accounts[account], tender.currency) for each in self.parts(tender.id)}
         most = sum(each.minor for each in room.values())
         if most:
             amount = most if self._chance.random() < 0.3 else self._chance.randint(1, most)
@@ -97,8 +96,8 @@ class TenderWork:
 
     def _exchange(self, tender: Entity, card: Entity) -> None:
         """Another card holds what a part holds, and then that part is given back; or the order gets one more part."""
-        held = [each for each in self.parts(tender.id) if standing(each, "held") and not each.calls]
-        amount = standing(held[0], "held") if held else 500
+        held = [each for each in self.parts(tender.id) if each.accounts["held"] and not each.calls]
+        amount = held[0].accounts["held"] if held else 500
         self._count += 1
         id = f"{tender.id}/x{self._count}"
         self._part(id, tender.id, card, amount)

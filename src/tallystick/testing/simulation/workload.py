@@ -9,7 +9,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from tallystick.books.views import standing
 from tallystick.core.entity import Entity
 from tallystick.definition.machine import Machines
 from tallystick.engine.receipt import Receipt
@@ -86,7 +85,7 @@ class Workload:
     def _new_tender(self, card: Entity) -> None:
         """It and other cards pay for an order together, mostly with no more than they carry."""
         cards = [card, *self._alike(card.currency, but=card.id)][: self._chance.randint(1, 3)]
-        amounts = [self.amount(min(4000, max(1, standing(each, "available")))) for each in cards]
+        amounts = [self.amount(min(4000, max(1, each.accounts["available"]))) for each in cards]
         id = self._tenders.begin(cards, amounts)
         self._begin("tender", id)
         if self._chance.random() < 0.3:  # somebody looks at a part alone
@@ -141,7 +140,7 @@ class Workload:
                 self._give("gift_card", card.id, "suspend")
             case "suspended" if roll < 0.4:
                 self._give("gift_card", card.id, "reinstate")
-            case "suspended" if standing(card, "available") and roll < 0.9:
+            case "suspended" if card.accounts["available"] and roll < 0.9:
                 self._empty(card, roll)
             case "suspended":
                 self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(300))
@@ -155,7 +154,7 @@ class Workload:
         elif roll < 0.5:
             self._give("gift_card", card.id, "adjust", amount=self._chance.choice((1, -1)) * self.amount(1500))
         elif roll < 0.57:
-            self._give("gift_card", card.id, "cash_out", amount=standing(card, "available"))
+            self._give("gift_card", card.id, "cash_out", amount=card.accounts["available"])
         elif roll < 0.62:
             self._give("gift_card", card.id, "register", email="who@example.com")
         else:
@@ -175,7 +174,7 @@ class Workload:
 
     def _pay(self, payment: Entity) -> None:
         """Something that suits the state of a payment."""
-        id, held, roll = payment.id, standing(payment, "held"), self._chance.random()
+        id, held, roll = payment.id, payment.accounts["held"], self._chance.random()
         if held and roll < 0.3 and self.lost(payment):
             self._give("payment", id, "mark_hold_lost", signed=True)
             return
@@ -196,11 +195,11 @@ class Workload:
                 self._leave(payment, roll)
             case "closed" if payment.facts["redemption_id"] and roll < 0.5:
                 self._give("payment", id, "void")
-            case "closed" if roll < 0.7 and standing(payment, "redeemed"):
+            case "closed" if roll < 0.7 and payment.accounts["redeemed"]:
                 self._refund(payment)
 
     def _leave(self, payment: Entity, roll: float) -> None:
-        uncovered, there = payment.accounts["uncovered"], standing(payment, "held") + payment.accounts["uncovered"]
+        uncovered, there = payment.accounts["uncovered"], payment.accounts["held"] + payment.accounts["uncovered"]
         if there > 1 and self._chance.random() < 0.2:
             self._give("payment", payment.id, "reduce", amount=self._chance.randint(1, there - 1))
             return
@@ -212,7 +211,7 @@ class Workload:
             self._give("payment", payment.id, "cancel" if roll < 0.97 else "close")
 
     def _refund(self, payment: Entity) -> None:
-        amount = self._chance.randint(1, standing(payment, "redeemed"))
+        amount = self._chance.randint(1, payment.accounts["redeemed"])
         fresh = [id for id in self.cards if (card := self._world.entity("gift_card", id)) is not None
                  and card.state == "activated" and card.currency == payment.currency]  # fmt: skip
         if fresh and self._chance.random() < 0.7:
@@ -247,7 +246,7 @@ class Workload:
     def _empty(self, card: Entity, roll: float) -> None:
         """What is on a suspended card leaves it."""
         if roll < 0.55:
-            self._give("gift_card", card.id, "take_back", amount=standing(card, "available"))
+            self._give("gift_card", card.id, "take_back", amount=card.accounts["available"])
         else:
             self._new_replacement(card)
 
@@ -279,8 +278,8 @@ class Workload:
         match replacement.state:
             case "requested" | "emptied" | "allocated" | "activated" | "on_its_way" if roll < 0.1:
                 self._give("replacement", id, "cancel")
-            case "requested" if old is not None and standing(old, "available"):
-                self._give("replacement", id, "replace", amount=standing(old, "available"))
+            case "requested" if old is not None and old.accounts["available"]:
+                self._give("replacement", id, "replace", amount=old.accounts["available"])
             case "emptied" if replacement.facts["form"] == "electronic":
                 self._give("replacement", id, "allocate")
             case "emptied" if new is not None and (number := self._number(new)):
@@ -325,7 +324,7 @@ class Workload:
         """Whether the hold of a payment is gone at the provider, and not by a call of ours."""
         card = self._world.entity("gift_card", str(payment.facts["card"]))
         number = card.facts.get("number") if card is not None else None
-        held, hold = standing(payment, "held"), payment.facts["hold_id"]
+        held, hold = payment.accounts["held"], payment.facts["hold_id"]
         return bool(
             held and hold and not payment.calls and hold not in self._double.holds(str(number), payment.currency)
         )
