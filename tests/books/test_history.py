@@ -69,7 +69,7 @@ def test_an_entry_says_when_who_and_why(books: Books) -> None:
 
 def test_facts_are_typed_and_card_numbers_masked(books: Books) -> None:
     life = books.history("gift_card", "c")
-    assert life[0].facts == {"form": "electronic", "kind": "gift", "limit": brl("90.00")}
+    assert life[0].facts == {"form": "electronic", "kind": "gift", "limit": brl("90.00"), "hard_limit": False}
     number = books.card("c").number
     assert number is not None
     assert life[1].facts == {"number": f"…{number[-4:]}", "has_pin": None}

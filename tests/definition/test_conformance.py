@@ -37,6 +37,9 @@ def pairs(machine: Machine) -> list[tuple[str, str]]:
     return [(state, name) for name, each in machine.transitions.items() for state in each.sources]
 
 
+TIMES = [f"2030-01-0{day}T00:00:00.000Z" for day in range(1, 5)]
+
+
 class Model:
     """What the library moves: it keeps `state`, and our guards and effects look at the rest."""
 
@@ -82,6 +85,8 @@ class Walk:
                 return random.random() < 0.5
             case "choice":
                 return random.choice(type_.choices)
+            case "time":
+                return random.choice(TIMES)
         return random.choice(["x", "y"])
 
     def amounts(self) -> list[int]:
@@ -146,6 +151,8 @@ class Walk:
         args: dict[str, Any] = {
             name: self.value(type_) for name, type_ in self.machine.commands[command].arguments.items()
         }
+        if self.machine.commands[command].timed:
+            args["now"] = self.random.choice(TIMES)
         for name, *_ in self.machine.commands[command].linked:  # never below zero on an account
             args[name] = abs(int(str(self.value(Type("money")))))
         if (
@@ -157,7 +164,8 @@ class Walk:
 
     def both(self, command: str, args: dict[str, Any]) -> None:
         before = self.entity
-        answer = decide(self.machines, Request(self.machine.name, "x", command, args), {before.ref: before})
+        request = Request(self.machine.name, "x", command, args, str(args.get("now", "")))
+        answer = decide(self.machines, request, {before.ref: before})
         try:
             theirs: bool | None = self.model.trigger(command, **args)  # type: ignore[attr-defined]  # the library puts it there
         except transitions.MachineError:
@@ -214,15 +222,15 @@ def test_a_model_of_that_ecosystem_runs_on_it() -> None:
     ).entities
     model: Any = Model(entity)
     to_transitions(machine).add_model(model, initial=entity.state)
-    assert model.authorize(amount=100, pin=None, allow_partial=False)
-    assert not model.settle(amount=101, last=False, keep_hold=False, invoice=None)
-    assert model.settle(amount=40, last=False, keep_hold=False, invoice=None)
+    assert model.authorize(amount=100, pin=None, allow_partial=False, until=None, now=TIMES[0])
+    assert not model.settle(amount=101, last=False, keep_hold=False, invoice=None, until=None)
+    assert model.settle(amount=40, last=False, keep_hold=False, invoice=None, until=None)
     assert (model.state, model.accounts) == (
         "partially_settled",
         {"held": 0, "uncovered": 60, "redeemed": 40, "in_doubt": 0},
     )
     with pytest.raises(transitions.MachineError, match="Can't trigger event authorize from state partially_settled"):
-        model.authorize(amount=1, pin=None, allow_partial=False)
+        model.authorize(amount=1, pin=None, allow_partial=False, until=None, now=TIMES[0])
 
 
 def test_the_walk_would_notice() -> None:
