@@ -1187,7 +1187,8 @@ def test_a_decline_gives_the_value_back_and_leads_where_the_page_says(afar: Shop
     assert receipt.before_minor == receipt.after_minor
     assert (afar.p1, afar.c1) == (("declined", {}), {"available": 10000})
     assert afar.phases() == ["create done", "authorize asked", "authorize declined"]
-    assert {each.args for each in afar.journal("payment", "p1")[1:]} == {'{"amount":4000}'}, "only what was said"
+    said = '{"amount":4000,"now":"2026-03-01T12:00:00.000Z"}'
+    assert {each.args for each in afar.journal("payment", "p1")[1:]} == {said}, "only what was said, and when"
     again = afar.pay("authorize", "a", amount="40.00")
     assert (again.result, again.replayed, again.outcome) == (Ended.DECLINED, True, DECLINED)
     assert len(afar.scripted.performed) == 1, "a decline is an answer; a new try is a new key"

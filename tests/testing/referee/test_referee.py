@@ -472,10 +472,10 @@ def another_balance_there(b: Bench) -> None:
 
 DAMAGE: dict[Callable[[Bench], None], str] = {
     half_of_it: "issue (asked) moves issuance → in_doubt 4500; by its page it moves issuance → in_doubt 9000",
-    confirmed_for_more: "hold (confirmed) is of {'amount': 4001}; what was asked is {'amount': 4000}",
+    confirmed_for_more: "hold (confirmed) is of {'amount': 4001, 'now': '2026-03-02T12:21:00.000Z'}; what was asked is",
     confirmed_otherwise: "redeem_hold (confirmed) is of",
-    another_fact_set: "settle_part (confirmed) sets ['hold_id']; by its page it sets ['hold_id'], with {'hold_id': None}",
-    fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold_id']",
+    another_fact_set: "settle_part (confirmed) sets ['hold_id']; by its page it sets ['hold_id', 'until'], with",
+    fact_not_set: "settle_part (confirmed) sets []; by its page it sets ['hold_id', 'until']",
     another_reference: "keeps hold_id 'another hold', call call-",
     driven_with_more: "drives redeem_hold of its card with {'amount': 1500, 'release': 2500",
     lost_entry: "it follows revision 0; an entry is missing",

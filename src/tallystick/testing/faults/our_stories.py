@@ -17,7 +17,7 @@ from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.testing.faults.story import START, Step, Story
 
-CURRENCY, PIN = "BRL", "73519"
+CURRENCY, PIN, DAY = "BRL", "73519", timedelta(days=1)
 NUMBERS = {"plastic-1": "6000000000000001", "plastic-2": "6000000000000002", "seen": "6000000000000003"}
 
 
@@ -251,6 +251,26 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _ship("plastic-1", "20.04"),  # turned away at first
         _do("gift_card", "plastic-1", "suspend"),
         lambda books: books.take_back("plastic-1", key="return/plastic-1"),
+        lambda books: books.take_back("c2", key="return/c2"),
+        lambda books: books.sell_electronic(
+            "c3", "10.00", CURRENCY, order="o-1", key="sell/c3", card_set="GIFT", kind="promo"
+        ),
+        lambda books: books.take_back("c3", key="return/c3"),
+    ),
+    "expired": (
+        lambda books: books.sell_electronic(
+            "c1", "60.00", CURRENCY, order="o-1", key="sell/c1", card_set="GIFT", expires=START + 700 * DAY
+        ),
+        lambda books: books.extend("c1", START + 900 * DAY, key="extend/c1"),
+        lambda books: books.authorize(
+            "p1", "c1", "10.00", order="o-2", key="authorize/p1", pin=PIN, until=START + 500 * DAY
+        ),
+        _authorize("p2", "c1", "20.00", PIN),
+        lambda books: books.settle("p2", "5.00", key="settle/p2/1", until=START + 600 * DAY),
+        _authorize("p3", "c1", "7.00", PIN),
+        lambda books: books.hold_until("p3", START + 950 * DAY, key="until/p3"),
+        timedelta(days=800),  # two holds have ended
+        timedelta(days=300),  # the card has expired, and then the last hold ends
     ),
     "moved elsewhere": (
         _blank("seen"),
