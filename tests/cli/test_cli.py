@@ -216,6 +216,8 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
     assert told["state"] == "advanced_hold"
     assert {each["command"] for each in told["commands"]} == {
         "settle",
+        "hold_until",
+        "lapse",
         "reduce",
         "mark_hold_lost",
         "cover_elsewhere",
@@ -227,7 +229,7 @@ def test_may_without_a_command_says_what_each_would_need(sold: Tallystick) -> No
     settle = next(each for each in told["commands"] if each["transition"] == "settle_part")
     assert settle["arguments"] == {
         "amount": "money", "last": "flag", "keep_hold": "flag; left out: whether the provider keeps_remainder",
-        "invoice": "text, if any",
+        "invoice": "text, if any", "until": "time, if any",
     }  # fmt: skip
     assert settle["needs"] == ["amount is more than 0 and less than held", "not last", "not keep_hold"]
     assert settle["money"] == ["held → redeemed: amount", "held → uncovered: held − amount"]

@@ -87,7 +87,7 @@ def test_allowed_is_what_would_be_taken(books: tallystick.Books) -> None:
     assert books.may("payment", "p", "refund", amount="5.00")
     books.suspend("full", key="x")
     assert refusal(books, "payment", "p", "void").allowed == ("refund_to",)
-    with pytest.raises(Refused, match=r"It would take: adjust, observe, register, reinstate\.$"):
+    with pytest.raises(Refused, match=r"It would take: adjust, take_back, observe, register, reinstate\.$"):
         books.authorize("p2", "full", "5.00", order="o", key="p2")
 
 

@@ -43,7 +43,7 @@ def renamed(path: Path) -> Path:
     page = (Path(__file__).parents[2] / "machines" / "gift_card.yaml").read_text(encoding="utf-8")
     old = "cashed_out: {says: Paid out in cash., by: {cash_out: cashed_out}}"
     new = "paid_out: {says: Paid out in cash., by: {cash_out: paid_out}}"
-    page = page.replace(", cashed_out: 5.00}", ", paid_out: 5.00}")  # an example names it too
+    page = re.sub(r"([,{]\s+)cashed_out: (?=[0-9])", r"\1paid_out: ", page)  # examples name it too
     (version,) = re.findall(r"^version: (\d+)$", page, re.MULTILINE)
     newer = (f"version: {version}\n", f"version: {int(version) + 1}\n")
     for was, now in (newer, (old, new), ("available -> cashed_out", "available -> paid_out")):
