@@ -62,7 +62,7 @@ FAULTS: list[tuple[str, str, str, str]] = [
      'TS115 TS127'),
     ('payment', 'move: {card -> held: amount}',
      'move: {card -> redeemed: amount}',
-     'TS105 TS107 TS116 TS117'),
+     'TS105 TS116 TS117'),
     ('payment', '    to: advanced_hold\n    when: 0 < amount <= uncovered and held == 0',
      '    to: partially_settled\n    when: 0 < amount <= uncovered and held == 0',
      'TS101'),

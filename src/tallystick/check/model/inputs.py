@@ -20,7 +20,7 @@ from tallystick.definition.machine import Machine, Machines
 TEXT = "x"  # begins every text
 # The clock stands before and on the one time that facts and arguments have; it may be set back between two commands
 BEFORE, ON = "2026-01-01T00:00:01.000Z", "2026-04-11T00:00:00.000Z"
-AFTER = "2026-05-01T00:00:00.000Z"  # a time that has to be given may lie behind that, as whoever moves a date needs
+AFTER = "2026-05-01T00:00:00.000Z"  # an argument that has to be given may lie behind that: it may move a date
 MOST_WAYS = 24  # to create one entity with every combination of facts; if there are more, each fact is varied alone
 Facts = Mapping[str, object]
 Ids = Mapping[str, list[str]]  # machine → the entities that a link may name
@@ -68,7 +68,8 @@ def arguments(
     domains = []
     for name, type_ in command.arguments.items():
         used, least = name in read or type_.kind == "link", -most if name in negated else -1
-        domains.append(_values(type_, most, ids, least=least, read=used, text=text, written=written))
+        values = _values(type_, most, ids, least=least, read=used, text=text, written=written)
+        domains.append([*values, AFTER] if type_.kind == "time" and not type_.optional else values)
     for way in product(*domains):
         yield dict(zip(command.arguments, way, strict=True))
 
@@ -124,7 +125,7 @@ def _values(
         case "link":
             some = list(ids.get(type_.machine, []))
         case "time":
-            some = [ON] if type_.optional else [ON, AFTER]
+            some = [ON]
         case "secret":
             return [None if type_.optional else TEXT]  # no guard may ask for it
         case "text" if read:
