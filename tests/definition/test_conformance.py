@@ -192,7 +192,7 @@ ALONE = [machine for machine in MACHINES.values() if not machine.reads_parts]
 def test_side_by_side(machine: Machine, seed: int) -> None:
     walk = Walk(machine, seed)
     wanted = set(pairs(machine))
-    for _ in range(10):
+    for _ in range(30):
         walk.steps(STEPS)
         if set(walk.taken) == wanted:
             break

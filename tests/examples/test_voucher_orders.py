@@ -441,7 +441,7 @@ STORY = (
     "SELECT id, state, revision, currency, available, held, in_doubt, form, kind, card_set FROM gift_card ORDER BY id",
     'SELECT id, state, revision, currency, held, uncovered, redeemed, in_doubt, "order", card FROM payment ORDER BY id',
     """
-    SELECT machine, entity, revision, transition, command, phase, from_state, to_state, json_remove(args, '$.hold'),
+    SELECT machine, entity, revision, transition, command, phase, from_state, to_state, json_remove(args, '$.hold', '$.now'),
            postings, after, currency, key, cause, fingerprint, by, reason
     FROM entry ORDER BY machine, entity, revision
     """,

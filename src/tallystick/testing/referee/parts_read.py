@@ -86,11 +86,13 @@ class _Then:
         if entry["phase"] in ("done", "confirmed", *ENDED):
             self._follow_up_moved(ref, key, entry["phase"])
         transition = definition.transitions.get(entry["transition"])
-        later = {each.command for each in transition.then if each.later} if transition is not None else set()
+        later = {each.command: each.later for each in transition.then} if transition is not None else {}
         if entry["phase"] in ("done", "confirmed") and part is self._entities.get(ref):
             for row in self._caused.get(key, ()):
+                if row["command"] not in later:  # it follows something else that this command has driven
+                    continue
                 done = row["key"] in self._journaled and row["state"] in ("done", "declined")
-                done, may_wait = (False, False) if row["command"] in later else (done, row["state"] == "waiting")
+                done, may_wait = (False, False) if later[row["command"]] else (done, row["state"] == "waiting")
                 waits = self._waiting.setdefault((row["machine"], row["entity"]), Counter())
                 waits[row["key"]] = int(done or may_wait)
 
