@@ -119,7 +119,7 @@ PLANTED = [
     Planted("moved out of nowhere", R, "    drive: old.move_out(amount=amount)\n    move: {old -> moving: amount}\n    then", "    move: {old -> moving: amount}\n    then", "TS307"),
     Planted("moved in once, put on twice", R, "    drive: old.move_in(amount=moving)\n    move: {moving -> old: moving}", "    drive: old.move_in(amount=moving + moving)\n    move: {moving -> old: moving}", "TS307"),
     Planted("put on nothing", R, "drive: [new.receive(amount=moving), old.arrived(amount=moving)]", "drive: old.arrived(amount=moving)", "TS306"),
-    Planted("arrived, and still leaving", R, "drive: [new.receive(amount=moving), old.arrived(amount=moving)]", "drive: new.receive(amount=moving)", "TS307"),
+    Planted("arrived, and still leaving", R, "drive: [new.receive(amount=moving), old.arrived(amount=moving)]", "drive: new.receive(amount=moving)", "TS306"),
     Planted("given back to the wrong card", R, "    drive: old.move_in(amount=moving)\n", "    drive: new.receive(amount=moving)\n", "TS306"),
 ]
 # fmt: on

@@ -41,7 +41,9 @@ def page(code: str) -> str:
 def test_the_packaged_machines_are_clean() -> None:
     done = CliRunner().invoke(main, ["check", "--quick"])
     assert done.exit_code == 0
-    assert re.fullmatch(r"clean \(structure: \d+ machines, \d+ states, \d+ transitions\)\n", done.stdout)
+    assert re.fullmatch(
+        r"clean \(structure: \d+ machines, \d+ states, \d+ transitions; examples: \d+ lives, \d+ steps\)\n", done.stdout
+    )
 
 
 def test_a_finding_is_one_line_with_its_place_and_the_way_there_below(tmp_path: Path) -> None:

@@ -16,4 +16,4 @@ def test_our_machines_pass_the_model() -> None:
     searched = [each for each in MACHINES.values() if not each.reads_parts]
     assert figures["transitions_fired"] == sum(len(each.transitions) for each in searched)
     assert figures["states"] > 100_000
-    assert figures["worlds_complete"] >= 3
+    assert figures["worlds_complete"] >= 2

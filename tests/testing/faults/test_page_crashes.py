@@ -55,9 +55,10 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
     ("machines", "name", "seed", "missing"),
     [
         (VOUCHER, "travel_voucher", 0, 0),
-        # How much is found is a matter of luck: with the seeds 0 to 39 it is 3 to 21 that are missing
-        pytest.param(MACHINES, "payment", 24, 8, marks=pytest.mark.slow),
-        pytest.param(MACHINES, "gift_card", 44, 10, marks=pytest.mark.slow),
+        # How much is found is a matter of luck: with the seeds 0 to 39 it is 8 to 33 that are missing. What is due on a
+        # date is never fired here.
+        pytest.param(MACHINES, "payment", 13, 8, marks=pytest.mark.slow),
+        pytest.param(MACHINES, "gift_card", 4, 16, marks=pytest.mark.slow),
         pytest.param(MACHINES, "replacement", 24, 7, marks=pytest.mark.slow),
         (MACHINES, "fulfilment", 1, 2),  # what is only passed through: follow-ups are done before anything else is said
         (reader.read({"door.yaml": DOOR}), "door", 0, 0),

@@ -136,7 +136,13 @@ class _Composer:
     def _command(self, wanted: WantedCommand, world: Mapping[Ref, Entity], number: int) -> Command:
         count = sum(1 for machine, _ in world if machine == wanted.machine)
         id = wanted.id or f"{wanted.machine}-{count + 1}"
-        return command_of(line_of(self._machines[wanted.machine], id, wanted.command, wanted.args, f"k{number + 1}"))
+        page = self._machines[wanted.machine]
+        declared = page.commands.get(wanted.command)
+        types = declared.arguments if declared else {name: fact.type for name, fact in page.facts.items()}
+        # What is put off to a date would be due in the middle of the next process, which begins a month later.
+        dates = {name for name, type_ in types.items() if type_.kind == "time" and type_.optional}
+        args = {name: value for name, value in wanted.args.items() if name not in dates}
+        return command_of(line_of(page, id, wanted.command, args, f"k{number + 1}"))
 
     def _written(self, run: StoryRun, command: Command) -> bool:
         """Whether the journal has it. Everything that it fired is not missing any more."""
