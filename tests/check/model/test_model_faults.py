@@ -122,7 +122,9 @@ def test_of_two_replacements_one_may_be_stuck() -> None:
 
     stuck = next(each for each in findings if each.code == "TS202")
     id = stuck.message.split()[0]
-    assert stuck.message == f"{id} is on_its_way with moving 0.01, and nothing that can still happen takes all of it out"
+    assert (
+        stuck.message == f"{id} is on_its_way with moving 0.01, and nothing that can still happen takes all of it out"
+    )
     assert len(stuck.story) <= 8
     assert any(line.startswith(f"{id} move amount 0.01 like gift → on_its_way") for line in stuck.story)
     assert any("g1 retire → replaced" in line for line in stuck.story)
