@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -244,8 +245,9 @@ def test_what_is_held_and_what_is_on_its_way_count(full: Books, provider: Script
     full.engine.execute("replacement", "m", "create", {"old": "c", "new": sold(full, "d", "20.00"), "form": "in_use",
                                                        "currency": "BRL"}, key="m")  # fmt: skip
     full.engine.execute("replacement", "m", "move", {"amount": "50.00", "like": "gift"}, key="move")
-    with pytest.raises(Refused):
-        full.credit("c", "50.00", key="it may come back")
+    for verb in (full.credit, full.reload, partial(full.adjust, by="ann", reason="goodwill")):
+        with pytest.raises(Refused):
+            verb("c", "50.00", key="it may come back")
     full.engine.execute("replacement", "m", "cancel", {}, key="back")
     assert full.card("c").available == brl("100.00")
 

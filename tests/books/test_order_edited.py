@@ -41,6 +41,14 @@ def sold(books: Books) -> Books:
     return books
 
 
+def on_two_cards(books: Books) -> str:
+    """The order `two`, of which each of two cards holds 30.00; the id of its tender."""
+    for card in ("c", "d"):
+        books.sell_electronic(card, "30.00", "BRL", order="sale", key=card)
+    plan = Plan((("c", brl("30.00")), ("d", brl("30.00"))), brl("0.00"))
+    return books.authorize_all(plan, order="two", key="both").id
+
+
 @pytest.fixture(params=["local", "remote"])
 def books(request: pytest.FixtureRequest) -> Iterator[Books]:
     """Our own books, where a part of a hold is released; and a provider that can only release all of it."""
@@ -213,10 +221,7 @@ def test_an_order_that_wants_more_after_a_shipment_holds_one_part_more(books: Bo
 def test_what_is_uncovered_on_any_card_goes_before_what_is_held() -> None:
     provider = ScriptedProvider()
     with scripted(provider) as books:
-        for card in ("c", "d"):
-            books.sell_electronic(card, "30.00", "BRL", order="sale", key=card)
-        plan = Plan((("c", brl("30.00")), ("d", brl("30.00"))), brl("0.00"))
-        tender = books.authorize_all(plan, order="two", key="both").id
+        tender = on_two_cards(books)
         first = books.payments("two")[0].id
         books.engine.execute("payment", first, "mark_hold_lost", {}, key="lost", by="ann", reason="seen in the portal")
         books.reduce_all(tender, "20.00", key="line 2")
@@ -226,10 +231,7 @@ def test_what_is_uncovered_on_any_card_goes_before_what_is_held() -> None:
 def test_while_a_card_has_no_answer_nothing_more_is_taken_off() -> None:
     provider = ScriptedProvider()
     with scripted(provider) as books:
-        for card in ("c", "d"):
-            books.sell_electronic(card, "30.00", "BRL", order="sale", key=card)
-        plan = Plan((("c", brl("30.00")), ("d", brl("30.00"))), brl("0.00"))
-        tender = books.authorize_all(plan, order="two", key="both").id
+        tender = on_two_cards(books)
         provider.reply_with([Reply("lost_after")])
         with pytest.raises(InDoubt):
             books.reduce_all(tender, "20.00", key="line 2")

@@ -364,10 +364,9 @@ class Books(Selling, Tenders, Dates, Limited):
     ) -> Receipt:  # fmt: skip
         """Who has bought a card gives it back: what is left on it comes off, and it can never be used again.
 
-        What was spent stays spent. `receipt.before["available"]` says how much came off: pay
-        back no more. It is suspended first, so
-        nobody spends meanwhile, and its provider is told that nothing is on it. Of a promo card nothing is to be paid
-        back: nobody has paid for it.
+        What was spent stays spent. `receipt.before["available"]` says how much came off: pay back no more; of a promo
+        card nothing, for nobody has paid for it. The card is suspended first, so that nobody spends meanwhile, and the
+        provider is told that nothing is on it.
 
         Raises:
             Refused: orders hold something on it, or nothing is left on it; nothing was changed.

@@ -180,7 +180,8 @@ class _Total:
         told += [f"{self.results['again']:,} were there already"] if self.results["again"] else []
         told += [f"{self.results['waiting']:,} wait for the provider"] if self.results["waiting"] else []
         told += [f"{self.results['wrong']:,} did not go"] if self.results["wrong"] else []
-        return f"{'; '.join(told)} ({self.results.total():,} lines, {self.results.total() / seconds:,.0f} a second)"
+        lines = self.results.total()
+        return f"{'; '.join(told)} ({lines:,} line{'' if lines == 1 else 's'}, {lines / seconds:,.0f} a second)"
 
 
 @contextmanager
