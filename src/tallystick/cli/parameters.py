@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +13,6 @@ from tallystick.engine.engine import Engine
 from tallystick.errors import Invalid, NotFound
 from tallystick.masks import quoted
 from tallystick.store.protocol import Reading
-
-if TYPE_CHECKING:
-    pass
 
 FLAGS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 
