@@ -45,7 +45,7 @@ class Standing(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """As what an entity was counted: as it was after its last entry up to the cursor."""
+    """How an entity was counted: as it stood after its last entry up to the cursor."""
 
     machine: str
     entity: str

@@ -23,7 +23,7 @@ LOG = logging.getLogger("tallystick.books")
 PIECE = 5000  # entries of one transaction
 MOST = 5000  # entries behind the cursor that a report counts itself
 AT_ONCE = 400  # names in one query
-FORMAT = 1  # what entries count as
+FORMAT = 1  # of the sums: raise it when entries are counted otherwise
 
 
 @attrs.frozen
@@ -215,7 +215,7 @@ def _tally(
 
 
 def seen_of(reading: Reading, refs: Iterable[Ref]) -> dict[Ref, Seen]:
-    """As what these were counted."""
+    """How these were counted."""
     found: dict[Ref, Seen] = {}
     by_machine: dict[str, list[str]] = {}
     for machine, id in refs:

@@ -1,4 +1,4 @@
-"""As what entries count: the lines of `_flow`, and what an entity adds to `_standing`."""
+"""What an entry adds to the kept sums: lines of `_flow`, and what its entity adds to `_standing`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def flow(row: EntryRow, kind: str, card_set: str, call: CallOf | None) -> Iterat
 
 
 def seen_after(row: EntryRow, before: Seen | None, customers: Customers) -> Seen:
-    """As what an entity counts after an entry."""
+    """How an entity is counted after an entry."""
     kind, card_set = (before.kind, before.card_set) if before is not None else ("", "")
     if '"kind"' in row.facts or '"card_set"' in row.facts:
         facts = json.loads(row.facts)
@@ -87,7 +87,7 @@ class Tally:
         self, rows: Iterable[EntryRow], before: Mapping[Ref, Seen], calls: Mapping[str, CallOf],
         life: Callable[[Seen], Iterable[tuple[EntryRow, CallOf | None]]],
     ) -> None:  # fmt: skip
-        """`before`: as what their entities were counted. `life`: the entries of an entity up to there."""
+        """`before`: how their entities were counted. `life`: the entries of an entity up to there."""
         for row in sorted(rows, key=lambda each: each.revision):
             ref = row.machine, row.entity
             old = self.seen.get(ref) or before.get(ref)
