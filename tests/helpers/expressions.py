@@ -77,6 +77,8 @@ ACCEPTED: list[tuple[str, str, object, str]] = [
     ("0 < amount <= held",                  "flag",  True,  "amount is more than 0 and at most held"),
     ("held > amount >= 0",                  "flag",  True,  "amount is less than held and at least 0"),
     ("0 < amount == held",                  "flag",  False, "amount is more than 0 and equal to held"),
+    ("0 < amount == held + held",           "flag",  False, "amount is more than 0 and equal to held + held"),
+    ("amount == -held",                     "flag",  False, "amount is equal to −held"),
     ("0 < spare < amount < held",           "flag",  False, "0 is less than spare and spare is less than amount and "
                                                             "amount is less than held"),
     ("tries <= 3",                          "flag",  True,  "tries is at most 3"),

@@ -59,7 +59,7 @@ def _inside(node: ast.expr, *kinds: type[ast.expr]) -> str:
 
 
 def _relation(op: type[ast.cmpop], right: ast.expr) -> str:
-    if op is ast.Eq and isinstance(right, ast.Name):
+    if op is ast.Eq and not isinstance(right, ast.Constant):
         return f"equal to {in_words(right)}"
     return f"{_WORDS[op]} {in_words(right)}".strip()
 
