@@ -40,6 +40,7 @@ def test_metrics_count_what_waits_and_what_was_done(fleet: Fleet) -> None:
     worker = fleet.worker()
     before = values(metrics(worker))
     assert (before['tallystick_queue{state="waiting"}'], before["tallystick_due"]) == (9, 8)
+    assert before['tallystick_queue{state="dated"}'] == 0
     assert before["tallystick_oldest_due_seconds"] == 24 * 60 * 60
     worker.drain()
     after = values(metrics(worker))

@@ -20,6 +20,7 @@ import pytest
 from postgres_books import postgres_url
 from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
+from tallystick.books.waiting import about, listed
 from tallystick.cli import as_json
 from tallystick.engine.engine import Engine
 from tallystick.money import Money
@@ -46,7 +47,7 @@ class Keeping(sqlite3.Connection):
 
 @pytest.fixture
 def books(tmp_path: Path) -> Iterator[Books]:
-    """Cards, a hold that waits for its shipment, and a tender."""
+    """Cards of which one expires, a hold that waits for its shipment, and a tender."""
     books = Books(
         Engine(MACHINES, SqliteStore(tmp_path / "books.db", connections=Keeping), LocalProvider()), balances=AT_ONCE
     )
@@ -59,6 +60,8 @@ def lived_in(books: Books) -> Books:
         books.sell_electronic(id, "50.00", "BRL", order="o", key=f"sale of {id}")
     books.authorize("p1", "c1", "20.00", order="o1", key="hold")
     books.settle("p1", "5.00", keep_hold=True, due=books.engine.now() + timedelta(days=1), key="later")
+    expires = books.engine.now() + timedelta(days=99)
+    books.sell_electronic("c3", "50.00", "BRL", order="o", key="sale of c3", expires=expires)
     plan = books.plan(Money.parse("40.00", "BRL"), ["c1", "c2"])
     books.authorize_all(plan, order="o2", key="tender")
     return books
@@ -102,6 +105,9 @@ LOOKS: dict[str, Callable[[Books], object]] = {
     "stuck": lambda books: books.stuck(),
     "waiting": lambda books: books.waiting(),
     "queue.waiting": lambda books: books.queue.waiting("payment", "p1"),
+    "all that waits": lambda books: books.queue.waiting(limit=10),
+    "one kind that waits": lambda books: listed(books.engine, of="gift_card.expire", on="2099"),
+    "what a key waits for": lambda books: about(books.engine, "later"),
     "holds": lambda books: books.holds_older_than(timedelta(0)),
     "show a card": lambda books: show(books, "gift_card", "c1"),
     "show a payment": lambda books: show(books, "payment", "p1"),
@@ -148,12 +154,12 @@ def test_a_hold_is_not_read_before_it_can_be_old(books: Books) -> None:
 def test_books_from_before_an_index_get_it_when_they_are_opened(books: Books) -> None:
     path = books.engine.store.path  # type: ignore[attr-defined]
     wanted = _indexes(path)
-    assert {"queue_given_up", "payment_held_stands", "payment_uncovered_stands"} <= wanted
+    assert {"queue_given_up", "queue_dated", "queue_other", "payment_held_stands", "payment_uncovered_stands"} <= wanted
     books.close()
     with sqlite3.connect(path) as sql:
-        for name in ("queue_given_up", "payment_held_stands", "payment_uncovered_stands"):
+        for name in ("queue_given_up", "queue_dated", "queue_other", "payment_held_stands", "payment_uncovered_stands"):
             sql.execute(f"DROP INDEX {name}")
-        sql.execute("DELETE FROM _sqlite_migrations WHERE name = 'looks'")
+        sql.execute("DELETE FROM _sqlite_migrations WHERE name IN ('looks', 'waits')")
         sql.execute(
             "UPDATE machine SET definition = replace(definition, ', indexed: true}', '}') WHERE name = 'payment'"
         )

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tallystick.books.differences import Reconciliation
     from tallystick.books.feed import Subscriber, Tail
     from tallystick.books.history import Entry
-    from tallystick.books.waiting import OldHold, Stuck, Waiting
+    from tallystick.books.old_holds import OldHold
+    from tallystick.books.waiting import Stuck, Waiting
     from tallystick.engine.verify import Checkpoint, Progress, Report
     from tallystick.money import Money
 
@@ -234,14 +235,17 @@ class BaseBooks:
         return stuck(self.engine)
 
     def waiting(self) -> Waiting:
-        """What `run_due` and `recover` will still do by themselves, and when it is due."""
+        """What `run_due` and `recover` will still do by themselves, and when it is due.
+
+        What waits for a date of its page, such as cards that expire, is counted by day; `books.queue.waiting` lists it.
+        """
         from tallystick.books.waiting import waiting
 
         return waiting(self.engine)
 
     def holds_older_than(self, age: timedelta) -> list[OldHold]:
         """Holds in force for longer than `age`, the oldest first: a provider's hold never ends by itself."""
-        from tallystick.books.waiting import holds_older_than
+        from tallystick.books.old_holds import holds_older_than
 
         return holds_older_than(self.engine, age)
 

@@ -1,50 +1,41 @@
-"""What waits: for a person (`stuck`), for its time or for a machine (`waiting`), or for nobody at all (old holds).
+"""What waits: for a person (`stuck`), or for its time or for a machine (`waiting`).
 
 Everything that is not done is either `stuck` or `waiting`. What `run_due` or `recover` will still try by itself is
 `waiting`, and has a time. What they have given up is `stuck`.
 
-A provider's hold never expires, so a forgotten order keeps a customer's money for ever. `books.holds_older_than`
-lists such holds by the times of our journal. `release` gives them back, one by one, by the payment's own `cancel`.
+What waits for a date of its page may be a million cards that expire. It is counted by day, and listed page by page.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 import attrs
 
+from tallystick.books.old_holds import PAYMENT, named
 from tallystick.core.entity import Entity
 from tallystick.engine.engine import GRACE, Engine
+from tallystick.engine.queue import listing
 from tallystick.engine.queue.rows import CHANGED, ENDED
-from tallystick.engine.receipt import Command, Receipt
 from tallystick.engine.sealing import from_books
-from tallystick.errors import Invalid
-from tallystick.masks import mask
+from tallystick.errors import Invalid, NotFound
+from tallystick.masks import quoted
 from tallystick.money import Money
 from tallystick.provider.protocol import Result
 from tallystick.store.protocol import Reading
-from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, is_later, stamp
+from tallystick.store.rows import CallRow, QueueRow, is_changed, is_later, stamp
+from tallystick.store.waits import Scheduled
 
-CARD, PAYMENT = "gift_card", "payment"
+LISTED = 1000  # of what waits
+LOOKED = 10_000  # commands that are looked at, whether somebody has changed them in the database
+DAYS, MONTHS = 7, 12  # that are told one by one; all later ones by their year
+_PERIOD = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a person, if only one who starts `recover`
-
-
-@attrs.frozen
-class OldHold:
-    """A payment's hold in force."""
-
-    payment: str  # the payment's id
-    order: str  # the order's id, as it was given
-    card: str  # the card's id
-    number: str  # of the card, masked
-    state: str  # of the payment
-    amount: Money  # that is held
-    hold: str | None  # the provider's name for it
-    since: datetime  # in force, in UTC
-    revision: int  # of the payment, when this was seen
 
 
 @attrs.frozen
@@ -97,11 +88,34 @@ class Queued:
 
 
 @attrs.frozen
+class Dated:
+    """Commands of one kind that wait for the date that their page gives them, such as of cards that expire."""
+
+    machine: str
+    command: str
+    count: int  # how many
+    first: datetime | None  # the earliest date, in UTC; None: somebody has changed it in the database
+    days: Mapping[str, int]  # by day in UTC, such as 2026-12-31, in their order
+
+    @property
+    def periods(self) -> list[tuple[str, int]]:
+        """The first days one by one, then months, then years. Of a part of a month or year: "later in 2026-12"."""
+        told = list(self.days)[:DAYS]
+        told += list(dict.fromkeys(day[:7] for day in self.days if day not in told))[:MONTHS]
+        found: Counter[str] = Counter()
+        for day, count in self.days.items():
+            name = next(name for name in (day, day[:7], day[:4]) if name in told or name == day[:4])
+            within = any(len(each) > len(name) and each.startswith(name) for each in told)
+            found[f"later in {name}" if within else name] += count
+        return list(found.items())
+
+
+@attrs.frozen
 class Total:
     """How many things wait, and how much money they are about."""
 
     count: int  # how many
-    amounts: Mapping[str, int]  # minor units by currency; a sum may be more than one `Money` can be
+    amounts: Mapping[str, int]  # minor units by currency; a sum may be more than one `Money` can be. None if not known
 
 
 def total(amounts: Iterable[Money | None]) -> Total:
@@ -144,98 +158,42 @@ class Stuck:
 
 @attrs.frozen
 class Waiting:
-    """What is not done yet and needs nobody: `run_due` and `recover` take it on when it is due."""
+    """What is not done yet and needs nobody: `run_due` and `recover` take it on when it is due.
+
+    What waits for a date of its page may be millions of cards. It is counted; `books.queue.waiting` lists it.
+    """
 
     calls: tuple[OpenCall, ...]  # that `recover` will look at
-    queue: tuple[Queued, ...]  # what `run_due` will try
+    queue: tuple[Queued, ...]  # what `run_due` will try: what is due, or waits for another reason than its page's date
+    dated: tuple[Dated, ...] = ()  # what waits for a date of its page
+    more: int = 0  # of the queue, that are not listed
 
     def __bool__(self) -> bool:
-        return bool(self.calls or self.queue)
+        return bool(self.calls or self.queue or self.dated)
 
     @property
     def totals(self) -> dict[str, Total]:
-        """By kind."""
-        return {"calls": total(each.amount for each in self.calls), "queue": total(each.amount for each in self.queue)}
-
-    def about(self, key: str) -> Waiting:
-        """Only what the command with this key waits for, and what follows it."""
-        calls = tuple(each for each in self.calls if each.row.key == key)
-        return Waiting(calls, tuple(each for each in self.queue if key in (each.row.key, each.row.cause)))
-
-
-def holds_older_than(engine: Engine, age: timedelta, *, now: datetime | None = None) -> list[OldHold]:
-    """Holds in force for longer than `age`, the oldest first.
-
-    A hold's age counts from the entry that put it in force. An advanced hold is as young as its shipment. If the
-    provider kept the rest of a hold, that is as old as it was. `now` is the current time by default.
-    """
-    before = (now or engine.now()) - age
-    with engine.store.reading() as reading:
-        holds = [_hold(reading, each) for each in reading.standing(PAYMENT, "held", created_before=stamp(before))]
-    return sorted((hold for hold in holds if hold.since < before), key=lambda hold: (hold.since, hold.payment))
-
-
-def _hold(reading: Reading, payment: Entity) -> OldHold:
-    since = _since(list(reading.journal(PAYMENT, payment.id)))
-    amount, hold = Money(payment.accounts["held"], payment.currency), payment.facts.get("hold_id")
-    return OldHold(*_named(reading, payment), amount, str(hold) if hold else None, since, payment.revision)
-
-
-def _named(reading: Reading, payment: Entity) -> tuple[str, str, str, str, str]:
-    """Payment, order, card, its number masked, and the payment's state."""
-    card = reading.entity(CARD, str(payment.facts["card"]))
-    number = card.facts.get("number") if card else None
-    shown = mask(str(number)) if number else "—"
-    return payment.id, str(payment.facts["order"]), str(payment.facts["card"]), shown, payment.state
-
-
-def _since(rows: Sequence[EntryRow]) -> datetime:
-    """When the present hold was put in force: the last time value came to be held, except by coming back."""
-    done = [each for each in rows if each.phase in ("done", "confirmed")]
-    into = [each for each in done if any(target == "held" for _, target, _ in json.loads(each.postings))]
-    return datetime.fromisoformat((into or rows)[-1].at)
-
-
-def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -> list[Receipt]:
-    """Give holds back. The key of each is made from what was seen, so nothing is given back twice.
-
-    If a payment moved on meanwhile, it may refuse, and its receipt says so. If the provider declines or is unavailable,
-    the hold stays. It is seen again with another key.
-
-    Raises:
-        Invalid: `by` or `reason` is missing; the local provider was named, but another one made a hold.
-    """
-    if not by or not reason:
-        raise Invalid("who releases (by) and why (reason) has to be said")
-    wanted = list(holds)
-    with engine.store.reading() as reading:
-        for hold in wanted if engine.provider.local else []:  # the hold would end here and stay there
-            if reading.calls_on(CARD, hold.card):
-                raise Invalid(
-                    f"the local provider did not make the hold of payment {hold.payment!r}: name its provider"
-                )
-
-    return [_release(engine, hold, by, reason) for hold in wanted]
-
-
-def _release(engine: Engine, hold: OldHold, by: str, reason: str) -> Receipt:
-    named = hashlib.sha256(hold.payment.encode()).hexdigest()[:16]  # an id may be too long or too odd for a key
-    key = f"release/{named}/{hold.revision}"
-    return engine.queue.follow(engine.try_execute(Command(PAYMENT, hold.payment, "cancel", {}, key, by, reason)))
+        """By kind. What money the queue is about is only known if all of it is listed."""
+        queue = total(each.amount for each in self.queue)
+        return {
+            "calls": total(each.amount for each in self.calls),
+            "queue": Total(queue.count + self.more, {} if self.more else queue.amounts),
+            "dated": Total(sum(each.count for each in self.dated), {}),
+        }
 
 
 def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
     """Calls that no record decides, commands that were given up, payments of which nobody covers a part."""
     with engine.store.reading() as reading:
         calls = [each for each in _calls(reading, now or engine.now()) if each.due is None]
-        queued = [row for state in (*ENDED, "waiting") for row in reading.queue(state=state)]
-        queue = [
-            _queued(engine, reading, row)
-            for row in queued
-            if is_changed(row) or (row.state in ENDED and not _is_done_with(engine, reading, row))
-        ]
+        ended = [row for state in ENDED for row in reading.queue(state=state)]
+        waits = islice(listing.not_dated(reading, stamp(now or engine.now())), LOOKED)
+        queue = _all_queued(engine, reading, [
+            *(row for row in ended if is_changed(row) or not _is_done_with(engine, reading, row)),
+            *(row for row in waits if is_changed(row)),
+        ])  # fmt: skip
         uncovered = [
-            Uncovered(*_named(reading, each), Money(each.accounts["uncovered"], each.currency))
+            Uncovered(*named(reading, each), Money(each.accounts["uncovered"], each.currency))
             for each in reading.standing(PAYMENT, "uncovered")
             if not _is_followed(reading, each, stamp(now or engine.now()))
         ]
@@ -277,12 +235,69 @@ def _is_followed(reading: Reading, entity: Entity, now: str) -> bool:
     return any(row.cause is not None and not is_changed(row) and not is_later(row, now) for row in rows)
 
 
-def waiting(engine: Engine, *, now: datetime | None = None) -> Waiting:
-    """Commands that wait for their time or their next try, and calls that `recover` can still end."""
+def waiting(engine: Engine, *, now: datetime | None = None, limit: int = LISTED) -> Waiting:
+    """Commands that wait for their time or their next try, and calls that `recover` can still end.
+
+    Of commands that wait for another reason than a date of their page, the first `limit` are listed.
+    """
+    now = now or engine.now()
+    at = stamp(now)
     with engine.store.reading() as reading:
-        calls = [each for each in _calls(reading, now or engine.now()) if each.due is not None]
-        queue = [_queued(engine, reading, row) for row in reading.queue(state="waiting") if not is_changed(row)]
-    return Waiting(tuple(calls), tuple(queue))
+        calls = [each for each in _calls(reading, now) if each.due is not None]
+        dated: dict[tuple[str, str], list[Scheduled]] = {}
+        for each in reading.scheduled(at):
+            dated.setdefault((each.machine, each.command), []).append(each)
+        rows = list(islice(listing.not_dated(reading, at), limit))
+        queue = _all_queued(engine, reading, [row for row in rows if not is_changed(row)])
+        count = reading.depth(at).by_state["waiting"] - sum(each.number for days in dated.values() for each in days)
+    return Waiting(tuple(calls), tuple(queue), tuple(_dated(*each) for each in dated.items()), count - len(rows))
+
+
+def _dated(of: tuple[str, str], days: Sequence[Scheduled]) -> Dated:
+    by_day = {each.day: each.number for each in days}
+    return Dated(*of, sum(by_day.values()), _moment(min(each.first for each in days)), by_day)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # somebody has changed it in the database, and verify says so
+        return None
+
+
+def about(engine: Engine, key: str, *, now: datetime | None = None) -> Waiting:
+    """Only what the command with this key waits for, and what follows it."""
+    with engine.store.reading() as reading:
+        calls = [each for each in _calls(reading, now or engine.now()) if each.due is not None and each.row.key == key]
+        rows = [*reading.queued([key]).values(), *reading.following(key)]
+        found = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.due, row.key))
+        return Waiting(tuple(calls), _all_queued(engine, reading, [row for row in found if not is_changed(row)]))
+
+
+def listed(
+    engine: Engine, *, of: str | None = None, on: str | None = None, after: str | None = None, skip: int = 0,
+    limit: int = LISTED,
+) -> tuple[Queued, ...]:  # fmt: skip
+    """Commands that wait, one by one, dated or not, the longest waiting first: as `Queue.waiting`, with amounts.
+
+    Args:
+        of: only one kind, such as `gift_card.expire`.   on: only of one day in UTC, or month, or year: 2026-12-31.
+        after: only what comes after the one with this key.   skip: leave out the first ones.
+
+    Raises:
+        NotFound: there is no such command, or nothing was ever queued under the key `after`.
+        Invalid: `on` is no day, month or year.
+    """
+    known = [f"{each.name}.{name}" for each in engine.machines.all() for name in each.commands]
+    if of is not None and of not in known:
+        raise NotFound("command", of, list(dict.fromkeys(known)))
+    if on is not None and not _PERIOD.fullmatch(on):
+        raise Invalid(f"{quoted(on)[:60]} is no day, month or year: write 2026-12-31, 2026-12 or 2026")
+    machine, _, command = (of or "").partition(".")
+    end = None if on is None else f"{on}~"  # comes after every time that begins so
+    with engine.store.reading() as reading:
+        rows = listing.waiting(reading, machine or None, command=command or None, since=on, until=end, after=after)
+        return _all_queued(engine, reading, list(islice(rows, skip, skip + limit)))
 
 
 def _calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
@@ -309,11 +324,16 @@ def _hours(length: timedelta) -> str:
     return f"{hours} hours" if hours > 1 else "an hour"
 
 
-def _queued(engine: Engine, reading: Reading, row: QueueRow) -> Queued:
-    if is_changed(row):
-        return Queued(row, CHANGED, None, None)
-    entity = reading.entity(row.machine, row.entity)
-    assert entity is not None  # a command waits for something that is there
+def _all_queued(engine: Engine, reading: Reading, rows: Sequence[QueueRow]) -> tuple[Queued, ...]:
+    """Rows with what they are about, which is read at once."""
+    there = reading.entities({(row.machine, row.entity) for row in rows if not is_changed(row)})
+    return tuple(
+        Queued(row, CHANGED, None, None) if is_changed(row) else _queued(engine, there[row.machine, row.entity], row)
+        for row in rows
+    )
+
+
+def _queued(engine: Engine, entity: Entity, row: QueueRow) -> Queued:
     types = engine.machines.at(row.machine, entity.machine_version).commands[row.command].arguments
     kept = [(types.get(name), value) for name, value in json.loads(row.args).items()]
     minor = [value for type_, value in kept if type_ and type_.kind == "money" and isinstance(value, int)]

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.differences import Difference, Reconciliation
     from tallystick.books.history import Entry
-    from tallystick.books.waiting import LateAnswer, OldHold, Stuck, Total, Uncovered, Waiting
+    from tallystick.books.old_holds import OldHold
+    from tallystick.books.waiting import LateAnswer, Queued, Stuck, Total, Uncovered, Waiting
 
 Plain = dict[str, Any]
 
@@ -247,22 +248,32 @@ def _late(of: LateAnswer) -> Plain:
 
 
 def waiting(of: Waiting) -> Plain:
-    """Everything that goes on by itself."""
-    return {**_not_done(of), "totals": _totals(of.totals)}
+    """Everything that goes on by itself; what waits for a date of its page is counted."""
+    dated = [{**named(each, "machine", "command", "count"), "first": each.first and stamp(each.first),
+              "days": dict(each.days), "periods": dict(each.periods)} for each in of.dated]  # fmt: skip
+    return {**_not_done(of), "more": of.more, "dated": dated, "totals": _totals(of.totals)}
+
+
+def listed(of: Sequence[Queued], limit: int) -> Plain:
+    """A page of what waits; `after`: what to name for the next one, if there may be one."""
+    return {"queue": _queue(of), "after": of[-1].row.key if len(of) == limit else None}
 
 
 def _not_done(of: Stuck | Waiting) -> Plain:
     calls = [{**call(each.row), "why": each.why, "due": each.due and stamp(each.due)} for each in of.calls]
-    queue = [
+    return {"calls": calls, "queue": _queue(of.queue)}
+
+
+def _queue(of: Sequence[Queued]) -> list[Plain]:
+    return [
         {
             **queued(each.row),
             "why": each.why or None,
             "amount": _amount(each.amount or None),
             "currency": each.amount.currency if each.amount else None,
         }
-        for each in of.queue
+        for each in of
     ]
-    return {"calls": calls, "queue": queue}
 
 
 def _totals(of: Mapping[str, Total]) -> Plain:

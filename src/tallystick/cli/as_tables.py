@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -212,8 +213,27 @@ def waiting_tables(plain: Plain) -> list[RenderableType]:
     head = [Text(f"{each['key']}: {each['note']}") for each in plain.get("changed", ())]
     if not plain["totals"]["count"]:
         return [*head, "nothing waits"]
-    tables = [_calls_table(plain["calls"], "call in doubt"), _queue_table(plain["queue"], "queued")]
-    return [*head, *_filled(tables), _totals_text(plain["totals"], "for time or a machine", "queued")]
+    tables: list[RenderableType] = [_calls_table(plain["calls"], "call in doubt"),
+                                    _queue_table(plain["queue"], "queued")]  # fmt: skip
+    if plain["more"]:
+        tables.append(Text(f"and {plain['more']:,} more that are not listed; --limit lists more", "yellow"))
+    return [*head, *_filled([*tables, *map(_dated_table, plain["dated"])]),
+            _totals_text(plain["totals"], "for time or a machine", "queued")]  # fmt: skip
+
+
+def _dated_table(plain: Plain) -> Table:
+    """How many wait for a date of their page, and when."""
+    kind = f"{plain['machine']}.{plain['command']}"
+    rows = [[when, f"{count:,}"] for when, count in plain["periods"].items()]
+    return grid(kind, "how many", rows=rows, right=("how many",), whole=(kind,))
+
+
+def listed_tables(plain: Plain) -> list[RenderableType]:
+    """A page of what waits."""
+    if not plain["queue"]:
+        return ["nothing waits"]
+    more = [f"the next page: --after {shlex.quote(plain['after'])}"] if plain["after"] is not None else []
+    return [_queue_table(plain["queue"], "queued"), *more]
 
 
 def _filled(tables: Sequence[RenderableType]) -> list[RenderableType]:
@@ -248,13 +268,14 @@ def _due_text(at: str | None) -> str:
 
 def _totals_text(plain: Plain, whom: str, queue: str) -> Text:
     """How many wait, and how much: of each kind by itself."""
-    names = {"calls": "in doubt", "queue": queue, "uncovered": "uncovered", "late": "answered late"}
+    names = {"calls": "in doubt", "queue": queue, "uncovered": "uncovered", "late": "answered late",
+             "dated": "for a date of their page"}  # fmt: skip
     kinds = []
     for kind, each in plain.items():
         if kind != "count" and each["count"]:
             sums = ", ".join(f"{amount} {currency}" for currency, amount in each["amounts"].items())
-            kinds.append(f"{each['count']} {names[kind]}{f' ({sums})' if sums else ''}")
-    return Text(f"{plain['count']} wait{'' if plain['count'] > 1 else 's'} {whom}: {'; '.join(kinds)}")
+            kinds.append(f"{each['count']:,} {names[kind]}{f' ({sums})' if sums else ''}")
+    return Text(f"{plain['count']:,} wait{'' if plain['count'] > 1 else 's'} {whom}: {'; '.join(kinds)}")
 
 
 def holds_tables(plain: Plain) -> list[RenderableType]:

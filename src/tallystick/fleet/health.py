@@ -58,12 +58,14 @@ def metrics(worker: Worker) -> str:
     engine, now = worker.engine, worker.engine.now()
     with engine.store.reading() as reading:
         depth, calls = reading.depth(stamp(now)), reading.calls()
+        dated = sum(each.number for each in reading.scheduled(stamp(now)))
     late = (now - datetime.fromisoformat(depth.oldest)).total_seconds() if depth.oldest is not None else 0.0
     unclear = sum(row.unclear for row in calls)
     counts = worker.counts
+    by_state = {**depth.by_state, "waiting": depth.by_state["waiting"] - dated, "dated": dated}
     rows: list[tuple[str, str, str, list[tuple[str, float]]]] = [
-        ("queue", "gauge", "Queued commands that are not done, by state.",
-         [(f'{{state="{state}"}}', count) for state, count in depth.by_state.items()]),
+        ("queue", "gauge", "Queued commands that are not done, by state; dated ones wait for a date of their page.",
+         [(f'{{state="{state}"}}', count) for state, count in by_state.items()]),
         ("due", "gauge", "Queued commands whose time has come.", [("", depth.due)]),
         ("oldest_due_seconds", "gauge", "How long the oldest of them has been due.", [("", max(late, 0.0))]),
         ("calls_in_doubt", "gauge", "Open calls: those that may still end by themselves, and those for a person.",

@@ -29,6 +29,7 @@ from tallystick.store.rows import (
 )
 from tallystick.store.schema import steps
 from tallystick.store.schema.kept import check_words
+from tallystick.store.waits import Scheduled, Waits, is_dated
 
 
 class MemoryStore:
@@ -47,6 +48,7 @@ class MemoryStore:
         self._claiming: dict[str, str] = {}  # by what it claims, the id of a call; of some, the writing was undone
         self._queue: dict[str, QueueRow] = {}
         self._waiting: dict[str, QueueRow] = {}
+        self._waiting_on: dict[Ref, dict[str, None]] = {}  # their keys
         self._following: dict[str, dict[str, None]] = {}  # keys, likewise
         self._machines: dict[tuple[str, int], Machine] = {}
         self._seen: dict[tuple[str, int], str] = {}
@@ -208,9 +210,12 @@ class MemoryStore:
 
     def _index_queue(self, key: str, row: QueueRow | None) -> None:
         if row is None or row.state != "waiting":
-            self._waiting.pop(key, None)
+            old = self._waiting.pop(key, None)
+            if old is not None:
+                self._waiting_on[old.machine, old.entity].pop(key, None)
         else:
             self._waiting[key] = row
+            self._waiting_on.setdefault((row.machine, row.entity), {})[key] = None
         if row is not None and row.cause is not None:
             self._following.setdefault(row.cause, {})[key] = None
 
@@ -324,7 +329,19 @@ class MemoryStore:
         return sorted(found, key=lambda row: row.key)
 
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
-        return [each for each in self.queue(state="waiting") if (each.machine, each.entity) == (machine, id)]
+        found = [self._waiting[key] for key in self._waiting_on.get((machine, id), ())]
+        return sorted(found, key=lambda row: (row.due, row.key))
+
+    def waits(self, which: Waits) -> list[QueueRow]:
+        found = [each for each in self._waiting.values() if which.takes(each)]
+        return sorted(found, key=lambda row: (row.due, row.key))[: which.limit]
+
+    def scheduled(self, now: str) -> list[Scheduled]:
+        found: dict[tuple[str, str, str], list[str]] = {}
+        for row in self._waiting.values():
+            if is_dated(row) and row.due > now:
+                found.setdefault((row.machine, row.command, row.due[:10]), []).append(row.due)
+        return sorted(Scheduled(*of, len(due), min(due)) for of, due in found.items())
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         rows = self._waiting if state == "waiting" else self._queue

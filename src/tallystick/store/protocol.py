@@ -23,6 +23,7 @@ from tallystick.core.entity import Entity, Ref
 from tallystick.definition.machine import Machines
 from tallystick.errors import Conflict, StoreError
 from tallystick.store.rows import CallRow, Changes, EntryRow, QueueRow
+from tallystick.store.waits import Scheduled, Waits
 
 Done = TypeVar("Done")
 BUSY_TIMEOUT = 30.0  # seconds to wait for another process's transaction before StoreBusy
@@ -247,6 +248,12 @@ class Reading(Lookup, Protocol):
 
     def due(self, now: str, limit: int) -> list[QueueRow]:
         """Waiting commands whose time has come, the longest waiting first."""
+
+    def waits(self, which: Waits) -> list[QueueRow]:
+        """Some of the commands that wait, by time and key; by an index."""
+
+    def scheduled(self, now: str) -> list[Scheduled]:
+        """How many commands wait for a later time of their page, by machine, command and day; by an index."""
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         """Queued commands, by time; those of one state by an index, unless they were done or laid aside."""

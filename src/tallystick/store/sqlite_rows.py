@@ -17,6 +17,7 @@ from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, Ke
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 from tallystick.store.schema.kept import kept_pages
 from tallystick.store.sums import REPLACING, SUMS, Counted, Seen, adding
+from tallystick.store.waits import Scheduled, Waits, scheduled
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
 
@@ -190,6 +191,13 @@ class SqliteReading:
         terms = "state = 'waiting' AND machine = ? AND entity = ?"
         rows = self._cursor.execute(f"{_QUEUED} WHERE {terms} ORDER BY due, key", (machine, id))
         return [QueueRow(*row) for row in rows.fetchall()]
+
+    def waits(self, which: Waits) -> list[QueueRow]:
+        rest, values = which.sql()
+        return [QueueRow(*row) for row in self._cursor.execute(f"{_QUEUED} {rest}", values).fetchall()]
+
+    def scheduled(self, now: str) -> list[Scheduled]:
+        return sorted(Scheduled(*row) for row in self._cursor.execute(scheduled("queue"), (now,)).fetchall())
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         which = "" if state is None else f" WHERE {_BY_INDEX.get(state, 'state = ?')}"

@@ -10,16 +10,8 @@ from tallystick import reports
 from tallystick.board.desk import PAYMENT, ROWS, Ask, Desk
 from tallystick.board.page import Block, Cell, Choice, Code, Heading, Link, Page, State, Table, Text, ToType, target
 from tallystick.board.pages.blocks import bars, money, tables
-from tallystick.books.waiting import (
-    LateAnswer,
-    OldHold,
-    OpenCall,
-    Queued,
-    Stuck,
-    Total,
-    Uncovered,
-    holds_older_than,
-)
+from tallystick.books.old_holds import OldHold, holds_older_than
+from tallystick.books.waiting import Dated, LateAnswer, OpenCall, Queued, Stuck, Total, Uncovered, listed, waiting
 from tallystick.money import Money, to_text
 
 WHO = '--by YOUR_NAME --reason "WHY"'
@@ -63,29 +55,59 @@ def doubt(desk: Desk, ask: Ask) -> Page:
 
 
 def queue(desk: Desk, ask: Ask) -> Page:
-    found = desk.books.waiting().queue
-    now = desk.now
-    rows = [
-        ((each.due, State("due", "wait")) if each.due is not None and each.due <= now else each.due,
-         f"{each.row.command}".replace("_", " "), desk.life(each.row.machine, each.row.entity), each.amount,
-         each.row.attempts or None, desk.shown.text(each.why), Code(desk.name(each.row.key)))
-        for each in found[: ROWS * 2]
-    ]  # fmt: skip
-    more = f": the first {ROWS * 2} of {len(found):,}" if len(found) > ROWS * 2 else ""
-    table = Table(
-        f"Commands that wait for their time or their next try{more}",
-        ["due, UTC", "command", "of", "amount", "tries", "why", "key"], rows, empty="Nothing waits.",
-    )  # fmt: skip
+    """What waits; or what waits of one kind in one period, one by one."""
+    of, on, skip = ask.get("of"), ask.get("on"), ask.get("skip", "0")
+    if of is not None and on is not None:
+        return _listed(desk, of, on, int(skip) if skip.isascii() and skip.isdigit() and len(skip) < 9 else 0)
+    waits = waiting(desk.engine, now=desk.now, limit=ROWS * 2)
+    found, count = waits.queue, waits.totals["queue"].count
+    more = f": the first {len(found)} of {count:,}" if waits.more else ""
+    table = _commands(desk, f"Commands that wait for their time or their next try{more}", found)
+    dated = [block for each in waits.dated for block in _dated(each)]
     lines = [
         ("Do all that is due", "tallystick due"),
         ("Call one off", f"tallystick waiting KEY --withdraw {WHO}"),
         ("Give one another time", f"tallystick waiting KEY --reschedule 2026-05-31T12:00:00Z {WHO}"),
     ]
-    blocks: list[Block] = [table, *([ToType(lines)] if found else [])]
+    blocks: list[Block] = [*([table] if found or not dated else []), *([ToType(lines)] if found else []), *dated]
     given_up = desk.books.stuck().queue
     if given_up:
         blocks.insert(0, Text((f"{len(given_up):,} more were given up:", Link("what to type", target("stuck"))), "bad"))
     return Page("Queue", "Deferred settlements, follow-ups and retries: all of it goes on by itself.", blocks, "queue")
+
+
+def _commands(desk: Desk, caption: str, queued: Sequence[Queued], more: Link | None = None) -> Table:
+    rows = [
+        ((each.due, State("due", "wait")) if each.due is not None and each.due <= desk.now else each.due,
+         _spaced(each.row.command), desk.life(each.row.machine, each.row.entity), each.amount,
+         each.row.attempts or None, desk.shown.text(each.why), Code(desk.name(each.row.key)))
+        for each in queued
+    ]  # fmt: skip
+    columns = ["due, UTC", "command", "of", "amount", "tries", "why", "key"]
+    return Table(caption, columns, rows, more=more, empty="Nothing waits.")
+
+
+def _dated(of: Dated) -> Iterator[Block]:
+    """How many wait for a date of their page, and when."""
+    kind = f"{of.machine}.{of.command}"
+    rows = [(Link(when, target("queue", of=kind, on=when.split()[-1])), count) for when, count in of.periods]
+    totals = [("together", of.count)] if len(rows) > 1 else []
+    yield Table(f"{_spaced(of.command)} of {_spaced(of.machine)}: waits for its date", ["due, UTC", "how many"],
+                rows, totals)  # fmt: skip
+
+
+def _listed(desk: Desk, of: str, on: str, skip: int) -> Page:
+    found = listed(desk.engine, of=of, on=on, skip=skip, limit=ROWS + 1)
+    more = Link(f"The next {ROWS}", target("queue", of=of, on=on, skip=skip + ROWS)) if len(found) > ROWS else None
+    machine, _, command = of.partition(".")
+    title = f"{_spaced(command)} of {_spaced(machine)}, due in {on}"
+    lines = [("List them in a terminal", f"tallystick waiting --of {of} --on {on}")]
+    table = _commands(desk, f"Commands that wait{', continued' if skip else ''}", found[:ROWS], more)
+    return Page(title, "", [table, ToType(lines)], "queue", path=[Link("Queue", target("queue"))])
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def holds(desk: Desk, ask: Ask) -> Page:

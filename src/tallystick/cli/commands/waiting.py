@@ -55,22 +55,27 @@ def stuck(
 
 @click.command()
 @click.argument("key", required=False)
+@click.option("--of", metavar="MACHINE.COMMAND", help="List these one by one, such as gift_card.expire.")
+@click.option("--on", metavar="DAY", help="List one by one what is due on this day, or in this month or year.")
+@click.option("--after", metavar="KEY", help="List what comes after KEY: the next page.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="List so many at most.")
 @click.option("--withdraw", "withdraw", is_flag=True, help="Call the queued command KEY off.")
 @click.option("--reschedule", metavar="WHEN", help="Give KEY another time, such as 2026-05-31T12:00:00Z.")
 @click.option("--by", help="Who decides; needed with --withdraw and --reschedule.")
 @click.option("--reason", help="Why; needed with --withdraw and --reschedule.")
 @books_options
 def waiting(
-    key: str | None, withdraw: bool, reschedule: str | None, by: str | None, reason: str | None, books: BooksOptions,
-    json_out: bool,
+    key: str | None, of: str | None, on: str | None, after: str | None, limit: int, withdraw: bool,
+    reschedule: str | None, by: str | None, reason: str | None, books: BooksOptions, json_out: bool,
 ) -> None:  # fmt: skip
     """List what goes on by itself, and when it is due.
 
     These are queued commands that wait for their time, for what they follow, or for their next try; and calls in doubt
-    that `tallystick recover` can still end. With KEY, only what this command waits for. What waits for a person is in
+    that `tallystick recover` can still end. What waits for a date of its page, such as cards that expire, is counted by
+    day; --of and --on list it. With KEY, only what this command waits for. What waits for a person is in
     `tallystick stuck`.
     """
-    from tallystick.books.waiting import waiting as going_on
+    from tallystick.books import waiting as going_on
     from tallystick.cli import as_json, as_tables, parameters
 
     changes = withdraw or reschedule is not None
@@ -78,15 +83,22 @@ def waiting(
         raise click.UsageError("name the KEY, and either --withdraw it or --reschedule it")
     if changes and not (by and reason):
         raise click.UsageError("--withdraw and --reschedule change the books: say who (--by) and why (--reason)")
+    one_by_one = [each for each in (of, on, after) if each is not None]
+    if key is not None and one_by_one:
+        raise click.UsageError("name the KEY, or say which are to be listed")
     due = parameters.moment("WHEN", reschedule) if reschedule is not None else None
     with books.opened() as engine:
+        if one_by_one:
+            listed = as_json.listed(going_on.listed(engine, of=of, on=on, after=after, limit=limit), limit)
+            print_answer(json_out, listed, lambda: as_tables.listed_tables(listed))
+            return
         changed = None
         if key is not None and due is not None:
             changed = engine.queue.reschedule(key, due, by=by or "", reason=reason or "")
         elif key is not None and withdraw:
             changed = engine.queue.withdraw(key, by=by or "", reason=reason or "")
-        found = going_on(engine)
-    answer = as_json.waiting(found if key is None else found.about(key))
+        found = going_on.waiting(engine, limit=limit) if key is None else going_on.about(engine, key)
+    answer = as_json.waiting(found)
     if changed is not None:
         answer["changed"] = [as_json.queued(changed)]
     print_answer(json_out, answer, lambda: as_tables.waiting_tables(answer))
@@ -115,12 +127,12 @@ def holds(
     With --release each payment is cancelled: what it holds goes back to the card. The exit code is 1 if one of them
     could not be cancelled.
     """
-    from tallystick.books import waiting
+    from tallystick.books import old_holds
     from tallystick.cli import as_json, as_tables
 
     with books.opened() as engine:
-        old = waiting.holds_older_than(engine, age)
-        receipts = waiting.release(engine, old, by=by or "", reason=reason or "") if release else []
+        old = old_holds.holds_older_than(engine, age)
+        receipts = old_holds.release(engine, old, by=by or "", reason=reason or "") if release else []
     answer = {"holds": [as_json.hold(each) for each in old], "released": [as_json.receipt(each) for each in receipts]}
     print_answer(json_out, answer, lambda: as_tables.holds_tables(answer))
     ctx.exit(0 if all(each.applied for each in receipts) else 1)

@@ -5,7 +5,8 @@ in the order of their times.
 
 Read in this order: `rows` (how a command comes to wait, and what ends that), `declared_order` (of what follows one
 command), `batch` (many of them in one transaction), `parts` (fewer, where one is busy or at fault), `roots` (what may
-not be worked on at the same time), `threads` (the rest may), `queue` (what users ask it), `drain` (groups of
+not be worked on at the same time), `threads` (the rest may), `listing` (what waits, page by page), `queue` (what users
+ask it), `drain` (groups of
 what is due, for a fleet of processes).
 
 Knows the rows of the store and the engine's steps. The engine owns it; `books` and the command line ask it.

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -21,6 +22,7 @@ import attrs
 from tallystick.definition.machine import Machines
 from tallystick.engine.calls import by_hand
 from tallystick.engine.group_commit import GroupCommit
+from tallystick.engine.queue import listing
 from tallystick.engine.queue import rows as queue_rows
 from tallystick.engine.queue.batch import ONE_TRANSACTION, Batch
 from tallystick.engine.queue.declared_order import in_declared_order
@@ -189,18 +191,25 @@ class Queue:
         ended = {"declined": Ended.DECLINED, "parked": Ended.UNAVAILABLE}.get(row.state, Ended.REFUSED)
         return Receipt(ended, row.key, row.machine, row.entity, row.command, why=row.why or "", replayed=True)
 
-    def waiting(self, machine: str | None = None, id: str | None = None) -> list[QueuedCommand]:
-        """What waits, the longest waiting first; of one machine or one entity if named. A look, nothing is run."""
+    def waiting(
+        self, machine: str | None = None, id: str | None = None, *, command: str | None = None,
+        until: datetime | None = None, after: str | None = None, limit: int | None = None,
+    ) -> list[QueuedCommand]:  # fmt: skip
+        """What waits, the longest waiting first. A look, nothing is run.
+
+        Args:
+            machine: only of this machine.   id: only of this entity of it.
+            command: only this command.   until: only what has this time or an earlier one.
+            after: only what comes after the one with this key, such as the last one of the page before.
+            limit: so many at most. Without it, all are read: a card that expires waits for its date, too.
+
+        Raises:
+            NotFound: nothing was ever queued under the key `after`.   Invalid: `until` has no time zone.
+        """
+        end = None if until is None else stamp(until)
         with self._store.reading() as reading:
-            rows = reading.queue(state="waiting")
-        return [
-            QueuedCommand(
-                row.key, row.machine, row.entity, row.command,
-                None if is_changed(row) else datetime.fromisoformat(row.due), row.attempts,
-                queue_rows.CHANGED if is_changed(row) else row.why or "", row.cause,
-            )
-            for row in rows if machine in (None, row.machine) and id in (None, row.entity)
-        ]  # fmt: skip
+            rows = listing.waiting(reading, machine, id, command=command, until=end, after=after)
+            return [_said(row) for row in islice(rows, limit)]
 
     def withdraw(self, key: str, *, by: str, reason: str) -> QueueRow:
         """Call off a command that waits for its time. Saying it again later, with its key and a time, queues it anew.
@@ -274,6 +283,11 @@ class Queue:
             why = f"nothing is queued under the key {quoted(key)}; see tallystick stuck"
             raise NotFound("queued command", key, why=why)
         return row
+
+
+def _said(row: QueueRow) -> QueuedCommand:
+    due, why = (None, queue_rows.CHANGED) if is_changed(row) else (datetime.fromisoformat(row.due), row.why or "")
+    return QueuedCommand(row.key, row.machine, row.entity, row.command, due, row.attempts, why, row.cause)
 
 
 def next_try(clock: Callable[[], datetime], random: Random, attempts: int, patient: bool) -> tuple[str, str]:

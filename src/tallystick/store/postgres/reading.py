@@ -23,6 +23,7 @@ from tallystick.store.postgres.schema import RESTORED, PostgresTable, Schema
 from tallystick.store.postgres.statements import Ask, Statements, among
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
+from tallystick.store.waits import Scheduled, Waits, scheduled
 
 AT_ONCE = 500  # rows that a long look fetches in one trip: what it holds in memory, however large the books are
 _MARK = re.compile(r"'(?:[^']|'')*'|\?")  # a text in SQL, or the mark for a value
@@ -180,14 +181,12 @@ class PostgresReading:
 
     def all(self, machine: str) -> Iterator[Entity]:
         table = self._tables[machine]
-        for row in self._stream(f"{table.select} ORDER BY id"):
-            yield table.entity(row)
+        yield from map(table.entity, self._stream(f"{table.select} ORDER BY id"))
 
     def standing(self, machine: str, account: str, *, created_before: str | None = None) -> Iterator[Entity]:
         table = self._tables[machine]
         select = f'{table.select} WHERE "{account}" > 0 AND created < %s ORDER BY created, id'
-        for row in self._stream(select, created_before or "~"):
-            yield table.entity(row)
+        yield from map(table.entity, self._stream(select, created_before or "~"))
 
     def page(self, machine: str, *, state: str | None = None, after: str = "", limit: int) -> list[Entity]:
         table = self._tables[machine]
@@ -308,8 +307,14 @@ class PostgresReading:
         return self._queue("WHERE cause = %s ORDER BY key", cause)
 
     def waiting(self, machine: str, id: str) -> list[QueueRow]:
-        where = "WHERE state = 'waiting' AND machine = %s AND entity = %s"
-        return self._queue(f"{where} ORDER BY due, key", machine, id)
+        return self._queue("WHERE state = 'waiting' AND machine = %s AND entity = %s ORDER BY due, key", machine, id)
+
+    def waits(self, which: Waits) -> list[QueueRow]:
+        rest, values = which.sql("%s")
+        return self._queue(rest, *values)
+
+    def scheduled(self, now: str) -> list[Scheduled]:
+        return sorted(Scheduled(*row) for row in self._rows(scheduled(self._statements.named("queue"), "%s"), now))
 
     def queue(self, *, state: str | None = None) -> list[QueueRow]:
         if state is None:

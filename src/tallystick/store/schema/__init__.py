@@ -37,6 +37,7 @@ MIGRATIONS: Mapping[str, Sequence[str]] = {
     "times": [],
     "exact": [],
     "sums": ["_flow", "_standing", "_seen"],
+    "waits": [],
 }
 GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 

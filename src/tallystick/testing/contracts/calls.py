@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import attrs
 import pytest
 
 from tallystick.errors import StoreError
-from tallystick.store.protocol import Store, Swap, Transaction
+from tallystick.store.protocol import Reading, Store, Swap, Transaction
 from tallystick.store.rows import Changes
 from tallystick.store.schema import steps
+from tallystick.store.waits import Waits
 from tallystick.testing.contracts.changes import (
     AT,
     MACHINES,
@@ -152,6 +154,39 @@ class Calls:
             assert look.queue(state="parked") == [told]
             assert look.queue(state="done") == [rows[3]]
             assert [row.key for row in look.all_queued()] == ["a", "b", "c", "e", "z"]
+
+    def test_what_waits_for_a_date_of_its_page_is_counted_by_day_and_all_is_read_page_by_page(
+        self, store: Store
+    ) -> None:
+        def moment(day: int) -> str:
+            return f"2026-03-{day:02}T12:00:00.000Z"
+
+        rows = [
+            queue_row("own", due=moment(9)), queue_row("again", due=moment(3), cause="k", attempts=1),
+            queue_row("a", due=moment(5), cause="k"), queue_row("b", due=moment(5), cause="l"),
+            queue_row("c", due=moment(6), cause="k"), queue_row("now", due=moment(2), cause="k"),
+            queue_row("gone", due=moment(5), cause="k", state="withdrawn"),
+        ]  # fmt: skip
+        put(store, Changes(queue={row.key: row for row in rows}))
+        of = rows[0].machine, rows[0].command
+        day = moment(5)[:10]
+
+        def keys(look: Reading, dated: bool, limit: int = 9, **which: Any) -> list[str]:
+            return [row.key for row in look.waits(Waits(dated, limit, **which))]
+
+        with store.reading() as look:
+            assert look.scheduled(moment(2)) == [
+                (*of, day, 2, moment(5)), (*of, moment(6)[:10], 1, moment(6))
+            ]  # fmt: skip
+            assert look.scheduled(moment(5)) == [(*of, moment(6)[:10], 1, moment(6))]
+            assert look.scheduled(moment(6)) == []
+            assert keys(look, True) == ["now", "a", "b", "c"]
+            assert keys(look, False) == ["again", "own"]
+            assert keys(look, True, 2) == ["now", "a"]
+            assert keys(look, True, after=(moment(5), "a")) == ["b", "c"]
+            assert keys(look, True, of=of, after=(moment(5), "a"), until=moment(5)) == ["b"]
+            assert keys(look, True, since=day, until=f"{day}~") == ["a", "b"]
+            assert keys(look, True, of=(of[0], "other")) == keys(look, False, of=("other", of[1])) == []
 
 
 class Shared:
