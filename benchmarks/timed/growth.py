@@ -20,7 +20,7 @@ from benchmarks.measure import MEMORY, Absent, Contestant, Result, Run
 from benchmarks.rivals import ONE
 from benchmarks.timed.process import peak, spawned
 from tallystick.books.books import Books
-from tallystick.books.old_holds import holds_older_than
+from tallystick.books.waiting import holds_older_than
 from tallystick.engine.engine import Engine
 from tallystick.provider.local import LocalProvider
 

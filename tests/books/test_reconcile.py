@@ -13,9 +13,8 @@ import pytest
 
 from tallystick.books.books import Books
 from tallystick.books.differences import Difference, DifferenceCode, OurHold, OurLine, Ours, compare, digest
-from tallystick.books.old_holds import holds_older_than, release
 from tallystick.books.reconcile import our_half, reconcile
-from tallystick.books.waiting import REACH, stuck, waiting
+from tallystick.books.waiting import REACH, holds_older_than, release, stuck, waiting
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings
 from tallystick.clutch.settings import ClutchSettings

@@ -7,7 +7,7 @@ Read in this order: `books` (the verbs), `selling` (cards come into a hand), `ho
 `bulk` (lists of cards), `tenders` (several cards pay for one order), `shares` (an amount, spread over parts), `dates`
 (cards and holds that end by a date), `base` (what any set of verbs needs), `limits` (how much goes onto a new card),
 `views` (a card, a payment, a sale as the books have them), `history` (the life of one of them), `feed` (all entries,
-for systems that want to hear of everything), `waiting` (what waits, and for whom), `old_holds` (and for nobody),
+for systems that want to hear of everything), `waiting/` (what waits, and for whom),
 `balance` (the guard of balance checks), `balance_limits` (how often they are answered), `differences` (our books beside
 the provider's record), `reconcile` (both are read, and posted), `open` (the way in), `async_books` (all of it, to be
 awaited).

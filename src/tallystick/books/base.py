@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from tallystick.books.differences import Reconciliation
     from tallystick.books.feed import Subscriber, Tail
     from tallystick.books.history import Entry
-    from tallystick.books.old_holds import OldHold
-    from tallystick.books.waiting import Stuck, Waiting
+    from tallystick.books.waiting import OldHold, Stuck, Waiting
     from tallystick.engine.verify import Checkpoint, Progress, Report
     from tallystick.money import Money
 
@@ -245,7 +244,7 @@ class BaseBooks:
 
     def holds_older_than(self, age: timedelta) -> list[OldHold]:
         """Holds in force for longer than `age`, the oldest first: a provider's hold never ends by itself."""
-        from tallystick.books.old_holds import holds_older_than
+        from tallystick.books.waiting import holds_older_than
 
         return holds_older_than(self.engine, age)
 

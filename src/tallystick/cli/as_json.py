@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
     from tallystick.books.differences import Difference, Reconciliation
     from tallystick.books.history import Entry
-    from tallystick.books.old_holds import OldHold
-    from tallystick.books.waiting import LateAnswer, Queued, Stuck, Total, Uncovered, Waiting
+    from tallystick.books.waiting import LateAnswer, OldHold, Queued, Stuck, Total, Uncovered, Waiting
 
 Plain = dict[str, Any]
 

@@ -10,8 +10,19 @@ from tallystick import reports
 from tallystick.board.desk import PAYMENT, ROWS, Ask, Desk
 from tallystick.board.page import Block, Cell, Choice, Code, Heading, Link, Page, State, Table, Text, ToType, target
 from tallystick.board.pages.blocks import bars, money, tables
-from tallystick.books.old_holds import OldHold, holds_older_than
-from tallystick.books.waiting import Dated, LateAnswer, OpenCall, Queued, Stuck, Total, Uncovered, listed, waiting
+from tallystick.books.waiting import (
+    Dated,
+    LateAnswer,
+    OldHold,
+    OpenCall,
+    Queued,
+    Stuck,
+    Total,
+    Uncovered,
+    holds_older_than,
+    listed,
+    waiting,
+)
 from tallystick.money import Money, to_text
 
 WHO = '--by YOUR_NAME --reason "WHY"'

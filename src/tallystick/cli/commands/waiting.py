@@ -127,12 +127,12 @@ def holds(
     With --release each payment is cancelled: what it holds goes back to the card. The exit code is 1 if one of them
     could not be cancelled.
     """
-    from tallystick.books import old_holds
+    from tallystick.books import waiting
     from tallystick.cli import as_json, as_tables
 
     with books.opened() as engine:
-        old = old_holds.holds_older_than(engine, age)
-        receipts = old_holds.release(engine, old, by=by or "", reason=reason or "") if release else []
+        old = waiting.holds_older_than(engine, age)
+        receipts = waiting.release(engine, old, by=by or "", reason=reason or "") if release else []
     answer = {"holds": [as_json.hold(each) for each in old], "released": [as_json.receipt(each) for each in receipts]}
     print_answer(json_out, answer, lambda: as_tables.holds_tables(answer))
     ctx.exit(0 if all(each.applied for each in receipts) else 1)
