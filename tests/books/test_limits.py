@@ -82,7 +82,7 @@ def test_the_smallest_and_the_largest_amount_may_be(books: Books) -> None:
 
 @pytest.mark.parametrize(
     "later",
-    [{"review": True}, {"issue": False}, {"due": TOMORROW}, {"owner": {"first_name": "Ann"}}],
+    [{"review": True}, {"issue": False}, {"due": TOMORROW}, {"deliver": TOMORROW}, {"owner": {"first_name": "Ann"}}],
     ids=lambda later: next(iter(later)),
 )
 def test_a_sale_that_waits_is_refused_at_once_too(

@@ -99,3 +99,22 @@ def test_a_card_expires_and_what_comes_back_after_that(books: Books, clock: Cloc
     books.settle("kept", "2.00", key="ship", last=True)
     books.run_due()
     assert (books.card("c").available, books.card("c").held) == (usd("0.00"), usd("0.00"))
+
+
+def test_a_card_is_delivered_on_its_day(books: Books, clock: Clock) -> None:
+    day, pins = clock() + timedelta(days=9), list[str]()
+    books.engine.on_pin = lambda card, pin: pins.append(card)
+    owner = {"first_name": "Ana", "email": "ana@example.com"}
+    sale = books.sell_electronic("c", "30.00", "USD", order="o", key="c", owner=owner, deliver=day)
+    other = books.sell_electronic("d", "30.00", "USD", order="o", key="d", deliver=day)
+    assert (sale.number is not None, sale.pin is not None, pins) == (True, True, ["c", "d"])
+    books.review("d", key="odd", by="ann", reason="a stolen credit card?")
+    clock.later = timedelta(days=8)
+    assert books.run_due() == []
+    clock.later = timedelta(days=10)
+    books.run_due()
+    assert (books.card("c").available, books.card("d").state) == (usd("30.00"), "activated")
+    books.reject("d", key="it was", by="ann", reason="stolen")
+    books.run_due()
+    assert (other.number, books.card("d").available) == (books.card("d").number, usd("0.00"))
+    books.authorize("p", "c", "10.00", order="o-2", key="hold")

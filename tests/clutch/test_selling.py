@@ -146,7 +146,25 @@ def test_names_are_not_kept_for_later(shop: Shop) -> None:
     assert shop.sent() == []
 
 
-def test_a_card_is_delivered_on_its_day(shop: Shop) -> None:
+def test_a_card_is_drawn_at_its_sale_and_gets_its_value_on_its_day(shop: Shop) -> None:
+    day = utc_now() + timedelta(days=20)
+
+    def sell() -> Sale:
+        return shop.books.sell_electronic("c1", "50.00", "USD", order="o-1", key="s", owner=ANA, deliver=day)
+
+    sale = sell()
+    assert (sale.pin, shop.sandbox.balances(str(sale.number))) == (shop.sandbox.pin(str(sale.number)), {})
+    assert [method for method, _, _ in shop.sent()] == ["allocate", "updateAccount"]
+    assert shop.books.run_due() == []
+    assert (sell().number, shop.sent()) == (sale.number, []), "said again, nothing is done twice"
+    shop.books.deliver_on("s", utc_now(), key="today", by="ann", reason="the birthday is today")
+    shop.books.run_due()
+    assert [(method, order) for method, order, _ in shop.sent()] == [("updateBalance", "o-1")]
+    assert shop.sandbox.balances(str(sale.number)) == {"USD": 5000}
+    assert "Ana" not in str([list(shop.books.history(*each)) for each in (("gift_card", "c1"), ("fulfilment", "s"))])
+
+
+def test_a_whole_sale_waits_for_its_day(shop: Shop) -> None:
     day = utc_now() + timedelta(days=20)
     sale = shop.books.sell_electronic("c1", "50.00", "USD", order="o-1", key="s", due=day)
     assert (sale.number, sale.receipt.result, shop.sent()) == (None, Ended.DEFERRED, [])

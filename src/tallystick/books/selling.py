@@ -16,6 +16,7 @@ from tallystick.books.holding import Amount, step_key
 from tallystick.books.views import Sale, card_view
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
+from tallystick.store.rows import stamp
 
 Person = Mapping[str, str]  # first_name, last_name, email, phone, address1, address2, city, region, postal, country
 
@@ -25,16 +26,27 @@ class Selling(BaseBooks):
 
     def sell_electronic(
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
-        kind: str = "gift", review: bool = False, issue: bool = True, due: datetime | None = None,
-        owner: Person | None = None, alternate: Person | None = None, giver: Person | None = None,
-        expires: datetime | None = None, limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
+        kind: str = "gift", review: bool = False, issue: bool = True, deliver: datetime | None = None,
+        due: datetime | None = None, owner: Person | None = None, alternate: Person | None = None,
+        giver: Person | None = None, expires: datetime | None = None,
+        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
     ) -> Sale:  # fmt: skip
         """Sell an electronic card: allocate, activate, issue. A `promo` card is given away, not sold.
 
         With `owner`, `alternate` or `giver`, the provider is told these people before the value is put on. Without
         `issue`, the card has its number and no value: `issue` puts it on, such as after the capture. With `review`, the
-        sale waits for `approve`; with `due`, for its day and `run_due`. From `expires` on nothing of the card is spent.
+        sale waits for `approve`. From `expires` on nothing of the card is spent.
+
+        With `deliver`, the card is the customer's now, with number and PIN, and `run_due` gives it its value that day.
+        Until then there are `review`, `deliver_on` and `cancel_sale`. With `due`, the whole sale waits for `run_due`:
+        nothing is drawn before, so `on_pin` gets the PIN on that day, and no names can be given.
         """
+        if deliver is not None and (due is not None or not issue):
+            raise Invalid("deliver= says when the value is put on; leave out due= and issue=False")
+        if deliver is not None and expires is not None and stamp(expires) <= stamp(deliver):
+            raise Invalid(
+                "the card would expire before its value is put on; give a later expires= or an earlier deliver="
+            )
         named = {"owner": owner, "alternate": alternate, "giver": giver}
         people = {whose: person for whose, person in named.items() if person is not None}
         if people and (review or due):
@@ -50,8 +62,10 @@ class Selling(BaseBooks):
         ]
         last = self._command("fulfilment", key, "issue", {}, step_key(key, "issue"), by)
         later = [*told, last] if told and issue else told
-        waits = bool(told) or not issue
-        receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, waits, first, *later)
+        puts_on: dict[str, object] = {"issue_later": True} if told or not issue else {}
+        if deliver is not None:
+            later, puts_on = told, {"deliver": deliver}
+        receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, puts_on, first, *later)
         return self._sold(card, receipt)
 
     def ship_physical(
@@ -69,7 +83,7 @@ class Selling(BaseBooks):
         facts = {"kind": kind, "expires": expires, **(limits or {})}
         step = "review" if review else "ship" if pin is None else "ship_with_pin"
         first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, step_key(key, step), by)
-        return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, False, first))
+        return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, {}, first))
 
     def credit_to_new(
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
@@ -99,8 +113,25 @@ class Selling(BaseBooks):
         return self._sold(str(line.facts["card"]), self._give_all(approve))
 
     def reject(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
-        """Reject a sale under review; no card is touched."""
+        """Reject a sale under review; nothing is ever put on its card."""
         return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
+
+    def review(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
+        """Look at a sale before the day of its delivery: nothing is put on until `approve`; `reject` calls it off."""
+        return self._do("fulfilment", sale, "review", {}, key, by, reason, connection=connection)
+
+    def deliver_on(
+        self, sale: str, day: datetime | None, *, key: str, by: str | None = None, reason: str | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
+        """Give a sale another day of delivery. One that has passed is at once; None is not before `issue` is said."""
+        return self._do("fulfilment", sale, "deliver_on", {"day": day}, key, by, reason, connection=connection)
+
+    def cancel_sale(
+        self, sale: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+    ) -> Receipt:
+        """Call off a sale whose value is not put on yet; nothing ever is then, and its card stays empty."""
+        return self._do("fulfilment", sale, "cancel", {}, key, by, reason, connection=connection)
 
     def issue(self, sale: str, *, key: str, by: str | None = None, connection: Any = None) -> Receipt:
         """Put the value on the card of a sale that was made without `issue`."""
@@ -137,9 +168,9 @@ class Selling(BaseBooks):
 
     def _line(
         self, card: str, form: str, amount: Amount, currency: str, order: str, key: str, facts: Mapping[str, object],
-        by: str | None, waits: bool, *steps: Command,
+        by: str | None, puts_on: Mapping[str, object], *steps: Command,
     ) -> Receipt:  # fmt: skip
-        """The card and the order line that sells it, and the line's first steps.
+        """The card and the order line that sells it, and the line's first steps. `puts_on`: when it gets its value.
 
         If the value is put on later, that is asked about now all the same: a card that cannot carry it is not drawn.
         """
@@ -147,12 +178,12 @@ class Selling(BaseBooks):
         line = {"order": order, "card": card, "form": form, "amount": amount, "currency": currency}
         blank = self._command("gift_card", card, "create", facts, step_key(key, "card"), by)
         made = step_key(key, "line")
-        later = waits or steps[0].command == "review"
+        later = bool(puts_on) or steps[0].command == "review"
         if form == "electronic" and later and self.engine.seen(made) is None:
             allocate = self._command("fulfilment", key, "allocate", {}, step_key(key, "allocate"), by)
             self._ask(blank, self._command("fulfilment", key, "create", line, made, by), allocate)
-        line_now = {**line, "issue_later": waits or None}
-        return self._give_all(blank, self._command("fulfilment", key, "create", line_now, made, by), *steps)
+        line_now = self._command("fulfilment", key, "create", {**line, **puts_on}, made, by)
+        return self._give_all(blank, line_now, *steps)
 
     def _sold(self, card: str, receipt: Receipt) -> Sale:
         """What the customer gets, as far as the line has gone."""

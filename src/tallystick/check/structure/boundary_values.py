@@ -53,7 +53,7 @@ def variables(
 def domains(wanted: list[Variable], numbers: list[int], known_texts: list[str]) -> list[list[object]]:
     """The values to try for each variable: as many numbers as keep the combinations below `MOST_CASES`."""
     numeric = sum(each.type.kind in NUMERIC for each in wanted)
-    times = sum(each.type.kind == "time" for each in wanted)
+    times = max(2, sum(each.type.kind == "time" for each in wanted))  # what is set here is compared elsewhere
     for top in (4, 3, 2, 1) if numeric > 3 else (3, 2, 1):
         found = [_domain(each, top, numbers, known_texts, times) for each in wanted]
         if math.prod(len(each) for each in found) <= MOST_CASES:

@@ -6,7 +6,7 @@ The amounts say what the provider does: see `file_provider`. A test holds that n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tallystick.books.books import Books
 from tallystick.books.views import Plan
@@ -21,10 +21,13 @@ CURRENCY, PIN, DAY = "BRL", "73519", timedelta(days=1)
 NUMBERS = {"plastic-1": "6000000000000001", "plastic-2": "6000000000000002", "seen": "6000000000000003"}
 
 
-def _sell(card: str, amount: str, review: bool = False, **limits: str) -> Step:
+def _sell(
+    card: str, amount: str, review: bool = False, deliver: datetime | None = None, **limits: str
+) -> Step:  # fmt: skip
     return lambda books: books.sell_electronic(
-        card, amount, CURRENCY, order="o-1", key=f"sell/{card}", card_set="GIFT", review=review, limits=limits
-    )
+        card, amount, CURRENCY, order="o-1", key=f"sell/{card}", card_set="GIFT", review=review, deliver=deliver,
+        limits=limits,
+    )  # fmt: skip
 
 
 def _ship(card: str, amount: str) -> Step:
@@ -269,7 +272,11 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         lambda books: books.settle("p2", "5.00", key="settle/p2/1", until=START + 600 * DAY),
         _authorize("p3", "c1", "7.00", PIN),
         lambda books: books.hold_until("p3", START + 950 * DAY, key="until/p3"),
-        timedelta(days=800),  # two holds have ended
+        _sell("c2", "20.00", deliver=START + 400 * DAY),
+        lambda books: books.review("sell/c2", key="review/c2", by="ann", reason="it looks odd"),
+        lambda books: books.approve("sell/c2", key="approve/c2", by="ann"),
+        lambda books: books.deliver_on("sell/c2", START + 500 * DAY, key="day/c2"),
+        timedelta(days=800),  # two holds have ended, and a card was delivered
         timedelta(days=300),  # the card has expired, and then the last hold ends
     ),
     "moved elsewhere": (

@@ -6,6 +6,7 @@ so that things meet. Amounts are often the same few, because look-ups can mix up
 
 from __future__ import annotations
 
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -14,7 +15,7 @@ from tallystick.definition.machine import Machines
 from tallystick.engine.receipt import Receipt
 from tallystick.testing.simulation.provider_double import ProviderDouble
 from tallystick.testing.simulation.tenders import Give, TenderWork
-from tallystick.testing.simulation.world import SimulatedWorld
+from tallystick.testing.simulation.world import START, SimulatedWorld
 
 CARDS, ORDERS = 10, 10  # that are in use at a time
 
@@ -72,8 +73,9 @@ class Workload:
         if self._chance.random() < 0.4:
             sale = f"f{self._count}"
             later = form == "electronic" and self._chance.random() < 0.3
+            day = START + timedelta(days=self._chance.randint(0, 20)) if later and self._chance.random() < 0.5 else None
             self._give("fulfilment", sale, "create", order=sale, card=id, form=form, amount=self.amount(9000),
-                    currency=currency, issue_later=later)  # fmt: skip
+                    currency=currency, issue_later=later, deliver=day)  # fmt: skip
             self._begin("fulfilment", sale)
 
     def _new_payment(self, card: Entity) -> None:
@@ -240,7 +242,11 @@ class Workload:
                     self._give("fulfilment", sale.id, "ship_with_pin", number=number, pin=self._double.pin(number))
             case "allocated" | "shipped":
                 self._give("fulfilment", sale.id, "activate")
-            case "activated":
+            case "scheduled" if roll < 0.4:
+                self._give("fulfilment", sale.id, "review" if roll < 0.3 else "cancel")
+            case "stopped":
+                self._give("fulfilment", sale.id, "approve" if roll < 0.8 else "reject")
+            case "activated" | "scheduled":
                 self._give("fulfilment", sale.id, "issue")
 
     def _empty(self, card: Entity, roll: float) -> None:
