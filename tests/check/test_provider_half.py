@@ -91,7 +91,9 @@ def test_it_is_seen_on_the_page(fault: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", SEEN_IN_ITS_LIFE)
-def test_it_is_seen_in_its_life(fault: str) -> None:
+def test_it_is_seen_in_its_life(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a part of the states that are looked at otherwise: the rest only tells that nothing else is wrong."""
+    monkeypatch.setattr("tallystick.check.model.explore.BUDGET", 10_000)
     *edit, code = SEEN_IN_ITS_LIFE[fault]
     pages, name = planted(*edit)
     machines = reader.read(pages)

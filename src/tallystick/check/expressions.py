@@ -28,6 +28,13 @@ def expressions(transition: Transition, *, with_call: bool = True) -> Iterator[E
         yield from transition.ask.arguments.values()
 
 
+def read_at_the_answer(transition: Transition) -> list[str]:
+    """The names at which a transition still looks when its call is answered: for its facts, and for what follows."""
+    parts = [*transition.sets.values(), *(part for each in transition.then for part in each.arguments.values())]
+    parts += [part for each in transition.then for part in (each.when, each.at) if part is not None]
+    return sorted({*(name for part in parts for name in part.names), *(each.shares or "" for each in transition.then)})
+
+
 def numbers(found: Iterable[Expression]) -> list[int]:
     """The numbers that are written in expressions, without 0."""
     values = {value for each in found for value in _constants(ast.parse(each.code, mode="eval").body)}

@@ -93,7 +93,7 @@ class Command:
         """The arguments as they are if none is given: flags false, all else none."""
         return {name: False if type_.kind == "flag" else None for name, type_ in self.arguments.items()}
 
-    @property
+    @cached_property
     def seen(self) -> Mapping[str, Type]:
         """What its transitions see: the arguments, and what they read of other entities and of shares."""
         counts = (BUSY, COUNT)

@@ -65,6 +65,11 @@ class Effect:
         return bool(self.available or self.held)
 
     @property
+    def reads(self) -> frozenset[str]:
+        """The arguments on which what it does depends."""
+        return frozenset({*self.available, *self.held, self.names, self.whole or "", self.leaves})
+
+    @property
     def takes(self) -> Mapping[str, int]:
         """How much it takes of the one that it names."""
         return {name: -by for name, by in self.held.items()} if self.held else self.available

@@ -48,6 +48,11 @@ def world(name: str, most: int = 2, machines: Machines = MACHINES) -> World:
     return next(each for each in worlds(machines, (), most) if each.name == name)
 
 
+def made_one_way(of: World, queue: int = 1) -> World:
+    """The world with each of its entities made in one way only, which is enough to see how the search goes."""
+    return attrs.evolve(of, members=tuple(attrs.evolve(each, facts=each.facts[:1]) for each in of.members), queue=queue)
+
+
 def searched(of: World, budget: int = STATES) -> Search:
     search = Search(of, Monitor(of.machines), lambda *_: None)
     search.run(budget)
@@ -76,7 +81,7 @@ def test_what_is_remembered_is_what_the_plain_core_does(name: str) -> None:
 
 
 def test_a_random_walk_never_leaves_what_was_searched() -> None:
-    search = searched(world("payment", most=1), budget=10**6)
+    search = searched(made_one_way(world("payment", most=1), queue=2), budget=10**6)
     assert search.graph.complete
     known = set(search.graph.states)
     random, state, calls = Random(11), search.graph.states[0], 0
@@ -91,8 +96,7 @@ def test_a_random_walk_never_leaves_what_was_searched() -> None:
 
 def test_interchangeable_entities_are_counted_once() -> None:
     """Without their order the search meets every state of the ordered one, and the others are the same renamed."""
-    two = world("payment ×2", most=1)
-    two = attrs.evolve(two, members=tuple(attrs.evolve(each, facts=each.facts[:1]) for each in two.members))
+    two = made_one_way(world("payment ×2", most=1))
     ordered, named = searched(two, 10**6), Search(two, Monitor(MACHINES), lambda *_: None)
     twins, named._twins = named._twins, []
     named.run(10**6)
@@ -117,7 +121,8 @@ def test_the_same_machines_give_the_same_figures() -> None:
 
 @pytest.mark.slow
 def test_more_depth_searches_more() -> None:
-    shallow, deeper = (len(searched(world("payment", most), 10**6).graph.states) for most in (1, 2))
+    worlds = (attrs.evolve(made_one_way(world("payment", most)), calls=1) for most in (1, 2))
+    shallow, deeper = (len(searched(each, 10**6).graph.states) for each in worlds)
 
     assert deeper > 4 * shallow
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 
+from tallystick.check.expressions import read_at_the_answer
 from tallystick.check.model.halves import NO_HALF, Booked, Halves, KeptHalf, OpenCall
 from tallystick.check.model.inputs import BEFORE, link_arguments, moments, own_text
 from tallystick.check.model.monitor import Monitor
@@ -31,6 +32,7 @@ from tallystick.core.refusal import Refusal
 from tallystick.core.resolve import complete, create, meant, resolve, set_aside
 from tallystick.definition.machine import Machine, Row
 from tallystick.provider.protocol import Outcome, Reason, Result
+from tallystick.provider.verbs import EFFECTS
 
 Snapshots = tuple[int, ...]  # numbers of snapshots, by slot
 
@@ -82,6 +84,7 @@ class CoreCache:
         self._monitor = monitor
         self._halves = Halves(world.machines, monitor, on=not world.by_hand)
         self._call_numbers: dict[Any, int] = {}
+        self._read: dict[tuple[str, str], list[str]] = {}  # at the answer, by machine and transition
         self._follow_up_numbers: dict[Any, int] = {}
 
     # Snapshots
@@ -191,6 +194,8 @@ class CoreCache:
         amount = answer.asked.args.get("amount")
         partial = any(step.partial for step in aside)
         told = {name: value for name, value in answer.asked.args.items() if value is not None}
+        told = {name: told[name] for name in sorted(EFFECTS[answer.asked.verb].reads & told.keys())}
+        aside = [self._as_answered(each) for each in aside]
         of = role.slots[answer.asked.entity.ref], answer.asked.verb, told
         call = self._call(role, aside, amount if isinstance(amount, int) else None, partial, of, origin)
         return self._effect(role, snapshots, plan, label, "asked", call)
@@ -235,6 +240,14 @@ class CoreCache:
         return [(its.snapshots[number], its.halves[number]) for its, number in at]
 
     # Calls
+
+    def _as_answered(self, step: InFlight) -> InFlight:
+        """A step of a call with only those arguments on which it still depends what an answer does."""
+        read = self._read.get((step.machine, step.transition))
+        if read is None:
+            row = self.machines[step.machine].rows[step.transition]
+            read = self._read[step.machine, step.transition] = read_at_the_answer(row.transition)
+        return attrs.evolve(step, args={name: step.args[name] for name in read if name in step.args})
 
     def _call(
         self, role: Role, aside: Sequence[InFlight], asked: int | None, partial: bool,

@@ -16,7 +16,7 @@ from tallystick.check.expressions import deciding, numbers
 from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.boundary_values import SOME_TIMES, Variable, combinations_of, domains, variables
 from tallystick.check.structure.reachable import Reachability
-from tallystick.check.structure.trials import CONFIRMED, Case
+from tallystick.check.structure.trials import CONFIRMED, Case, nothing
 from tallystick.check.structure.witnesses import values_in_words
 from tallystick.check.wording import joined
 from tallystick.definition.declared import IN_DOUBT
@@ -124,7 +124,7 @@ def firings(reachable: Reachability, row: Row) -> Iterator[tuple[Case, Firing]]:
     wanted = variables(machine, command, looked, {*machine.accounts, *in_doubt})
     facts = reachable.trials.tracked - {each.name for each in wanted}
     wanted += [Variable("f", name, machine.facts[name].type) for name in sorted(facts)]
-    v, f, a = Case(()).places(machine, command)
+    v, f, a = nothing(machine, command)
     places = [({"v": v, "f": f, "a": a}[variable.place], variable.name) for variable in wanted]
     sources = [state for state in row.transition.sources if (state, row.name) in reachable.can_fire]
     for values in combinations_of(domains(wanted, numbers(looked), reachable.trials.texts)):

@@ -23,6 +23,9 @@ from tallystick.definition.declared import IN_DOUBT
 from tallystick.definition.machine import Machine, Row
 
 FactClasses = tuple[tuple[str, ValueClass], ...]
+Constants = dict[str, set[ValueClass]]  # what facts that nothing sets may be
+# By the mask of the accounts that are looked at and their bits: effects, with what facts that nothing sets may be then
+Suiting = Mapping[int, Mapping[int, Mapping[ClassEffect, Constants]]]
 PendingCall = tuple[str, tuple[int, ...]]  # its transition, which will change the state; its moves in doubt
 
 
@@ -42,7 +45,8 @@ class Projection:
         """`cells` by state; `pack`: the bits of the accounts to look at."""
         self.trials, self.cells, self.pack = trials, cells, pack
         self.machine = trials.machine
-        self._seen: dict[int, list[tuple[StartClass, set[ClassEffect]]]] = {}  # by cell: classes as the pack sees them
+        self._seen: dict[int, dict[FactClasses, list[tuple[StartClass, set[ClassEffect]]]]] = {}  # by cell
+        self._done: dict[str, dict[str, set[tuple[FactClasses, FactClasses]]]] = {}  # by state and transition
         self._known: dict[object, bool] = {}
         self.situations: dict[str, set[Situation]] = defaultdict(set)  # by state
         self.can_fire: set[tuple[str, str]] = set()  # state, transition
@@ -54,6 +58,7 @@ class Projection:
         self._doubt = trials.bit.get(IN_DOUBT, 0)
         self._after_yes: dict[tuple[str, str, FactClasses], set[FactClasses]] = {}
         self._order = {name: index for index, name in enumerate(self.machine.transitions)}
+        self._effects: dict[ClassEffect, ClassEffect] = {}
         self._alike: dict[tuple[object, ...], tuple[int, ...]] = {}
         self._ends: dict[tuple[str, tuple[int, ...], bool], frozenset[int]] = {}
         self._staying = self._staying_calls()
@@ -109,7 +114,7 @@ class Projection:
 
     def _matching(self, cell: Cell, start: StartClass) -> Iterator[Situation]:
         """The situations from which a class of cases may start."""
-        if self._possible(cell.state, start):
+        if self._possible(cell.state, start.facts):
             for each in self.situations[cell.state]:
                 if self._fits(each, start) and not self._put_off(each, cell.rows):
                     yield each
@@ -139,7 +144,7 @@ class Projection:
             facts = tuple(zip(self._set_facts, classes, strict=True))
             self._reach(machine.start, Situation(None, 0, facts), constant)
 
-    def _reach(self, state: str, situation: Situation, constant: Mapping[str, set[ValueClass]]) -> None:
+    def _reach(self, state: str, situation: Situation, constant: Constants) -> None:
         known = self._constant.get(state)
         if known is None:
             known = self._constant[state] = {name: set() for name in self._constants}
@@ -158,31 +163,42 @@ class Projection:
         for situation in situations:
             alike[situation.facts].append(situation)
         for cell in self.cells[state]:
-            possible = [(start, each) for start, each in self._projected(cell) if self._possible(state, start)]
+            asked = {name for wanted in self._projected(cell) for name, _ in wanted}
+            known: dict[FactClasses, Suiting] = {}
             for facts, group in alike.items():
-                known = dict(facts)
-                suits: dict[int, dict[int, set[tuple[FactClasses, ClassEffect]]]] = defaultdict(dict)  # mask → bits →
-                for start, effects in possible:
-                    if all(known.get(fact, each) == each for fact, each in start.facts):
-                        constant = tuple((name, each) for name, each in start.facts if name not in known)
-                        found = suits[start.mask].setdefault(start.bits, set())
-                        found |= {(constant, effect) for effect in effects}
-                for situation in group:
+                given = tuple(each for each in facts if each[0] in asked)
+                suiting = known[given] = known[given] if given in known else self._suiting(cell, given)
+                for situation in group if suiting else ():
                     if not self._put_off(situation, cell.rows):
-                        wanted = [by.get(situation.bits & mask) for mask, by in suits.items()]
-                        for constant, effect in set().union(*filter(None, wanted)):
-                            self._fire(state, situation, constant, effect)
+                        for mask, by_bits in suiting.items():
+                            for effect, constants in by_bits.get(situation.bits & mask, {}).items():
+                                self._fire(state, situation, constants, effect)
         for situation in situations:
             self._answer(state, situation)
 
-    def _projected(self, cell: Cell) -> list[tuple[StartClass, set[ClassEffect]]]:
-        """The classes of a cell and their effects, as the pack sees them."""
+    def _suiting(self, cell: Cell, facts: FactClasses) -> Suiting:
+        """The effects in a cell with these facts."""
+        found: dict[int, dict[int, dict[ClassEffect, Constants]]] = defaultdict(dict)
+        known, constant = dict(facts), self._constant[cell.state]  # if this grows, all of the state comes again
+        for wanted, by in self._projected(cell).items():
+            if self._possible(cell.state, wanted) and all(known.get(fact, each) == each for fact, each in wanted):
+                narrowed = constant | {name: {each} for name, each in wanted if name not in known}
+                for start, effects in by:
+                    here = found[start.mask].setdefault(start.bits, {})
+                    for effect in effects:
+                        here[effect] = _either(here[effect], narrowed) if effect in here else narrowed
+        return found
+
+    def _projected(self, cell: Cell) -> Mapping[FactClasses, list[tuple[StartClass, set[ClassEffect]]]]:
+        """The classes of a cell and their effects, as the pack sees them, by what the facts have to be."""
         if id(cell) not in self._seen:
             found: dict[StartClass, set[ClassEffect]] = defaultdict(set)
             for start, observed in cell.observed.items():
                 seen = attrs.evolve(start, mask=start.mask & self.pack, bits=start.bits & self.pack)
                 found[seen] |= {self._as_seen(each) for each in observed.effects}
-            self._seen[id(cell)] = list(found.items())
+            by_facts = self._seen[id(cell)] = defaultdict(list)
+            for start, effects in found.items():
+                by_facts[start.facts].append((start, effects))
         return self._seen[id(cell)]
 
     def _as_seen(self, effect: ClassEffect) -> ClassEffect:
@@ -193,7 +209,8 @@ class Projection:
             moved = self._alike.setdefault((name, *ends), moved)
         elif effect.phase == "asked":  # its answers are in `_staying`
             moved = ()
-        return attrs.evolve(effect, mask=effect.mask & self.pack, bits=effect.bits & self.pack, moved=moved)
+        seen = attrs.evolve(effect, mask=effect.mask & self.pack, bits=effect.bits & self.pack, moved=moved)
+        return self._effects.setdefault(seen, seen)  # one object each, which is quick to compare
 
     def _fits(self, situation: Situation, start: StartClass) -> bool:
         wanted = dict(start.facts)
@@ -201,9 +218,9 @@ class Projection:
             fact not in wanted or wanted[fact] == each for fact, each in situation.facts
         )
 
-    def _possible(self, state: str, start: StartClass) -> bool:
+    def _possible(self, state: str, facts: FactClasses) -> bool:
         constant = self._constant.get(state)
-        return constant is not None and all(each in constant[name] for name, each in start.facts if name in constant)
+        return constant is not None and all(each in constant[name] for name, each in facts if name in constant)
 
     def _put_off(self, situation: Situation, rows: tuple[Row, ...]) -> bool:
         """Whether the core refuses because of an open call, before it asks any guard."""
@@ -211,8 +228,8 @@ class Projection:
             return False
         return self.machine.rows[situation.changing[0]].ends or any(row.changes for row in rows)
 
-    def _fire(self, state: str, situation: Situation, facts: FactClasses, effect: ClassEffect) -> None:
-        """Have an effect. `facts`: what those that nothing sets have to be for it."""
+    def _fire(self, state: str, situation: Situation, constant: Constants, effect: ClassEffect) -> None:
+        """Have an effect. `constant`: what those facts that nothing sets may be then."""
         row = self.machine.rows[effect.transition]
         if row.ends and (situation.changing or situation.bits & self._doubt):
             return
@@ -226,8 +243,7 @@ class Projection:
         known = self.ways[state].setdefault(target, row.name)
         if self._order[row.name] < self._order[known]:
             self.ways[state][target] = row.name
-        constant = self._constant[state] | {name: {each} for name, each in facts}
-        self._reach(target, Situation(situation.changing, after, _set(situation.facts, effect)), constant)
+        self._reach(target, Situation(situation.changing, after, _set(situation.facts, effect.sets)), constant)
 
     def _answer(self, state: str, situation: Situation) -> None:
         """Do what the answers to open calls may do here. `_fire` has passed the constant facts on already."""
@@ -240,26 +256,36 @@ class Projection:
             self._land(row.transition.otherwise or state, situation, None, situation.facts, declined)
         alone = situation.changing and self.machine.rows[situation.changing[0]].ends  # no other call is open beside it
         if situation.bits & self._doubt and not alone:
+            landed: dict[FactClasses, set[int]] = defaultdict(set)
             for name, moves in self._staying[state].items():
-                yes = {bits for moved in moves for bits in self._landed(name, moved, confirmed=True)}
-                for facts in self._facts_after_yes(state, name, situation.facts) or {situation.facts}:
-                    self._land(state, situation, situation.changing, facts, yes)
-                no = {bits for moved in moves for bits in self._landed(name, moved, confirmed=False)}
-                self._land(state, situation, situation.changing, situation.facts, no)
+                for moved in moves:
+                    landed[situation.facts] |= self._landed(name, moved, confirmed=False)
+                    for facts in self._facts_after_yes(state, name, situation.facts) or {situation.facts}:
+                        landed[facts] |= self._landed(name, moved, confirmed=True)
+            for facts, bits in landed.items():
+                self._land(state, situation, situation.changing, facts, bits)
 
     def _facts_after_yes(self, state: str, transition: str, facts: FactClasses) -> set[FactClasses]:
         """What the facts may be once the call of a transition is confirmed."""
         key = (state, transition, facts)
         if key not in self._after_yes:
+            known = dict(facts)
             self._after_yes[key] = {
-                _set(facts, effect)
-                for cell in self.cells[state]
-                for start, effects in self._projected(cell)
-                if all(dict(facts).get(fact, each) == each for fact, each in start.facts)
-                for effect in effects
-                if effect.transition == transition and effect.phase == "done"
+                _set(facts, sets)
+                for wanted, sets in self._confirmed(state).get(transition, ())
+                if all(known.get(fact, each) == each for fact, each in wanted)
             }
         return self._after_yes[key]
+
+    def _confirmed(self, state: str) -> Mapping[str, set[tuple[FactClasses, FactClasses]]]:
+        """What transitions set in a state, by their names: what the facts have to be, and what they are then."""
+        if state not in self._done:
+            found = self._done[state] = defaultdict(set)
+            for cell in self.cells[state]:
+                for wanted, by in self._projected(cell).items():
+                    for effect in (each for _, effects in by for each in effects if each.phase == "done"):
+                        found[effect.transition].add((wanted, effect.sets))
+        return self._done[state]
 
     def _landed(self, transition: str, moved: tuple[int, ...], *, confirmed: bool) -> frozenset[int]:
         """What may be on accounts once moves in doubt have ended: in whole, or with a part going back."""
@@ -303,6 +329,13 @@ def closure(leads: Mapping[str, Iterable[str]], start: Iterable[str]) -> set[str
     return set(found)
 
 
-def _set(facts: FactClasses, effect: ClassEffect) -> FactClasses:
-    changed = dict(effect.sets)
+def _either(one: Constants, other: Constants) -> Constants:
+    """What facts may be in one of two cases."""
+    return {name: each if each is other[name] else each | other[name] for name, each in one.items()}
+
+
+def _set(facts: FactClasses, sets: FactClasses) -> FactClasses:
+    changed = dict(sets)
+    if not changed:
+        return facts
     return tuple((name, changed.get(name, each)) for name, each in facts)

@@ -9,6 +9,7 @@ at all is found by `reachable`.
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,7 @@ CONFIRMED = [
 
 
 Values = tuple[tuple[Variable, object], ...]
+Places = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]  # values of accounts, of facts, of arguments
 
 
 @attrs.frozen
@@ -53,21 +55,31 @@ class Case:
     @cached_property
     def rank(self) -> tuple[int, int]:
         """How hard it is to read: smaller is easier."""
-        numbers = [value for _, value in self.values if type(value) is int]
-        return sum(abs(each) + (each < 0) for each in numbers), sum(value is True for _, value in self.values)
+        amounts = flags = 0
+        for _, value in self.values:
+            if value is True:
+                flags += 1
+            elif type(value) is int:
+                amounts += value if value >= 0 else 1 - value
+        return amounts, flags
 
-    def places(self, machine: Machine, command: str) -> tuple[dict[str, int], dict[str, Any], dict[str, Any]]:
-        """Accounts, facts and arguments with these values; what is not among them is 0, or none."""
-        accounts: dict[str, Any] = dict.fromkeys(machine.columns, 0)
-        facts: dict[str, Any] = dict.fromkeys(machine.facts)
-        seen = machine.commands[command].seen
-        args: dict[str, Any] = {
-            name: 0 if type_.kind in NUMERIC and not type_.optional else None for name, type_ in seen.items()
-        }
-        args |= {NOW: SOME_TIMES[0]} if NOW in seen else {}
+    def places(self, others: Places) -> Places:
+        """Accounts, facts and arguments with these values; what is not among them is as in `others`."""
+        accounts, facts, args = others[0].copy(), others[1].copy(), others[2].copy()
+        places = {"v": accounts, "f": facts, "a": args}
         for variable, value in self.values:
-            {"v": accounts, "f": facts, "a": args}[variable.place][variable.name] = value
+            places[variable.place][variable.name] = value
         return accounts, facts, args
+
+
+def nothing(machine: Machine, command: str) -> Places:
+    """Accounts that hold nothing; facts and arguments that are not given."""
+    seen = machine.commands[command].seen
+    args: dict[str, Any] = {
+        name: 0 if type_.kind in NUMERIC and not type_.optional else None for name, type_ in seen.items()
+    }
+    args |= {NOW: SOME_TIMES[0]} if NOW in seen else {}
+    return dict.fromkeys(machine.columns, 0), dict.fromkeys(machine.facts), args
 
 
 Cases = dict[tuple[str, ...], Case]  # by the names that an observation is about
@@ -82,7 +94,7 @@ class StartClass:
     facts: tuple[tuple[str, ValueClass], ...]
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class ClassEffect:
     """What a transition makes of a class of values."""
 
@@ -132,6 +144,7 @@ class Trials:
         self.in_doubt: dict[str, set[tuple[int, ...]]] = {}
         invariants = [each.always for each in machine.invariants.values()]
         self.assumed = [(each.names, each.compiled()) for each in invariants if each.names <= set(machine.columns)]
+        self.nothing = {command: nothing(machine, command) for command in machine.commands}
         self._known: dict[object, Mapping[StartClass, Observed]] = {}
 
     def cells(self) -> Iterator[Cell]:
@@ -158,7 +171,7 @@ class Trials:
     def _try(self, cell: Cell, looked: list[Expression]) -> Mapping[StartClass, Observed]:
         moved = {name for row in cell.rows for line in row.lines for name in line if name in self.bit}
         moved |= set(self.machine.holding) if any(row.final for row in cell.rows) else set()
-        found: dict[StartClass, Observed] = {}
+        found: dict[StartClass, Observed] = defaultdict(Observed)
         first = [each.guard for each in cell.refusals if each.first and each.guard]
         later = [each for each in looked if not any(each is guard for guard in first)]
         for guard in first:  # alone: where it is true, nobody asks what else there is
@@ -166,7 +179,7 @@ class Trials:
             for case in self._cases(asked, combinations_of(domains(asked, numbers(looked), self.texts))):
                 trial = _Trial(self, cell, case)
                 if trial.possible() and trial.refused_first():
-                    trial.observe(found.setdefault(trial.start(), Observed()))
+                    trial.observe(found[trial.start()])
         wanted = variables(self.machine, cell.command, later, moved)
         only = [each for each in variables(self.machine, cell.command, first, ()) if each not in wanted]
         beside = [each.values for each in self._cases(only, combinations_of(domains(only, [], self.texts)))]
@@ -176,7 +189,7 @@ class Trials:
                 trials = (_Trial(self, cell, case, values) for values in beside)
                 trial = next((each for each in trials if not each.refused_first()), None)
                 if trial is not None and trial.possible():
-                    trial.observe(found.setdefault(trial.start(), Observed()))
+                    trial.observe(found[trial.start()])
 
         observe(combinations_of(domains(wanted, numbers(looked), self.texts)))
         seen = {name for each in found.values() for names in (each.fires, *each.ambiguous) for name in names}
@@ -196,17 +209,15 @@ class Trials:
         places = {each.name: each for each in wanted}
 
         def test(true: Any) -> Test:
-            return lambda given: bool(_true(true, self.machine, cell, places, given))
+            return lambda given: bool(_true(true, self.nothing[cell.command], cell.state, places, given))
 
         return [(names, test(true)) for part in guard.parts or (guard,) for names, true in single(part)]
 
 
-def _true(
-    true: Any, machine: Machine, cell: Cell, wanted: Mapping[str, Variable], given: Mapping[str, object]
-) -> object:
+def _true(true: Any, others: Places, state: str, wanted: Mapping[str, Variable], given: Mapping[str, object]) -> object:
     case = Case(tuple((wanted[name], value) for name, value in given.items()))
     try:
-        return true(*case.places(machine, cell.command), cell.state, None)
+        return true(*case.places(others), state, None)
     except TypeError:  # something is missing that the rest of the guard asks about first
         return False
 
@@ -216,15 +227,17 @@ class _Trial:
 
     def __init__(self, trials: Trials, cell: Cell, case: Case, beside: Values = ()) -> None:
         self.trials, self.cell, self.state, self.case = trials, cell, cell.state, case
-        self.v, self.f, self.a = Case((*case.values, *beside)).places(trials.machine, cell.command)
+        self.v, self.f, self.a = Case((*case.values, *beside)).places(trials.nothing[cell.command])
 
     def refused_first(self) -> bool:
         """Whether a refusal that comes before all others is true."""
-        first = (each for each in self.cell.refusals if each.first)
-        return any(each.fires(self.v, self.f, self.a, self.state, None) for each in first)
+        given = self.v, self.f, self.a, self.state, None
+        return any(each.first and each.fires(*given) for each in self.cell.refusals)
 
     def possible(self) -> bool:
         """Whether the machine's own invariants allow it. Whether they hold is checked by the other levels."""
+        if not self.trials.assumed:
+            return True
         given = {variable.name for variable, _ in self.case.values if variable.place == "v"}
         return all(true(self.v, {}, {}, self.state, None) for names, true in self.trials.assumed if names <= given)
 
@@ -232,11 +245,12 @@ class _Trial:
         """The class of values from which the case starts."""
         mask = bits = 0
         facts = []
+        bit, tracked = self.trials.bit, self.trials.tracked
         for variable, value in self.case.values:
             if variable.place == "v":
-                mask |= self.trials.bit[variable.name]
-                bits |= self.trials.bit[variable.name] if value else 0
-            elif variable.place == "f" and variable.name in self.trials.tracked:
+                mask |= bit[variable.name]
+                bits |= bit[variable.name] if value else 0
+            elif variable.place == "f" and variable.name in tracked:
                 facts.append((variable.name, class_of(value)))
         return StartClass(mask, bits, tuple(facts))
 
@@ -264,7 +278,8 @@ class _Trial:
             self._carry_out(observed, row)
 
     def _keep(self, smallest: dict[Any, Case], key: Any) -> None:
-        if key not in smallest or self.case.rank < smallest[key].rank:
+        known = smallest.setdefault(key, self.case)
+        if known is not self.case and self.case.rank < known.rank:
             smallest[key] = self.case
 
     def _failed(self, row: Row) -> str:
