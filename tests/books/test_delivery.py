@@ -99,19 +99,19 @@ def test_its_day_is_taken_away(shop: Shop) -> None:
 
 def test_it_is_reviewed_before_its_day(shop: Shop) -> None:
     shop.sold()
-    shop.review("s", key="look", **WHO)
-    shop.to(BIRTHDAY)
-    assert (shop.stands(), bool(shop.stuck())) == (("stopped", "activated", 0), False), "it waits for a person only"
-    shop.approve("s", key="fine", by="ann")
+    shop.deliver_on("s", None, key="look", **WHO)
+    assert shop.to(BIRTHDAY) == ["issue_on refused"]
+    assert (shop.stands(), bool(shop.stuck())) == (("scheduled", "activated", 0), False), "it waits for a person only"
+    shop.deliver_on("s", BIRTHDAY, key="fine", by="ann", reason="it is well")
     assert shop.stands() == ("fulfilled", "issued", 5000)
 
 
-def test_it_is_rejected_before_its_day(shop: Shop) -> None:
+def test_it_is_reviewed_before_its_day_and_not_sold(shop: Shop) -> None:
     shop.sold()
-    shop.review("s", key="look", **WHO)
-    shop.reject("s", key="no", **WHO)
+    shop.deliver_on("s", None, key="look", **WHO)
+    shop.cancel_sale("s", key="no", **WHO)
     assert shop.to(BIRTHDAY + DAY) == []
-    assert shop.stands() == ("rejected", "activated", 0)
+    assert shop.stands() == ("cancelled", "activated", 0)
 
 
 def test_it_is_reviewed_before_anything_is_drawn(shop: Shop) -> None:

@@ -175,7 +175,6 @@ class AsyncBooks:
     credit          = _awaited(Books.credit)
     approve         = _awaited(Books.approve)
     reject          = _awaited(Books.reject)
-    review          = _awaited(Books.review)
     deliver_on      = _awaited(Books.deliver_on)
     cancel_sale     = _awaited(Books.cancel_sale)
     issue           = _awaited(Books.issue)

@@ -38,7 +38,7 @@ class Selling(BaseBooks):
         sale waits for `approve`. From `expires` on nothing of the card is spent.
 
         With `deliver`, the card is the customer's now, with number and PIN, and `run_due` gives it its value that day.
-        Until then there are `review`, `deliver_on` and `cancel_sale`. With `due`, the whole sale waits for `run_due`:
+        Until then there are `deliver_on` and `cancel_sale`. With `due`, the whole sale waits for `run_due`:
         nothing is drawn before, so `on_pin` gets the PIN on that day, and no names can be given.
         """
         if deliver is not None and (due is not None or not issue):
@@ -116,15 +116,14 @@ class Selling(BaseBooks):
         """Reject a sale under review; nothing is ever put on its card."""
         return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
 
-    def review(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
-        """Look at a sale before the day of its delivery: nothing is put on until `approve`; `reject` calls it off."""
-        return self._do("fulfilment", sale, "review", {}, key, by, reason, connection=connection)
-
     def deliver_on(
         self, sale: str, day: datetime | None, *, key: str, by: str | None = None, reason: str | None = None,
         connection: Any = None,
     ) -> Receipt:  # fmt: skip
-        """Give a sale another day of delivery. One that has passed is at once; None is not before `issue` is said."""
+        """Give a sale another day of delivery; one that has passed is at once.
+
+        With None it waits until somebody says `issue`, or gives it a day again: such as while a person looks at it.
+        """
         return self._do("fulfilment", sale, "deliver_on", {"day": day}, key, by, reason, connection=connection)
 
     def cancel_sale(

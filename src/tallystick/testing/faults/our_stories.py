@@ -273,8 +273,6 @@ STEPS: Mapping[str, tuple[Step, ...]] = {
         _authorize("p3", "c1", "7.00", PIN),
         lambda books: books.hold_until("p3", START + 950 * DAY, key="until/p3"),
         _sell("c2", "20.00", deliver=START + 400 * DAY),
-        lambda books: books.review("sell/c2", key="review/c2", by="ann", reason="it looks odd"),
-        lambda books: books.approve("sell/c2", key="approve/c2", by="ann"),
         lambda books: books.deliver_on("sell/c2", START + 500 * DAY, key="day/c2"),
         timedelta(days=800),  # two holds have ended, and a card was delivered
         timedelta(days=300),  # the card has expired, and then the last hold ends

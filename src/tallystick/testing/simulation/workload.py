@@ -243,9 +243,7 @@ class Workload:
             case "allocated" | "shipped":
                 self._give("fulfilment", sale.id, "activate")
             case "scheduled" if roll < 0.4:
-                self._give("fulfilment", sale.id, "review" if roll < 0.3 else "cancel")
-            case "stopped":
-                self._give("fulfilment", sale.id, "approve" if roll < 0.8 else "reject")
+                self._give("fulfilment", sale.id, "deliver_on" if roll < 0.3 else "cancel")
             case "activated" | "scheduled":
                 self._give("fulfilment", sale.id, "issue")
 
