@@ -264,3 +264,19 @@ def test_a_provider_that_is_away_is_asked_again() -> None:
     assert books.outside("c", "expired") == 5000
     books.clock.reply_with(())
     assert books.engine.try_execute(Command("gift_card", "c", "expire", {}, "again")).result is Ended.REFUSED
+
+
+def test_an_expired_card_is_replaced_for_what_orders_still_hold(books: Shop) -> None:
+    """The new card has the old one's date, and so expires as soon as it is activated; that is no step of the verb."""
+    books.authorize("p", "c", "4.00", order="o", key="hold")
+    books.suspend("c", key="lost", **WHO)
+    assert books.to(DATE + DAY) == ["expire applied"]
+    sale = books.replace("c", "d", key="again", **WHO)
+    assert (sale.receipt.applied, sale.receipt.state) == (True, "following")
+    assert books.stands("d") == ("activated", "0.00", "0.00")
+    books.settle("p", "3.00", key="ship", last=True)
+    books.to(DATE + 2 * DAY)
+    assert books.stands("c") == ("replaced", "0.00", "0.00")
+    assert (books.outside("c", "spent"), books.outside("c", "expired")) == (300, 4700)
+    assert not books.stuck()
+    assert books.verify().clean

@@ -333,9 +333,17 @@ class BaseBooks:
             pin = pin or receipt.drawn
             if number < len(commands):
                 with self._drawn(pin):
-                    for each in receipt.followed:
+                    for each in self._own_steps(receipt):
                         each.or_raise()
         return attrs.evolve(receipt, pin=receipt.pin or pin)
+
+    @staticmethod
+    def _own_steps(receipt: Receipt) -> list[Receipt]:
+        """What followed of the same life, such as the rest of a sale. What it set going elsewhere ends by itself.
+
+        A card whose date has passed expires as soon as it is activated: that is no step of who sold or replaced it.
+        """
+        return [each for each in receipt.followed if each.machine == receipt.machine]
 
     def _ask(self, *commands: Command) -> None:
         """Raise Refused if one of these would be refused. A verb asks so for all of its steps before the first.

@@ -304,7 +304,7 @@ class Books(Selling, Tenders, Dates, Limited):
             steps.append(self._command("replacement", key, "activate", activate, step_key(key, "activate"), by, reason))
         receipt = self._give_all(*steps)
         with self._drawn(receipt.drawn) as pin:
-            for each in receipt.followed:
+            for each in self._own_steps(receipt):
                 if each.command != "retire":  # that waits as long as an order holds something on the old card
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
@@ -332,7 +332,7 @@ class Books(Selling, Tenders, Dates, Limited):
             self._command("replacement", key, "create", facts, made, by),
             self._command("replacement", key, "move", args, first, by, reason),
         )
-        for each in receipt.followed:
+        for each in self._own_steps(receipt):
             each.or_raise()
         return receipt
 

@@ -187,7 +187,7 @@ class Selling(BaseBooks):
     def _sold(self, card: str, receipt: Receipt) -> Sale:
         """What the customer gets, as far as the line has gone."""
         with self._drawn(receipt.drawn) as pin:
-            for each in receipt.followed:
+            for each in self._own_steps(receipt):
                 each.or_raise()
         return self._sale(card, receipt.last, pin)
 
