@@ -44,6 +44,7 @@ TITLES: Mapping[str, str] = {
     "TS126": "a call for something else than is booked",
     "TS127": "a number or a PIN that the provider is not told",
     "TS128": "something of an older version that has no place",
+    "TS129": "value that no question covers",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be taken out again",

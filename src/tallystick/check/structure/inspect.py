@@ -16,6 +16,7 @@ from tallystick.check.structure.reachable import Reachability
 from tallystick.check.structure.shares import check_shares
 from tallystick.check.structure.states import check_states
 from tallystick.check.structure.trials import Trials
+from tallystick.check.structure.unasked import check_unasked
 from tallystick.check.structure.unused import check_unused
 from tallystick.definition.machine import Machine, Machines
 
@@ -52,3 +53,4 @@ def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     yield from check_follow_ups(reachable)
     yield from check_shares(reachable)
     yield from check_earlier(reachable)
+    yield from check_unasked(reachable)
