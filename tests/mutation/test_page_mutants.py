@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 from typing import Any
 
@@ -83,11 +84,12 @@ def test_a_sample_of_them_is_found() -> None:
 
 @pytest.mark.slow
 def test_each_is_found_by_the_cheapest_that_can() -> None:
-    known = {str(each): each for each in mutants(pages.PAGES["fulfilment.yaml"])}
+    made = mutants(pages.PAGES["fulfilment.yaml"])
+    known = {re.sub(r"refuse\[\d+\]", "refuse", str(each)): each for each in made}  # wherever the sentence stands
     finders = {
         "review.to: left out": "examples",
         "ship_with_pin.when: left out": "structure",
-        "refuse[6]: without 'The steps before this one are missing.'": "structure",
+        "refuse: without 'The steps before this one are missing.'": "structure",
     }
     found = {name: pages.found_by(known[f"fulfilment: {name}"], quick=True) for name in finders}
     assert found == finders

@@ -97,7 +97,9 @@ def test_another_machine_speaks_of_it_in_a_sum() -> None:
 
 def test_value_of_a_linked_entity_of_which_nothing_speaks_is_found() -> None:
     (why,) = unasked({"trip.yaml": TRIP, "purse.yaml": PURSE}, "trip")
-    assert why.startswith("book moves value here and, by take, of purse, and nothing asks whether it is the same amount")
+    assert why.startswith(
+        "book moves value here and, by take, of purse, and nothing asks whether it is the same amount"
+    )
 
 
 @pytest.mark.parametrize(
