@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,19 @@ def test_it_is_added_up_by_what_is_asked_for(store: str) -> None:
     shown = report(store, "liability").stdout
     assert "80.00" in shown
     assert "never verified" in shown
+
+
+def test_times_are_printed_to_the_second_and_json_has_them_whole(store: str) -> None:
+    head = r"^as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC; never verified"
+    assert re.search(head, report(store, "holds").stdout, re.MULTILINE)
+    (row,) = json.loads(report(store, "holds", "--json").stdout)["rows"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["since"])
+    assert f"{row['since'][:10]} {row['since'][11:19]} " in report(store, "holds").stdout
+    assert row["since"] in report(store, "holds", "--csv").stdout
+    days = report(store, "rollforward", "--from", "2026-01-01", "--to", "2026-01-31").stdout
+    assert "from 2026-01-01 to 2026-01-31, days of UTC" in days
+    part = report(store, "rollforward", "--from", "2026-01-01T10:00Z", "--to", "2026-01-31").stdout
+    assert "from 2026-01-01 10:00:00 to 2026-01-31 23:59:59 UTC" in part
 
 
 def test_rows_are_those_of_each_total(store: str) -> None:

@@ -14,10 +14,10 @@ from datetime import date, datetime, time, timedelta, timezone
 import attrs
 
 from tallystick.errors import Invalid
+from tallystick.reports.report import STEP, readable
 from tallystick.store.rows import stamp
 
 When = datetime | date | str
-STEP = timedelta(milliseconds=1)  # the journal's clock
 YEARS = (1900, 9000)  # that can be asked for: ages count back from there, and the books may be ahead
 
 
@@ -49,9 +49,9 @@ def period(now: datetime, as_of: When | None = None, start: When | None = None, 
     if before is not None and as_of is not None and _is_moment(as_of):
         before += STEP
     if first is not None and before is not None and (first > before or (first == before and not _is_moment(end))):
-        raise Invalid(f"the period ends before it begins: from {stamp(first)} to {stamp(before - STEP)}")
+        raise Invalid(readable(f"the period ends before it begins: from {stamp(first)} to {stamp(before - STEP)}"))
     if first is not None and first > now:
-        raise Invalid(f"the period begins later than now: from {stamp(first)}, and now it is {stamp(now)}")
+        raise Invalid(readable(f"the period begins later than now: from {stamp(first)}; now it is {stamp(now)}"))
     if before is None or before > now:
         coming = None if before is None else "the end is still to come: this is how it is now"
         return Period(first, None, now, coming)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import attrs
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "time", "count", "money"]
 Row = Mapping[str, object]  # by column: text or None, ISO 8601 in UTC, a whole number; of money, minor units
 NOTHING = "—"
+STEP = timedelta(milliseconds=1)  # of the journal's clock
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 NAMES = ("entity", "card", "payment", "key")  # masked where they are written, if they are the number of a card
 
@@ -95,6 +96,11 @@ class Report:
             return to_text(int(str(value)), str(row["currency"]))
         return _written(column, str(value))
 
+    def read(self, row: Row, column: str) -> str:
+        """The same, with a time to the second, as it stands in a table."""
+        text = self.text(row, column)
+        return readable(text) if self._kinds[column] == "time" else text
+
     @property
     def _kinds(self) -> Mapping[str, Kind]:
         return {each.name: each.kind for each in (*self.columns, *self.totalled)}
@@ -147,7 +153,7 @@ class Report:
             whole = right or each.name in ("currency", "number")
             table.add_column(each.title, justify="right" if right else "left", overflow="fold", no_wrap=whole)
         for row in self.rows:
-            table.add_row(*[Text(self.text(row, each.name)) for each in shown])
+            table.add_row(*[Text(self.read(row, each.name)) for each in shown])
         table.add_section()
         for row in self.totals:
             first = shown[0].name if shown else ""
@@ -168,9 +174,14 @@ class Report:
 
     def head(self) -> str:
         """When it is of, and since when nothing is known against the books."""
-        period = f"from {moment(self.start)} to {moment(self.as_of)}" if self.start else f"as of {moment(self.as_of)}"
+        if self.start is None:
+            period = f"as of {_second(self.as_of)} UTC"
+        elif _begins_day(self.start) and _begins_day(self.as_of + STEP):
+            period = f"from {self.start:%Y-%m-%d} to {self.as_of:%Y-%m-%d}, days of UTC"
+        else:
+            period = f"from {_second(self.start)} to {_second(self.as_of)} UTC"
         verified = f"verified up to {self.verified}" if self.verified else "never verified; `tallystick verify` does it"
-        return f"{period}; {verified}"
+        return readable(f"{period}; {verified}")
 
     def table(self, width: int = 200) -> str:
         """As text for people, with the totals and the notes."""
@@ -199,7 +210,7 @@ class Report:
 
     def _html(self, row: Row, column: Column, tag: str) -> str:
         align = "right" if column.kind in ("money", "count") else "left"
-        return f'<{tag} style="text-align:{align}">{html.escape(self.text(row, column.name))}</{tag}>'
+        return f'<{tag} style="text-align:{align}">{html.escape(self.read(row, column.name))}</{tag}>'
 
 
 def _written(column: str, text: str) -> str:
@@ -211,12 +222,20 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
+def _second(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+def _begins_day(when: datetime) -> bool:
+    return when.time() == time()
+
+
 def moment(when: datetime) -> str:
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def readable(text: str) -> str:
-    """A sentence with moments of the journal in it, to the second."""
+    """A sentence with moments of the journal in it, to the second; they are of UTC, as all times are."""
     return _MOMENT.sub(r"\1 \2", text)
 
 
