@@ -31,6 +31,7 @@ from tallystick.testing.contracts.changes import MACHINES, pages
 
 AT_ONCE = BalanceSettings(answer_every=0)
 AS_MANY_AS_PAGES = {"machine", "transition", "_migration"}
+NO_TABLE = {"CONSTANT", "counts", "times"}  # a row of figures, a query inside a query: what that reads is a step of its own
 STATEMENTS: list[tuple[str, Any]] = []
 
 
@@ -89,7 +90,7 @@ def growing(books: Books) -> list[tuple[str, str]]:
     found = []
     for statement, step in plans(books):
         whole = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step)
-        if whole and whole[1] not in AS_MANY_AS_PAGES and whole[2] not in partial:
+        if whole and whole[1] not in AS_MANY_AS_PAGES | NO_TABLE and whole[2] not in partial:
             found.append((statement, step))
     return found
 

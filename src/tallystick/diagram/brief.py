@@ -277,9 +277,9 @@ def _cut(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     for sign in ";,":  # whole parts are left, if one of them fits
-        shown = text[: width - len("; more") + 1].rpartition(sign)[0]
+        shown = text[: width - len(" …")].rpartition(sign)[0]
         if shown:
-            return f"{shown}{sign} more"
+            return f"{shown}{sign} …"
     return f"{text[: width - 1].rstrip(' ,')}…"
 
 

@@ -58,11 +58,10 @@ def metrics(worker: Worker) -> str:
     engine, now = worker.engine, worker.engine.now()
     with engine.store.reading() as reading:
         depth, calls = reading.depth(stamp(now)), reading.calls()
-        dated = sum(each.number for each in reading.scheduled(stamp(now)))
     late = (now - datetime.fromisoformat(depth.oldest)).total_seconds() if depth.oldest is not None else 0.0
     unclear = sum(row.unclear for row in calls)
     counts = worker.counts
-    by_state = {**depth.by_state, "waiting": depth.by_state["waiting"] - dated, "dated": dated}
+    by_state = {**depth.by_state, "waiting": depth.by_state["waiting"] - depth.dated, "dated": depth.dated}
     rows: list[tuple[str, str, str, list[tuple[str, float]]]] = [
         ("queue", "gauge", "Queued commands that are not done, by state; dated ones wait for a date of their page.",
          [(f'{{state="{state}"}}', count) for state, count in by_state.items()]),

@@ -355,7 +355,8 @@ class MemoryStore:
         states = Counter(each.state for each in self._queue.values())
         due = [each.due for each in self._waiting.values()]
         by_state = {state: states[state] for state in UNFINISHED}
-        return Depth(by_state, sum(each <= now for each in due), min(due, default=None))
+        dated = sum(is_dated(each) and each.due > now for each in self._waiting.values())
+        return Depth(by_state, sum(each <= now for each in due), min(due, default=None), dated)
 
     def find(self, text: str) -> list[Ref]:
         return sorted(ref for ref, each in self._entities.items() if text in (ref[1], each.facts.get("number")))

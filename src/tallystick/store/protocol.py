@@ -52,6 +52,7 @@ class Depth(NamedTuple):
     by_state: dict[str, int]  # of `UNFINISHED`
     due: int  # of those that wait: their time has come
     oldest: str | None  # the time of the one that waits longest
+    dated: int  # of those that wait: their page gave them a time that is still to come
 
 
 class Found(NamedTuple):

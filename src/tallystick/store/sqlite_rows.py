@@ -17,7 +17,7 @@ from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, Ke
 from tallystick.store.rows import CALL_STAYS, QUEUE_STAYS, CallRow, Changes, EntryRow, QueueRow, with_linked
 from tallystick.store.schema.kept import kept_pages
 from tallystick.store.sums import REPLACING, SUMS, Counted, Seen, adding
-from tallystick.store.waits import Scheduled, Waits, scheduled
+from tallystick.store.waits import Scheduled, Waits, depth, scheduled
 
 CHUNK = 500  # values in one IN (…): SQLite takes 999 and more, a plan stays readable
 
@@ -210,11 +210,10 @@ class SqliteReading:
             yield QueueRow(*row)
 
     def depth(self, now: str) -> Depth:
-        waiting = "SELECT count(*), coalesce(sum(due <= ?), 0), min(due) FROM queue WHERE state = 'waiting'"
-        count, due, oldest = self._cursor.execute(waiting, (now,)).fetchone()
+        count, dated, due, oldest = self._cursor.execute(depth("queue"), (now, now)).fetchone()
         given_up = f"SELECT state, count(*) FROM queue WHERE {schema.GIVEN_UP} GROUP BY state"
         found = {"waiting": count, **dict(self._cursor.execute(given_up).fetchall())}
-        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest)
+        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest, dated)
 
     def find(self, text: str) -> list[Ref]:
         found = []

@@ -44,7 +44,7 @@ class Waits:
         if self.of is not None:
             terms.append(f"machine = {mark} AND command = {mark}")
             values += self.of
-        if self.since is not None:
+        if self.since is not None and (self.after is None or self.after[0] < self.since):
             terms.append(f"due >= {mark}")
             values.append(self.since)
         if self.until is not None:
@@ -73,8 +73,21 @@ def is_dated(row: QueueRow) -> bool:
 
 
 def scheduled(table: str, mark: str = "?") -> str:
-    """The query for what is dated and later than a time, day by day."""
+    """The query for what is dated and later than a time, day by day. Many have the same time: that is counted first."""
     return (
-        f"SELECT machine, command, substr(due, 1, 10), count(*), min(due) FROM {table} WHERE {DATED} "
-        f"AND due > {mark} GROUP BY machine, command, substr(due, 1, 10)"
+        "SELECT machine, command, substr(due, 1, 10), CAST(sum(number) AS bigint), min(due) FROM "
+        f"(SELECT machine, command, due, count(*) AS number FROM {table} WHERE {DATED} AND due > {mark} "
+        "GROUP BY machine, command, due) AS times GROUP BY machine, command, substr(due, 1, 10)"
+    )
+
+
+def depth(table: str, mark: str = "?") -> str:
+    """The query for how many wait; how many of these are dated and later, or due; and the earliest time."""
+    waiting = f"FROM {table} WHERE state = 'waiting'"
+    return (
+        "SELECT dated + other, dated - due_by_date, due, oldest FROM ("
+        f"SELECT (SELECT count(*) FROM {table} WHERE {DATED}) AS dated, "
+        f"(SELECT count(*) FROM {table} WHERE {DATED} AND due <= {mark}) AS due_by_date, "
+        f"(SELECT count(*) FROM {table} WHERE {OTHER}) AS other, "
+        f"(SELECT count(*) {waiting} AND due <= {mark}) AS due, (SELECT min(due) {waiting}) AS oldest) AS counts"
     )

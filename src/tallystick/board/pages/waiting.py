@@ -21,6 +21,7 @@ from tallystick.books.waiting import (
     Uncovered,
     holds_older_than,
     listed,
+    open_calls,
     waiting,
 )
 from tallystick.money import Money, to_text
@@ -48,7 +49,9 @@ def stuck(desk: Desk, ask: Ask) -> Page:
 
 def doubt(desk: Desk, ask: Ask) -> Page:
     """Open calls, whoever they wait for."""
-    of_person, by_itself = desk.books.stuck().calls, desk.books.waiting().calls
+    every = list(open_calls(desk.reading, desk.now))
+    of_person = [each for each in every if each.due is None]
+    by_itself = [each for each in every if each.due is not None]
     blocks: list[Block] = []
     if not of_person and not by_itself:
         blocks.append(Text("Nothing is in doubt: every call to the provider has its answer.", "good"))

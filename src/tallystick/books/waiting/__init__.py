@@ -20,7 +20,7 @@ from tallystick.books.waiting.kinds import (
     Waiting,
     total,
 )
-from tallystick.books.waiting.looks import REACH, about, listed, stuck, waiting
+from tallystick.books.waiting.looks import REACH, about, listed, open_calls, stuck, waiting
 from tallystick.books.waiting.old_holds import OldHold, holds_older_than, release
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "about",
     "holds_older_than",
     "listed",
+    "open_calls",
     "release",
     "stuck",
     "total",

@@ -31,7 +31,7 @@ REACH = timedelta(hours=1)  # a call that no look-up has ended by then needs a p
 def stuck(engine: Engine, *, now: datetime | None = None) -> Stuck:
     """Calls that no record decides, commands that were given up, payments of which nobody covers a part."""
     with engine.store.reading() as reading:
-        calls = [each for each in _calls(reading, now or engine.now()) if each.due is None]
+        calls = [each for each in open_calls(reading, now or engine.now()) if each.due is None]
         ended = [row for state in ENDED for row in reading.queue(state=state)]
         waits = islice(listing.not_dated(reading, stamp(now or engine.now())), LOOKED)
         queue = _all_queued(engine, reading, [
@@ -89,14 +89,15 @@ def waiting(engine: Engine, *, now: datetime | None = None, limit: int = LISTED)
     now = now or engine.now()
     at = stamp(now)
     with engine.store.reading() as reading:
-        calls = [each for each in _calls(reading, now) if each.due is not None]
+        calls = [each for each in open_calls(reading, now) if each.due is not None]
         dated: dict[tuple[str, str], list[Scheduled]] = {}
         for each in reading.scheduled(at):
             dated.setdefault((each.machine, each.command), []).append(each)
         rows = list(islice(listing.not_dated(reading, at), limit))
         queue = _all_queued(engine, reading, [row for row in rows if not is_changed(row)])
-        count = reading.depth(at).by_state["waiting"] - sum(each.number for days in dated.values() for each in days)
-    return Waiting(tuple(calls), tuple(queue), tuple(_dated(*each) for each in dated.items()), count - len(rows))
+        depth = reading.depth(at)
+    more = depth.by_state["waiting"] - depth.dated - len(rows)
+    return Waiting(tuple(calls), tuple(queue), tuple(_dated(*each) for each in dated.items()), more)
 
 
 def _dated(of: tuple[str, str], days: Sequence[Scheduled]) -> Dated:
@@ -114,7 +115,8 @@ def _moment(text: str) -> datetime | None:
 def about(engine: Engine, key: str, *, now: datetime | None = None) -> Waiting:
     """Only what the command with this key waits for, and what follows it."""
     with engine.store.reading() as reading:
-        calls = [each for each in _calls(reading, now or engine.now()) if each.due is not None and each.row.key == key]
+        every = open_calls(reading, now or engine.now())
+        calls = [each for each in every if each.due is not None and each.row.key == key]
         rows = [*reading.queued([key]).values(), *reading.following(key)]
         found = sorted((row for row in rows if row.state == "waiting"), key=lambda row: (row.due, row.key))
         return Waiting(tuple(calls), _all_queued(engine, reading, [row for row in found if not is_changed(row)]))
@@ -142,11 +144,14 @@ def listed(
     machine, _, command = (of or "").partition(".")
     end = None if on is None else f"{on}~"  # comes after every time that begins so
     with engine.store.reading() as reading:
-        rows = listing.waiting(reading, machine or None, command=command or None, since=on, until=end, after=after)
+        rows = listing.waiting(
+            engine.machines, reading, machine or None, command=command or None, since=on, until=end, after=after
+        )
         return _all_queued(engine, reading, list(islice(rows, skip, skip + limit)))
 
 
-def _calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
+def open_calls(reading: Reading, now: datetime) -> Iterator[OpenCall]:
+    """Calls in doubt, the oldest first: for a person, or for `recover`."""
     for row in reading.calls():
         if is_changed(row):
             yield OpenCall(row, CHANGED, None)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from heapq import merge
 
 import attrs
 
+from tallystick.definition.machine import Machines
 from tallystick.errors import NotFound
 from tallystick.store.protocol import Reading
 from tallystick.store.rows import QueueRow
@@ -16,8 +17,8 @@ AT_ONCE = 500  # rows that are read together
 
 
 def waiting(
-    reading: Reading, machine: str | None = None, id: str | None = None, *, command: str | None = None,
-    since: str | None = None, until: str | None = None, after: str | None = None,
+    machines: Machines, reading: Reading, machine: str | None = None, id: str | None = None, *,
+    command: str | None = None, since: str | None = None, until: str | None = None, after: str | None = None,
 ) -> Iterator[QueueRow]:  # fmt: skip
     """Commands that wait, dated or not, the longest waiting first; of one machine, one entity, one command if named.
 
@@ -27,15 +28,24 @@ def waiting(
     Raises:
         NotFound: nothing was ever queued under the key `after`.
     """
-    of = (machine, command) if machine is not None and command is not None else None
     start = _place(reading, after) if after is not None else None
-    kinds = [Waits(dated, AT_ONCE, of, since, until, start) for dated in (True, False)]
+    any_of = Waits(dated=False, limit=AT_ONCE, since=since, until=until, after=start)
+    dated = attrs.evolve(any_of, dated=True)
     if machine is not None and id is not None:
-        found = iter([row for row in reading.waiting(machine, id) if any(each.takes(row) for each in kinds)])
+        found = iter([row for row in reading.waiting(machine, id) if any_of.takes(row) or dated.takes(row)])
     else:
-        found = merge(*(_rows(reading, each) for each in kinds), key=_time)
+        kinds = [attrs.evolve(dated, of=of) for of in _kinds(machines, machine, command)]
+        found = merge(*(_rows(reading, each) for each in (*kinds, any_of)), key=_time)
     asked = ((machine, "machine"), (id, "entity"), (command, "command"))
     return (row for row in found if all(value in (None, getattr(row, name)) for value, name in asked))
+
+
+def _kinds(machines: Machines, machine: str | None, command: str | None) -> Sequence[tuple[str, str] | None]:
+    """The commands that are asked for, by machine; each is read by an index of its own."""
+    if machine is None and command is None:
+        return [None]
+    known = ((each.name, name) for each in machines.all() for name in each.commands)
+    return [of for of in dict.fromkeys(known) if machine in (None, of[0]) and command in (None, of[1])]
 
 
 def not_dated(reading: Reading, now: str) -> Iterator[QueueRow]:

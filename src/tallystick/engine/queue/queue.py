@@ -208,7 +208,7 @@ class Queue:
         """
         end = None if until is None else stamp(until)
         with self._store.reading() as reading:
-            rows = listing.waiting(reading, machine, id, command=command, until=end, after=after)
+            rows = listing.waiting(self._machines, reading, machine, id, command=command, until=end, after=after)
             return [_said(row) for row in islice(rows, limit)]
 
     def withdraw(self, key: str, *, by: str, reason: str) -> QueueRow:

@@ -23,7 +23,7 @@ from tallystick.store.postgres.schema import RESTORED, PostgresTable, Schema
 from tallystick.store.postgres.statements import Ask, Statements, among
 from tallystick.store.protocol import UNFINISHED, DeclaredStep, Depth, Found, KeptPage
 from tallystick.store.rows import CallRow, EntryRow, QueueRow
-from tallystick.store.waits import Scheduled, Waits, scheduled
+from tallystick.store.waits import Scheduled, Waits, depth, scheduled
 
 AT_ONCE = 500  # rows that a long look fetches in one trip: what it holds in memory, however large the books are
 _MARK = re.compile(r"'(?:[^']|'')*'|\?")  # a text in SQL, or the mark for a value
@@ -328,12 +328,11 @@ class PostgresReading:
 
     def depth(self, now: str) -> Depth:
         table = self._statements.named("queue")
-        waiting = f"SELECT count(*), count(*) FILTER (WHERE due <= %s), min(due) FROM {table} WHERE state = 'waiting'"
         given_up = f"SELECT state, count(*) FROM {table} WHERE {schema.GIVEN_UP} GROUP BY state"
-        counted, states = self._trip((waiting, (now,)), (given_up, ()))
-        count, due, oldest = counted.fetchone() or (0, 0, None)
+        counted, states = self._trip((depth(table, "%s"), (now, now)), (given_up, ()))
+        count, dated, due, oldest = counted.fetchone() or (0, 0, 0, None)
         found = {"waiting": count, **dict(states.fetchall())}
-        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest)
+        return Depth({state: found.get(state, 0) for state in UNFINISHED}, due, oldest, dated)
 
     # Definitions and shared texts
 

@@ -145,12 +145,12 @@ class Calls:
             assert look.waiting(rows[0].machine, "nobody") == []
             assert look.queued(["e", "nothing"]) == {"e": rows[4]}
 
-            assert look.depth(moment(5)) == ({"waiting": 4, "refused": 0, "declined": 0, "parked": 0}, 3, moment(1))
+            assert look.depth(moment(5)) == ({"waiting": 4, "refused": 0, "declined": 0, "parked": 0}, 3, moment(1), 1)
 
         told = attrs.evolve(rows[4], state="parked", attempts=10, why="it was not reached")
         put(store, Changes(queue={"e": told}))
         with store.reading() as look:
-            assert look.depth(moment(0)) == ({"waiting": 3, "refused": 0, "declined": 0, "parked": 1}, 0, moment(1))
+            assert look.depth(moment(0)) == ({"waiting": 3, "refused": 0, "declined": 0, "parked": 1}, 0, moment(1), 0)
             assert look.queue(state="parked") == [told]
             assert look.queue(state="done") == [rows[3]]
             assert [row.key for row in look.all_queued()] == ["a", "b", "c", "e", "z"]
