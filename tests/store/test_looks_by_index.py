@@ -31,7 +31,7 @@ from tallystick.testing.contracts.changes import MACHINES, pages
 
 AT_ONCE = BalanceSettings(answer_every=0)
 AS_MANY_AS_PAGES = {"machine", "transition", "_migration"}
-NO_TABLE = {"CONSTANT", "counts", "times"}  # a row of figures, a query inside a query: what that reads is a step of its own
+NO_TABLE = {"CONSTANT", "counts", "times"}  # a query inside a query: what that reads is a step of its own
 STATEMENTS: list[tuple[str, Any]] = []
 
 
