@@ -28,7 +28,7 @@ LATER = BEGAN + timedelta(days=30)
 PAYS = 10  # one card in so many has paid an order
 IDLE, PAYING = "9999999998", "9999999999"  # in all names of the two patterns
 CHUNK = 5000  # cards in one statement
-ENTRY = ", ".join(EntryRow._fields[:-1])
+ENTRY = ", ".join(EntryRow._fields[:-2])
 
 
 def number(i: int) -> str:
@@ -153,7 +153,7 @@ def _copy(connection: sqlite3.Connection, rows: list[EntryRow], cards: int) -> N
 
 
 def _pattern(connection: sqlite3.Connection, rows: list[EntryRow], machine: str, name: str) -> _Pattern:
-    mine = [each[:-2] for each in rows if each.machine == machine and each.entity.endswith(name)]
+    mine = [each[:-3] for each in rows if each.machine == machine and each.entity.endswith(name)]
     texts = ["\n".join(["" if field is None else str(field) for field in each]) for each in mine]
     cursor = connection.execute(f"SELECT * FROM {machine} WHERE id LIKE '%' || ?", (name,))
     where = [each[0] for each in cursor.description].index("hash")
@@ -168,7 +168,7 @@ def _chunk(connection: sqlite3.Connection, numbers: range, patterns: Callable[[i
             made, row = pattern.copy(number(i))
             entries += made
             heads[pattern.machine].append(row)
-    marks = ", ".join("?" * (len(EntryRow._fields) - 1))
+    marks = ", ".join("?" * (len(EntryRow._fields) - 2))
     connection.executemany(f"INSERT INTO entry ({ENTRY}) VALUES ({marks})", entries)
     for machine, rows in heads.items():
         if rows:

@@ -21,7 +21,7 @@ EVERY = {  # of every machine's table
     "calls": "How many of its calls are open.",
     "changing": "The call that will change its state, if one is open.",
     "hash": "Of its newest entry.",
-    "created": "When its first entry was written, in UTC.",
+    "created": "When its first entry happened, in UTC.",
     "updated": "When its newest one was.",
 }
 COMMON = {
@@ -37,7 +37,9 @@ COMMON = {
         "currency": "Of its amounts.", "call": "The call that it asked for, or that ended.",
         "key": "The caller's key, on the first entry of a command.", "cause": "That key, on the others.",
         "fingerprint": "Tells another intention under the same key apart.", "by": "Who gave the command.",
-        "reason": "Why.", "at": "When, in UTC.", "hash": "SHA-256 over it and the entity's entry before.",
+        "reason": "Why.", "at": "When it was written, in UTC.",
+        "occurred_at": "When it happened, where somebody has said so; else nothing, and `at` counts.",
+        "hash": "SHA-256 over it and the entity's entry before.",
     }),
     "call": ("Calls to the provider: open ones, and how the others ended.", {
         "id": "Its own id; the provider is told it.", "key": "Of the command that made it.",
@@ -57,6 +59,7 @@ COMMON = {
         "state": "`waiting`, `done`, or why it is not tried any more.", "why": "What stood in its way.",
         "by": "Who gave it.", "reason": "Why.", "cause": "The key of the command that it follows.",
         "note": "What a person said of it.", "hash": "Over the row.",
+        "occurred_at": "Of what follows a command at once: when that happened, where somebody has said so.",
     }),
     "machine": ("Every version of every page that these books have seen.", {
         "name": "Of the machine.", "version": "Of the page.", "digest": "Of its behaviour; wording does not count.",

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 import tallystick
 from clutch_world import settings_of
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.cli.main import main
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import Sandbox

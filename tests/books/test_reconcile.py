@@ -12,8 +12,8 @@ import attrs
 import pytest
 
 from tallystick.books.books import Books
-from tallystick.books.differences import Difference, DifferenceCode, OurHold, OurLine, Ours, compare, digest
-from tallystick.books.reconcile import our_half, reconcile
+from tallystick.books.reconciling.differences import Difference, DifferenceCode, OurHold, OurLine, Ours, compare, digest
+from tallystick.books.reconciling.reconcile import our_half, reconcile
 from tallystick.books.waiting import REACH, holds_older_than, release, stuck, waiting
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import CardSet, Sandbox, Settings

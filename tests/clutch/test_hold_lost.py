@@ -8,8 +8,8 @@ import pytest
 
 from clutch_world import World
 from tallystick.books.books import Books
-from tallystick.books.differences import DifferenceCode
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.differences import DifferenceCode
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.cli.commands.json_lines import Summary, run_lines
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import Command, Ended, Receipt

@@ -21,7 +21,7 @@ from test_traffic import Traffic
 
 from clutch_world import Command, ProcessDied, World
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.clutch.answers import NotRead
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import Sandbox, Settings

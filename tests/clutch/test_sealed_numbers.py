@@ -14,8 +14,8 @@ from test_traffic import Traffic
 from clutch_world import Ended, World
 from tallystick.books.balance import BalanceDesk, BalanceSettings, Said
 from tallystick.books.books import Books
-from tallystick.books.differences import DifferenceCode
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.differences import DifferenceCode
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.clutch.sandbox import CardSet
 from tallystick.core.refusal import Code as No
 from tallystick.engine.sealing import READABLE, Numbers, SealedNumbers, new_key

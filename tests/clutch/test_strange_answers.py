@@ -11,7 +11,7 @@ import pytest
 from clutch_world import World
 from tallystick.books.balance import BalanceSettings
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.clutch.answers import NotRead, loads
 from tallystick.clutch.transport import Answer
 from tallystick.engine.receipt import Ended

@@ -11,7 +11,7 @@ import pytest
 
 from clutch_world import World, settings_of
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.books.views import Plan
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import Sandbox, Settings

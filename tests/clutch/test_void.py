@@ -10,7 +10,7 @@ import pytest
 import tallystick
 from clutch_world import World, settings_of
 from tallystick.books.books import Books
-from tallystick.books.reconcile import reconcile
+from tallystick.books.reconciling.reconcile import reconcile
 from tallystick.clutch.client import ClutchProvider
 from tallystick.clutch.sandbox import Sandbox, Settings
 from tallystick.clutch.sandbox.server import Server

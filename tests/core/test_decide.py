@@ -800,6 +800,7 @@ IN_THE_WAY: list[tuple[str, str, str, Code | None, str]] = [
 DECIDED_ELSEWHERE = {
     Code.EXISTS_ALREADY,
     Code.PROVIDER,
+    Code.TOO_EARLY,
     Code.MOVED_ON,
     Code.TAKEN,
     Code.PIN_NEEDED,

@@ -123,7 +123,7 @@ def mend_chains(connection: sqlite3.Connection) -> None:
     for row in connection.execute(f"SELECT {columns}, seq FROM entry ORDER BY seq").fetchall():
         record = EntryRow._make(row)
         ref = record.machine, record.entity
-        before[ref] = chained(before.get(ref, ""), record[:-2])
+        before[ref] = chained(before.get(ref, ""), record.content)
         connection.execute("UPDATE entry SET hash = ? WHERE seq = ?", (before[ref], record.seq))
     for (machine, entity), hash in before.items():
         connection.execute(f"UPDATE {machine} SET hash = ? WHERE id = ?", (hash, entity))

@@ -9,8 +9,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
+from inspect import signature
 from random import Random
+from typing import Any
 
 from tallystick.books.books import Books
 from tallystick.errors import TallystickError
@@ -21,8 +24,25 @@ REPLIES = [*[None] * 8, "declined", "lost_after", "lost_before", "unavailable", 
 CARDS = {"c0": ("gift", "BRL"), "c1": ("gift", "JPY"), "c2": ("promo", "BRL"), "c3": ("merchandise_credit", "KWD")}
 
 
-def tell(books: Books, provider: ScriptedProvider, numbers: Iterable[int], name: str = "k") -> None:
-    """Each number is one deed. What is refused, declined or in doubt is a part of the story. `name`: of its keys."""
+class Late:
+    """The verbs of books; what is done by them happened at a moment."""
+
+    def __init__(self, books: Books, moment: datetime) -> None:
+        self._books, self._moment = books, moment
+
+    def __getattr__(self, name: str) -> Any:
+        verb = getattr(self._books, name)
+        dated = callable(verb) and "occurred_at" in signature(verb).parameters
+        return partial(verb, occurred_at=self._moment) if dated else verb
+
+
+def tell(
+    books: Books, provider: ScriptedProvider, numbers: Iterable[int], name: str = "k", *, late: bool = False
+) -> None:
+    """Each number is one deed. What is refused, declined or in doubt is a part of the story. `name`: of its keys.
+
+    `late`: half of them happened up to some days before they are told.
+    """
     for card, (kind, currency) in CARDS.items():
         limits = {"cash_out_limit": "3"} if kind == "gift" else None
         books.sell_electronic(card, "9", currency, order=f"sale-{card}", key=card, kind=kind, card_set=f"set-{kind}",
@@ -35,8 +55,11 @@ def tell(books: Books, provider: ScriptedProvider, numbers: Iterable[int], name:
         if (said := choose.choice(REPLIES)) is not None:
             provider.script.append(Reply.read(said))
         amount = str(choose.randrange(1, 10))
+        said_late = Random(-number - 1)
+        happened = provider.clock() - timedelta(minutes=said_late.randrange(1, 9000))
+        by: Any = Late(books, happened) if late and said_late.random() < 0.5 else books
         with suppress(TallystickError):
-            deed(books, cards[card], choose.choice(payments[-4:]), amount, f"{name}{at}")
+            deed(by, cards[card], choose.choice(payments[-4:]), amount, f"{name}{at}")
         provider.script.clear()
         payments += [f"{name}{at}"] if deed in DEEDS[:NEW] else []
         cards[card] = f"{cards[card]}-{name}{at}" if deed is _replace and choose.random() < 0.8 else cards[card]
@@ -76,12 +99,14 @@ DEEDS: list[Callable[[Books, str, str, str, str], object]] = [
 
 
 def stood(books: Books, before: str = "~") -> dict[str, Counter[str]]:
-    """What stood on each machine by currency, of entries before a moment: from what stands in each entity's last."""
+    """What stood on each machine by currency, of what happened before a moment: what came less what went."""
     found: dict[str, Counter[str]] = {}
     with books.engine.store.reading() as reading:
-        last = {(row.machine, row.entity): row for row in reading.journal() if row.at < before}
-        for row in last.values():
-            found.setdefault(row.machine, Counter())[row.currency] += sum(json.loads(row.after).values())
+        for row in reading.journal():
+            accounts = json.loads(row.after)
+            for source, target, amount in json.loads(row.postings) if row.happened < before else ():
+                came = amount * ((target in accounts) - (source in accounts))
+                found.setdefault(row.machine, Counter())[row.currency] += came
     return found
 
 
@@ -91,7 +116,7 @@ def in_doubt_twice(reading: Reading, before: str = "~") -> Counter[str]:
     found: Counter[str] = Counter()
     for row in reading.journal("gift_card"):
         call = calls.get(row.call or "")
-        if row.at < before and call is not None and call.machine == "gift_card" and call.entity != row.entity:
+        if row.happened < before and call is not None and call.machine == "gift_card" and call.entity != row.entity:
             for source, target, amount in json.loads(row.postings):
                 found[row.currency] += amount * ((target == "in_doubt") - (source == "in_doubt"))
     return found
@@ -103,7 +128,7 @@ def moved(books: Books, since: str, before: str) -> Counter[tuple[str, str]]:
     figures = books.engine.machines["gift_card"].figures
     with books.engine.store.reading() as reading:
         for row in reading.journal("gift_card"):
-            for source, target, amount in json.loads(row.postings) if since <= row.at < before else ():
+            for source, target, amount in json.loads(row.postings) if since <= row.happened < before else ():
                 if source in figures:
                     found[row.currency, figures[source][row.command]] += amount
                 if target in figures:

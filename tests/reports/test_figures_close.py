@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,10 @@ numbers = st.lists(st.integers(0, 2**32), min_size=20, max_size=60)
 
 
 @contextmanager
-def told(url: str, story: list[int]) -> Iterator[Books]:
+def told(url: str, story: list[int], *, late: bool = False) -> Iterator[Books]:
     provider = ScriptedProvider()
     with tallystick.open(url, provider=provider) as books:
-        tell(books, provider, story)
+        tell(books, provider, story, late=late)
         yield books
 
 
@@ -44,7 +45,7 @@ def check(books: Books) -> None:
     assert verified.clean
     with books.engine.store.reading() as reading:
         twice = in_doubt_twice(reading)
-        times = sorted({row.at for row in reading.journal()})
+        times = sorted({row.happened for row in reading.journal()})
     owed = Counter(verified.money.get("gift_card", {}))
     liability, doubt = reports.liability(books), reports.doubt(books)
     assert +totals(liability, "total") + +twice == +owed
@@ -109,10 +110,22 @@ def _check_opens(report: Report) -> None:
 
 
 @EASE
-@given(numbers)
-def test_whatever_happened(story: list[int]) -> None:
-    with told("memory:", story) as books:
+@given(numbers, st.booleans())
+def test_whatever_happened(story: list[int], late: bool) -> None:
+    with told("memory:", story, late=late) as books:
         check(books)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_what_is_told_late_and_in_any_order(store: str, tmp_path: Path) -> None:
+    url = nullcontext(f"sqlite:///{tmp_path}/books.db") if store == "sqlite" else postgres_url()
+    with url as url, told(url, list(range(300, 360)), late=True) as books:
+        check(books)
+        with books.engine.store.reading() as reading:
+            rows = list(reading.journal())
+        assert sum(row.occurred_at is not None for row in rows) > 30
+        lives = [(before, row) for before, row in pairwise(rows) if row.entity == before.entity]
+        assert any(row.happened < before.happened for before, row in lives)  # in another order than it is written
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgres"])

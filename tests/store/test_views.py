@@ -264,8 +264,9 @@ def test_views_of_a_later_version_stay_in_a_file(tmp_path: Path) -> None:
 
 def older(raw: psycopg.Connection[Any]) -> None:
     """Let the books be as a version before this one left them."""
-    raw.execute("DELETE FROM _migration WHERE name = 'times'")
-    raw.execute("DROP INDEX entry_at")
+    raw.execute("DELETE FROM _migration WHERE name = 'occurred'")
+    for table in ("entry", "queue"):
+        raw.execute(f"ALTER TABLE {table} DROP COLUMN occurred_at CASCADE")
 
 
 def test_books_of_an_earlier_version_are_told_from_none_and_brought_up_to_date(
@@ -281,7 +282,7 @@ def test_books_of_an_earlier_version_are_told_from_none_and_brought_up_to_date(
     opens(shop)
     older(raw)
     run("verify", "--store", url)
-    assert raw.execute("SELECT to_regclass('entry_at')").fetchone() != (None,)
+    assert raw.execute("SELECT to_regclass('entry_happened')").fetchone() != (None,)
 
 
 def test_a_role_needs_no_right_that_is_not_named() -> None:

@@ -25,9 +25,9 @@ from tallystick.provider.protocol import Provider
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer, BalanceDesk, BalanceSettings
-    from tallystick.books.differences import Reconciliation
     from tallystick.books.feed import Subscriber, Tail
     from tallystick.books.history import Entry
+    from tallystick.books.reconciling.differences import Reconciliation
     from tallystick.books.waiting import OldHold, Stuck, Waiting
     from tallystick.engine.verify import Checkpoint, Progress, Report
     from tallystick.money import Money
@@ -57,6 +57,7 @@ class BaseBooks:
         self.engine = engine
         self._balances, self._verify_captcha, self._closes = balances, verify_captcha, closes
         self._desks: dict[str, BalanceDesk] = {}
+        self._occurred_at: datetime | None = None  # of the commands of a verb: see `dated`
         self._dry = False  # a verb ends where it has asked for all of its steps: see `would`
 
     def __enter__(self) -> Self:
@@ -223,7 +224,7 @@ class BaseBooks:
         """
         if apply:
             self._for_real("reconcile(apply=True)")
-        from tallystick.books.reconcile import reconcile
+        from tallystick.books.reconciling.reconcile import reconcile
 
         return reconcile(self.engine, card, apply, by, reason)
 
@@ -384,7 +385,7 @@ class BaseBooks:
         reason: str | None = None, due: datetime | None = None,
     ) -> Command:  # fmt: skip
         given = {name: value for name, value in args.items() if value is not None}
-        return Command(machine, id, command, given, key, by, reason, due)
+        return Command(machine, id, command, given, key, by, reason, due, occurred_at=self._occurred_at)
 
     def _entity(self, machine: str, id: str) -> Entity:
         found = None

@@ -14,6 +14,9 @@ Amounts are `Money` or decimal text in the card's currency. A verb returns the r
 Refused, Declined, Unavailable or InDoubt, whose receipt says why. The PIN of a drawn card is told once: by the sale, or
 by the error's receipt if a later step fails. `on_pin` gets it in any case.
 
+With `occurred_at=`, a verb tells what happened before now: reports of the past count it then. It may come in any
+order, but not so that a card would have been used before it was there, or with more than was on it (`Refused`).
+
 With `connection=`, a verb takes part in your own transaction: a `sqlite3.Connection`, or SQLAlchemy's Session or
 Connection, on the same database. If the transaction is rolled back, nothing happened. What a remote provider has to be
 asked is pending until you `send` the receipt after your commit; `send` also does what follows at once.
@@ -27,28 +30,23 @@ from typing import Any
 
 from tallystick.books.dates import Dates
 from tallystick.books.holding import Amount, step_key
-from tallystick.books.limits import LIMITS, Limited
-from tallystick.books.selling import Selling
+from tallystick.books.limits import Limited
+from tallystick.books.occurred import dated
+from tallystick.books.replacing import Replacing
 from tallystick.books.tenders import Tenders
-from tallystick.books.views import MOVED, Card, Payment, Plan, Sale, card_view, payment_view
-from tallystick.core.arguments import in_minor_units, plain_number
+from tallystick.books.views import Card, Payment, Plan, Sale, payment_view
+from tallystick.core.arguments import plain_number
 from tallystick.engine.receipt import Ended, Receipt
 from tallystick.errors import Invalid
-from tallystick.masks import mask, quoted
+from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.provider.protocol import Outcome, Result
 
 
-class Books(Selling, Tenders, Dates, Limited):
+class Books(Replacing, Tenders, Dates, Limited):
     """Gift cards and their payments, for an order system. Thread-safe; close it, or use it in a `with`."""
 
     # Cards are looked at
-
-    def card(self, card: str) -> Card:
-        """A card by id, as our books know it. Raises NotFound if there is none."""
-        found = self._entity("gift_card", card)
-        with self.engine.store.reading() as reading:
-            return card_view(found, self.engine.numbers, reading)
 
     def payment(self, payment: str) -> Payment:
         """A payment by id. Raises NotFound if there is none."""
@@ -67,9 +65,11 @@ class Books(Selling, Tenders, Dates, Limited):
         first = min(matching, key=lambda each: each.currency, default=None)
         return self.card(first.id) if first is not None else None
 
+    @dated
     def recognize(
         self, card: str, number: str, *, currency: str, key: str, balance: Amount | None = None,
         pin: str | None = None, form: str = "physical", kind: str = "gift", by: str | None = None,
+        occurred_at: datetime | None = None,
     ) -> Receipt:  # fmt: skip
         """Let a card into the books that was sold through another channel, with its number and its balance.
 
@@ -132,6 +132,7 @@ class Books(Selling, Tenders, Dates, Limited):
 
     # Orders are paid
 
+    @dated
     def settle(
         self,
         payment: str,
@@ -144,6 +145,7 @@ class Books(Selling, Tenders, Dates, Limited):
         until: datetime | None = None,
         due: datetime | None = None,
         by: str | None = None,
+        occurred_at: datetime | None = None,
         connection: Any = None,
     ) -> Receipt:
         """A shipment: earn an amount of the hold. The rest stays held, unless this is the `last` shipment.
@@ -156,18 +158,35 @@ class Books(Selling, Tenders, Dates, Limited):
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice, "until": until}
         return self._do("payment", payment, "settle", args, key, by, due=due, connection=connection)
 
+    @dated
     def cancel(
-        self, payment: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+        self,
+        payment: str,
+        *,
+        key: str,
+        by: str | None = None,
+        reason: str | None = None,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Give back whatever is still held; what was earned stays earned."""
         return self._do("payment", payment, "cancel", {}, key, by, reason, connection=connection)
 
+    @dated
     def hold_again(
-        self, payment: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Hold what is uncovered once more, or what there is: `receipt.money("held")`."""
         return self._do("payment", payment, "hold_again", {"amount": amount}, key, by, connection=connection)
 
+    @dated
     def reduce(
         self,
         payment: str,
@@ -177,6 +196,7 @@ class Books(Selling, Tenders, Dates, Limited):
         release_part: bool | None = None,
         by: str | None = None,
         reason: str | None = None,
+        occurred_at: datetime | None = None,
         connection: Any = None,
     ) -> Receipt:
         """The order wants this much less of the card. What is uncovered goes first, and the rest stays held.
@@ -191,7 +211,17 @@ class Books(Selling, Tenders, Dates, Limited):
         args = {"amount": amount, "release_part": release_part}
         return self._do("payment", payment, "reduce", args, key, by, reason, connection=connection)
 
-    def mark_hold_lost(self, payment: str, *, key: str, by: str, reason: str, connection: Any = None) -> Receipt:
+    @dated
+    def mark_hold_lost(
+        self,
+        payment: str,
+        *,
+        key: str,
+        by: str,
+        reason: str,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
+    ) -> Receipt:
         """A person has seen that a payment's hold is gone at the provider, which would decline every settlement.
 
         The provider is not asked. What was held is uncovered now, and available on the card as far as our books know.
@@ -199,18 +229,35 @@ class Books(Selling, Tenders, Dates, Limited):
         """
         return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason, connection=connection)
 
+    @dated
     def cover_elsewhere(
-        self, payment: str, amount: Amount, *, key: str, by: str | None = None, connection: Any = None
+        self,
+        payment: str,
+        amount: Amount,
+        *,
+        key: str,
+        by: str | None = None,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """The customer pays this much of what is uncovered in another way."""
         return self._do("payment", payment, "cover_elsewhere", {"amount": amount}, key, by, connection=connection)
 
+    @dated
     def void(
-        self, payment: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+        self,
+        payment: str,
+        *,
+        key: str,
+        by: str | None = None,
+        reason: str | None = None,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Undo a one-step redemption whole, because the order could not be paid after all."""
         return self._do("payment", payment, "void", {}, key, by, reason, connection=connection)
 
+    @dated
     def refund(
         self,
         payment: str,
@@ -219,22 +266,25 @@ class Books(Selling, Tenders, Dates, Limited):
         key: str,
         by: str | None = None,
         reason: str | None = None,
+        occurred_at: datetime | None = None,
         connection: Any = None,
     ) -> Receipt:
         """Give an amount that was earned back to the card that paid."""
         return self._do("payment", payment, "refund", {"amount": amount}, key, by, reason, connection=connection)
 
+    @dated
     def refund_to(
         self, payment: str, amount: Amount, card: str, *, key: str, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give an amount that was earned to another card that is in use, as credit."""
         args = {"amount": amount, "to": card}
         return self._do("payment", payment, "refund_to", args, key, by, reason, connection=connection)
 
+    @dated
     def refund_to_new(
         self, payment: str, amount: Amount, card: str, *, key: str, card_set: str | None = None,
-        by: str | None = None, reason: str | None = None,
+        by: str | None = None, reason: str | None = None, occurred_at: datetime | None = None,
     ) -> Sale:  # fmt: skip
         """Give an amount that was earned as merchandise credit on a new electronic card; of a promo card, as promo."""
         paid = self._entity("payment", payment)
@@ -249,109 +299,12 @@ class Books(Selling, Tenders, Dates, Limited):
         )
         return self._sale(card, receipt, receipt.drawn)
 
-    # Cards get lost
+    # Cards end
 
-    def suspend(
-        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
-    ) -> Receipt:  # fmt: skip
-        """Let nothing be spent from a card, with all its balances. What is held may still be earned.
-
-        Nothing new can be held on it. So a partial shipment keeps the rest held only if the provider can keep it
-        (`settle`, `keep_hold`). Otherwise the rest is uncovered afterwards, and its advanced hold is refused.
-        """
-        return self._do("gift_card", card, "suspend", {"order": order}, key, by, reason, connection=connection)
-
-    def reinstate(
-        self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
-    ) -> Receipt:  # fmt: skip
-        """Put a suspended card, with every balance on it, back to where it was."""
-        return self._do("gift_card", card, "reinstate", {"order": order}, key, by, reason, connection=connection)
-
-    def replace(
-        self, card: str, new: str, *, key: str, number: str | None = None, card_set: str | None = None,
-        order: str | None = None, by: str | None = None, reason: str | None = None,
-    ) -> Sale:  # fmt: skip
-        """Move what is on a card to a new one: electronic, or physical if its `number` is given.
-
-        The old card is suspended first. What is available moves at once. What orders hold stays held for them, until
-        they ship or give it back. What they give back follows to the new card by itself, with `run_due`.
-        """
-        if card == new:
-            raise Invalid(f"card {quoted(card)} cannot replace itself; name a new card")
-        old, steps = self._entity("gift_card", card), []
-        if old.state not in ("suspended", "replaced") and self.engine.seen(step_key(key, "create")) is None:
-            steps.append(
-                self._command("gift_card", card, "suspend", {"order": order}, step_key(key, "suspend"), by, reason)
-            )
-        form = "physical" if number else "electronic"
-        if number is None and self.engine.seen(step_key(key, "card")) is None and self._has_replaced(card, new):
-            form = "in_use"
-        else:
-            like = in_minor_units({name: old.facts.get(name) for name in ("kind", "expires", *LIMITS)})
-            blank = {"form": form, "card_set": card_set, "currency": old.currency, **like}
-            steps.append(self._command("gift_card", new, "create", blank, step_key(key, "card"), by))
-        facts = {"old": card, "new": new, "form": form, "currency": old.currency, "order": order}
-        steps.append(self._command("replacement", key, "create", facts, step_key(key, "create"), by))
-        begun = self.engine.seen(step_key(key, "replace"))  # said again, it is about the amount of then
-        amount = begun["amount"] if begun else self.card(card).available
-        steps.append(
-            self._command("replacement", key, "replace", {"amount": amount}, step_key(key, "replace"), by, reason)
-        )
-        if form == "physical":
-            activate = {"number": number}
-            steps.append(self._command("replacement", key, "activate", activate, step_key(key, "activate"), by, reason))
-        receipt = self._give_all(*steps)
-        with self._drawn(receipt.drawn) as pin:
-            for each in self._own_steps(receipt):
-                if each.command != "retire":  # that waits as long as an order holds something on the old card
-                    each.or_raise()
-        return self._sale(new, receipt.last, pin)
-
-    def move(
-        self, card: str, to: str, amount: Amount | None = None, *, key: str, order: str | None = None,
-        by: str | None = None, reason: str | None = None,
-    ) -> Receipt:  # fmt: skip
-        """Move an amount, or all that is available, to another card in use, of the same kind, currency and expiry.
-
-        Both stay in use, and what orders hold stays where it is. The value is never on both, and never lost: while it
-        is on its way, it stands on `replacement` with this key. `cancel` of that brings back what the other card did
-        not take.
-
-        Raises:
-            Refused: one of the cards says no, such as for its kind or its limit; nothing was changed.
-        """
-        made, first = step_key(key, "create"), step_key(key, "move")
-        begun = self.engine.seen(first) or {}  # said again, it is about the amount of then
-        gives = self.card(card)
-        wanted = begun.get("amount", gives.available if amount is None else amount)
-        facts = {"old": card, "new": to, "form": "in_use", "currency": gives.currency, "order": order}
-        args = {"amount": wanted, "like": gives.kind, "dated": begun.get("dated") if begun else gives.expires}
-        receipt = self._give_all(
-            self._command("replacement", key, "create", facts, made, by),
-            self._command("replacement", key, "move", args, first, by, reason),
-        )
-        for each in self._own_steps(receipt):
-            each.or_raise()
-        return receipt
-
-    def _has_replaced(self, card: str, new: str) -> bool:
-        """Whether value of the card went to this new one before, or to one that was replaced by it in turn.
-
-        Any other card in use may be somebody else's.
-        """
-        followed, wanted = set[str](), [card]
-        with self.engine.store.reading() as reading:
-            while wanted:
-                followed.add(before := wanted.pop())
-                moved = [each for each in reading.linked("replacement", "old", before) if each.state in MOVED]
-                wanted += [id for each in moved if (id := str(each.facts["new"])) not in followed]
-        return new in followed
-
+    @dated
     def cash_out(
         self, card: str, *, key: str, pin: str | None = None, order: str | None = None, by: str | None = None,
-        reason: str | None = None, connection: Any = None,
+        reason: str | None = None, occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Pay out what is available in cash, if it is at or under the card's cash-out limit."""
         begun = self.engine.seen(key) or {}  # said again, it is about the amount of then
@@ -359,8 +312,10 @@ class Books(Selling, Tenders, Dates, Limited):
         args = {"amount": amount, "pin": pin, "order": order}
         return self._do("gift_card", card, "cash_out", args, key, by, reason, connection=connection)
 
+    @dated
     def take_back(
         self, card: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+        occurred_at: datetime | None = None,
     ) -> Receipt:  # fmt: skip
         """Who has bought a card gives it back: what is left on it comes off, and it can never be used again.
 
@@ -379,9 +334,10 @@ class Books(Selling, Tenders, Dates, Limited):
         args = {"amount": amount, "order": order}
         return self._give_all(*steps, self._command("gift_card", card, "take_back", args, key, by, reason))
 
+    @dated
     def adjust(
         self, card: str, amount: Amount, *, key: str, by: str, reason: str, order: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Correct a balance by hand; an amount below zero takes away."""
         args = {"amount": amount, "order": order}

@@ -28,6 +28,7 @@ from tallystick.masks import mask, redacted
 from tallystick.money import Money
 
 CARD = "gift_card"
+WHEN = "occurred_at"
 AT_ONCE = 250  # lines whose commands are given together: with our own books alone, one transaction
 WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 SPOILT = re.compile(r"[0-9][.,]?[0-9]*e\+?[0-9]+", re.IGNORECASE)
@@ -64,7 +65,7 @@ def import_columns(books: Books) -> tuple[list[str], list[str]]:
     """The columns that a list of legacy cards may have, and those that it must: what the page lets one give."""
     page = books.engine.machines[CARD]
     given = [name for name, fact in page.facts.items() if not fact.later and fact.type.kind != "link"]
-    return ["id", "currency", *given, *page.commands["recognize"].arguments], ["number", "balance"]
+    return ["id", "currency", WHEN, *given, *page.commands["recognize"].arguments], ["number", "balance"]
 
 
 def import_cards(
@@ -74,7 +75,8 @@ def import_cards(
     """Let cards in that were sold before, each with its number and what is on it; an answer for each line, in order.
 
     `currency` and `form` are of lines that say none. `zone`: where a date without a time ends, and whose clock a time
-    without a zone is read from; without it, such a line is wrong. `dry`: only say what would be done.
+    without a zone is read from; without it, such a line is wrong. `occurred_at`, a column: since when the card is there
+    in the books; a date means its begin. `dry`: only say what would be done.
     """
     seen: dict[tuple[object, ...], int] = {}
     rest = iter(lines)
@@ -103,7 +105,7 @@ def _recognizing(
     if unit is None:
         raise _Wrong("no currency: give it a column, or say --currency")
     number = _number(fields.pop("number", ""))
-    card = fields.pop("id", f"{name}-{line.number}")
+    card, since = fields.pop("id", f"{name}-{line.number}"), _happened(fields.pop(WHEN, None), zone)
     facts: dict[str, object] = {"currency": unit, "number": number}
     args: dict[str, object] = {"number": number, "balance": fields.pop("balance", None)}
     if args["balance"] is None:
@@ -122,8 +124,8 @@ def _recognizing(
         raise _Wrong(str(error)) from None
     key, reason = f"{name}/{line.number}", f"{name}, line {line.number}"
     return [
-        Command(CARD, card, CREATE, facts, f"{key}/card", by, reason),
-        Command(CARD, card, "recognize", args, key, by, reason),
+        Command(CARD, card, CREATE, facts, f"{key}/card", by, reason, occurred_at=since),
+        Command(CARD, card, "recognize", args, key, by, reason, occurred_at=since),
     ]
 
 
@@ -151,11 +153,15 @@ def _value(column: str, type_: Type, text: str, zone: tzinfo | None) -> object:
     return text
 
 
-def _moment(column: str, text: str, zone: tzinfo | None) -> datetime:
-    """A date counts until its end: what expires on a day can be spent on that day."""
+def _happened(text: str | None, zone: tzinfo | None) -> datetime | None:
+    return _moment(WHEN, text, zone, begins=True) if text is not None else None
+
+
+def _moment(column: str, text: str, zone: tzinfo | None, *, begins: bool = False) -> datetime:
+    """A date counts until its end: what expires on a day can be spent on that day. What `begins`, from its begin."""
     try:
         moment = datetime.fromisoformat(text)
-        if DAY.fullmatch(text):
+        if DAY.fullmatch(text) and not begins:
             moment += timedelta(days=1)
     except (ValueError, OverflowError):
         raise _Wrong(f"{column} is {text!r:.30}; write a date like 2027-01-31") from None
@@ -220,7 +226,7 @@ def _shown(line: BulkLine) -> str:
 # Cards are sold
 
 FLAGS: Mapping[str, str | bool] = {"true": True, "false": False}  # as `hard_limit` is written
-SELL_COLUMNS = ("id", "amount", "currency", "order", "kind", "card_set", "number", "expires", *LIMITS)
+SELL_COLUMNS = ("id", "amount", "currency", "order", "kind", "card_set", "number", "expires", WHEN, *LIMITS)
 
 
 def sell_cards(
@@ -256,17 +262,18 @@ def _sold(
         order, kind = fields.get("order", key), fields.get("kind", "gift")
         expires = _moment("expires", fields["expires"], zone) if "expires" in fields else None
         limits = {each: FLAGS.get(fields[each], fields[each]) for each in LIMITS if each in fields}
+        since = _happened(fields.get(WHEN), zone)
         with books.engine.store.reading() as reading:
             before = reading.entity("fulfilment", key)
         if number is not None:
             sale = books.ship_physical(
                 card, _number(number), amount, unit, order=order, key=key, kind=kind, expires=expires, limits=limits,
-                by=by,
+                by=by, occurred_at=since,
             )  # fmt: skip
         else:
             sale = books.sell_electronic(
                 card, amount, unit, order=order, key=key, kind=kind, card_set=fields.get("card_set"), expires=expires,
-                limits=limits, by=by,
+                limits=limits, by=by, occurred_at=since,
             )  # fmt: skip
     except _Wrong as wrong:
         return BulkDone(line.number, "wrong", card, _shown(line), why=redacted(str(wrong)))

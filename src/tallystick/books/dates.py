@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from tallystick.books.base import BaseBooks
+from tallystick.books.occurred import dated
 from tallystick.engine.receipt import Receipt
 from tallystick.money import Money
 from tallystick.store.rows import is_changed, stamp
@@ -25,9 +26,10 @@ class Expiring(NamedTuple):
 class Dates(BaseBooks):
     """Verbs for cards and holds that end by a date."""
 
+    @dated
     def extend(
         self, card: str, until: datetime, *, key: str, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Move the date on which a card expires to a later one; also after it has expired.
 
@@ -54,9 +56,10 @@ class Dates(BaseBooks):
                     found[card.id] = Expiring(card.id, expires, available, held)
         return sorted(found.values(), key=lambda each: (each.expires, each.card))
 
+    @dated
     def hold_until(
         self, payment: str, until: datetime | None, *, key: str, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give a hold the date on which it is given back, another date, or with None, none."""
         return self._do("payment", payment, "hold_until", {"until": until}, key, by, reason, connection=connection)

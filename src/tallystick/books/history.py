@@ -35,6 +35,7 @@ class Entry:
     id: str  # of the entity
     revision: int  # of the entity after it, from 1
     at: datetime  # when it was written, in UTC
+    occurred_at: datetime  # when it happened, as far as anybody has said; else `at`
     transition: str  # the one that fired, or "create"
     command: str  # that it answered
     phase: str  # done; or asked, and then confirmed, declined or unavailable, if a provider was asked
@@ -89,8 +90,8 @@ def _entry(row: EntryRow, machine: Machine, entity: Entity, maker: Entity) -> En
     card = entity.id if entity.machine == CARD else entity.facts.get("card")
     order = maker.facts.get("order")
     return Entry(
-        row.machine, row.entity, row.revision, datetime.fromisoformat(row.at), row.transition,
-        row.command, row.phase, row.from_state, row.to_state,
+        row.machine, row.entity, row.revision, datetime.fromisoformat(row.at),
+        datetime.fromisoformat(row.happened), row.transition, row.command, row.phase, row.from_state, row.to_state,
         moves=tuple(Move(source, target, money(minor)) for source, target, minor in json.loads(row.postings)),
         after={name: money(minor) for name, minor in json.loads(row.after).items()},
         args=_read(row.args, command.arguments if command is not None else {}, row.currency),

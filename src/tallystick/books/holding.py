@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from tallystick.books.base import BaseBooks
+from tallystick.books.occurred import dated
 from tallystick.core import arguments
 from tallystick.core.entity import CREATE, Entity
 from tallystick.engine.receipt import LONGEST_NAME, Command, Ended, GivenBack, InDoubt, Receipt, ShortApproval
@@ -38,10 +39,11 @@ class _Part(NamedTuple):
 class Holding(BaseBooks):
     """Verbs that hold an amount for an order, or take it in one step."""
 
+    @dated
     def authorize(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
         allow_partial: bool = False, until: datetime | None = None, tender: str | None = None, by: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Hold an amount on a card for an order. With `tender`, as one more part of that.
 
@@ -60,9 +62,10 @@ class Holding(BaseBooks):
         )
         return self._take(part, connection)
 
+    @dated
     def redeem(
         self, payment: str, card: str, amount: Amount, *, order: str, key: str, pin: str | None = None,
-        allow_partial: bool = False, by: str | None = None, connection: Any = None,
+        allow_partial: bool = False, by: str | None = None, occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Take an amount in one step, for goods handed over at once. `void` undoes it whole. Raises as `authorize`."""
         return self._take(self._part("redeem", payment, card, amount, order, key, pin, allow_partial, by), connection)

@@ -13,7 +13,8 @@ from typing import Any
 
 from tallystick.books.base import BaseBooks
 from tallystick.books.holding import Amount, step_key
-from tallystick.books.views import Sale, card_view
+from tallystick.books.occurred import dated
+from tallystick.books.views import Card, Sale, card_view
 from tallystick.engine.receipt import Command, Receipt
 from tallystick.errors import Invalid
 from tallystick.store.rows import stamp
@@ -24,12 +25,19 @@ Person = Mapping[str, str]  # first_name, last_name, email, phone, address1, add
 class Selling(BaseBooks):
     """Verbs that bring a card into a customer's hands."""
 
+    def card(self, card: str) -> Card:
+        """A card by id, as our books know it. Raises NotFound if there is none."""
+        found = self._entity("gift_card", card)
+        with self.engine.store.reading() as reading:
+            return card_view(found, self.engine.numbers, reading)
+
+    @dated
     def sell_electronic(
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
         kind: str = "gift", review: bool = False, issue: bool = True, deliver: datetime | None = None,
         due: datetime | None = None, owner: Person | None = None, alternate: Person | None = None,
         giver: Person | None = None, expires: datetime | None = None,
-        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
+        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None, occurred_at: datetime | None = None,
     ) -> Sale:  # fmt: skip
         """Sell an electronic card: allocate, activate, issue. A `promo` card is given away, not sold.
 
@@ -68,10 +76,11 @@ class Selling(BaseBooks):
         receipt = self._line(card, "electronic", amount, currency, order, key, facts, by, puts_on, first, *later)
         return self._sold(card, receipt)
 
+    @dated
     def ship_physical(
         self, card: str, number: str | None, amount: Amount, currency: str, *, order: str, key: str,
         kind: str = "gift", pin: str | None = None, review: bool = False, expires: datetime | None = None,
-        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None,
+        limits: Mapping[str, Amount | bool] | None = None, by: str | None = None, occurred_at: datetime | None = None,
     ) -> Sale:  # fmt: skip
         """Sell a physical card when it ships, with the number scanned: activate, issue. The provider checks a `pin`.
 
@@ -85,9 +94,10 @@ class Selling(BaseBooks):
         first = self._command("fulfilment", key, step, {"number": number, "pin": pin}, step_key(key, step), by)
         return self._sold(card, self._line(card, "physical", amount, currency, order, key, facts, by, {}, first))
 
+    @dated
     def credit_to_new(
         self, card: str, amount: Amount, currency: str, *, order: str, key: str, card_set: str | None = None,
-        review: bool = False, owner: Person | None = None, by: str | None = None,
+        review: bool = False, owner: Person | None = None, by: str | None = None, occurred_at: datetime | None = None,
     ) -> Sale:  # fmt: skip
         """Give merchandise credit on a new electronic card for what came back, however the `order` was paid.
 
@@ -98,27 +108,36 @@ class Selling(BaseBooks):
             owner=owner, by=by,
         )  # fmt: skip
 
+    @dated
     def credit(
         self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
-        reason: str | None = None, connection: Any = None,
+        reason: str | None = None, occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give credit for what came back on a card that is in use."""
         args = {"amount": amount, "order": order}
         return self._do("gift_card", card, "credit", args, key, by, reason, connection=connection)
 
-    def approve(self, sale: str, *, key: str, by: str, reason: str | None = None) -> Sale:
+    @dated
+    def approve(
+        self, sale: str, *, key: str, by: str, reason: str | None = None, occurred_at: datetime | None = None
+    ) -> Sale:
         """Approve a sale under review (named by the key it was made with); an electronic card is drawn at once."""
         line = self._entity("fulfilment", sale)
         approve = self._command("fulfilment", sale, "approve", {}, key, by, reason)
         return self._sold(str(line.facts["card"]), self._give_all(approve))
 
-    def reject(self, sale: str, *, key: str, by: str, reason: str | None = None, connection: Any = None) -> Receipt:
+    @dated
+    def reject(
+        self, sale: str, *, key: str, by: str, reason: str | None = None, occurred_at: datetime | None = None,
+        connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Reject a sale under review; nothing is ever put on its card."""
         return self._do("fulfilment", sale, "reject", {}, key, by, reason, connection=connection)
 
+    @dated
     def deliver_on(
         self, sale: str, day: datetime | None, *, key: str, by: str | None = None, reason: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give a sale another day of delivery; one that has passed is at once.
 
@@ -126,28 +145,35 @@ class Selling(BaseBooks):
         """
         return self._do("fulfilment", sale, "deliver_on", {"day": day}, key, by, reason, connection=connection)
 
+    @dated
     def cancel_sale(
-        self, sale: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
-    ) -> Receipt:
+        self, sale: str, *, key: str, by: str | None = None, reason: str | None = None,
+        occurred_at: datetime | None = None, connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Call off a sale whose value is not put on yet; nothing ever is then, and its card stays empty."""
         return self._do("fulfilment", sale, "cancel", {}, key, by, reason, connection=connection)
 
-    def issue(self, sale: str, *, key: str, by: str | None = None, connection: Any = None) -> Receipt:
+    @dated
+    def issue(
+        self, sale: str, *, key: str, by: str | None = None, occurred_at: datetime | None = None, connection: Any = None
+    ) -> Receipt:
         """Put the value on the card of a sale that was made without `issue`."""
         return self._do("fulfilment", sale, "issue", {}, key, by, connection=connection)
 
+    @dated
     def reload(
         self, card: str, amount: Amount, *, key: str, order: str | None = None, by: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Add value to an issued gift card."""
         return self._do("gift_card", card, "reload", {"amount": amount, "order": order}, key, by, connection=connection)
 
+    @dated
     def register(
         self, card: str, owner: Person | None = None, *, key: str, alternate: bool = False, giver: bool = False,
         enrolls: bool = False, custom_number: str | None = None, custom_data: str | None = None,
         opt_ins: Mapping[str, bool] | None = None, order: str | None = None, by: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Tell the provider whose card it is: `first_name`, `email`, `city`, …; our books keep none of it.
 

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from tallystick.books.holding import PAYMENT, Amount, Holding, short_approval, short_key
+from tallystick.books.occurred import dated
 from tallystick.books.shares import How, shared
 from tallystick.books.views import Payment, Plan, Tender, payment_view, tender_view
 from tallystick.core import arguments
@@ -60,9 +61,10 @@ class Tenders(Holding):
         """All payments of an order, in the order of their ids; those of its tenders are among them."""
         return [payment_view(each) for each in self._of_order(PAYMENT, order)]
 
+    @dated
     def authorize_all(
         self, plan: Plan, *, order: str, key: str, pins: Mapping[str, str] | None = None,
-        allow_partial: bool = False, by: str | None = None,
+        allow_partial: bool = False, by: str | None = None, occurred_at: datetime | None = None,
     ) -> Tender:  # fmt: skip
         """Hold every part of a plan, or none. With `allow_partial`, as much as there is.
 
@@ -133,10 +135,11 @@ class Tenders(Holding):
                 id = f"{wanted[: LONGEST_NAME - 10]}/{number}"
         return id[:LONGEST_NAME]
 
+    @dated
     def settle_all(
         self, tender: str, amount: Amount, *, key: str, last: bool = False, how: How = "first",
         keep_hold: bool | None = None, invoice: str | None = None, due: datetime | None = None, by: str | None = None,
-        connection: Any = None,
+        occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """A shipment: earn an amount over the cards, in order. `last`: what is left on any of them goes back.
 
@@ -150,17 +153,19 @@ class Tenders(Holding):
         args = {"amount": amount, "last": last, "keep_hold": keep_hold, "invoice": invoice}
         return self._share(tender, "settle", ("held",), amount, how, args, key, by, due=due, connection=connection)
 
+    @dated
     def refund_all(
         self, tender: str, amount: Amount, *, key: str, how: How = "last", by: str | None = None,
-        reason: str | None = None, connection: Any = None,
+        reason: str | None = None, occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """Give an amount that was earned back to the cards that paid; `how` as for `settle_all`."""
         args = {"amount": amount}
         return self._share(tender, "refund", ("redeemed",), amount, how, args, key, by, reason, connection=connection)
 
+    @dated
     def reduce_all(
         self, tender: str, amount: Amount, *, key: str, how: How = "last", release_part: bool | None = None,
-        by: str | None = None, reason: str | None = None, connection: Any = None,
+        by: str | None = None, reason: str | None = None, occurred_at: datetime | None = None, connection: Any = None,
     ) -> Receipt:  # fmt: skip
         """The order wants this much less of its cards, before or after a shipment. What stays wanted stays held.
 
@@ -171,14 +176,24 @@ class Tenders(Holding):
         return self._share(tender, "reduce", ("uncovered", "held"), amount, how, args, key, by, reason,
                            connection=connection)  # fmt: skip
 
+    @dated
     def cancel_all(
-        self, tender: str, *, key: str, by: str | None = None, reason: str | None = None, connection: Any = None
+        self,
+        tender: str,
+        *,
+        key: str,
+        by: str | None = None,
+        reason: str | None = None,
+        occurred_at: datetime | None = None,
+        connection: Any = None,
     ) -> Receipt:
         """Give back whatever its parts still hold; what was earned stays earned."""
         return self._over(tender, "cancel", {}, key, by, reason, connection=connection)
 
+    @dated
     def exchange(
         self, payment: str, card: str, *, key: str, pin: str | None = None, by: str | None = None,
+        occurred_at: datetime | None = None,
     ) -> Tender:  # fmt: skip
         """Hold on another card what a part of a tender holds, and give that part back then.
 

@@ -29,8 +29,8 @@ from tallystick.store.rows import CallRow, EntryRow, QueueRow, is_changed, stamp
 
 if TYPE_CHECKING:
     from tallystick.books.balance import BalanceAnswer
-    from tallystick.books.differences import Difference, Reconciliation
     from tallystick.books.history import Entry
+    from tallystick.books.reconciling.differences import Difference, Reconciliation
     from tallystick.books.waiting import LateAnswer, OldHold, Queued, Stuck, Total, Uncovered, Waiting
 
 Plain = dict[str, Any]
@@ -76,7 +76,9 @@ def receipt(of: Receipt) -> Plain:
 
 def entry(row: EntryRow) -> Plain:
     return {
-        **named(row, "seq", "at", "machine"),
+        **named(row, "seq", "at"),
+        "occurred_at": row.happened,
+        "machine": row.machine,
         "id": row.entity,
         **named(row, "revision", "transition", "command", "phase"),
         "from": row.from_state,
@@ -97,6 +99,7 @@ def fed(of: Entry) -> Plain:
     return {
         **named(of, "machine", "id", "revision"),
         "at": stamp(of.at),
+        "occurred_at": stamp(of.occurred_at),
         **named(of, "transition", "command", "phase"),
         "from": of.from_state,
         "to": of.to_state,

@@ -111,8 +111,10 @@ def _entries_table(plain: Sequence[Plain], *, of: bool) -> Table:
         way = f"{each['from'] or '·'} → {each['to']}" if each["from"] != each["to"] else each["to"]
         entity = [f"{each['machine']} {each['id']}"] if of else []
         accounts, key = accounts_text(each["accounts"]), each["key"] or f"with {each['cause']}"
-        rows.append([time_text(each["at"]), *entity, each["transition"] + phase, way, postings_text(each["postings"]),
-                     accounts, each["by"] or "", each["reason"] or "", key])  # fmt: skip
+        when, at = time_text(each["occurred_at"]), time_text(each["at"])
+        when = when if when == at else f"{when}, written {at}"
+        rows.append([when, *entity, each["transition"] + phase, way, postings_text(each["postings"]), accounts,
+                      each["by"] or "", each["reason"] or "", key])  # fmt: skip
     return grid(*columns, rows=rows)
 
 

@@ -42,6 +42,7 @@ class Code(StrEnum):
     TAKEN = "taken"  # another entity has that card number, or another unique fact
     MOVED_ON = "moved_on"  # its key was used before, but by now it would be another transition
     PIN_NEEDED = "pin_needed"  # the card's PIN was not given, and nobody vouches
+    TOO_EARLY = "too_early"  # it cannot have happened when it is said to have
     PROVIDER = "provider"  # a local provider did not do its part
 
 

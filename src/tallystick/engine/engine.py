@@ -117,29 +117,22 @@ class Engine:
     # A command is executed
 
     def execute(
-        self,
-        machine: str,
-        id: str,
-        command: str,
-        args: Mapping[str, object] | None = None,
-        *,
-        key: str,
-        by: str | None = None,
-        reason: str | None = None,
-        due: datetime | None = None,
-        connection: Any = None,
-    ) -> Receipt:
+        self, machine: str, id: str, command: str, args: Mapping[str, object] | None = None, *, key: str,
+        by: str | None = None, reason: str | None = None, due: datetime | None = None,
+        occurred_at: datetime | None = None, connection: Any = None,
+    ) -> Receipt:  # fmt: skip
         """Execute a command once, however often it is sent with this key.
 
-        With `due`, it is queued for then. With `connection`, it takes part in the caller's own transaction; if it asks
-        a remote provider, its receipt is pending, and `send(receipt.call)` asks after the caller's commit.
+        With `due`, it is queued for then. `occurred_at`: when it happened, if that was before now. With `connection`,
+        it takes part in the caller's own transaction; if it asks a remote provider, its receipt is pending, and
+        `send(receipt.call)` asks after the caller's commit.
 
         Raises:
             Invalid, KeyReused: it cannot be considered.   NotFound: there is no such machine or entity.
             Refused: the machine says no; nothing was written.
             Declined, Unavailable, InDoubt: how the provider's part ended.
         """
-        wanted = Command(machine, id, command, args or {}, key, by, reason, due)
+        wanted = Command(machine, id, command, args or {}, key, by, reason, due, occurred_at=occurred_at)
         receipt = self.try_execute(wanted, connection=connection)
         return receipt if connection is not None and receipt.result is Ended.PENDING else receipt.or_raise()
 

@@ -40,6 +40,7 @@ def write_down(work: UnitOfWork, plan: Plan, stamp: Stamp, *, first: bool) -> tu
             key, request.machine, request.id, request.command,
             encode(resolve.kept(machine, request.command, request.args)), _due(work, request),
             by=stamp.by, reason=stamp.reason, cause=stamp.key,
+            occurred_at=None if request.due or request.after else stamp.occurred_at,
         )  # fmt: skip
     return tuple(key for key in keys if not is_later(work.queue[key], work.at))
 

@@ -14,6 +14,7 @@ from tallystick.core import arguments, refusal, resolve
 from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Refusal
 from tallystick.definition.machine import Machine
+from tallystick.engine import occurred
 from tallystick.engine.keys import request_of
 from tallystick.engine.receipt import Answer, Command
 from tallystick.engine.steps import Context, decided, explained, uncreatable
@@ -102,12 +103,20 @@ def _plan(work: UnitOfWork, command: Command) -> Plan | Refusal:
     request, _ = request_of(work, command)
     if request is None:
         return refusal.missing(command.machine, command.id, command.command)
-    return _decided(work, request, command)
+    return _dated(work, command, _decided(work, request, command))
 
 
 def _decided(work: UnitOfWork, request: Request, command: Command) -> Plan | Refusal:
     intent = decided(work, request, command.by, command.secrets)
     return resolve.complete(work.machines, intent) if isinstance(intent, Intent) else intent
+
+
+def _dated(work: UnitOfWork, command: Command, plan: Plan | Refusal) -> Plan | Refusal:
+    """The plan, if it can have happened when its command says. Raises Invalid: that is still to come."""
+    occurred.checked(work, command)
+    if command.occurred_at is None or isinstance(plan, Refusal):
+        return plan
+    return occurred.refused(work, command, plan) or plan
 
 
 # Something that does not exist yet

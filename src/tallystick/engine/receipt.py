@@ -50,6 +50,7 @@ class Command:
     reason: str | None = None  # why
     due: datetime | None = None  # later: it is queued until then, not executed; with a time zone
     secrets: Secrets = attrs.field(factory=dict, repr=False)  # by the id of a part: a PIN for what follows there
+    occurred_at: datetime | None = None  # when it happened, if that was before now; with a time zone
 
 
 class Move(NamedTuple):
@@ -280,6 +281,8 @@ def checked(command: Command) -> None:
         _text("reason", command.reason, longest=LONGEST)
     if command.due is not None and not isinstance(command.due, datetime):
         raise Invalid(f"due is a datetime with a time zone, not {command.due!r:.60}")
+    if command.occurred_at is not None and command.due is not None:
+        raise Invalid("due says when it will happen and occurred_at when it did; give one of them")
     args = command.args
     mapping = type(args) is dict or isinstance(args, Mapping)  # the second question takes its time
     if not mapping or [name for name in args if not isinstance(name, str)]:

@@ -18,7 +18,7 @@ from tallystick.core.entity import CREATE, Entity, Intent, Plan, Ref, Request
 from tallystick.core.refusal import Code, Refusal
 from tallystick.definition.declared import Fact
 from tallystick.definition.machine import Machine, Machines
-from tallystick.engine import owner, parts, uniqueness
+from tallystick.engine import occurred, owner, parts, uniqueness
 from tallystick.engine.calls import in_doubt
 from tallystick.engine.calls.ask_provider import card_facts
 from tallystick.engine.journal import write_down
@@ -125,6 +125,7 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     Raises:
         Invalid, KeyReused: it cannot be considered; nothing of it is written down.
     """
+    command = occurred.checked(work, command)
     if command.command == CREATE:
         return _create(work, command), None
     request, mark = request_of(work, command)
@@ -145,7 +146,10 @@ def execute(work: UnitOfWork, provider: Provider, command: Command, *, send: boo
     intent = decided(work, request, command.by, command.secrets)
     if isinstance(intent, Refusal):
         return _refused(work, command, intent), None
-    return _carry_out(work, provider, command, intent, mark, again, send)
+    placed = occurred.placed(work, command, intent)
+    if isinstance(placed, Refusal):
+        return _refused(work, command, placed), None
+    return _carry_out(work, provider, placed, intent, mark, again, send)
 
 
 def decided(work: UnitOfWork, request: Request, by: str | None, secrets: Secrets) -> Intent | Refusal:
@@ -355,7 +359,9 @@ def _apply(
     first: bool = True,
 ) -> Receipt:
     """Write the plan down. Gives the receipt of its first entity."""
-    keys = write_down(work, plan, Stamp(command.key, mark, work.at, command.by, command.reason), first=first)
+    happened = stamp(command.occurred_at) if command.occurred_at is not None else None
+    said = Stamp(command.key, mark, work.at, command.by, command.reason, happened)
+    keys = write_down(work, plan, said, first=first)
     queued = work.queue.get(command.key)
     if queued is not None:  # it was queued
         work.queue[command.key] = work.changes.queue[command.key] = moved_on(

@@ -200,7 +200,7 @@ class Asked:
             terms.append(f"{self._expression(name)} IS NULL" if value is None else f"{self._expression(name)} = ?")
             values += [] if value is None else [value]
         if where is not None and kept.period and self.period.start is not None:
-            terms.append(f"t.at >= '{self.period.first}'")
+            terms.append(f"t.occurred_at >= '{self.period.first}'")
         if where is None and self.page is not None:
             names = [f't."{each}"' for each in kept.order.split(", ")]
             if self.page.after:

@@ -17,7 +17,7 @@ from tallystick.store.schema.dictionary import SAYS
 
 DORMANT = 365  # days without the customer after which a card is dormant, where nobody says otherwise
 COUNTS = {"attempts", "unclear", "seq"}
-TIMES = {"at", "created", "since", "opened", "asked", "last"}
+TIMES = {"at", "occurred_at", "created", "since", "opened", "asked", "last"}
 
 
 @attrs.frozen
@@ -86,12 +86,12 @@ CARDS = Sum("cards", "how many cards", "count(*)", "count", summed=THINGS)
 ABOUT = "c.machine, c.entity, c.number, c.state, c.kind, c.card_set, c.created, c.currency"
 TWICE_THEN = (
     "(SELECT machine, entity, sum(amount_minor) AS amount FROM v_set_aside "
-    "WHERE counted = 0 AND at < {bound} GROUP BY machine, entity)"
+    "WHERE counted = 0 AND occurred_at < {bound} GROUP BY machine, entity)"
 )
 DOUBT_OF = "call, verb, machine, entity, number, kind, card_set, currency"
 DOUBT_THEN = (
     f"SELECT {DOUBT_OF}, sum(amount_minor) AS in_doubt_minor, max(CASE WHEN sent > 0 THEN at END) AS opened "
-    f"FROM v_set_aside WHERE counted = 1 AND at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) <> 0"
+    f"FROM v_set_aside WHERE counted = 1 AND occurred_at < {{bound}} GROUP BY {DOUBT_OF} HAVING sum(sent) <> 0"
 )
 
 
@@ -102,7 +102,7 @@ def standing_then(accounts: tuple[str, ...]) -> str:
     )
     stood = (
         f"(SELECT a.machine, a.entity, {sums}, sum(a.amount_minor) AS total FROM v_account a "
-        "WHERE a.stands = 'inside' AND a.at < {bound} GROUP BY a.machine, a.entity)"
+        "WHERE a.stands = 'inside' AND a.occurred_at < {bound} GROUP BY a.machine, a.entity)"
     )
     once = {"in_doubt": "s.in_doubt - coalesce(w.amount, 0)"}
     shown = ", ".join(f'{once.get(each, f"s.{each}")} AS "{each}_minor"' for each in accounts)
@@ -117,16 +117,16 @@ def standing_then(accounts: tuple[str, ...]) -> str:
 HOLDS_THEN = (
     'SELECT p.payment, p."order", p.card, p.number, p.kind, p.card_set, p.state, p.currency, s.held AS held_minor, '
     "coalesce(s.since, p.created) AS since FROM (SELECT a.entity, sum(a.amount_minor) AS held, "
-    "max(CASE WHEN a.amount_minor > 0 AND a.phase IN ('done', 'confirmed') THEN a.at END) AS since "
-    "FROM v_account a WHERE a.machine = 'payment' AND a.account = 'held' AND a.at < {bound} GROUP BY a.entity) s "
-    "JOIN v_payment p ON p.payment = s.entity WHERE s.held <> 0"
+    "max(CASE WHEN a.amount_minor > 0 AND a.phase IN ('done', 'confirmed') THEN a.occurred_at END) AS since "
+    "FROM v_account a WHERE a.machine = 'payment' AND a.account = 'held' AND a.occurred_at < {bound} "
+    "GROUP BY a.entity) s JOIN v_payment p ON p.payment = s.entity WHERE s.held <> 0"
 )
 
 
 def dormant_then(accounts: tuple[str, ...]) -> str:
     last = (
-        "(SELECT max(u.at) FROM v_customer_activity u "
-        "WHERE u.machine = s.machine AND u.entity = s.entity AND u.at < {bound})"
+        "(SELECT max(u.occurred_at) FROM v_customer_activity u "
+        "WHERE u.machine = s.machine AND u.entity = s.entity AND u.occurred_at < {bound})"
     )
     stood = f"SELECT s.*, coalesce({last}, s.created) AS last FROM ({standing_then(accounts)}) s"
     return f"SELECT * FROM ({stood}) d WHERE last < {{dormant}}"
@@ -135,27 +135,28 @@ def dormant_then(accounts: tuple[str, ...]) -> str:
 ACTIVITY = (
     "SELECT v.*, CASE WHEN v.call IS NOT NULL THEN {location} END AS location, "
     "CASE WHEN v.call IS NOT NULL THEN {terminal} END AS terminal "
-    "FROM v_activity v WHERE v.at >= {first} AND v.at < {bound}"
+    "FROM v_activity v WHERE v.occurred_at >= {first} AND v.occurred_at < {bound}"
 )
 # Of the kept sums: `{flow}` and `{standing}` are their tables with what came after them, and a day is its moment
 ALIKE = ", ".join(f"CASE WHEN k.{each} = '' THEN NULL ELSE substr(k.{each}, 2) END AS {each}" for each in
                   ("kind", "card_set"))  # fmt: skip
 MOVEMENTS = (
-    f"SELECT k.day AS at, k.machine, {ALIKE}, f.figure, k.currency, k.entries AS things, "
+    f"SELECT k.day AS occurred_at, k.machine, {ALIKE}, f.figure, k.currency, k.entries AS things, "
     "CASE WHEN k.source = f.account THEN k.amount ELSE -k.amount END AS amount_minor FROM {flow} k JOIN {figures} f "
     "ON f.machine = k.machine AND f.version = k.version AND f.command = k.command "
     "AND f.account IN (k.source, k.target) WHERE k.day < {bound}"
 )
 ACCOUNTS = (
-    "SELECT k.at, k.machine, k.account, k.currency, k.things, k.amount_minor, "
-    "CASE WHEN i.account IS NULL THEN 'outside' ELSE 'inside' END AS stands FROM (SELECT day AS at, machine, "
+    "SELECT k.occurred_at, k.machine, k.account, k.currency, k.things, k.amount_minor, "
+    "CASE WHEN i.account IS NULL THEN 'outside' ELSE 'inside' END AS stands FROM (SELECT day AS occurred_at, machine, "
     "target AS account, currency, entries AS things, amount AS amount_minor FROM {flow} c WHERE target <> '' UNION ALL "
     "SELECT day, machine, source, currency, entries, -amount FROM {flow} l WHERE source <> '') k "
-    "LEFT JOIN {inside} i ON i.machine = k.machine AND i.account = k.account WHERE k.at < {bound}"
+    "LEFT JOIN {inside} i ON i.machine = k.machine AND i.account = k.account WHERE k.occurred_at < {bound}"
 )
 TRANSACTIONS = (
-    f"SELECT k.day AS at, k.day, f.type, f.verb, CASE k.phase WHEN 'done' THEN 'confirmed' ELSE k.phase END AS result, "
-    f"{ALIKE}, k.currency, k.entries AS things, CASE f.sign WHEN 0 THEN k.told ELSE f.sign * k.own END AS amount_minor "
+    f"SELECT k.day AS occurred_at, k.day, f.type, f.verb, "
+    f"CASE k.phase WHEN 'done' THEN 'confirmed' ELSE k.phase END AS result, {ALIKE}, k.currency, "
+    f"k.entries AS things, CASE f.sign WHEN 0 THEN k.told ELSE f.sign * k.own END AS amount_minor "
     "FROM {flow} k JOIN {asks} f ON f.machine = k.machine AND f.version = k.version AND f.transition = k.transition "
     "WHERE k.source = '' AND k.target = '' AND k.phase <> 'asked' AND k.day >= {first} AND k.day < {bound}"
 )
@@ -193,8 +194,8 @@ LONGEST_UNUSED = (  # those that came after the sums are not as they were seen
 )
 
 
-BEGIN = "sum(CASE WHEN t.at < {first} THEN t.amount_minor ELSE 0 END)"
-IN_PERIOD = "t.at >= {first}"
+BEGIN = "sum(CASE WHEN t.occurred_at < {first} THEN t.amount_minor ELSE 0 END)"
+IN_PERIOD = "t.occurred_at >= {first}"
 CONFIRMED = "coalesce(sum(CASE WHEN t.result = 'confirmed' THEN t.amount_minor END), 0)"
 
 
@@ -209,16 +210,16 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              then=standing_then(accounts), aged="created", by=("kind", "card_set", "machine", "state"),
              summed=stands("created", accounts)),
         Kept("rollforward", "How what is owed has changed",
-             "SELECT * FROM v_movement WHERE at < {bound}",
-             ("seq", "at", "machine", "entity", "number", "kind", "card_set", "figure", "command", "currency", "amount",
-              "key", "by", "reason"), ("amount",),
+             "SELECT * FROM v_movement WHERE occurred_at < {bound}",
+             ("seq", "at", "occurred_at", "machine", "entity", "number", "kind", "card_set", "figure", "command",
+              "currency", "amount", "key", "by", "reason"), ("amount",),
              (Sum("opening", "what was owed at the begin", BEGIN),
               *(Sum(each, f"{each.replace('_', ' ')}; below zero if it left",
                     f"sum(CASE WHEN {IN_PERIOD} AND t.figure = '{each}' THEN t.amount_minor ELSE 0 END)", quiet=True)
                 for each in figures),
               Sum("closing", "what was owed at the end; what stands on two cards in doubt counts on both",
                   "sum(t.amount_minor)")),
-             aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="at, seq",
+             aged="created", by=("kind", "card_set", "machine", "figure"), period=True, order="occurred_at, seq",
              summed=MOVEMENTS, never=("age",)),
         Kept("holds", "Holds in force", "SELECT * FROM v_hold",
              ("payment", "order", "card", "number", "kind", "card_set", "state", "since", "currency", "held"),
@@ -239,34 +240,34 @@ def catalogue(accounts: tuple[str, ...], figures: tuple[str, ...]) -> Mapping[st
              by=("kind", "card_set", "state"), order="last, entity",
              summed=f"SELECT * FROM ({stands('last', ())}) s WHERE last < {{dormant}}", seen=LONGEST_UNUSED),
         Kept("activity", "What was done with cards", ACTIVITY,
-             ("at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location", "terminal", "order",
-              "currency", "amount", "released", "available", "held", "reference", "request", "by"),
+             ("at", "occurred_at", "type", "verb", "result", "entity", "number", "kind", "card_set", "location",
+              "terminal", "order", "currency", "amount", "released", "available", "held", "reference", "request", "by"),
              ("amount", "released", "available", "held"),
              (Sum("transactions", "how many", "count(*)", "count", summed=THINGS),
               Sum("amount", "of those that were confirmed", CONFIRMED, total=False)),
              adding=(), group=("type", "verb"), listed=True,
-             by=("kind", "card_set", "day", "result"), period=True, order="at, seq",
+             by=("kind", "card_set", "day", "result"), period=True, order="occurred_at, seq",
              summed=TRANSACTIONS),
         Kept("advanced_holds", "Holds that were put in force again",
-             "SELECT * FROM v_advanced_hold WHERE at >= {first} AND at < {bound}",
-             ("at", "payment", "order", "card", "number", "kind", "card_set", "result", "currency", "wanted", "got",
-              "short"), ("wanted", "got", "short"),
+             "SELECT * FROM v_advanced_hold WHERE occurred_at >= {first} AND occurred_at < {bound}",
+             ("at", "occurred_at", "payment", "order", "card", "number", "kind", "card_set", "result", "currency",
+              "wanted", "got", "short"), ("wanted", "got", "short"),
              (Sum("orders", "how many orders needed one", 'count(DISTINCT t."order")', "count", adds=False),
               Sum("holds", "how many there were", "count(*)", "count"),
               Sum("came_short", "how many came back with less", "sum(CASE WHEN t.short_minor > 0 THEN 1 ELSE 0 END)",
                   "count"),
               *(amount(each, SAYS[each]) for each in ("wanted", "got", "short"))),
-             listed=True, by=("kind", "card_set", "day", "result"), period=True, order="at, payment"),
+             listed=True, by=("kind", "card_set", "day", "result"), period=True, order="occurred_at, payment"),
         Kept("trial_balance", "Every account, inside and outside; they add up to nothing",
-             "SELECT * FROM v_account WHERE at < {bound}",
-             ("seq", "at", "machine", "entity", "command", "transition", "phase", "account", "stands", "currency",
-              "amount"), ("amount",),
+             "SELECT * FROM v_account WHERE occurred_at < {bound}",
+             ("seq", "at", "occurred_at", "machine", "entity", "command", "transition", "phase", "account", "stands",
+              "currency", "amount"), ("amount",),
              (Sum("opening", "at the begin", BEGIN),
               Sum("came", "came to it in the period",
                   f"sum(CASE WHEN {IN_PERIOD} AND t.amount_minor > 0 THEN t.amount_minor ELSE 0 END)"),
               Sum("went", "left it in the period",
                   f"sum(CASE WHEN {IN_PERIOD} AND t.amount_minor < 0 THEN t.amount_minor ELSE 0 END)"),
               Sum("closing", "at the end", "sum(t.amount_minor)")),
-             group=("machine", "stands", "account"), by=(), period=True, order="at, seq", summed=ACCOUNTS),
+             group=("machine", "stands", "account"), by=(), period=True, order="occurred_at, seq", summed=ACCOUNTS),
     ]  # fmt: skip
     return {each.name: each for each in reports}

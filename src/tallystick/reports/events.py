@@ -22,8 +22,8 @@ LIFECYCLE: Mapping[str, str] = {
     "asked": "start", "done": "complete", "confirmed": "complete", "declined": "ate_abort", "unavailable": "withdraw",
 }  # fmt: skip
 COLUMNS = (
-    "seq", "at", "machine", "entity", "revision", "command", "transition", "phase", "from_state", "to_state", "order",
-    "card", "payment", "currency", "amount_minor", "key", "by", "call",
+    "seq", "at", "occurred_at", "machine", "entity", "revision", "command", "transition", "phase", "from_state",
+    "to_state", "order", "card", "payment", "currency", "amount_minor", "key", "by", "call",
 )  # fmt: skip
 OBJECTS = ("order", "card", "payment")  # what an event may be about
 NAMES = ("entity", "card", "payment", "key")  # somebody may have named them by a card's number
@@ -36,6 +36,7 @@ class Event:
 
     seq: int
     at: str
+    occurred_at: str  # when it happened; `at`, where nobody has said otherwise
     machine: str
     entity: str
     revision: int

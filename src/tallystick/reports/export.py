@@ -51,13 +51,13 @@ def export(books: HasEngine | Engine, format: str, out: TextIO, *, case: str = "
 def _csv(found: Iterable[Event], out: TextIO, _: str) -> int:
     names = [name for name in COLUMNS if name != "amount_minor"]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*names[:5], "activity", "lifecycle", *names[5:], "amount"])
+    writer.writerow([*names[:6], "activity", "lifecycle", *names[6:], "amount"])
     count = 0
     for event in found:
         count += 1
         cells = [getattr(event, name) for name in names]
         texts = [harmless(each) if isinstance(each, str) else each for each in cells]
-        writer.writerow([*texts[:5], event.activity, event.lifecycle, *texts[5:], event.amount])
+        writer.writerow([*texts[:6], event.activity, event.lifecycle, *texts[6:], event.amount])
     return count
 
 
@@ -98,7 +98,9 @@ def _xes(found: Iterable[Event], out: TextIO, case: str) -> int:
 def _attributes(event: Event) -> Iterable[str]:
     yield _attribute("string", "concept:name", event.activity)
     yield _attribute("string", "lifecycle:transition", event.lifecycle)
-    yield _attribute("date", "time:timestamp", event.at.replace("Z", "+00:00"))
+    yield _attribute("date", "time:timestamp", event.occurred_at.replace("Z", "+00:00"))
+    if event.at != event.occurred_at:
+        yield _attribute("date", "recorded", event.at.replace("Z", "+00:00"))
     yield _attribute("int", "seq", str(event.seq))
     yield _attribute("string", "amount", event.amount)  # text: a float would not hold it
     if event.by:
@@ -127,13 +129,13 @@ def _ocel2(found: Iterable[Event], out: TextIO, _: str) -> int:
         line = {
             "id": f"e{event.seq}",
             "type": event.activity,
-            "time": event.at,
+            "time": event.occurred_at,
             "attributes": [{"name": name, "value": value} for name, value in _values(event)],
             "relationships": [{"objectId": _object(*each), "qualifier": each[0]} for each in about],
         }
         out.write(("," if count > 1 else "") + "\n" + json.dumps(line, ensure_ascii=False))
     named = [{"name": "lifecycle", "type": "string"}, {"name": "amount", "type": "string"},
-             *({"name": name, "type": "string"} for name in TEXTS)]  # fmt: skip
+             {"name": "recorded", "type": "time"}, *({"name": name, "type": "string"} for name in TEXTS)]  # fmt: skip
     rest = {
         "objects": [{"id": _object(*each), "type": each[0], "attributes": [], "relationships": []} for each in objects],
         "eventTypes": [{"name": each, "attributes": named} for each in activities],
@@ -145,6 +147,8 @@ def _ocel2(found: Iterable[Event], out: TextIO, _: str) -> int:
 
 def _values(event: Event) -> Iterable[tuple[str, str]]:
     yield "lifecycle", event.lifecycle
+    if event.at != event.occurred_at:
+        yield "recorded", event.at
     yield "amount", event.amount
     for name in TEXTS:
         if (value := getattr(event, name)) is not None:

@@ -166,10 +166,12 @@ class Report:
     def _shown(self) -> list[Column]:
         """The columns in which something stands."""
         lines = (*self.rows, *self.totals)
+        late = any(row.get("occurred_at") != row.get("at") for row in self.rows)
         return [
             each
             for each in (*self.columns, *self.totalled)
-            if any(row.get(each.name) if each.quiet else self.text(row, each.name) for row in lines)
+            if (late or each.name != "occurred_at")
+            and any(row.get(each.name) if each.quiet else self.text(row, each.name) for row in lines)
         ]
 
     def head(self) -> str:

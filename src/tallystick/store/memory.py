@@ -265,7 +265,8 @@ class MemoryStore:
         yield from [each for ref, each in sorted(self._entities.items()) if ref[0] == machine]
 
     def standing(self, machine: str, account: str, *, created_before: str | None = None) -> Iterator[Entity]:
-        found = [(self._by_entity[each.ref][0].at, each) for each in self.all(machine) if each.accounts.get(account)]
+        there = (each for each in self.all(machine) if each.accounts.get(account))
+        found = [(self._by_entity[each.ref][0].happened, each) for each in there]
         for at, entity in sorted(found, key=lambda each: (each[0], each[1].id)):
             if created_before is None or at < created_before:
                 yield entity
@@ -280,6 +281,9 @@ class MemoryStore:
         return sorted(found)[:limit]
 
     def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
+        if machine is not None and id is not None:
+            yield from self._by_entity.get((machine, id), ())
+            return
         for ref in sorted(ref for ref, entries in self._by_entity.items() if entries):
             if machine in (None, ref[0]) and id in (None, ref[1]):
                 yield from self._by_entity[ref]

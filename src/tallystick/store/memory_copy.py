@@ -32,7 +32,7 @@ def in_sqlite(reading: Reading, machines: Machines) -> sqlite3.Connection:
     times: dict[tuple[str, str], tuple[str, str]] = {}
     for entry in entries:
         ref = entry.machine, entry.entity
-        times[ref] = times.get(ref, (entry.at,))[0], entry.at
+        times[ref] = times.get(ref, (entry.happened,))[0], entry.at
     for name in machines:
         table = schema.Table(machines.versions(name), machines)
         rows = [(*table.inserted(each, "")[:-2], *times[each.ref]) for each in reading.all(name)]

@@ -179,6 +179,9 @@ class Lookup(Protocol):
     def texts(self, names: Sequence[str]) -> dict[str, str]:
         """Those of many shared texts that are there, as they are now. Others may swap them meanwhile."""
 
+    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
+        """Entries by machine, entity and revision; of one machine or one entity if named."""
+
     def chronicle(self, last: int) -> list[EntryRow]:
         """The newest `last` entries, oldest first."""
 
@@ -232,9 +235,6 @@ class Reading(Lookup, Protocol):
 
     def ending(self, end: str, limit: int) -> list[Ref]:
         """Up to `limit` cards whose number ends with this, by id. Also of sealed numbers, whose end is readable."""
-
-    def journal(self, machine: str | None = None, id: str | None = None) -> Iterator[EntryRow]:
-        """Entries by machine, entity and revision; of one machine or one entity if named."""
 
     def tail(self, after: str | None, limit: int, *, settled: bool = True) -> tuple[list[EntryRow], str]:
         """Up to `limit` entries after a cursor, and the cursor after them. None: from the first entry on.

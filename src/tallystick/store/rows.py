@@ -41,7 +41,18 @@ class EntryRow(NamedTuple):
     reason: str | None
     at: str
     hash: str
+    occurred_at: str | None = None  # when it happened, where somebody has said so; None: `at`
     seq: int = 0  # given by the store
+
+    @property
+    def happened(self) -> str:
+        """When it happened, as far as anybody has said."""
+        return self.occurred_at or self.at
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What its hash is made of, beside the hash before it."""
+        return self[:_HASH] if self.occurred_at is None else (*self[:_HASH], self.occurred_at)
 
     def __repr__(self) -> str:
         """Without arguments and facts: a card number may be among them."""
@@ -49,6 +60,7 @@ class EntryRow(NamedTuple):
         return f"<EntryRow {self.revision} of {self.machine} {self.entity!r}: {did}>"
 
 
+_HASH = EntryRow._fields.index("hash")
 _encoder = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _make = json.encoder.c_make_encoder  # type: ignore[attr-defined]  # None where Python has no C accelerator
 _in_c = _make and _make(None, _encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
@@ -73,6 +85,7 @@ class Stamp(NamedTuple):
     at: str
     by: str | None = None
     reason: str | None = None
+    occurred_at: str | None = None
 
 
 def entry_row(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> EntryRow:
@@ -84,6 +97,9 @@ def entry_row(entry: Entry, entity: Entity, stamp: Stamp, *, first: bool) -> Ent
         entity.currency, entry.call, stamp.key if first else None, None if first else stamp.key,
         stamp.fingerprint if first else None, stamp.by, stamp.reason, stamp.at,
     )  # fmt: skip
+    if stamp.occurred_at is not None:
+        entity.hash = chained(entity.hash, (*fields, stamp.occurred_at))
+        return EntryRow(*fields, entity.hash, stamp.occurred_at)
     entity.hash = chained(entity.hash, fields)
     return EntryRow(*fields, entity.hash)
 
@@ -194,6 +210,7 @@ class QueueRow:
     reason: str | None = None
     cause: str | None = None
     note: str | None = None  # who withdrew, moved, dismissed or retried it, and why
+    occurred_at: str | None = None  # of what follows a command at once: when that happened, if somebody has said so
     hash: str | None = attrs.field(default=None, eq=False)  # `row_hash` of the rest; none until it is written
 
 
@@ -203,7 +220,10 @@ CHANGED = "changed"  # in place of the hash of a row that was changed in the dat
 
 def row_hash(row: CallRow | QueueRow) -> str:
     """SHA-256 of a row: it shows that a row was changed by hand where the journal cannot say so."""
-    return hashlib.sha256(encode(_CONTENT[type(row)](row)).encode()).hexdigest()
+    content = _CONTENT[type(row)](row)
+    if content[-1] is None and type(row) is QueueRow:  # without `occurred_at`, as all were once
+        content = content[:-1]
+    return hashlib.sha256(encode(content).encode()).hexdigest()
 
 
 def is_changed(row: CallRow | QueueRow) -> bool:
@@ -229,7 +249,7 @@ _CONTENT: Mapping[type, Callable[[object], tuple[object, ...]]] = {
 CALL_STAYS = ("id", "key", "verb", "machine", "entity", "currency", "opened")
 CALL_ASKS = ("args", "steps", "secret", "takes")
 CALL_ENDED = ("state", "attempts", "asked", "closed", "outcome", "claims")
-QUEUE_STAYS = ("key", "machine", "entity", "command", "args", "cause")
+QUEUE_STAYS = ("key", "machine", "entity", "command", "args", "cause", "occurred_at")
 
 
 @attrs.define
@@ -243,6 +263,12 @@ class Changes:
     entities: dict[Ref, Entity] = attrs.field(factory=dict)
     calls: dict[str, CallRow] = attrs.field(factory=dict)
     queue: dict[str, QueueRow] = attrs.field(factory=dict)
+
+    def made_at(self, at: str) -> Callable[[Ref], str]:
+        """When an entity that is new was made: when its first entry happened."""
+        said = {(row.machine, row.entity): row.occurred_at for row in self.entries
+                if row.occurred_at is not None and row.revision == 1}  # fmt: skip
+        return lambda ref: said.get(ref) or at
 
     def add_hashes(self) -> None:
         """Give calls and queue rows that have none the hash of what they are now."""

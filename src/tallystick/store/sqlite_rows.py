@@ -283,10 +283,11 @@ class SqliteTransaction(SqliteReading):
         if changes.entries:
             execute(_ADD_ENTRY, [entry[:-1] for entry in changes.entries])
         statements: dict[str, list[tuple[Any, ...]]] = {}
+        made_at = changes.made_at(at)
         for ref, entity in changes.entities.items():
             table, before = self._tables[ref[0]], self._read.get(ref)
             if before is None:
-                statements.setdefault(table.insert, []).append(table.inserted(entity, at))
+                statements.setdefault(table.insert, []).append(table.inserted(entity, at, made_at(ref)))
             elif entity.facts is before.facts and entity.machine_version == before.machine_version:
                 statements.setdefault(table.move, []).append(table.moved(entity, before.revision, at))
             else:

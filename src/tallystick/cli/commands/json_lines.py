@@ -1,7 +1,7 @@
 """Commands as JSON Lines: one command a line in, one answer a line out, each its own durable commit.
 
-    in    {"key", "machine", "id", "command", "args"}, and if wanted "by", "reason", "due" (ISO time, with zone);
-          without "args" if the command needs none
+    in    {"key", "machine", "id", "command", "args"}, and if wanted "by", "reason", "due" or
+          "occurred_at" (when it will happen, or did: ISO time, with zone); without "args" if the command needs none
     out   {"key", "machine", "id", "state", "accounts", "result", "why"}, and "line" where the line is invalid
 
 With the scripted provider the lines are a rehearsal: they may say what the provider replies, and nothing runs by
@@ -35,7 +35,7 @@ from tallystick.masks import like_a_number, mask, with_masks
 from tallystick.provider.scripted import Crash, Reply, ScriptedProvider
 
 FIELDS = ("key", "machine", "id", "command", "args")
-OPTIONAL = ("by", "reason", "due", "provider")
+OPTIONAL = ("by", "reason", "due", "occurred_at", "provider")
 INVALID, REPLAYED, PERFORMED = "invalid", "replayed", "performed"
 RESULTS = ("applied", REPLAYED, "deferred", "refused", "declined", "unavailable", "in_doubt", INVALID)
 UNDECLARED = {"pin": "secret", "number": "number"}  # arguments that are hidden even if no machine declares them
@@ -199,10 +199,12 @@ def _check_amounts(args: Mapping[str, Any], kinds: Mapping[str, str]) -> None:
 
 
 def _command(fields: Mapping[str, Any]) -> Command:
-    due = fields.get("due")
+    due, occurred_at = (
+        moment(f"{name!r}", fields[name]) if fields.get(name) is not None else None for name in ("due", "occurred_at")
+    )
     return Command(
         fields["machine"], fields["id"], fields["command"], fields.get("args", {}), fields["key"],
-        by=fields.get("by"), reason=fields.get("reason"), due=moment("'due'", due) if due is not None else None,
+        by=fields.get("by"), reason=fields.get("reason"), due=due, occurred_at=occurred_at,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def reconcile(
     Balances, open holds and every line of history are compared. A finding is what only our books have, what only the
     provider has, or what differs. The exit code is 1 if there are findings that --apply did not post.
     """
-    from tallystick.books.reconcile import reconcile as compare
+    from tallystick.books.reconciling.reconcile import reconcile as compare
     from tallystick.cli import as_json, as_tables
 
     with books.opened(asks=True) as engine:

@@ -107,7 +107,8 @@ def resolve_call(
         why = plan if outcome.result is not Result.UNKNOWN else outcome.text or plan
         return attrs.evolve(note(work, id, why, found), replayed=False)
     seen = work.keyed[row.key]
-    keys = write_down(work, plan, Stamp(row.key, "", work.at, by or seen.by, reason or seen.reason), first=False)
+    keys = write_down(work, plan, Stamp(row.key, "", work.at, by or seen.by, reason or seen.reason, seen.occurred_at),
+                      first=False)  # fmt: skip
     state = plan.entries[0].phase
     said = f"{by}: {reason}" if by else row.note
     closed = moved_on(row, state=state, closed=work.at, outcome=encode_outcome(outcome), note=said, claims=claims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 from tallystick.core import resolve
 from tallystick.core.entity import Request
@@ -24,7 +25,11 @@ ENDED = (*GIVEN_UP, "declined")  # or the provider has ended it: its key is used
 
 def command_of(row: QueueRow) -> Command:
     """The command that waits."""
-    return Command(row.machine, row.entity, row.command, from_books(json.loads(row.args)), row.key, row.by, row.reason)
+    args = from_books(json.loads(row.args))
+    occurred_at = datetime.fromisoformat(row.occurred_at) if row.occurred_at is not None else None
+    return Command(
+        row.machine, row.entity, row.command, args, row.key, row.by, row.reason, occurred_at=occurred_at,
+    )  # fmt: skip
 
 
 def defer(work: UnitOfWork, command: Command, request: Request) -> Receipt:

@@ -23,7 +23,7 @@ LOG = logging.getLogger("tallystick.books")
 PIECE = 5000  # entries of one transaction
 MOST = 5000  # entries behind the cursor that a report counts itself
 AT_ONCE = 400  # names in one query
-FORMAT = 1  # of the sums: raise it when entries are counted otherwise
+FORMAT = 2  # of the sums: raise it when entries are counted otherwise
 
 
 @attrs.frozen

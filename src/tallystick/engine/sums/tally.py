@@ -33,7 +33,7 @@ def day_of(at: str) -> str:
 def flow(row: EntryRow, kind: str, card_set: str, call: CallOf | None) -> Iterator[tuple[Flow, tuple[int, ...]]]:
     """The lines of one entry, each with its sums."""
     elsewhere = int(call is not None and call.machine == row.machine and call.entity != row.entity)
-    before = (row.at[:10], row.machine, row.machine_version, row.command, row.transition, row.phase,
+    before = (row.happened[:10], row.machine, row.machine_version, row.command, row.transition, row.phase,
               row.from_state or "", row.to_state)  # fmt: skip
     after = (elsewhere, kind, card_set, row.currency)
     own = told = 0
@@ -52,9 +52,10 @@ def seen_after(row: EntryRow, before: Seen | None, customers: Customers) -> Seen
         facts = json.loads(row.facts)
         kind = marked(facts["kind"]) if "kind" in facts else kind
         card_set = marked(facts["card_set"]) if "card_set" in facts else card_set
-    created, last, used = (before.created, before.last, before.used) if before is not None else (row.at, row.at, 0)
+    at = row.happened
+    created, last, used = (before.created, before.last, before.used) if before is not None else (at, at, 0)
     if row.phase in DONE and row.command in customers.get(row.machine, ()):
-        last, used = max(last, row.at) if used else row.at, 1
+        last, used = max(last, at) if used else at, 1
     valued = int(any(json.loads(row.after).values())) if row.after != "{}" else 0
     return Seen(row.machine, row.entity, row.revision, row.to_state, kind, card_set, created, last, used, valued,
                 row.currency, row.after)  # fmt: skip

@@ -113,8 +113,10 @@ class Replay:
             yield "gap", f"it follows revision {so_far.revision}: {missing} entries are missing"
         elif entry.from_state != so_far.state:
             yield "from_state", f"it begins in {entry.from_state}, but the entry before it ended in {so_far.state}"
-        if chained(so_far.hash, entry[:-2]) != entry.hash:
+        if chained(so_far.hash, entry.content) != entry.hash:
             yield "hash", "its hash is not that of the entry before it and its own content: one of them was changed"
+        if entry.happened > entry.at:
+            yield "time", f"it says that it happened at {entry.occurred_at}, and was written before that, at {entry.at}"
         if so_far.at and before(so_far.at, entry.at):
             yield "time", f"it was written at {entry.at}, long before the entry that it follows, at {so_far.at}"
 

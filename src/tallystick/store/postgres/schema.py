@@ -26,7 +26,8 @@ from tallystick.store.postgres.views import Views
 from tallystick.store.protocol import KeptPage
 from tallystick.store.schema.kept import are_kept, with_pages
 
-MIGRATIONS = ("journal", "views", "feed", "times", "exact", "sums", "waits")  # files beside this one, in their order
+# Files beside this one, in the order of their use
+MIGRATIONS = ("journal", "views", "feed", "times", "exact", "sums", "waits", "occurred")
 MADE = ("machine", "transition", "entry", "posting", "call", "queue", "shared", "_key", "_entry_seq",
         "_flow", "_standing", "_seen")  # fmt: skip
 TYPES = {"money": "bigint", "count": "bigint", "flag": "boolean"}  # of a fact; all others are text

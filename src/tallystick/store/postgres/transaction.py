@@ -7,7 +7,7 @@ pipeline with that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -101,21 +101,24 @@ class PostgresTransaction(PostgresReading):
         if changes.entries:
             self._unsent.append(self._statements.entry.insert([entry[:-1] for entry in changes.entries]))
         by_machine: dict[str, list[Entity]] = {}
+        made_at = changes.made_at(at)
         for entity in changes.entities.values():
             by_machine.setdefault(entity.machine, []).append(entity)
         for name in self._known.order:
-            self._unsent += self._put(self._tables[name], by_machine.get(name, ()), at)
+            self._unsent += self._put(self._tables[name], by_machine.get(name, ()), at, made_at)
         for rows, kept in ((self._statements.call, changes.calls), (self._statements.queue, changes.queue)):
             if kept:
                 self._unsent.append(rows.insert([attrs.astuple(row) for row in kept.values()]))
 
-    def _put(self, table: PostgresTable, entities: Iterable[Entity], at: str) -> Iterator[Ask]:
+    def _put(
+        self, table: PostgresTable, entities: Iterable[Entity], at: str, made_at: Callable[[Ref], str]
+    ) -> Iterator[Ask]:
         """Insert those that were not there. Of the others, change what has moved."""
         new, moved, changed = [], [], []
         for entity in entities:
             before = self._read.get(entity.ref)
             if before is None:
-                new.append(table.inserted(entity, at))
+                new.append(table.inserted(entity, at, made_at(entity.ref)))
             elif entity.facts is before.facts and entity.machine_version == before.machine_version:
                 moved.append(table.moved(entity, before.revision, at))
             else:

@@ -38,6 +38,7 @@ MIGRATIONS: Mapping[str, Sequence[str]] = {
     "exact": [],
     "sums": ["_flow", "_standing", "_seen"],
     "waits": [],
+    "occurred": [],
 }
 GIVEN_UP = "state IN ('refused', 'declined', 'parked')"  # as the index of what waits for a person says it
 
@@ -287,11 +288,11 @@ class Table:
             accounts = {name: accounts[name] for name in machine.columns}
         return Entity(self.name, id, state, revision, machine_version, currency, facts, accounts, calls, changing, hash)
 
-    def inserted(self, entity: Entity, at: str) -> tuple[Any, ...]:
-        """Values for `insert`."""
+    def inserted(self, entity: Entity, at: str, created: str | None = None) -> tuple[Any, ...]:
+        """Values for `insert`. `created`: when it was made, if that is not now."""
         return (
             entity.id, entity.state, entity.revision, entity.machine_version, entity.currency, entity.calls,
-            entity.changing, entity.hash, *self._facts(entity), *self._accounts(entity), at, at,
+            entity.changing, entity.hash, *self._facts(entity), *self._accounts(entity), created or at, at,
         )  # fmt: skip
 
     def moved(self, entity: Entity, revision: int, at: str) -> tuple[Any, ...]:

@@ -8,8 +8,9 @@ from tallystick.definition.declared import IN_DOUBT
 
 SAYS: Mapping[str, str] = {
     "seq": "number of the entry in the journal",
-    "at": "when, in UTC, as ISO 8601",
-    "day": "the day of it, in UTC",
+    "at": "when it was written, in UTC, as ISO 8601",
+    "occurred_at": "when it happened, as far as anybody has said; else when it was written",
+    "day": "the day on which it happened, in UTC",
     "machine": "the machine of the entity",
     "entity": "id of the entity, such as a card",
     "revision": "of the entity after the entry",
@@ -18,7 +19,7 @@ SAYS: Mapping[str, str] = {
     "kind": "gift, promo or merchandise_credit",
     "card_set": "the provider's set that the card was drawn from",
     "currency": "ISO 4217 code, or points or punches",
-    "created": "when the entity was made",
+    "created": "when the entity was made, by its first entry's `occurred_at`",
     "figure": "the figure that the movement counts in, as its page says",
     "account": "the account that was moved",
     "stands": "inside: on the entity; outside: where value comes from and goes to",

@@ -17,6 +17,8 @@ from tallystick.store.schema.dialect import Dialect
 from tallystick.store.schema.view import Parts, View
 
 CARD, PAYMENT, HOLD_AGAIN = "gift_card", "payment", "hold_again"  # of the packaged pages
+OCCURRED = "coalesce(e.occurred_at, e.at)"
+HAPPENED = {"occurred_at": OCCURRED, "day": f"substr({OCCURRED}, 1, 10)"}
 VIEWS = (
     "v_account", "v_edge", "v_event", "v_card", "v_movement", "v_liability", "v_customer_activity",
     "v_last_customer_activity", "v_activity", "v_set_aside", "v_doubt", "v_payment", "v_hold", "v_advanced_hold",
@@ -43,7 +45,7 @@ class _Views(Parts):
         dialect = self.dialect
         inside = [(each.name, account) for each in self.machines.values() for account in self.accounts_of(each)]
         columns = {
-            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "entity": "e.entity",
+            "seq": "e.seq", "at": "e.at", **HAPPENED, "machine": "e.machine", "entity": "e.entity",
             "revision": "e.revision", "command": "e.command", "transition": "e.transition", "phase": "e.phase",
             "account": "e.account",
             "stands": "CASE WHEN i.account IS NULL THEN 'outside' ELSE 'inside' END",
@@ -64,7 +66,7 @@ class _Views(Parts):
     def _edges(self) -> View:
         dialect = self.dialect
         columns = {
-            "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "from_state": "e.from_state",
+            "at": "e.at", **HAPPENED, "machine": "e.machine", "from_state": "e.from_state",
             "transition": "e.transition", "to_state": "e.to_state", "account": dialect.item("l.value", 1),
             "currency": "e.currency", "amount": dialect.whole(dialect.item("l.value", 2)),
         }  # fmt: skip
@@ -81,7 +83,7 @@ class _Views(Parts):
         amount, source = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 0)
         signed = f"CASE WHEN {source} = f.account THEN {amount} ELSE -{amount} END"
         columns = {
-            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "machine": "e.machine", "entity": "e.entity",
+            "seq": "e.seq", "at": "e.at", **HAPPENED, "machine": "e.machine", "entity": "e.entity",
             **self.card(machine, "number", "kind", "card_set", "created"),
             "figure": "f.figure", "command": "e.command", "transition": "e.transition", "phase": "e.phase",
             "currency": "e.currency", "amount": signed, "key": "coalesce(e.key, e.cause)", "by": "e.by",
@@ -143,8 +145,8 @@ class _Views(Parts):
         moved = dialect.whole(dialect.item("l.value", 2))
         signed = f"CASE WHEN {target} = '{IN_DOUBT}' THEN {moved} WHEN {source} = '{IN_DOUBT}' THEN -{moved} ELSE 0 END"
         columns = {
-            "seq": "e.seq", "at": "e.at", "call": "k.id", "verb": "k.verb", "machine": "e.machine",
-            "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
+            "seq": "e.seq", "at": "e.at", "occurred_at": OCCURRED, "call": "k.id", "verb": "k.verb",
+            "machine": "e.machine", "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
             "counted": "CASE WHEN k.machine = e.machine AND k.entity <> e.entity THEN 0 ELSE 1 END",
             "sent": "CASE e.phase WHEN 'asked' THEN 1 ELSE -1 END", "currency": "e.currency",
             "amount": f"coalesce((SELECT sum({signed}) FROM {dialect.each('e.postings', 'l')}), 0)",
@@ -160,15 +162,16 @@ class _Views(Parts):
         return self.union("v_customer_activity", [self._active_of(each, says) for each in self.ledgers])
 
     def _active_of(self, machine: Machine, says: str) -> View:
-        columns = {"at": "a.at", "machine": "a.machine", "entity": "a.entity", "command": "a.command"}
-        return self.view("v_customer_activity", says, columns, [], f"FROM entry a WHERE {_by_customer(machine)}", "a")
+        columns = {"at": "e.at", "occurred_at": OCCURRED, "machine": "e.machine", "entity": "e.entity",
+                   "command": "e.command"}  # fmt: skip
+        return self.view("v_customer_activity", says, columns, [], f"FROM entry e WHERE {_by_customer(machine)}")
 
     def _last(self) -> View:
         says = "An entity on which value stands, and when its customer was last active with it."
         return self.union("v_last_customer_activity", [self._last_of(each, says) for each in self.ledgers])
 
     def _last_of(self, machine: Machine, says: str) -> View:
-        last = f"(SELECT max(a.at) FROM entry a WHERE {_by_customer(machine)} AND a.entity = c.id)"
+        last = f"(SELECT max({OCCURRED}) FROM entry e WHERE {_by_customer(machine)} AND e.entity = c.id)"
         columns = {**self._named(machine), "last": f"coalesce({last}, c.created)", "total": self._owed(machine)}
         return self.view("v_last_customer_activity", says, columns, ["total"], self._standing(machine), "c")
 
@@ -185,7 +188,7 @@ class _Views(Parts):
         told = f"coalesce({dialect.field('k.outcome', 'amount')}, {asked})"
         ended = "CASE WHEN k.state = e.phase AND k.closed = e.at THEN {} END"  # the outcome is that of the last try
         columns: dict[str, str] = {
-            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "type": "f.type", "verb": "f.verb",
+            "seq": "e.seq", "at": "e.at", **HAPPENED, "type": "f.type", "verb": "f.verb",
             "result": "CASE e.phase WHEN 'done' THEN 'confirmed' ELSE e.phase END",
             "machine": "e.machine", "entity": "e.entity", **self.card(machine, "number", "kind", "card_set"),
             "currency": "e.currency",
@@ -232,9 +235,10 @@ class _Views(Parts):
         payment = "e.entity" if machine.name == PAYMENT else f"CASE WHEN m.machine = '{PAYMENT}' THEN m.entity END"
         amount, target = dialect.whole(dialect.item("l.value", 2)), dialect.item("l.value", 1)
         columns = {
-            "seq": "e.seq", "at": "e.at", "machine": "e.machine", "entity": "e.entity", "revision": "e.revision",
-            "command": "e.command", "transition": "e.transition", "phase": "e.phase", "from_state": "e.from_state",
-            "to_state": "e.to_state", "order": f"coalesce({self.of(machine, 'order')}, {order})", "card": card,
+            "seq": "e.seq", "at": "e.at", "occurred_at": OCCURRED, "machine": "e.machine", "entity": "e.entity",
+            "revision": "e.revision", "command": "e.command", "transition": "e.transition", "phase": "e.phase",
+            "from_state": "e.from_state", "to_state": "e.to_state",
+            "order": f"coalesce({self.of(machine, 'order')}, {order})", "card": card,
             "payment": payment, "currency": "e.currency",
             "amount": f"coalesce((SELECT sum({amount}) FROM {dialect.each('e.postings', 'l')} "
                       f"WHERE e.phase <> 'confirmed' OR {target} <> '{IN_DOUBT}'), 0)",
@@ -291,7 +295,7 @@ class _Views(Parts):
         held = self.amount_of(payment, "held", "e")
         into = f"EXISTS (SELECT 1 FROM {dialect.each('a.postings', 'l')} WHERE {dialect.item('l.value', 1)} = 'held')"
         since = (
-            f"(SELECT a.at FROM entry a WHERE a.machine = '{PAYMENT}' AND a.entity = e.id "
+            f"(SELECT coalesce(a.occurred_at, a.at) FROM entry a WHERE a.machine = '{PAYMENT}' AND a.entity = e.id "
             f"AND a.phase IN ('done', 'confirmed') AND {into} ORDER BY a.revision DESC LIMIT 1)"
         )
         columns = {
@@ -313,19 +317,20 @@ class _Views(Parts):
         again = f"{dialect.mostly(PAYMENT, 'a')} AND a.command = '{HOLD_AGAIN}'"
         ended = f"{again} AND a.phase IN ('done', 'confirmed', 'declined')"
         tried = (
-            f"SELECT a.seq, a.at, a.entity, a.currency, CASE a.phase WHEN 'done' THEN 'confirmed' ELSE a.phase END "
-            f"AS result, {got} AS got, coalesce({asked}) AS wanted FROM entry a LEFT JOIN call k ON k.id = a.call "
+            f"SELECT a.seq, a.at, a.occurred_at, a.entity, a.currency, "
+            f"CASE a.phase WHEN 'done' THEN 'confirmed' ELSE a.phase END AS result, {got} AS got, "
+            f"coalesce({asked}) AS wanted FROM entry a LEFT JOIN call k ON k.id = a.call "
             f"LEFT JOIN queue q ON q.key = coalesce(a.cause, a.key) AND q.entity = a.entity "
             f"AND q.{of_hold.format('q')} WHERE {ended}"
         )
         refused = (
-            f"SELECT CAST(NULL AS INTEGER), q.due, q.entity, p.currency, q.state, 0, "
+            f"SELECT CAST(NULL AS INTEGER), q.due, CAST(NULL AS text), q.entity, p.currency, q.state, 0, "
             f'{dialect.whole(dialect.field("q.args", "amount"))} FROM queue q JOIN "{PAYMENT}" p ON p.id = q.entity '
             f"WHERE q.{of_hold.format('q')} AND q.state IN ('refused', 'parked', 'dismissed') AND NOT EXISTS "
             f"(SELECT 1 FROM entry a WHERE a.entity = q.entity AND coalesce(a.cause, a.key) = q.key AND {ended})"
         )
         columns = {
-            "seq": "e.seq", "at": "e.at", "day": "substr(e.at, 1, 10)", "payment": "e.entity",
+            "seq": "e.seq", "at": "e.at", **HAPPENED, "payment": "e.entity",
             "order": self.of(payment, "order", "p"), "card": link, **self.card(card, "number", "kind", "card_set"),
             "result": "e.result", "currency": "e.currency", "wanted": "e.wanted", "got": "e.got",
             "short": "(e.wanted - e.got)",
@@ -339,6 +344,6 @@ class _Views(Parts):
 
 
 def _by_customer(machine: Machine) -> str:
-    """Whether an entry `a` of this machine is something that a customer was behind."""
+    """Whether an entry `e` of this machine is something that a customer was behind."""
     commands = ", ".join(f"'{name}'" for name, command in machine.commands.items() if command.customer) or "''"
-    return f"a.machine = '{machine.name}' AND a.phase IN ('done', 'confirmed') AND a.command IN ({commands})"
+    return f"e.machine = '{machine.name}' AND e.phase IN ('done', 'confirmed') AND e.command IN ({commands})"

@@ -204,7 +204,8 @@ def row_differences(row: Row, replayed: ReplayedEntity, definition: Definition) 
 
 
 def _chained(before: str, entry: Row) -> str:
-    lines = "\n".join(["" if each is None else str(each) for each in _hashed(entry)])
+    said = [entry["occurred_at"]] if entry["occurred_at"] is not None else []  # old entries say nothing of it
+    lines = "\n".join(["" if each is None else str(each) for each in (*_hashed(entry), *said)])
     return hashlib.sha256(f"{before}\n{lines}".encode()).hexdigest()
 
 

@@ -18,7 +18,7 @@ from datetime import datetime
 
 import attrs
 
-from tallystick.books.differences import (
+from tallystick.books.reconciling.differences import (
     OBSERVED,
     Difference,
     DifferenceCode,
