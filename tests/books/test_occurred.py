@@ -104,7 +104,9 @@ def test_the_first_who_looks_at_a_report_sees_when_it_was_written_too(local: Sho
     assert "occurred" not in told
     local.to(NOVEMBER)
     local.adjust("c1", "-1.00", key="k", **WHO, occurred_at=LATE)
-    assert "2026-10-31T23:50" in reports.activity(local).table().replace("\n", "")
+    head = reports.activity(local).table(300).splitlines()
+    assert any("at" in line and "occurred at" in line for line in head)
+    assert any("2026-11-02 09:00" in line and "2026-10-31 23:50" in line for line in head)
 
 
 def test_old_cards_are_as_old_as_they_are(shop: Shop) -> None:
