@@ -514,6 +514,18 @@ def test_diagrams_are_text(tallystick: Tallystick, form: str, first: str) -> Non
     assert plain(tallystick("diagram", "payment", "--format", form, "--json"))["text"] == text
 
 
+def test_the_name_of_a_file_says_the_format_of_a_picture(tallystick: Tallystick, tmp_path: Path) -> None:
+    page = reader.packaged_folder() / "payment.yaml"
+    for name, first in (("a.svg", b"<svg "), ("a.PNG", b"\x89PNG"), ("a.dot", b"digraph"), ("a.txt", b"---\ntitle")):
+        tallystick("diagram", "payment", "--out", str(tmp_path / name))
+        assert (tmp_path / name).read_bytes().startswith(first)
+    tallystick("diagram", "payment", "--format", "dot", "-o", str(tmp_path / "b.svg"))
+    assert (tmp_path / "b.svg").read_text().startswith("digraph")
+    tallystick("diff", str(page), str(page), "-o", str(tmp_path / "change.svg"))
+    assert (tmp_path / "change.svg").read_text().startswith("<svg ")
+    assert "say which with --format" in tallystick("diff", str(page), str(page), "-o", "change", code=1).stderr
+
+
 def test_a_diagram_has_the_figures_of_books_or_of_one_life(sold: Tallystick, tmp_path: Path) -> None:
     counted = sold("diagram", "payment", "--store", f"sqlite:///{tmp_path / 'books.db'}", "--format", "svg").stdout
     payments = plain(sold("history", "--json", "--last", "500"))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 WIDEST = 10_000  # columns
 
+FORMATS = {".svg": "svg", ".png": "png", ".mmd": "mermaid", ".dot": "dot", ".md": "markdown", ".scxml": "scxml",
+           ".json": "xstate"}  # fmt: skip
+
 
 def print_answer(
     json_out: bool, answer: object, tables: Callable[[], list[RenderableType]], *, wrap: bool = True
@@ -56,6 +59,11 @@ def stdout_as_utf8() -> Iterator[TextIO]:
         yield out
     finally:
         out.detach()
+
+
+def picture_format(form: str | None, output: str | None) -> str | None:
+    """The format that was asked for; else that of the file's name, if it tells one."""
+    return form or FORMATS.get(Path(output or "").suffix.lower())
 
 
 def print_picture(picture: str | bytes, output: str | None) -> None:

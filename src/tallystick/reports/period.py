@@ -62,6 +62,7 @@ def _is_moment(when: When | None) -> bool:
     return isinstance(when, datetime) or (isinstance(when, str) and not _DAY.fullmatch(when))
 
 
+_UTC = re.compile(r" UTC$")  # as reports print it
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -82,7 +83,7 @@ def _moment(what: str, when: When | None, *, end: bool) -> datetime | None:
 
 def _read(what: str, text: str) -> datetime | date:
     try:
-        return date.fromisoformat(text) if _DAY.fullmatch(text) else datetime.fromisoformat(text)
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else datetime.fromisoformat(_UTC.sub("Z", text))
     except ValueError:
         raise Invalid(
             f"{what} is a day such as 2026-11-30, or a moment such as 2026-11-30T17:00Z, not {text!r:.60}"

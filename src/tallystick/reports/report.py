@@ -177,13 +177,13 @@ class Report:
     def head(self) -> str:
         """When it is of, and since when nothing is known against the books."""
         if self.start is None:
-            period = f"as of {_second(self.as_of)} UTC"
+            period = f"as of {printed(self.as_of)} UTC"
         elif _begins_day(self.start) and _begins_day(self.as_of + STEP):
             period = f"from {self.start:%Y-%m-%d} to {self.as_of:%Y-%m-%d}, days of UTC"
         else:
-            period = f"from {_second(self.start)} to {_second(self.as_of)} UTC"
+            period = f"from {printed(self.start)} to {printed(self.as_of)} UTC"
         verified = f"verified up to {self.verified}" if self.verified else "never verified; `tallystick verify` does it"
-        return readable(f"{period}; {verified}")
+        return f"{period}; {readable(verified)}"
 
     def table(self, width: int = 200) -> str:
         """As text for people, with the totals and the notes."""
@@ -224,8 +224,10 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def _second(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M:%S}"
+def printed(when: datetime) -> str:
+    """A moment of which a report is, as people read it and may ask for it again: whole, if it is no whole second."""
+    said = f"{when:%Y-%m-%d %H:%M:%S}"
+    return f"{said}.{when.microsecond // 1000:03}" if when.microsecond else said
 
 
 def _begins_day(when: datetime) -> bool:

@@ -22,7 +22,7 @@ from tallystick.cli.annotations import UNREAD, Remark, as_annotation, as_sarif
 from tallystick.cli.commands import migrating
 from tallystick.cli.options import BooksOptions, json_option, require_store
 from tallystick.cli.pages import changed_since, reading, with_pages_beside
-from tallystick.cli.printing import print_answer, print_json, print_picture
+from tallystick.cli.printing import picture_format, print_answer, print_json, print_picture
 from tallystick.errors import Invalid, MachineError
 
 if TYPE_CHECKING:
@@ -242,9 +242,11 @@ def _finding_line(finding: Finding) -> Text:
 @click.command()
 @click.argument("old", type=click.Path(exists=True, dir_okay=False))
 @click.argument("new", type=click.Path(exists=True, dir_okay=False))
-@click.option("--format", "form", metavar="FORMAT", help="Draw it: svg, png, mermaid, dot or markdown.")
+@click.option("--format", "form", metavar="FORMAT",
+              help="Draw it: svg, png, mermaid, dot or markdown. The name of a file says it, too.")  # fmt: skip
 @click.option("--store", "url", metavar="URL", help="Say how many of these books' entities are concerned, too.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write the picture to this file.")
+@click.option("--output", "--out", "-o", type=click.Path(dir_okay=False, writable=True),
+              help="Write the picture to this file.")  # fmt: skip
 @json_option
 def diff(old: str, new: str, form: str | None, url: str | None, output: str | None, json_out: bool) -> None:
     """Say what a new version of a page changes, and for whom; or draw it.
@@ -259,6 +261,9 @@ def diff(old: str, new: str, form: str | None, url: str | None, output: str | No
     from tallystick.definition import reader
     from tallystick.diagram import draw_change
 
+    form = picture_format(form, output)
+    if output is not None and form is None:
+        raise Invalid("--output is for a picture; say which with --format, or by the file's name, such as change.svg")
     known = reader.load()
     before, after = (_only(reader.replaced(known, file), file) for file in (old, new))
     found = difference(before, after)

@@ -9,6 +9,8 @@ import click
 
 from tallystick.cli.options import books_options
 from tallystick.cli.printing import print_answer, stdout_as_utf8, write
+from tallystick.errors import nearest
+from tallystick.masks import quoted
 
 if TYPE_CHECKING:
     from tallystick.cli.options import BooksOptions
@@ -18,8 +20,18 @@ REPORTS = (
 )  # fmt: skip
 
 
+class ReportName(click.Choice):  # type: ignore[type-arg]
+    """A report by its name. Who mistypes it is told the nearest one."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        name = value.replace("_", "-")
+        if name not in self.choices:
+            self.fail(f"there is no report {quoted(value)}.{nearest(name, self.choices)}", param, ctx)
+        return name
+
+
 @click.command()
-@click.argument("name", metavar="NAME", type=click.Choice(REPORTS))
+@click.argument("name", metavar="NAME", type=ReportName(REPORTS))
 @click.option("--as-of", metavar="WHEN", help="A day, up to its end; or a moment, such as 2026-11-30T17:00Z.")
 @click.option("--from", "start", metavar="WHEN", help="The period begins with this day or moment.")
 @click.option("--to", "end", metavar="WHEN", help="It ends with this day, or before this moment.")
@@ -59,7 +71,7 @@ def report(
               help="CSV, or XES or OCEL 2.0 (JSON) for process mining.")  # fmt: skip
 @click.option("--case", type=click.Choice(["order", "card", "payment"]), default="order", show_default=True,
               help="What a trace of XES is about.")  # fmt: skip
-@click.option("--out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
+@click.option("--output", "--out", "-o", "out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
 @books_options
 def export_command(format: str, case: str, out: str | None, books: BooksOptions, json_out: bool) -> None:
     """Write every entry of the journal, in its order, for other tools.
@@ -82,7 +94,7 @@ def export_command(format: str, case: str, out: str | None, books: BooksOptions,
 
 
 @click.command()
-@click.option("--out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
+@click.option("--output", "--out", "-o", "out", type=click.Path(dir_okay=False), help="A file; without it, to stdout.")
 @books_options
 def datasette(out: str | None, books: BooksOptions, json_out: bool) -> None:
     """Write metadata for Datasette: only the views are shown, with what their columns mean.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tallystick.cli.options import BooksOptions, json_option, machines_option
-from tallystick.cli.printing import print_answer, print_json, print_picture
+from tallystick.cli.printing import picture_format, print_answer, print_json, print_picture
 from tallystick.errors import Invalid
 
 if TYPE_CHECKING:
@@ -39,19 +39,17 @@ def machines(name: str | None, folders: tuple[str, ...], json_out: bool) -> None
     "--format",
     "form",
     metavar="FORMAT",
-    default="mermaid",
-    show_default=True,
-    help="svg, png, mermaid, dot, markdown, scxml or xstate.",
+    help="svg, png, mermaid, dot, markdown, scxml or xstate. Without it: what the name of the file says, or mermaid.",
 )
 @click.option("--level", metavar="LEVEL", help="brief, which is the default; or table (in Markdown): all of it.")
 @click.option("--state", metavar="STATE", help="Only what is around this state, with guards, calls and moves.")
 @click.option("--store", "url", metavar="URL", help="How many and how much of these books stands and went where.")
 @click.option("--entity", metavar="ID", help="With --store: the life of one of its entities, which names the machine.")
-@click.option("--output", "-o", type=click.Path(dir_okay=False, writable=True), help="Write it to this file.")
+@click.option("--output", "--out", "-o", type=click.Path(dir_okay=False, writable=True), help="Write it to this file.")
 @machines_option
 @json_option
 def diagram(
-    names: tuple[str, ...], form: str, level: str | None, state: str | None, url: str | None, entity: str | None,
+    names: tuple[str, ...], form: str | None, level: str | None, state: str | None, url: str | None, entity: str | None,
     output: str | None, folders: tuple[str, ...], json_out: bool,
 ) -> None:  # fmt: skip
     """Draw a machine; or several, with the commands that they give each other."""
@@ -61,7 +59,7 @@ def diagram(
     from tallystick.diagram.model import diagram_of
 
     level = level or ("brief" if state is None else "neighbourhood")
-    form = "markdown" if level == "table" else form
+    form = "markdown" if level == "table" else picture_format(form, output) or "mermaid"
     if entity is not None and url is None:
         raise Invalid("--entity names one of some books: give --store, too")
     if url is None:
