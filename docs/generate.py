@@ -3,10 +3,14 @@
 A page with generated parts has pairs of markers: `<!-- findings -->`, `<!-- rooms -->`, `<!-- errors -->`,
 `<!-- machines -->`, `<!-- views -->`, `<!-- tables -->` or `<!-- clutch settings -->`, and `<!-- end -->`. Between them
 stands what the code says today. The page of each machine and its pictures are made as a whole.
+
+What holds in each state is proved by `python docs/generate.py --prove`, which takes half a minute, and kept.
+When a machine behaves otherwise, no page says it any more, until it is proved again.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from functools import cache
@@ -18,7 +22,8 @@ import machine_pages
 import rooms
 import table_pages
 from tallystick import load
-from tallystick.check import TITLES
+from tallystick.check import TITLES, check
+from tallystick.definition.behaviour import digest_of
 from tallystick.definition.machine import Machines
 from tallystick.diagram import draw
 from tallystick.store.schema.dialect import Dialect
@@ -27,6 +32,7 @@ from tallystick.store.schema.views import views
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROVED = ROOT / "docs/machines/proved.json"
 MAP = ROOT / "docs/explanation/rooms.svg"
 LISTED = re.compile(r"(<!-- findings -->\n).*?(<!-- end -->)", re.DOTALL)
 CLUTCH = re.compile(r"(<!-- clutch (settings|rules) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -66,20 +72,36 @@ def dictionary(machines: Machines) -> str:
     return found
 
 
+def proved(machines: Machines, *, anew: bool) -> dict[str, dict[str, list[str]]]:
+    """What was proved of machines that behave as these do, by machine and state; `anew`: prove it now, and keep it."""
+    of = {name: digest_of(machine) for name, machine in machines.items()}
+    if anew:
+        report = check(machines, model=False, prove=True)
+        if report.findings:
+            raise SystemExit("\n".join(map(str, report.findings)))
+        kept = json.dumps({"of": of, "holds": report.holds}, indent=1, ensure_ascii=False)
+        PROVED.write_text(f"{kept}\n", encoding="utf-8")
+    kept_of, holds = json.loads(PROVED.read_text(encoding="utf-8")).values()
+    return holds if kept_of == of else {}
+
+
 def main() -> int:
-    check = "--check" in sys.argv
+    compare = "--check" in sys.argv
+    machines = load()
+    holds = proved(machines, anew="--prove" in sys.argv)
     made = {page: fresh(page.read_text(encoding="utf-8")) for page in PAGES} | {MAP: rooms.picture()}
-    made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine, load()) for name, machine in load().items()}
-    made |= {ROOT / f"docs/machines/{name}.svg": machine_pages.picture(machine) for name, machine in load().items()}
+    made |= {ROOT / f"docs/machines/{name}.md": machine_pages.page(machine, machines, holds)
+             for name, machine in machines.items()}  # fmt: skip
+    made |= {ROOT / f"docs/machines/{name}.svg": machine_pages.picture(machine) for name, machine in machines.items()}
     made |= {ROOT / f"docs/machines/{name}.mmd": str(draw(machine, format="mermaid"))
-             for name, machine in load().items()}  # fmt: skip
+             for name, machine in machines.items()}  # fmt: skip
     stale = [page for page, text in made.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     for page in stale:
-        if check:
+        if compare:
             print(f"{page.relative_to(ROOT)} is stale: run python docs/generate.py", file=sys.stderr)
         else:
             page.write_text(made[page], encoding="utf-8")
-    return 1 if check and stale else 0
+    return 1 if compare and stale else 0
 
 
 if __name__ == "__main__":

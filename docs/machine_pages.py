@@ -5,7 +5,7 @@ All of it is read from the machine that runs, so it says what the YAML says and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tallystick import Machine
 from tallystick.check.examples import lived
@@ -28,8 +28,8 @@ def picture(machine: Machine) -> str:
     return str(draw(machine))
 
 
-def page(machine: Machine, machines: Machines) -> str:
-    """The whole page. The examples are lived for it, among all machines."""
+def page(machine: Machine, machines: Machines, holds: Mapping[str, Mapping[str, Sequence[str]]]) -> str:
+    """The whole page. The examples are lived for it, among all machines. `holds`: what was proved, by machine."""
     name = machine.name
     parts = [
         f"# {name}",
@@ -76,6 +76,7 @@ def page(machine: Machine, machines: Machines) -> str:
         *_examples(machine, machines),
         "## Invariants",
         *_invariants(machine),
+        *_proved(machine, holds),
         "## What shows it",
         _evidence(machine),
     ]
@@ -196,6 +197,20 @@ def _invariants(machine: Machine) -> list[str]:
     general = "No account is ever below zero, and what one loses another gains. That holds of every machine."
     rows = [[cell(each.says), code(each.always.prose)] for each in machine.invariants.values()]
     return [f"{general} Of this one, too:", table(("what is true", "as it is checked"), rows)] if rows else [general]
+
+
+def _proved(machine: Machine, holds: Mapping[str, Mapping[str, Sequence[str]]]) -> list[str]:
+    """What holds in each state, as the proof has found it."""
+    if machine.name not in holds:
+        return []
+    rows = [[code(state), "<br>".join(map(cell, says)) or "–"] for state, says in holds[machine.name].items()
+            if state in machine.states]  # fmt: skip
+    return [
+        "## What holds in each state",
+        "For all amounts and histories, while no call is open that will change the state. Nobody wrote it down: "
+        "`tallystick check --explain` proves it from the transitions.",
+        table(("state", "what was proved"), rows),
+    ]
 
 
 def _evidence(machine: Machine) -> str:

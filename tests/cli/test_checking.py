@@ -125,6 +125,26 @@ def test_two_versions_are_compared_whatever_their_files_are_called(tmp_path: Pat
     assert told["kind"] == "nothing"
 
 
+def test_what_was_proved_is_said_for_each_state(tmp_path: Path) -> None:
+    right = re.findall(r"```yaml\n(.*?)```", (DOCS / "findings/TS309.md").read_text("utf-8"), re.DOTALL)[-1]
+    file = tmp_path / "page.yaml"
+    file.write_text(right)
+    answer = CliRunner().invoke(main, ["check", str(file), "--quick", "--explain"])
+    assert answer.exit_code == 0, answer.output
+    first, *lines = answer.output.splitlines()
+    name = right.split()[1]
+    assert first == f"{name}: what holds in each state, for all amounts, while no call is open that will change it"
+    said = dict(line.strip().split(": ", 1) for line in lines if line.startswith("  "))
+    assert "are 0" in " ".join(said.values()) or "is 0" in " ".join(said.values())
+    told = json.loads(CliRunner().invoke(main, ["check", str(file), "--quick", "--explain", "--json"]).output)
+    assert {state: "; ".join(says) for state, says in told["holds"][name].items() if says} == said
+
+    file.write_text(page("TS309"))
+    answer = CliRunner().invoke(main, ["check", str(file), "--quick", "--explain"])
+    assert answer.exit_code == 1
+    assert answer.output.startswith("What holds in each state is not said, for not everything was proved.")
+
+
 def test_a_page_is_checked_with_those_beside_it(tmp_path: Path) -> None:
     jar, funnel = re.findall(r"```yaml\n(.*?)```", (DOCS / "findings/TS217.md").read_text("utf-8"), re.DOTALL)[2:]
     (tmp_path / "jar.yaml").write_text(jar, encoding="utf-8")

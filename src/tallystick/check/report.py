@@ -28,6 +28,9 @@ class Report:
     figures: Mapping[str, Mapping[str, int]]  # level (structure, model, proof) → what is counted → how many
     left_out: tuple[str, ...] = ()  # machines that read their parts: only their structure was looked at
     searched: tuple[str, ...] = ()  # invariants that name facts, as machine.name: tried with small amounts, not proved
+    # What was proved to hold, as sentences, by machine and state, and `always`; empty if not everything was proved.
+    # Of a state it holds while no call is open that will change it
+    holds: Mapping[str, Mapping[str, tuple[str, ...]]] = attrs.field(factory=dict)
     stopped: str | None = None  # the level in which the check was interrupted; what it knew by then is here
 
     @property
@@ -75,7 +78,8 @@ def check(
     if model and deeper:
         levels["model"] = lambda: _model(machines, deeper, depth, progress, invariants)
     if prove and deeper:
-        levels["proof"] = lambda: _proof(machines, deeper, progress)
+        levels["proof"] = lambda: _proof(machines, deeper, progress, holds)
+    holds: dict[str, Mapping[str, tuple[str, ...]]] = {}
     findings: list[Finding] = []
     figures: dict[str, Mapping[str, int]] = {}
     for level, look in levels.items():
@@ -89,7 +93,8 @@ def check(
         findings += found
     searched = [f"{name}.{each.name}" for name in deeper for each in machines[name].invariants.values()
                 if each.always.names & machines[name].facts.keys()]  # fmt: skip
-    return Report(tuple(findings), figures, tuple(left_out) if model or prove else (), tuple(searched) if prove else ())
+    left = tuple(left_out) if model or prove else ()
+    return Report(tuple(findings), figures, left, tuple(searched) if prove else (), holds)
 
 
 # Levels, each imported when it is needed
@@ -113,7 +118,9 @@ def _model(
     return explore(machines, only=only, depth=depth, progress=progress, invariants=invariants)
 
 
-def _proof(machines: Machines, only: Collection[str], progress: Progress) -> Found:
+def _proof(
+    machines: Machines, only: Collection[str], progress: Progress, holds: dict[str, Mapping[str, tuple[str, ...]]]
+) -> Found:
     from tallystick.check.proof.prove import prove
 
-    return prove(machines, only=only, progress=progress)
+    return prove(machines, only=only, progress=progress, certificates=holds)

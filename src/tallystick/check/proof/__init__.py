@@ -12,5 +12,5 @@ steps of one entity), `state_invariants` (what holds in each state). Then what i
     `transfers`    what leaves one entity arrives in the other
     `ends`         every life can be brought to an end; by a `strategy`, where there is one
 
-`prove` does it all; `check.report` calls it.
+`certificate` says in words what was proved to hold in each state. `prove` does it all; `check.report` calls it.
 """

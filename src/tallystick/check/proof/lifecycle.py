@@ -77,7 +77,8 @@ class Lifecycle:
         self.subjects = {state: subject(machine, state) for state in machine.states}
         self.calling = {name for name, each in machine.transitions.items() if may_call(machines, each)}
         self._then = {state: subject(machine, state, "then.") for state in machine.states}
-        self._mode_facts = {state: _mode_fact(machine, state) for state in machine.states}
+        # By state: the fact whose choices are points of their own there
+        self.mode_facts = {state: _mode_fact(machine, state) for state in machine.states}
         self._executions: dict[tuple[str, str, str], list[Execution]] = {}
         self._later: dict[Point, list[Point]] = {}
         sets = {name for row in machine.rows.values() for name in row.transition.sets}
@@ -94,7 +95,7 @@ class Lifecycle:
     @property
     def first(self) -> Point:
         """Where an entity that was just made is."""
-        fact = self._mode_facts[self.machine.start]
+        fact = self.mode_facts[self.machine.start]
         default = self.machine.facts[fact].default if fact else None
         return Point(self.machine.start, None if default is None else str(default))
 
@@ -106,12 +107,12 @@ class Lifecycle:
         return self._executions[key]
 
     def _modes(self, state: str) -> list[str | None]:
-        fact = self._mode_facts[state]
+        fact = self.mode_facts[state]
         return [None, *self.machine.facts[fact].type.choices] if fact else [None]
 
     def at(self, point: Point, subject: Subject) -> list[Term]:
         """What a point says of the entity there."""
-        fact, facts = self._mode_facts[point.state], subject.entity.facts
+        fact, facts = self.mode_facts[point.state], subject.entity.facts
         mode = [subject.once(point.mode, lambda: _has_mode(facts[fact], point.mode))] if fact else []
         return subject.sound + mode + ([subject.once("busy", lambda: z3.Not(subject.quiet))] if point.changing else [])
 
@@ -138,12 +139,12 @@ class Lifecycle:
 
     def _to(self, step: Step, state: str, changing: str | None) -> Iterator[Step]:
         """The step, to each point of the state to which it may lead."""
-        fact = self._mode_facts[state]
+        fact = self.mode_facts[state]
         if fact is None:
             yield attrs.evolve(step, target=Point(state, None, changing))
             return
         for mode in self._modes(state):
-            if self._mode_facts[step.source.state] == fact and step.facts[fact] is step.before.entity.facts[fact]:
+            if self.mode_facts[step.source.state] == fact and step.facts[fact] is step.before.entity.facts[fact]:
                 so = terms.YES if mode == step.source.mode else terms.NO
             else:
                 so = z3.simplify(_has_mode(step.facts[fact], mode))

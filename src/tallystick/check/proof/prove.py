@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from tallystick.check.finding import Finding, Stopped
 from tallystick.check.proof.accounts import prove_accounts
+from tallystick.check.proof.certificate import Certificate, certificate
 from tallystick.check.proof.ends import prove_ends
 from tallystick.check.proof.guards import prove_guards
 from tallystick.check.proof.invariants import prove_invariants
@@ -21,16 +22,20 @@ from tallystick.definition.machine import Machine, Machines
 
 
 def prove(
-    machines: Machines, *, only: Collection[str] = (), progress: Callable[[str], None] | None = None
+    machines: Machines,
+    *,
+    only: Collection[str] = (),
+    progress: Callable[[str], None] | None = None,
+    certificates: dict[str, Certificate] | None = None,
 ) -> tuple[list[Finding], dict[str, int]]:
     """Findings about the machines, or about those named in `only`; and how many proofs of each kind there were.
 
-    Nothing is proved of a machine that reads its parts. `progress` gets a line for each.
+    Nothing is proved of a machine that reads its parts. `progress` gets a line for each. Where everything was proved,
+    `certificates` gets for each machine what holds in its states.
     """
     proof = Proof(machines)
-    for name in only or machines:
-        if machines[name].reads_parts:
-            continue
+    proved = [name for name in only or machines if not machines[name].reads_parts]
+    for name in proved:
         if progress is not None:
             progress(f"{name}: proving")
         try:
@@ -39,6 +44,8 @@ def prove(
             proof.prover.report_undecided("statements about states", machines[name], ("machine",))
         except KeyboardInterrupt:
             raise Stopped(proof.prover.findings, dict(proof.prover.figures)) from None
+    if certificates is not None and not proof.prover.findings:
+        certificates |= {name: certificate(proof.known(name)) for name in proved}
     return sorted(proof.prover.findings, key=lambda each: each.order), dict(proof.prover.figures)
 
 

@@ -46,6 +46,7 @@ EVERY = 5.0  # seconds between two lines of progress where stderr is no terminal
 )
 @click.option("--changed", metavar="REF", help="Only pages that differ from this git commit, and those that read them.")
 @click.option("--prove", is_flag=True, help="Prove it for all amounts too. Needs tallystick[check].")
+@click.option("--explain", is_flag=True, help="Prove it, and say what was found to hold in each state.")
 @click.option("--replays", type=click.Path(file_okay=False), metavar="FOLDER",
               help="Write the story of each finding of the model there, as lines for `tallystick run`.")  # fmt: skip
 @click.option("--before", type=click.Path(exists=True, dir_okay=False), metavar="FILE", multiple=True,
@@ -58,7 +59,8 @@ EVERY = 5.0  # seconds between two lines of progress where stderr is no terminal
 @click.pass_context
 def check(
     ctx: click.Context, files: tuple[str, ...], quick: bool, depth: int | None, changed: str | None, prove: bool,
-    replays: str | None, before: tuple[str, ...], url: str | None, sarif: str | None, github: bool, json_out: bool,
+    explain: bool, replays: str | None, before: tuple[str, ...], url: str | None, sarif: str | None, github: bool,
+    json_out: bool,
 ) -> None:  # fmt: skip
     """Say what is wrong with machines, before production does.
 
@@ -86,12 +88,16 @@ def check(
             return
     machines = _with_older(machines, before, url)
     with _progress() as progress, _stop_on_sigterm():
-        report = check_machines(machines, only=only, depth=depth, model=not quick, prove=prove, progress=progress)
+        report = check_machines(
+            machines, only=only, depth=depth, model=not quick, prove=prove or explain, progress=progress
+        )
     written = _write_replays(report, Path(replays)) if replays is not None else {}
     remarks = [
         Remark(each.code, each.file, each.line, each.column, each.message, each.decided) for each in report.findings
     ]
-    print_answer(json_out, _report_as_json(report), lambda: _report_lines(report, written, needed), wrap=False)
+    print_answer(
+        json_out, _report_as_json(report), lambda: _report_lines(report, written, needed, explain=explain), wrap=False
+    )
     _write_remarks(remarks, sarif, github=github)
     ctx.exit(STOPPED if report.stopped else 1 if report.wrong else UNDECIDED if report.findings else 0)
 
@@ -178,6 +184,7 @@ def _report_as_json(report: Report) -> dict[str, Any]:
         "figures": {level: dict(counted) for level, counted in report.figures.items()},
         "left_out": list(report.left_out),
         "searched": list(report.searched),
+        "holds": {name: dict(states) for name, states in report.holds.items()},
     }
 
 
@@ -193,7 +200,9 @@ def _write_replays(report: Report, folder: Path) -> dict[int, Path]:
     return written
 
 
-def _report_lines(report: Report, written: Mapping[int, Path], files: Sequence[str]) -> list[RenderableType]:
+def _report_lines(
+    report: Report, written: Mapping[int, Path], files: Sequence[str], *, explain: bool = False
+) -> list[RenderableType]:
     from rich.text import Text
 
     folders = "".join(f" --machines {shlex.quote(file)}" for file in files)
@@ -222,7 +231,20 @@ def _report_lines(report: Report, written: Mapping[int, Path], files: Sequence[s
     lines += [
         Text(f"{name} names facts: it was tried with small amounts, and is not proved") for name in report.searched
     ]
-    return [*lines, Text.assemble(head, f" ({figures})")]
+    return [*(_holds_lines(report) if explain else []), *lines, Text.assemble(head, f" ({figures})")]
+
+
+def _holds_lines(report: Report) -> Iterator[RenderableType]:
+    """What was proved to hold in each state."""
+    from rich.text import Text
+
+    if not report.holds:
+        yield Text("What holds in each state is not said, for not everything was proved.")
+    for name, states in report.holds.items():
+        yield Text(f"{name}: what holds in each state, for all amounts, while no call is open that will change it")
+        for state, sentences in states.items():
+            if sentences:
+                yield Text.assemble("  ", (state, "bold"), f": {'; '.join(sentences)}")
 
 
 def _counted(count: int, what: str) -> str:
