@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 import tallystick
-from tallystick import Books, Declined, InDoubt, Money, NotFound, Refused
+from tallystick import Books, Declined, InDoubt, Money, NotFound, Refused, Unavailable
 from tallystick.provider.scripted import Reply, ScriptedProvider
 
 
@@ -233,3 +234,96 @@ def test_a_card_in_doubt_is_not_emptied_twice(remote: Books, provider: ScriptedP
     provider.wait(120)
     remote.run_due()
     assert cards(remote) == ["replaced 0.00 BRL", "issued 40.00 BRL"]
+
+
+def test_a_replacement_is_said_again_after_the_provider_was_not_there(
+    remote: Books, provider: ScriptedProvider
+) -> None:
+    for _ in range(2):  # suspend, and take off
+        provider.reply_with([Reply("unavailable")])
+        with pytest.raises(Unavailable):
+            remote.replace("c1", "c2", key="rep")
+    remote.replace("c1", "c2", key="rep")
+    assert cards(remote) == ["replaced 0.00 BRL", "issued 40.00 BRL"]
+
+
+# --- the old card is found
+
+
+def test_a_replacement_is_undone_while_an_order_holds_something(books: Books) -> None:
+    books.authorize("p", "c1", "10.00", order="o", key="a")
+    books.replace("c1", "c2", key="rep")
+    assert cards(books) == ["suspended 0.00 BRL", "issued 30.00 BRL"]
+    for _ in range(2):
+        books.undo_replacement("rep", key="found", by="ann", reason="it was in another coat")
+        assert cards(books) == ["issued 30.00 BRL", "replaced 0.00 BRL"]
+    assert (books.payment("p").held, waits(books), bool(books.stuck())) == (brl("10.00"), [], False)
+    books.settle("p", "4.00", key="s", last=True)
+    books.run_due()
+    assert cards(books) == ["issued 36.00 BRL", "replaced 0.00 BRL"], "what comes back stays on the old card"
+    books.replace("c1", "c3", key="lost again")
+    assert cards(books, "c1", "c3") == ["replaced 0.00 BRL", "issued 36.00 BRL"]
+
+
+def test_what_the_new_card_has_paid_stays_paid_and_what_orders_hold_there_follows(books: Books) -> None:
+    books.authorize("p", "c1", "10.00", order="o", key="a")
+    books.replace("c1", "c2", key="rep")
+    books.redeem("q", "c2", "5.00", order="o-2", key="q")
+    books.authorize("r", "c2", "5.00", order="o-3", key="r")
+    books.undo_replacement("rep", key="found")
+    assert cards(books) == ["issued 20.00 BRL", "suspended 0.00 BRL"]
+    books.cancel("r", key="not after all")
+    books.run_due()
+    assert cards(books) == ["issued 25.00 BRL", "replaced 0.00 BRL"]
+
+
+def test_it_is_undone_before_anything_is_on_the_new_card(books: Books) -> None:
+    books.authorize("p", "c1", "40.00", order="o", key="a")
+    books.replace("c1", "c2", key="rep")
+    books.undo_replacement("rep", key="found")
+    assert cards(books) == ["issued 0.00 BRL", "replaced 0.00 BRL"]
+    assert (books.payment("p").held, waits(books)) == (brl("40.00"), [])
+
+
+def test_it_is_not_undone_once_the_old_card_is_retired(books: Books) -> None:
+    books.replace("c1", "c2", key="rep")
+    before = cards(books)
+    with pytest.raises(Refused, match="the old one is retired; replace the new one instead"):
+        books.undo_replacement("rep", key="found")
+    assert not books.would(lambda dry: dry.undo_replacement("rep", key="found")).allowed
+    assert cards(books) == before == ["replaced 0.00 BRL", "issued 40.00 BRL"]
+    with pytest.raises(NotFound):
+        books.undo_replacement("nothing", key="found")
+
+
+def test_it_is_not_undone_while_orders_hold_all_of_the_new_card(books: Books) -> None:
+    books.authorize("p", "c1", "10.00", order="o", key="a")
+    books.replace("c1", "c2", key="rep")
+    books.authorize("q", "c2", "30.00", order="o-2", key="q")
+    before = cards(books)
+    with pytest.raises(Refused, match="what orders hold on it settled or given back"):
+        books.undo_replacement("rep", key="found")
+    assert cards(books) == before
+
+
+@pytest.mark.parametrize("fault", ["declined", "unavailable", "lost_before", "lost_after"])
+@pytest.mark.parametrize("call", range(4))
+def test_an_undo_that_stops_half_way_goes_on(remote: Books, provider: ScriptedProvider, call: int, fault: str) -> None:
+    """Reinstate, suspend, take off, put on: whichever has no good answer, nothing is lost or on both cards."""
+    remote.authorize("p", "c1", "10.00", order="o", key="a")
+    remote.replace("c1", "c2", key="rep")
+    provider.reply_with([*[Reply("confirmed")] * call, Reply(fault)])
+    with contextlib.suppress(tallystick.Answered):
+        remote.undo_replacement("rep", key="found")
+    for _ in range(4):
+        provider.wait(7200)
+        remote.recover()
+        remote.run_due()
+    total = sum(remote.card(id).available.minor for id in ("c1", "c2"))
+    assert total + remote._entity("replacement", "found").accounts["moving"] == 3000
+    for _ in range(3):
+        with contextlib.suppress(tallystick.Answered):
+            remote.undo_replacement("rep", key="found")
+        remote.run_due()
+    if fault != "declined":
+        assert cards(remote) == ["issued 30.00 BRL", "replaced 0.00 BRL"]

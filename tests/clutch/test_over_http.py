@@ -118,3 +118,15 @@ def test_a_card_is_delivered_on_its_day(books: Books, clock: Clock) -> None:
     books.run_due()
     assert (other.number, books.card("d").available) == (books.card("d").number, usd("0.00"))
     books.authorize("p", "c", "10.00", order="o-2", key="hold")
+
+
+def test_a_replacement_is_undone_when_the_old_card_is_found(books: Books) -> None:
+    books.sell_electronic("a", "50.00", "USD", order="sale", key="a")
+    books.authorize("p", "a", "20.00", order="o", key="hold")
+    books.replace("a", "b", key="lost", card_set="GIFT")
+    books.redeem("q", "b", "5.00", order="o-2", key="shop")
+    books.undo_replacement("lost", key="found", by="ann", reason="it was in another coat")
+    assert (books.card("a").state, books.card("a").available) == ("issued", usd("25.00"))
+    assert (books.card("b").state, books.card("b").available) == ("replaced", usd("0.00"))
+    books.settle("p", "20.00", key="ship")
+    books.redeem("r", "a", "25.00", order="o-3", key="again")

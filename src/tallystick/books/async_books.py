@@ -213,6 +213,7 @@ class AsyncBooks:
     suspend    = _awaited(Books.suspend)
     reinstate  = _awaited(Books.reinstate)
     replace    = _awaited(Books.replace)
+    undo_replacement = _awaited(Books.undo_replacement)
     cash_out   = _awaited(Books.cash_out)
     adjust     = _awaited(Books.adjust)
 

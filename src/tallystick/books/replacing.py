@@ -14,6 +14,7 @@ from tallystick.core.arguments import in_minor_units
 from tallystick.engine.receipt import Receipt
 from tallystick.errors import Invalid
 from tallystick.masks import quoted
+from tallystick.money import Money
 
 
 class Replacing(Selling):
@@ -79,6 +80,41 @@ class Replacing(Selling):
                 if each.command != "retire":  # that waits as long as an order holds something on the old card
                     each.or_raise()
         return self._sale(new, receipt.last, pin)
+
+    @dated
+    def undo_replacement(
+        self, replacement: str, *, key: str, order: str | None = None, by: str | None = None, reason: str | None = None,
+        occurred_at: datetime | None = None,
+    ) -> Receipt:  # fmt: skip
+        """The old card is found: undo a `replace`, named by its key, as long as the old card is not retired.
+
+        The old card is reinstated with what never left it. What is free on the new card goes back to it, what orders
+        hold there follows, and the new card is retired; what it has paid stays paid. A new card with nothing on it yet
+        stays empty.
+
+        Raises:
+            Refused: the old card is retired, or orders hold all that is on the new one; nothing was changed.
+        """
+        done = self._entity("replacement", replacement)
+        old, new = (self._entity("gift_card", str(done.facts[name])) for name in ("old", "new"))
+        made, first = step_key(key, "create"), step_key(key, "replace")
+        steps = [self._command("replacement", replacement, "cancel", {}, step_key(key, "cancel"), by, reason)]
+        steps.append(self._command("gift_card", old.id, "reinstate", {"order": order}, step_key(key, "reinstate"), by))
+        carries = done.state == "following" or new.state in ("issued", "suspended")
+        if carries or self.engine.seen(made) is not None:
+            facts = {"old": new.id, "new": old.id, "form": "in_use", "currency": old.currency, "order": order}
+            steps.insert(0, self._command("replacement", key, "create", facts, made, by))
+            stop = step_key(key, "suspend")
+            if new.state not in ("suspended", "replaced") or self.engine.seen(stop) is not None:
+                steps.append(self._command("gift_card", new.id, "suspend", {"order": order}, stop, by, reason))
+            begun = self.engine.seen(first) or {}  # said again, it is about the amount of then
+            amount = begun.get("amount", Money(new.accounts["available"], new.currency))
+            steps.append(self._command("replacement", key, "replace", {"amount": amount}, first, by, reason))
+        receipt = self._give_all(*steps)
+        for each in self._own_steps(receipt):
+            if each.command != "retire":  # that waits as long as an order holds something on the new card
+                each.or_raise()
+        return receipt
 
     @dated
     def move(

@@ -46,13 +46,14 @@ def preview(context: Context, reading: Reading, command: Command, refs_of: RefsO
 def preview_all(context: Context, reading: Reading, commands: Sequence[Command], refs_of: RefsOf) -> Answer:
     """What commands would do one after the other, each with what follows it; of the first that is refused, why.
 
-    A command whose key was seen is done already, and is what it was then.
+    A command whose key was seen is done already, and is what it was then. If the provider was not there for it, it is
+    done anew.
     """
     work = _work(context, reading)
     answer = Answer(True)
     for command in commands:
         work.lock(refs_of(command), [command.key])
-        if command.key in work.keyed or command.key in work.queue:
+        if _is_done(work, reading, command.key):
             continue
         plan = _plan(work, command)
         if isinstance(plan, Refusal):
@@ -62,6 +63,14 @@ def preview_all(context: Context, reading: Reading, commands: Sequence[Command],
         if refused is not None:
             return Answer(False, refusal=explained(work, refused))
     return answer
+
+
+def _is_done(work: UnitOfWork, reading: Reading, key: str) -> bool:
+    if key in work.queue:
+        return True
+    seen = work.keyed.get(key)
+    call = reading.call(seen.call) if seen is not None and seen.call is not None else None
+    return seen is not None and (call is None or call.state != "unavailable")
 
 
 def _followed(work: UnitOfWork, plan: Plan, command: Command) -> Refusal | None:
