@@ -12,6 +12,7 @@ from tallystick.definition import reader
 from tallystick.engine.engine import Engine
 from tallystick.engine.receipt import GivenBack, InDoubt, Refused
 from tallystick.engine.rehearsal import read_replies
+from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
 from tallystick.provider.protocol import Provider
 from tallystick.provider.scripted import BEGINS, ScriptedProvider
@@ -127,3 +128,47 @@ def test_a_shipment_in_doubt_at_the_date_is_waited_for() -> None:
     assert books.stands("p") == ("closed", 0, 0, 2000)
     assert not books.waiting()
     assert books.stuck().queue == ()
+
+
+# --- several cards
+
+
+def tender(books: Shop, until: datetime = SOON) -> str:
+    books.sell_electronic("d", "50.00", "BRL", order="s", key="sale d")
+    plan = books.plan(brl("70.00"), ["c", "d"])
+    return books.authorize_all(plan, order="o", key="all", until=until).id
+
+
+def brl(text: str) -> Money:
+    return Money.parse(text, "BRL")
+
+
+def held(books: Shop, tender: str) -> list[int]:
+    return [part.held.minor for part in books.tender(tender).parts]
+
+
+def test_all_parts_of_an_abandoned_order_are_freed(books: Shop) -> None:
+    id = tender(books)
+    assert held(books, id) == [5000, 2000]
+    assert books.to(SOON - timedelta(seconds=1)) == []
+    assert books.to(SOON) == ["lapse applied"] * 2
+    assert (held(books, id), books.free()) == ([0, 0], 5000)
+    with pytest.raises(GivenBack):
+        tender(books)
+    books.cancel_all(id, key="over")
+    assert books.tender(id).state == "given_back"
+
+
+def test_a_shipment_takes_the_date_away_from_all_parts(books: Shop) -> None:
+    id = tender(books)
+    books.settle_all(id, "50.00", key="ship")
+    assert books.to(SOON) == ["lapse refused"], "it is dropped"
+    assert held(books, id) == [0, 2000]
+    books.settle_all(id, "20.00", key="ship the rest")
+    assert (books.tender(id).state, books.waiting().queue) == ("paid", ())
+
+
+def test_no_part_is_held_until_a_moment_that_has_passed(books: Shop) -> None:
+    with pytest.raises(Refused, match="It would be given back at once"):
+        tender(books, until=BEGINS - timedelta(days=1))
+    assert (books.free(), books.tenders("o")) == (5000, [])

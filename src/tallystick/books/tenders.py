@@ -64,9 +64,13 @@ class Tenders(Holding):
     @dated
     def authorize_all(
         self, plan: Plan, *, order: str, key: str, pins: Mapping[str, str] | None = None,
-        allow_partial: bool = False, by: str | None = None, occurred_at: datetime | None = None,
+        allow_partial: bool = False, until: datetime | None = None, by: str | None = None,
+        occurred_at: datetime | None = None,
     ) -> Tender:  # fmt: skip
         """Hold every part of a plan, or none. With `allow_partial`, as much as there is.
+
+        `until`: if nothing was shipped by then, `run_due` gives every part back. The first `settle_all` takes that date
+        away from all parts.
 
         All cards are asked before the first part is held. If a card says no all the same, what was held is given back,
         and the card's answer is raised. While one answer is in doubt the others stay held, because it may have been
@@ -85,7 +89,7 @@ class Tenders(Holding):
         if not amounts:
             raise Invalid("the plan has no part: no card carries anything of the amount")
         for _ in range(ATTEMPTS):  # another checkout of the order may take the same ids at this moment
-            authorize, creates = self._authorizing(amounts, order, key, pins or {}, allow_partial, by)
+            authorize, creates = self._authorizing(amounts, order, key, pins or {}, allow_partial, until, by)
             tender, gone = authorize.id, self._state(authorize.id) in GONE
             if self._dry or self.engine.seen(key) is None:
                 self._ask(*creates, authorize)
@@ -97,7 +101,7 @@ class Tenders(Holding):
 
     def _authorizing(
         self, amounts: Mapping[str, Money], order: str, key: str, pins: Mapping[str, str], allow_partial: bool,
-        by: str | None,
+        until: datetime | None, by: str | None,
     ) -> tuple[Command, list[Command]]:  # fmt: skip
         """The command that holds all parts, and those that make the tender and its payments."""
         requested = sum(amounts.values(), Money.zero(next(iter(amounts.values())).currency))
@@ -120,7 +124,7 @@ class Tenders(Holding):
                     f"authorize_all(pins={{{card!r}: …}})", Type("secret"), pins[card], amount.currency
                 )
                 secrets[id] = {"pin": str(pin)}
-        authorize = self._command(TENDER, tender, "authorize", {"shares": shares}, key, by)
+        authorize = self._command(TENDER, tender, "authorize", {"shares": shares, "until": until}, key, by)
         return attrs.evolve(authorize, secrets=secrets), commands
 
     def _free_id(self, machine: str, wanted: str, key: str) -> str:

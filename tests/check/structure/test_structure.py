@@ -310,13 +310,17 @@ def test_a_command_without_a_guard_is_no_trouble_where_it_sets_what_it_reads() -
 @pytest.mark.parametrize(
     ("then", "wanted"),
     [
-        ("    then: each payment.settle(amount=share, keep_hold=keep_hold, invoice=invoice)\n", "TS125 settle"),
+        (
+            "    then:\n      - each payment.hold_until() when until != none\n"
+            "      - each payment.settle(amount=share, keep_hold=keep_hold, invoice=invoice)\n",
+            "TS125 settle",
+        ),
         (
             "      - each payment.settle(amount=share, last=last, keep_hold=keep_hold, invoice=invoice)\n",
             "TS125 settle_last",
         ),
         ("      - each payment.refund(amount=share)\n", "TS115 nothing"),
-        ("      - each payment.authorize(amount=share, allow_partial=allow_partial)\n", "TS115 nothing"),
+        ("      - each payment.authorize(amount=share, allow_partial=allow_partial, until=until)\n", "TS115 nothing"),
     ],
 )
 def test_shares_that_no_part_gets_are_found(then: str, wanted: str) -> None:
