@@ -203,6 +203,15 @@ def test_a_large_state_is_read_page_by_page(tmp_path: Path) -> None:
     ours.books.close()
 
 
+def test_a_search_says_that_there_is_more_than_it_lists(ours: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    every, few = get(ours, "/search", q="c").text, "With an id that begins so<"
+    assert few in every
+    monkeypatch.setattr("tallystick.board.pages.search.ROWS", 1)
+    cut = get(ours, "/search", q="c").text
+    assert "With an id that begins so, the first 1<" in cut
+    assert len(cut) < len(every)
+
+
 def test_long_lists_go_on_page_by_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cards that nobody uses, and holds put in force again, each on one page, also where an id is a card number."""
     for where in ("figures", "changes", "blocks"):

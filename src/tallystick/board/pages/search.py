@@ -58,13 +58,13 @@ def _of_order(desk: Desk, order: str) -> list[Entity]:
         each
         for machine in machines
         if (fact := machine.facts.get("order")) is not None and fact.indexed
-        for each in desk.reading.linked(machine.name, "order", order)[:ROWS]
+        for each in desk.reading.linked(machine.name, "order", order)[: ROWS + 1]
     ]
 
 
 def _beginning(desk: Desk, machine: str, name: str) -> list[Ref]:
     """Ids that begin with it come right after it."""
-    found = desk.reading.page(machine, after=name, limit=ROWS // 2)
+    found = desk.reading.page(machine, after=name, limit=ROWS + 1)
     return [each.ref for each in found if each.id.startswith(name)]
 
 

@@ -87,7 +87,7 @@ def queue(desk: Desk, ask: Ask) -> Page:
     given_up = desk.books.stuck().queue
     if given_up:
         blocks.insert(0, Text((f"{len(given_up):,} more were given up:", Link("what to type", target("stuck"))), "bad"))
-    return Page("Queue", "Deferred settlements, follow-ups and retries: all of it goes on by itself.", blocks, "queue")
+    return Page("Queue", "Deferred settlements, follow-ups, retries, and what waits for a date: all of it goes on by itself.", blocks, "queue")
 
 
 def _commands(desk: Desk, caption: str, queued: Sequence[Queued], more: Link | None = None) -> Table:
