@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import sync_playwright
 
@@ -20,7 +21,7 @@ from tallystick.board.guard import Door
 from tallystick.board.serve import address, listening, server
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
-PICTURES = {  # a page, how much of it is shown, and how
+PICTURES: dict[str, tuple[str, int, dict[str, Any]]] = {  # a page, how much of it is shown, and how
     "overview": ("/", 820, {}),
     "owed": ("/liability", 720, {}),
     "holds": ("/holds", 1060, {}),

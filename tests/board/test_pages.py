@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
+from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -201,6 +202,18 @@ def test_a_large_state_is_read_page_by_page(tmp_path: Path) -> None:
         at = next((unescape(each) for each in LINK.findall(text) if "after=" in each), None)
     assert seen == [f"c-{number:03}" for number in range(120)]
     ours.books.close()
+
+
+def test_when_something_happened_is_told_where_that_was_before_it_was_written(tmp_path: Path) -> None:
+    provider = ScriptedProvider()
+    with tallystick.open(f"sqlite:///{tmp_path}/books.db", provider=provider) as books:
+        books.recognize("c", NUMBER, currency="BRL", balance="50.00", key="k")
+        provider.wait(86400.0)
+        asked = {"report": "activity", "by": "result", "value": "confirmed", "currency": "BRL"}
+        for late in (False, True):
+            before = provider.clock() - timedelta(hours=2)
+            books.adjust("c", "1.00", key=f"{late}", by="ann", reason="r", **({"occurred_at": before} if late else {}))
+            assert ("occurred at" in get(Board(books), "/rows", **asked).text) == late
 
 
 def test_a_search_says_that_there_is_more_than_it_lists(ours: Board, monkeypatch: pytest.MonkeyPatch) -> None:

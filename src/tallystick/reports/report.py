@@ -163,14 +163,18 @@ class Report:
             table.add_row(*map(Text, cells), style="bold")
         return table
 
+    @property
+    def late(self) -> bool:
+        """Whether something in it happened earlier than it was written: only then both times are worth a column."""
+        return any(row.get("occurred_at") != row.get("at") for row in self.rows)
+
     def _shown(self) -> list[Column]:
         """The columns in which something stands."""
         lines = (*self.rows, *self.totals)
-        late = any(row.get("occurred_at") != row.get("at") for row in self.rows)
         return [
             each
             for each in (*self.columns, *self.totalled)
-            if (late or each.name != "occurred_at")
+            if (self.late or each.name != "occurred_at")
             and any(row.get(each.name) if each.quiet else self.text(row, each.name) for row in lines)
         ]
 

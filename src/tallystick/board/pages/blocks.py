@@ -67,7 +67,9 @@ def tables(
     shown = [
         each
         for each in report.columns
-        if each.name not in without and any(row.get(each.name) not in (None, "", 0) for row in every)
+        if each.name not in without
+        and (report.late or each.name != "occurred_at")
+        and any(row.get(each.name) not in (None, "", 0) for row in every)
     ]
     shown = [each for each in shown if each.name not in TOLD or each.name in report.by or _tells(report, each.name)]
     listed = report.rows[:LISTED]

@@ -87,7 +87,8 @@ def queue(desk: Desk, ask: Ask) -> Page:
     given_up = desk.books.stuck().queue
     if given_up:
         blocks.insert(0, Text((f"{len(given_up):,} more were given up:", Link("what to type", target("stuck"))), "bad"))
-    return Page("Queue", "Deferred settlements, follow-ups, retries, and what waits for a date: all of it goes on by itself.", blocks, "queue")
+    lead = "Deferred settlements, follow-ups, retries, and what waits for a date: all of it goes on by itself."
+    return Page("Queue", lead, blocks, "queue")
 
 
 def _commands(desk: Desk, caption: str, queued: Sequence[Queued], more: Link | None = None) -> Table:
