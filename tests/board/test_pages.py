@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -258,3 +258,16 @@ def test_long_lists_go_on_page_by_page(tmp_path: Path, monkeypatch: pytest.Monke
 def _asked(address: str) -> tuple[str, dict[str, str]]:
     parts = urlsplit(address)
     return f"/{parts.path.lstrip('/')}", dict(parse_qsl(parts.query))
+
+
+def test_what_was_told_late_has_both_moments_in_the_life_of_its_card(tmp_path: Path) -> None:
+    url, now = f"sqlite:///{tmp_path}/books.db", datetime.now(timezone.utc)
+    with tallystick.open(url) as books:
+        books.recognize("c-1", "6006", currency="BRL", balance="5.00", key="a", occurred_at=now - timedelta(days=400))
+        books.reload("c-1", "1.00", key="b")
+    with tallystick.open(url, read_only=True) as books:
+        text = get(Board(books, patience=60), "/life", of="gift_card", id="c-1").text
+    then, today = f"{now - timedelta(days=400):%Y-%m-%d}", f"{now:%Y-%m-%d}"
+    rows = [row for row in re.findall(r"<tr.*?</tr>", text, re.DOTALL) if "written" in row]
+    assert len(rows) == 2
+    assert all(row.index(then) < row.index("written") < row.index(today) for row in rows)

@@ -114,6 +114,8 @@ def test_old_cards_are_as_old_as_they_are(shop: Shop) -> None:
     sold = NOVEMBER - timedelta(days=400)
     shop.recognize("old", "6006", currency="BRL", balance="12.00", key="old", occurred_at=sold)
     assert shop.owed("2025-12-31") == 1200
+    assert not reports.liability(shop, as_of="2025-12-31").notes
+    assert "the books began later" in str(reports.liability(shop, as_of="2020-12-31").notes)
     ages = {row["age"]: row["total"] for row in reports.liability(shop, by=("age",)).rows}
     assert ages == {"8 to 30 days": 5000, "1 to 2 years": 1200}
     assert [row["entity"] for row in reports.dormant(shop).rows] == ["old"]
@@ -236,9 +238,12 @@ def test_a_follow_up_that_can_only_have_come_later_comes_later(shop: Shop) -> No
     receipt = shop.engine.try_execute(command).or_raise()
     shop.adjust("c1", "-60.00", key="k3", **WHO)
     shop.reload("c1", "60.00", key="k4")  # in between, what was to be held again was not there
+    shop.clock.script.append(Reply.read("unavailable"))
     (held,) = shop.engine.queue.follow(receipt).followed
-    assert held.applied
-    assert [each.occurred_at.day for each in shop.history("payment", "p1")] == [2, 2, 2, 2, 2, 3, 3]
+    assert held.result == "unavailable"
+    shop.to(NOVEMBER + timedelta(days=1, hours=1))
+    assert [each.result for each in shop.run_due()] == ["applied"]
+    assert [each.occurred_at.day for each in shop.history("payment", "p1")] == [2, 2, 2, 2, 2, 3, 3, 3, 3]
     assert shop.payment("p1").held == Money.parse("40.00", "BRL")
     shop.whole()
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -68,6 +68,27 @@ def test_orders_go_on(books: tallystick.Books) -> None:
     books.authorize("p-mixed", "gift", "3.00", order="new/8", key="new/8")
     books.reinstate("card-suspended", key="new/9")
     assert books.verify().findings == ()
+
+
+def test_what_happened_then_can_be_told_now(books: tallystick.Books, path: Path) -> None:
+    """An event of the time before, of which nobody knew: old entries count when they were written."""
+    with books.engine.store.reading() as reading:
+        *_, since = [row.happened for row in reading.journal("gift_card", "gift") if row.command == "issue"]
+    moment = datetime.fromisoformat(since) + timedelta(hours=1)
+    before = reports.liability(books, as_of=moment - timedelta(minutes=1)).totals, reports.liability(books).totals
+    then = reports.liability(books, as_of=moment).totals
+    books.reload("gift", "6.00", key="late", occurred_at=moment)
+
+    def brl(totals: Sequence[Mapping[str, object]]) -> int:
+        return next(int(str(row["total"])) for row in totals if row["currency"] == "BRL")
+
+    assert brl(reports.liability(books, as_of=moment).totals) == brl(then) + 600
+    assert brl(reports.liability(books).totals) == brl(before[1]) + 600
+    assert reports.liability(books, as_of=moment - timedelta(minutes=1)).totals == before[0]
+    assert [each.occurred_at == each.at for each in books.history("gift_card", "gift")][-3:] == [True, False, False]
+    assert books.verify().findings == ()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*), count(occurred_at) FROM entry").fetchone() == (431 + 2, 2)
 
 
 def test_keys_of_then_are_known(books: tallystick.Books) -> None:

@@ -31,10 +31,11 @@ def checked(work: UnitOfWork, command: Command) -> Command:
         Invalid: it is no moment, or is still to come.   KeyReused: the key stands for another moment.
     """
     seen = work.keyed.get(command.key)
+    if seen is not None and (command.occurred_at is None or _follows(work, command)):
+        then = datetime.fromisoformat(seen.occurred_at) if seen.occurred_at is not None else None
+        return command if then == command.occurred_at else attrs.evolve(command, occurred_at=then)
     if command.occurred_at is None:
-        if seen is None or seen.occurred_at is None:
-            return command
-        return attrs.evolve(command, occurred_at=datetime.fromisoformat(seen.occurred_at))
+        return command
     moment = stamp(command.occurred_at)
     if moment > work.at:
         raise Invalid(f"occurred_at is {moment}, and now it is {work.at}: what is still to come has not happened")
@@ -51,10 +52,14 @@ def placed(work: UnitOfWork, command: Command, intent: Intent) -> Command | Refu
     if command.occurred_at is None:
         return command
     early = refused(work, command, resolve.complete(work.machines, intent))
-    queued = work.queue.get(command.key)
-    if early is not None and queued is not None and queued.cause is not None:
+    if early is not None and _follows(work, command):
         return attrs.evolve(command, occurred_at=None)
     return early or command
+
+
+def _follows(work: UnitOfWork, command: Command) -> bool:
+    queued = work.queue.get(command.key)
+    return queued is not None and queued.cause is not None
 
 
 def refused(work: UnitOfWork, command: Command, plan: Plan) -> Refusal | None:

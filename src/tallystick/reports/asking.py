@@ -35,6 +35,7 @@ AGES = ("up to 7 days", "8 to 30 days", "31 to 90 days", "91 to 180 days", "181 
         "over 2 years")  # fmt: skip
 
 
+HAPPENED = "coalesce(occurred_at, at)"  # as the index has it
 MOVED_ON = "the books have moved on since the total was added up; ask for the report again"
 TEXTS = ("by", "reason")  # that people write
 ORDER = "order"
@@ -263,7 +264,7 @@ class Asked:
         )  # fmt: skip
 
     def _notes(self, reading: Reading, rows: Sequence[Row], totals: tuple[Row, ...]) -> Iterable[str]:
-        first = reading.select("SELECT at FROM entry ORDER BY seq LIMIT 1")
+        first = reading.select(f"SELECT {HAPPENED} FROM entry ORDER BY {HAPPENED} LIMIT 1")
         if not first:
             yield "these books are empty"
         elif self.period.before is not None and self.period.bound <= first[0][0]:

@@ -168,8 +168,8 @@ def _journal(desk: Desk, entity: Entity, rows: list[EntryRow], ask: Ask) -> Bloc
         if any(each.after.get(name) for each in entries)
     ]  # fmt: skip
     shown = [
-        (each.revision, each.at, _what(each), _way(each), _moves(each), *(each.after.get(name) for name in accounts),
-         _who(desk, each), _for(desk, entity, each))
+        (each.revision, _when(each), _what(each), _way(each), _moves(each),
+         *(each.after.get(name) for name in accounts), _who(desk, each), _for(desk, entity, each))
         for each in entries
     ]  # fmt: skip
     last = wanted[-1].revision if wanted else 0
@@ -179,6 +179,10 @@ def _journal(desk: Desk, entity: Entity, rows: list[EntryRow], ask: Ask) -> Bloc
         more = Link(f"The next entries, of {left:,}", target("life", of=entity.machine, id=asked, after=last))
     columns = ["no.", "when, UTC", "what", "state", "moved", *_spaced(accounts), "who and why", "for"]
     return Table("Every entry, with what stands on each account after it", columns, shown, more=more)
+
+
+def _when(entry: Entry) -> Cell:
+    return entry.at if entry.occurred_at == entry.at else (entry.occurred_at, "written", entry.at)
 
 
 def _what(entry: Entry) -> Cell:

@@ -39,6 +39,28 @@ class Entries:
             assert list(look.journal()) == look.chronicle(10) == [kept._replace(seq=1)]
             assert facts_of(MACHINES, entity)["limit"] == 50000
 
+    def test_when_it_happened_is_kept_beside_when_it_was_written(self, store: Store) -> None:
+        what, early = born("c1"), "2020-01-01T00:00:00.000Z"
+        what.entries[0] = what.entries[0]._replace(occurred_at=early)
+        what.queue["q"] = queue_row("q", occurred_at=early)
+        store.run(lambda transaction: transaction.write(what, AT))
+        with store.reading() as look:
+            rows = [
+                *look.journal(),
+                *look.chronicle(1),
+                *look.tail(None, 9)[0],
+                look.keyed(["gift_card/c1"])["gift_card/c1"],
+            ]
+            assert {(row.at, row.occurred_at) for row in rows} == {(AT, early)}
+            assert look.queued(["q"])["q"].occurred_at == early
+            assert look.select("SELECT created, updated FROM gift_card") == [(early, AT)]
+
+        def job(transaction: Transaction) -> list[str]:
+            transaction.lock([("gift_card", "c1")])
+            return [row.happened for row in transaction.journal("gift_card", "c1")]
+
+        assert store.run(job) == [early]
+
     def test_what_is_not_there_is_none(self, store: Store) -> None:
         with store.reading() as look:
             assert look.entity("gift_card", "c1") is None
