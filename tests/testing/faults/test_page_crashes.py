@@ -55,11 +55,10 @@ def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
     ("machines", "name", "seed", "missing"),
     [
         (VOUCHER, "travel_voucher", 0, 0),
-        # How much is found is a matter of luck: with the seeds 0 to 39 it is 8 to 33 that are missing. What is due on a
-        # date is never fired here.
-        pytest.param(MACHINES, "payment", 13, 8, marks=pytest.mark.slow),
-        pytest.param(MACHINES, "gift_card", 4, 16, marks=pytest.mark.slow),
-        pytest.param(MACHINES, "replacement", 20, 9, marks=pytest.mark.slow),
+        # With other seeds, 5 to 11, 17 to 19 and 9 to 11 are missing. What is due on a date is never fired here.
+        pytest.param(MACHINES, "payment", 0, 14, marks=pytest.mark.slow),
+        pytest.param(MACHINES, "gift_card", 0, 22, marks=pytest.mark.slow),
+        pytest.param(MACHINES, "replacement", 0, 13, marks=pytest.mark.slow),
         (MACHINES, "fulfilment", 2, 5),  # no card is sold for a day
         (reader.read({"door.yaml": DOOR}), "door", 0, 0),
     ],

@@ -45,11 +45,16 @@ def a_full_basket_has_its_total(view: EntityView) -> None:
     ("machines", "name"), [(PAGES, "basket"), pytest.param(MACHINES, "tender", marks=pytest.mark.slow)]
 )
 def test_every_transition_is_reached_and_nothing_goes_wrong(machines: Machines, name: str) -> None:
-    report = fuzz(machines, name, examples=90 if name == "tender" else 40, seed=3)
-    told = report.plain(machines)
-    assert report.found is None, told["found"]
-    assert told["machines"][name]["transitions"]["missing"] == []
-    assert told["machines"][name]["states"]["missing"] == []
+    missing = {*machines[name].transitions, *machines[name].states}
+    for seed in range(3, 9):  # what one seed reaches changes with every page and guard
+        report = fuzz(machines, name, examples=200 if name == "tender" else 40, seed=seed)
+        told = report.plain(machines)
+        assert report.found is None, told["found"]
+        there = told["machines"][name]
+        missing &= {each.split()[-1] for part in ("transitions", "states") for each in there[part]["missing"]}
+        if not missing:
+            break
+    assert missing == set()
 
 
 def test_stories_have_several_parts_and_commands_with_shares_that_are_taken() -> None:

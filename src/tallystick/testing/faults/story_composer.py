@@ -37,7 +37,7 @@ from tallystick.testing.fuzzing.world import command_of, line_of
 STEPS = 8  # of a story that are the machine's own, beside what follows by itself
 LOOKS = 40  # at what might come next, in one story
 PATIENCE = 12  # looks, after which something else is tried
-IDLE = 6  # stories in a row that fire nothing new
+IDLE = 25  # stories in a row that fire nothing new: how much is found should not be luck
 
 Step = tuple[str, str]  # a state, and a transition out of it
 
