@@ -73,7 +73,7 @@ def _name(written: str) -> str:
 
 def _check(columns: list[str], known: Collection[str], needed: Collection[str], line: int) -> None:
     if "pin" in columns:
-        raise Invalid("a PIN is kept nowhere: leave its column out of the file; has_pin may say that there is one")
+        raise Invalid("a PIN is kept nowhere: leave its column out of the file")
     for name in columns:
         if name not in known:
             hint = f"{nearest(name, list(known))} Known: {', '.join(dict.fromkeys(known))}"
