@@ -45,6 +45,7 @@ TITLES: Mapping[str, str] = {
     "TS127": "a number or a PIN that the provider is not told",
     "TS128": "something of an older version that has no place",
     "TS129": "value that no question covers",
+    "TS130": "a limit that does not count what is in doubt",
     # Model
     "TS201": "an invariant that does not hold",
     "TS202": "value that can never be taken out again",

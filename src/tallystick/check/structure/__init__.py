@@ -16,6 +16,7 @@ Then the checks:
     `provider_half` what is asked of the provider is what is booked, and it is told what it has to be told
     `follow_ups`    what is queued is taken and comes to an end
     `shares`        what parts are given together is what was asked
+    `limits`        a limit counts what is on its way, too
     `unasked`       of all value somebody asks: an invariant, an end, an example, or a question of `check`
     `earlier`       all of an older version has its place, where the page says what becomes of it
 

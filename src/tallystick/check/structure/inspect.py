@@ -10,6 +10,7 @@ from tallystick.check.structure.call_results import check_call_results
 from tallystick.check.structure.earlier import check_earlier
 from tallystick.check.structure.follow_ups import check_follow_ups
 from tallystick.check.structure.guards import check_guards
+from tallystick.check.structure.limits import check_limits
 from tallystick.check.structure.moves import check_moves
 from tallystick.check.structure.provider_half import check_provider_half
 from tallystick.check.structure.reachable import Reachability
@@ -53,4 +54,5 @@ def inspect_machine(machines: Machines, machine: Machine) -> Iterator[Finding]:
     yield from check_follow_ups(reachable)
     yield from check_shares(reachable)
     yield from check_earlier(reachable)
+    yield from check_limits(reachable)
     yield from check_unasked(reachable)
