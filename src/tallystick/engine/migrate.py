@@ -14,7 +14,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from itertools import chain
+from sys import intern
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -25,10 +27,12 @@ from tallystick.definition.machine import Machine, Machines
 from tallystick.engine.group_commit import GroupCommit
 from tallystick.engine.journal import write_down
 from tallystick.engine.keys import fingerprint
+from tallystick.engine.queue import listing
+from tallystick.engine.queue.rows import ENDED
 from tallystick.engine.receipt import LONGEST_NAME
 from tallystick.engine.unit_of_work import Job, UnitOfWork
 from tallystick.errors import Invalid, NotFound
-from tallystick.store.protocol import UNFINISHED, Reading, Store
+from tallystick.store.protocol import Reading, Store
 from tallystick.store.rows import QueueRow, Stamp
 
 PORTION = 200  # entities in one transaction: others wait no longer than for that
@@ -98,6 +102,13 @@ class Migrated:
     left: Sequence[Obstacle]
 
 
+class _Queued(NamedTuple):
+    """What is kept of a queued command meanwhile: a million cards may wait for their date."""
+
+    command: str
+    args: str
+
+
 @attrs.define
 class _Found:
     """One group, as it is counted."""
@@ -135,9 +146,9 @@ def foretell(
     found: dict[tuple[str, int], _Found] = defaultdict(_Found)
     obstacles, seen = _Obstacles(), 0
     kept = {page.name for page in reading.pages()}
-    queued: dict[Ref, list[QueueRow]] = defaultdict(list)
-    for row in (row for state in UNFINISHED for row in reading.queue(state=state)):
-        queued[row.machine, row.entity].append(row)
+    queued: dict[Ref, list[_Queued]] = defaultdict(list)
+    for row in chain(listing.waiting(machines, reading), *(reading.queue(state=state) for state in ENDED)):
+        queued[row.machine, row.entity].append(_Queued(intern(row.command), intern(row.args)))
     verbs: dict[Ref, list[str]] = defaultdict(list)
     for call in reading.calls():
         for ref in dict.fromkeys(call.refs):
@@ -170,7 +181,7 @@ def checked(machines: Machines, names: Sequence[str]) -> list[str]:
     return list(names) or sorted(machines)
 
 
-def _count(found: _Found, new: Machine, entity: Entity, verbs: Sequence[str], waiting: Sequence[QueueRow]) -> None:
+def _count(found: _Found, new: Machine, entity: Entity, verbs: Sequence[str], waiting: Sequence[_Queued]) -> None:
     said = new.migrations.get(entity.machine_version)
     states, accounts = (said.states, said.accounts) if said is not None else ({}, {})
     found.entities += 1
@@ -182,7 +193,7 @@ def _count(found: _Found, new: Machine, entity: Entity, verbs: Sequence[str], wa
     found.queued.update(row.command for row in waiting)
 
 
-def _obstacles(old: Machine, new: Machine, entity: Entity, waiting: Sequence[QueueRow]) -> Iterator[str]:
+def _obstacles(old: Machine, new: Machine, entity: Entity, waiting: Sequence[_Queued | QueueRow]) -> Iterator[str]:
     yield from in_the_way(old, new, entity)
     for row in waiting:
         try:
