@@ -19,7 +19,8 @@ from board_world import NUMBER, ODD, SCRIPT, board, fill, get
 from postgres_books import postgres_url
 from tallystick.board.board import PAGES, Board
 from tallystick.engine.sealing import new_key
-from tallystick.provider.scripted import ScriptedProvider
+from tallystick.errors import Invalid
+from tallystick.provider.scripted import Reply, ScriptedProvider
 from tallystick.store.open import open_store
 
 ASKED = {
@@ -214,6 +215,37 @@ def test_when_something_happened_is_told_where_that_was_before_it_was_written(tm
             before = provider.clock() - timedelta(hours=2)
             books.adjust("c", "1.00", key=f"{late}", by="ann", reason="r", **({"occurred_at": before} if late else {}))
             assert ("occurred at" in get(Board(books), "/rows", **asked).text) == late
+
+
+def test_only_what_can_be_tried_again_is_said_to_be(tmp_path: Path) -> None:
+    """A command that was declined has used its key up; one that somebody has changed is never done."""
+    provider = ScriptedProvider()
+    with tallystick.open(f"sqlite:///{tmp_path}/books.db", provider=provider) as books:
+        books.recognize("c", NUMBER, currency="BRL", balance="50.00", key="k")
+        for id in ("declined", "refused", "changed"):
+            books.authorize(id, "c", "5.00", order=id, key=f"{id} hold")
+            books.settle(
+                id, "9.00" if id == "refused" else "5.00", key=f"{id}-ship", due=provider.clock() + timedelta(hours=1)
+            )
+        provider.wait(2 * 3600.0)
+        with sqlite3.connect(tmp_path / "books.db") as sql:
+            sql.execute("UPDATE queue SET due = '2020-01-01T00:00:00.000Z' WHERE key = 'changed-ship'")
+        provider.reply_with([Reply("declined")])
+        books.run_due()
+        assert {each.row.key: each.row.state for each in books.stuck().queue} == {
+            "declined-ship": "declined", "refused-ship": "refused", "changed-ship": "waiting",
+        }  # fmt: skip
+        text = get(Board(books), "/stuck").text
+        for id in ("declined", "refused", "changed"):
+            assert f"tallystick stuck --dismiss {id}-ship" in text
+            if id == "refused":
+                assert books.engine.queue.retry(f"{id}-ship", by="ann", reason="r").result == "refused"
+                assert f"tallystick stuck --again {id}-ship" in text
+            else:
+                with pytest.raises(Invalid):
+                    books.engine.queue.retry(f"{id}-ship", by="ann", reason="r")
+                assert f"tallystick stuck --again {id}-ship" not in text
+        assert "settle of changed was changed in the database" in text
 
 
 def test_a_search_says_that_there_is_more_than_it_lists(ours: Board, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,9 @@ from tallystick.books.waiting import (
     open_calls,
     waiting,
 )
+from tallystick.engine.queue.rows import GIVEN_UP
 from tallystick.money import Money, to_text
+from tallystick.store.rows import is_changed
 
 WHO = '--by YOUR_NAME --reason "WHY"'
 AGES = ((0, "all"), (7, "older than a week"), (30, "older than 30 days"), (90, "older than 90 days"))
@@ -205,15 +207,21 @@ def _calls(desk: Desk, calls: Sequence[OpenCall]) -> Iterator[Block]:
 def _queue(desk: Desk, queue: Sequence[Queued]) -> Iterator[Block]:
     for each in queue[:ROWS]:
         row = each.row
-        yield Heading(f"{row.command.replace('_', ' ')} of {desk.name(row.entity, row.machine)} was {row.state}")
+        changed = is_changed(row)
+        state = "changed in the database" if changed else row.state
+        yield Heading(f"{row.command.replace('_', ' ')} of {desk.name(row.entity, row.machine)} was {state}")
         amount = (each.amount,) if each.amount is not None else ()
         tries = f"It was tried {row.attempts} times." if row.attempts > 1 else ""
         yield Text((desk.life(row.machine, row.entity), *amount, desk.shown.text(each.why), tries), "bad")
         key = shlex.quote(desk.name(row.key))
-        yield ToType([
-            ("Try it again, once its reason is gone", f"tallystick stuck --again {key} {WHO}"),
-            ("Lay it aside: it shall not be done", f"tallystick stuck --dismiss {key} {WHO}"),
-        ])  # fmt: skip
+        again = ("Try it again, once its reason is gone", f"tallystick stuck --again {key} {WHO}")
+        why = (
+            "Its key is used up: give it again under a new key, or see who else pays it; then lay it aside"
+            if row.state == "declined" and not changed
+            else "Lay it aside: it shall not be done"
+        )
+        aside = (why, f"tallystick stuck --dismiss {key} {WHO}")
+        yield ToType([again, aside] if row.state in GIVEN_UP and not changed else [aside])
     yield from _rest(queue, "commands")
 
 
