@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -71,3 +72,37 @@ def test_it_is_listed_page_by_page(store: str) -> None:
 def test_how_it_is_used_wrongly(store: str, arguments: list[str], code: int, said: str) -> None:
     found = waiting(store, *arguments)
     assert (found.exit_code, said in " ".join(found.stderr.split())) == (code, True), found.stderr
+
+
+# --- cards that expire
+
+
+def expiring(store: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["expiring", *arguments, "--store", store], catch_exceptions=False)
+
+
+def test_cards_that_expire_soon_are_listed(tmp_path: Path) -> None:
+    url, soon = f"sqlite:///{tmp_path}/books.db", datetime.now(timezone.utc) + timedelta(days=20)
+    with tallystick.open(url) as books:
+        numbers = [
+            str(books.sell_electronic(card, "30.00", "BRL", order="sale", key=card, expires=soon + days).number)
+            for card, days in (("later", timedelta(days=5)), ("sooner", timedelta()), ("far", timedelta(days=20)))
+        ]
+        books.authorize("p", "sooner", "10.00", order="o", key="hold")
+    told = expiring(url, "--within", "30d", "--json").stdout
+    assert json.loads(told)["cards"] == [
+        {"card": "sooner", "number": f"…{numbers[1][-4:]}", "expires": f"{soon:%Y-%m-%dT%H:%M:%SZ}",
+         "available": "20.00", "held": "10.00", "currency": "BRL"},
+        {"card": "later", "number": f"…{numbers[0][-4:]}", "expires": f"{soon + timedelta(days=5):%Y-%m-%dT%H:%M:%SZ}",
+         "available": "30.00", "held": "0.00", "currency": "BRL"},
+    ]  # fmt: skip
+    shown = expiring(url, "--within", "4w").stdout
+    assert shown.index("sooner") < shown.index("later")
+    assert ("far" in shown, "20.00 BRL" in shown) == (False, True)
+    assert not [each for each in numbers if each in told + shown]
+    assert expiring(url, "--within", "1h").stdout == "no card expires so soon\n"
+
+
+def test_a_length_of_time_is_asked_for(store: str) -> None:
+    wrong = expiring(store, "--within", "soon")
+    assert (wrong.exit_code, "write 45m, 12h, 30d or 4w" in wrong.output) == (2, True)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tallystick.books.base import BaseBooks
 from tallystick.books.occurred import dated
 from tallystick.engine.receipt import Receipt
+from tallystick.masks import mask
 from tallystick.money import Money
 from tallystick.store.rows import is_changed, stamp
 
@@ -21,6 +22,7 @@ class Expiring(NamedTuple):
     expires: datetime  # in UTC
     available: Money  # what will go then
     held: Money  # promised to orders; what they give back after that goes, too
+    number: str  # masked
 
 
 class Dates(BaseBooks):
@@ -53,7 +55,8 @@ class Dates(BaseBooks):
                 available, held = (Money(card.accounts[name], card.currency) for name in ("available", "held"))
                 if available or held:
                     expires = datetime.fromisoformat(str(card.facts["expires"]))
-                    found[card.id] = Expiring(card.id, expires, available, held)
+                    number = mask(self.engine.numbers.opened(str(card.facts["number"])))
+                    found[card.id] = Expiring(card.id, expires, available, held, number)
         return sorted(found.values(), key=lambda each: (each.expires, each.card))
 
     @dated

@@ -28,7 +28,7 @@ from tallystick.cli.commands.provider import adopt, balance, reconcile, sandbox
 from tallystick.cli.commands.running import due, recover, resolve, run
 from tallystick.cli.commands.starting import demo, init, key
 from tallystick.cli.commands.testing import fuzz, simulate
-from tallystick.cli.commands.waiting import holds, stuck, waiting
+from tallystick.cli.commands.waiting import expiring, holds, stuck, waiting
 from tallystick.errors import TallystickError
 from tallystick.masks import redacted
 
@@ -37,7 +37,7 @@ SECTIONS: dict[str, list[click.Command]] = {
     "Execute": [run, sell, import_command, due, recover, worker, resolve],
     "Look": [show, may, history, tail, verify],
     "Count": [report, export_command, board, datasette],
-    "What waits": [stuck, waiting, holds],
+    "What waits": [stuck, waiting, holds, expiring],
     "At the provider": [balance, reconcile, checkout, adopt, sandbox],
     "Machines": [machines, diagram, check, explain, diff, migrate, schema],
     "Test": [simulate, fuzz],

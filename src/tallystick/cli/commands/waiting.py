@@ -1,4 +1,4 @@
-"""Commands about what waits: for a person (`stuck`), by itself (`waiting`), and `holds` of forgotten orders."""
+"""What waits: for a person (`stuck`), by itself (`waiting`), `holds` of forgotten orders, cards that are `expiring`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import click
 
 from tallystick.cli.options import books_options, by_and_reason, pins_option, write_pins_to
 from tallystick.cli.printing import print_answer
+from tallystick.money import to_text
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from tallystick.cli.options import BooksOptions
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -136,3 +139,37 @@ def holds(
     answer = {"holds": [as_json.hold(each) for each in old], "released": [as_json.receipt(each) for each in receipts]}
     print_answer(json_out, answer, lambda: as_tables.holds_tables(answer))
     ctx.exit(0 if all(each.applied for each in receipts) else 1)
+
+
+@click.command()
+@click.option("--within", metavar="TIME", callback=_age, required=True, help="Such as 45m, 12h, 30d or 4w.")
+@books_options
+def expiring(within: timedelta, books: BooksOptions, json_out: bool) -> None:
+    """List cards with something on them that expire soon, those first that expire first.
+
+    Those are among them that have expired already, if nobody has run `tallystick due` since. `extend` moves a date:
+    see `tallystick run`.
+    """
+    from tallystick.books.books import Books
+
+    with books.opened() as engine:
+        found = Books(engine).expiring(engine.now() + within)
+    cards = [
+        {"card": each.card, "number": each.number, "expires": f"{each.expires:%Y-%m-%dT%H:%M:%SZ}",
+         "available": to_text(each.available.minor, each.available.currency),
+         "held": to_text(each.held.minor, each.held.currency), "currency": each.available.currency}
+        for each in found
+    ]  # fmt: skip
+    print_answer(json_out, {"cards": cards}, lambda: _expiring_tables(cards))
+
+
+def _expiring_tables(cards: list[dict[str, str]]) -> list[RenderableType]:
+    from tallystick.cli.as_tables import grid, time_text
+
+    rows = [
+        [time_text(each["expires"]), f"{each['card']} {each['number']}",
+         *(f"{each[name]} {each['currency']}" for name in ("available", "held"))]
+        for each in cards
+    ]  # fmt: skip
+    columns = ("expires", "card", "available", "held")
+    return [grid(*columns, rows=rows, right=("available", "held")) if rows else "no card expires so soon"]
