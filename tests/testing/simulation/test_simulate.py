@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -29,7 +30,7 @@ from tallystick.engine.unit_of_work import UnitOfWork
 from tallystick.provider.protocol import Ambiguous, Call, NotSeen, Outcome, Provider, Result
 from tallystick.store.memory import MemoryStore
 from tallystick.testing.simulation.report import SimulationReport
-from tallystick.testing.simulation.simulate import simulate, simulate_many, world_of
+from tallystick.testing.simulation.simulate import Simulation, simulate, simulate_many, world_of
 
 MACHINES = reader.load(reader.packaged_folder())
 SEEDS = range(1, 20)
@@ -60,6 +61,32 @@ def test_a_seed_ends_well_where_nobody_is_asked(seed: int) -> None:
     assert figures.failures == []
     assert set(figures.phases) == {"done"}
     assert figures.seeds == {"local": 1}
+
+
+LATE = [("memory", 2), *(pytest.param(world, seed, marks=pytest.mark.slow)
+                         for world in ("memory", "local", "clutch") for seed in (3, 4, 8, 11))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("world", "seed"), LATE)
+def test_a_seed_ends_well_in_which_much_is_told_late(world: str, seed: int) -> None:
+    """In any order, through crashes, lost answers and set clocks; and no account was below zero on any day."""
+    simulation = Simulation(seed, OPERATIONS, world=world)
+    simulation.orders.late = 0.4
+    assert simulation.run().failures == []
+    with simulation.world.store.reading() as reading:
+        rows = list(reading.journal())
+    dated = [row for row in rows if row.occurred_at is not None]
+    assert len(dated) > 10
+    assert {row.phase for row in dated} >= ({"done"} if world == "local" else {"asked", "confirmed"})
+    assert any(row.happened < row.at for row in dated)
+    if simulation.world.steady:
+        standing: Counter[tuple[str, str, str]] = Counter()
+        for row in sorted(rows, key=lambda each: (each.happened, each.revision)):
+            for source, target, amount in json.loads(row.postings):
+                standing[row.machine, row.entity, source] -= amount
+                standing[row.machine, row.entity, target] += amount
+            inside = json.loads(row.after)
+            assert min((standing[row.machine, row.entity, name] for name in inside), default=0) >= 0
 
 
 def test_worlds_take_turns() -> None:

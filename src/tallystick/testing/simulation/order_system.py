@@ -31,6 +31,7 @@ from tallystick.testing.simulation.world import START, SimulatedWorld
 
 AGAIN = (Ended.UNAVAILABLE, Ended.IN_DOUBT)
 FINAL = (Ended.APPLIED, Ended.DECLINED)
+LATE = (0.0, 5.0, 600.0, 7200.0)  # seconds by which something happened before it is told, at most
 PAUSES = (0.5, 5.0, 90.0, 90.0, 400.0, 400.0, 3600.0, 3600.0)  # seconds between two operations, at most
 
 
@@ -49,6 +50,8 @@ class OrderSystem:
         self.answers: Counter[str] = Counter()  # commands by their result
         self.acknowledged: list[Acknowledged] = []
         self.pending: list[Command] = []  # died, or turned away: to be given again
+        self.late = 0.0  # of the commands, so many happened before they are given
+        self._dates = Random(f"{seed}:dates")  # noqa: S311
         self._answered: deque[tuple[Command, Ended]] = deque(maxlen=40)
         self.workload = Workload(world, double, machines, self.chance, self.command)
         self._count = 0
@@ -133,7 +136,11 @@ class OrderSystem:
         self.counts["commands"] += 1
         due = START + timedelta(seconds=self.world.seconds + later) if later else None
         by, reason = ("ann", "seen in their office") if signed else (None, None)
-        return self.give(Command(machine, id, command, in_minor_units(args), f"k{self._count}", by, reason, due))
+        given = Command(machine, id, command, in_minor_units(args), f"k{self._count}", by, reason, due)
+        if due is None and self._dates.random() < self.late:
+            ago = self._dates.choice(LATE) * self._dates.random() - min(0.0, self.world.clock_error)
+            given = attrs.evolve(given, occurred_at=START + timedelta(seconds=self.world.seconds - ago))
+        return self.give(given)
 
     def _ask_again(self) -> None:
         """A caller that had its answer gives the same command again, or another one under the same key."""

@@ -98,6 +98,7 @@ class Simulation:
         world, liveness = self.world, Liveness(self.orders)
         self.report.seconds = world.seconds  # what follows is mostly waiting
         world.rates.clear()
+        self.orders.late = 0.0
         self.wrong += liveness.resolve_everything()
         again, self.orders.pending = self.orders.pending[::2], []  # the others are never given again
         for command in again:
