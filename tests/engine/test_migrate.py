@@ -27,6 +27,8 @@ from tallystick.store.memory import MemoryStore
 from tallystick.store.open import open_store
 from tallystick.store.protocol import Store
 from tallystick.store.sqlite import SqliteStore
+from tallystick.testing.referee import judge
+from tallystick.testing.store_rows import rows_of
 
 ONE = """
 machine: deposit
@@ -503,3 +505,33 @@ def test_what_the_page_cannot_mean_is_a_fault(store: Store) -> None:
         assert why in str(caught.value), str(caught.value)
     with pytest.raises(NotFound):
         before(store).migration.migrate(["gift_crad"])
+
+
+# --- and the referee, who judges by the rows alone
+
+
+def test_the_referee_follows_a_move(store: Store) -> None:
+    before(store)
+    engine = Engine(pages(TWO), store, LocalProvider())
+    engine.migration.migrate(by="ann", reason="names that say more")
+    engine.execute("deposit", "d-1", "keep", {"amount": "1.00"}, key="keep after")
+    assert judge(rows_of(store)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"to_state": "done"}, "it moves to done; by its page open becomes active"),
+        ({"postings": '[["hold","fee",1050]]'}, "by its page it moves"),
+        ({"facts": '{"rental":"r-9"}'}, "by its page it sets"),
+        ({"postings": "[]"}, "has no place any more"),
+    ],
+)
+def test_the_referee_finds_a_move_that_its_page_does_not_say(change: dict[str, str], found: str) -> None:
+    store = MemoryStore()
+    before(store)
+    Engine(pages(TWO), store, LocalProvider()).migration.migrate()
+    rows = rows_of(store)
+    entry = next(each for each in rows.entries if (each["entity"], each["command"]) == ("d-1", "migrate"))
+    entry.update(change)
+    assert any(found in each for each in judge(rows))

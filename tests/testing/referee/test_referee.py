@@ -181,9 +181,7 @@ class Bench:
         hashes: dict[tuple[str, str], str] = {}
         for each in sorted(self.entries, key=lambda each: (each["machine"], each["entity"], each["revision"])):
             ref = each["machine"], each["entity"]
-            each["hash"] = hashes[ref] = chained(
-                hashes.get(ref, ""), tuple(each[name] for name in EntryRow._fields[:-2])
-            )
+            each["hash"] = hashes[ref] = chained(hashes.get(ref, ""), EntryRow(**each).content)
         for each in self.entities:
             each["hash"] = hashes.get((each["machine"], each["id"]), each["hash"])
 

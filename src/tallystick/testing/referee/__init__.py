@@ -6,9 +6,9 @@ contract and a test hold that. It needs no store: `store_rows`, outside this roo
 `Rows.of_sqlite` those in a file.
 
 Read in this order: `evidence` (what it is given), `verdict` (`judge`), `journal_replay` (an entity as its journal
-makes it), `effects` (what one transition does), `parts_read` (what a command has read of other entities),
-`definition_reader` (a page, read a second time), `evaluate` (its expressions), `reconciliation` (our books beside the
-provider's).
+makes it), `effects` (what one transition does), `moved` (to a newer version of its page), `parts_read` (what a command
+has read of other entities), `definition_reader` (a page, read a second time), `evaluate` (its expressions),
+`reconciliation` (our books beside the provider's).
 
 The other rooms of testing, the command line and tests call it. It calls nobody.
 """

@@ -22,6 +22,7 @@ from tallystick.testing.referee.evaluate import Evaluator, Values, evaluator, ev
 Pair = tuple[str, str]
 
 _TIMED = re.compile(r"(.*[)\w]) (at|after) (.+)", re.DOTALL)
+_FROM, _PLACES = "from version ", ("states", "accounts", "facts")
 _SHARE = re.compile(r"\bshare\b")
 _CALL = re.compile(r"\s*(?:(\w+)\s*\.)?\s*(\w+)\s*(?:\(|$)")
 
@@ -124,6 +125,7 @@ class Definition:
     start: str
     final: frozenset[str]
     facts: tuple[str, ...]
+    defaults: Mapping[str, Any]  # of facts that have one
     links: Mapping[str, str]  # fact → machine
     accounts: tuple[str, ...]
     holding: tuple[str, ...]  # empty in a final state; a refund there may be in doubt all the same
@@ -131,6 +133,7 @@ class Definition:
     commands: Mapping[str, Mapping[str, str]]  # argument → type, without its question mark
     transitions: Mapping[str, DeclaredTransition]
     invariants: tuple[Invariant, ...]
+    migrations: Mapping[int, Mapping[str, Mapping[str, str]]]  # older version → states, accounts, facts → their places
 
 
 @lru_cache(maxsize=256)
@@ -150,6 +153,8 @@ def read_definition(text: str) -> Definition:
         start=next(name for name, each in states.items() if isinstance(each, dict) and each.get("start")),
         final=frozenset(name for name, each in states.items() if isinstance(each, dict) and each.get("final")),
         facts=tuple(facts),
+        defaults={name: each["default"] for name, each in facts.items()
+                  if isinstance(each, dict) and "default" in each},
         links={fact: kind.rstrip("?") for fact, kind in types.items()
                if kind.rstrip("?").isidentifier() and kind.rstrip("?") not in plain},
         accounts=tuple(accounts),
@@ -159,6 +164,8 @@ def read_definition(text: str) -> Definition:
                   for name, args in read["commands"].items()},
         transitions={name: _declared(name, each) for name, each in read["transitions"].items()},
         invariants=tuple(_invariant(name, each) for name, each in (read.get("invariants") or {}).items()),
+        migrations={int(key.removeprefix(_FROM)): {kind: (said or {}).get(kind) or {} for kind in _PLACES}
+                    for key, said in read.items() if key.startswith(_FROM)},
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tallystick.testing.referee.definition_reader import Definition
 from tallystick.testing.referee.effects import IN_DOUBT, DrivenEntry, PendingCall, ReplayedEntity, expected_effect
+from tallystick.testing.referee.moved import MIGRATE, moved
 
 Row = Mapping[str, Any]
 Ref = tuple[str, str]  # machine, id
@@ -79,8 +80,19 @@ class JournalReplay:
         for (machine, fact, account), sums in self._sums.items():
             for each, sign in ((self._rows.get(ref), -1), (row, 1)) if machine == ref[0] else ():
                 if each is not None and each["facts"].get(fact) is not None:
-                    sums[str(each["facts"][fact])] += sign * each["accounts"][account]
+                    sums[str(each["facts"][fact])] += sign * self._accounts(ref[0], each).get(account, 0)
         self._rows[ref] = row
+
+    def _accounts(self, machine: str, row: Row) -> Mapping[str, int]:
+        """What stands on an entity, by the names of the newest version of its page."""
+        said = self._newest[machine].migrations.get(row["machine_version"])
+        if said is None:
+            return row["accounts"]  # type: ignore[no-any-return]
+        places = said["accounts"]
+        found = Counter[str]()
+        for name, stands in row["accounts"].items():
+            found[places.get(name, name)] += stands
+        return found
 
     def _concerned(self, touched: Iterable[Ref]) -> dict[Ref, None]:
         """Those touched, and those they link to."""
@@ -96,7 +108,13 @@ class JournalReplay:
             self.checked["invariants"] += 1
             outside = {name: replayed.outside[name] for name in definition.outside}
             sums = {name: self._sums[path][ref[1]] for name, path in invariant.sums.items()}
-            values = {**dict.fromkeys(definition.facts), **row["facts"], **outside, **row["accounts"], **sums}
+            values = {
+                **dict.fromkeys(definition.facts),
+                **row["facts"],
+                **outside,
+                **self._accounts(ref[0], row),
+                **sums,
+            }
             values["state"] = row["state"]
             if not invariant.holds(values):
                 yield f"{replayed.name}: {invariant.name}, '{invariant.source}', is not so: {values}"
@@ -145,11 +163,7 @@ class JournalReplay:
         if entry["currency"] != replayed.currency:
             yield f"it is in {entry['currency']}, the entity in {replayed.currency}"
         postings, facts = _json(entry["postings"]), _json(entry["facts"])
-        made = expected_effect(definition, replayed, entry, _json(entry["args"]))
-        yield from made.differs(postings, facts)
-        self.driven += made.driven
-        yield from _posted(replayed, entry, definition, postings)
-        yield from _call_in_flight(replayed, entry, postings, made.pending)
+        yield from self._effect(definition, replayed, entry, postings, facts)
         replayed.facts |= facts
         replayed.state, replayed.revision, replayed.hash = entry["to_state"], entry["revision"], entry["hash"]
         replayed.at, replayed.seq, replayed.machine_version = entry["at"], entry["seq"], entry["machine_version"]
@@ -159,6 +173,21 @@ class JournalReplay:
             self._follow_ups(definition, replayed, entry, key)
             if replayed.fired[key] > 1:
                 yield f"the command of key {key!r} had {replayed.fired[key]} effects"
+
+    def _effect(
+        self, definition: Definition, replayed: ReplayedEntity, entry: Row, postings: Sequence[Any], facts: Row
+    ) -> Iterator[str]:
+        """What an entry does, laid beside its page."""
+        if entry["transition"] == MIGRATE:
+            older = self._definitions.get((entry["machine"], replayed.machine_version))
+            yield from moved(older, definition, replayed, entry)
+            yield from _posted(replayed, entry, definition, [])
+            return
+        made = expected_effect(definition, replayed, entry, _json(entry["args"]))
+        yield from made.differs(postings, facts)
+        self.driven += made.driven
+        yield from _posted(replayed, entry, definition, postings)
+        yield from _call_in_flight(replayed, entry, postings, made.pending)
 
 
 def _posted(replayed: ReplayedEntity, entry: Row, definition: Definition, postings: Sequence[Any]) -> Iterator[str]:
