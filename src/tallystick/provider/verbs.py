@@ -55,6 +55,7 @@ class Effect:
     opens: str = ""  # "hold" or "transaction": its reference names one, which holds or can give back its amount
     names: str = ""  # the argument that names the one that it uses: a hold, or a transaction
     whole: str | None = None  # all that is left of the one named goes back: "" always, or if this argument is not 0
+    believes: str = ""  # the argument that says how much the one named is worth, if it is given
     leaves: str = ""  # unless this argument is given and not 0: that much of it stays
     tells: tuple[str, ...] = ()  # what the outcome tells, and only once
     told: tuple[str, ...] = ()  # the arguments that it has to be told, if the command has them
@@ -67,7 +68,7 @@ class Effect:
     @property
     def reads(self) -> frozenset[str]:
         """The arguments on which what it does depends."""
-        return frozenset({*self.available, *self.held, self.names, self.whole or "", self.leaves})
+        return frozenset({*self.available, *self.held, self.names, self.whole or "", self.leaves, self.believes})
 
     @property
     def takes(self) -> Mapping[str, int]:
@@ -83,7 +84,12 @@ EFFECTS: Mapping[str, Effect] = {
     "hold": Effect(available=LESS, held=MORE, opens="hold", told=("pin",)),
     "redeem": Effect(available=LESS, opens="transaction", told=("pin",)),
     "redeem_hold": Effect(
-        available={"release": 1}, held={"amount": -1, "release": -1}, names="hold", whole="release", opens="transaction"
+        available={"release": 1},
+        held={"amount": -1, "release": -1},
+        names="hold",
+        whole="release",
+        opens="transaction",
+        believes="held",
     ),
     "release_hold": Effect(available=MORE, held=LESS, names="hold", whole="", leaves="rest"),
     "void": Effect(available=MORE, names="transaction", whole=""),

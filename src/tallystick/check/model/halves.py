@@ -70,12 +70,13 @@ class Halves:
         if not self._on or not EFFECTS[verb].moves:
             return None
         kept = _opened(half)
+        wrong = _mistaken(verb, args, kept)
         done = outcome.amount if outcome.amount is not None else call.asked or 0
         change = kept.perform(verb, args, done, outcome.reference or "")
         step = next(each for each, at in zip(call.steps, call.slots, strict=True) if at == slot)
         first = call.steps[0]
         its = self._agreements[step.machine]
-        odd = change.odd or (its.forgets(verb, args) if its is not None else "")
+        odd = change.odd or wrong or (its.forgets(verb, args) if its is not None else "")
         if odd:
             self._monitor.parted(first, f"{first.transition} is confirmed: {_in_amounts(odd)}", outcome)
         entry = next(each for each in plan.entries if (each.machine, each.entity) == (step.machine, step.id))
@@ -127,6 +128,16 @@ def naming(machines: Machines, about: Machine) -> tuple[Machine, tuple[str, ...]
                     return machine, ("fact", fact)
     holding = (each.name for each in about.transitions.values() if each.ask and EFFECTS[each.ask.verb].opens == "hold")
     return about, ("transition", next(holding, ""))
+
+
+def _mistaken(verb: str, args: Mapping[str, object], kept: Half) -> str:
+    """What a call believes of the one that it names and that is not so, as a sentence; nothing if it is."""
+    effect = EFFECTS[verb]
+    believed, named = args.get(effect.believes), str(args.get(effect.names))
+    if not isinstance(believed, int) or kept.worth.get(named, believed) == believed:
+        return ""
+    holds = amount(kept.worth[named])
+    return f"{verb} is told that {named} is good for {amount(believed)}, but it is good for {holds}"
 
 
 def _opened(half: KeptHalf) -> Half:

@@ -14,6 +14,7 @@ from tallystick.check.finding import Finding, finding
 from tallystick.check.structure.reachable import Reachability
 from tallystick.definition.declared import RefusedOnPurpose, Transition
 from tallystick.definition.machine import Machine, Machines
+from tallystick.provider.verbs import EFFECTS
 
 FOR_PEOPLE = ("text", "number", "time")
 
@@ -43,6 +44,17 @@ def _facts(machines: Machines, machine: Machine) -> Iterator[Finding]:
         elif name not in used and fact.type.kind not in FOR_PEOPLE:
             why = f"nothing uses {name}: no guard, amount, drive or call, and it is no text or time for people"
             yield finding("TS111", machine, why, "fact", name)
+        elif name not in used and (opened := _names_opened(transitions, name)):
+            why = f"{name} is the provider's name of a {opened}, and no call is told it, though one uses a {opened}"
+            yield finding("TS111", machine, why, "fact", name)
+
+
+def _names_opened(transitions: list[Transition], fact: str) -> str:
+    """What a fact names that a call has opened and another one uses: a hold or a transaction; nothing, if none."""
+    asking = [(each, EFFECTS[each.ask.verb]) for each in transitions if each.ask is not None]
+    opened = {effect.opens for each, effect in asking
+              if fact in each.sets and each.sets[fact].source.strip() == "outcome.reference"}  # fmt: skip
+    return next(iter(sorted(opened & {effect.names for _, effect in asking} - {""})), "")
 
 
 def _commands(machines: Machines, machine: Machine) -> Iterator[Finding]:
