@@ -179,6 +179,20 @@ def test_a_key_that_is_said_again(shop: Shop) -> None:
     assert shop.card("c1").available == Money.parse("60.00", "BRL")
 
 
+def test_a_hold_is_as_old_as_it_is(shop: Shop) -> None:
+    shop.to(NOVEMBER)
+    shop.authorize("p1", "c1", "5.00", order="o1", key="k1", occurred_at=BEGAN + timedelta(days=1))
+    shop.authorize("p2", "c1", "6.00", order="o2", key="k2", occurred_at=LATE)
+    (old,) = shop.holds_older_than(timedelta(days=10))
+    assert (old.payment, old.since) == ("p1", BEGAN + timedelta(days=1))
+    assert [row["since"] for row in reports.holds(shop).rows] == [
+        "2026-10-11T12:00:00.000Z",
+        "2026-10-31T23:50:00.000Z",
+    ]
+    assert [row["payment"] for row in reports.holds(shop, as_of="2026-10-30").rows] == ["p1"]
+    shop.whole()
+
+
 def test_midnight_is_that_of_the_books_whatever_the_zone(shop: Shop) -> None:
     """A quarter to midnight in São Paulo is the next day in UTC, which days of reports are of."""
     shop.to(NOVEMBER)

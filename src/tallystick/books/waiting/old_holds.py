@@ -70,7 +70,7 @@ def _since(rows: Sequence[EntryRow]) -> datetime:
     """When the present hold was put in force: the last time value came to be held, except by coming back."""
     done = [each for each in rows if each.phase in ("done", "confirmed")]
     into = [each for each in done if any(target == "held" for _, target, _ in json.loads(each.postings))]
-    return datetime.fromisoformat((into or rows)[-1].at)
+    return datetime.fromisoformat((into or rows)[-1].happened)
 
 
 def release(engine: Engine, holds: Iterable[OldHold], *, by: str, reason: str) -> list[Receipt]:
