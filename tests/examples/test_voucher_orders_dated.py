@@ -31,7 +31,7 @@ from tallystick.store.open import open_store
 from voucher_data import BOTH, EXAMPLE, SAMPLE, VoucherOrders
 
 WEEK = timedelta(days=7)
-INSIDE = ("available", "held", "leaving", "in_doubt")
+INSIDE = tuple(MACHINES["gift_card"].columns)
 Told = list[tuple[datetime, list[dict[str, Any]]]]  # a moment, and what is told then
 
 
