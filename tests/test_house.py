@@ -159,6 +159,12 @@ def test_the_tests_have_the_rooms_of_the_code() -> None:
     assert rooms_of_code - {room.parts[0] for room in holding - beside} == set()
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest would take one for the other."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name not in ("__init__.py", "conftest.py")]
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
 def test_importing_loads_nothing_heavy() -> None:
     heavy = ["transitions", "sqlite_utils", "ruamel", "click", "rich", "hypothesis", "httpcore2", "starlette"]
     done = python("-c", f"import sys, tallystick; print([m for m in {heavy!r} if m in sys.modules])")
