@@ -152,11 +152,11 @@ def test_the_keyboard_is_enough(desk: Desk) -> None:
 def test_a_state_of_the_picture_leads_to_its_entities_and_one_of_these_to_its_life(desk: Desk) -> None:
     watched = desk.open("/machines")
     page = watched.page
-    page.click("svg a[aria-label^='advanced hold'] rect >> nth=0", force=True)
+    watched.follow("svg a[aria-label^='advanced hold'] rect >> nth=0", force=True)
     page.wait_for_url("**/state?of=payment&state=advanced_hold")
-    page.click("main table a >> nth=0")
+    watched.follow("main table a >> nth=0")
     assert page.inner_text("h1") == "payment o-038/2"
-    page.click("dl a")
+    watched.follow("dl a")
     assert page.inner_text("h1") == "gift card o-038/2/card"
     page.go_back()
     page.go_back()
@@ -173,7 +173,7 @@ def test_a_card_is_found_by_its_number_which_stands_nowhere_afterwards(desk: Des
     page.press("#q", "Enter")
     page.wait_for_url(f"**/search?q=%E2%80%A6{number[-4:]}")
     assert page.inner_text("h1") == f"Search: …{number[-4:]}"
-    page.click(f"text={id}")
+    watched.follow(f"text={id}")
     assert page.inner_text("h1") == f"gift card {id}"
     assert number not in page.content()
     watched.close()
@@ -185,7 +185,7 @@ def test_a_card_is_found_by_its_number_which_stands_nowhere_afterwards(desk: Des
 def test_what_is_owed_by_age(desk: Desk) -> None:
     watched = desk.open()
     page = watched.page
-    page.click("text=Owed to customers")
+    watched.follow("text=Owed to customers")
     ages = {
         row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in page.locator("tbody tr").all()
     }
@@ -197,7 +197,7 @@ def test_what_is_owed_by_age(desk: Desk) -> None:
         assert ages[days][-2] == desk.brl(
             f"SELECT sum(available + held + leaving + in_doubt) FROM gift_card WHERE {between}"
         )
-    page.click("tbody tr:first-child a")
+    watched.follow("tbody tr:first-child a")
     listed = desk.sql(
         "SELECT count(*) FROM gift_card WHERE available + held + in_doubt > 0 AND created > '2026-04-05T12:00'"
     )[0][0]
@@ -208,8 +208,8 @@ def test_what_is_owed_by_age(desk: Desk) -> None:
 def test_which_holds_are_older_than_a_week(desk: Desk) -> None:
     watched = desk.open()
     page = watched.page
-    page.click("nav.menu >> text=Old holds")
-    page.click("text=older than a week")
+    watched.follow("nav.menu >> text=Old holds")
+    watched.follow("text=older than a week")
     shown = page.locator("#listed tbody tr").all()
     older = desk.sql(
         "SELECT p.id FROM payment p WHERE held > 0 AND (SELECT max(at) FROM entry e WHERE e.machine = 'payment' AND "
@@ -223,13 +223,13 @@ def test_which_holds_are_older_than_a_week(desk: Desk) -> None:
 def test_why_a_payment_cannot_be_settled(desk: Desk) -> None:
     watched = desk.open()
     page = watched.page
-    page.click("text=For a person")
-    page.click("a:text-is('mkt-9001/1')")
+    watched.follow("text=For a person")
+    watched.follow("a:text-is('mkt-9001/1')")
     assert page.inner_text("h1") == "payment mkt-9001/1"
     assert "settle was declined: the provider declined redeem_hold: other Could not find the hold." in page.inner_text(
         "main"
     )
-    page.click("text=what to type")
+    watched.follow("text=what to type")
     assert "tallystick stuck --dismiss mkt-9001/1/settle-1" in page.inner_text("main")
     assert "stuck --again mkt-9001/1/settle-1" not in page.inner_text("main"), "its key is used up"
     watched.go("/life?of=payment&id=o-048%2F1")  # a hold of an order that was forgotten
@@ -243,7 +243,7 @@ def test_why_a_payment_cannot_be_settled(desk: Desk) -> None:
 def test_how_many_orders_needed_an_advanced_hold_and_how_short_they_came(desk: Desk) -> None:
     watched = desk.open()
     page = watched.page
-    page.click("nav.menu >> text=Advanced holds")
+    watched.follow("nav.menu >> text=Advanced holds")
     tiles = [each.inner_text().split("\n") for each in page.locator(".tile").all()]
     figures = {name: figure for name, figure, *_ in ([line for line in tile if line.strip()] for tile in tiles)}
     ((orders, holds),) = desk.sql(
@@ -260,7 +260,7 @@ def test_how_many_orders_needed_an_advanced_hold_and_how_short_they_came(desk: D
 def test_what_has_changed_since_last_month_to_the_cent(desk: Desk) -> None:
     watched = desk.open()
     page = watched.page
-    page.click("nav.menu >> text=What has changed")
+    watched.follow("nav.menu >> text=What has changed")
     figures = {
         row.locator("th").inner_text(): row.locator("td").first.inner_text()
         for row in page.locator("table >> nth=0").locator("tbody tr, tfoot tr").all()
@@ -275,7 +275,7 @@ def test_what_has_changed_since_last_month_to_the_cent(desk: Desk) -> None:
     assert figures["closing"] == desk.brl("SELECT sum(available + held + leaving + in_doubt) FROM gift_card")
     spent = desk.sql(f"{posted} AND json_extract(line.value, '$[1]') = 'spent'")[0][0]
     assert figures["spent"] == f"−{spent / 100:,.2f}"
-    page.click("tr:has-text('refunded') a")
+    watched.follow("tr:has-text('refunded') a")
     assert page.locator("tbody tr").count() == 3
     watched.close()
 
@@ -291,13 +291,13 @@ def test_the_files_open_without_a_server(desk: Desk, tmp_path: Path) -> None:
     watched.go("/index.html")
     page = watched.page
     assert unreadable(page) == []
-    page.click("text=Owed to customers")
+    watched.follow("text=Owed to customers")
     assert page.inner_text("h1") == "What is owed"
     assert page.evaluate("getComputedStyle(document.querySelector('table')).borderCollapse") == "collapse", (
         "it has styles"
     )
-    page.click("nav.menu >> text=Machines")
-    page.click("svg a[aria-label^='issued'] rect >> nth=0", force=True)
+    watched.follow("nav.menu >> text=Machines")
+    watched.follow("svg a[aria-label^='issued'] rect >> nth=0", force=True)
     assert page.inner_text("h1") == "gift card: issued"
     watched.picture("files")
     watched.close()

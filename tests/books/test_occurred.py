@@ -349,6 +349,7 @@ def test_who_changes_it_in_the_database_is_found(tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "b.db", isolation_level=None)) as raw:
             with pytest.raises(sqlite3.IntegrityError, match="entries are never changed"):
                 raw.execute("UPDATE entry SET occurred_at = NULL")
-            raw.execute("DROP TRIGGER entry_stays")
+            for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                raw.execute(f"DROP TRIGGER {name}")
             raw.execute("UPDATE entry SET occurred_at = '2026-11-01T00:00:00.000Z' WHERE key = 'k'")
         assert {each.code for each in shop.verify().findings} >= {"hash"}

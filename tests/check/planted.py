@@ -52,7 +52,7 @@ PLANTED = [
     Planted("a state is left out", P, "command: [cancel, close]\n    from: [partially_settled, advanced_hold]", "command: [cancel, close]\n    from: partially_settled", "TS103"),
     Planted("silence about a command", P, "commands: [hold_again, cover_elsewhere, close, refund, refund_to]", "commands: [hold_again, cover_elsewhere, refund, refund_to]", "TS103"),
     Planted("no way back from the card", R, "from: [emptied, allocated, activated, on_its_way]\n    to: cancelled\n    when: moving > 0", "from: [emptied, activated, on_its_way]\n    to: cancelled\n    when: moving > 0", "TS105"),
-    Planted("a trap after shipping", F, "from: [released, in_review, approved, allocated, shipped, activated]", "from: [released, in_review, approved, allocated, activated]", "TS103"),
+    Planted("a trap after shipping", F, "from: [released, in_review, approved, allocated, shipped, activated, scheduled]", "from: [released, in_review, approved, allocated, activated, scheduled]", "TS103"),
     Planted("a swapped target of a hold", P, "from: partially_settled\n    to: advanced_hold", "from: partially_settled\n    to: authorized", "TS101"),
 
     # Value that stays, goes the wrong way, or is not there

@@ -82,6 +82,11 @@ class Watched:
         assert self.wrong == [], (path, self.wrong)
         return answer
 
+    def follow(self, link: str, **how: Any) -> None:
+        """Click a link, and wait for the page that it opens."""
+        with self.page.expect_navigation():
+            self.page.click(link, **how)
+
     def picture(self, name: str, **more: Any) -> Path:
         file = self._folder / f"{name}.png"
         self.page.screenshot(path=file, full_page=True, **more)
