@@ -10,7 +10,7 @@ import pytest
 from tallystick.books.books import Books
 from tallystick.definition import reader
 from tallystick.engine.engine import Engine
-from tallystick.engine.receipt import GivenBack, InDoubt, Refused
+from tallystick.engine.receipt import Command, GivenBack, InDoubt, Refused
 from tallystick.engine.rehearsal import read_replies
 from tallystick.money import Money
 from tallystick.provider.local import LocalProvider
@@ -172,3 +172,16 @@ def test_no_part_is_held_until_a_moment_that_has_passed(books: Shop) -> None:
     with pytest.raises(Refused, match="It would be given back at once"):
         tender(books, until=BEGINS - timedelta(days=1))
     assert (books.free(), books.tenders("o")) == (5000, [])
+
+
+def test_what_follows_at_once_is_waited_for_even_if_the_clock_is_set_back(books: Shop) -> None:
+    """What a page puts off is not waited for. What only looks put off, because it is earlier now, is."""
+    id = tender(books)
+    shares = {part.id: Money(1000, "BRL") for part in books.tender(id).parts}
+    args = {"amount": Money(2000, "BRL"), "shares": shares}
+    assert books.engine.try_execute(Command("tender", id, "settle", args, "ship")).follow_ups
+    books.clock.wait(-5)
+    refusal = books.engine.may("tender", id, "settle", args).refusal
+    assert refusal is not None
+    assert "A part is not done with what came before" in str(refusal)
+    assert "settle applied" in books.to(BEGINS + timedelta(minutes=1))

@@ -225,7 +225,8 @@ class Books(Replacing, Tenders, Dates, Limited):
         """A person has seen that a payment's hold is gone at the provider, which would decline every settlement.
 
         The provider is not asked. What was held is uncovered now, and available on the card as far as our books know.
-        Reconcile the card, then `hold_again` or `cancel`.
+        Reconcile the card, then `hold_again` or `cancel`. It is about the hold of the moment: before you say it again,
+        look again.
         """
         return self._do("payment", payment, "mark_hold_lost", {}, key, by, reason, connection=connection)
 

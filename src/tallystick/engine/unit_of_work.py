@@ -54,8 +54,14 @@ class UnitOfWork:
         """Keys of follow-ups that an entity waits for; what its page has put off to a later time is none of them."""
         rows = {row.key: row for row in self.books.waiting(machine, id)} | self.changes.queue
         found = [row for row in rows.values() if row.state == "waiting" and row.cause is not None]
-        found = [row for row in found if not is_later(row, self.at)]
-        return [row.key for row in found if (row.machine, row.entity) == (machine, id)]
+        found = [row for row in found if (row.machine, row.entity) == (machine, id)]
+        return [row.key for row in found if not is_later(row, self.at) or self._at_once(row)]
+
+    def _at_once(self, row: QueueRow) -> bool:
+        """Whether it only seems to be put off, because the clock was set back after it was queued."""
+        cause = str(row.cause)
+        there = [self.keyed.get(cause) or self.books.keyed([cause]).get(cause), *self.books.caused(cause)]
+        return any(entry is not None and row.due <= entry.at for entry in there)
 
     def having(self, machine: str, value: str) -> list[Entity]:
         """The entities of a machine whose unique fact has this value: one of each currency, at most."""

@@ -158,6 +158,9 @@ class Lookup(Protocol):
     def calls_on(self, machine: str, id: str) -> list[CallRow]:
         """All calls about one card, oldest first."""
 
+    def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]:
+        """The entries that carry these keys."""
+
     def caused(self, key: str) -> list[EntryRow]:
         """Every other entry that the command with this key has made, in order."""
 
@@ -223,7 +226,6 @@ class Reading(Lookup, Protocol):
 
     def entity(self, machine: str, id: str) -> Entity | None: ...
     def entities(self, refs: Iterable[Ref]) -> dict[Ref, Entity]: ...
-    def keyed(self, keys: Iterable[str]) -> dict[str, EntryRow]: ...
     def queued(self, keys: Iterable[str]) -> dict[str, QueueRow]: ...
     def all(self, machine: str) -> Iterator[Entity]: ...
 

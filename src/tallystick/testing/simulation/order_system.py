@@ -108,13 +108,18 @@ class OrderSystem:
                 self.world.recent.append(("invalid", str(error)))
 
         if not self.world.survives(attempt):
-            self.pending.append(command)
+            self._give_later(command)
             return None
         if not answers:
             return None
         (receipt,) = answers
         self._hear(command, receipt)
         return receipt
+
+    def _give_later(self, command: Command) -> None:
+        """What a person has seen of a hold is seen anew, and not said again hours later: there may be another hold."""
+        if command.command != "mark_hold_lost":
+            self.pending.append(command)
 
     def _hear(self, command: Command, receipt: Receipt) -> None:
         self.answers[receipt.result] += 1
@@ -124,7 +129,7 @@ class OrderSystem:
         if receipt.pin:
             self.workload.pins[command.id] = receipt.pin
         if receipt.result in AGAIN:
-            self.pending.append(command)
+            self._give_later(command)
         elif receipt.result in FINAL:
             self._answered.append((command, receipt.result))
 
