@@ -117,7 +117,7 @@ class OrderSystem:
         return receipt
 
     def _give_later(self, command: Command) -> None:
-        """What a person has seen of a hold is seen anew, and not said again hours later: there may be another hold."""
+        """Keep it for another try. A person who saw a hold gone looks again: by then there may be a new hold."""
         if command.command != "mark_hold_lost":
             self.pending.append(command)
 
